@@ -1,0 +1,327 @@
+"""The Hourglass Tokenizer: choose the frames to keep, recover the frames that were dropped.
+
+Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose Estimation", CVPR
+2024. The selection here is the limit of the published one with vanishing noise, in a form whose
+float32 evaluation chooses the frames of exact arithmetic; the same code runs in PyTorch and, traced,
+in the exported graph. Nothing here reads the batch size, so that a graph with a symbolic batch
+needs no shape arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from hot_sdk.export.options import RecoveryKind, SelectorKind
+
+_INITIAL_STD = 0.02
+
+
+@dataclass(frozen=True)
+class HourglassSpec:
+    """Where and how a network prunes and recovers frames.
+
+    Attributes:
+        tokens: Frames kept.
+        prune_at: Block before which frames are pruned, counted from 0.
+        selector: How frames are chosen.
+        recovery: How the other frames come back; None keeps only the chosen ones.
+        keep_centre: Whether the centre frame is always among the chosen.
+        mirrored_pairs: The batch alternates between a window and its mirror image, and each mirror
+            image uses the frames chosen for its window.
+    """
+
+    tokens: int
+    prune_at: int
+    selector: SelectorKind
+    recovery: RecoveryKind | None
+    keep_centre: bool
+    mirrored_pairs: bool = False
+
+
+def highest_frames(scores: Tensor, tokens: int, *, keep_centre: bool) -> Tensor:
+    """Indices of the highest scores in ascending order; among equal scores the earlier frame wins.
+
+    Args:
+        scores: (batch, frames), finite.
+        tokens: How many frames to choose.
+        keep_centre: Rank the centre frame above all others.
+
+    Returns:
+        (batch, tokens) int64.
+    """
+    frames = scores.shape[1]
+    if keep_centre:
+        is_centre = torch.arange(frames, device=scores.device) == frames // 2
+        scores = torch.where(is_centre, torch.finfo(scores.dtype).max, scores)
+    # Engines differ in which of two equal scores their TopK takes, and none sorts int64 everywhere.
+    # Ranks by comparison settle both: TopK then meets only distinct floats, already in time order.
+    rank = _outranks(scores).to(scores.dtype).sum(dim=2)
+    time_key = torch.arange(frames, 0, -1, device=scores.device, dtype=scores.dtype)
+    key = torch.where(rank < tokens, time_key, 0.0)
+    return frames - torch.topk(key, tokens, dim=1, sorted=True).values.to(torch.int64)
+
+
+def _outranks(scores: Tensor) -> Tensor:
+    """Whether frame j outranks frame i: (batch, frames i, frames j) bool, a strict total order."""
+    frames = scores.shape[1]
+    mine, other = scores.unsqueeze(2), scores.unsqueeze(1)
+    earlier = torch.ones(frames, frames, dtype=torch.bool, device=scores.device).tril(-1)
+    return (other > mine) | ((other == mine) & earlier)
+
+
+def density_peak_scores(features: Tensor) -> Tensor:
+    """Score of each frame as a cluster centre (density peaks with one neighbour besides itself).
+
+    Published as ``cluster_dpc_knn`` with k = 2, which counts the frame itself. Distances come from
+    one centred, symmetrised Gram matrix, since those of an uncentred one lose the digits that order
+    the frames; equal densities go to the earlier frame in place of the published random noise.
+
+    Args:
+        features: (batch, frames, channels).
+
+    Returns:
+        (batch, frames), float32, or float64 where the features are.
+    """
+    if features.dtype != torch.float64:
+        features = features.to(torch.float32)
+    frames, channels = features.shape[1], features.shape[2]
+    centred = features - features.mean(dim=1, keepdim=True)
+    gram = centred @ centred.transpose(1, 2)
+    gram = (gram + gram.transpose(1, 2)) * 0.5
+    square = (centred * centred).sum(dim=2)
+    distance_sq = square.unsqueeze(2) + square.unsqueeze(1) - 2.0 * gram
+    distance_sq = distance_sq.clamp(min=0.0) * (1.0 / channels)
+
+    itself = torch.eye(frames, dtype=torch.bool, device=features.device)
+    beyond = torch.finfo(features.dtype).max
+    nearest_sq = torch.where(itself, beyond, distance_sq).amin(dim=2)
+    density = torch.exp(nearest_sq * -0.5)
+
+    distance = distance_sq.sqrt()
+    farthest = distance.amax(dim=(1, 2)).unsqueeze(1)
+    to_denser = torch.where(_outranks(density), distance, beyond).amin(dim=2)
+    separation = torch.minimum(to_denser, farthest)
+    return separation * density
+
+
+def motion_scores(keypoints: Tensor) -> Tensor:
+    """How far each frame's keypoints moved since the frame before, summed over joints.
+
+    Args:
+        keypoints: (batch, frames, joints, 2 or 3); a third channel, the confidence, is not read.
+
+    Returns:
+        (batch, frames); the first frame has the score of the second.
+    """
+    position = keypoints[..., :2].to(torch.float32)
+    step = (position[:, 1:] - position[:, :-1]).square().sum(dim=3).sqrt().sum(dim=2)
+    return torch.cat([step[:, :1], step], dim=1)
+
+
+def uniform_frames(frames: int, tokens: int, *, keep_centre: bool) -> list[int]:
+    """Evenly spaced frames, the first and the last among them.
+
+    With ``keep_centre`` the frame nearest to the centre is replaced by it.
+    """
+    chosen = [math.floor(rank * (frames - 1) / (tokens - 1) + 0.5) for rank in range(tokens)]
+    centre = frames // 2
+    if keep_centre and centre not in chosen:
+        nearest = min(range(tokens), key=lambda rank: abs(chosen[rank] - centre))
+        chosen[nearest] = centre
+    return chosen
+
+
+def select_frames(spec: HourglassSpec, features: Tensor, keypoints: Tensor) -> Tensor:
+    """Choose the frames to keep.
+
+    Args:
+        spec: How many, and by which selector.
+        features: Tokens averaged over the joints, (batch, frames, channels).
+        keypoints: The network's input, (batch, frames, joints, 2 or 3).
+
+    Returns:
+        Ascending frame indices, int64: (batch, tokens), or (1, tokens) where the selector does not
+        look at the data.
+    """
+    frames = features.shape[1]
+    if spec.selector is SelectorKind.UNIFORM:
+        chosen = uniform_frames(frames, spec.tokens, keep_centre=spec.keep_centre)
+        return torch.tensor([chosen], dtype=torch.int64, device=features.device)
+    if spec.mirrored_pairs:
+        features = features.reshape(-1, 2, *features.shape[1:])[:, 0]
+        keypoints = keypoints.reshape(-1, 2, *keypoints.shape[1:])[:, 0]
+    if spec.selector is SelectorKind.TPC:
+        scores = density_peak_scores(features)
+    else:
+        scores = motion_scores(keypoints)
+    index = highest_frames(scores, spec.tokens, keep_centre=spec.keep_centre)
+    if spec.mirrored_pairs:
+        index = torch.stack([index, index], dim=1).reshape(-1, spec.tokens)
+    return index
+
+
+def take_frames(values: Tensor, index: Tensor) -> Tensor:
+    """Pick frames, each batch item its own.
+
+    Args:
+        values: (batch, frames, ...).
+        index: (batch, tokens) or (1, tokens), int64.
+
+    Returns:
+        (batch, tokens, ...), by one Gather whatever the batch size.
+    """
+    if isinstance(index.shape[0], int) and index.shape[0] == 1:
+        return values.index_select(1, index.reshape(-1))
+    frames, tokens = values.shape[1], index.shape[1]
+    # A running count over the batch gives each item the offset of its first row.
+    item = torch.cumsum((index[:, :1] >= 0).to(torch.float32), dim=0) - 1.0
+    rows = (index.to(torch.float32) + item * frames).to(torch.int64).reshape(-1)
+    taken = values.reshape(-1, *values.shape[2:]).index_select(0, rows)
+    return taken.reshape(-1, tokens, *values.shape[2:])
+
+
+def interpolate_frames(tokens: Tensor, index: Tensor, frames: int) -> Tensor:
+    """Fill the dropped frames linearly in time; before the first and after the last kept frame, hold.
+
+    Args:
+        tokens: Kept frames, (batch, tokens, joints, channels).
+        index: Their times, ascending, (batch, tokens) or (1, tokens), int64.
+        frames: Length of the window.
+
+    Returns:
+        (batch, frames, joints, channels).
+    """
+    kept = index.shape[1]
+    time = torch.arange(frames, device=index.device, dtype=torch.float32)
+    when = index.to(torch.float32)
+    passed = (when.unsqueeze(1) <= time.unsqueeze(1)).to(torch.float32).sum(dim=2)
+    before = (passed - 1.0).clamp(min=0.0).to(torch.int64)
+    after = passed.clamp(max=kept - 1.0).to(torch.int64)
+    start = take_frames(when.unsqueeze(2), before).squeeze(2)
+    stop = take_frames(when.unsqueeze(2), after).squeeze(2)
+    weight = ((time - start) / (stop - start).clamp(min=1.0)).clamp(min=0.0, max=1.0)
+    weight = weight.to(tokens.dtype).unsqueeze(2).unsqueeze(3)
+    earlier, later = take_frames(tokens, before), take_frames(tokens, after)
+    return earlier + weight * (later - earlier)
+
+
+class TokenRecoveringAttention(nn.Module):
+    """Cross attention from one learnt query per frame to the kept tokens, joint by joint.
+
+    Parameter names are those of the published state-dict (``cross_attention.*``).
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.linear_q = nn.Linear(width, width)
+        self.linear_k = nn.Linear(width, width)
+        self.linear_v = nn.Linear(width, width)
+        self.proj = nn.Linear(width, width)
+        self._folded: Tensor | None = None
+
+    def fold_queries(self, frame_queries: Tensor) -> None:
+        """Keep the projected queries as a constant, since they do not depend on the input."""
+        with torch.no_grad():
+            self._folded = self._project_queries(frame_queries).clone()
+
+    def _project_queries(self, frame_queries: Tensor) -> Tensor:
+        frames, width = frame_queries.shape[1:]
+        head_width = width // self.heads
+        queries = cast(Tensor, self.linear_q(frame_queries.reshape(frames, width)))
+        queries = queries.reshape(1, 1, frames, self.heads, head_width).transpose(2, 3)
+        return queries * head_width**-0.5
+
+    def forward(self, frame_queries: Tensor, tokens: Tensor) -> Tensor:
+        """Recover every frame.
+
+        Args:
+            frame_queries: ``x_token``, (1, frames, channels).
+            tokens: (batch, tokens, joints, channels).
+
+        Returns:
+            (batch, frames, joints, channels), without the residual.
+        """
+        frames, width = frame_queries.shape[1:]
+        kept, joints = tokens.shape[1:3]
+        heads, head_width = self.heads, width // self.heads
+        queries = self._folded if self._folded is not None else self._project_queries(frame_queries)
+        flat = tokens.reshape(-1, width)
+        split = (-1, kept, joints, heads, head_width)
+        keys = self.linear_k(flat).reshape(split).permute(0, 2, 3, 4, 1)
+        values = self.linear_v(flat).reshape(split).permute(0, 2, 3, 1, 4)
+        attention = (queries @ keys).softmax(dim=-1)
+        recovered = (attention @ values).permute(0, 3, 1, 2, 4).reshape(-1, width)
+        return cast(Tensor, self.proj(recovered)).reshape(-1, frames, joints, width)
+
+
+class HourglassNetwork(nn.Module):
+    """Base of every network that can prune and recover frames.
+
+    It holds the hourglass's parameters under their published names, at the top level of the
+    state-dict, and only those that the specification needs.
+    """
+
+    def __init__(self, hourglass: HourglassSpec | None, *, frames: int, width: int, heads: int):
+        super().__init__()
+        self.hourglass = hourglass
+        self.frames = frames
+        if hourglass is not None and hourglass.recovery is RecoveryKind.TRA:
+            self.pos_embed_token = nn.Parameter(torch.zeros(1, hourglass.tokens, width))
+            self.x_token = nn.Parameter(torch.zeros(1, frames, width))
+            self.cross_attention = TokenRecoveringAttention(width, heads)
+            nn.init.trunc_normal_(self.pos_embed_token, std=_INITIAL_STD)
+
+    @property
+    def recovers_by_attention(self) -> bool:
+        """Whether the network holds trained recovery weights."""
+        return self.hourglass is not None and self.hourglass.recovery is RecoveryKind.TRA
+
+    def fold_constants(self) -> None:
+        """Precompute what does not depend on the input; for export, after the weights are loaded."""
+        if self.recovers_by_attention:
+            self.cross_attention.fold_queries(self.x_token)
+
+    def prune(
+        self, tokens: Tensor, keypoints: Tensor, index: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Keep the chosen frames.
+
+        Args:
+            tokens: (batch, frames, joints, channels).
+            keypoints: The network's input.
+            index: Frames to keep, or None to let the selector choose.
+
+        Returns:
+            The kept tokens, (batch, tokens, joints, channels), and their frames, (batch, tokens).
+        """
+        assert self.hourglass is not None
+        if index is None:
+            index = select_frames(self.hourglass, tokens.mean(dim=2), keypoints)
+        kept = take_frames(tokens, index)
+        if self.recovers_by_attention:
+            kept = kept + self.pos_embed_token.unsqueeze(2)
+        return kept, index
+
+    def recover(self, tokens: Tensor, index: Tensor) -> Tensor:
+        """Bring the dropped frames back, as the specification says.
+
+        Args:
+            tokens: (batch, tokens, joints, channels).
+            index: Their frames, (batch, tokens).
+
+        Returns:
+            (batch, frames, joints, channels); the tokens themselves where nothing is recovered.
+        """
+        assert self.hourglass is not None
+        if self.hourglass.recovery is RecoveryKind.TRA:
+            recovered = cast(Tensor, self.cross_attention(self.x_token, tokens))
+            return self.x_token.unsqueeze(2) + recovered
+        if self.hourglass.recovery is RecoveryKind.INTERPOLATE:
+            return interpolate_frames(tokens, index, self.frames)
+        return tokens

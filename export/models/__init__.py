@@ -1,0 +1,1 @@
+"""Model families: their registry, and one file for each network."""

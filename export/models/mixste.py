@@ -1,0 +1,84 @@
+"""MixSTE: alternating attention over the joints of a frame and over the frames of a joint.
+
+Zhang et al., "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose Estimation in Video",
+CVPR 2022; with the hourglass of Li et al., CVPR 2024. State-dict keys are the published ones.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from hot_sdk.export.hourglass import HourglassNetwork, HourglassSpec
+from hot_sdk.export.layers import Axis, Block, Grid
+
+
+class MixSTE(HourglassNetwork):
+    """The network.
+
+    Args:
+        frames: Frames of a window.
+        joints: Joints of the skeleton.
+        channels: 2 (x, y), or 3 with a confidence.
+        width: Channels of a token.
+        depth: Pairs of a spatial and a temporal block.
+        heads: Attention heads.
+        mlp_hidden: Hidden channels of the blocks' MLPs.
+        hourglass: Where and how frames are pruned; None is the plain network.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames: int,
+        joints: int,
+        channels: int,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_hidden: int,
+        hourglass: HourglassSpec | None = None,
+    ) -> None:
+        super().__init__(hourglass, frames=frames, width=width, heads=heads)
+        self.Spatial_patch_to_embedding = nn.Linear(channels, width)
+        self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))
+        self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, frames, width))
+        self.STEblocks = nn.ModuleList(Block(width, heads, mlp_hidden) for _ in range(depth))
+        self.TTEblocks = nn.ModuleList(Block(width, heads, mlp_hidden) for _ in range(depth))
+        self.Spatial_norm = nn.LayerNorm(width, eps=1e-6)
+        self.Temporal_norm = nn.LayerNorm(width, eps=1e-6)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
+
+    def forward(self, keypoints: Tensor, index: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Lift keypoints.
+
+        Args:
+            keypoints: Normalised, (batch, frames, joints, channels).
+            index: Frames to keep, (batch, tokens), instead of the selector's choice.
+
+        Returns:
+            Poses in metres, (batch, frames, joints, 3), or (batch, tokens, joints, 3) where nothing
+            is recovered; and the kept frames, (batch, tokens), or None where nothing is pruned.
+        """
+        frames, joints, channels = keypoints.shape[1:]
+        width = self.Spatial_pos_embed.shape[2]
+        grid = Grid(frames, joints)
+        tokens = cast(Tensor, self.Spatial_patch_to_embedding(keypoints.reshape(-1, channels)))
+        tokens = (tokens.reshape(-1, joints, width) + self.Spatial_pos_embed).reshape(-1, width)
+        for pair, (spatial, temporal) in enumerate(zip(self.STEblocks, self.TTEblocks, strict=True)):
+            if self.hourglass is not None and pair == self.hourglass.prune_at:
+                kept, index = self.prune(tokens.reshape(-1, *grid, width), keypoints, index)
+                tokens, grid = kept.reshape(-1, width), Grid(self.hourglass.tokens, joints)
+            tokens = self.Spatial_norm(spatial(tokens, grid, Axis.JOINTS))
+            if pair == 0:
+                timed = tokens.reshape(-1, *grid, width) + self.Temporal_pos_embed.unsqueeze(2)
+                tokens = timed.reshape(-1, width)
+            tokens = self.Temporal_norm(temporal(tokens, grid, Axis.FRAMES))
+        if self.hourglass is not None:
+            assert index is not None
+            recovered = self.recover(tokens.reshape(-1, *grid, width), index)
+            tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
+        poses = cast(Tensor, self.head(tokens)).reshape(-1, *grid, 3)
+        return poses, index if self.hourglass is not None else None

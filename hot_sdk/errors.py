@@ -1,0 +1,77 @@
+"""Every error that the SDK raises on purpose: what was wrong, what to do, and a stable code.
+
+Command lines print ``str(error)`` as one line and exit with ``exit_status``; both are part of the
+public interface.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HotSDKError(Exception):
+    """Base of all errors of the SDK.
+
+    Attributes:
+        message: What was wrong, and what was expected.
+        hint: What to do about it.
+        code: Stable identifier for programs.
+        exit_status: Exit status of a command line that ends with this error.
+    """
+
+    code: ClassVar[str] = "hot-sdk"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(f"{message} {hint}")
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(HotSDKError):
+    """An argument is unknown, out of range, or contradicts another."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class MissingDependencyError(HotSDKError):
+    """A package that this operation needs is not installed."""
+
+    code = "missing-dependency"
+    exit_status = 3
+
+
+class CheckpointError(HotSDKError):
+    """A checkpoint cannot be read, is unsafe, or does not fit the model."""
+
+    code = "checkpoint"
+    exit_status = 4
+
+
+class GraphCheckError(HotSDKError):
+    """An exported graph holds something that the target engines cannot run."""
+
+    code = "graph-check"
+    exit_status = 5
+
+
+class VerificationError(HotSDKError):
+    """The exported file does not compute the poses of the PyTorch model."""
+
+    code = "verification"
+    exit_status = 6
+
+
+class ManifestError(HotSDKError):
+    """A model file carries no manifest of ours, a broken one, or a newer one."""
+
+    code = "manifest"
+    exit_status = 7
+
+
+class EngineError(HotSDKError):
+    """An engine or device that was asked for is absent, or refused the model or its inputs."""
+
+    code = "engine"
+    exit_status = 8

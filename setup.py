@@ -1,0 +1,24 @@
+"""Maps the fixed top-level folders onto one import namespace, ``hot_sdk``."""
+
+from setuptools import setup
+
+setup(
+    packages=[
+        "hot_sdk",
+        "hot_sdk.benchmarks",
+        "hot_sdk.engines",
+        "hot_sdk.export",
+        "hot_sdk.export.models",
+    ],
+    package_dir={
+        "hot_sdk": "hot_sdk",
+        "hot_sdk.benchmarks": "benchmarks",
+        "hot_sdk.engines": "engines",
+        "hot_sdk.export": "export",
+        "hot_sdk.export.models": "export/models",
+    },
+    package_data={
+        "hot_sdk": ["py.typed"],
+        "hot_sdk.export": ["data/*"],
+    },
+)
