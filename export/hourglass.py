@@ -2,9 +2,9 @@
 
 Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose Estimation", CVPR
 2024. The selection here is the limit of the published one with vanishing noise, in a form whose
-float32 evaluation chooses the frames of exact arithmetic; the same code runs in PyTorch and, traced,
-in the exported graph. Nothing here reads the batch size, so that a graph with a symbolic batch
-needs no shape arithmetic.
+float32 evaluation chooses the frames of exact arithmetic; the same code runs in PyTorch and,
+traced, in the exported graph. Nothing here reads the batch size, so that a graph with a symbolic
+batch needs no shape arithmetic.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.options import RecoveryKind, SelectorKind
+from hot_sdk.export.layers import Attention
+from hot_sdk.export.models.spec import ModelSpec
+from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 
 _INITIAL_STD = 0.02
 
@@ -43,6 +45,25 @@ class HourglassSpec:
     mirrored_pairs: bool = False
 
 
+def hourglass_of(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassSpec | None:
+    """The part of a network's specification that concerns pruning; None for the plain variant.
+
+    The centre frame is forced in where it is the frame whose pose is wanted (the ``tpc`` variant),
+    and a mirror image then shares the choice of its window, as published.
+    """
+    if spec.tokens is None or spec.prune_at is None or spec.selector is None:
+        return None
+    centred = spec.variant is Variant.TPC
+    return HourglassSpec(
+        tokens=spec.tokens,
+        prune_at=spec.prune_at,
+        selector=spec.selector,
+        recovery=spec.recovery,
+        keep_centre=centred,
+        mirrored_pairs=mirrored_pairs and centred,
+    )
+
+
 def highest_frames(scores: Tensor, tokens: int, *, keep_centre: bool) -> Tensor:
     """Indices of the highest scores in ascending order; among equal scores the earlier frame wins.
 
@@ -63,7 +84,8 @@ def highest_frames(scores: Tensor, tokens: int, *, keep_centre: bool) -> Tensor:
     rank = _outranks(scores).to(scores.dtype).sum(dim=2)
     time_key = torch.arange(frames, 0, -1, device=scores.device, dtype=scores.dtype)
     key = torch.where(rank < tokens, time_key, 0.0)
-    return frames - torch.topk(key, tokens, dim=1, sorted=True).values.to(torch.int64)
+    chosen, _ = torch.topk(key, tokens, dim=1, sorted=True)
+    return frames - chosen.to(torch.int64)
 
 
 def _outranks(scores: Tensor) -> Tensor:
@@ -136,33 +158,39 @@ def uniform_frames(frames: int, tokens: int, *, keep_centre: bool) -> list[int]:
     return chosen
 
 
-def select_frames(spec: HourglassSpec, features: Tensor, keypoints: Tensor) -> Tensor:
-    """Choose the frames to keep.
+class FrameSelector(nn.Module):
+    """Chooses the frames to keep; it has no weights."""
 
-    Args:
-        spec: How many, and by which selector.
-        features: Tokens averaged over the joints, (batch, frames, channels).
-        keypoints: The network's input, (batch, frames, joints, 2 or 3).
+    def __init__(self, spec: HourglassSpec) -> None:
+        super().__init__()
+        self.spec = spec
 
-    Returns:
-        Ascending frame indices, int64: (batch, tokens), or (1, tokens) where the selector does not
-        look at the data.
-    """
-    frames = features.shape[1]
-    if spec.selector is SelectorKind.UNIFORM:
-        chosen = uniform_frames(frames, spec.tokens, keep_centre=spec.keep_centre)
-        return torch.tensor([chosen], dtype=torch.int64, device=features.device)
-    if spec.mirrored_pairs:
-        features = features.reshape(-1, 2, *features.shape[1:])[:, 0]
-        keypoints = keypoints.reshape(-1, 2, *keypoints.shape[1:])[:, 0]
-    if spec.selector is SelectorKind.TPC:
-        scores = density_peak_scores(features)
-    else:
-        scores = motion_scores(keypoints)
-    index = highest_frames(scores, spec.tokens, keep_centre=spec.keep_centre)
-    if spec.mirrored_pairs:
-        index = torch.stack([index, index], dim=1).reshape(-1, spec.tokens)
-    return index
+    def forward(self, features: Tensor, keypoints: Tensor) -> Tensor:
+        """Choose.
+
+        Args:
+            features: Tokens averaged over the joints, (batch, frames, channels).
+            keypoints: The network's input, (batch, frames, joints, 2 or 3).
+
+        Returns:
+            Ascending frame indices, int64: (batch, tokens), or (1, tokens) where the selector does
+            not look at the data.
+        """
+        spec = self.spec
+        if spec.selector is SelectorKind.UNIFORM:
+            chosen = uniform_frames(features.shape[1], spec.tokens, keep_centre=spec.keep_centre)
+            return torch.tensor([chosen], dtype=torch.int64, device=features.device)
+        if spec.mirrored_pairs:
+            features = features.reshape(-1, 2, *features.shape[1:])[:, 0]
+            keypoints = keypoints.reshape(-1, 2, *keypoints.shape[1:])[:, 0]
+        if spec.selector is SelectorKind.TPC:
+            scores = density_peak_scores(features)
+        else:
+            scores = motion_scores(keypoints)
+        index = highest_frames(scores, spec.tokens, keep_centre=spec.keep_centre)
+        if spec.mirrored_pairs:
+            index = torch.stack([index, index], dim=1).reshape(-1, spec.tokens)
+        return index
 
 
 def take_frames(values: Tensor, index: Tensor) -> Tensor:
@@ -175,7 +203,7 @@ def take_frames(values: Tensor, index: Tensor) -> Tensor:
     Returns:
         (batch, tokens, ...), by one Gather whatever the batch size.
     """
-    if isinstance(index.shape[0], int) and index.shape[0] == 1:
+    if index.shape[0] == 1:
         return values.index_select(1, index.reshape(-1))
     frames, tokens = values.shape[1], index.shape[1]
     # A running count over the batch gives each item the offset of its first row.
@@ -186,7 +214,7 @@ def take_frames(values: Tensor, index: Tensor) -> Tensor:
 
 
 def interpolate_frames(tokens: Tensor, index: Tensor, frames: int) -> Tensor:
-    """Fill the dropped frames linearly in time; before the first and after the last kept frame, hold.
+    """Fill the dropped frames linearly in time; outside the kept frames, hold the nearest.
 
     Args:
         tokens: Kept frames, (batch, tokens, joints, channels).
@@ -235,7 +263,8 @@ class TokenRecoveringAttention(nn.Module):
         head_width = width // self.heads
         queries = cast(Tensor, self.linear_q(frame_queries.reshape(frames, width)))
         queries = queries.reshape(1, 1, frames, self.heads, head_width).transpose(2, 3)
-        return queries * head_width**-0.5
+        scaled: Tensor = queries * head_width**-0.5
+        return scaled
 
     def forward(self, frame_queries: Tensor, tokens: Tensor) -> Tensor:
         """Recover every frame.
@@ -267,10 +296,14 @@ class HourglassNetwork(nn.Module):
     state-dict, and only those that the specification needs.
     """
 
-    def __init__(self, hourglass: HourglassSpec | None, *, frames: int, width: int, heads: int):
+    def __init__(
+        self, hourglass: HourglassSpec | None, *, frames: int, width: int, heads: int
+    ) -> None:
         super().__init__()
         self.hourglass = hourglass
         self.frames = frames
+        if hourglass is not None:
+            self.selector = FrameSelector(hourglass)
         if hourglass is not None and hourglass.recovery is RecoveryKind.TRA:
             self.pos_embed_token = nn.Parameter(torch.zeros(1, hourglass.tokens, width))
             self.x_token = nn.Parameter(torch.zeros(1, frames, width))
@@ -283,9 +316,12 @@ class HourglassNetwork(nn.Module):
         return self.hourglass is not None and self.hourglass.recovery is RecoveryKind.TRA
 
     def fold_constants(self) -> None:
-        """Precompute what does not depend on the input; for export, after the weights are loaded."""
+        """Precompute what no input changes; for export, after the weights are loaded."""
         if self.recovers_by_attention:
             self.cross_attention.fold_queries(self.x_token)
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.fold_constants()
 
     def prune(
         self, tokens: Tensor, keypoints: Tensor, index: Tensor | None
@@ -302,7 +338,7 @@ class HourglassNetwork(nn.Module):
         """
         assert self.hourglass is not None
         if index is None:
-            index = select_frames(self.hourglass, tokens.mean(dim=2), keypoints)
+            index = cast(Tensor, self.selector(tokens.mean(dim=2), keypoints))
         kept = take_frames(tokens, index)
         if self.recovers_by_attention:
             kept = kept + self.pos_embed_token.unsqueeze(2)

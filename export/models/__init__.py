@@ -1,1 +1,76 @@
 """Model families: their registry, and one file for each network."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from hot_sdk.export.models.registry import Family, family, list_models
+from hot_sdk.export.models.spec import ModelSpec, resolve
+from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
+
+if TYPE_CHECKING:
+    from hot_sdk.export.hourglass import HourglassNetwork
+
+__all__ = ["Family", "ModelSpec", "build", "create_model", "family", "list_models", "resolve"]
+
+
+def create_model(
+    name: str,
+    *,
+    frames: int | None = None,
+    ratio: float | None = None,
+    tokens: int | None = None,
+    prune_at: int | None = None,
+    variant: Variant | str | None = None,
+    selector: SelectorKind | str | None = None,
+    recovery: RecoveryKind | str | None = None,
+    **config: int,
+) -> HourglassNetwork:
+    """Create a network with untrained weights, in evaluation mode.
+
+    Args:
+        name: A family of :func:`list_models`.
+        frames: Frames of a window; None, here and below, is the family's published value.
+        ratio: Frames kept over frames, to tokens half up, at least 2. 1 is the plain network.
+        tokens: Frames kept, instead of a ratio.
+        prune_at: Block before which frames are pruned, counted from 0.
+        variant: ``plain``, ``hot`` (prune, recover all frames) or ``tpc`` (prune, keep the centre
+            frame, recover none).
+        selector: ``tpc``, ``uniform`` or ``motion``.
+        recovery: ``tra`` or ``interpolate``.
+        **config: ``channels``, ``width``, ``depth``, ``heads``, ``mlp_hidden``.
+
+    Returns:
+        A module that maps (batch, frames, joints, channels) to poses, (batch, frames, joints, 3),
+        and the kept frames, (batch, tokens) or None.
+
+    Raises:
+        UsageError: A value is unknown or out of range, or two contradict each other.
+    """
+    return build(
+        resolve(
+            name,
+            frames=frames,
+            ratio=ratio,
+            tokens=tokens,
+            prune_at=prune_at,
+            variant=variant,
+            selector=selector,
+            recovery=recovery,
+            **config,
+        )
+    )
+
+
+def build(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassNetwork:
+    """Build the network that a specification describes, in evaluation mode.
+
+    Args:
+        spec: The architecture.
+        mirrored_pairs: The network will see batches that alternate between a window and its mirror
+            image.
+    """
+    module = importlib.import_module(f"{__name__}.{family(spec.family).module}")
+    network: HourglassNetwork = module.build(spec, mirrored_pairs=mirrored_pairs)
+    return network.eval()

@@ -11,8 +11,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.hourglass import HourglassNetwork, HourglassSpec
+from hot_sdk.export.hourglass import HourglassNetwork, HourglassSpec, hourglass_of
 from hot_sdk.export.layers import Axis, Block, Grid
+from hot_sdk.export.models.registry import NetworkSize, family
+from hot_sdk.export.models.spec import ModelSpec
 
 
 class MixSTE(HourglassNetwork):
@@ -21,11 +23,7 @@ class MixSTE(HourglassNetwork):
     Args:
         frames: Frames of a window.
         joints: Joints of the skeleton.
-        channels: 2 (x, y), or 3 with a confidence.
-        width: Channels of a token.
-        depth: Pairs of a spatial and a temporal block.
-        heads: Attention heads.
-        mlp_hidden: Hidden channels of the blocks' MLPs.
+        size: Size of the network; its depth counts pairs of a spatial and a temporal block.
         hourglass: Where and how frames are pruned; None is the plain network.
     """
 
@@ -34,24 +32,23 @@ class MixSTE(HourglassNetwork):
         *,
         frames: int,
         joints: int,
-        channels: int,
-        width: int,
-        depth: int,
-        heads: int,
-        mlp_hidden: int,
+        size: NetworkSize,
         hourglass: HourglassSpec | None = None,
     ) -> None:
-        super().__init__(hourglass, frames=frames, width=width, heads=heads)
-        self.Spatial_patch_to_embedding = nn.Linear(channels, width)
+        width = size.width
+        super().__init__(hourglass, frames=frames, width=width, heads=size.heads)
+        self.Spatial_patch_to_embedding = nn.Linear(size.channels, width)
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))
         self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, frames, width))
-        self.STEblocks = nn.ModuleList(Block(width, heads, mlp_hidden) for _ in range(depth))
-        self.TTEblocks = nn.ModuleList(Block(width, heads, mlp_hidden) for _ in range(depth))
+        self.STEblocks = nn.ModuleList(_block(size) for _ in range(size.depth))
+        self.TTEblocks = nn.ModuleList(_block(size) for _ in range(size.depth))
         self.Spatial_norm = nn.LayerNorm(width, eps=1e-6)
         self.Temporal_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
 
-    def forward(self, keypoints: Tensor, index: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, keypoints: Tensor, index: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Lift keypoints.
 
         Args:
@@ -67,7 +64,9 @@ class MixSTE(HourglassNetwork):
         grid = Grid(frames, joints)
         tokens = cast(Tensor, self.Spatial_patch_to_embedding(keypoints.reshape(-1, channels)))
         tokens = (tokens.reshape(-1, joints, width) + self.Spatial_pos_embed).reshape(-1, width)
-        for pair, (spatial, temporal) in enumerate(zip(self.STEblocks, self.TTEblocks, strict=True)):
+        for pair, (spatial, temporal) in enumerate(
+            zip(self.STEblocks, self.TTEblocks, strict=True)
+        ):
             if self.hourglass is not None and pair == self.hourglass.prune_at:
                 kept, index = self.prune(tokens.reshape(-1, *grid, width), keypoints, index)
                 tokens, grid = kept.reshape(-1, width), Grid(self.hourglass.tokens, joints)
@@ -82,3 +81,17 @@ class MixSTE(HourglassNetwork):
             tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
         poses = cast(Tensor, self.head(tokens)).reshape(-1, *grid, 3)
         return poses, index if self.hourglass is not None else None
+
+
+def _block(size: NetworkSize) -> Block:
+    return Block(size.width, size.heads, size.mlp_hidden)
+
+
+def build(spec: ModelSpec, *, mirrored_pairs: bool = False) -> MixSTE:
+    """Build the network of a specification; see :func:`hot_sdk.export.models.build`."""
+    return MixSTE(
+        frames=spec.frames,
+        joints=len(family(spec.family).skeleton.joints),
+        size=spec.size,
+        hourglass=hourglass_of(spec, mirrored_pairs=mirrored_pairs),
+    )

@@ -1,0 +1,215 @@
+"""From what a user asked for to one complete, consistent description of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeVar
+
+from hot_sdk.errors import UsageError
+from hot_sdk.export.models.registry import Family, NetworkSize, family
+from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.suggest import closest
+
+_Choice = TypeVar("_Choice", bound=Enum)
+_LARGEST = {"channels": 3, "width": 4096, "depth": 64, "heads": 64, "mlp_hidden": 16384}
+_MOST_FRAMES = 4096
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that fixes a network's architecture.
+
+    Attributes:
+        family: Name of the family.
+        variant: Plain, or with frames pruned.
+        frames: Frames of a window.
+        size: Size of the network.
+        tokens: Frames kept; None for the plain variant, as are the three below.
+        prune_at: Block before which frames are pruned, counted from 0.
+        selector: How frames are chosen.
+        recovery: How frames come back; None also for the ``tpc`` variant.
+    """
+
+    family: str
+    variant: Variant
+    frames: int
+    size: NetworkSize
+    tokens: int | None = None
+    prune_at: int | None = None
+    selector: SelectorKind | None = None
+    recovery: RecoveryKind | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Frames kept over frames."""
+        return 1.0 if self.tokens is None else self.tokens / self.frames
+
+    @property
+    def output_frames(self) -> int:
+        """Frames of the output: all of them, or the kept ones where none is recovered."""
+        return self.tokens if self.variant is Variant.TPC and self.tokens else self.frames
+
+    def plain(self) -> ModelSpec:
+        """The same network without pruning."""
+        return replace(
+            self, variant=Variant.PLAIN, tokens=None, prune_at=None, selector=None, recovery=None
+        )
+
+
+def tokens_for_ratio(ratio: float, frames: int) -> int:
+    """Frames kept at a ratio: half rounded up, at least 2."""
+    return max(2, math.floor(ratio * frames + 0.5))
+
+
+def resolve(
+    name: str,
+    *,
+    frames: int | None = None,
+    ratio: float | None = None,
+    tokens: int | None = None,
+    prune_at: int | None = None,
+    variant: Variant | str | None = None,
+    selector: SelectorKind | str | None = None,
+    recovery: RecoveryKind | str | None = None,
+    **config: int,
+) -> ModelSpec:
+    """Complete a request with the family's published values and check that it holds together.
+
+    Args:
+        name: Family.
+        frames: Frames of a window.
+        ratio: Frames kept over frames, above 0 and at most 1; 1 is the plain network.
+        tokens: Frames kept, instead of a ratio.
+        prune_at: Block before which frames are pruned, counted from 0; at least 1.
+        variant: ``plain``, ``hot`` or ``tpc``; None is ``plain``, or ``hot`` where fewer tokens
+            than frames are asked for. With every frame kept, each of them is ``plain``.
+        selector: How frames are chosen; None is ``tpc``.
+        recovery: How frames come back; None is ``tra``.
+        **config: ``channels``, ``width``, ``depth``, ``heads``, ``mlp_hidden``.
+
+    Raises:
+        UsageError: A value is unknown or out of range, or two contradict each other.
+    """
+    entry = family(name)
+    frames = entry.frames if frames is None else frames
+    _require(
+        2 <= frames <= _MOST_FRAMES,
+        f"frames is {frames}, which is outside 2 to {_MOST_FRAMES}.",
+        f"{entry.title} was published with {entry.frames}.",
+    )
+    plain = ModelSpec(entry.name, Variant.PLAIN, frames, _size(entry, config))
+    chosen = None if variant is None else _choice(Variant, variant, "variant")
+    kept = _kept(frames, ratio, tokens)
+    if chosen is None:
+        prunes = kept is not None and kept < frames
+        chosen = Variant.HOT if prunes else Variant.PLAIN
+    if chosen is Variant.PLAIN or kept == frames:
+        _require(
+            kept is None or kept == frames,
+            f"The variant 'plain' keeps every frame, but {kept} of {frames} were asked for.",
+            "Ask for the variant 'hot' or 'tpc', or drop the ratio.",
+        )
+        asked = {"prune_at": prune_at, "selector": selector, "recovery": recovery}
+        for option, value in asked.items():
+            _require(
+                value is None,
+                f"{option} was given, but a network that keeps every frame prunes nothing.",
+                "Ask for a ratio below 1 or the variant 'hot' or 'tpc', or drop it.",
+            )
+        return plain
+    published = entry.pruning.get(chosen)
+    if published is None:
+        raise UsageError(
+            f"{entry.title} has no variant '{chosen.value}'.",
+            hint=f"It has: plain{''.join(', ' + known.value for known in entry.pruning)}.",
+        )
+    kept = tokens_for_ratio(published.tokens / entry.frames, frames) if kept is None else kept
+    at = published.prune_at if prune_at is None else prune_at
+    _require(
+        1 <= at < plain.size.depth,
+        f"prune_at is {at}, which is outside 1 to {plain.size.depth - 1}.",
+        f"Frames are pruned before a block; the network has {plain.size.depth}, counted from 0, and "
+        "the first must see every frame.",
+    )
+    chosen_recovery = None if recovery is None else _choice(RecoveryKind, recovery, "recovery")
+    _require(
+        chosen is not Variant.TPC or chosen_recovery is None,
+        "The variant 'tpc' recovers no frames, but a recovery was asked for.",
+        "Drop the recovery, or ask for the variant 'hot'.",
+    )
+    return replace(
+        plain,
+        variant=chosen,
+        tokens=kept,
+        prune_at=at,
+        selector=SelectorKind.TPC
+        if selector is None
+        else _choice(SelectorKind, selector, "selector"),
+        recovery=None if chosen is Variant.TPC else chosen_recovery or RecoveryKind.TRA,
+    )
+
+
+def _kept(frames: int, ratio: float | None, tokens: int | None) -> int | None:
+    _require(
+        ratio is None or tokens is None,
+        f"Both a ratio ({ratio}) and a number of tokens ({tokens}) were given.",
+        "Give one of them.",
+    )
+    if ratio is not None:
+        _require(
+            0.0 < ratio <= 1.0,
+            f"ratio is {ratio}, which is outside 0 to 1 (0 excluded).",
+            "It is the share of frames that is kept: 0.5 keeps every second one.",
+        )
+        return min(frames, tokens_for_ratio(ratio, frames))
+    if tokens is not None:
+        _require(
+            2 <= tokens <= frames,
+            f"tokens is {tokens}, which is outside 2 to {frames}, the number of frames.",
+            "It is the number of frames that are kept.",
+        )
+    return tokens
+
+
+def _size(entry: Family, config: Mapping[str, int]) -> NetworkSize:
+    for key, value in config.items():
+        _require(
+            key in _LARGEST,
+            f"'{key}' is no setting of {entry.title}.",
+            closest(key, list(_LARGEST)),
+        )
+        _require(
+            1 <= value <= _LARGEST[key],
+            f"{key} is {value}, which is outside 1 to {_LARGEST[key]}.",
+            f"{entry.title} was published with {getattr(entry.size, key)}.",
+        )
+    size = replace(entry.size, **config)
+    _require(
+        size.channels in (2, 3),
+        f"channels is {size.channels}; a keypoint has 2 (x, y) or 3 with its confidence.",
+        f"{entry.title} was published with {entry.size.channels}.",
+    )
+    _require(
+        size.width % size.heads == 0,
+        f"width {size.width} cannot be divided among {size.heads} heads.",
+        "Choose a width that is a multiple of heads.",
+    )
+    return size
+
+
+def _require(holds: bool, message: str, hint: str) -> None:
+    if not holds:
+        raise UsageError(message, hint=hint)
+
+
+def _choice(kind: type[_Choice], value: _Choice | str, what: str) -> _Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        known = [member.value for member in kind]
+        raise UsageError(
+            f"There is no {what} '{value}'.", hint=closest(str(value), known)
+        ) from None
