@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 DEFAULT_SEED = 7
@@ -34,15 +35,15 @@ def random_state_dict(model: nn.Module, seed: int = DEFAULT_SEED) -> dict[str, t
     return state
 
 
-def _scaled(key: str, noise: np.ndarray) -> np.ndarray:
+def _scaled(key: str, noise: NDArray[np.float64]) -> NDArray[np.float64]:
     if key.endswith("num_batches_tracked"):
         return np.zeros_like(noise)
     if key.endswith("running_var"):
-        return 1.0 + 0.1 * np.abs(noise)
+        return np.add(1.0, 0.1 * np.abs(noise))
     if key.endswith(".W"):
-        return noise / math.sqrt(noise.shape[1])
+        return np.divide(noise, math.sqrt(noise.shape[1]))
     if key.endswith("weight") and noise.ndim >= 2:
-        return noise / math.sqrt(math.prod(noise.shape[1:]))
+        return np.divide(noise, math.sqrt(math.prod(noise.shape[1:])))
     if key.endswith("weight"):
         return 1.0 + 0.1 * noise
     return 0.1 * noise

@@ -1,0 +1,16 @@
+"""Inference engines behind one small interface: named arrays in, named arrays out.
+
+Importing this package imports no engine's library; opening a session does.
+"""
+
+from hot_sdk.engines.interface import Session, SessionOptions, TensorSpec
+from hot_sdk.engines.registry import DEFAULT_ENGINE, list_engines, open_session
+
+__all__ = [
+    "DEFAULT_ENGINE",
+    "Session",
+    "SessionOptions",
+    "TensorSpec",
+    "list_engines",
+    "open_session",
+]

@@ -1,0 +1,57 @@
+"""The engines by name; an engine is one file and one entry here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from hot_sdk.engines.interface import Session, SessionOptions
+from hot_sdk.errors import UsageError
+
+DEFAULT_ENGINE = "onnxruntime"
+
+# Name -> 'module:function'. The function takes a model and options and returns a session; its
+# module is imported when its engine is asked for.
+_ENGINES = {
+    "onnxruntime": "hot_sdk.engines.onnxruntime:open_onnxruntime",
+}
+
+
+def list_engines() -> tuple[str, ...]:
+    """Names of all engines, whether or not their libraries are installed."""
+    return tuple(_ENGINES)
+
+
+def open_session(
+    model: Path | bytes,
+    options: SessionOptions | None = None,
+    *,
+    engine: str = DEFAULT_ENGINE,
+) -> Session:
+    """Load a model.
+
+    Args:
+        model: The model file, or its bytes.
+        options: How to open it; None for the defaults of ``SessionOptions``.
+        engine: Name of the engine, as in ``list_engines()``.
+
+    Raises:
+        UsageError: The engine is unknown.
+        MissingDependencyError: The engine's library is not installed.
+        EngineError: The file cannot be read or is unsafe, or the engine or the device refuses it.
+    """
+    if engine not in _ENGINES:
+        close = difflib.get_close_matches(str(engine), _ENGINES, n=1)
+        raise UsageError(
+            f"Unknown engine {engine!r}." + "".join(f" Did you mean {name!r}?" for name in close),
+            hint=f"Use one of: {', '.join(_ENGINES)}.",
+        )
+    module, function = _ENGINES[engine].split(":")
+    opener = cast(
+        Callable[[Path | bytes, SessionOptions], Session],
+        getattr(importlib.import_module(module), function),
+    )
+    return opener(model, options if options is not None else SessionOptions())

@@ -1,0 +1,108 @@
+"""The sizes of a MixSTE network, read off the shapes of its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hot_sdk.errors import CheckpointError
+from hot_sdk.export.options import Variant
+
+_HOURGLASS_KEYS = (
+    "pos_embed_token",
+    "x_token",
+    *(
+        f"cross_attention.{layer}.{kind}"
+        for layer in ("linear_q", "linear_k", "linear_v", "proj")
+        for kind in ("weight", "bias")
+    ),
+)
+_BLOCK = re.compile(r"(STEblocks|TTEblocks)\.(\d{1,4})\.")
+
+
+@dataclass(frozen=True)
+class MixsteShape:
+    """What the shapes of a state-dict tell of a MixSTE network.
+
+    They do not tell the number of attention heads, nor before which block frames are pruned. The
+    weights of the published TPC variant are those of the plain network.
+
+    Attributes:
+        frames: Frames of a window.
+        width: Channels of a token.
+        depth: Pairs of a spatial and a temporal block.
+        mlp_hidden: Hidden channels of the blocks' MLPs.
+        joints: Joints of the skeleton.
+        in_channels: Channels of a keypoint.
+        variant: ``HOT`` where the weights of the Hourglass Tokenizer are there, else ``PLAIN``.
+        tokens: Frames that the Hourglass Tokenizer keeps; None for the plain network.
+    """
+
+    frames: int
+    width: int
+    depth: int
+    mlp_hidden: int
+    joints: int
+    in_channels: int
+    variant: Variant
+    tokens: int | None
+
+
+def infer_mixste_shape(shapes: Mapping[str, tuple[int, ...]]) -> MixsteShape:
+    """Read the sizes off a state-dict's shapes.
+
+    Args:
+        shapes: Shape of each tensor by its key, without ``module.``.
+
+    Raises:
+        CheckpointError: A key of MixSTE is missing, or its shape contradicts another's.
+    """
+    joints, width = _dimensions(shapes, "Spatial_pos_embed", (1, None, None))
+    (frames,) = _dimensions(shapes, "Temporal_pos_embed", (1, None, width))
+    (in_channels,) = _dimensions(shapes, "Spatial_patch_to_embedding.weight", (width, None))
+    (mlp_hidden,) = _dimensions(shapes, "STEblocks.0.mlp.fc1.weight", (None, width))
+    depth = _depth(shapes)
+    for stream in ("STEblocks", "TTEblocks"):
+        for block in range(depth):
+            _dimensions(shapes, f"{stream}.{block}.mlp.fc1.weight", (mlp_hidden, width))
+
+    variant, tokens = Variant.PLAIN, None
+    if any(key in shapes for key in _HOURGLASS_KEYS):
+        variant = Variant.HOT
+        for key in _HOURGLASS_KEYS:
+            _require_key(shapes, key)
+        (tokens,) = _dimensions(shapes, "pos_embed_token", (1, None, width))
+        _dimensions(shapes, "x_token", (1, frames, width))
+    return MixsteShape(frames, width, depth, mlp_hidden, joints, in_channels, variant, tokens)
+
+
+def _depth(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    blocks = (_BLOCK.match(key) for key in shapes)
+    return 1 + max((int(block[2]) for block in blocks if block), default=0)
+
+
+def _require_key(shapes: Mapping[str, tuple[int, ...]], key: str) -> tuple[int, ...]:
+    if key not in shapes:
+        raise CheckpointError(
+            f"The checkpoint is not one of MixSTE: it has no {key!r}.",
+            hint="Name the model that the checkpoint was trained as.",
+        )
+    return tuple(shapes[key])
+
+
+def _dimensions(
+    shapes: Mapping[str, tuple[int, ...]], key: str, pattern: tuple[int | None, ...]
+) -> tuple[int, ...]:
+    """The sizes of one tensor where the pattern has None; it must match elsewhere."""
+    shape = _require_key(shapes, key)
+    if len(shape) != len(pattern) or any(
+        size < 1 or expected not in (None, size)
+        for size, expected in zip(shape, pattern, strict=True)
+    ):
+        expected_shape = ", ".join("any" if size is None else str(size) for size in pattern)
+        raise CheckpointError(
+            f"The checkpoint is not one of MixSTE: {key!r} is {shape}, not ({expected_shape}).",
+            hint="Name the model that the checkpoint was trained as.",
+        )
+    return tuple(size for size, expected in zip(shape, pattern, strict=True) if expected is None)

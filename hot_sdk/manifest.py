@@ -1,0 +1,237 @@
+"""What a model file says about itself: the manifest inside its metadata.
+
+It is one JSON object under one metadata key, so that a model stays one file that can be moved and
+renamed. The runtime reads from it everything it needs and asks the user for none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hot_sdk import typed_json
+from hot_sdk.engines import SessionOptions, open_session
+from hot_sdk.errors import ManifestError
+
+SCHEMA = 1
+KEY = "hot_sdk.manifest"
+PRECISION_KEY = "hot_sdk.precision"
+RANDOM_WEIGHTS_WARNING = "random weights: the poses mean nothing"
+
+
+@dataclass(frozen=True)
+class Joints:
+    """The skeleton of input and output.
+
+    Attributes:
+        skeleton: Its name.
+        names: Joint names, in order.
+        parents: Index of each joint's parent, -1 for the root.
+        flip_pairs: Left and right joints that a mirror swaps.
+    """
+
+    skeleton: str
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    flip_pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights come from.
+
+    Attributes:
+        random: Nobody trained them: the poses mean nothing.
+        file: Name of the checkpoint's file.
+        sha256: Digest of that file.
+        resampled_from: Tokens that the checkpoint was trained for, where its rank embedding was
+            resampled to another number; accuracy is then unknown until it is measured.
+    """
+
+    random: bool
+    file: str | None
+    sha256: str | None
+    resampled_from: int | None
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Software that made the file."""
+
+    sdk: str
+    torch: str
+    onnx: str
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Floating-point operations of one window, one addition or multiplication each.
+
+    Attributes:
+        papers: As the papers count: twice the multiply-accumulates of linear layers.
+        products: Of all matrix products of the published network, attention among them.
+        executed: Of all matrix products in this file, with what was folded left out, and flip
+            averaging counted.
+    """
+
+    papers: int
+    products: int
+    executed: int
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the file is from the PyTorch model, over all clips of the verification.
+
+    Attributes:
+        engine: Engine that ran the file.
+        clips: How many windows were compared.
+        max_difference: Largest difference of a coordinate, both given the same frames.
+        mean_joint_error: Mean distance of a joint, each having chosen its frames.
+        max_joint_error: Largest such distance.
+        frames_shared: Share of the chosen frames that both chose; None where none is pruned.
+    """
+
+    engine: str
+    clips: int
+    max_difference: float
+    mean_joint_error: float
+    max_joint_error: float
+    frames_shared: float | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest.
+
+    Attributes:
+        schema: Version of this record.
+        family: Model family.
+        variant: ``plain``, ``hot`` or ``tpc``.
+        paper: The publication.
+        licence: Of code and weights, as far as they are known.
+        frames: Frames of the input window.
+        output_frames: Frames of the output: ``frames``, or the kept ones where none is recovered.
+        ratio: Frames kept over frames.
+        tokens: Frames kept; None where none is pruned, as are the three below.
+        prune_at: Block before which frames are pruned, counted from 0.
+        selector: How frames are chosen.
+        recovery: How frames come back; None also where none does.
+        channels: Of the input: 2 (x, y), or 3 with a confidence.
+        batch: Windows in one run; None where any number goes.
+        flip: Averages with the mirror image inside the graph.
+        token_index: The kept frames are an output.
+        joints: The skeleton.
+        normalisation: How pixels become input.
+        unit: Of the output.
+        axes: Of the output.
+        training_fps: Frames a second of the training data.
+        precision: Arithmetic of the network.
+        opset: Of the ONNX file.
+        parameters: Trained numbers of the network.
+        weights: Where they come from.
+        versions: Software that made the file.
+        flops: Of one window.
+        parity: How far the file is from the PyTorch model.
+    """
+
+    schema: int
+    family: str
+    variant: str
+    paper: str
+    licence: str
+    frames: int
+    output_frames: int
+    ratio: float
+    tokens: int | None
+    prune_at: int | None
+    selector: str | None
+    recovery: str | None
+    channels: int
+    batch: int | None
+    flip: bool
+    token_index: bool
+    joints: Joints
+    normalisation: str
+    unit: str
+    axes: str
+    training_fps: float
+    precision: str
+    opset: int
+    parameters: int
+    weights: Weights
+    versions: Versions
+    flops: Flops
+    parity: Parity
+
+    def to_metadata(self) -> dict[str, str]:
+        """Entries for a model file's metadata."""
+        return {KEY: typed_json.to_json(self), PRECISION_KEY: self.precision}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Manifest:
+        """Read it back from a model file's metadata.
+
+        Raises:
+            ManifestError: There is none, it is broken, or a newer SDK wrote it.
+        """
+        text = metadata.get(KEY)
+        if text is None:
+            raise ManifestError(
+                "The model file has no manifest of this SDK.",
+                hint="Make the file with hot-export.",
+            )
+        again = "Export the model again with hot-export."
+        try:
+            data = typed_json.parse_object(text)
+            schema = data.get("schema")
+            if type(schema) is int and schema > SCHEMA:
+                raise ManifestError(
+                    f"The model file's manifest has version {schema}; this SDK reads {SCHEMA}.",
+                    hint="Run: pip install --upgrade hot-sdk",
+                )
+            manifest = typed_json.build(cls, data)
+        except typed_json.TypedJSONError as error:
+            raise ManifestError(f"The model file's manifest is broken: {error}.", hint=again) from error
+        if problem := manifest.contradiction():
+            raise ManifestError(f"The model file's manifest is broken: {problem}.", hint=again)
+        return manifest
+
+    def contradiction(self) -> str | None:
+        """What in the manifest cannot be true, if anything."""
+        joints = len(self.joints.names)
+        indices = [index for pair in self.joints.flip_pairs for index in pair]
+        kept = self.tokens if self.variant == "tpc" else self.frames
+        checks = (
+            (self.schema == SCHEMA, f"schema is {self.schema}"),
+            (self.frames >= 1 and joints >= 1, "it has no frames or no joints"),
+            (self.channels in (2, 3), f"channels is {self.channels}"),
+            (self.batch is None or self.batch >= 1, f"batch is {self.batch}"),
+            (self.training_fps > 0, f"training_fps is {self.training_fps}"),
+            (0 < self.ratio <= 1, f"ratio is {self.ratio}"),
+            (self.tokens is None or 2 <= self.tokens < self.frames, f"tokens is {self.tokens}"),
+            ((self.tokens is None) == (self.variant == "plain"), "variant and tokens disagree"),
+            (self.output_frames == kept, f"output_frames is {self.output_frames}"),
+            (len(self.joints.parents) == joints, "parents and joint names differ in number"),
+            (
+                all(-1 <= parent < child for child, parent in enumerate(self.joints.parents)),
+                "parents do not form a tree in order",
+            ),
+            (
+                len(set(indices)) == len(indices) and all(0 <= index < joints for index in indices),
+                "flip_pairs do not pair joints",
+            ),
+        )
+        return next((problem for holds, problem in checks if not holds), None)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a model file's manifest.
+
+    Raises:
+        ManifestError: There is none, it is broken, or a newer SDK wrote it.
+        EngineError: The file is missing or is no model.
+    """
+    with open_session(Path(path), SessionOptions(graph_optimisation="none")) as session:
+        return Manifest.from_metadata(session.metadata)

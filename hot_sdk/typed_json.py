@@ -1,0 +1,108 @@
+"""Frozen dataclasses to JSON, and back from JSON that nobody vouches for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from typing import Any, TypeVar
+
+_Record = TypeVar("_Record")
+
+MAX_TEXT = 1 << 20
+"""Longest JSON text that is read, in characters."""
+
+
+class TypedJSONError(ValueError):
+    """A JSON text does not describe the record that was expected."""
+
+
+def to_json(record: object) -> str:
+    """Write a dataclass, its tuples as arrays; raises ValueError on NaN and infinities."""
+    assert dataclasses.is_dataclass(record)
+    assert not isinstance(record, type)
+    return json.dumps(dataclasses.asdict(record), allow_nan=False)
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object of bounded size and depth.
+
+    Raises:
+        TypedJSONError: The text is too long, too deep, not JSON, or not an object.
+    """
+    if len(text) > MAX_TEXT:
+        raise TypedJSONError(f"it is {len(text)} characters long; at most {MAX_TEXT} are read")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TypedJSONError(f"it is not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise TypedJSONError("it is not a JSON object")
+    return data
+
+
+def build(kind: type[_Record], data: object, where: str = "") -> _Record:
+    """Build a dataclass from parsed JSON, each value of exactly the declared type.
+
+    Args:
+        kind: The dataclass; fields may be str, bool, int, finite float, None, dataclasses, and
+            tuples and unions of these.
+        data: Parsed JSON.
+        where: Path of ``data``, for messages.
+
+    Raises:
+        TypedJSONError: A field is missing, unknown, or of another type; names its path.
+    """
+    if not isinstance(data, dict):
+        raise TypedJSONError(f"{where or 'the text'} is not an object")
+    hints = typing.get_type_hints(kind)
+    if missing := sorted(hints.keys() - data.keys()):
+        raise TypedJSONError(f"{where}{missing[0]} is missing")
+    if unknown := sorted(str(key) for key in data.keys() - hints.keys()):
+        raise TypedJSONError(f"{where}{unknown[0]} is unknown")
+    values = {key: _value(hint, data[key], f"{where}{key}") for key, hint in hints.items()}
+    return kind(**values)
+
+
+def _value(hint: Any, value: object, where: str) -> object:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _first_that_fits(arguments, value, where)
+    if origin is tuple:
+        return _tuple(arguments, value, where)
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast(type, hint), value, f"{where}.")
+    if hint is float and type(value) in (int, float) and math.isfinite(typing.cast(float, value)):
+        return float(typing.cast(float, value))
+    if type(value) is hint and hint is not float:
+        return value
+    expected = "null" if hint is type(None) else getattr(hint, "__name__", str(hint))
+    raise TypedJSONError(f"{where} is {value!r:.80}, where {expected} was expected")
+
+
+def _first_that_fits(alternatives: tuple[Any, ...], value: object, where: str) -> object:
+    problem: TypedJSONError | None = None
+    for alternative in alternatives:
+        try:
+            return _value(alternative, value, where)
+        except TypedJSONError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        raise TypedJSONError(f"{where} is not an array")
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        kinds: tuple[Any, ...] = (arguments[0],) * len(value)
+    else:
+        kinds = arguments
+    if len(kinds) != len(value):
+        raise TypedJSONError(f"{where} has {len(value)} items, where {len(kinds)} were expected")
+    return tuple(
+        _value(kind, item, f"{where}[{position}]")
+        for position, (kind, item) in enumerate(zip(kinds, value, strict=True))
+    )

@@ -1,0 +1,483 @@
+"""Files as people have them, and files that must be refused."""
+
+import collections
+import hashlib
+import io
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import types
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from hot_sdk.errors import CheckpointError, UsageError
+from hot_sdk.export.checkpoints import (
+    MAX_BYTES,
+    Checkpoint,
+    load_strict,
+    read_checkpoint,
+    resample_rank_embedding,
+)
+
+ZIP, LEGACY = True, False
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+
+def weights(prefix=""):
+    return {f"{prefix}{key}": tensor for key, tensor in network().state_dict().items()}
+
+
+def saved(path, value, layout=ZIP):
+    torch.save(value, path, _use_new_zipfile_serialization=layout)
+    return path
+
+
+def assert_holds_network(checkpoint):
+    expected = network().state_dict()
+    assert list(checkpoint.tensors) == list(expected)
+    assert all(torch.equal(checkpoint.tensors[key], expected[key]) for key in expected)
+
+
+def training_state():
+    """What the training script of MixSTE saves: random state, optimiser, DataParallel's weights."""
+    moments = {
+        index: {"step": torch.tensor(9.0), "exp_avg": one.clone(), "exp_avg_sq": one**2}
+        for index, one in enumerate(network().parameters())
+    }
+    group = {"lr": 4e-5, "betas": (0.9, 0.999), "amsgrad": True, "params": list(moments)}
+    return {
+        "epoch": 119,
+        "lr": np.float64(4e-5),
+        "random_state": np.random.RandomState(4321),
+        "optimizer": {"state": moments, "param_groups": [group]},
+        "model_pos": nn.DataParallel(network()).state_dict(),
+    }
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+class TestLayouts:
+    @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".pth.tr"])
+    def test_bare(self, tmp_path, layout, suffix):
+        path = saved(tmp_path / f"model{suffix}", network().state_dict(), layout)
+        checkpoint = read_checkpoint(path)
+        assert_holds_network(checkpoint)
+        assert checkpoint.container == "bare"
+        assert checkpoint.dropped == ()
+        assert checkpoint.path == path
+        assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    @pytest.mark.parametrize("container", ["model_pos", "model", "state_dict"])
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_containers(self, tmp_path, layout, container, prefix):
+        value = {"epoch": 3, "min_loss": 40.9, container: weights(prefix), "wandb_id": "x"}
+        checkpoint = read_checkpoint(saved(tmp_path / "best_epoch.bin", value, layout))
+        assert_holds_network(checkpoint)
+        assert checkpoint.container == container
+
+    def test_original_mixste(self, tmp_path, layout, caplog):
+        path = saved(tmp_path / "best_epoch_cpn_243f.bin", training_state(), layout)
+        with pytest.raises(pickle.UnpicklingError):
+            torch.load(path, weights_only=True)
+        with caplog.at_level(logging.INFO):
+            checkpoint = read_checkpoint(path)
+        assert_holds_network(checkpoint)
+        assert checkpoint.container == "model_pos"
+        assert any(name.startswith("numpy.random.") for name in checkpoint.dropped)
+        assert not any("_rebuild_tensor" in name for name in checkpoint.dropped)
+        assert f"dropped: {', '.join(checkpoint.dropped)}" in caplog.text
+
+    def test_one_prefix_is_stripped_from_prefixed_weights(self, tmp_path, layout):
+        value = {"module.a": torch.ones(1), "module.module.a": torch.ones(2)}
+        checkpoint = read_checkpoint(saved(tmp_path / "a.pth", value, layout))
+        assert list(checkpoint.tensors) == ["a", "module.a"]
+
+    def test_some_prefixes(self, tmp_path, layout):
+        value = {**weights("module."), "head": torch.ones(1)}
+        with pytest.raises(CheckpointError, match=r"9 of 10 keys start with 'module\.'"):
+            read_checkpoint(saved(tmp_path / "a.pth", value, layout))
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+    def test_floating_point_becomes_float32(self, tmp_path, layout, dtype):
+        value = {"w": torch.randn(50, dtype=torch.float64).to(dtype), "n": torch.tensor(7)}
+        tensors = read_checkpoint(saved(tmp_path / "a.pth", value, layout)).tensors
+        assert tensors["w"].dtype == torch.float32
+        assert torch.equal(tensors["w"], value["w"].float())
+        assert tensors["n"].dtype == torch.int64
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            torch.tensor([1.0, float("nan")]),
+            torch.tensor([1.0, float("inf")]),
+            torch.tensor([1.0, float("-inf")], dtype=torch.float16),
+            torch.tensor([1.0, 1e300], dtype=torch.float64),
+        ],
+    )
+    def test_numbers_that_are_not_finite(self, tmp_path, layout, bad):
+        value = {"good": torch.ones(2), "blocks.0.bad": bad}
+        with pytest.raises(CheckpointError, match=r"1 of the 2 numbers of 'blocks\.0\.bad'"):
+            read_checkpoint(saved(tmp_path / "a.pth", value, layout))
+
+    def test_complex_numbers(self, tmp_path, layout):
+        value = {"w": torch.ones(2, dtype=torch.complex64)}
+        with pytest.raises(CheckpointError, match="'w' is complex"):
+            read_checkpoint(saved(tmp_path / "a.pth", value, layout))
+
+
+class Payload:
+    """Runs a command where it is unpickled without care."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.marker}'",)
+
+
+class Shell(Payload):
+    def __reduce__(self):
+        return subprocess.check_output, (["touch", str(self.marker)],)
+
+
+class Evaluated(Payload):
+    def __reduce__(self):
+        return eval, (f"open({str(self.marker)!r}, 'w')",)
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+class TestMaliciousFiles:
+    @pytest.mark.parametrize(
+        ("payload", "name"),
+        [(Payload, "system"), (Shell, "check_output"), (Evaluated, "eval")],
+    )
+    @pytest.mark.parametrize("place", ["top", "beside", "weights", "key", "foreign"])
+    def test_nothing_is_run(self, tmp_path, layout, payload, name, place):
+        marker = tmp_path / "marker"
+        bad = payload(marker)
+        value = {
+            "top": bad,
+            "beside": {"model_pos": weights(), "optimizer": [bad]},
+            "weights": {**weights(), "extra": bad},
+            "key": {**weights(), bad: torch.ones(1)},
+            "foreign": {"args": types.SimpleNamespace(lr=bad), "model": weights()},
+        }[place]
+        path = saved(tmp_path / "model.pth", value, layout)
+        with pytest.raises(CheckpointError, match=f"asks for '[a-z_.]*{name}'") as caught:
+            read_checkpoint(path)
+        assert "nothing was run" in caught.value.message
+        assert not marker.exists()
+
+    @pytest.mark.filterwarnings("ignore::ResourceWarning")
+    def test_the_payload_is_live(self, tmp_path, layout):
+        marker = tmp_path / "marker"
+        path = saved(tmp_path / "model.pth", {"bad": Payload(marker)}, layout)
+        torch.load(path, weights_only=False)
+        assert marker.exists()
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+class TestContentsThatAreNoWeights:
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ({"epoch": 3, "lr": 0.1}, "it holds 'epoch', 'lr'"),
+            ({}, "it holds nothing"),
+            ({"model_pos": {}}, "it holds nothing"),
+            ([torch.ones(1)], "it holds a whole object, a list"),
+            (torch.ones(1), "it holds a whole object, a tensor"),
+            (nn.ReLU(), "it holds a whole object, torch.nn.modules.activation.ReLU"),
+            ({"model": nn.ReLU()}, "it holds 'model'"),
+            ({"model": weights(), "state_dict": weights()}, "several .*: model, state_dict"),
+            ({"w": torch.ones(1), "b": np.ones(2)}, "1 entries .* 'b' is numpy.*reconstruct"),
+            ({"model": {"w": torch.ones(1), "b": np.ones(2)}}, "'b' is numpy.*reconstruct"),
+            ({"w": torch.ones(1), "step": 4}, "1 entries .* 'step' is a int"),
+            ({"w": torch.ones(1), "inner": {"b": torch.ones(1)}}, "'inner' is a dict"),
+            ({0: torch.ones(1)}, "under 0, which is no name"),
+        ],
+    )
+    def test_is_said(self, tmp_path, layout, value, message):
+        with pytest.raises(CheckpointError, match=message):
+            read_checkpoint(saved(tmp_path / "a.pth", value, layout))
+
+    @pytest.mark.filterwarnings("ignore:Couldn't retrieve source code:UserWarning")
+    def test_whole_model_of_a_training_script(self, tmp_path, monkeypatch, layout):
+        module = types.ModuleType("model_of_a_paper")
+        module.Lifter = type("Lifter", (nn.Linear,), {"__module__": "model_of_a_paper"})
+        monkeypatch.setitem(sys.modules, "model_of_a_paper", module)
+        path = saved(tmp_path / "a.pth", module.Lifter(2, 2), layout)
+        with pytest.raises(CheckpointError, match=r"asks for 'model_of_a_paper\.Lifter'") as caught:
+            read_checkpoint(path)
+        assert "model.state_dict()" in caught.value.hint
+
+
+class TestSafetensors:
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+    def test_weights(self, tmp_path, prefix, suffix):
+        path = tmp_path / f"model{suffix}"
+        save_file(weights(prefix), path)
+        checkpoint = read_checkpoint(path)
+        assert {key: tensor.tolist() for key, tensor in checkpoint.tensors.items()} == {
+            key: tensor.tolist() for key, tensor in network().state_dict().items()
+        }
+        assert checkpoint.container == "safetensors"
+        assert checkpoint.dropped == ()
+
+    def test_half_precision(self, tmp_path):
+        save_file({"w": torch.ones(3, dtype=torch.bfloat16)}, tmp_path / "a.safetensors")
+        tensor = read_checkpoint(tmp_path / "a.safetensors").tensors["w"]
+        assert tensor.dtype == torch.float32
+
+    def test_not_finite(self, tmp_path):
+        save_file({"w": torch.tensor([float("nan")])}, tmp_path / "a.safetensors")
+        with pytest.raises(CheckpointError, match="'w' are NaN"):
+            read_checkpoint(tmp_path / "a.safetensors")
+
+    def test_truncated(self, tmp_path):
+        path = tmp_path / "a.safetensors"
+        save_file(weights(), path)
+        content = path.read_bytes()
+        for length in (12, 100, len(content) - 1):
+            path.write_bytes(content[:length])
+            with pytest.raises(CheckpointError, match="damaged safetensors file"):
+                read_checkpoint(path)
+
+    def test_header_larger_than_the_file(self, tmp_path):
+        path = tmp_path / "a.safetensors"
+        path.write_bytes((10**8).to_bytes(8, "little") + b'{"w":{}}')
+        with pytest.raises(CheckpointError, match="damaged safetensors file"):
+            read_checkpoint(path)
+
+    def test_empty(self, tmp_path):
+        save_file({}, tmp_path / "a.safetensors")
+        with pytest.raises(CheckpointError, match="holds nothing"):
+            read_checkpoint(tmp_path / "a.safetensors")
+
+
+def archive_of(name):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, b"content")
+    return buffer.getvalue()
+
+
+def tar_of(name):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    return buffer.getvalue()
+
+
+def truncated_checkpoint(layout):
+    buffer = io.BytesIO()
+    torch.save(weights(), buffer, _use_new_zipfile_serialization=layout)
+    return buffer.getvalue()[:-100]
+
+
+class TestFilesThatAreNoCheckpoints:
+    @pytest.mark.parametrize(
+        ("content", "message", "hint"),
+        [
+            (b"", "is empty", "again"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 135200000\n",
+                "Git LFS pointer",
+                "git lfs pull",
+            ),
+            (b"<!DOCTYPE html><html><head><title>Virus scan", "web page", "browser"),
+            (b"\xef\xbb\xbf\r\n  <HTML lang=en>", "web page", "browser"),
+            (truncated_checkpoint(ZIP), "damaged, or is no checkpoint", "again"),
+            (truncated_checkpoint(LEGACY), "damaged, or is no checkpoint", "again"),
+            (archive_of("weights/model.pth"), "damaged, or is no checkpoint", "again"),
+            (tar_of("model.pth"), "tar archive", "unpack"),
+            (b"\x1f\x8b\x08\x00compressed", "neither a file of torch.save", "Give a checkpoint"),
+            (b"Access denied", "starts with b'Access d'", "Give a checkpoint"),
+            (pickle.dumps({"a": 1}, 2), "damaged, or is no checkpoint", "again"),
+            (b"PK", "damaged, or is no checkpoint", "again"),
+            (b"\x80", "damaged", "again"),
+        ],
+    )
+    def test_is_said(self, tmp_path, content, message, hint):
+        path = tmp_path / "model.pth"
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=message) as caught:
+            read_checkpoint(path)
+        assert "model.pth" in caught.value.message
+        assert hint in caught.value.hint
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(CheckpointError, match=r"There is no checkpoint '.*absent\.pth'"):
+            read_checkpoint(tmp_path / "absent.pth")
+
+    def test_directory(self, tmp_path):
+        with pytest.raises(CheckpointError, match="is a directory"):
+            read_checkpoint(tmp_path)
+
+    def test_pipe(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.pth")
+        with pytest.raises(CheckpointError, match="not a regular file"):
+            read_checkpoint(tmp_path / "pipe.pth")
+
+    def test_too_large(self, tmp_path):
+        path = tmp_path / "model.pth"
+        with path.open("wb") as stream:
+            stream.truncate(MAX_BYTES + 1)
+        with pytest.raises(CheckpointError, match=f"has {MAX_BYTES + 1} bytes; at most"):
+            read_checkpoint(path)
+
+    def test_unreadable(self, tmp_path, monkeypatch):
+        path = saved(tmp_path / "model.pth", weights())
+
+        def refuse(*_args, **_kwargs):
+            raise PermissionError(13, "Permission denied")
+
+        # Permissions do not bind a superuser, who runs tests in containers.
+        monkeypatch.setattr(type(path), "open", refuse)
+        with pytest.raises(CheckpointError, match="cannot be read: Permission denied"):
+            read_checkpoint(path)
+
+
+class Hourglass(nn.Module):
+    """The keys of the Hourglass Tokenizer beside one other layer."""
+
+    def __init__(self, tokens=None):
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+        if tokens:
+            self.pos_embed_token = nn.Parameter(torch.zeros(1, tokens, 4))
+            self.x_token = nn.Parameter(torch.zeros(1, 9, 4))
+            self.cross_attention = nn.ModuleDict({"proj": nn.Linear(4, 4)})
+
+
+def checkpoint_of(tensors, tmp_path):
+    return Checkpoint(tmp_path / "model.pth", "0" * 64, tensors, "bare", ())
+
+
+class TestStrictLoading:
+    def test_loads_every_tensor(self, tmp_path):
+        checkpoint = read_checkpoint(saved(tmp_path / "model.pth", weights("module.")))
+        model = network(seed=1)
+        load_strict(model, checkpoint)
+        expected = network().state_dict()
+        assert all(torch.equal(one, expected[key]) for key, one in model.state_dict().items())
+
+    def test_float64_model_stays_so(self, tmp_path):
+        model = network(seed=1).double()
+        load_strict(model, checkpoint_of(weights(), tmp_path))
+        assert model[0].weight.dtype == torch.float64
+        assert torch.equal(model[0].weight.float(), network()[0].weight)
+
+    def test_lists_ten_of_each_fault_and_leaves_the_model_alone(self, tmp_path):
+        model = nn.ModuleDict(
+            {
+                "same": nn.Linear(2, 2),
+                "absent": nn.ParameterList(torch.zeros(1) for _ in range(12)),
+                "shaped": nn.ParameterList(torch.zeros(2, 3) for _ in range(11)),
+            }
+        )
+        before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+        tensors = {key: torch.ones_like(tensor) for key, tensor in before.items()}
+        for index in range(12):
+            del tensors[f"absent.{index}"]
+        for index in range(11):
+            tensors[f"shaped.{index}"] = torch.ones(3, 2)
+        tensors |= {f"extra.{index}": torch.ones(1) for index in range(15)}
+        with pytest.raises(CheckpointError) as caught:
+            load_strict(model, checkpoint_of(tensors, tmp_path))
+        message = caught.value.message
+        assert "'model.pth' does not fit" in message
+        assert "12 missing ('absent.0', " in message
+        assert "'absent.9' and 2 more)" in message
+        assert "'absent.10'" not in message
+        assert "15 unexpected ('extra.0', " in message
+        assert "'extra.9' and 5 more)" in message
+        assert "11 of another shape ('shaped.0' is (3, 2), not (2, 3), " in message
+        assert "and 1 more)" in message
+        assert all(torch.equal(one, before[key]) for key, one in model.state_dict().items())
+
+    @pytest.mark.parametrize("fault", ["missing", "unexpected", "of another shape"])
+    def test_one_fault_is_enough(self, tmp_path, fault):
+        tensors = weights()
+        if fault == "missing":
+            del tensors["0.bias"]
+        elif fault == "unexpected":
+            tensors["1.extra"] = torch.ones(1)
+        else:
+            tensors["0.bias"] = torch.ones(1, 8)
+        model = network(seed=1)
+        with pytest.raises(CheckpointError, match=rf"1 {fault} \('"):
+            load_strict(model, checkpoint_of(tensors, tmp_path))
+        assert torch.equal(model[0].weight, network(seed=1)[0].weight)
+
+    @pytest.mark.parametrize(
+        ("wanted", "found", "hints"),
+        [
+            (Hourglass(5), Hourglass(), ["'--recovery interpolate'", "'--variant tpc'"]),
+            (Hourglass(), Hourglass(5), ["'--variant hot'"]),
+            (Hourglass(5), Hourglass(7), ["another number of tokens"]),
+            (Hourglass(5), network(), ["another architecture"]),
+            (nn.Linear(2, 2), nn.Linear(3, 2), ["sizes"]),
+        ],
+    )
+    def test_hint(self, tmp_path, wanted, found, hints):
+        with pytest.raises(CheckpointError) as caught:
+            load_strict(wanted, checkpoint_of(found.state_dict(), tmp_path))
+        assert all(hint in caught.value.hint for hint in hints)
+
+
+class TestRankEmbedding:
+    def test_interpolates_linearly_and_keeps_both_ends(self):
+        embedding = torch.randn(1, 81, 6, generator=torch.Generator().manual_seed(0))
+        for tokens in (2, 27, 61, 80, 82, 121, 243):
+            result = resample_rank_embedding({"pos_embed_token": embedding}, tokens)
+            resampled = result["pos_embed_token"]
+            assert resampled.shape == (1, tokens, 6)
+            assert resampled.dtype == torch.float32
+            assert torch.equal(resampled[:, 0], embedding[:, 0])
+            assert torch.equal(resampled[:, -1], embedding[:, -1])
+            ranks = np.linspace(0, 80, tokens)
+            for channel in range(6):
+                expected = np.interp(ranks, np.arange(81), embedding[0, :, channel].numpy())
+                np.testing.assert_allclose(resampled[0, :, channel], expected, atol=1e-6)
+
+    def test_as_many_tokens_as_there_were(self):
+        embedding = torch.randn(1, 81, 6)
+        result = resample_rank_embedding({"pos_embed_token": embedding}, 81)
+        assert torch.equal(result["pos_embed_token"], embedding)
+
+    def test_changes_nothing_else(self):
+        tensors = types.MappingProxyType(
+            collections.OrderedDict(
+                x_token=torch.ones(1, 9, 2), pos_embed_token=torch.ones(1, 5, 2), n=torch.ones(1)
+            )
+        )
+        result = resample_rank_embedding(tensors, 3)
+        assert list(result) == list(tensors)
+        assert result["x_token"] is tensors["x_token"]
+        assert result["n"] is tensors["n"]
+        assert tensors["pos_embed_token"].shape == (1, 5, 2)
+
+    @pytest.mark.parametrize(
+        "tensors",
+        [{}, {"pos_embed_token": torch.ones(5, 2)}, {"pos_embed_token": torch.ones(2, 5, 2)}],
+    )
+    def test_no_such_embedding(self, tensors):
+        with pytest.raises(CheckpointError, match="no 'pos_embed_token'"):
+            resample_rank_embedding(tensors, 3)
+
+    @pytest.mark.parametrize("tokens", [1, 0, -3])
+    def test_too_few_tokens(self, tokens):
+        with pytest.raises(UsageError, match=f"to {tokens} tokens"):
+            resample_rank_embedding({"pos_embed_token": torch.ones(1, 5, 2)}, tokens)
