@@ -26,7 +26,7 @@ def list_engines() -> tuple[str, ...]:
 
 
 def open_session(
-    model: Path | bytes,
+    model: Path | str | bytes,
     options: SessionOptions | None = None,
     *,
     engine: str = DEFAULT_ENGINE,
@@ -54,4 +54,5 @@ def open_session(
         Callable[[Path | bytes, SessionOptions], Session],
         getattr(importlib.import_module(module), function),
     )
-    return opener(model, options if options is not None else SessionOptions())
+    content = Path(model) if isinstance(model, str) else model
+    return opener(content, options if options is not None else SessionOptions())

@@ -14,7 +14,7 @@ import pickle
 import stat
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
@@ -63,6 +63,10 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     container: str
     dropped: tuple[str, ...]
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Checkpoint:
+        """The same checkpoint with other tensors."""
+        return replace(self, tensors=MappingProxyType(dict(tensors)))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Floating-point operations, counted and not measured, in the conventions of the papers and in ours.
+"""Floating-point operations, counted and not measured, as the papers count and in full.
 
 The HoT papers count twice the multiply-accumulates of linear layers. That leaves out attention,
 which is 5 to 8 % more in these networks; so all matrix products are counted beside it, and what the

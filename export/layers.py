@@ -29,9 +29,8 @@ class Axis(Enum):
     FRAMES = "frames"
 
 
-# Axes of (batch, frames, joints, heads, head width) that put heads before the attended axis.
-_TO_HEADS = {Axis.JOINTS: (0, 1, 3, 2, 4), Axis.FRAMES: (0, 2, 3, 1, 4)}
-_FROM_HEADS = {Axis.JOINTS: (0, 1, 3, 2, 4), Axis.FRAMES: (0, 3, 1, 2, 4)}
+# Axes of (batch, frames, joints, 3, heads, head width) that put the attended axis last but one.
+_BY_HEAD = {Axis.JOINTS: (3, 0, 1, 4, 2, 5), Axis.FRAMES: (3, 0, 2, 4, 1, 5)}
 
 
 class Attention(nn.Module):
@@ -42,21 +41,15 @@ class Attention(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
-        self._folded: list[tuple[Tensor, Tensor]] | None = None
+        self._folded: tuple[Tensor, Tensor] | None = None
 
     def fold_constants(self) -> None:
-        """Split the joint projection in three, with the scale of the logits in the first.
-
-        Costs no operation more and saves the graph one copy of queries, keys and values.
-        """
+        """Put the scale of the logits into the weights that make the queries."""
         with torch.no_grad():
-            weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
-            scale = (self.qkv.in_features // self.heads) ** -0.5
-            scales = (scale, 1.0, 1.0)
-            self._folded = [
-                ((weight * scale).clone(), (bias * scale).clone())
-                for weight, bias, scale in zip(weights, biases, scales, strict=True)
-            ]
+            width = self.qkv.in_features
+            scale = torch.ones(3 * width, dtype=self.qkv.weight.dtype)
+            scale[:width] = (width // self.heads) ** -0.5
+            self._folded = self.qkv.weight * scale.unsqueeze(1), self.qkv.bias * scale
 
     def forward(self, tokens: Tensor, grid: Grid, axis: Axis) -> Tensor:
         """Attend.
@@ -71,17 +64,19 @@ class Attention(nn.Module):
         """
         width = tokens.shape[1]
         head_width = width // self.heads
-        split = (-1, grid.frames, grid.joints, self.heads, head_width)
-        if self._folded is None:
-            query, key, value = self.qkv(tokens).chunk(3, dim=1)
-            query = query * head_width**-0.5
+        projected = self.qkv(tokens) if self._folded is None else linear(tokens, *self._folded)
+        split = projected.reshape(-1, *grid, 3, self.heads, head_width).permute(_BY_HEAD[axis])
+        # Attention in four dimensions is the form that compilers recognise: the joints count as
+        # batch where they are attended, and as further heads where the frames are.
+        if axis is Axis.JOINTS:
+            split = split.reshape(3, -1, self.heads, grid.joints, head_width)
         else:
-            query, key, value = (linear(tokens, *parameters) for parameters in self._folded)
-        query, key, value = (
-            part.reshape(split).permute(_TO_HEADS[axis]) for part in (query, key, value)
-        )
-        mixed = ((query @ key.transpose(-2, -1)).softmax(dim=-1) @ value).permute(_FROM_HEADS[axis])
-        return cast(Tensor, self.proj(mixed.reshape(-1, width)))
+            split = split.reshape(3, -1, grid.joints * self.heads, grid.frames, head_width)
+        query, key, value = split.unbind(0)
+        if self._folded is None:
+            query = query * head_width**-0.5
+        mixed = (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+        return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(-1, width)))
 
 
 class Mlp(nn.Module):

@@ -58,7 +58,7 @@ class MirrorAveragedLifting(nn.Module):
     def forward(
         self, keypoints_2d: Tensor, index: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | tuple[Tensor]:
-        """Lift; as :class:`Lifting`, but frames are (batch, 2, tokens): window, then mirror image."""
+        """Lift as :class:`Lifting`, but with two choices of frames, (batch, 2, tokens)."""
         mirrored = keypoints_2d.index_select(2, self.mirror) * self.input_sign
         pairs = torch.stack([keypoints_2d, mirrored], dim=1)
         pairs = pairs.reshape(-1, *keypoints_2d.shape[1:])

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, cast
 
-import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
@@ -23,7 +22,6 @@ INPUT = "keypoints_2d"
 POSES = "poses_3d"
 INDEX = "token_index"
 BATCH = "batch"
-OPSETS = (17, 18, 19, 20)
 
 # The exporter writes opset 18 or newer; of its operators these differ in 17, where the axes are an
 # attribute. ReduceSum has had them as an input since 13.
@@ -38,7 +36,7 @@ def trace(lifting: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int)
         lifting: Of :mod:`hot_sdk.export.lifting`, already folded.
         spec: Its architecture.
         batch: Windows in one run; None leaves the batch symbolic.
-        opset: One of :data:`OPSETS`.
+        opset: 17 to 20.
 
     Returns:
         A checked model with all weights inside, outputs ``poses_3d`` and, where frames are pruned,
@@ -169,8 +167,3 @@ def without_output(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     del pruned.graph.initializer[:]
     pruned.graph.initializer.extend(initializers)
     return pruned
-
-
-def initializer_elements(model: onnx.ModelProto) -> int:
-    """Numbers stored in the file's weights and constants."""
-    return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)

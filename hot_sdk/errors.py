@@ -6,7 +6,8 @@ public interface.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import functools
+from typing import Any, ClassVar
 
 
 class HotSDKError(Exception):
@@ -26,6 +27,10 @@ class HotSDKError(Exception):
         super().__init__(f"{message} {hint}")
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Worker processes send exceptions by pickle, which would call the class with one argument.
+        return functools.partial(type(self), hint=self.hint), (self.message,), self.__dict__
 
 
 class UsageError(HotSDKError):

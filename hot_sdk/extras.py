@@ -21,8 +21,9 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a shared library of it does not load.
+        reason = " ".join(str(error).split())
         raise MissingDependencyError(
-            f"{purpose} needs the package '{module}', which cannot be imported ({error}).",
+            f"{purpose} needs the package '{module}', which cannot be imported ({reason}).",
             hint=f'Run: pip install "hot-sdk[{extra}]"',
         ) from error

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
+import shlex
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,15 +20,14 @@ def replaced_on_success(target: Path) -> Iterator[Path]:
 
     Whatever ``target`` held before stays until then, and the temporary file goes if the body fails.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
+    # Not by tempfile, whose files are private: a result is as readable as any other new file.
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield temporary
-        # mkstemp makes files private; a result is as readable as any other new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        # A rename may reach the disk before the content does, and leave an empty file.
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -36,14 +37,28 @@ def require_writable_target(target: Path) -> None:
     """Check, before any heavy work, that a file of this name can be made.
 
     Raises:
-        UsageError: Its folder is missing or not writable, or a folder has that name.
+        UsageError: Its folder is missing or not writable, the name is impossible, or something
+            other than a file has it.
     """
     folder = target.parent
-    if target.is_dir():
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except OSError as error:
+        raise UsageError(
+            f"'{target}' cannot be written: {error.strerror}.", hint="Choose another name."
+        ) from error
+    if stat.S_ISDIR(mode):
         raise UsageError(f"'{target}' is a folder.", hint="Give the name of a file.")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"'{target}' is a device or a pipe.", hint="Give the name of a file.")
     if not folder.is_dir():
-        raise UsageError(f"The folder '{folder}' does not exist.", hint=f"Run: mkdir -p '{folder}'")
-    if not os.access(folder, os.W_OK):
+        raise UsageError(
+            f"The folder '{folder}' does not exist.",
+            hint=f"Run: mkdir -p {shlex.quote(str(folder))}",
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"The folder '{folder}' is not writable.", hint="Choose another folder.")
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from hot_sdk import typed_json
 from hot_sdk.engines import SessionOptions, open_session
+from hot_sdk.engines.interface import PRECISION_KEY
 from hot_sdk.errors import ManifestError
 
 SCHEMA = 1
 KEY = "hot_sdk.manifest"
-PRECISION_KEY = "hot_sdk.precision"
 RANDOM_WEIGHTS_WARNING = "random weights: the poses mean nothing"
 
 
@@ -182,6 +182,7 @@ class Manifest:
                 "The model file has no manifest of this SDK.",
                 hint="Make the file with hot-export.",
             )
+        broken = "The model file's manifest is broken"
         again = "Export the model again with hot-export."
         try:
             data = typed_json.parse_object(text)
@@ -193,16 +194,17 @@ class Manifest:
                 )
             manifest = typed_json.build(cls, data)
         except typed_json.TypedJSONError as error:
-            raise ManifestError(f"The model file's manifest is broken: {error}.", hint=again) from error
+            raise ManifestError(f"{broken}: {error}.", hint=again) from error
         if problem := manifest.contradiction():
-            raise ManifestError(f"The model file's manifest is broken: {problem}.", hint=again)
+            raise ManifestError(f"{broken}: {problem}.", hint=again)
         return manifest
 
     def contradiction(self) -> str | None:
         """What in the manifest cannot be true, if anything."""
         joints = len(self.joints.names)
         indices = [index for pair in self.joints.flip_pairs for index in pair]
-        kept = self.tokens if self.variant == "tpc" else self.frames
+        share = self.frames if self.tokens is None else self.tokens
+        kept = share if self.variant == "tpc" else self.frames
         checks = (
             (self.schema == SCHEMA, f"schema is {self.schema}"),
             (self.frames >= 1 and joints >= 1, "it has no frames or no joints"),
@@ -211,11 +213,17 @@ class Manifest:
             (self.training_fps > 0, f"training_fps is {self.training_fps}"),
             (0 < self.ratio <= 1, f"ratio is {self.ratio}"),
             (self.tokens is None or 2 <= self.tokens < self.frames, f"tokens is {self.tokens}"),
+            (self.variant in ("plain", "hot", "tpc"), "variant is none of plain, hot and tpc"),
             ((self.tokens is None) == (self.variant == "plain"), "variant and tokens disagree"),
+            ((self.prune_at is None) == (self.tokens is None), "prune_at and tokens disagree"),
+            ((self.selector is None) == (self.tokens is None), "selector and tokens disagree"),
+            ((self.recovery is None) == (self.variant != "hot"), "variant and recovery disagree"),
+            (abs(self.ratio * self.frames - share) < 0.5, "ratio and tokens disagree"),
             (self.output_frames == kept, f"output_frames is {self.output_frames}"),
             (len(self.joints.parents) == joints, "parents and joint names differ in number"),
             (
-                all(-1 <= parent < child for child, parent in enumerate(self.joints.parents)),
+                self.joints.parents[:1] == (-1,)
+                and all(0 <= p < child for child, p in enumerate(self.joints.parents) if child),
                 "parents do not form a tree in order",
             ),
             (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import sys
 import types
 import typing
 from typing import Any, TypeVar
@@ -47,8 +47,8 @@ def build(kind: type[_Record], data: object, where: str = "") -> _Record:
     """Build a dataclass from parsed JSON, each value of exactly the declared type.
 
     Args:
-        kind: The dataclass; fields may be str, bool, int, finite float, None, dataclasses, and
-            tuples and unions of these.
+        kind: The dataclass; fields may be str, bool, int of 64 bits, finite float, None,
+            dataclasses, and tuples and unions of these.
         data: Parsed JSON.
         where: Path of ``data``, for messages.
 
@@ -60,13 +60,13 @@ def build(kind: type[_Record], data: object, where: str = "") -> _Record:
     hints = typing.get_type_hints(kind)
     if missing := sorted(hints.keys() - data.keys()):
         raise TypedJSONError(f"{where}{missing[0]} is missing")
-    if unknown := sorted(str(key) for key in data.keys() - hints.keys()):
+    if unknown := sorted(_shown(key) for key in data.keys() - hints.keys()):
         raise TypedJSONError(f"{where}{unknown[0]} is unknown")
     values = {key: _value(hint, data[key], f"{where}{key}") for key, hint in hints.items()}
     return kind(**values)
 
 
-def _value(hint: Any, value: object, where: str) -> object:
+def _value(hint: Any, value: object, where: str) -> object:  # noqa: ANN401
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _first_that_fits(arguments, value, where)
@@ -74,12 +74,27 @@ def _value(hint: Any, value: object, where: str) -> object:
         return _tuple(arguments, value, where)
     if dataclasses.is_dataclass(hint):
         return build(typing.cast(type, hint), value, f"{where}.")
-    if hint is float and type(value) in (int, float) and math.isfinite(typing.cast(float, value)):
-        return float(typing.cast(float, value))
-    if type(value) is hint and hint is not float:
+    if hint is float and isinstance(value, (int, float)) and type(value) is not bool:
+        # Also false for NaN, and true for no integer that float() would refuse.
+        if abs(value) <= sys.float_info.max:
+            return float(value)
+    elif hint is int and type(value) is int:
+        if -(2**63) <= value < 2**63:
+            return value
+    elif type(value) is hint:
         return value
     expected = "null" if hint is type(None) else getattr(hint, "__name__", str(hint))
-    raise TypedJSONError(f"{where} is {value!r:.80}, where {expected} was expected")
+    raise TypedJSONError(f"{where} is {_shown(value)}, where {expected} was expected")
+
+
+def _shown(value: object) -> str:
+    """A value for messages: short, in one line and printable, whatever the text holds."""
+    # The repr of a container may be deeper than the stack, that of an integer longer than allowed.
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "an array"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length()} bits"
+    return f"{value!r:.80}"
 
 
 def _first_that_fits(alternatives: tuple[Any, ...], value: object, where: str) -> object:

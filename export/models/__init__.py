@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING
 
+from hot_sdk.export.models.checkpoint_shape import CheckpointShape
 from hot_sdk.export.models.registry import Family, family, list_models
 from hot_sdk.export.models.spec import ModelSpec, resolve
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
@@ -12,7 +15,17 @@ from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 if TYPE_CHECKING:
     from hot_sdk.export.hourglass import HourglassNetwork
 
-__all__ = ["Family", "ModelSpec", "build", "create_model", "family", "list_models", "resolve"]
+__all__ = [
+    "CheckpointShape",
+    "Family",
+    "ModelSpec",
+    "build",
+    "create_model",
+    "family",
+    "infer_shape",
+    "list_models",
+    "resolve",
+]
 
 
 def create_model(
@@ -71,6 +84,23 @@ def build(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassNetwork:
         mirrored_pairs: The network will see batches that alternate between a window and its mirror
             image.
     """
-    module = importlib.import_module(f"{__name__}.{family(spec.family).module}")
-    network: HourglassNetwork = module.build(spec, mirrored_pairs=mirrored_pairs)
+    network: HourglassNetwork = _module(spec.family).build(spec, mirrored_pairs=mirrored_pairs)
     return network.eval()
+
+
+def infer_shape(name: str, shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
+    """Read a network's sizes off the shapes of a checkpoint's tensors.
+
+    Args:
+        name: The family that the checkpoint is said to be of.
+        shapes: Shape of each tensor by its state-dict key.
+
+    Raises:
+        CheckpointError: The tensors are not those of the family.
+    """
+    shape: CheckpointShape = _module(name).infer_shape(shapes)
+    return shape
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{family(name).module}")

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from hot_sdk.export.hourglass import HourglassNetwork, HourglassSpec, hourglass_of
 from hot_sdk.export.layers import Axis, Block, Grid
+from hot_sdk.export.models.mixste_checkpoint import infer_shape
 from hot_sdk.export.models.registry import NetworkSize, family
 from hot_sdk.export.models.spec import ModelSpec
+
+__all__ = ["MixSTE", "build", "infer_shape"]
 
 
 class MixSTE(HourglassNetwork):

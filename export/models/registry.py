@@ -70,7 +70,8 @@ class Family:
     Attributes:
         name: Name on command lines and in manifests.
         title: Name in the literature.
-        module: Module under ``hot_sdk.export.models`` that builds the network.
+        module: Module under ``hot_sdk.export.models`` with ``build``, from a specification to the
+            network, and ``infer_shape``, from a checkpoint's shapes to a ``CheckpointShape``.
         paper: The publication.
         licence: Licence of the authors' code, and the terms their weights are under.
         frames: Published frames of a window.

@@ -6,14 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TypeVar
 
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models.registry import Family, NetworkSize, family
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.suggest import closest
 
-_Choice = TypeVar("_Choice", bound=Enum)
 _LARGEST = {"channels": 3, "width": 4096, "depth": 64, "heads": 64, "mlp_hidden": 16384}
 _MOST_FRAMES = 4096
 
@@ -101,7 +99,8 @@ def resolve(
         f"{entry.title} was published with {entry.frames}.",
     )
     plain = ModelSpec(entry.name, Variant.PLAIN, frames, _size(entry, config))
-    chosen = None if variant is None else _choice(Variant, variant, "variant")
+    check_choices(ratio, tokens, variant, selector, recovery)
+    chosen = None if variant is None else Variant(variant)
     kept = _kept(frames, ratio, tokens)
     if chosen is None:
         prunes = kept is not None and kept < frames
@@ -131,39 +130,54 @@ def resolve(
     _require(
         1 <= at < plain.size.depth,
         f"prune_at is {at}, which is outside 1 to {plain.size.depth - 1}.",
-        f"Frames are pruned before a block; the network has {plain.size.depth}, counted from 0, and "
-        "the first must see every frame.",
+        f"Frames are pruned before a block; there are {plain.size.depth}, counted from 0, and the "
+        "first must see every frame.",
     )
-    chosen_recovery = None if recovery is None else _choice(RecoveryKind, recovery, "recovery")
-    _require(
-        chosen is not Variant.TPC or chosen_recovery is None,
-        "The variant 'tpc' recovers no frames, but a recovery was asked for.",
-        "Drop the recovery, or ask for the variant 'hot'.",
-    )
+    chosen_recovery = None if recovery is None else RecoveryKind(recovery)
     return replace(
         plain,
         variant=chosen,
         tokens=kept,
         prune_at=at,
-        selector=SelectorKind.TPC
-        if selector is None
-        else _choice(SelectorKind, selector, "selector"),
+        selector=SelectorKind.TPC if selector is None else SelectorKind(selector),
         recovery=None if chosen is Variant.TPC else chosen_recovery or RecoveryKind.TRA,
     )
 
 
-def _kept(frames: int, ratio: float | None, tokens: int | None) -> int | None:
+def check_choices(
+    ratio: float | None,
+    tokens: int | None,
+    variant: Variant | str | None,
+    selector: SelectorKind | str | None,
+    recovery: RecoveryKind | str | None,
+) -> None:
+    """Check what can be checked of a request without knowing the number of frames.
+
+    Raises:
+        UsageError: A name is unknown, the ratio is out of range, or two values contradict.
+    """
     _require(
         ratio is None or tokens is None,
         f"Both a ratio ({ratio}) and a number of tokens ({tokens}) were given.",
         "Give one of them.",
     )
+    _require(
+        ratio is None or 0.0 < ratio <= 1.0,
+        f"ratio is {ratio}, which is outside 0 to 1 (0 excluded).",
+        "It is the share of frames that is kept: 0.5 keeps every second one.",
+    )
+    _require_choice(Variant, variant, "variant")
+    _require_choice(SelectorKind, selector, "selector")
+    _require_choice(RecoveryKind, recovery, "recovery")
+    _require(
+        variant != Variant.TPC or recovery is None,
+        "The variant 'tpc' recovers no frames, but a recovery was asked for.",
+        "Drop the recovery, or ask for the variant 'hot'.",
+    )
+
+
+def _kept(frames: int, ratio: float | None, tokens: int | None) -> int | None:
     if ratio is not None:
-        _require(
-            0.0 < ratio <= 1.0,
-            f"ratio is {ratio}, which is outside 0 to 1 (0 excluded).",
-            "It is the share of frames that is kept: 0.5 keeps every second one.",
-        )
         return min(frames, tokens_for_ratio(ratio, frames))
     if tokens is not None:
         _require(
@@ -205,11 +219,7 @@ def _require(holds: bool, message: str, hint: str) -> None:
         raise UsageError(message, hint=hint)
 
 
-def _choice(kind: type[_Choice], value: _Choice | str, what: str) -> _Choice:
-    try:
-        return kind(value)
-    except ValueError:
-        known = [member.value for member in kind]
-        raise UsageError(
-            f"There is no {what} '{value}'.", hint=closest(str(value), known)
-        ) from None
+def _require_choice(kind: type[Enum], value: Enum | str | None, what: str) -> None:
+    known = [str(member.value) for member in kind]
+    if value is not None and value not in known:
+        raise UsageError(f"There is no {what} '{value}'.", hint=closest(str(value), known))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hot_sdk.errors import CheckpointError
+from hot_sdk.export.models.checkpoint_shape import CheckpointShape
 from hot_sdk.export.options import Variant
 
 _HOURGLASS_KEYS = (
@@ -21,35 +21,7 @@ _HOURGLASS_KEYS = (
 _BLOCK = re.compile(r"(STEblocks|TTEblocks)\.(\d{1,4})\.")
 
 
-@dataclass(frozen=True)
-class MixsteShape:
-    """What the shapes of a state-dict tell of a MixSTE network.
-
-    They do not tell the number of attention heads, nor before which block frames are pruned. The
-    weights of the published TPC variant are those of the plain network.
-
-    Attributes:
-        frames: Frames of a window.
-        width: Channels of a token.
-        depth: Pairs of a spatial and a temporal block.
-        mlp_hidden: Hidden channels of the blocks' MLPs.
-        joints: Joints of the skeleton.
-        in_channels: Channels of a keypoint.
-        variant: ``HOT`` where the weights of the Hourglass Tokenizer are there, else ``PLAIN``.
-        tokens: Frames that the Hourglass Tokenizer keeps; None for the plain network.
-    """
-
-    frames: int
-    width: int
-    depth: int
-    mlp_hidden: int
-    joints: int
-    in_channels: int
-    variant: Variant
-    tokens: int | None
-
-
-def infer_mixste_shape(shapes: Mapping[str, tuple[int, ...]]) -> MixsteShape:
+def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
     """Read the sizes off a state-dict's shapes.
 
     Args:
@@ -60,7 +32,7 @@ def infer_mixste_shape(shapes: Mapping[str, tuple[int, ...]]) -> MixsteShape:
     """
     joints, width = _dimensions(shapes, "Spatial_pos_embed", (1, None, None))
     (frames,) = _dimensions(shapes, "Temporal_pos_embed", (1, None, width))
-    (in_channels,) = _dimensions(shapes, "Spatial_patch_to_embedding.weight", (width, None))
+    (channels,) = _dimensions(shapes, "Spatial_patch_to_embedding.weight", (width, None))
     (mlp_hidden,) = _dimensions(shapes, "STEblocks.0.mlp.fc1.weight", (None, width))
     depth = _depth(shapes)
     for stream in ("STEblocks", "TTEblocks"):
@@ -74,7 +46,8 @@ def infer_mixste_shape(shapes: Mapping[str, tuple[int, ...]]) -> MixsteShape:
             _require_key(shapes, key)
         (tokens,) = _dimensions(shapes, "pos_embed_token", (1, None, width))
         _dimensions(shapes, "x_token", (1, frames, width))
-    return MixsteShape(frames, width, depth, mlp_hidden, joints, in_channels, variant, tokens)
+    config = {"channels": channels, "width": width, "depth": depth, "mlp_hidden": mlp_hidden}
+    return CheckpointShape(frames, joints, config, variant, tokens)
 
 
 def _depth(shapes: Mapping[str, tuple[int, ...]]) -> int:

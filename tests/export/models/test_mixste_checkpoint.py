@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hot_sdk.errors import CheckpointError
-from hot_sdk.export.models.mixste_shape import MixsteShape, infer_mixste_shape
+from hot_sdk.export.models.checkpoint_shape import CheckpointShape
+from hot_sdk.export.models.mixste_checkpoint import infer_shape
 from hot_sdk.export.options import Variant
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -26,13 +27,10 @@ def golden(family):
     ],
 )
 def test_published_networks(family, variant, tokens):
-    assert infer_mixste_shape(golden(family)) == MixsteShape(
+    assert infer_shape(golden(family)) == CheckpointShape(
         frames=243,
-        width=512,
-        depth=8,
-        mlp_hidden=1024,
         joints=17,
-        in_channels=2,
+        config={"channels": 2, "width": 512, "depth": 8, "mlp_hidden": 1024},
         variant=variant,
         tokens=tokens,
     )
@@ -53,7 +51,9 @@ def small():
 
 
 def test_other_sizes():
-    assert infer_mixste_shape(small()) == MixsteShape(27, 16, 11, 48, 15, 3, Variant.PLAIN, None)
+    assert infer_shape(small()) == CheckpointShape(
+        27, 15, {"channels": 3, "width": 16, "depth": 11, "mlp_hidden": 48}, Variant.PLAIN, None
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_missing_key_is_named(key):
     shapes = small()
     del shapes[key]
     with pytest.raises(CheckpointError, match=f"it has no '{key}'"):
-        infer_mixste_shape(shapes)
+        infer_shape(shapes)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_part_of_the_hourglass_is_missing(key):
     shapes = golden("hot_mixste")
     del shapes[key]
     with pytest.raises(CheckpointError, match=f"it has no '{key}'"):
-        infer_mixste_shape(shapes)
+        infer_shape(shapes)
 
 
 @pytest.mark.parametrize(
@@ -100,15 +100,15 @@ def test_part_of_the_hourglass_is_missing(key):
 def test_contradicting_shape(key, shape, expected):
     shapes = {**small(), key: shape}
     with pytest.raises(CheckpointError, match=f"'{key}' is .*, not {expected}"):
-        infer_mixste_shape(shapes)
+        infer_shape(shapes)
 
 
 def test_recovered_frames_are_those_of_the_window():
     shapes = {**golden("hot_mixste"), "x_token": (1, 81, 512)}
     with pytest.raises(CheckpointError, match=r"'x_token' is .*, not \(1, 243, 512\)"):
-        infer_mixste_shape(shapes)
+        infer_shape(shapes)
 
 
 def test_another_architecture():
     with pytest.raises(CheckpointError, match="not one of MixSTE: it has no 'Spatial_pos_embed'"):
-        infer_mixste_shape({"layers.0.weight": (3, 3)})
+        infer_shape({"layers.0.weight": (3, 3)})

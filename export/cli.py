@@ -1,0 +1,202 @@
+"""``hot-export``: from a checkpoint to a verified ONNX file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hot_sdk.errors import HotSDKError, UsageError
+from hot_sdk.export.exporting import export_model, require_export_packages
+from hot_sdk.export.models.registry import list_models
+from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest, check_request
+from hot_sdk.export.suggest import closest
+from hot_sdk.extras import require
+from hot_sdk.version import __version__
+
+_LOG = logging.getLogger(__name__)
+
+_EPILOG = """\
+example:
+  hot-export --model mixste --ratio 0.5 --random-weights
+
+exit status:
+  0 exported and verified     4 checkpoint unreadable, unsafe or unfit
+  1 internal error            5 graph not fit for the target engines
+  2 wrong arguments           6 file does not compute the same poses
+  3 package not installed     7 manifest broken     8 engine refused
+"""
+
+
+def _setting(text: str) -> tuple[str, int]:
+    name, equals, value = text.partition("=")
+    if not equals or not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=N")
+    return name, int(value)
+
+
+def _batch(text: str) -> int | None:
+    if text == "dynamic":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'dynamic'")
+    return int(text)
+
+
+def _value(metavar: str, kind: Callable[[str], object], about: str) -> dict[str, Any]:
+    return {"metavar": metavar, "type": kind, "help": about}
+
+
+def _flag(about: str) -> dict[str, Any]:
+    return {"action": "store_true", "help": about}
+
+
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "--version": {"action": "version", "version": f"hot-sdk {__version__}"},
+    "--model": _value("FAMILY", str, f"one of: {', '.join(list_models())}") | {"required": True},
+    "--checkpoint": _value("FILE", Path, "trained weights: .pth .pt .bin .pth.tr .safetensors"),
+    "--random-weights": _flag("no trained weights: for speed only, the poses mean nothing"),
+    "--ratio": _value("R", float, "frames kept over frames, 0 to 1; 1 is the plain network"),
+    "--tokens": _value("N", int, "frames kept, instead of a ratio"),
+    "--variant": _value(
+        "V", str, "plain, hot (recover all frames) or tpc (keep the centre, recover none)"
+    ),
+    "--selector": _value("S", str, "which frames are kept: tpc (default), uniform or motion"),
+    "--recovery": _value(
+        "R", str, "how frames come back: tra (default; trained) or interpolate (needs no weights)"
+    ),
+    "--prune-at": _value("N", int, "block before which frames are pruned, counted from 0"),
+    "--frames": _value("N", int, "frames of a window"),
+    "--set": _value(
+        "NAME=N",
+        _setting,
+        "another size than published: channels, width, depth, heads or mlp_hidden",
+    )
+    | {"action": "append", "default": []},
+    "--resample-tokens": _flag(
+        "stretch a checkpoint's rank embedding to the ratio; accuracy is then unknown"
+    ),
+    "--batch": _value("N", _batch, "windows in one run (default 1), or 'dynamic'") | {"default": 1},
+    "--flip": _flag("average with the mirror image inside the graph"),
+    "--token-index": _flag("make the kept frames an output"),
+    "--opset": _value("N", int, "17 to 20 (default 20; 17 for TensorRT 8.6)")
+    | {"default": DEFAULT_OPSET},
+    "--output -o": _value("FILE", Path, "file to write (default: a name that tells what it is)"),
+    "--keep-failed": _flag("keep a file that fails verification, under another name"),
+    "--dry-run": _flag("print the plan and stop"),
+    "--json": _flag("print JSON on standard output"),
+    "--verbose -v": _flag("say more on standard error"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[:1].upper()}{message[1:]}.", hint="Run: hot-export --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json, verbose = "--json" in given, "-v" in given or "--verbose" in given
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="hot-export: %(message)s"
+    )
+    try:
+        _run(_parse(given))
+    except HotSDKError as error:
+        if as_json:
+            record = {"code": error.code, "message": error.message, "hint": error.hint}
+            sys.stdout.write(json.dumps({"error": record}) + "\n")
+        sys.stderr.write(f"hot-export: error: {error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("hot-export: interrupted; nothing was written\n")
+        return 130
+    except Exception as error:
+        _LOG.info("internal error", exc_info=error)
+        text = " ".join(str(error).split())[:300]
+        sys.stderr.write(
+            f"hot-export: internal error: {type(error).__name__}: {text} "
+            "Run again with -v for the traceback, and report it.\n"
+        )
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    request = _request(options)
+    check_request(request)
+    require("rich", extra="export", purpose="The command line")
+    require_export_packages()
+    from hot_sdk.export import report
+
+    console = report.stderr_console()
+    if options.dry_run:
+        from hot_sdk.export.pipeline import prepare
+
+        prepared = prepare(request)
+        plan = report.plan_as_dict(prepared, request)
+        _print(plan, report.render_plan(prepared, request), options.json)
+        return
+    with console.status("Starting") as status:
+        result = export_model(request, lambda stage: status.update(f"{stage} …"))
+    _print(report.result_as_dict(result), report.render_result(result), options.json)
+
+
+def _print(record: dict[str, object], rendered: object, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(record) + "\n")
+        return
+    from rich.console import Console
+
+    Console().print(rendered)
+
+
+def _request(options: argparse.Namespace) -> ExportRequest:
+    return ExportRequest(
+        model=options.model,
+        checkpoint=options.checkpoint,
+        random_weights=options.random_weights,
+        variant=options.variant,
+        frames=options.frames,
+        ratio=options.ratio,
+        tokens=options.tokens,
+        prune_at=options.prune_at,
+        selector=options.selector,
+        recovery=options.recovery,
+        config=dict(options.set),
+        batch=options.batch,
+        opset=options.opset,
+        flip=options.flip,
+        token_index=options.token_index,
+        resample_tokens=options.resample_tokens,
+        output=options.output,
+        keep_failed=options.keep_failed,
+    )
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known = [flag for action in parser._actions for flag in action.option_strings]
+        raise UsageError(f"Unknown argument '{unknown[0]}'.", hint=closest(unknown[0], known))
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hot-export",
+        description="Turn a PyTorch checkpoint of a video pose lifter into a static-shape ONNX "
+        "file, and prove that it computes the same poses.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for flags, settings in _ARGUMENTS.items():
+        parser.add_argument(*flags.split(), **settings)
+    return parser

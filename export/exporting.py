@@ -1,0 +1,53 @@
+"""The Python call behind ``hot-export``; importing it costs nothing heavy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hot_sdk.export.request import ExportRequest, check_request
+from hot_sdk.extras import require
+
+if TYPE_CHECKING:
+    from hot_sdk.export.pipeline import ExportResult
+
+_LOG = logging.getLogger(__name__)
+
+
+def export_model(
+    request: ExportRequest, progress: Callable[[str], None] = _LOG.info
+) -> ExportResult:
+    """Export a network to a verified ONNX file.
+
+    The file has static shapes, the input ``keypoints_2d`` (batch, frames, joints, 2 or 3), the
+    output ``poses_3d`` (batch, frames, joints, 3), and its manifest inside; see
+    :class:`hot_sdk.manifest.Manifest` for units, axes and the rest.
+
+    Args:
+        request: What to export.
+        progress: Is told what begins.
+
+    Raises:
+        UsageError: What is asked for is unknown, out of range or contradictory.
+        MissingDependencyError: torch, onnx, onnxscript or safetensors is not installed.
+        CheckpointError: The checkpoint cannot be read, is unsafe, or does not fit.
+        GraphCheckError: The graph holds what the target engines cannot run.
+        VerificationError: The file does not compute the PyTorch model's poses; none is written.
+    """
+    check_request(request)
+    require_export_packages()
+    from hot_sdk.export.pipeline import export_prepared, prepare
+
+    progress("Reading the weights")
+    return export_prepared(prepare(request), request, progress)
+
+
+def require_export_packages() -> None:
+    """Check that everything an export needs is installed.
+
+    Raises:
+        MissingDependencyError: Names the first package that is not.
+    """
+    for package in ("torch", "onnx", "onnxscript", "safetensors"):
+        require(package, extra="export", purpose="Exporting a model")

@@ -1,0 +1,64 @@
+"""A request and a checkpoint brought together, or refused with what they disagree on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hot_sdk.errors import CheckpointError
+from hot_sdk.export.models import CheckpointShape, ModelSpec, family
+from hot_sdk.export.models.spec import tokens_for_ratio
+from hot_sdk.export.options import RecoveryKind, Variant
+from hot_sdk.export.request import ExportRequest, resolve_request
+
+
+def fit(request: ExportRequest, found: CheckpointShape) -> ModelSpec:
+    """The architecture that a checkpoint was trained in, pruned as the request says.
+
+    Args:
+        request: What is asked for; what it leaves out comes from the checkpoint, and what the
+            checkpoint cannot tell from the registry.
+        found: What the checkpoint's shapes tell.
+
+    Raises:
+        CheckpointError: The checkpoint was trained for something else than is asked for.
+        UsageError: What is asked for does not hold together.
+    """
+    joints = len(family(request.model).skeleton.joints)
+    _require_equal("joints", found.joints, joints)
+    if request.frames is not None:
+        _require_equal("frames", found.frames, request.frames)
+    for setting, trained in found.config.items():
+        _require_equal(setting, trained, request.config.get(setting, trained))
+    completed = replace(request, frames=found.frames, config={**request.config, **found.config})
+    if found.variant is Variant.HOT and request.variant in (None, Variant.HOT):
+        completed = _with_trained_tokens(completed, found)
+    return resolve_request(completed)
+
+
+def _with_trained_tokens(request: ExportRequest, found: CheckpointShape) -> ExportRequest:
+    if request.recovery == RecoveryKind.INTERPOLATE:
+        raise CheckpointError(
+            "The checkpoint holds trained recovery weights, which interpolation would not use.",
+            hint="Drop '--recovery interpolate', or give a plain checkpoint.",
+        )
+    asked = request.tokens
+    if request.ratio is not None:
+        asked = tokens_for_ratio(request.ratio, found.frames)
+    if asked not in (None, found.tokens) and not request.resample_tokens:
+        assert found.tokens is not None
+        raise CheckpointError(
+            f"The checkpoint was trained to keep {found.tokens} of {found.frames} frames (ratio "
+            f"{found.tokens / found.frames:.2f}), but {asked} were asked for.",
+            hint="Drop the ratio, or add --resample-tokens to stretch its rank embedding; the "
+            "accuracy is then unknown until you measure it.",
+        )
+    tokens = found.tokens if asked is None else asked
+    return replace(request, variant=Variant.HOT, ratio=None, tokens=tokens)
+
+
+def _require_equal(what: str, trained: int, asked: int) -> None:
+    if trained != asked:
+        raise CheckpointError(
+            f"The checkpoint was trained with {what} = {trained}, but {asked} is asked for.",
+            hint=f"Drop {what}, or give another checkpoint.",
+        )

@@ -1,0 +1,31 @@
+"""What the shapes of a checkpoint's weights tell of the network that they were trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hot_sdk.export.options import Variant
+
+
+@dataclass(frozen=True)
+class CheckpointShape:
+    """A network's sizes, as far as its weights' shapes tell them.
+
+    They do not tell the number of attention heads, nor before which block frames are pruned; those
+    come from the registry or from the user. The weights of a TPC variant are those of the plain
+    network.
+
+    Attributes:
+        frames: Frames of a window.
+        joints: Joints of the skeleton.
+        config: The fields of ``NetworkSize`` that shapes tell.
+        variant: ``HOT`` where weights of the Hourglass Tokenizer are there, else ``PLAIN``.
+        tokens: Frames that the Hourglass Tokenizer keeps; None for the plain network.
+    """
+
+    frames: int
+    joints: int
+    config: Mapping[str, int]
+    variant: Variant
+    tokens: int | None

@@ -1,0 +1,257 @@
+"""The export itself: weights, graph, check, verification, manifest, file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from hot_sdk.engines import Session, open_session
+from hot_sdk.errors import GraphCheckError, VerificationError
+from hot_sdk.export.checkpoints import load_strict, read_checkpoint, resample_rank_embedding
+from hot_sdk.export.clips import Window, verification_windows
+from hot_sdk.export.fit import fit
+from hot_sdk.export.flops import NetworkFlops, count_graph, count_network, count_parameters
+from hot_sdk.export.graph_check import require_clean
+from hot_sdk.export.lifting import build_lifting, folded
+from hot_sdk.export.models import ModelSpec, build, family, infer_shape
+from hot_sdk.export.random_weights import random_state_dict
+from hot_sdk.export.request import ExportRequest, default_name, resolve_request
+from hot_sdk.export.trace import INDEX, INPUT, POSES, trace, without_output
+from hot_sdk.export.verify import FP32, WindowResult, compare, require_parity
+from hot_sdk.files import replaced_on_success, require_writable_target
+from hot_sdk.manifest import SCHEMA, Flops, Joints, Manifest, Parity, Versions, Weights
+from hot_sdk.version import __version__
+
+_LOG = logging.getLogger(__name__)
+
+# Protocol buffers hold no more, and a file with its weights beside it is easily torn apart.
+_LARGEST_FILE = 2 * 1024**3 - 1
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What will be exported.
+
+    Attributes:
+        spec: The architecture.
+        state: Its weights, float32.
+        weights: Where they come from.
+        target: The file to write.
+    """
+
+    spec: ModelSpec
+    state: dict[str, Tensor]
+    weights: Weights
+    target: Path
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export made.
+
+    Attributes:
+        path: The file.
+        file_bytes: Its size.
+        manifest: What it says about itself.
+        plain_parameters: Trained numbers of the same network without pruning.
+        plain_flops: Its operations for one window.
+        windows: The verification, window by window.
+    """
+
+    path: Path
+    file_bytes: int
+    manifest: Manifest
+    plain_parameters: int
+    plain_flops: NetworkFlops
+    windows: tuple[WindowResult, ...]
+
+
+def prepare(request: ExportRequest) -> Prepared:
+    """Read the weights and settle the architecture.
+
+    Args:
+        request: Already checked; see :func:`hot_sdk.export.request.check_request`.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read, or does not fit what is asked for.
+        UsageError: What is asked for does not hold together, or its file cannot be written.
+    """
+    if request.checkpoint is None:
+        spec = resolve_request(request)
+        network = build(spec)
+        network.load_state_dict(random_state_dict(network))
+        weights = Weights(random=True, file=None, sha256=None, resampled_from=None)
+    else:
+        checkpoint = read_checkpoint(request.checkpoint)
+        shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
+        found = infer_shape(request.model, shapes)
+        spec = fit(request, found)
+        resampled = (
+            found.tokens if spec.tokens != found.tokens and request.resample_tokens else None
+        )
+        if resampled is not None and spec.tokens is not None:
+            checkpoint = checkpoint.with_tensors(
+                resample_rank_embedding(checkpoint.tensors, spec.tokens)
+            )
+        network = build(spec)
+        load_strict(network, checkpoint)
+        weights = Weights(
+            random=False,
+            file=checkpoint.path.name,
+            sha256=checkpoint.sha256,
+            resampled_from=resampled,
+        )
+    target = request.output or Path(default_name(spec, request))
+    require_writable_target(target)
+    return Prepared(spec, dict(network.state_dict()), weights, target)
+
+
+def export_prepared(
+    prepared: Prepared, request: ExportRequest, progress: Progress = _LOG.info
+) -> ExportResult:
+    """Export, check, verify and write.
+
+    Args:
+        prepared: Of :func:`prepare`.
+        request: The same request.
+        progress: Is told what begins.
+
+    Raises:
+        GraphCheckError: The graph holds what the target engines cannot run.
+        VerificationError: The file does not compute the PyTorch model's poses; none is written.
+    """
+    spec = prepared.spec
+    reference = build_lifting(spec, prepared.state, flip=request.flip)
+    progress("Tracing the network")
+    model = trace(folded(reference), spec, batch=request.batch, opset=request.opset)
+    if model.ByteSize() > _LARGEST_FILE:
+        raise GraphCheckError(
+            f"The model takes {model.ByteSize()} bytes; one file holds {_LARGEST_FILE}.",
+            hint="Choose a smaller network.",
+        )
+    progress("Checking the graph")
+    require_clean(model, dynamic_batch=request.batch is None)
+
+    windows = verification_windows(spec)
+    progress(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")
+    with open_session(model.SerializeToString()) as session:
+        results = compare(reference, session, spec, windows)
+        engine = f"{session.engine} {session.engine_version}"
+    try:
+        require_parity(results)
+    except VerificationError:
+        if request.keep_failed:
+            _keep_failed(model, prepared.target)
+        raise
+    progress("Writing the file")
+    manifest = _manifest(prepared, request, model, _parity(engine, results))
+    final = model if request.token_index else without_output(model, INDEX)
+    onnx.helper.set_model_props(final, manifest.to_metadata())
+    with replaced_on_success(prepared.target) as temporary:
+        onnx.save(final, temporary)
+        with open_session(temporary) as session:
+            _require_same_file(session, manifest, reference, windows[0])
+    plain = spec.plain()
+    return ExportResult(
+        path=prepared.target,
+        file_bytes=prepared.target.stat().st_size,
+        manifest=manifest,
+        plain_parameters=count_parameters(plain),
+        plain_flops=count_network(plain),
+        windows=tuple(results),
+    )
+
+
+def _keep_failed(model: onnx.ModelProto, target: Path) -> None:
+    """Keep the file without a manifest, so that no tool takes it for a good one."""
+    kept = target.with_name(f"{target.stem}.failed{target.suffix}")
+    with replaced_on_success(kept) as temporary:
+        onnx.save(model, temporary)
+    _LOG.warning("Kept the file that failed verification as '%s'.", kept)
+
+
+def _require_same_file(
+    session: Session, manifest: Manifest, reference: nn.Module, window: Window
+) -> None:
+    """Check the file as it lies on disk: its manifest, and once more its poses."""
+    if Manifest.from_metadata(session.metadata) != manifest:
+        raise VerificationError(
+            "The written file's manifest is not the one that was written.",
+            hint="Check the disk, and export again.",
+        )
+    size = session.inputs[0].shape[0]
+    keypoints = np.stack([window.keypoints] * (size if isinstance(size, int) else 1))
+    written = session.run({INPUT: keypoints})[POSES]
+    with torch.inference_mode():
+        expected = reference(torch.from_numpy(keypoints))[0].numpy()
+    error = float(np.linalg.norm(written - expected, axis=-1).mean())
+    if not error <= FP32.mean_joint_error:
+        raise VerificationError(
+            f"The written file's poses are off by {error:.3g} on average in '{window.name}'.",
+            hint="Check the disk, and export again.",
+        )
+
+
+def _parity(engine: str, results: list[WindowResult]) -> Parity:
+    shared = [result.frames_shared for result in results if result.frames_shared is not None]
+    return Parity(
+        engine=engine,
+        clips=len(results),
+        max_difference=max(result.max_difference for result in results),
+        mean_joint_error=float(np.mean([result.mean_joint_error for result in results])),
+        max_joint_error=max(result.max_joint_error for result in results),
+        frames_shared=float(np.mean(shared)) if shared else None,
+    )
+
+
+def _manifest(
+    prepared: Prepared, request: ExportRequest, model: onnx.ModelProto, parity: Parity
+) -> Manifest:
+    spec = prepared.spec
+    entry = family(spec.family)
+    flops = count_network(spec)
+    skeleton = entry.skeleton
+    return Manifest(
+        schema=SCHEMA,
+        family=spec.family,
+        variant=spec.variant.value,
+        paper=entry.paper,
+        licence=entry.licence,
+        frames=spec.frames,
+        output_frames=spec.output_frames,
+        ratio=spec.ratio,
+        tokens=spec.tokens,
+        prune_at=spec.prune_at,
+        selector=None if spec.selector is None else spec.selector.value,
+        recovery=None if spec.recovery is None else spec.recovery.value,
+        channels=spec.size.channels,
+        batch=request.batch,
+        flip=request.flip,
+        token_index=request.token_index and spec.tokens is not None,
+        joints=Joints(
+            skeleton=skeleton.name,
+            names=skeleton.joints,
+            parents=skeleton.parents,
+            flip_pairs=tuple(zip(skeleton.left, skeleton.right, strict=True)),
+        ),
+        normalisation=entry.normalisation.value,
+        unit=entry.unit.value,
+        axes=entry.axes,
+        training_fps=entry.training_fps,
+        precision="fp32",
+        opset=request.opset,
+        parameters=count_parameters(spec),
+        weights=prepared.weights,
+        versions=Versions(sdk=__version__, torch=torch.__version__, onnx=onnx.__version__),
+        flops=Flops(papers=flops.papers, products=flops.products, executed=count_graph(model)),
+        parity=parity,
+    )
