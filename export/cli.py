@@ -145,6 +145,9 @@ def _run(options: argparse.Namespace) -> None:
     with console.status("Starting") as status:
         result = export_model(request, lambda stage: status.update(f"{stage} …"))
     _print(report.result_as_dict(result), report.render_result(result), options.json)
+    if not options.json:
+        # Not through rich, which would break a command to be copied in two.
+        sys.stdout.write(report.next_commands(result) + "\n")
 
 
 def _print(record: dict[str, object], rendered: object, as_json: bool) -> None:

@@ -126,7 +126,9 @@ def density_peak_scores(features: Tensor) -> Tensor:
 
     distance = distance_sq.sqrt()
     farthest = distance.amax(dim=(1, 2)).unsqueeze(1)
-    to_denser = torch.where(_outranks(density), distance, beyond).amin(dim=2)
+    # The nearer the neighbour the denser. The densities themselves would not do: of slow motion
+    # they lie so close to 1 that float32 makes most of them equal.
+    to_denser = torch.where(_outranks(-nearest_sq), distance, beyond).amin(dim=2)
     separation = torch.minimum(to_denser, farthest)
     return separation * density
 

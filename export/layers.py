@@ -47,7 +47,7 @@ class Attention(nn.Module):
         """Put the scale of the logits into the weights that make the queries."""
         with torch.no_grad():
             width = self.qkv.in_features
-            scale = torch.ones(3 * width, dtype=self.qkv.weight.dtype)
+            scale = torch.ones_like(self.qkv.bias)
             scale[:width] = (width // self.heads) ** -0.5
             self._folded = self.qkv.weight * scale.unsqueeze(1), self.qkv.bias * scale
 

@@ -85,12 +85,12 @@ def render_result(result: ExportResult) -> RenderableType:
     table.add_column("plain network", justify="right")
     if pruned:
         table.add_column(f"keeping {manifest.tokens} of {manifest.frames}", justify="right")
-        table.add_column("saved", justify="right")
+        table.add_column("change", justify="right")
 
     def row(name: str, before: float, after: float, unit: str, scale: float) -> None:
         cells = [f"{before / scale:,.3f} {unit}"]
         if pruned:
-            cells += [f"{after / scale:,.3f} {unit}", f"{1 - after / before:.1%}"]
+            cells += [f"{after / scale:,.3f} {unit}", f"{after / before - 1:+.1%}"]
         table.add_row(name, *cells)
 
     row("parameters", result.plain_parameters, manifest.parameters, "M", 1e6)
@@ -110,7 +110,6 @@ def render_result(result: ExportResult) -> RenderableType:
     parts: list[RenderableType] = [table, *lines]
     if manifest.weights.random:
         parts.append(Text(f"Warning: {RANDOM_WEIGHTS_WARNING}.", style="bold yellow"))
-    parts += ["", "Next:", *(Text(f"  {command}") for command in _next_commands(result))]
     return Group(*parts)
 
 
@@ -128,12 +127,17 @@ def _parity_text(result: ExportResult) -> str:
     return text + "."
 
 
-def _next_commands(result: ExportResult) -> list[str]:
-    return [
-        f"python -m hot_sdk.benchmarks.pytorch_against_onnxruntime '{result.path}'",
+def next_commands(result: ExportResult) -> str:
+    """What to run next, a line each, ready to be copied."""
+    manifest = result.manifest
+    commands = [
         f"python -c \"from hot_sdk.engines import open_session as o; s = o('{result.path}'); "
         'print(*s.inputs, *s.outputs)"',
+        f"python -m hot_sdk.benchmarks.pytorch_against_onnxruntime --model {manifest.family} "
+        f"--frames {manifest.frames}"
+        + (f" --tokens {manifest.tokens}" if manifest.tokens is not None else ""),
     ]
+    return "\n".join(["", "Next:", *(f"  {command}" for command in commands)])
 
 
 def stderr_console() -> Console:

@@ -105,6 +105,9 @@ def resolve(
     if chosen is None:
         prunes = kept is not None and kept < frames
         chosen = Variant.HOT if prunes else Variant.PLAIN
+    published = entry.pruning.get(chosen)
+    if kept is None and published is not None:
+        kept = tokens_for_ratio(published.tokens / entry.frames, frames)
     if chosen is Variant.PLAIN or kept == frames:
         _require(
             kept is None or kept == frames,
@@ -119,13 +122,11 @@ def resolve(
                 "Ask for a ratio below 1 or the variant 'hot' or 'tpc', or drop it.",
             )
         return plain
-    published = entry.pruning.get(chosen)
     if published is None:
         raise UsageError(
             f"{entry.title} has no variant '{chosen.value}'.",
             hint=f"It has: plain{''.join(', ' + known.value for known in entry.pruning)}.",
         )
-    kept = tokens_for_ratio(published.tokens / entry.frames, frames) if kept is None else kept
     at = published.prune_at if prune_at is None else prune_at
     _require(
         1 <= at < plain.size.depth,

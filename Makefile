@@ -1,0 +1,46 @@
+# Two commands on a fresh machine with Python 3.10 or newer and make:
+#   make demo   installs into .venv, exports a network, proves that the file computes the same poses
+#   make test   installs what the tests need, checks style and types, runs the tests
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+OUT := out
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.export
+	$(PIP) install --no-deps --force-reinstall .
+	mkdir -p $(OUT)
+	$(BIN)/hot-export --model mixste --ratio 0.5 --random-weights --output $(OUT)/mixste_t243_r0.50.onnx
+	@echo "Made: $(CURDIR)/$(OUT)/mixste_t243_r0.50.onnx"
+
+test: $(VENV)/.test
+	$(PIP) install --no-deps --force-reinstall .
+	$(MAKE) lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p hot_sdk
+
+bench: $(VENV)/.export
+	$(PIP) install --no-deps --force-reinstall .
+	$(BIN)/python -P -m hot_sdk.benchmarks.pytorch_against_onnxruntime
+
+clean:
+	rm -rf $(VENV) $(OUT) build *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Dependencies are installed once; the package itself anew each time, as a user would have it.
+$(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt ".[export]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt ".[export,dev]"
+	touch $@
