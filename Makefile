@@ -24,17 +24,20 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p hot_sdk
+	cd $(VENV) && bin/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p hot_sdk
 
 bench: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
-	$(BIN)/python -P -m hot_sdk.benchmarks.pytorch_against_onnxruntime
+	cd $(VENV) && bin/python -m hot_sdk.benchmarks.pytorch_against_onnxruntime
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+# The checkout's own folder hot_sdk would hide the installed package, of which it is only a part; so
+# what imports from the working directory runs in the folder of the environment.
 
 # Dependencies are installed once; the package itself anew each time, as a user would have it.
 $(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt

@@ -187,7 +187,7 @@ class Manifest:
         try:
             data = typed_json.parse_object(text)
             schema = data.get("schema")
-            if type(schema) is int and schema > SCHEMA:
+            if type(schema) is int and SCHEMA < schema < 2**31:
                 raise ManifestError(
                     f"The model file's manifest has version {schema}; this SDK reads {SCHEMA}.",
                     hint="Run: pip install --upgrade hot-sdk",

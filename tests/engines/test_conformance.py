@@ -175,9 +175,14 @@ def test_truncated_file_is_refused(engine, affine_file, kept):
         open_session(affine_file, engine=engine)
 
 
-def test_file_name_as_text_is_a_usage_error(engine):
+def test_a_file_name_may_be_text(engine, affine_file):
+    with open_session(str(affine_file), engine=engine) as session:
+        assert session.inputs
+
+
+def test_neither_a_file_nor_bytes_is_a_usage_error(engine):
     with pytest.raises(UsageError, match=r"expected a pathlib\.Path or bytes"):
-        open_session("model.onnx", engine=engine)  # type: ignore[arg-type]
+        open_session(7, engine=engine)
 
 
 def test_weights_beside_the_model_are_read(engine, tmp_path, x, monkeypatch):

@@ -1,0 +1,165 @@
+"""Every family, exported in every way on offer: what the file is, says and computes."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from hot_sdk.engines import list_engines, open_session
+from hot_sdk.export.clips import verification_windows
+from hot_sdk.export.flops import count_graph, count_network, count_parameters
+from hot_sdk.export.graph_check import check_graph
+from hot_sdk.export.lifting import build_lifting
+from hot_sdk.export.models import build, family
+from hot_sdk.export.random_weights import random_state_dict
+from hot_sdk.export.request import resolve_request
+from hot_sdk.manifest import read_manifest
+
+
+@pytest.fixture
+def spec(exported):
+    return resolve_request(exported.request)
+
+
+@pytest.fixture
+def model(exported):
+    return onnx.load(exported.path)
+
+
+@pytest.fixture
+def windows(spec):
+    return np.stack([window.keypoints for window in verification_windows(spec)])
+
+
+def in_pytorch(exported, spec, keypoints):
+    network = build(spec)
+    network.load_state_dict(random_state_dict(network))
+    lifting = build_lifting(spec, network.state_dict(), flip=exported.request.flip)
+    with torch.inference_mode():
+        return [output.numpy() for output in lifting(torch.from_numpy(keypoints))]
+
+
+def test_is_valid_onnx(model):
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_passes_the_graph_check(model, exported):
+    assert check_graph(model, dynamic_batch=exported.request.batch is None) == []
+
+
+def test_has_the_opset_asked_for_and_standard_operators_only(model, exported):
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [
+        ("", exported.request.opset)
+    ]
+    assert {node.domain for node in model.graph.node} == {""}
+    assert not model.functions
+    # Readable by ONNX Runtime 1.17 and TensorRT 10.3.
+    assert model.ir_version <= 9
+
+
+def test_sorts_and_multiplies_no_integers(model):
+    integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in onnx.shape_inference.infer_shapes(model).graph.value_info
+    }
+    for node in model.graph.node:
+        if node.op_type in ("TopK", "MatMul", "Gemm", "CumSum", "ReduceSum"):
+            assert types[node.input[0]] not in integers, node.name
+
+
+def test_inputs_and_outputs_have_their_names_and_shapes(exported, spec, model):
+    joints = len(family(spec.family).skeleton.joints)
+    batch = "batch" if exported.request.batch is None else exported.request.batch
+    expected = {
+        "keypoints_2d": (batch, spec.frames, joints, spec.size.channels),
+        "poses_3d": (batch, spec.output_frames, joints, 3),
+    }
+    if exported.request.token_index and spec.tokens is not None:
+        passes = (2,) if exported.request.flip else ()
+        expected["token_index"] = (batch, *passes, spec.tokens)
+    found = {
+        value.name: tuple(
+            dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim
+        )
+        for value in [*model.graph.input, *model.graph.output]
+    }
+    assert found == expected
+
+
+def test_tells_nothing_of_the_machine_that_made_it(exported):
+    content = exported.path.read_bytes()
+    for word in (b"site-packages", b"stack_trace", b"/home/", b"/tmp/", __file__.encode()):
+        assert word not in content
+
+
+def test_node_names_are_unique_and_tell_their_module(model, spec):
+    names = [node.name for node in model.graph.node]
+    assert len(set(names)) == len(names)
+    assert all(names)
+    if spec.selector is not None and spec.selector.value == "tpc":
+        assert any(name.startswith("selector/") for name in names)
+
+
+@pytest.mark.parametrize("engine", list_engines())
+def test_computes_the_poses_of_pytorch(exported, spec, windows, engine):
+    # None stands for a symbolic batch, which must take any number of windows.
+    sizes = (1, 2, 5) if exported.request.batch is None else (exported.request.batch,)
+    with open_session(exported.path, engine=engine) as session:
+        for size in sizes:
+            keypoints = windows[:size]
+            outputs = session.run({"keypoints_2d": keypoints})
+            expected = in_pytorch(exported, spec, keypoints)
+            np.testing.assert_allclose(outputs["poses_3d"], expected[0], atol=1e-4, rtol=0)
+            if "token_index" in outputs:
+                np.testing.assert_array_equal(outputs["token_index"], expected[1])
+
+
+@pytest.mark.parametrize("engine", list_engines())
+def test_two_runs_are_bitwise_equal(exported, windows, engine):
+    size = exported.request.batch or 2
+    with open_session(exported.path, engine=engine) as session:
+        first = session.run({"keypoints_2d": windows[:size]})
+        second = session.run({"keypoints_2d": windows[:size]})
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name])
+
+
+def test_manifest_tells_the_truth(exported, spec):
+    manifest = read_manifest(exported.path)
+    entry = family(spec.family)
+    request = exported.request
+    assert manifest == exported.result.manifest
+    assert (manifest.family, manifest.variant) == (spec.family, spec.variant.value)
+    assert (manifest.frames, manifest.tokens, manifest.prune_at) == (
+        spec.frames,
+        spec.tokens,
+        spec.prune_at,
+    )
+    assert manifest.ratio == pytest.approx(spec.ratio)
+    assert manifest.output_frames == spec.output_frames
+    assert (manifest.batch, manifest.flip) == (request.batch, request.flip)
+    assert manifest.joints.names == entry.skeleton.joints
+    assert manifest.unit == entry.unit.value
+    assert manifest.training_fps == entry.training_fps
+    assert manifest.weights.random
+    assert manifest.weights.file is None
+    assert manifest.parameters == count_parameters(spec)
+    assert 0 < manifest.parity.max_difference < 1e-4
+    assert manifest.parity.frames_shared == (None if spec.tokens is None else 1.0)
+
+
+def test_executes_what_the_network_needs_and_not_more(exported, spec, model):
+    network = count_network(spec)
+    executed = count_graph(model)
+    assert executed == exported.result.manifest.flops.executed
+    # Folding saves the queries of the recovery; mirroring runs the network twice.
+    passes = 2 if exported.request.flip else 1
+    joints = len(family(spec.family).skeleton.joints)
+    folded = 0
+    if spec.recovery is not None and spec.recovery.value == "tra":
+        folded = 2 * joints * spec.frames * spec.size.width**2
+    shared = 0
+    if spec.variant.value == "tpc" and exported.request.flip:
+        shared = 2 * spec.frames**2 * spec.size.width
+    assert executed == passes * (network.products - folded) - shared

@@ -1,0 +1,250 @@
+"""Small networks of every family, variant, selector and recovery, as the functions to export."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hot_sdk.export.lifting import build_lifting, folded
+from hot_sdk.export.models import build, family, list_models, resolve
+from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.random_weights import random_state_dict
+
+FRAMES, TOKENS, BATCH = 27, 9, 3
+SMALL = {"width": 32, "depth": 2, "heads": 4, "mlp_hidden": 64}
+PLAIN = [resolve(name, frames=FRAMES, **SMALL) for name in list_models()]
+PRUNED = [
+    resolve(
+        spec.family,
+        frames=FRAMES,
+        tokens=TOKENS,
+        prune_at=1,
+        variant=variant,
+        selector=selector,
+        recovery=recovery,
+        **SMALL,
+    )
+    for spec in PLAIN
+    for variant in family(spec.family).pruning
+    for selector in SelectorKind
+    for recovery in (RecoveryKind if variant is Variant.HOT else (None,))
+]
+
+
+def label(spec):
+    parts = (spec.variant, spec.selector, spec.recovery)
+    return "-".join([spec.family, *(part.value for part in parts if part is not None)])
+
+
+NETWORKS = pytest.mark.parametrize("spec", [*PLAIN, *PRUNED], ids=label)
+PRUNING_NETWORKS = pytest.mark.parametrize("spec", PRUNED, ids=label)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads cost more than they save on networks this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@cache
+def lifting_of(spec, *, flip=False, dtype=torch.float32):
+    return build_lifting(spec, random_state_dict(build(spec)), flip=flip).to(dtype)
+
+
+def clips_for(spec, dtype=torch.float32):
+    """Clips of joints that wander smoothly."""
+    joints, channels = len(family(spec.family).skeleton.joints), spec.size.channels
+    steps = np.random.default_rng(5).standard_normal((BATCH, spec.frames + 8, joints, channels))
+    smooth = sum(steps[:, lag : lag + spec.frames] for lag in range(9)) / 9
+    return torch.from_numpy(np.cumsum(smooth, axis=1) * 0.02).to(dtype)
+
+
+def mirrored(points, spec):
+    """Left and right exchanged; works for keypoints and for poses."""
+    swapped = points[:, :, list(family(spec.family).skeleton.mirror)].clone()
+    swapped[..., 0] *= -1
+    return swapped
+
+
+@NETWORKS
+@pytest.mark.parametrize("flip", [False, True])
+def test_shapes(spec, flip):
+    clips = clips_for(spec)
+    for batch in (1, BATCH):
+        poses, *index = lifting_of(spec, flip=flip)(clips[:batch])
+        assert poses.shape == (batch, spec.output_frames, clips.shape[2], 3)
+        assert poses.isfinite().all()
+        assert len(index) == (spec.variant is not Variant.PLAIN)
+        for kept in index:
+            assert kept.shape == ((batch, 2, TOKENS) if flip else (batch, TOKENS))
+            assert kept.dtype == torch.int64
+            assert (kept.diff(dim=-1) > 0).all()
+
+
+@NETWORKS
+def test_two_runs_are_bitwise_equal(spec):
+    lifting, clips = lifting_of(spec), clips_for(spec)
+    for first, second in zip(lifting(clips), lifting(clips.clone()), strict=True):
+        assert torch.equal(first, second)
+
+
+@NETWORKS
+@pytest.mark.parametrize(
+    ("flip", "dtype", "tolerance"),
+    [(False, torch.float32, 1e-5), (False, torch.float64, 1e-12), (True, torch.float64, 1e-12)],
+)
+def test_a_batch_gives_what_each_clip_gives_alone(spec, flip, dtype, tolerance):
+    lifting, clips = lifting_of(spec, flip=flip, dtype=dtype), clips_for(spec, dtype)
+    together = lifting(clips)
+    for item, clip in enumerate(clips):
+        poses, *index = lifting(clip[None])
+        assert_close(poses[0], together[0][item], atol=tolerance, rtol=0)
+        assert all(torch.equal(a[0], b[item]) for a, b in zip(index, together[1:], strict=True))
+
+
+@PRUNING_NETWORKS
+def test_a_tail_held_still_gets_no_more_than_its_share(spec):
+    spec = replace(spec, frames=81, tokens=27)
+    clips = clips_for(spec)
+    clips[:, 54:] = clips[:, 54:55]
+    _, index = lifting_of(spec)(clips)
+    assert (index >= 54).sum(dim=1).max() <= 27 * 27 // 81
+
+
+# Frames given from outside
+
+
+@PRUNING_NETWORKS
+@pytest.mark.parametrize("flip", [False, True])
+def test_given_frames_take_the_place_of_the_choice(spec, flip):
+    lifting, clips = lifting_of(spec, flip=flip), clips_for(spec)
+    poses, chosen = lifting(clips)
+    assert all(
+        torch.equal(a, b) for a, b in zip(lifting(clips, chosen), (poses, chosen), strict=True)
+    )
+    # Every frame one later, but for the last, which makes room.
+    other = torch.where(chosen == FRAMES - 1, 0, chosen + 1).sort(dim=-1).values
+    given_poses, given = lifting(clips, other)
+    assert torch.equal(given, other)
+    assert (given_poses - poses).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+
+
+@PRUNING_NETWORKS
+def test_one_choice_serves_a_whole_batch(spec):
+    lifting, clips = lifting_of(spec), clips_for(spec)
+    one = torch.tensor([[0, 1, 4, 9, 13, 14, 20, 21, 26]])
+    poses, given = lifting(clips, one)
+    assert torch.equal(given, one.expand(BATCH, -1))
+    assert_close(poses, lifting(clips, one.repeat(BATCH, 1))[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in PRUNED if spec.recovery is RecoveryKind.INTERPOLATE], ids=label
+)
+def test_an_interpolated_frame_depends_on_its_two_neighbours_only(spec):
+    network = build(spec)
+    tokens = torch.randn(1, TOKENS, 5, 32, generator=torch.Generator().manual_seed(0))
+    index = torch.arange(TOKENS)[None] * 3
+    moved = tokens.clone()
+    moved[:, 4] += 1.0
+    changed = (network.recover(moved, index) - network.recover(tokens, index)).abs().amax((0, 2, 3))
+    assert changed.nonzero().flatten().tolist() == [10, 11, 12, 13, 14]
+
+
+# Folding
+
+
+@NETWORKS
+@pytest.mark.parametrize("flip", [False, True])
+def test_folding_changes_nothing_that_can_be_seen(spec, flip):
+    lifting, clips = lifting_of(spec, flip=flip), clips_for(spec)
+    poses, *index = lifting(clips)
+    quick = folded(lifting)
+    folded_poses, *folded_index = quick(clips)
+    assert (folded_poses - poses).abs().max() < 1e-6 * poses.abs().max()
+    assert all(torch.equal(a, b) for a, b in zip(folded_index, index, strict=True))
+    assert list(quick.state_dict()) == list(lifting.state_dict())
+    assert constants(quick)
+    assert not constants(lifting)
+    assert torch.equal(lifting(clips)[0], poses)
+
+
+def constants(lifting):
+    return [module for module in lifting.modules() if vars(module).get("_folded") is not None]
+
+
+# Averaging with the mirror image
+
+
+@NETWORKS
+def test_mirror_average_is_two_passes_by_hand(spec):
+    """The mirror image uses the window's frames in the ``tpc`` variant, its own in the others."""
+    single, clips = lifting_of(spec, dtype=torch.float64), clips_for(spec, torch.float64)
+    direct, *index = single(clips)
+    shared = index[0] if spec.variant is Variant.TPC else None
+    back, *back_index = single(mirrored(clips, spec), shared)
+    poses, *kept = lifting_of(spec, flip=True, dtype=torch.float64)(clips)
+    assert_close(poses, (direct + mirrored(back, spec)) / 2, atol=1e-12, rtol=0)
+    for both, first, second in zip(kept, index, back_index, strict=True):
+        assert torch.equal(both, torch.stack([first, second], dim=1))
+
+
+@NETWORKS
+def test_mirrored_input_gives_mirrored_poses(spec):
+    lifting = lifting_of(spec, flip=True, dtype=torch.float64)
+    clips = clips_for(spec, torch.float64)
+    poses, *index = lifting(clips)
+    given = [both.flip(1) for both in index]
+    # Where the mirror image has no choice of its own, it is given the window's.
+    asked = given if spec.variant is Variant.TPC else []
+    back, *back_index = lifting(mirrored(clips, spec), *asked)
+    assert_close(back, mirrored(poses, spec), atol=1e-12, rtol=0)
+    assert all(torch.equal(a, b) for a, b in zip(back_index, given, strict=True))
+    assert (back - poses).abs().max() > 1e-3
+
+
+@NETWORKS
+def test_the_confidence_is_mirrored_but_not_negated(spec):
+    spec = replace(spec, size=replace(spec.size, channels=3))
+    single, double = (lifting_of(spec, flip=flip, dtype=torch.float64) for flip in (False, True))
+    clips = clips_for(spec, torch.float64)
+    shared = single(clips)[1] if spec.variant is Variant.TPC else None
+    back = mirrored(single(mirrored(clips, spec), shared)[0], spec)
+    assert_close(double(clips)[0], (single(clips)[0] + back) / 2, atol=1e-12, rtol=0)
+
+
+# Building
+
+
+@NETWORKS
+def test_built_for_inference(spec):
+    lifting = lifting_of(spec)
+    assert not lifting.training
+    assert not any(parameter.requires_grad for parameter in lifting.parameters())
+
+
+@NETWORKS
+@pytest.mark.parametrize("flip", [False, True])
+def test_weights_must_fit_exactly(spec, flip):
+    state = random_state_dict(build(spec))
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        build_lifting(spec, {**state, "surplus": torch.zeros(1)}, flip=flip)
+    del state[next(iter(state))]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        build_lifting(spec, state, flip=flip)
+
+
+@PRUNING_NETWORKS
+def test_only_recovering_attention_has_weights_of_its_own(spec):
+    def shapes(built):
+        return {key: tensor.shape for key, tensor in build(built).state_dict().items()}
+
+    added = shapes(spec).keys() - shapes(spec.plain()).keys()
+    assert bool(added) == (spec.recovery is RecoveryKind.TRA)
+    assert shapes(spec.plain()).items() <= shapes(spec).items()

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import hot_sdk
+
+# One place for each: a test that looks for a misspelt module cannot fail.
+EXPORT_ONLY = ("torch", "onnx", "onnxscript", "safetensors", "hot_sdk.export")
+OPTIONAL = ("cv2", "matplotlib", "tensorrt", "pycuda", "openvino")
+RUNTIME_MODULES = sorted(
+    f"hot_sdk.{path.stem}"
+    for path in Path(hot_sdk.__file__).parent.glob("*.py")
+    if path.stem not in ("__init__", "__main__")
+)
+
+
+def imported_by(statement, watched):
+    code = f"import sys\n{statement}\nprint(*[name for name in {watched!r} if name in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stderr == ""
+    return run.stdout.split()
+
+
+def test_probe_sees_imports():
+    assert imported_by("import json", ("json", "torch")) == ["json"]
+
+
+def test_package_costs_numpy_and_nothing_else():
+    watched = (*EXPORT_ONLY, *OPTIONAL, "onnxruntime", "hot_sdk.engines")
+    assert imported_by("import hot_sdk", watched) == []
+
+
+def test_manifest_needs_no_engine_until_it_reads_a_model():
+    watched = (*EXPORT_ONLY, *OPTIONAL, "onnxruntime")
+    assert imported_by("import hot_sdk.manifest", watched) == []
+
+
+def test_runtime_needs_no_package_of_the_export():
+    assert "hot_sdk.manifest" in RUNTIME_MODULES
+    assert imported_by(f"import {', '.join(RUNTIME_MODULES)}", (*EXPORT_ONLY, *OPTIONAL)) == []
+
+
+def test_version_is_given():
+    assert hot_sdk.__all__ == ["__version__"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?", hot_sdk.__version__)
