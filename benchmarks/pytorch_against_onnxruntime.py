@@ -31,7 +31,8 @@ from hot_sdk.export.models import ModelSpec, build, resolve
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.report import describe
 from hot_sdk.export.request import DEFAULT_OPSET
-from hot_sdk.export.trace import INPUT, trace
+from hot_sdk.export.trace import trace
+from hot_sdk.graph_io import KEYPOINTS
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def candidates(spec: ModelSpec, threads: int) -> list[Candidate]:
     kept = "every frame" if spec.tokens is None else f"{spec.tokens} of {spec.frames} frames"
     return [
         Candidate(f"PyTorch eager, {kept}", flops, lambda: lifting(tensor)),
-        Candidate(f"ONNX Runtime, {kept}", flops, lambda: session.run({INPUT: keypoints})),
+        Candidate(f"ONNX Runtime, {kept}", flops, lambda: session.run({KEYPOINTS: keypoints})),
     ]
 
 

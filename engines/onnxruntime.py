@@ -101,9 +101,7 @@ class OnnxRuntimeSession:
         self.load_seconds = load_seconds
         self.inputs = _specs(session.get_inputs())
         self.outputs = _specs(session.get_outputs())
-        self.metadata: Mapping[str, str] = MappingProxyType(
-            dict(session.get_modelmeta().custom_metadata_map)
-        )
+        self.metadata: Mapping[str, str] = MappingProxyType(_metadata(session))
         self.precision = precision_of(self.metadata, self.inputs)
 
     def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -266,6 +264,15 @@ def _device_in_use(session: _VendorSession, options: SessionOptions) -> str:
         return "cpu"
     used = session.get_provider_options()[CUDA_PROVIDER]
     return f"cuda:{used.get('device_id', cuda_index(options.device))}"
+
+
+def _metadata(session: _VendorSession) -> dict[str, str]:
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError as error:
+        raise EngineError(
+            f"The model file's metadata is not text ({error}).", hint="Export the model again."
+        ) from error
 
 
 def _specs(values: Sequence[_VendorTensor]) -> tuple[TensorSpec, ...]:

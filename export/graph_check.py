@@ -24,10 +24,7 @@ from hot_sdk.export.tensor_rules import (
     tensor_problem,
     type_problem,
 )
-
-INPUT_NAME = "keypoints_2d"
-OUTPUT_NAME = "poses_3d"
-INDEX_NAME = "token_index"
+from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
 
 _MIN_OPSET = 17
 _SHOWN = 10
@@ -126,14 +123,14 @@ def _model_findings(view: GraphView) -> Iterator[Finding]:
 
 def _interface_findings(view: GraphView, dynamic_batch: bool) -> Iterator[Finding]:
     graph = view.model.graph
-    float4 = ((TensorProto.FLOAT,), 4)
-    inputs = {INPUT_NAME: float4}
-    outputs = {OUTPUT_NAME: float4, INDEX_NAME: ((TensorProto.INT32, TensorProto.INT64), 2)}
+    float4 = ((TensorProto.FLOAT,), (4,))
+    inputs = {KEYPOINTS: float4}
+    outputs = {POSES: float4, TOKEN_INDEX: ((TensorProto.INT32, TensorProto.INT64), (2, 3))}
     for kind, values, required, expected in (
-        ("graph input", graph.input, INPUT_NAME, inputs),
-        ("graph output", graph.output, OUTPUT_NAME, outputs),
+        ("graph input", graph.input, KEYPOINTS, inputs),
+        ("graph output", graph.output, POSES, outputs),
     ):
-        remedy = f"Name inputs and outputs {INPUT_NAME}, {OUTPUT_NAME} and {INDEX_NAME} at export."
+        remedy = f"Name inputs and outputs {KEYPOINTS}, {POSES} and {TOKEN_INDEX} at export."
         names = [value.name for value in values]
         if required not in names:
             yield Finding(required, kind, "is missing", remedy)
@@ -147,7 +144,11 @@ def _interface_findings(view: GraphView, dynamic_batch: bool) -> Iterator[Findin
 
 
 def _interface_problems(
-    view: GraphView, name: str, types: tuple[int, ...], rank: int, dynamic_batch: bool
+    view: GraphView,
+    name: str,
+    types: tuple[int, ...],
+    ranks: tuple[int, ...],
+    dynamic_batch: bool,
 ) -> Iterator[Problem]:
     tensor = view.tensor(name)
     if tensor.dtype not in types:
@@ -157,8 +158,9 @@ def _interface_problems(
             "Cast inside the model: its interface is the same in every precision.",
         )
     shape = tensor.shape or ()
-    if len(shape) != rank:
-        yield Problem(f"has {len(shape)} axes; expected {rank}", "Reshape inside the model.")
+    if len(shape) not in ranks:
+        expected = " or ".join(map(str, ranks))
+        yield Problem(f"has {len(shape)} axes; expected {expected}", "Reshape inside the model.")
     elif dynamic_batch and None in shape[1:]:
         yield dynamic_problem(tensor, dynamic_batch=True)
 

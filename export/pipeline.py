@@ -23,9 +23,10 @@ from hot_sdk.export.lifting import build_lifting, folded
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.request import ExportRequest, default_name, resolve_request
-from hot_sdk.export.trace import INDEX, INPUT, POSES, trace, without_output
+from hot_sdk.export.trace import trace, without_output
 from hot_sdk.export.verify import FP32, WindowResult, compare, require_parity
 from hot_sdk.files import replaced_on_success, require_writable_target
+from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
 from hot_sdk.manifest import SCHEMA, Flops, Joints, Manifest, Parity, Versions, Weights
 from hot_sdk.version import __version__
 
@@ -154,7 +155,7 @@ def export_prepared(
         raise
     progress("Writing the file")
     manifest = _manifest(prepared, request, model, _parity(engine, results))
-    final = model if request.token_index else without_output(model, INDEX)
+    final = model if request.token_index else without_output(model, TOKEN_INDEX)
     onnx.helper.set_model_props(final, manifest.to_metadata())
     with replaced_on_success(prepared.target) as temporary:
         onnx.save(final, temporary)
@@ -190,7 +191,7 @@ def _require_same_file(
         )
     size = session.inputs[0].shape[0]
     keypoints = np.stack([window.keypoints] * (size if isinstance(size, int) else 1))
-    written = session.run({INPUT: keypoints})[POSES]
+    written = session.run({KEYPOINTS: keypoints})[POSES]
     with torch.inference_mode():
         expected = reference(torch.from_numpy(keypoints))[0].numpy()
     error = float(np.linalg.norm(written - expected, axis=-1).mean())

@@ -17,10 +17,9 @@ from torch import nn
 
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.version import __version__
 
-INPUT = "keypoints_2d"
-POSES = "poses_3d"
-INDEX = "token_index"
 BATCH = "batch"
 
 # The exporter writes opset 18 or newer; of its operators these differ in 17, where the axes are an
@@ -45,7 +44,7 @@ def trace(lifting: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int)
     joints = len(family(spec.family).skeleton.joints)
     # A batch of one would be specialised to one even where it is declared symbolic.
     example = torch.zeros(2 if batch is None else batch, spec.frames, joints, spec.size.channels)
-    outputs = [POSES] if spec.tokens is None else [POSES, INDEX]
+    outputs = [POSES] if spec.tokens is None else [POSES, TOKEN_INDEX]
     dynamic = ({0: torch.export.Dim(BATCH)},)
     with torch.inference_mode(), _quiet():
         program = torch.onnx.export(
@@ -53,7 +52,7 @@ def trace(lifting: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int)
             (example,),
             dynamo=True,
             opset_version=max(opset, 18),
-            input_names=[INPUT],
+            input_names=[KEYPOINTS],
             output_names=outputs,
             dynamic_shapes=dynamic if batch is None else None,
             optimize=True,
@@ -106,6 +105,7 @@ def _tidy(
     """Name nodes by module, drop traces of the exporting machine, state shapes in our words."""
     model.ir_version = 8 if opset < 19 else 9
     model.producer_name = "hot-sdk"
+    model.producer_version = __version__
     model.graph.name = spec.family
     model.graph.doc_string = ""
     del model.graph.value_info[:]
@@ -123,7 +123,7 @@ def _tidy(
         del tensor.metadata_props[:]
         tensor.doc_string = ""
     shapes: dict[str, tuple[int | str, ...]] = {
-        INPUT: (spec.frames, joints, spec.size.channels),
+        KEYPOINTS: (spec.frames, joints, spec.size.channels),
         POSES: (spec.output_frames, joints, 3),
     }
     for value in [*model.graph.input, *model.graph.output]:

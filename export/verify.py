@@ -19,7 +19,7 @@ from hot_sdk.engines import Session
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.clips import Window
 from hot_sdk.export.models import ModelSpec, family
-from hot_sdk.export.trace import INDEX, INPUT, POSES
+from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
 
 GIVEN_FRAMES = "given the frames"
 END_TO_END = "end to end"
@@ -143,13 +143,13 @@ def compare(
     results: list[WindowResult] = []
     for group in _batches(windows, session):
         keypoints = np.stack([window.keypoints for window in group])
-        outputs = session.run({INPUT: keypoints})
-        own, given, own_index = _reference(reference, keypoints, outputs.get(INDEX))
+        outputs = session.run({KEYPOINTS: keypoints})
+        own, given, own_index = _reference(reference, keypoints, outputs.get(TOKEN_INDEX))
         for item, window in enumerate(group):
             result = _compare_window(spec, outputs[POSES][item], given[item], own[item])
             shared = None
             if own_index is not None:
-                shared = _shared(outputs[INDEX][item], own_index[item])
+                shared = _shared(outputs[TOKEN_INDEX][item], own_index[item])
             results.append(replace(result, window=window.name, frames_shared=shared))
     # A fixed batch may be larger than the number of windows: the last ones then came twice.
     return list({result.window: result for result in results}.values())

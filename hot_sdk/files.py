@@ -58,7 +58,7 @@ def require_writable_target(target: Path) -> None:
             f"The folder '{folder}' does not exist.",
             hint=f"Run: mkdir -p {shlex.quote(str(folder))}",
         )
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(folder, os.W_OK):
         raise UsageError(f"The folder '{folder}' is not writable.", hint="Choose another folder.")
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from small_models import WEIGHT, make_external, make_pair
 
@@ -220,3 +221,12 @@ def test_options_do_not_change_the_result(engine, affine_file, x, level, threads
     options = SessionOptions(threads=threads, graph_optimisation=level)
     with open_session(affine_file, options, engine=engine) as session:
         np.testing.assert_allclose(session.run({"x": x})["y"], 2 * x @ WEIGHT, rtol=1e-6)
+
+
+def test_metadata_that_is_no_text_is_an_engine_error(engine, affine_file, tmp_path):
+    model = onnx.load(affine_file)
+    onnx.helper.set_model_props(model, {"note": "????"})
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(model.SerializeToString().replace(b"????", b"\xff\xfe\xff\xfe"))
+    with pytest.raises(EngineError):
+        open_session(broken, engine=engine)

@@ -13,7 +13,7 @@ from hot_sdk.export.models import build, family, list_models, resolve
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.random_weights import random_state_dict
 
-FRAMES, TOKENS, BATCH = 27, 9, 3
+FRAMES, TOKENS, BATCH = 15, 5, 3
 SMALL = {"width": 32, "depth": 2, "heads": 4, "mlp_hidden": 64}
 PLAIN = [resolve(name, frames=FRAMES, **SMALL) for name in list_models()]
 PRUNED = [
@@ -138,7 +138,7 @@ def test_given_frames_take_the_place_of_the_choice(spec, flip):
 @PRUNING_NETWORKS
 def test_one_choice_serves_a_whole_batch(spec):
     lifting, clips = lifting_of(spec), clips_for(spec)
-    one = torch.tensor([[0, 1, 4, 9, 13, 14, 20, 21, 26]])
+    one = torch.tensor([[0, 4, 7, 8, 13]])
     poses, given = lifting(clips, one)
     assert torch.equal(given, one.expand(BATCH, -1))
     assert_close(poses, lifting(clips, one.repeat(BATCH, 1))[0], atol=1e-5, rtol=0)
@@ -152,9 +152,9 @@ def test_an_interpolated_frame_depends_on_its_two_neighbours_only(spec):
     tokens = torch.randn(1, TOKENS, 5, 32, generator=torch.Generator().manual_seed(0))
     index = torch.arange(TOKENS)[None] * 3
     moved = tokens.clone()
-    moved[:, 4] += 1.0
+    moved[:, 2] += 1.0
     changed = (network.recover(moved, index) - network.recover(tokens, index)).abs().amax((0, 2, 3))
-    assert changed.nonzero().flatten().tolist() == [10, 11, 12, 13, 14]
+    assert changed.nonzero().flatten().tolist() == [4, 5, 6, 7, 8]
 
 
 # Folding

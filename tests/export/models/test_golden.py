@@ -1,0 +1,121 @@
+"""Every published network against the outputs of its authors' own code, at its published size."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hot_sdk.export.models import build, family, list_models, resolve
+from hot_sdk.export.options import Variant
+from hot_sdk.export.random_weights import random_state_dict
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+PREFIX = {Variant.PLAIN: "", Variant.HOT: "hot_", Variant.TPC: "tpc_"}
+PUBLISHED = [
+    (name, variant) for name in list_models() for variant in (Variant.PLAIN, *family(name).pruning)
+]
+# Published networks whose authors' outputs are not at hand, each with the reason.
+WITHOUT_GOLDEN: dict[tuple[str, Variant], str] = {}
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+def file_name(name, variant):
+    return f"{PREFIX[variant]}{name}-s7"
+
+
+def drawn(seed, key, shape):
+    """One weight, by the recipe in the folder's README."""
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    n = np.random.default_rng(int.from_bytes(digest[:8], "little")).standard_normal(shape)
+    last = key.split(".")[-1]
+    if last == "num_batches_tracked":
+        return np.zeros(shape)
+    if last == "running_var":
+        return 1 + 0.1 * np.abs(n)
+    if key.endswith(".W"):
+        return n / math.sqrt(shape[1])
+    if last == "weight" and len(shape) > 1:
+        return n / math.sqrt(math.prod(shape[1:]))
+    return 1 + 0.1 * n if last == "weight" else 0.1 * n
+
+
+@dataclass(frozen=True)
+class Case:
+    network: object
+    config: dict
+    shapes: dict
+    weights: dict
+    outputs: dict
+    expected: dict
+
+
+@pytest.fixture(scope="module", params=PUBLISHED, ids=lambda case: file_name(*case))
+def case(request):
+    """The network and what it computes, once in each precision."""
+    if request.param in WITHOUT_GOLDEN:
+        pytest.skip(WITHOUT_GOLDEN[request.param])
+    name, variant = request.param
+    path = GOLDEN / file_name(name, variant)
+    described = json.loads(path.with_suffix(".json").read_text())
+    shapes = {key: tuple(shape) for key, shape in described["state_dict"].items()}
+    weights = {
+        key: torch.from_numpy(np.asarray(drawn(described["seed"], key, shape)))
+        for key, shape in shapes.items()
+    }
+    network = build(resolve(name, variant=variant)).requires_grad_(False).double()
+    network.load_state_dict(weights, strict=True)
+    with np.load(path.with_suffix(".npz")) as expected:
+        arrays = {key: expected[key] for key in expected.files}
+    keypoints = torch.from_numpy(arrays["x"])
+    outputs = {dtype: network.to(dtype)(keypoints.to(dtype)) for dtype in TOLERANCE}
+    return Case(network, described["config"], shapes, weights, outputs, arrays)
+
+
+def test_every_published_network_has_a_case():
+    files = {path.stem for path in GOLDEN.glob("*.json")}
+    covered = {file_name(*network) for network in PUBLISHED if network not in WITHOUT_GOLDEN}
+    assert files == covered
+    assert files == {path.stem for path in GOLDEN.glob("*.npz")}
+    assert {*WITHOUT_GOLDEN} <= {*PUBLISHED}
+    for name in list_models():
+        assert any(network not in WITHOUT_GOLDEN for network in PUBLISHED if network[0] == name)
+
+
+def test_state_dict_is_that_of_the_authors(case):
+    assert {key: tuple(value.shape) for key, value in case.network.state_dict().items()} == (
+        case.shapes
+    )
+
+
+def test_published_settings_are_those_of_the_authors(case):
+    ours = case.network.hourglass
+    assert case.network.frames == case.config["frames"]
+    if "token_num" in case.config:
+        assert ours.tokens == case.config["token_num"]
+        assert ours.prune_at == case.config["layer_index"]
+    assert (ours is None) == ("index" not in case.expected)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_outputs_are_those_of_the_authors(case, dtype):
+    poses, index = case.outputs[dtype]
+    assert poses.dtype == dtype
+    assert poses.shape == case.expected["y"].shape
+    if index is None:
+        assert "index" not in case.expected
+    else:
+        np.testing.assert_array_equal(index.numpy(), case.expected["index"])
+    np.testing.assert_allclose(poses.numpy(), case.expected["y"], atol=TOLERANCE[dtype], rtol=0)
+
+
+def test_random_weights_are_those_of_the_recipe(case):
+    ours = random_state_dict(case.network, seed=7)
+    assert list(ours) == list(case.network.state_dict())
+    assert ours.keys() == case.weights.keys()
+    for key, value in ours.items():
+        assert torch.equal(value, case.weights[key]), key

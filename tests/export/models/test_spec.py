@@ -1,0 +1,185 @@
+"""What can be asked of a family, what that means, and what is refused."""
+
+import re
+
+import pytest
+
+from hot_sdk.errors import UsageError
+from hot_sdk.export.models import family, list_models, resolve
+from hot_sdk.export.models.spec import tokens_for_ratio
+from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.suggest import closest
+
+FAMILIES = pytest.mark.parametrize("name", list_models())
+PRUNED = [(name, variant) for name in list_models() for variant in family(name).pruning]
+
+
+def summary(spec):
+    return (spec.variant.value, spec.frames, spec.tokens, spec.prune_at)
+
+
+@FAMILIES
+def test_nothing_asked_is_the_published_plain_network(name):
+    entry, spec = family(name), resolve(name)
+    assert summary(spec) == ("plain", entry.frames, None, None)
+    assert (spec.family, spec.size) == (name, entry.size)
+    assert (spec.selector, spec.recovery) == (None, None)
+    assert (spec.ratio, spec.output_frames) == (1.0, entry.frames)
+    assert spec.plain() == spec
+
+
+@pytest.mark.parametrize(("name", "variant"), PRUNED)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_variant_is_the_published_one(name, variant, as_text):
+    entry, published = family(name), family(name).pruning[variant]
+    spec = resolve(name, variant=variant.value if as_text else variant)
+    assert summary(spec) == (variant.value, entry.frames, published.tokens, published.prune_at)
+    assert spec.selector is SelectorKind.TPC
+    assert spec.recovery is (RecoveryKind.TRA if variant is Variant.HOT else None)
+    assert spec.output_frames == (entry.frames if spec.recovery else published.tokens)
+    assert spec.ratio == published.tokens / entry.frames
+    assert spec.plain() == resolve(name)
+
+
+@pytest.mark.parametrize(("name", "variant"), PRUNED)
+@pytest.mark.parametrize("frames", range(2, 12))
+def test_every_result_holds_together(name, variant, frames):
+    """However short the window; a network that keeps every frame is plain."""
+    spec = resolve(name, frames=frames, variant=variant)
+    assert spec.variant is (Variant.PLAIN if frames == 2 else variant)
+    assert spec.tokens is None or 2 <= spec.tokens < frames
+    assert (spec.tokens is None) == (spec.variant is Variant.PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"ratio": 0.5}, ("hot", 243, 122, 3)),
+        ({"ratio": 1}, ("plain", 243, None, None)),
+        ({"ratio": 1.0, "variant": "hot"}, ("plain", 243, None, None)),
+        ({"tokens": 243, "variant": "tpc"}, ("plain", 243, None, None)),
+        ({"tokens": 243}, ("plain", 243, None, None)),
+        ({"variant": "plain"}, ("plain", 243, None, None)),
+        ({"variant": "plain", "ratio": 1.0}, ("plain", 243, None, None)),
+        ({"tokens": 2}, ("hot", 243, 2, 3)),
+        ({"ratio": 1e-9}, ("hot", 243, 2, 3)),
+        ({"ratio": 0.25, "variant": "tpc"}, ("tpc", 243, 61, 7)),
+        ({"tokens": 81, "prune_at": 1}, ("hot", 243, 81, 1)),
+        ({"variant": "hot", "prune_at": 7}, ("hot", 243, 81, 7)),
+        ({"frames": 81, "variant": "hot"}, ("hot", 81, 27, 3)),
+        ({"frames": 81, "variant": "tpc"}, ("tpc", 81, 20, 7)),
+        ({"frames": 27, "ratio": 0.5}, ("hot", 27, 14, 3)),
+        ({"frames": 2}, ("plain", 2, None, None)),
+        ({"frames": 2, "ratio": 0.5}, ("plain", 2, None, None)),
+        ({"frames": 4096, "tokens": 4095}, ("hot", 4096, 4095, 3)),
+    ],
+)
+def test_accepted(request_, expected):
+    assert summary(resolve("mixste", **request_)) == expected
+
+
+def test_accepted_choices():
+    spec = resolve("mixste", variant="hot", selector="uniform", recovery="interpolate")
+    assert (spec.selector, spec.recovery) == (SelectorKind.UNIFORM, RecoveryKind.INTERPOLATE)
+    spec = resolve("mixste", variant="tpc", selector=SelectorKind.MOTION)
+    assert (spec.selector, spec.recovery) == (SelectorKind.MOTION, None)
+
+
+def test_accepted_sizes():
+    size = resolve("mixste", channels=3, width=64, depth=2, heads=4, mlp_hidden=96).size
+    assert (size.channels, size.width, size.depth, size.heads, size.mlp_hidden) == (3, 64, 2, 4, 96)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "frames", "tokens"),
+    [
+        (0.5, 243, 122),  # 121.5
+        (0.5, 242, 121),
+        (0.5, 5, 3),  # 2.5, which rounding half to even would make 2
+        (0.5, 7, 4),
+        (0.25, 10, 3),  # 2.5
+        (0.25, 9, 2),
+        (1 / 3, 243, 81),
+        (81 / 243, 243, 81),
+        (61 / 243, 243, 61),
+        (0.01, 243, 2),
+        (0.001, 243, 2),
+        (1.0, 243, 243),
+    ],
+)
+def test_ratio_to_tokens_rounds_half_up(ratio, frames, tokens):
+    assert tokens_for_ratio(ratio, frames) == tokens
+
+
+@FAMILIES
+@pytest.mark.parametrize(
+    ("request_", "message", "hint"),
+    [
+        ({"frames": 1}, "frames is 1, which is outside 2 to 4096", "was published with {frames}"),
+        ({"frames": 4097}, "frames is 4097", "was published with {frames}"),
+        ({"ratio": 0.0}, "ratio is 0.0", "share of frames that is kept"),
+        ({"ratio": -0.5}, "ratio is -0.5", "share of frames that is kept"),
+        ({"ratio": 1.01}, "ratio is 1.01", "share of frames that is kept"),
+        ({"ratio": float("nan")}, "ratio is nan", "share of frames that is kept"),
+        ({"ratio": float("inf")}, "ratio is inf", "share of frames that is kept"),
+        ({"tokens": 1}, "tokens is 1, which is outside 2 to {frames}", "number of frames that"),
+        ({"tokens": 0}, "tokens is 0", "number of frames that are kept"),
+        ({"frames": 27, "tokens": 28}, "tokens is 28, which is outside 2 to 27", "number of"),
+        ({"ratio": 0.5, "tokens": 81}, "Both a ratio (0.5) and a number of tokens (81)", "one of"),
+        ({"variant": "plain", "ratio": 0.5}, "'plain' keeps every frame", "'hot' or 'tpc'"),
+        ({"prune_at": 3}, "prune_at was given", "Ask for a ratio below 1"),
+        ({"selector": "uniform"}, "selector was given", "Ask for a ratio below 1"),
+        ({"recovery": "tra", "ratio": 1}, "recovery was given", "Ask for a ratio below 1"),
+        ({"variant": "hott"}, "There is no variant 'hott'", "Did you mean 'hot'?"),
+        ({"variant": "HOT"}, "There is no variant 'HOT'", "Did you mean 'hot'?"),
+        ({"variant": "zzz"}, "There is no variant 'zzz'", "Known: plain, hot, tpc."),
+        ({"ratio": 0.5, "selector": "unifrom"}, "no selector 'unifrom'", "mean 'uniform'?"),
+        ({"ratio": 0.5, "selector": "zzz"}, "no selector 'zzz'", "Known: tpc, uniform, motion."),
+        ({"ratio": 0.5, "recovery": "interp"}, "no recovery 'interp'", "mean 'interpolate'?"),
+        ({"witdh": 64}, "'witdh' is no setting of {title}", "Did you mean 'width'?"),
+        ({"zzz": 64}, "'zzz' is no setting", "Known: channels, width, depth, heads, mlp_hidden."),
+        ({"depth": 0}, "depth is 0, which is outside 1 to 64", "was published with {depth}"),
+        ({"width": 4097}, "width is 4097, which is outside 1 to 4096", "published with {width}"),
+        ({"mlp_hidden": 16385}, "mlp_hidden is 16385", "was published with {mlp_hidden}"),
+        ({"channels": 4}, "channels is 4", "was published with {channels}"),
+        ({"channels": 1}, "channels is 1", "was published with {channels}"),
+        ({"width": 30, "heads": 4}, "width 30 cannot be divided among 4 heads", "multiple of"),
+    ],
+)
+def test_refused(name, request_, message, hint):
+    entry = family(name)
+    known = {**vars(entry), **vars(entry.size)}
+    with pytest.raises(UsageError) as caught:
+        resolve(name, **request_)
+    assert message.format_map(known) in caught.value.message
+    assert hint.format_map(known) in caught.value.hint
+
+
+@pytest.mark.parametrize(("name", "variant"), PRUNED)
+@pytest.mark.parametrize("block", [0, -1, None])
+def test_refused_pruning_block(name, variant, block):
+    """Before the first block no token has seen another; after the last there is nothing to save."""
+    depth = family(name).size.depth
+    block = depth if block is None else block
+    message = re.escape(f"prune_at is {block}, which is outside 1 to {depth - 1}.")
+    with pytest.raises(UsageError, match=message) as caught:
+        resolve(name, variant=variant, prune_at=block)
+    assert f"there are {depth}, counted from 0" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", [name for name, variant in PRUNED if variant is Variant.TPC])
+@pytest.mark.parametrize("recovery", RecoveryKind)
+def test_refused_recovery(name, recovery):
+    with pytest.raises(UsageError, match="recovers no frames") as caught:
+        resolve(name, variant="tpc", recovery=recovery)
+    assert "the variant 'hot'" in caught.value.hint
+
+
+def test_refused_family():
+    with pytest.raises(UsageError, match="Did you mean 'mixste'"):
+        resolve("mixst")
+
+
+def test_closest():
+    assert closest("Interpolat", ["tra", "interpolate"]) == "Did you mean 'interpolate'?"
+    assert closest("", ["tra", "interpolate"]) == "Known: tra, interpolate."

@@ -1,0 +1,90 @@
+"""Counts of the published networks against what their authors and others counted."""
+
+import pytest
+
+from hot_sdk.export.flops import count_network, count_parameters
+from hot_sdk.export.models import family, list_models, resolve
+from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
+
+NETWORKS = [
+    (name, variant) for name in list_models() for variant in (Variant.PLAIN, *family(name).pruning)
+]
+RECOVERING = [name for name, variant in NETWORKS if variant is Variant.HOT]
+# Giga-operations of linear layers and of all products, and millions of parameters, of the authors'
+# code at its published sizes.
+MEASURED = {
+    ("mixste", Variant.PLAIN): (277.248, 294.85, 33.784),
+    ("mixste", Variant.HOT): (167.512, 176.18, 35.000),
+    ("mixste", Variant.TPC): (251.284, 266.85, 33.784),
+}
+
+
+def test_every_published_network_was_measured():
+    assert MEASURED.keys() == {*NETWORKS}
+
+
+@pytest.mark.parametrize(("name", "variant"), NETWORKS)
+def test_published_networks(name, variant):
+    linear, products, parameters = MEASURED[name, variant]
+    spec = resolve(name, variant=variant)
+    counted = count_network(spec)
+    assert counted.papers / 1e9 == pytest.approx(linear, abs=6e-4)
+    # The distances between frames, which the other counter left out, are the difference.
+    assert counted.products / 1e9 == pytest.approx(products, rel=5e-4)
+    assert count_parameters(spec) / 1e6 == pytest.approx(parameters, abs=6e-4)
+
+
+# Tables of the paper's ablations: tokens, block before which frames are pruned, giga-operations.
+HOT = [
+    *[(16, 3, 120.0), (27, 3, 128.0), (41, 3, 138.3), (61, 3, 152.9), (121, 3, 196.7)],
+    *[(135, 3, 207.0), (162, 3, 226.7)],
+    *[(81, 1, 121.3), (81, 2, 144.4), (81, 4, 190.6), (81, 5, 213.7), (81, 6, 236.8)],
+    (81, 7, 259.9),
+]
+TPC = [
+    *[(61, 1, 95.6), (61, 3, 147.5), (61, 5, 199.4), (61, 6, 225.3)],
+    *[(9, 7, 243.9), (27, 7, 246.4), (81, 7, 254.1), (121, 7, 259.8)],
+]
+
+
+@pytest.mark.parametrize(
+    ("variant", "tokens", "prune_at", "giga"),
+    [(Variant.HOT, *row) for row in HOT] + [(Variant.TPC, *row) for row in TPC],
+)
+def test_ablations_of_mixste(variant, tokens, prune_at, giga):
+    spec = resolve("mixste", variant=variant, tokens=tokens, prune_at=prune_at)
+    assert count_network(spec).papers / 1e9 == pytest.approx(giga, abs=0.06)
+
+
+@pytest.mark.parametrize(("frames", "giga"), [(27, 30.8), (81, 92.4)])
+def test_shorter_windows_of_mixste(frames, giga):
+    assert count_network(resolve("mixste", frames=frames)).papers / 1e9 == pytest.approx(
+        giga, abs=0.06
+    )
+
+
+def small(name, **request):
+    return resolve(name, frames=27, width=32, depth=2, heads=4, mlp_hidden=64, **request)
+
+
+@pytest.mark.parametrize("name", RECOVERING)
+def test_a_selector_costs_only_its_distances(name):
+    counts = {
+        kind: count_network(
+            small(name, tokens=9, prune_at=1, selector=kind, recovery=RecoveryKind.INTERPOLATE)
+        )
+        for kind in SelectorKind
+    }
+    assert len({count.papers for count in counts.values()}) == 1
+    assert counts[SelectorKind.UNIFORM] == counts[SelectorKind.MOTION]
+    distances = counts[SelectorKind.TPC].products - counts[SelectorKind.UNIFORM].products
+    assert distances == 2 * 27**2 * 32
+
+
+@pytest.mark.parametrize("name", RECOVERING)
+def test_only_attention_adds_parameters(name):
+    plain, recovering = small(name), small(name, tokens=9, prune_at=1)
+    added = 9 * 32 + 27 * 32 + 4 * (32 * 32 + 32)
+    assert count_parameters(recovering) - count_parameters(plain) == added
+    interpolating = small(name, tokens=9, prune_at=1, recovery=RecoveryKind.INTERPOLATE)
+    assert count_parameters(interpolating) == count_parameters(plain)
