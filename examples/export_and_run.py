@@ -1,0 +1,39 @@
+"""Export a network, run one window of real keypoints through the file, print where a wrist is.
+
+    python examples/export_and_run.py [checkpoint.pth]
+
+Without a checkpoint the weights are random and the position means nothing.
+"""
+
+import sys
+from pathlib import Path
+
+from hot_sdk.engines import open_session
+from hot_sdk.export import ExportRequest, export_model
+from hot_sdk.export.clips import verification_windows
+from hot_sdk.export.models import resolve
+from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
+
+
+def main(checkpoint: Path | None) -> None:
+    """Export and run."""
+    target = Path("lifter.onnx")
+    request = ExportRequest(
+        "mixste", checkpoint=checkpoint, random_weights=checkpoint is None, output=target
+    )
+    export_model(request, progress=print)
+
+    with open_session(target) as session:
+        manifest = Manifest.from_metadata(session.metadata)
+        window = verification_windows(resolve(manifest.family, frames=manifest.frames))[0]
+        poses = session.run({"keypoints_2d": window.keypoints[None]})["poses_3d"][0]
+    wrist = poses[-1, manifest.joints.names.index("right_wrist")]
+    if manifest.weights.random:
+        print(f"Warning: {RANDOM_WEIGHTS_WARNING}")
+    print(
+        f"right wrist, relative to the pelvis: {wrist.round(3)} {manifest.unit} ({manifest.axes})"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
