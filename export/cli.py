@@ -130,8 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     request = _request(options)
     check_request(request)
-    require("rich", extra="export", purpose="The command line")
     require_export_packages()
+    require("rich", extra="export", purpose="The command line")
     from hot_sdk.export import report
 
     console = report.stderr_console()

@@ -1,0 +1,36 @@
+"""What the README promises exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hot_sdk.export.cli import _ARGUMENTS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_option_exists():
+    known = {flag for flags in _ARGUMENTS for flag in flags.split()}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert named - known == set()
+    assert len(named) > 8
+
+
+@pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, re.MULTILINE))
+def test_every_make_target_exists(target):
+    assert f"\n{target}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+def test_every_link_leads_somewhere(link):
+    assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("snippet", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_every_snippet_imports_what_exists(snippet):
+    compile(snippet, "README.md", "exec")
+    imports = [line for line in snippet.splitlines() if line.startswith(("import ", "from "))]
+    assert imports
+    exec("\n".join(imports), {})
