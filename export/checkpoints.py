@@ -1,9 +1,8 @@
-"""Trained weights from the files people have, and into a model without a key too many or too few.
+"""Trained weights from the files people have.
 
 Published pose lifters come as bare state-dicts (HoT, MHFormer, HTNet), under ``model_pos`` beside
 an optimiser and a random state (MixSTE, MotionBERT) or under ``model`` (MotionAGFormer), often with
-the ``module.`` that ``DataParallel`` puts before each key. Published loaders skip keys that do not
-match and then run on random weights; this one refuses.
+the ``module.`` that ``DataParallel`` puts before each key.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from hot_sdk.errors import CheckpointError, UsageError
+from hot_sdk.errors import CheckpointError
 from hot_sdk.export.tensor_unpickler import Placeholder, tensors_only
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +36,6 @@ COPY_AGAIN = "Download or copy it again."
 
 _CONTAINERS = ("model_pos", "model", "state_dict")
 _PARALLEL_PREFIX = "module."
-_RANK_EMBEDDING = "pos_embed_token"
 _LISTED = 10
 _HEAD_BYTES = 512
 _HASH_BLOCK_BYTES = 1024**2
@@ -108,68 +105,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if found.dropped:
         _LOG.info("%s: dropped: %s", path.name, ", ".join(found.dropped))
     return Checkpoint(path, digest, MappingProxyType(tensors), found.container, found.dropped)
-
-
-def load_strict(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load every tensor of the checkpoint into the model, or none at all.
-
-    Raises:
-        CheckpointError: Keys are missing, unexpected or of another shape; the model is unchanged.
-    """
-    wanted = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
-    missing = [key for key in wanted if key not in found]
-    unexpected = [key for key in found if key not in wanted]
-    reshaped = [key for key in wanted if key in found and wanted[key] != found[key]]
-    if missing or unexpected or reshaped:
-        shapes = [f"{key!r} is {found[key]}, not {wanted[key]}" for key in reshaped]
-        faults = {
-            "missing": [repr(key) for key in missing],
-            "unexpected": [f"{key!r:.80}" for key in unexpected],
-            "of another shape": shapes,
-        }
-        listed = (f"{len(each)} {what} ({_list(each)})" for what, each in faults.items() if each)
-        raise CheckpointError(
-            f"{checkpoint.path.name!r} does not fit the model; of its keys, {'; '.join(listed)}.",
-            hint=_mismatch_hint(wanted, missing, unexpected, reshaped),
-        )
-    model.load_state_dict(dict(checkpoint.tensors), strict=True)
-
-
-def resample_rank_embedding(tensors: Mapping[str, Tensor], tokens: int) -> dict[str, Tensor]:
-    """Fit the embedding of the kept frames' ranks to another number of kept frames.
-
-    Linear interpolation over the ranks of ``pos_embed_token``, (1, ranks, channels); the first and
-    the last rank keep their embedding. What that costs in accuracy is unknown: published weights
-    are trained for one number of tokens.
-
-    Args:
-        tensors: State-dict of a network with the Hourglass Tokenizer; not modified.
-        tokens: Frames to be kept, two or more.
-
-    Returns:
-        The same tensors, ``pos_embed_token`` replaced: (1, tokens, channels).
-
-    Raises:
-        UsageError: ``tokens`` is less than two.
-        CheckpointError: There is no such embedding among the tensors.
-    """
-    if tokens < 2:
-        raise UsageError(
-            f"The rank embedding cannot be resampled to {tokens} tokens.",
-            hint="Keep two tokens or more.",
-        )
-    embedding = tensors.get(_RANK_EMBEDDING)
-    if embedding is None or embedding.dim() != 3 or embedding.shape[0] != 1:
-        raise CheckpointError(
-            f"The checkpoint has no {_RANK_EMBEDDING!r} (1, tokens, channels) to resample.",
-            hint="Only checkpoints of the hot variant have one; others take any number of tokens.",
-        )
-    resampled = functional.interpolate(
-        embedding.double().transpose(1, 2), size=tokens, mode="linear", align_corners=True
-    )
-    replaced = resampled.transpose(1, 2).to(embedding.dtype).contiguous()
-    return {**tensors, _RANK_EMBEDDING: replaced}
 
 
 def _require_regular_file(path: Path) -> None:
@@ -286,7 +221,7 @@ def _find_weights(value: object, source: str) -> tuple[str, dict[str, Tensor]]:
     container, entries = (found[0], value[found[0]]) if found else ("bare", value)
     others = {key: entry for key, entry in entries.items() if not isinstance(entry, Tensor)}
     if len(others) == len(entries):
-        raise _no_weights(source, _list([f"{key!r:.80}" for key in entries]) or "nothing")
+        raise _no_weights(source, name_some([f"{key!r:.80}" for key in entries]) or "nothing")
     for key, entry in others.items():
         raise CheckpointError(
             f"{source!r} has {len(others)} entries among its weights that are no tensors; "
@@ -346,30 +281,7 @@ def _as_weights(key: str, tensor: Tensor, source: str) -> Tensor:
     return weights
 
 
-def _list(names: Sequence[str]) -> str:
+def name_some(names: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
-
-
-def _is_hourglass(key: str) -> bool:
-    return key in (_RANK_EMBEDDING, "x_token") or key.startswith("cross_attention.")
-
-
-def _mismatch_hint(
-    wanted: Mapping[str, object], missing: list[str], unexpected: list[str], reshaped: list[str]
-) -> str:
-    if len(missing) == len(wanted):
-        return "Not one key fits: the checkpoint is of another architecture; name that one."
-    if 2 * sum(map(_is_hourglass, missing)) > len(missing):
-        return (
-            "The checkpoint has no weights of the Hourglass Tokenizer; '--recovery interpolate' "
-            "and '--variant tpc' need none."
-        )
-    if any(map(_is_hourglass, unexpected)):
-        return "The checkpoint has weights of the Hourglass Tokenizer: use '--variant hot'."
-    if reshaped == [_RANK_EMBEDDING] and not missing and not unexpected:
-        return (
-            "The checkpoint is trained for another number of tokens: keep as many, or have its "
-            "rank embedding resampled."
-        )
-    return "Give the model the sizes that the checkpoint was trained with."

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hot_sdk.engines import Session, open_session
 from hot_sdk.errors import GraphCheckError, VerificationError
-from hot_sdk.export.checkpoints import load_strict, read_checkpoint, resample_rank_embedding
+from hot_sdk.export.checkpoints import read_checkpoint
 from hot_sdk.export.clips import Window, verification_windows
 from hot_sdk.export.fit import fit
 from hot_sdk.export.flops import NetworkFlops, count_graph, count_network, count_parameters
@@ -23,6 +23,7 @@ from hot_sdk.export.lifting import build_lifting, folded
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.request import ExportRequest, default_name, resolve_request
+from hot_sdk.export.state_dict import load_strict, resample_rank_embedding
 from hot_sdk.export.trace import trace, without_output
 from hot_sdk.export.verify import FP32, WindowResult, compare, require_parity
 from hot_sdk.files import replaced_on_success, require_writable_target
