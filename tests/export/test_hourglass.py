@@ -13,16 +13,18 @@ from hot_sdk.export.hourglass import (
     FrameSelector,
     HourglassSpec,
     TokenRecoveringAttention,
-    density_peak_scores,
-    highest_frames,
     hourglass_of,
     interpolate_frames,
-    motion_scores,
     take_frames,
-    uniform_frames,
 )
 from hot_sdk.export.models import family, list_models, resolve
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.selection import (
+    density_peak_scores,
+    highest_frames,
+    motion_scores,
+    uniform_frames,
+)
 
 FRAMES, TOKENS, CHANNELS, JOINTS = 243, 81, 512, 17
 SELECTORS = pytest.mark.parametrize("kind", SelectorKind)
