@@ -160,6 +160,11 @@ def _read_torch(path: Path, head: bytes) -> _Found:
     # torch.load raises what its parsers meet in damaged bytes, which is nearly anything.
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if "TorchScript" in reason:
+            raise CheckpointError(
+                f"'{path.name}' is a TorchScript program, not a checkpoint.",
+                hint="Save model.state_dict() instead.",
+            ) from error
         raise CheckpointError(
             f"'{path.name}' is damaged, or is no checkpoint ({reason:.200}).", hint=COPY_AGAIN
         ) from error
@@ -191,10 +196,6 @@ def _refuse_lookalikes(head: bytes, source: str) -> None:
             f"{source!r} is a web page, not a checkpoint; file hosts send one in place of a file "
             "that is large, private or asked for too often.",
             hint="Open the link in a browser, and download the file from there.",
-        )
-    if head.startswith(b"PK") and b"constants.pkl" in head:
-        raise CheckpointError(
-            f"{source!r} is a TorchScript program.", hint="Save model.state_dict() instead."
         )
     if head[257:262] == b"ustar":
         raise CheckpointError(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import types
+import warnings
 import zipfile
 
 import numpy as np
@@ -343,3 +344,11 @@ class TestFilesThatAreNoCheckpoints:
         monkeypatch.setattr(type(path), "open", refuse)
         with pytest.raises(CheckpointError, match="cannot be read: Permission denied"):
             read_checkpoint(path)
+
+
+def test_a_torchscript_program_is_not_loaded(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(nn.Linear(3, 2)), tmp_path / "scripted.pt")
+    with pytest.raises(CheckpointError, match="is a TorchScript program"):
+        read_checkpoint(tmp_path / "scripted.pt")
