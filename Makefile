@@ -28,7 +28,7 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
-	cd $(VENV) && bin/python -m hot_sdk.benchmarks.pytorch_against_onnxruntime
+	$(BIN)/python -m hot_sdk.benchmarks.pytorch_against_onnxruntime
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info
@@ -36,8 +36,7 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The checkout's own folder hot_sdk would hide the installed package, of which it is only a part; so
-# what imports from the working directory runs in the folder of the environment.
+# mypy looks into the working directory first, where the folder hot_sdk is only a part of the package.
 
 # Dependencies are installed once; the package itself anew each time, as a user would have it.
 $(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt

@@ -142,12 +142,19 @@ def _run(options: argparse.Namespace) -> None:
         plan = report.plan_as_dict(prepared, request)
         _print(plan, report.render_plan(prepared, request), options.json)
         return
-    with console.status("Starting") as status:
-        result = export_model(request, lambda stage: status.update(f"{stage} …"))
+    if console.is_terminal:
+        with console.status("Starting") as status:
+            result = export_model(request, lambda stage: status.update(f"{stage} …"))
+    else:
+        result = export_model(request, _say)
     _print(report.result_as_dict(result), report.render_result(result), options.json)
     if not options.json:
         # Not through rich, which would break a command to be copied in two.
         sys.stdout.write(report.next_commands(result) + "\n")
+
+
+def _say(stage: str) -> None:
+    sys.stderr.write(f"hot-export: {stage}\n")
 
 
 def _print(record: dict[str, object], rendered: object, as_json: bool) -> None:

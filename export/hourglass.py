@@ -244,10 +244,18 @@ class HourglassNetwork(nn.Module):
 
         Returns:
             The kept tokens, (batch, tokens, joints, channels), and their frames, (batch, tokens).
+
+        Raises:
+            ValueError: ``index`` has neither one row nor one for each window.
         """
         assert self.hourglass is not None
         if index is None:
             index = cast(Tensor, self.selector(tokens.mean(dim=2), keypoints))
+        elif index.shape[0] not in (1, tokens.shape[0]):
+            raise ValueError(
+                f"index chooses frames for {index.shape[0]} windows, but there are "
+                f"{tokens.shape[0]}; expected one row for all, or one for each"
+            )
         kept = take_frames(tokens, index)
         if self.recovers_by_attention:
             kept = kept + self.pos_embed_token.unsqueeze(2)

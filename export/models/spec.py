@@ -129,6 +129,12 @@ def resolve(
         )
     at = published.prune_at if prune_at is None else prune_at
     _require(
+        prune_at is not None or at < plain.size.depth,
+        f"Pruning is published before block {at}, but this network has {plain.size.depth} blocks, "
+        "counted from 0.",
+        "Say where to prune, with --prune-at or prune_at.",
+    )
+    _require(
         1 <= at < plain.size.depth,
         f"prune_at is {at}, which is outside 1 to {plain.size.depth - 1}.",
         f"Frames are pruned before a block; there are {plain.size.depth}, counted from 0, and the "

@@ -248,3 +248,9 @@ def test_only_recovering_attention_has_weights_of_its_own(spec):
     added = shapes(spec).keys() - shapes(spec.plain()).keys()
     assert bool(added) == (spec.recovery is RecoveryKind.TRA)
     assert shapes(spec.plain()).items() <= shapes(spec).items()
+
+
+def test_a_choice_for_another_number_of_windows_is_refused():
+    network = build(resolve("mixste", frames=9, tokens=3, prune_at=1, width=16, depth=2))
+    with pytest.raises(ValueError, match="for 2 windows, but there are 4"):
+        network(torch.zeros(4, 9, 17, 2), torch.tensor([[0, 1, 2], [3, 4, 5]]))
