@@ -25,9 +25,9 @@ from hot_sdk.benchmarks.machine import describe_machine
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.errors import HotSDKError
 from hot_sdk.export.clips import verification_windows
-from hot_sdk.export.flops import count_network
+from hot_sdk.export.flops import count_graph
 from hot_sdk.export.lifting import build_lifting, folded
-from hot_sdk.export.models import ModelSpec, build, resolve
+from hot_sdk.export.models import ModelSpec, build, family, resolve
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.report import describe
 from hot_sdk.export.request import DEFAULT_OPSET
@@ -37,17 +37,19 @@ from hot_sdk.graph_io import KEYPOINTS
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something that turns one window into poses.
+    """Something that turns one window into poses, or a yardstick for it.
 
     Attributes:
         name: Name in the table.
-        flops: Operations of its network's matrix products.
-        run: Runs one window.
+        flops: Operations of its matrix products, those left out that were folded.
+        run: Runs it once.
+        is_window: Whether a run is one window, so that its time compares with the others'.
     """
 
     name: str
     flops: int
     run: Callable[[], object]
+    is_window: bool = True
 
 
 def candidates(spec: ModelSpec, threads: int) -> list[Candidate]:
@@ -59,12 +61,27 @@ def candidates(spec: ModelSpec, threads: int) -> list[Candidate]:
     session = open_session(model.SerializeToString(), SessionOptions(threads=threads))
     keypoints = verification_windows(spec)[0].keypoints[np.newaxis]
     tensor = torch.from_numpy(keypoints)
-    flops = count_network(spec).products
+    flops = count_graph(model)
     kept = "every frame" if spec.tokens is None else f"{spec.tokens} of {spec.frames} frames"
     return [
         Candidate(f"PyTorch eager, {kept}", flops, lambda: lifting(tensor)),
         Candidate(f"ONNX Runtime, {kept}", flops, lambda: session.run({KEYPOINTS: keypoints})),
     ]
+
+
+def ceiling(spec: ModelSpec) -> Candidate:
+    """The machine's own rate: one MLP's matrix product alone, as often as there are blocks."""
+    rows = spec.frames * len(family(spec.family).skeleton.joints)
+    tokens = torch.rand(rows, spec.size.width)
+    weights = torch.rand(spec.size.width, spec.size.mlp_hidden)
+    repeats = 2 * spec.size.depth
+    flops = 2 * rows * spec.size.width * spec.size.mlp_hidden * repeats
+
+    def run() -> None:
+        for _ in range(repeats):
+            tokens @ weights
+
+    return Candidate("yardstick: matrix products, PyTorch", flops, run, is_window=False)
 
 
 def measure(runs: list[Candidate], rounds: int) -> list[list[float]]:
@@ -81,7 +98,7 @@ def measure(runs: list[Candidate], rounds: int) -> list[list[float]]:
 
 
 def _table(runs: list[Candidate], seconds: list[list[float]]) -> Table:
-    table = Table(title="one window")
+    table = Table(title="one window, and the machine's rate")
     for heading in ("", "median", "min", "max", "speed-up", "rate"):
         table.add_column(heading, justify="right" if heading else "left")
     for candidate, times in zip(runs, seconds, strict=True):
@@ -93,7 +110,7 @@ def _table(runs: list[Candidate], seconds: list[list[float]]) -> Table:
             f"{median:.3f} s",
             f"{min(times):.3f} s",
             f"{max(times):.3f} s",
-            f"{speed_up:.2f}",
+            f"{speed_up:.2f}" if candidate.is_window else "",
             f"{candidate.flops / median / 1e9:.0f} GFLOP/s",
         )
     return table
@@ -112,7 +129,11 @@ def main() -> int:
     try:
         spec = resolve(options.model, frames=options.frames, tokens=options.tokens, variant="hot")
         torch.set_num_threads(options.threads)
-        runs = [*candidates(spec.plain(), options.threads), *candidates(spec, options.threads)]
+        runs = [
+            *candidates(spec.plain(), options.threads),
+            *candidates(spec, options.threads),
+            ceiling(spec),
+        ]
     except HotSDKError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_status

@@ -34,7 +34,12 @@ def test_prints_a_row_for_each_candidate(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
     assert benchmark.main() == 0
     out = capsys.readouterr().out
-    for row in ("PyTorch eager, every frame", "ONNX Runtime, every frame", "5 of 9 frames"):
+    for row in (
+        "PyTorch eager, every frame",
+        "ONNX Runtime, every frame",
+        "5 of 9 frames",
+        "matrix products",
+    ):
         assert row in out
     assert "GFLOP/s" in out
 
