@@ -7,7 +7,6 @@ the ``module.`` that ``DataParallel`` puts before each key.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import pickle
 import stat
@@ -16,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
 
 import numpy as np
 import torch
@@ -26,6 +24,7 @@ from torch import Tensor
 
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export.tensor_unpickler import Placeholder, tensors_only
+from hot_sdk.files import sha256_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,7 +37,6 @@ _CONTAINERS = ("model_pos", "model", "state_dict")
 _PARALLEL_PREFIX = "module."
 _LISTED = 10
 _HEAD_BYTES = 512
-_HASH_BLOCK_BYTES = 1024**2
 
 
 @dataclass(frozen=True)
@@ -85,14 +83,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     _require_regular_file(path)
     try:
+        digest = sha256_of(path)
         with path.open("rb") as stream:
-            digest = _sha256(stream)
-            stream.seek(0)
             head = stream.read(_HEAD_BYTES)
-            if _looks_like_safetensors(head):
-                found = _Found(_read_safetensors(path), "safetensors", ())
-            else:
-                found = _read_torch(path, head)
+        if _looks_like_safetensors(head):
+            found = _Found(_read_safetensors(path), "safetensors", ())
+        else:
+            found = _read_torch(path, head)
     except OSError as error:
         raise CheckpointError(
             f"'{path}' cannot be read: {error.strerror or error}.", hint="Check its permissions."
@@ -127,13 +124,6 @@ def _require_regular_file(path: Path) -> None:
             f"'{path}' has {status.st_size} bytes; at most {MAX_BYTES} are read.",
             hint="Save model.state_dict() alone, without the optimiser.",
         )
-
-
-def _sha256(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(_HASH_BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _looks_like_safetensors(head: bytes) -> bool:

@@ -29,6 +29,12 @@ def fit(request: ExportRequest, found: CheckpointShape) -> ModelSpec:
         _require_equal("frames", found.frames, request.frames)
     for setting, trained in found.config.items():
         _require_equal(setting, trained, request.config.get(setting, trained))
+    if request.resample_tokens and found.variant is not Variant.HOT:
+        raise CheckpointError(
+            "The checkpoint holds no rank embedding that could be resampled.",
+            hint="Drop --resample-tokens: a plain checkpoint takes any ratio with '--recovery "
+            "interpolate' or '--variant tpc'.",
+        )
     completed = replace(request, frames=found.frames, config={**request.config, **found.config})
     if found.variant is Variant.HOT and request.variant in (None, Variant.HOT):
         completed = _with_trained_tokens(completed, found)

@@ -183,6 +183,11 @@ class TestCheckpointsThatDoNotFit:
         assert "10 missing" in said
         assert "--recovery interpolate" in said
 
+    def test_a_plain_checkpoint_has_nothing_to_resample(self, capsys):
+        path = saved(Path("plain.pth"))
+        arguments = [*CHECKPOINT, str(path), "--ratio", "0.5", "--resample-tokens"]
+        assert "no rank embedding" in failed(capsys, arguments, 4)
+
     def test_a_plain_checkpoint_is_pruned_and_interpolated(self, capsys):
         path = saved(Path("plain.pth"))
         arguments = [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"]
