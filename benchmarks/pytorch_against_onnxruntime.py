@@ -27,7 +27,7 @@ from hot_sdk.errors import HotSDKError
 from hot_sdk.export.clips import verification_windows
 from hot_sdk.export.flops import count_graph
 from hot_sdk.export.lifting import build_lifting, folded
-from hot_sdk.export.models import ModelSpec, build, family, resolve
+from hot_sdk.export.models import ModelSpec, build, resolve
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.report import describe
 from hot_sdk.export.request import DEFAULT_OPSET
@@ -71,7 +71,7 @@ def candidates(spec: ModelSpec, threads: int) -> list[Candidate]:
 
 def ceiling(spec: ModelSpec) -> Candidate:
     """The machine's own rate: one MLP's matrix product alone, as often as there are blocks."""
-    rows = spec.frames * len(family(spec.family).skeleton.joints)
+    rows = spec.frames * spec.joints
     tokens = torch.rand(rows, spec.size.width)
     weights = torch.rand(spec.size.width, spec.size.mlp_hidden)
     repeats = 2 * spec.size.depth

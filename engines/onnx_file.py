@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk.errors import EngineError, UsageError
+from hot_sdk.files import sha256_of
 
 # Protocol buffers, and with them the engines' parsers, end at 2 GiB.
 _MOST_BYTES = 2**31 - 1
@@ -228,14 +229,10 @@ def _varint(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
 
 
 def _file_digest(path: Path) -> bytes:
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return bytes.fromhex(sha256_of(path))
     except OSError as error:
         raise _unreadable(path, error) from error
-    return digest.digest()
 
 
 def _unreadable(path: Path, error: OSError) -> EngineError:

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph_view import GraphView, attribute, input_name, view_graph
-from hot_sdk.export.models import ModelSpec, build, family
+from hot_sdk.export.models import ModelSpec, build
 from hot_sdk.export.options import RecoveryKind
 
 _LINEAR = (torch.ops.aten.addmm, torch.ops.aten.mm, torch.ops.aten.convolution)
@@ -37,10 +37,9 @@ class NetworkFlops:
 
 def count_network(spec: ModelSpec) -> NetworkFlops:
     """Count the network as published, before anything is folded; nothing is computed."""
-    joints = len(family(spec.family).skeleton.joints)
     with torch.device("meta"):
         network = build(spec).requires_grad_(False)
-        window = torch.empty(1, spec.frames, joints, spec.size.channels)
+        window = torch.empty(1, spec.frames, spec.joints, spec.size.channels)
     counter = FlopCounterMode(display=False)
     with counter:
         network(window)
@@ -50,7 +49,7 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
     # The published recovery projects its queries once for each joint, though they are the same.
     repeated = 0
     if spec.recovery is RecoveryKind.TRA:
-        repeated = 2 * (joints - 1) * spec.frames * spec.size.width**2
+        repeated = 2 * (spec.joints - 1) * spec.frames * spec.size.width**2
     return NetworkFlops(papers=linear + repeated, products=total + repeated)
 
 
@@ -67,16 +66,19 @@ def count_graph(model: onnx.ModelProto) -> int:
         GraphCheckError: A product's shape is not known, or an operator is not one that this counts.
     """
     batch = model.graph.input[0].type.tensor_type.shape.dim[0]
-    windows = batch.dim_value if batch.HasField("dim_value") else 1
-    view = view_graph(_with_batch(model, windows))
+    # A copy is a copy of all weights, and only a symbolic batch needs one.
+    windows, counted = int(batch.dim_value), model
+    if not batch.HasField("dim_value"):
+        windows, counted = 1, _with_batch_of_one(model)
+    view = view_graph(counted)
     return sum(_operations(node, view) for node in view.nodes) // windows
 
 
-def _with_batch(model: onnx.ModelProto, windows: int) -> onnx.ModelProto:
+def _with_batch_of_one(model: onnx.ModelProto) -> onnx.ModelProto:
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     for value in [*fixed.graph.input, *fixed.graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_value = windows
+        value.type.tensor_type.shape.dim[0].dim_value = 1
     return fixed
 
 

@@ -62,9 +62,9 @@ def density_peak_scores(features: Tensor) -> Tensor:
     frames, channels = features.shape[1], features.shape[2]
     centred = features - features.mean(dim=1, keepdim=True)
     gram = centred @ centred.transpose(1, 2)
-    gram = (gram + gram.transpose(1, 2)) * 0.5
+    twice_gram = gram + gram.transpose(1, 2)
     square = (centred * centred).sum(dim=2)
-    distance_sq = square.unsqueeze(2) + square.unsqueeze(1) - 2.0 * gram
+    distance_sq = square.unsqueeze(2) + square.unsqueeze(1) - twice_gram
     distance_sq = distance_sq.clamp(min=0.0) * (1.0 / channels)
 
     itself = torch.eye(frames, dtype=torch.bool, device=features.device)

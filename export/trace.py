@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from hot_sdk.errors import GraphCheckError
-from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.export.models import ModelSpec
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
 from hot_sdk.version import __version__
 
@@ -41,9 +41,10 @@ def trace(lifting: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int)
         A checked model with all weights inside, outputs ``poses_3d`` and, where frames are pruned,
         ``token_index``.
     """
-    joints = len(family(spec.family).skeleton.joints)
     # A batch of one would be specialised to one even where it is declared symbolic.
-    example = torch.zeros(2 if batch is None else batch, spec.frames, joints, spec.size.channels)
+    example = torch.zeros(
+        2 if batch is None else batch, spec.frames, spec.joints, spec.size.channels
+    )
     outputs = [POSES] if spec.tokens is None else [POSES, TOKEN_INDEX]
     dynamic = ({0: torch.export.Dim(BATCH)},)
     with torch.inference_mode(), _quiet():
@@ -61,7 +62,7 @@ def trace(lifting: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int)
     model = cast(Any, program).model_proto
     if opset == 17:
         _lower_to_17(model)
-    _tidy(model, spec, opset, joints, batch)
+    _tidy(model, spec, opset, batch)
     onnx.checker.check_model(model, full_check=False)
     return cast(onnx.ModelProto, model)
 
@@ -99,9 +100,7 @@ def _lower_to_17(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 17
 
 
-def _tidy(
-    model: onnx.ModelProto, spec: ModelSpec, opset: int, joints: int, batch: int | None
-) -> None:
+def _tidy(model: onnx.ModelProto, spec: ModelSpec, opset: int, batch: int | None) -> None:
     """Name nodes by module, drop traces of the exporting machine, state shapes in our words."""
     model.ir_version = 8 if opset < 19 else 9
     model.producer_name = "hot-sdk"
@@ -115,16 +114,13 @@ def _tidy(
         node.name = _node_name(ast.literal_eval(scopes), node.name)
         del node.metadata_props[:]
         node.doc_string = ""
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+    _drop_unused_initializers(model.graph)
     for tensor in model.graph.initializer:
         del tensor.metadata_props[:]
         tensor.doc_string = ""
     shapes: dict[str, tuple[int | str, ...]] = {
-        KEYPOINTS: (spec.frames, joints, spec.size.channels),
-        POSES: (spec.output_frames, joints, 3),
+        KEYPOINTS: (spec.frames, spec.joints, spec.size.channels),
+        POSES: (spec.output_frames, spec.joints, 3),
     }
     for value in [*model.graph.input, *model.graph.output]:
         del value.metadata_props[:]
@@ -163,7 +159,12 @@ def without_output(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
             wanted.update(node.input)
     del pruned.graph.node[:]
     pruned.graph.node.extend(reversed(needed))
-    initializers = [tensor for tensor in pruned.graph.initializer if tensor.name in wanted]
-    del pruned.graph.initializer[:]
-    pruned.graph.initializer.extend(initializers)
+    _drop_unused_initializers(pruned.graph)
     return pruned
+
+
+def _drop_unused_initializers(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

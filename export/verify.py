@@ -8,7 +8,7 @@ be shared and the joints be near.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -146,11 +146,23 @@ def compare(
         outputs = session.run({KEYPOINTS: keypoints})
         own, given, own_index = _reference(reference, keypoints, outputs.get(TOKEN_INDEX))
         for item, window in enumerate(group):
-            result = _compare_window(spec, outputs[POSES][item], given[item], own[item])
             shared = None
             if own_index is not None:
                 shared = _shared(outputs[TOKEN_INDEX][item], own_index[item])
-            results.append(replace(result, window=window.name, frames_shared=shared))
+            exported = outputs[POSES][item].astype(np.float64)
+            difference = np.abs(exported - given[item])
+            distance = np.linalg.norm(exported - own[item], axis=-1)
+            results.append(
+                WindowResult(
+                    window=window.name,
+                    max_difference=float(difference.max()),
+                    where=_place(spec, difference.max(axis=-1)),
+                    mean_joint_error=float(distance.mean()),
+                    max_joint_error=float(distance.max()),
+                    worst_joint=_place(spec, distance),
+                    frames_shared=shared,
+                )
+            )
     # A fixed batch may be larger than the number of windows: the last ones then came twice.
     return list({result.window: result for result in results}.values())
 
@@ -200,25 +212,6 @@ def _reference(
             return own.numpy(), own.numpy(), own_index
         given = lifting(torch.from_numpy(keypoints), torch.from_numpy(index))[0]
         return own.numpy(), given.numpy(), own_index
-
-
-def _compare_window(
-    spec: ModelSpec,
-    exported: NDArray[np.float32],
-    given: NDArray[np.float32],
-    own: NDArray[np.float32],
-) -> WindowResult:
-    difference = np.abs(exported.astype(np.float64) - given)
-    distance = np.linalg.norm(exported.astype(np.float64) - own, axis=-1)
-    return WindowResult(
-        window="",
-        max_difference=float(difference.max()),
-        where=_place(spec, difference.max(axis=-1)),
-        mean_joint_error=float(distance.mean()),
-        max_joint_error=float(distance.max()),
-        worst_joint=_place(spec, distance),
-        frames_shared=None,
-    )
 
 
 def _place(spec: ModelSpec, by_frame_and_joint: NDArray[np.float64]) -> str:

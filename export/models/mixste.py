@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hot_sdk.export.hourglass import HourglassNetwork, HourglassSpec, hourglass_of
 from hot_sdk.export.layers import Axis, Block, Grid
 from hot_sdk.export.models.mixste_checkpoint import infer_shape
-from hot_sdk.export.models.registry import NetworkSize, family
+from hot_sdk.export.models.registry import NetworkSize
 from hot_sdk.export.models.spec import ModelSpec
 
 __all__ = ["MixSTE", "build", "infer_shape"]
@@ -94,7 +94,7 @@ def build(spec: ModelSpec, *, mirrored_pairs: bool = False) -> MixSTE:
     """Build the network of a specification; see :func:`hot_sdk.export.models.build`."""
     return MixSTE(
         frames=spec.frames,
-        joints=len(family(spec.family).skeleton.joints),
+        joints=spec.joints,
         size=spec.size,
         hourglass=hourglass_of(spec, mirrored_pairs=mirrored_pairs),
     )

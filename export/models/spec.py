@@ -41,6 +41,11 @@ class ModelSpec:
     recovery: RecoveryKind | None = None
 
     @property
+    def joints(self) -> int:
+        """Joints of input and output."""
+        return len(family(self.family).skeleton.joints)
+
+    @property
     def ratio(self) -> float:
         """Frames kept over frames."""
         return 1.0 if self.tokens is None else self.tokens / self.frames

@@ -91,6 +91,15 @@ def hot_export(tmp_path_factory):
     return export_case("mixste", "hot", tmp_path_factory)
 
 
+@pytest.fixture
+def one_thread():
+    """Two threads cost more than they save on arrays and networks as small as some tests'."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(autouse=True)
 def _few_threads():
     torch.set_num_threads(2)

@@ -31,13 +31,7 @@ SELECTORS = pytest.mark.parametrize("kind", SelectorKind)
 CENTRES = pytest.mark.parametrize("keep_centre", [False, True])
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads cost more than they save on arrays this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def smooth_walk(seed, columns, frames=FRAMES):

@@ -43,13 +43,7 @@ NETWORKS = pytest.mark.parametrize("spec", [*PLAIN, *PRUNED], ids=label)
 PRUNING_NETWORKS = pytest.mark.parametrize("spec", PRUNED, ids=label)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads cost more than they save on networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache
