@@ -9,6 +9,8 @@ setup(
         "hot_sdk.engines",
         "hot_sdk.export",
         "hot_sdk.export.models",
+        "hot_sdk.preparation",
+        "hot_sdk.streams",
     ],
     package_dir={
         "hot_sdk": "hot_sdk",
@@ -18,7 +20,7 @@ setup(
         "hot_sdk.export.models": "export/models",
     },
     package_data={
-        "hot_sdk": ["py.typed"],
+        "hot_sdk": ["py.typed", "data/skeletons/*"],
         "hot_sdk.export": ["data/*"],
     },
 )

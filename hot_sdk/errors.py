@@ -80,3 +80,31 @@ class EngineError(HotSDKError):
 
     code = "engine"
     exit_status = 8
+
+
+class KeypointsError(HotSDKError):
+    """Keypoints, or a file of them, are broken, incomplete, or not what they are said to be."""
+
+    code = "keypoints"
+    exit_status = 9
+
+
+class StreamError(HotSDKError):
+    """A stream was pushed something out of order, is closed, or cannot run as it was asked to."""
+
+    code = "stream"
+    exit_status = 10
+
+
+class ResultError(HotSDKError):
+    """A result cannot be read, or does not hold what a conversion needs."""
+
+    code = "result"
+    exit_status = 11
+
+
+class VideoError(HotSDKError):
+    """A video, camera or picture cannot be opened, decoded or written."""
+
+    code = "video"
+    exit_status = 12

@@ -1,0 +1,263 @@
+"""How long lifting takes, stage by stage, and what it ran on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk import typed_json
+from hot_sdk.engines import Session
+from hot_sdk.errors import ResultError
+
+STAGES = ("preparation", "engine", "stitching", "push", "delay")
+"""Keypoint preparation; one run of the engine; putting poses together; all of one push; how late a
+pose is."""
+
+NEWEST = 10_000
+"""Samples of each stage that percentiles are taken of: the newest ones."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Milliseconds, many times over. No sample is dropped.
+
+    Attributes:
+        count: Samples.
+        min: Smallest of all, as are the next two and the last of all.
+        mean: Mean.
+        max: Largest.
+        std: Standard deviation of the population.
+        median: Of the newest 10 000 samples, as are the percentiles, interpolated linearly.
+        p90: 90th percentile.
+        p95: 95th percentile.
+        p99: 99th percentile.
+    """
+
+    count: int
+    min: float
+    mean: float
+    median: float
+    p90: float
+    p95: float
+    p99: float
+    max: float
+    std: float
+
+
+class _Samples:
+    """Running figures of a stage, in memory of fixed size however long it runs."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean = 0.0
+        self._squares = 0.0
+        self._min = math.inf
+        self._max = -math.inf
+        self._newest: NDArray[np.float64] = np.zeros(64)
+
+    def add(self, value: float) -> None:
+        # Grown by doubling: a clip of three windows needs no room for ten thousand.
+        size = len(self._newest)
+        if self.count == size and size < NEWEST:
+            grown = np.zeros(min(2 * size, NEWEST))
+            grown[:size] = self._newest
+            self._newest = grown
+        self._newest[self.count % len(self._newest)] = value
+        self.count += 1
+        # Welford's update (Technometrics, 1962), which keeps its digits over millions of samples.
+        apart = value - self._mean
+        self._mean += apart / self.count
+        self._squares += apart * (value - self._mean)
+        self._min = min(self._min, value)
+        self._max = max(self._max, value)
+
+    def statistics(self) -> Statistics | None:
+        """In milliseconds; None without samples."""
+        if self.count == 0:
+            return None
+        known = self._newest[: min(self.count, len(self._newest))]
+        median, p90, p95, p99 = (1e3 * value for value in np.percentile(known, [50, 90, 95, 99]))
+        return Statistics(
+            count=self.count,
+            min=1e3 * self._min,
+            mean=1e3 * self._mean,
+            median=float(median),
+            p90=float(p90),
+            p95=float(p95),
+            p99=float(p99),
+            max=1e3 * self._max,
+            std=1e3 * math.sqrt(self._squares / self.count),
+        )
+
+
+@dataclass(frozen=True)
+class LatencyReport:
+    """How long lifting took, and what really ran.
+
+    Attributes:
+        kind: ``clip`` or ``stream``.
+        engine: Name and version of the inference engine.
+        device: The device that was in use.
+        precision: Of the network.
+        load_ms: Loading the model.
+        first_inference_ms: The first run of the engine since; engines are slower then.
+        preparation: Keypoint preparation, once for each batch of windows, the clip's own included.
+        inference: One run of the engine; a run lifts as many windows as the model's batch, and
+            there are two where the mirror image is averaged outside the graph.
+        stitching: Putting poses together, once for each batch of windows and each clip.
+        total_ms: From the keypoints to the result, of a clip or of several people's clips in one
+            call; None for a stream.
+        windows: Windows lifted.
+        frames: Frames lifted: of clips, or pushed to a stream.
+        windows_per_s: Windows over the total time, or over the time in the engine for a stream.
+        frames_per_s: Frames of a clip over the total time; None for a stream.
+        per_new_frame: All that one push costs the thread that pushes, whether it runs the engine
+            or not; None for a clip.
+        compute_per_new_frame_ms: All computing of a stream over its frames; None for a clip.
+        delay: How late the poses of a stream came: lookahead and computing; None for a clip.
+        dropped: Frames of a live stream that got no pose, for newer ones were waiting.
+    """
+
+    kind: str
+    engine: str
+    device: str
+    precision: str
+    load_ms: float
+    first_inference_ms: float | None
+    preparation: Statistics | None
+    inference: Statistics | None
+    stitching: Statistics | None
+    total_ms: float | None
+    windows: int
+    frames: int
+    windows_per_s: float | None
+    frames_per_s: float | None
+    per_new_frame: Statistics | None
+    compute_per_new_frame_ms: float | None
+    delay: Statistics | None
+    dropped: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, record: object) -> LatencyReport:
+        """Read back what ``to_dict`` gave.
+
+        Raises:
+            ResultError: It is no such record.
+        """
+        try:
+            return typed_json.build(cls, record, "latency.")
+        except typed_json.TypedJSONError as error:
+            raise ResultError(
+                f"The latency report is broken: {error}.", hint="Lift the keypoints again."
+            ) from error
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.kind} on {self.engine}, {self.device}, {self.precision}; load"
+            f" {self.load_ms:.0f} ms" + _figure("first inference", self.first_inference_ms, "ms"),
+            f"{'ms':>14} {'count':>7} {'min':>7} {'mean':>7} {'median':>7} {'p90':>7} {'p95':>7}"
+            f" {'p99':>7} {'max':>7} {'std':>7}",
+        ]
+        rows = (
+            ("preparation", self.preparation),
+            ("engine", self.inference),
+            ("stitching", self.stitching),
+            ("per push", self.per_new_frame),
+            ("delay", self.delay),
+        )
+        lines += [_row(name, row) for name, row in rows if row is not None]
+        ends = f"{self.windows} windows, {self.frames} frames"
+        ends += _figure("total", self.total_ms, "ms")
+        ends += _figure("rate", self.windows_per_s, "windows/s")
+        ends += _figure("clip", self.frames_per_s, "frames/s")
+        ends += _figure("compute per new frame", self.compute_per_new_frame_ms, "ms")
+        if self.kind == "stream":
+            ends += f", {self.dropped} dropped"
+        return "\n".join([*lines, ends])
+
+
+def _figure(name: str, value: float | None, unit: str) -> str:
+    return "" if value is None else f", {name} {value:.4g} {unit}"
+
+
+def _row(name: str, row: Statistics) -> str:
+    values = (row.min, row.mean, row.median, row.p90, row.p95, row.p99, row.max, row.std)
+    return f"{name:>14} {row.count:>7} " + " ".join(f"{value:>7.4g}" for value in values)
+
+
+class LatencyRecorder:
+    """Collects the time of stages, from any thread; a sample costs about two microseconds."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._lock = threading.Lock()
+        self._stages = {name: _Samples() for name in STAGES}
+        self._sums = dict.fromkeys(STAGES, 0.0)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Add a sample to one of ``STAGES``."""
+        with self._lock:
+            self._stages[stage].add(seconds)
+            self._sums[stage] += seconds
+
+    def report(
+        self,
+        session: Session,
+        *,
+        first_inference_s: float | None,
+        windows: int,
+        frames: int,
+        wall_s: float | None = None,
+        dropped: int = 0,
+    ) -> LatencyReport:
+        """What was collected so far.
+
+        Args:
+            session: What ran.
+            first_inference_s: Its first run, seconds.
+            windows: Windows lifted.
+            frames: Frames of clips, or pushed.
+            wall_s: Seconds from the keypoints to the result; None for a stream.
+            dropped: Frames of a live stream that got no pose.
+        """
+        with self._lock:
+            statistics = {name: samples.statistics() for name, samples in self._stages.items()}
+            sums = dict(self._sums)
+        computing = sums["preparation"] + sums["engine"] + sums["stitching"]
+        spent = sums["engine"] if wall_s is None else wall_s
+        stream = self._kind == "stream"
+        return LatencyReport(
+            kind=self._kind,
+            engine=f"{session.engine} {session.engine_version}",
+            device=session.device,
+            precision=session.precision,
+            load_ms=1e3 * session.load_seconds,
+            first_inference_ms=None if first_inference_s is None else 1e3 * first_inference_s,
+            preparation=statistics["preparation"],
+            inference=statistics["engine"],
+            stitching=statistics["stitching"],
+            total_ms=None if wall_s is None else 1e3 * wall_s,
+            windows=windows,
+            frames=frames,
+            windows_per_s=windows / spent if spent > 0.0 else None,
+            frames_per_s=frames / wall_s if wall_s else None,
+            per_new_frame=statistics["push"],
+            compute_per_new_frame_ms=1e3 * computing / frames if stream and frames else None,
+            delay=statistics["delay"],
+            dropped=dropped,
+        )

@@ -1,0 +1,259 @@
+"""From 2D keypoint sequences to 3D poses: the engine that a robot's program embeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from hot_sdk import windows as windowing
+from hot_sdk.clip_lifting import lift_clips
+from hot_sdk.engines import DEFAULT_ENGINE, Session, SessionOptions, open_session
+from hot_sdk.errors import EngineError, UsageError
+from hot_sdk.keypoints import Keypoints
+from hot_sdk.latency import LatencyRecorder
+from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
+from hot_sdk.policies import AppliedPolicy, InputPolicies
+from hot_sdk.preparation import PreparedClip, network_input_of, prepare_clip
+from hot_sdk.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
+from hot_sdk.window_runner import WindowRunner
+
+
+class Pose3DEngine:
+    """A lifter that is loaded and ready: 2D keypoints in, 3D poses out.
+
+    It may be used from several threads at once. It is a context manager; ``close`` frees the
+    model. A process that was forked after the model was loaded cannot use it, and is told so.
+
+    Args:
+        model: File made by ``hot-export``, or its bytes.
+        engine: Name of the inference engine, one of ``hot_sdk.engines.list_engines()``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; used or refused, never exchanged for another.
+        threads: CPU threads of the engine; None leaves the choice to it.
+        cache_dir: Folder for what the engine builds from the file.
+        policies: What is done about incomplete or unusual keypoints.
+        windows: How clips are cut, one of ``hot_sdk.windows.MODES``; None for overlapping windows
+            that are blended, or for the centre of a window about each frame where the network
+            gives no more.
+        overlap: Frames that neighbouring windows share; None for the mode's own.
+        flip: Average with the mirror image, which doubles the work; a file that does so itself
+            always does, and once.
+
+    Raises:
+        UsageError: An argument is unknown or out of range, or the model cannot be used so.
+        ManifestError: The file is none of hot-export's, or a newer version's.
+        EngineError: The file, the engine or the device is refused.
+        MissingDependencyError: The engine's library is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes | None = None,
+        *,
+        engine: str = DEFAULT_ENGINE,
+        device: str = "cpu",
+        threads: int | None = None,
+        cache_dir: Path | None = None,
+        policies: InputPolicies | None = None,
+        windows: str | None = None,
+        overlap: int | None = None,
+        flip: bool = False,
+    ) -> None:
+        if model is None:
+            raise UsageError(
+                "No model was given, and no trained weights ship with this version.",
+                hint="Make one with hot-export, and give its file: Pose3DEngine('FILE.onnx').",
+            )
+        options = SessionOptions(device=device, threads=threads, cache_dir=cache_dir)
+        if windows is not None:
+            windowing.check_mode(windows)
+        self.policies = policies if policies is not None else InputPolicies()
+        self.model_name = Path(model).name if isinstance(model, (str, Path)) else "model"
+        self._session: Session | None = open_session(model, options, engine=engine)
+        self.manifest = Manifest.from_metadata(self._session.metadata)
+        self._runner = WindowRunner(self._session, self.manifest, flip=flip)
+        self._network = network_input_of(self.manifest)
+        self._mode = self._window_mode(windows)
+        self._overlap = overlap
+        # A bad overlap is told here rather than with the first clip.
+        windowing.plan(1, self.manifest.frames, self._mode, overlap=overlap)
+
+    def __call__(self, keypoints: Keypoints) -> Pose3DResult:
+        """Lift one person's clip.
+
+        Args:
+            keypoints: In any format of ``list_skeletons()``, of any length and frame rate.
+
+        Returns:
+            Poses for every frame, in metres along the camera's axes, relative to the pelvis,
+            unless the model's manifest says otherwise.
+
+        Raises:
+            KeypointsError: No frame shows anybody, or the clip is too long.
+            EngineError: The engine failed or is closed.
+        """
+        return self.lift([keypoints])[0]
+
+    def lift(self, people: Sequence[Keypoints]) -> tuple[Pose3DResult, ...]:
+        """Lift the clips of several people, their windows together where the model's batch allows.
+
+        Args:
+            people: One clip each; they may differ in everything.
+
+        Returns:
+            One result each, in the same order; their latency is that of the whole call.
+
+        Raises:
+            KeypointsError: One of them shows nobody in any frame, or is too long.
+            EngineError: The engine failed or is closed.
+        """
+        session = self._open_session()
+        recorder = LatencyRecorder("clip")
+        start = time.perf_counter()
+        clips = []
+        for keypoints in people:
+            before = time.perf_counter()
+            clips.append(self._prepared(keypoints))
+            recorder.add("preparation", time.perf_counter() - before)
+        plans = [
+            windowing.plan(
+                len(clip.inputs), self.manifest.frames, self._mode, overlap=self._overlap
+            )
+            for clip in clips
+        ]
+        lifted = lift_clips(clips, plans, self._runner, recorder)
+        report = recorder.report(
+            session,
+            first_inference_s=self._runner.first_inference_seconds,
+            windows=sum(len(plan.windows) for plan in plans),
+            frames=sum(len(keypoints) for keypoints in people),
+            wall_s=time.perf_counter() - start,
+        )
+        return tuple(
+            Pose3DResult(
+                poses=done.poses,
+                valid=clip.valid,
+                unit=self.manifest.unit,
+                axes=CAMERA_AXES,
+                root=None,
+                root_error=None,
+                timestamps=clip.timestamps,
+                track_id=keypoints.track_id,
+                policies=(*clip.applied, self._window_record(plan)),
+                seams=done.seams,
+                latency=report,
+                model=self.model_name,
+                warnings=(*self._warnings(), *clip.warnings),
+            )
+            for keypoints, clip, plan, done in zip(people, clips, plans, lifted, strict=True)
+        )
+
+    def stream(
+        self,
+        mode: str = "live",
+        *,
+        lookahead: int = 0,
+        hop: int = 1,
+        max_people: int = 4,
+        fps: float | None = None,
+        skeleton: str | None = None,
+        image_size: tuple[int, int] | None = None,
+        time_to_live_s: float = 2.0,
+        max_gap_frames: int = 25,
+        callback: Callable[[StreamPose], None] | None = None,
+    ) -> Pose3DStream:
+        """Open a stream: keypoints are pushed frame by frame, poses come as they become final.
+
+        A pose is final ``lookahead`` frames after its own, when the window that ends there has
+        been lifted; a window is lifted every ``hop`` frames of a person. Its delay is therefore
+        ``lookahead / fps`` plus computing. A larger lookahead is more accurate, for the network
+        then sees what comes after; a larger hop costs less for each frame and lets poses come in
+        bursts.
+
+        Args:
+            mode: ``live``: the engine runs in a thread of its own, no push waits for it, and where
+                it falls behind it takes the newest frames and counts those it leaves out.
+                ``video``: each push runs what is due, and nothing is left out.
+            lookahead: Frames.
+            hop: Frames.
+            max_people: Persons followed at once; more are counted, not lifted.
+            fps: Frames a second; None measures it on the first frames and assumes the model's own
+                until then.
+            skeleton: Of pushed arrays; keypoints name their own.
+            image_size: Width and height in pixels, for pushed arrays.
+            time_to_live_s: Seconds after which a person who is not seen is forgotten.
+            max_gap_frames: Frames after which a person who is seen again starts anew.
+            callback: Is given each pose, in live mode by the engine's thread; the pushes then
+                return none.
+
+        Raises:
+            UsageError: A value is out of range, or the window does not reach so far.
+            EngineError: The engine is closed.
+        """
+        options = StreamOptions(
+            mode=mode,
+            lookahead=lookahead,
+            hop=hop,
+            max_people=max_people,
+            time_to_live_s=time_to_live_s,
+            max_gap_frames=max_gap_frames,
+            fps=fps,
+            skeleton=skeleton,
+            image_size=image_size,
+        )
+        session = self._open_session()
+        return Pose3DStream(self._runner, session, options, self.policies, callback)
+
+    def close(self) -> None:
+        """Free the model; closing twice is allowed. Streams of this engine fail from then on."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> Pose3DEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _prepared(self, keypoints: Keypoints) -> PreparedClip:
+        return prepare_clip(
+            keypoints,
+            self._network,
+            self.policies,
+            frames=self.manifest.frames,
+            training_fps=self.manifest.training_fps,
+        )
+
+    def _open_session(self) -> Session:
+        session = self._session
+        if session is None:
+            raise EngineError("The engine is closed.", hint="Load the model again.")
+        return session
+
+    def _window_mode(self, asked: str | None) -> str:
+        if not self._runner.centre_only:
+            return windowing.OVERLAP if asked is None else asked
+        if asked not in (None, windowing.MHFORMER_CENTER):
+            raise UsageError(
+                f"The model gives the centre frame of a window only, which the windows '{asked}'"
+                " do not use.",
+                hint=f"Leave windows out, or give '{windowing.MHFORMER_CENTER}'.",
+            )
+        return windowing.MHFORMER_CENTER
+
+    def _window_record(self, plan: windowing.Plan) -> AppliedPolicy:
+        detail = f"'{plan.mode}', {plan.length} frames each"
+        if plan.overlap:
+            detail += f", blended over {plan.overlap}"
+        return AppliedPolicy("windows", detail, len(plan.windows), len(plan.windows), "windows")
+
+    def _warnings(self) -> tuple[str, ...]:
+        return (RANDOM_WEIGHTS_WARNING,) if self.manifest.weights.random else ()

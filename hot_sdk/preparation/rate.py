@@ -1,0 +1,56 @@
+"""Keypoints at another frame rate than the model was trained at."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Float = TypeVar("_Float", np.float32, np.float64)
+
+_UNEVEN = 0.5
+"""Share of an interval by which a frame may be late before the frames count as uneven."""
+
+
+def differs(rate: float, trained: float, tolerance: float) -> bool:
+    """Whether two frame rates differ by more than a share of the model's."""
+    return abs(rate / trained - 1.0) > tolerance
+
+
+def uneven(times: NDArray[np.float64], rate: float) -> bool:
+    """Whether a frame is missing or late, so that frames cannot be taken as evenly spaced."""
+    if len(times) < 2:
+        return False
+    return bool(np.abs(np.diff(times) * rate - 1.0).max() > _UNEVEN)
+
+
+def even_times(times: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Evenly spaced times from the first of ``times`` on that reach its last."""
+    frames = int(np.ceil((times[-1] - times[0]) * rate - 1e-6)) + 1
+    grid: NDArray[np.float64] = times[0] + np.arange(frames) / rate
+    return grid
+
+
+def sample(
+    values: NDArray[_Float], times: NDArray[np.float64], at: NDArray[np.float64]
+) -> NDArray[_Float]:
+    """Values at other times, on straight lines between their own; held before and after them.
+
+    Args:
+        values: (frames, ...), finite.
+        times: (frames,), strictly increasing.
+        at: (samples,), any.
+
+    Returns:
+        (samples, ...), of the type of ``values``.
+    """
+    later = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
+    later = np.minimum(later, len(times) - 1)
+    earlier = np.maximum(later - 1, 0)
+    span = times[later] - times[earlier]
+    weight = np.clip((at - times[earlier]) / np.where(span > 0.0, span, 1.0), 0.0, 1.0)
+    shaped = weight.astype(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
+    start = values[earlier]
+    sampled: NDArray[_Float] = start + shaped * (values[later] - start)
+    return sampled

@@ -1,0 +1,98 @@
+"""What a stream did, and how late its poses are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from hot_sdk.latency import LatencyReport
+
+
+@dataclass
+class StreamCounters:
+    """What happened in a stream.
+
+    Attributes:
+        pushes: Frames of persons that were pushed.
+        poses: Poses that were given out.
+        windows: Windows that the engine lifted.
+        dropped: Frames whose pose never came, for newer ones were waiting.
+        unseen: Pushed frames that showed no joint of a person who is not being followed.
+        joined: Persons who came, or came back.
+        left: Persons who were not seen for the time to live.
+        resets: Times that a person was seen again after a gap too long to bridge.
+        refused: Frames of persons beyond ``max_people``.
+    """
+
+    pushes: int = 0
+    poses: int = 0
+    windows: int = 0
+    dropped: int = 0
+    unseen: int = 0
+    joined: int = 0
+    left: int = 0
+    resets: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """What a stream did, and how late its poses are.
+
+    Attributes:
+        mode: ``live`` or ``video``.
+        lookahead: Frames that a pose waits for.
+        hop: Frames between runs of the engine.
+        fps: Frames a second of the stream; None while it is unknown.
+        fps_measured: It was measured, not given.
+        resampled_to_fps: The rate at which the network sees the frames, where it differs.
+        people: Persons who are followed now.
+        lookahead_ms: What waiting for later frames costs: ``lookahead / fps``; None while the rate
+            is unknown.
+        counters: What happened.
+        latency: What computing costs.
+    """
+
+    mode: str
+    lookahead: int
+    hop: int
+    fps: float | None
+    fps_measured: bool
+    resampled_to_fps: float | None
+    people: int
+    lookahead_ms: float | None
+    counters: StreamCounters
+    latency: LatencyReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        record = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("counters", "latency")
+        }
+        record["counters"] = dataclasses.asdict(self.counters)
+        record["latency"] = self.latency.to_dict()
+        return record
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def __str__(self) -> str:
+        rate = "unknown" if self.fps is None else f"{self.fps:.4g} frames/s"
+        if self.fps_measured and self.fps is not None:
+            rate += " (measured)"
+        if self.resampled_to_fps is not None:
+            rate += f", resampled to {self.resampled_to_fps:g}"
+        wait = "?" if self.lookahead_ms is None else f"{self.lookahead_ms:.1f}"
+        counts = ", ".join(
+            f"{name} {value}" for name, value in dataclasses.asdict(self.counters).items() if value
+        )
+        return (
+            f"{self.mode} stream, {rate}: {self.people} people followed; {counts}\n"
+            f"delay of a pose = lookahead of {self.lookahead} frames ({wait} ms) + compute, with an"
+            f" engine run every {self.hop} frames\n{self.latency}"
+        )

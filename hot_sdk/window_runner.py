@@ -1,0 +1,157 @@
+"""Windows of any number through one session: batches, mirror images, the root, time taken."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.engines import Session
+from hot_sdk.engines.interface import format_shape
+from hot_sdk.errors import EngineError, ManifestError, UsageError
+from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.manifest import Manifest
+from hot_sdk.preparation import network_input_of
+from hot_sdk.skeleton import H36M17
+
+DYNAMIC_BATCH = 8
+"""Windows in one run of a model whose file leaves the number open."""
+
+Floats = NDArray[np.float32]
+Timed = Callable[[float], None]
+
+_SIGNS = np.array([-1.0, 1.0, 1.0], dtype=np.float32)
+_MIRROR = np.array(H36M17.mirror)
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """Poses of windows.
+
+    Attributes:
+        poses: (windows, outputs, 17, 3), float32, the root at 0: ``outputs`` is the window's
+            length, or 1 where the network gives its centre frame only.
+        engine_seconds: Of each run of the engine, in order.
+    """
+
+    poses: Floats
+    engine_seconds: tuple[float, ...]
+
+
+class WindowRunner:
+    """Runs windows through a session; may be shared by threads.
+
+    Attributes:
+        manifest: What the model file says of itself.
+        centre_only: The network gives poses of the middle frame of each window only.
+        batch: Windows in one run.
+    """
+
+    def __init__(self, session: Session, manifest: Manifest, *, flip: bool) -> None:
+        _check_model(session, manifest)
+        self.manifest = manifest
+        self.centre_only = manifest.variant == "tpc"
+        self.batch = manifest.batch if manifest.batch is not None else DYNAMIC_BATCH
+        self._session = session
+        # A graph that averages by itself is not averaged twice.
+        self._flip = flip and not manifest.flip
+        self._process = os.getpid()
+        self._first_lock = threading.Lock()
+        self.first_inference_seconds: float | None = None
+
+    def lift(self, windows: Floats) -> Lifted:
+        """Lift windows.
+
+        Args:
+            windows: (windows, frames, 17, channels), normalised.
+
+        Raises:
+            EngineError: The engine failed, returned NaN, or this process was forked from the one
+                that loaded the model.
+        """
+        if os.getpid() != self._process:
+            raise EngineError(
+                f"The model was loaded in process {self._process}, and this is its fork"
+                f" {os.getpid()}: the engine's threads do not live on in a fork.",
+                hint="Load the model after the fork, or start workers with the method 'spawn'.",
+            )
+        seconds: list[float] = []
+        poses = self._lift(windows, seconds)
+        if self._flip:
+            mirrored = windows[:, :, _MIRROR].copy()
+            mirrored[..., 0] *= -1.0
+            back = self._lift(mirrored, seconds)[:, :, _MIRROR] * _SIGNS
+            poses = (poses + back) * np.float32(0.5)
+        # As the published evaluations do: the network only nearly leaves the root where it is.
+        poses[:, :, 0] = 0.0
+        return Lifted(poses, tuple(seconds))
+
+    def _lift(self, windows: Floats, seconds: list[float]) -> Floats:
+        parts = []
+        for start in range(0, len(windows), self.batch):
+            group = windows[start : start + self.batch]
+            count = len(group)
+            if self.manifest.batch is not None and count < self.batch:
+                filler = np.broadcast_to(group[-1:], (self.batch - count, *group.shape[1:]))
+                group = np.concatenate([group, filler])
+            parts.append(self._run(np.ascontiguousarray(group), seconds)[:count])
+        return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
+
+    def _run(self, group: Floats, seconds: list[float]) -> Floats:
+        start = time.perf_counter()
+        outputs = self._session.run({KEYPOINTS: group})
+        taken = time.perf_counter() - start
+        seconds.append(taken)
+        if self.first_inference_seconds is None:
+            with self._first_lock:
+                self.first_inference_seconds = self.first_inference_seconds or taken
+        poses: Floats = outputs[POSES].astype(np.float32, copy=False)
+        if not np.isfinite(poses).all():
+            raise EngineError(
+                f"The engine {self._session.engine} on {self._session.device} returned poses that"
+                " are not finite.",
+                hint="Export the model again in fp32, and check its weights.",
+            )
+        if self.centre_only:
+            kept = outputs[TOKEN_INDEX]
+            at = np.argmax(kept == self.manifest.frames // 2, axis=-1)
+            poses = poses[np.arange(len(poses)), at][:, None]
+        return poses
+
+
+def _check_model(session: Session, manifest: Manifest) -> None:
+    if manifest.joints.names != H36M17.joints or manifest.joints.skeleton != H36M17.name:
+        raise ManifestError(
+            f"The model's skeleton is '{manifest.joints.skeleton}'; this version lifts"
+            f" '{H36M17.name}'.",
+            hint="Run: pip install --upgrade hot-sdk",
+        )
+    network_input_of(manifest)
+    inputs = {spec.name: spec.shape for spec in session.inputs}
+    outputs = {spec.name for spec in session.outputs}
+    shape = inputs.get(KEYPOINTS, ())
+    expected = (manifest.frames, len(H36M17.joints), manifest.channels)
+    if tuple(shape[1:]) != expected or len(inputs) != 1 or POSES not in outputs:
+        raise ManifestError(
+            f"The model's input {KEYPOINTS} is {format_shape(shape)}, its manifest says"
+            f" {format_shape(('batch', *expected))}.",
+            hint="Export the model again with hot-export.",
+        )
+    if manifest.variant != "tpc":
+        return
+    if TOKEN_INDEX not in outputs:
+        raise UsageError(
+            "The model keeps some frames of each window, and its file does not say which.",
+            hint="Export it again with hot-export --token-index.",
+        )
+    if manifest.flip:
+        raise UsageError(
+            "The model averages with its mirror image, which keeps other frames, so that its"
+            " centre frame is lost.",
+            hint="Export it again without --flip, and give Pose3DEngine(flip=True) instead.",
+        )
