@@ -1,0 +1,77 @@
+"""Small networks of every family, each exported once for all tests that need a file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hot_sdk.export import ExportRequest, export_model
+from hot_sdk.export.models import family, list_models
+
+SMALL = {"width": 32, "depth": 3, "heads": 4, "mlp_hidden": 48}
+FRAMES = 27
+
+
+def small_request(model, **options):
+    """A request for a network that exports in seconds."""
+    config = {**SMALL, **options.pop("config", {})}
+    options.setdefault("random_weights", "checkpoint" not in options)
+    variant = options.get("variant") or ("hot" if options.get("ratio") else "plain")
+    if variant != "plain":
+        options.setdefault("prune_at", 1)
+    return ExportRequest(model=model, frames=FRAMES, config=config, **options)
+
+
+# What a user can ask for, each at least once, and each opset.
+EXPORTS = {
+    "plain": {"opset": 20},
+    "hot": {"ratio": 0.5, "token_index": True, "opset": 20},
+    "hot-17-batch-any": {"ratio": 0.5, "batch": None, "token_index": True, "opset": 17},
+    "hot-flip-batch-any": {"ratio": 0.4, "batch": None, "flip": True, "opset": 18},
+    "tpc-flip-batch-2": {"variant": "tpc", "batch": 2, "flip": True, "token_index": True},
+    "motion-interpolate": {
+        "ratio": 0.3,
+        "selector": "motion",
+        "recovery": "interpolate",
+        "batch": 3,
+        "opset": 19,
+    },
+    "uniform-interpolate": {
+        "ratio": 0.3,
+        "selector": "uniform",
+        "recovery": "interpolate",
+        "batch": None,
+        "token_index": True,
+    },
+    "tpc": {"variant": "tpc", "ratio": 0.3, "token_index": True},
+    "confidence": {"ratio": 0.5, "config": {"channels": 3}},
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One exported file."""
+
+    request: ExportRequest
+    path: Path
+    result: object
+
+
+def cases():
+    """Every family in every way of exporting it, as far as it has it."""
+    for model in list_models():
+        variants = {"plain", *(variant.value for variant in family(model).pruning)}
+        for name, options in EXPORTS.items():
+            wanted = options.get("variant") or ("hot" if "ratio" in options else "plain")
+            if wanted in variants:
+                yield model, name
+
+
+_made = {}
+
+
+def export_case(model, name, tmp_path_factory):
+    """Export a case, once in a session."""
+    if (model, name) not in _made:
+        path = tmp_path_factory.mktemp("exported") / f"{model}-{name}.onnx"
+        asked = small_request(model, output=path, **EXPORTS[name])
+        _made[model, name] = Exported(asked, path, export_model(asked))
+    return _made[model, name]
