@@ -6,6 +6,7 @@ setup(
     packages=[
         "hot_sdk",
         "hot_sdk.benchmarks",
+        "hot_sdk.doctor",
         "hot_sdk.engines",
         "hot_sdk.export",
         "hot_sdk.export.models",
@@ -21,6 +22,7 @@ setup(
     },
     package_data={
         "hot_sdk": ["py.typed", "data/skeletons/*"],
+        "hot_sdk.doctor": ["data/*"],
         "hot_sdk.export": ["data/*"],
     },
 )

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from hot_sdk.errors import HotSDKError, UsageError
+from hot_sdk.command_line import CommandParser, run_command
 from hot_sdk.export.exporting import export_model, require_export_packages
 from hot_sdk.export.models.registry import list_models
 from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest, check_request
-from hot_sdk.export.suggest import closest
 from hot_sdk.extras import require
-from hot_sdk.version import __version__
-
-_LOG = logging.getLogger(__name__)
 
 _EPILOG = """\
 example:
@@ -56,7 +51,6 @@ def _flag(about: str) -> dict[str, Any]:
 
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
-    "--version": {"action": "version", "version": f"hot-sdk {__version__}"},
     "--model": _value("FAMILY", str, f"one of: {', '.join(list_models())}") | {"required": True},
     "--checkpoint": _value("FILE", Path, "trained weights: .pth .pt .bin .pth.tr .safetensors"),
     "--random-weights": _flag("no trained weights: for speed only, the poses mean nothing"),
@@ -88,46 +82,18 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--output -o": _value("FILE", Path, "file to write (default: a name that tells what it is)"),
     "--keep-failed": _flag("keep a file that fails verification, under another name"),
     "--dry-run": _flag("print the plan and stop"),
-    "--json": _flag("print JSON on standard output"),
-    "--verbose -v": _flag("say more on standard error"),
 }
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message[:1].upper()}{message[1:]}.", hint="Run: hot-export --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    as_json, verbose = "--json" in given, "-v" in given or "--verbose" in given
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="hot-export: %(message)s"
+    return run_command(
+        "hot-export", arguments, _run, interrupted="interrupted; nothing was written"
     )
-    try:
-        _run(_parse(given))
-    except HotSDKError as error:
-        if as_json:
-            record = {"code": error.code, "message": error.message, "hint": error.hint}
-            sys.stdout.write(json.dumps({"error": record}) + "\n")
-        sys.stderr.write(f"hot-export: error: {error}\n")
-        return error.exit_status
-    except KeyboardInterrupt:
-        sys.stderr.write("hot-export: interrupted; nothing was written\n")
-        return 130
-    except Exception as error:
-        _LOG.info("internal error", exc_info=error)
-        text = " ".join(str(error).split())[:300]
-        sys.stderr.write(
-            f"hot-export: internal error: {type(error).__name__}: {text} "
-            "Run again with -v for the traceback, and report it.\n"
-        )
-        return 1
-    return 0
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(arguments: list[str]) -> None:
+    options = _parser().parse(arguments)
     request = _request(options)
     check_request(request)
     require_export_packages()
@@ -189,24 +155,14 @@ def _request(options: argparse.Namespace) -> ExportRequest:
     )
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = _parser()
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        known = [flag for action in parser._actions for flag in action.option_strings]
-        raise UsageError(f"Unknown argument '{unknown[0]}'.", hint=closest(unknown[0], known))
-    return options
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="hot-export",
         description="Turn a PyTorch checkpoint of a video pose lifter into a static-shape ONNX "
         "file, and prove that it computes the same poses.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     for flags, settings in _ARGUMENTS.items():
         parser.add_argument(*flags.split(), **settings)
+    parser.add_shared_arguments()
     return parser

@@ -12,8 +12,8 @@ from enum import Enum
 
 from hot_sdk.errors import UsageError
 from hot_sdk.export.options import Variant
-from hot_sdk.export.suggest import closest
 from hot_sdk.skeleton import H36M17, Skeleton
+from hot_sdk.suggest import closest
 
 
 class Normalisation(str, Enum):

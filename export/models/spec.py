@@ -10,7 +10,7 @@ from enum import Enum
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models.registry import Family, NetworkSize, family
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
-from hot_sdk.export.suggest import closest
+from hot_sdk.suggest import closest
 
 _LARGEST = {"channels": 3, "width": 4096, "depth": 64, "heads": 64, "mlp_hidden": 16384}
 _MOST_FRAMES = 4096

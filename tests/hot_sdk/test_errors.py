@@ -18,6 +18,10 @@ PUBLISHED = {
     "verification": 6,
     "manifest": 7,
     "engine": 8,
+    "keypoints": 9,
+    "stream": 10,
+    "result": 11,
+    "video": 12,
 }
 CLASSES = [
     value

@@ -8,7 +8,7 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.models import family, list_models, resolve
 from hot_sdk.export.models.spec import tokens_for_ratio
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
-from hot_sdk.export.suggest import closest
+from hot_sdk.suggest import closest
 
 FAMILIES = pytest.mark.parametrize("name", list_models())
 PRUNED = [(name, variant) for name in list_models() for variant in family(name).pruning]

@@ -1,0 +1,119 @@
+"""All checks in their order, and what follows from what they find."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hot_sdk.doctor.engines import CPU, CUDA, check_onnxruntime, check_openvino
+from hot_sdk.doctor.finding import Finding, one_line
+from hot_sdk.doctor.jetson import (
+    check_gpu_clock,
+    check_jetpack,
+    check_power_mode,
+    check_throttling,
+)
+from hot_sdk.doctor.machine import Machine
+from hot_sdk.doctor.nvidia import check_gpus, check_pycuda, check_visible_devices
+from hot_sdk.doctor.python_packages import (
+    check_extras,
+    check_onnxruntime_builds,
+    check_python,
+    check_sdk,
+)
+from hot_sdk.doctor.resources import (
+    check_cpus,
+    check_disk,
+    check_governor,
+    check_memory,
+    check_swap,
+)
+from hot_sdk.doctor.tensorrt import check_tensorrt
+
+Check = Callable[[Machine], tuple[Finding, ...]]
+"""Looks at a machine; finds nothing where its question does not arise there."""
+
+CHECKS: tuple[Check, ...] = (
+    check_python,
+    check_sdk,
+    check_extras,
+    check_jetpack,
+    check_gpus,
+    check_visible_devices,
+    check_onnxruntime_builds,
+    check_onnxruntime,
+    check_tensorrt,
+    check_pycuda,
+    check_openvino,
+    check_memory,
+    check_swap,
+    check_cpus,
+    check_governor,
+    check_power_mode,
+    check_gpu_clock,
+    check_throttling,
+    check_disk,
+)
+
+_LOG = logging.getLogger(__name__)
+
+_CAPABILITIES = (
+    ("ONNX Runtime on the CPU", f"provider {CPU}"),
+    ("ONNX Runtime on CUDA", f"provider {CUDA}"),
+    ("TensorRT", "tensorrt"),
+)
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Whether a machine can run models in one way.
+
+    Attributes:
+        name: The way.
+        usable: Whether it works.
+        reason: Why it does not; empty where it does.
+    """
+
+    name: str
+    usable: bool
+    reason: str
+
+
+def diagnose(machine: Machine, checks: Sequence[Check] = CHECKS) -> tuple[Finding, ...]:
+    """Run checks one after the other; one that fails is a finding, and the others go on."""
+    findings: list[Finding] = []
+    for check in checks:
+        try:
+            findings += check(machine)
+        except Exception as error:
+            _LOG.info("the check failed", exc_info=error)
+            findings.append(
+                Finding(
+                    check.__name__.removeprefix("check_"),
+                    "wrong",
+                    f"the check itself failed: {type(error).__name__}: {one_line(str(error))}",
+                    "Report it, with the output of: hot-doctor -v",
+                )
+            )
+    return tuple(findings)
+
+
+def capabilities(findings: Sequence[Finding]) -> tuple[Capability, ...]:
+    """In which ways the machine can run models, by what was found."""
+    found = {finding.name: finding for finding in findings}
+    return tuple(_capability(name, found, key) for name, key in _CAPABILITIES)
+
+
+def _capability(name: str, found: dict[str, Finding], key: str) -> Capability:
+    finding = found.get(key)
+    if finding is not None:
+        usable = finding.status == "ok"
+        return Capability(name, usable, "" if usable else finding.detail)
+    # Without a finding on a provider, ONNX Runtime itself does not work, or was built without it.
+    runtime = found.get("onnxruntime")
+    if runtime is None or runtime.status != "ok":
+        return Capability(name, False, runtime.detail if runtime else "ONNX Runtime not looked at")
+    gpu = found.get("gpu") or found.get("gpu 0")
+    reason = gpu.detail if gpu is not None and gpu.status != "ok" else "not in this ONNX Runtime"
+    return Capability(name, False, reason)

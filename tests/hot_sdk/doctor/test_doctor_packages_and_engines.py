@@ -1,0 +1,200 @@
+"""Python packages and ONNX Runtime's providers."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from faked_machines import answers, faked, found, only, programs
+
+from hot_sdk.doctor.engines import check_onnxruntime, check_openvino
+from hot_sdk.doctor.machine import this_machine
+from hot_sdk.doctor.probe import ADD_MODEL
+from hot_sdk.doctor.python_packages import (
+    check_extras,
+    check_onnxruntime_builds,
+    check_python,
+    check_sdk,
+)
+from hot_sdk.version import __version__
+
+CUDA = "provider CUDAExecutionProvider"
+GPU = {"dev/nvidia0": "", "proc/driver/nvidia/version": "NVRM version: x  580.82.07  y"}
+TWO = [2.0, 2.0, 2.0, 2.0]
+
+
+def test_python():
+    assert only(faked(), check_python).status == "ok"
+    old = only(faked(python=(3, 9, 1)), check_python)
+    assert (old.status, old.fix) == ("wrong", "The SDK needs Python 3.10 or newer.")
+
+
+def test_sdk():
+    assert only(faked(distributions={"hot-sdk": __version__}), check_sdk).status == "ok"
+    assert only(faked(distributions={"hot-sdk": "0.0.1"}), check_sdk).status == "wrong"
+    assert only(faked(), check_sdk).status == "info"
+
+
+REQUIREMENTS = (
+    "numpy>=1.24",
+    'torch>=2.9; extra == "export"',
+    'onnx>=1.17 ; extra == "export"',
+    'opencv-python>=4.8; extra == "video"',
+    'pytest>=8; extra == "dev"',
+    'hot-sdk[export,video]; extra == "all"',
+)
+
+
+def test_extras():
+    have = {"torch": "2.13.0+cpu", "onnx": "1.16.2", "opencv-python-headless": "4.12.0.88"}
+    by_name = found(faked(distributions=have, requirements=REQUIREMENTS), check_extras)
+    assert set(by_name) == {"extra export", "extra video"}
+    assert by_name["extra video"].status == "ok"
+    export = by_name["extra export"]
+    assert (export.status, export.fix) == ("missing", 'pip install "hot-sdk[export]"')
+    assert export.detail == "onnx is 1.16.2, where 1.17 is the oldest that serves"
+
+
+def test_extras_of_this_installation():
+    machine = this_machine()
+    if not machine.requirements:
+        pytest.skip("the package is not installed")
+    by_name = found(machine, check_extras)
+    assert by_name["extra export"].status == "ok"
+    assert "extra dev" not in by_name
+
+
+@pytest.mark.parametrize("version", ["1.17", "1.17.0", "1.17.0rc1", "1.100", "2"])
+def test_versions_are_compared_as_numbers(version):
+    machine = faked(distributions={"onnx": version, "torch": "2.10"}, requirements=REQUIREMENTS)
+    assert found(machine, check_extras)["extra export"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("builds", "files", "keep"),
+    [
+        (("onnxruntime", "onnxruntime-gpu"), GPU, '"onnxruntime-gpu[cuda,cudnn]"'),
+        (("onnxruntime", "onnxruntime-gpu"), {}, "onnxruntime"),
+        (("onnxruntime", "onnxruntime-openvino"), {}, "onnxruntime-openvino"),
+        (("onnxruntime", "onnxruntime-directml"), GPU, "onnxruntime-directml"),
+    ],
+)
+def test_two_builds_overwrite_each_other(builds, files, keep):
+    machine = faked(files, distributions=dict.fromkeys(builds, "1.23.2"))
+    finding = only(machine, check_onnxruntime_builds)
+    assert finding.status == "wrong"
+    assert all(f"{build} 1.23.2" in finding.detail for build in builds)
+    uninstall, install = finding.fix.split(" && ")
+    assert uninstall == f"pip uninstall -y {' '.join(builds)}"
+    assert install == f"pip install {keep}"
+
+
+@pytest.mark.parametrize("build", ["onnxruntime", "onnxruntime-gpu"])
+def test_one_build_is_no_news(build):
+    assert found(faked(distributions={build: "1.23.2"}), check_onnxruntime_builds) == {}
+
+
+def test_the_model_of_the_probe_is_what_it_is_said_to_be():
+    model = onnx.load_from_string(ADD_MODEL)
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["Add"]
+    session = onnxruntime.InferenceSession(ADD_MODEL, providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"x": np.arange(4, dtype=np.float32)})
+    assert y.tolist() == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_onnxruntime_of_this_machine():
+    by_name = found(this_machine(), check_onnxruntime)
+    assert by_name["onnxruntime"].detail.startswith(onnxruntime.__version__)
+    assert by_name["provider CPUExecutionProvider"].status == "ok"
+
+
+def runtime(provider, *, listed=("CUDAExecutionProvider",)):
+    return programs(
+        onnxruntime=answers({"version": "1.31.1", "providers": list(listed)}),
+        provider_CUDAExecutionProvider=provider,
+        provider_TensorrtExecutionProvider=provider,
+    )
+
+
+FELL_BACK = {"providers": ["CPUExecutionProvider"], "result": TWO}
+
+
+def fallen(library):
+    said = (
+        "[E:onnxruntime:Default] TryGetProviderInfo_CUDA Failed to load library "
+        "libonnxruntime_providers_cuda.so with error: "
+        f"{library}: cannot open shared object file: No such file or directory\n"
+        "[W:onnxruntime:Default] Failed to create CUDAExecutionProvider.\n"
+    )
+    return answers(FELL_BACK, said)
+
+
+@pytest.mark.parametrize(
+    ("library", "fix"),
+    [
+        ("libcublasLt.so.13", 'pip install "onnxruntime-gpu[cuda,cudnn]"'),
+        ("libcudnn.so.9", 'pip install "onnxruntime-gpu[cuda,cudnn]"'),
+        ("libcuda.so.1", "Install NVIDIA's driver"),
+    ],
+)
+def test_a_silent_fallback_is_wrong_and_explained(library, fix):
+    cuda = found(faked(GPU, run=runtime(fallen(library))), check_onnxruntime)[CUDA]
+    assert cuda.status == "wrong"
+    assert f"falls back to the CPU: {library} is not found" in cuda.detail
+    assert cuda.fix.startswith(fix)
+
+
+def test_a_fallback_without_a_gpu_is_no_fault():
+    cuda = found(faked(run=runtime(fallen("libcuda.so.1"))), check_onnxruntime)[CUDA]
+    assert cuda.status == "missing"
+    assert "no NVIDIA GPU is visible" in cuda.detail
+
+
+def test_tensorrt_in_onnxruntime_without_tensorrt_is_no_fault():
+    run = runtime(fallen("libnvinfer.so.10"), listed=("TensorrtExecutionProvider",))
+    by_name = found(faked(GPU, run=run), check_onnxruntime)
+    assert by_name["provider TensorrtExecutionProvider"].status == "missing"
+
+
+def test_a_provider_that_works():
+    works = answers({"providers": ["CUDAExecutionProvider"], "result": TWO})
+    assert found(faked(GPU, run=runtime(works)), check_onnxruntime)[CUDA].status == "ok"
+
+
+def test_a_provider_that_miscalculates():
+    wrong = answers({"providers": ["CUDAExecutionProvider"], "result": [0.0] * 4})
+    assert found(faked(GPU, run=runtime(wrong)), check_onnxruntime)[CUDA].status == "wrong"
+
+
+def test_a_gpu_and_a_build_without_cuda():
+    by_name = found(faked(GPU, run=runtime(None, listed=())), check_onnxruntime)
+    assert by_name[CUDA].status == "missing"
+    assert by_name[CUDA].fix == (
+        'pip uninstall -y onnxruntime && pip install "onnxruntime-gpu[cuda,cudnn]"'
+    )
+
+
+def test_onnxruntime_that_is_absent():
+    finding = only(faked(), check_onnxruntime)
+    assert (finding.status, finding.detail) == ("wrong", "not installed")
+
+
+def test_onnxruntime_that_was_half_uninstalled(monkeypatch):
+    # A real package folder without its code, imported by a real child process.
+    (Path("site") / "onnxruntime" / "capi").mkdir(parents=True)
+    (Path("site") / "onnxruntime" / "__init__.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(Path("site").resolve()))
+    finding = only(this_machine(), check_onnxruntime)
+    assert finding.status == "wrong"
+    assert "has no attribute" in finding.detail
+    assert "--force-reinstall" in finding.fix
+
+
+def test_openvino():
+    assert only(faked(), check_openvino).status == "missing"
+    run = programs(openvino=answers({"version": "2025.3.0", "devices": ["CPU", "GPU"]}))
+    finding = only(faked(run=run), check_openvino)
+    assert finding.status in ("ok", "info")
+    assert "2025.3.0, on CPU, GPU" in finding.detail
