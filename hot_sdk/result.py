@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.latency import LatencyReport
 from hot_sdk.policies import AppliedPolicy
 from hot_sdk.seams import SeamReport
+from hot_sdk.skeleton import H36M17
+from hot_sdk.suggest import closest
+
+if TYPE_CHECKING:
+    from hot_sdk.cameras import CameraPose, Intrinsics
+    from hot_sdk.keypoints import Keypoints
 
 CAMERA_AXES = "camera: x right, y down, z forward"
 ROBOT_AXES = "robot: x forward, y left, z up"
+AXES = (CAMERA_AXES, ROBOT_AXES)
 
 METRES = "m"
 MILLIMETRES = "mm"
 NORMALISED_PIXELS = "normalised_px"
+UNITS = (METRES, MILLIMETRES, NORMALISED_PIXELS)
+
+_JOINTS = len(H36M17.joints)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,20 +38,21 @@ class Pose3DResult:
 
     Attributes:
         poses: (frames, 17, 3), the joints of ``H36M17`` in ``unit`` along ``axes``, relative to
-            the pelvis unless ``root`` is given and added.
+            the pelvis.
         valid: (frames, 17), False where the keypoint was missing for so long that the joint is no
             more than the network's guess.
         unit: ``m``, ``mm`` or ``normalised_px`` (half the image's width; no metric scale).
         axes: ``CAMERA_AXES`` or ``ROBOT_AXES``.
         root: (frames, 3), the pelvis's position in ``unit`` along ``axes``, where a conversion
-            found it; None otherwise. ``poses`` stays relative to it.
+            found it, NaN where it could not; None otherwise. ``poses`` stays relative to it.
         root_error: (frames,), root mean square distance in pixels between the keypoints and the
-            projected pose, where the root was found by reprojection; None otherwise.
+            projected joints; None where ``root`` is.
         timestamps: (frames,), seconds.
         track_id: The person's, as the keypoints had it.
-        policies: What was done about the input, in order.
-        seams: How even the poses are where windows meet; None where there was one window.
-        latency: How long it took; None in a result that was loaded from csv.
+        policies: What was done, in order: to the input, and by conversions.
+        seams: How even the poses are where windows meet; None where there was one window, and in a
+            result from csv.
+        latency: How long it took; None in a result from csv.
         model: Name of the model file.
         warnings: What the reader of these poses has to know, such as that the weights are random.
     """
@@ -56,3 +70,151 @@ class Pose3DResult:
     latency: LatencyReport | None
     model: str
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        frames = len(self.poses)
+        shapes = {
+            "poses": (frames, _JOINTS, 3),
+            "valid": (frames, _JOINTS),
+            "timestamps": (frames,),
+            "root": (frames, 3),
+            "root_error": (frames,),
+        }
+        for name, shape in shapes.items():
+            values = getattr(self, name)
+            if values is not None and values.shape != shape:
+                raise ResultError(
+                    f"{name} has shape {values.shape}; expected {shape}.",
+                    hint="A result holds the same frames in all its parts.",
+                )
+        if self.unit not in UNITS or self.axes not in AXES:
+            raise ResultError(
+                f"The unit '{self.unit}' or the axes '{self.axes}' are unknown.",
+                hint=f"Units are {', '.join(UNITS)}; axes are {'; '.join(AXES)}.",
+            )
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.poses)
+
+    def __str__(self) -> str:
+        who = "" if self.track_id is None else f" of {self.track_id!r}"
+        seconds = float(self.timestamps[-1] - self.timestamps[0]) if len(self) else 0.0
+        lines = [
+            f"{len(self)} poses{who} over {seconds:.2f} s, in {self.unit} ({self.axes}, relative to"
+            f" the pelvis), {self.valid.mean() if len(self) else 1.0:.1%} of the joints valid"
+        ]
+        if self.seams is not None:
+            lines.append(str(self.seams))
+        lines += [f"Warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    def joint(self, name: str) -> NDArray[np.float32]:
+        """One joint over time, (frames, 3).
+
+        Raises:
+            UsageError: There is no joint of this name.
+        """
+        if name not in H36M17.joints:
+            raise UsageError(f"Unknown joint {name!r}.", hint=closest(str(name), H36M17.joints))
+        view: NDArray[np.float32] = self.poses[:, H36M17.joints.index(name)]
+        return view
+
+    def to_millimetres(self) -> Pose3DResult:
+        """The same poses in millimetres.
+
+        Raises:
+            ResultError: The model gives no metric unit.
+        """
+        from hot_sdk.conversions import to_millimetres
+
+        return to_millimetres(self)
+
+    def to_robot_frame(self, camera: CameraPose) -> Pose3DResult:
+        """The same poses along a robot's axes: x forward, y left, z up (ROS REP-103).
+
+        Args:
+            camera: Where the camera is on the robot. ``poses``, which are relative to the pelvis,
+                are turned; ``root``, where it is known, is turned and moved.
+
+        Raises:
+            ResultError: They are along a robot's axes already, or ``root`` has no metric unit.
+        """
+        from hot_sdk.conversions import to_robot_frame
+
+        return to_robot_frame(self, camera)
+
+    def with_constant_bones(self) -> Pose3DResult:
+        """The same poses with every bone as long in each frame: its median, left as right.
+
+        Directions are kept and the pelvis stays where it is, so that joints move, those at the
+        ends of limbs most.
+        """
+        from hot_sdk.conversions import with_constant_bones
+
+        return with_constant_bones(self)
+
+    def with_root_by_reprojection(
+        self, keypoints: Keypoints, intrinsics: Intrinsics
+    ) -> Pose3DResult:
+        """Find where the pelvis is, so that the projected joints lie on the keypoints.
+
+        The scale is the model's own; where the person is of another size than those it was trained
+        on, the distance is wrong by the same share. See ``hot_sdk.root_position``.
+
+        Args:
+            keypoints: What the poses were lifted from.
+            intrinsics: Of the camera.
+
+        Raises:
+            ResultError: The keypoints are of other frames, or the poses not metric or not along
+                the camera's axes.
+        """
+        from hot_sdk.root_position import root_by_reprojection
+
+        return root_by_reprojection(self, keypoints, intrinsics)
+
+    def with_root_by_height(
+        self, keypoints: Keypoints, intrinsics: Intrinsics, height_m: float
+    ) -> Pose3DResult:
+        """Scale the poses to a person's height, and find where the pelvis is.
+
+        Args:
+            keypoints: What the poses were lifted from.
+            intrinsics: Of the camera.
+            height_m: Of the standing person without shoes, metres.
+
+        Raises:
+            ResultError: See ``with_root_by_reprojection``.
+            UsageError: Nobody is of this height.
+        """
+        from hot_sdk.root_position import root_by_height
+
+        return root_by_height(self, keypoints, intrinsics, height_m)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to a file: npz and json hold everything, csv what a table can.
+
+        Args:
+            path: Its suffix names the format: ``.npz``, ``.json`` or ``.csv``.
+
+        Returns:
+            The path.
+
+        Raises:
+            UsageError: The suffix is another, or the file cannot be written.
+        """
+        from hot_sdk.result_files import save_result
+
+        return save_result(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Pose3DResult:
+        """Read what ``save`` wrote.
+
+        Raises:
+            ResultError: There is no such file, or it is broken or too large.
+        """
+        from hot_sdk.result_files import load_result
+
+        return load_result(Path(path))

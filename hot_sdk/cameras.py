@@ -1,0 +1,164 @@
+"""Cameras: what a conversion has to know of the one that took the keypoints."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hot_sdk.errors import UsageError
+
+_ROTATION_TOLERANCE = 1e-4
+
+# An optical frame looks along z with y down; REP-103 looks along x with z up.
+_OPTICAL_TO_BODY = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera without distortion; undistort keypoints first where there is some.
+
+    Attributes:
+        fx: Focal length along x, pixels.
+        fy: Focal length along y, pixels.
+        cx: Principal point, pixels from the image's left.
+        cy: Principal point, pixels from the image's top.
+
+    Raises:
+        UsageError: A value is no number, or a focal length is not above 0.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def __post_init__(self) -> None:
+        values = (self.fx, self.fy, self.cx, self.cy)
+        if not all(math.isfinite(value) for value in values) or min(self.fx, self.fy) <= 0.0:
+            raise UsageError(
+                f"The intrinsics are {values}; expected focal lengths above 0 and a principal"
+                " point, in pixels.",
+                hint="Take them from the camera's calibration, or Intrinsics.from_field_of_view.",
+            )
+
+    @classmethod
+    def from_field_of_view(
+        cls, horizontal_degrees: float, image_size: tuple[int, int]
+    ) -> Intrinsics:
+        """Of a camera with square pixels and its principal point in the middle.
+
+        Args:
+            horizontal_degrees: Angle that the image's width covers.
+            image_size: Width and height, pixels.
+
+        Raises:
+            UsageError: The angle is not between 0 and 180 degrees.
+        """
+        if not 0.0 < horizontal_degrees < 180.0:
+            raise UsageError(
+                f"The field of view is {horizontal_degrees} degrees.",
+                hint="Give the horizontal angle, above 0 and below 180 degrees.",
+            )
+        width, height = image_size
+        focal = width / 2 / math.tan(math.radians(horizontal_degrees) / 2)
+        return cls(focal, focal, width / 2, height / 2)
+
+    def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Pixels (..., 2) of points (..., 3) along the camera's axes, any unit."""
+        depth = points[..., 2:]
+        pixels: NDArray[np.float64] = points[..., :2] / depth * [self.fx, self.fy] + [
+            self.cx,
+            self.cy,
+        ]
+        return pixels
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPose:
+    """Where a camera is on a robot.
+
+    ``rotation @ p + translation`` maps a point of the camera's optical frame (x right, y down,
+    z forward) to the robot's frame (x forward, y left, z up; ROS REP-103), as ROS's tf gives it
+    for ``lookup_transform(robot_frame, camera_optical_frame)``.
+
+    Attributes:
+        rotation: (3, 3).
+        translation: (3,), metres.
+
+    Raises:
+        UsageError: ``rotation`` is no proper rotation, or a shape is another.
+    """
+
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        rotation = np.asarray(self.rotation, dtype=np.float64)
+        translation = np.asarray(self.translation, dtype=np.float64)
+        proper = (
+            rotation.shape == (3, 3)
+            and np.allclose(rotation @ rotation.T, np.eye(3), rtol=0, atol=_ROTATION_TOLERANCE)
+            and np.linalg.det(rotation) > 0.0
+        )
+        if not proper or translation.shape != (3,) or not np.isfinite(translation).all():
+            raise UsageError(
+                "The camera's pose is not a rotation matrix (3, 3) and a translation (3,).",
+                hint="Use CameraPose.mounted(...) or CameraPose.from_quaternion(...).",
+            )
+        object.__setattr__(self, "rotation", rotation)
+        object.__setattr__(self, "translation", translation)
+
+    @classmethod
+    def mounted(
+        cls,
+        position_m: ArrayLike = (0.0, 0.0, 0.0),
+        *,
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        roll: float = 0.0,
+    ) -> CameraPose:
+        """A camera that looks along the robot's x axis, then is turned.
+
+        Args:
+            position_m: Of the camera in the robot's frame: forward, left, up, metres.
+            yaw: Radians about the robot's z axis; positive looks to the left.
+            pitch: Radians about its y axis; positive looks down.
+            roll: Radians about the direction it looks in; positive leans to its right.
+        """
+        cos, sin = np.cos([roll, pitch, yaw]), np.sin([roll, pitch, yaw])
+        about_x = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
+        about_y = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
+        about_z = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
+        return cls(
+            about_z @ about_y @ about_x @ _OPTICAL_TO_BODY, np.asarray(position_m, dtype=float)
+        )
+
+    @classmethod
+    def from_quaternion(cls, xyzw: ArrayLike, translation_m: ArrayLike) -> CameraPose:
+        """From a quaternion and a translation as ROS messages hold them.
+
+        Args:
+            xyzw: Quaternion of the optical frame in the robot's frame; any length above 0.
+            translation_m: Metres.
+
+        Raises:
+            UsageError: The quaternion is 0 or not four numbers.
+        """
+        quaternion = np.asarray(xyzw, dtype=np.float64)
+        length = np.linalg.norm(quaternion) if quaternion.shape == (4,) else 0.0
+        if not (np.isfinite(length) and length > 0.0):
+            raise UsageError(
+                f"The quaternion is {xyzw!r}.", hint="Give its four numbers: x, y, z, w."
+            )
+        x, y, z, w = quaternion / length
+        rotation = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        return cls(rotation, np.asarray(translation_m, dtype=np.float64))
