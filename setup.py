@@ -11,6 +11,7 @@ setup(
         "hot_sdk.export",
         "hot_sdk.export.models",
         "hot_sdk.preparation",
+        "hot_sdk.readers",
         "hot_sdk.streams",
     ],
     package_dir={

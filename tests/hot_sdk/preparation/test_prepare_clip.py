@@ -94,7 +94,7 @@ def test_nobody_is_refused(clip):
     nobody = changed(clip, np.full_like(clip.points, np.nan), scores=None)
     with pytest.raises(KeypointsError, match="None of the 230 frames shows"):
         prepare(nobody)
-    with pytest.raises(KeypointsError, match="at least 0.3"):
+    with pytest.raises(KeypointsError, match=r"at least 0\.3"):
         prepare(changed(clip, scores=np.full((230, 17), 0.2)))
 
 

@@ -1,0 +1,159 @@
+"""Keypoint files of other tools, told apart by what is in them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from hot_sdk.errors import KeypointsError
+from hot_sdk.keypoints import Keypoints
+from hot_sdk.readers import (
+    alphapose,
+    coco,
+    csv_table,
+    landmarks,
+    mmpose,
+    npz,
+    openpose,
+)
+from hot_sdk.readers.frames import (
+    LARGEST,
+    Detection,
+    KeypointFrames,
+    TrackId,
+    largest_of,
+    people_of,
+)
+from hot_sdk.readers.json_values import parse, read_bytes
+
+__all__ = [
+    "LARGEST",
+    "Detection",
+    "KeypointFrames",
+    "read_frames",
+    "read_keypoints",
+    "read_people",
+]
+
+_LOG = logging.getLogger(__name__)
+
+Size = tuple[int, int]
+
+
+def read_frames(
+    path: str | Path,
+    *,
+    skeleton: str | None = None,
+    image_size: Size | None = None,
+    fps: float | None = None,
+) -> KeypointFrames:
+    """Read everybody that a keypoint file shows, frame by frame.
+
+    Known are OpenPose's JSON (a folder of frames, or one), COCO's results and annotations,
+    AlphaPose's and MMPose's JSON, MediaPipe's landmarks (JSON and npz), points by joint names
+    (JSON), the keypoints of HoT's demo, archives of ``Keypoints``' own fields (npz) and tables
+    (csv); each is described in the module of this package that reads it. What a file was taken for
+    is logged, and named in its ``kind``.
+
+    Args:
+        path: The file or folder.
+        skeleton: Of the joints, where the file does not say.
+        image_size: Width and height in pixels, where the file does not say.
+        fps: Frames a second, where the file does not say.
+
+    Raises:
+        KeypointsError: The file is none that is known, is broken or too large, contradicts an
+            argument, or does not say what is needed.
+    """
+    source = _read(Path(path), image_size)
+    _LOG.info("'%s' was taken for %s", path, source.kind)
+    return source.completed(skeleton=skeleton, image_size=image_size, fps=fps)
+
+
+def read_people(
+    path: str | Path,
+    *,
+    skeleton: str | None = None,
+    image_size: Size | None = None,
+    fps: float | None = None,
+) -> tuple[Keypoints, ...]:
+    """Read one clip for each person, all of the file's frames long; see ``read_frames``.
+
+    Raises:
+        KeypointsError: See ``read_frames``; or a frame shows several people without track ids.
+    """
+    return people_of(read_frames(path, skeleton=skeleton, image_size=image_size, fps=fps))
+
+
+def read_keypoints(
+    path: str | Path,
+    *,
+    skeleton: str | None = None,
+    image_size: Size | None = None,
+    fps: float | None = None,
+    track_id: TrackId = None,
+) -> Keypoints:
+    """Read one person's clip; see ``read_frames``.
+
+    Args:
+        path: The file or folder.
+        skeleton: See ``read_frames``.
+        image_size: See ``read_frames``.
+        fps: See ``read_frames``.
+        track_id: The person; ``largest`` takes the one with the largest box of each frame. Not
+            needed where there is one.
+
+    Raises:
+        KeypointsError: See ``read_people``; or there are several people, or not this one.
+    """
+    source = read_frames(path, skeleton=skeleton, image_size=image_size, fps=fps)
+    if track_id == LARGEST:
+        return largest_of(source)
+    people = people_of(source)
+    if track_id is None and len(people) == 1:
+        return people[0]
+    for person in people:
+        if track_id is not None and person.track_id == track_id:
+            return person
+    known = ", ".join(repr(person.track_id) for person in people[:20])
+    asked = "no one was chosen" if track_id is None else f"{track_id!r} is none of them"
+    raise KeypointsError(
+        f"The file shows {len(people)} people ({known}), and {asked}.",
+        hint=f"Give track_id= one of them, or track_id='{LARGEST}'.",
+    )
+
+
+def _read(path: Path, image_size: Size | None) -> KeypointFrames:
+    if path.is_dir():
+        return openpose.read_folder(path)
+    content = read_bytes(path)
+    if npz.matches(content):
+        return npz.read(content)
+    if csv_table.matches(content):
+        return csv_table.read(content)
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
+        raise _unknown(path)
+    data = parse(content, path)
+    if openpose.matches(data):
+        return openpose.read(data)
+    if mmpose.matches(data):
+        return mmpose.read(data)
+    if alphapose.matches(data):
+        return alphapose.read(data)
+    if coco.matches_results(data):
+        return coco.read_results(data)
+    if coco.matches_annotations(data):
+        return coco.read_annotations(data)
+    if landmarks.matches_named(data):
+        return landmarks.read_named(data)
+    if landmarks.matches(data):
+        return landmarks.read(data, image_size)
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> KeypointsError:
+    return KeypointsError(
+        f"'{path}' is no keypoint file that is known.",
+        hint="Known are JSON of OpenPose, COCO, AlphaPose, MMPose and MediaPipe, npz and csv; see"
+        " help(hot_sdk.readers).",
+    )

@@ -1,0 +1,69 @@
+"""MMPose: the predictions of its inferencer, as ``--pred-out-dir`` writes them.
+
+A list of frames, or an object with one under ``instance_info`` beside ``meta_info``; each frame has
+``instances`` with ``keypoints`` (pairs of x and y) and ``keypoint_scores``, and ``frame_id`` in
+videos. See "Inference with existing models" in the documentation of MMPose 1.x.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hot_sdk.readers.frames import Detection, Floats, KeypointFrames, broken, checked_frames
+from hot_sdk.readers.json_values import floats, is_record, track, whole
+
+KIND = "MMPose predictions"
+
+
+def matches(data: object) -> bool:
+    """Whether parsed JSON is MMPose's."""
+    frames = data.get("instance_info") if isinstance(data, dict) else data
+    return isinstance(frames, list) and len(frames) > 0 and is_record(frames[0], "instances")
+
+
+def read(data: Any) -> KeypointFrames:  # noqa: ANN401
+    """Read it; frames without a number follow each other."""
+    frames = data["instance_info"] if isinstance(data, dict) else data
+    people: list[Detection] = []
+    first, last = 0, -1
+    for place, frame in enumerate(frames):
+        if not is_record(frame, "instances") or not isinstance(frame["instances"], list):
+            raise broken(KIND, f"frame {place} has no list of instances")
+        number = place
+        if "frame_id" in frame:
+            # Videos are counted from 0 or from 1, as versions differ.
+            number = whole(frame["frame_id"], KIND, "frame_id")
+            first = number if place == 0 else first
+            number -= min(first, 1)
+        last = max(last, checked_frames(KIND, number) - 1)
+        people += [_person(instance, number) for instance in frame["instances"]]
+    if not people:
+        raise broken(KIND, "it shows nobody")
+    joints = {len(person.points) for person in people}
+    # MMPose runs models of many data sets of 17 joints, Human3.6M's and COCO's among them.
+    skeleton = "coco_wholebody133" if joints == {133} else None
+    return KeypointFrames(KIND, last + 1, tuple(people), skeleton)
+
+
+def _person(instance: object, frame: int) -> Detection:
+    if not is_record(instance, "keypoints"):
+        raise broken(KIND, f"an instance of frame {frame} has no keypoints")
+    assert isinstance(instance, dict)
+    points = pairs(instance["keypoints"], KIND)
+    scores = instance.get("keypoint_scores")
+    known = None if scores is None else floats(scores, KIND, "keypoint_scores")
+    if known is not None and len(known) != len(points):
+        raise broken(KIND, f"{len(points)} keypoints have {len(known)} scores")
+    return Detection(frame, points, known, track(instance.get("track_id"), KIND))
+
+
+def pairs(values: object, kind: str) -> Floats:
+    """Pairs of x and y, (joints, 2)."""
+    if not isinstance(values, list) or not values:
+        raise broken(kind, "keypoints are no list, or none")
+    rows = [floats(value, kind, "a keypoint") for value in values]
+    if any(len(row) != 2 for row in rows):
+        raise broken(kind, "a keypoint is no pair of x and y")
+    return np.stack(rows)

@@ -1,0 +1,155 @@
+"""NumPy archives: MediaPipe's landmarks, HoT's demo, VideoPose3D's data sets, and a plain layout.
+
+- ``kp`` (frames, 33, 3) of x, y in pixels and visibility, ``wh`` and ``fps``: MediaPipe's.
+- ``reconstruction`` (people, frames, 17, 2), pixels, Human3.6M's joints: the demo of HoT and MHFormer
+  (demo/vis.py of NationalGAILab/HoT).
+- ``points`` (frames, joints, 2) with ``skeleton`` and ``image_size``, and perhaps ``scores``, ``fps``
+  and ``timestamps``: the fields of ``Keypoints``.
+- ``positions_2d``: the data sets of VideoPose3D (facebookresearch/VideoPose3D, DATASETS.md), whose
+  arrays are pickles, which run code when they are read; they are refused, with the way round.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.errors import KeypointsError
+from hot_sdk.readers.frames import Detection, Floats, KeypointFrames, broken, checked_frames
+from hot_sdk.readers.json_values import LARGEST_FILE
+
+KIND = "a NumPy archive"
+_BROKEN = (
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    ArithmeticError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_CONVERT = (
+    'If you trust the file, convert one sequence: python -c "import numpy as np;'
+    " d = np.load('FILE', allow_pickle=True)['positions_2d'].item();"
+    " np.savez('clip.npz', points=d['S9']['Walking'][0], skeleton='h36m17',"
+    ' image_size=(1000, 1002), fps=50)"'
+)
+
+
+def matches(content: bytes) -> bool:
+    """Whether a file's content is a zip archive, as npz files are."""
+    return content[:4] == b"PK\x03\x04"
+
+
+def read(content: bytes) -> KeypointFrames:
+    """Read any of the layouts.
+
+    Raises:
+        KeypointsError: It is none of them, broken, or holds pickles.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # A few bytes of zip can hold any number of zeros.
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_FILE:
+                raise broken(KIND, f"it unpacks to more than {LARGEST_FILE} bytes")
+            names = {entry.filename.removesuffix(".npy") for entry in archive.infolist()}
+        if "positions_2d" in names:
+            raise KeypointsError(
+                "The file is a data set of VideoPose3D, whose arrays are pickles: reading them can"
+                " run any program.",
+                hint=_CONVERT,
+            )
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return _layout(names, arrays)
+    except KeypointsError:
+        raise
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())[:160]
+        raise broken(KIND, f"it cannot be read: {reason}") from error
+
+
+def _layout(names: set[str], arrays: Any) -> KeypointFrames:  # noqa: ANN401
+    if {"kp", "wh"} <= names:
+        table = _numbers(arrays["kp"], 3)
+        return _frames(
+            "a NumPy archive of MediaPipe's landmarks",
+            table[None, ..., :2],
+            table[None, ..., 2] if table.shape[2] > 2 else None,
+            skeleton="mediapipe33",
+            image_size=_pair(arrays["wh"]),
+            fps=_one(arrays["fps"]) if "fps" in names else None,
+        )
+    if "reconstruction" in names:
+        table = _numbers(arrays["reconstruction"], 4)
+        return _frames("keypoints of HoT's demo", table, None, skeleton="h36m17")
+    if "points" in names:
+        table = _numbers(arrays["points"], 3)
+        return _frames(
+            "a NumPy archive of keypoints",
+            table[None],
+            _numbers(arrays["scores"], 2)[None] if "scores" in names else None,
+            skeleton=str(arrays["skeleton"][()])[:40] if "skeleton" in names else None,
+            image_size=_pair(arrays["image_size"]) if "image_size" in names else None,
+            fps=_one(arrays["fps"]) if "fps" in names else None,
+            timestamps=_numbers(arrays["timestamps"], 1) if "timestamps" in names else None,
+        )
+    raise broken(KIND, "it holds neither kp and wh, nor reconstruction, nor points")
+
+
+def _frames(
+    kind: str,
+    table: Floats,
+    scores: Floats | None,
+    *,
+    skeleton: str | None,
+    image_size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    timestamps: Floats | None = None,
+) -> KeypointFrames:
+    """From (people, frames, joints, 2)."""
+    if table.shape[-1] != 2 or table.shape[0] < 1:
+        raise broken(kind, f"its points have shape {table.shape}")
+    if scores is not None and scores.shape != table.shape[:-1]:
+        raise broken(kind, f"its scores have shape {scores.shape}")
+    several = len(table) > 1
+    people = tuple(
+        Detection(
+            frame,
+            table[person, frame],
+            None if scores is None else scores[person, frame],
+            person if several else None,
+        )
+        for person in range(len(table))
+        for frame in range(table.shape[1])
+    )
+    frames = checked_frames(kind, table.shape[1] - 1)
+    return KeypointFrames(kind, frames, people, skeleton, image_size, fps, timestamps)
+
+
+def _numbers(array: NDArray[Any], dimensions: int) -> Floats:
+    if array.dtype.kind not in "fiu" or array.ndim != dimensions:
+        raise ValueError(f"an array holds {array.dtype} of shape {array.shape}")
+    return array.astype(np.float64)
+
+
+def _pair(array: NDArray[Any]) -> tuple[int, int]:
+    if array.dtype.kind not in "fiu" or array.shape != (2,):
+        raise ValueError(f"an image's size is {array.dtype} of shape {array.shape}")
+    return int(array[0]), int(array[1])
+
+
+def _one(array: NDArray[Any]) -> float:
+    if array.dtype.kind not in "fiu" or array.size != 1:
+        raise ValueError(f"fps is {array.dtype} of shape {array.shape}")
+    return float(array.reshape(()))
