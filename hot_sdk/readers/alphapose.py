@@ -1,7 +1,7 @@
 """AlphaPose: a list of people, each with the name of its image.
 
-``image_id`` is a file name such as ``12.jpg``, ``keypoints`` x, y, score for each joint, ``idx`` the
-track where ``--pose_track`` was given. 17 joints are COCO's, 26 and 133 Halpe's and
+``image_id`` is a file name such as ``12.jpg``, ``keypoints`` x, y, score for each joint, ``idx``
+the track where ``--pose_track`` was given. 17 joints are COCO's, 26 and 133 Halpe's and
 COCO-WholeBody's. See docs/output.md of MVIG-SJTU/AlphaPose.
 """
 
@@ -29,7 +29,7 @@ def matches(data: object) -> bool:
 
 
 def read(data: list[Any]) -> KeypointFrames:
-    """Read it; frames are the numbers in the images' names, or their order where these have none."""
+    """Read it; frames are the numbers in the images' names, or their order where there are none."""
     for person in data:
         if not is_record(person, "image_id", "keypoints"):
             raise broken(KIND, "somebody has no image_id or keypoints")

@@ -70,9 +70,10 @@ def _person(row: dict[str, str], joints: tuple[str, ...], *, scored: bool) -> De
     scores = None
     if scored:
         scores = np.nan_to_num([_cell(row[f"{joint}_score"]) for joint in joints], nan=0.0)
-    name: TrackId = row.get("track_id") or None
-    if name is not None and name.isdecimal() and len(name) < 18:
-        name = int(name)
+    text = row.get("track_id") or None
+    name: TrackId = text
+    if text is not None and text.isdecimal() and len(text) < 18:
+        name = int(text)
     return Detection(int(row["frame"]), points, scores, name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ LARGEST = "largest"
 """Names, in place of a track id, the person with the largest box of each frame."""
 
 _MOST_VALUES = 200_000_000
+
+_Value = TypeVar("_Value")
 
 TrackId = int | str | None
 Floats = NDArray[np.float64]
@@ -71,25 +74,28 @@ class KeypointFrames:
         Raises:
             KeypointsError: The file says otherwise, or neither says what is needed.
         """
-        said = {"skeleton": self.skeleton, "image_size": self.image_size, "fps": self.fps}
-        given = {"skeleton": skeleton, "image_size": image_size, "fps": fps}
-        whole = {}
-        for name, value in given.items():
-            known = said[name]
-            if value is not None and known is not None and value != known:
-                raise KeypointsError(
-                    f"The file, taken for {self.kind}, says {name} {known!r}, and {value!r} was"
-                    " given.",
-                    hint=f"Leave {name} out.",
-                )
-            whole[name] = known if value is None else value
-        for name in ("skeleton", "image_size"):
-            if whole[name] is None:
-                raise KeypointsError(
-                    f"The file, taken for {self.kind}, does not say its {name}.",
-                    hint=f"Give {name}=, or --{name.replace('_', '-')} on a command line.",
-                )
-        return dataclasses.replace(self, **whole)
+        return dataclasses.replace(
+            self,
+            skeleton=self._agreed("skeleton", self.skeleton, skeleton, needed=True),
+            image_size=self._agreed("image_size", self.image_size, image_size, needed=True),
+            fps=self._agreed("fps", self.fps, fps, needed=False),
+        )
+
+    def _agreed(
+        self, name: str, said: _Value | None, given: _Value | None, *, needed: bool
+    ) -> _Value | None:
+        if given is not None and said is not None and given != said:
+            raise KeypointsError(
+                f"The file, taken for {self.kind}, says {name} {said!r}, and {given!r} was given.",
+                hint=f"Leave {name} out.",
+            )
+        agreed = said if given is None else given
+        if agreed is None and needed:
+            raise KeypointsError(
+                f"The file, taken for {self.kind}, does not say its {name}.",
+                hint=f"Give {name}=, or --{name.replace('_', '-')} on a command line.",
+            )
+        return agreed
 
 
 def broken(kind: str, what: str) -> KeypointsError:

@@ -1,4 +1,4 @@
-"""JSON that nobody vouches for, taken apart with an error for everything that is not as expected."""
+"""JSON that nobody vouches for, taken apart with an error for all that is not as expected."""
 
 from __future__ import annotations
 

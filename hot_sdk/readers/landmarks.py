@@ -117,6 +117,6 @@ def _point(value: object, kind: str) -> tuple[float, float, float | None]:
 def _number(value: object, kind: str) -> float:
     if value is None:
         return math.nan
-    if isinstance(value, (int, float)) and abs(value) < 1e300 or value != value:
+    if (isinstance(value, (int, float)) and abs(value) < 1e300) or value != value:
         return float(value)  # type: ignore[arg-type]
     raise broken(kind, "a coordinate is no number")

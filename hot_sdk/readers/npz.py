@@ -1,10 +1,10 @@
 """NumPy archives: MediaPipe's landmarks, HoT's demo, VideoPose3D's data sets, and a plain layout.
 
 - ``kp`` (frames, 33, 3) of x, y in pixels and visibility, ``wh`` and ``fps``: MediaPipe's.
-- ``reconstruction`` (people, frames, 17, 2), pixels, Human3.6M's joints: the demo of HoT and MHFormer
+- ``reconstruction`` (people, frames, 17, 2), pixels, Human3.6M's joints: the demo of HoT
   (demo/vis.py of NationalGAILab/HoT).
-- ``points`` (frames, joints, 2) with ``skeleton`` and ``image_size``, and perhaps ``scores``, ``fps``
-  and ``timestamps``: the fields of ``Keypoints``.
+- ``points`` (frames, joints, 2) with ``skeleton`` and ``image_size``, and perhaps ``scores``,
+  ``fps`` and ``timestamps``: the fields of ``Keypoints``.
 - ``positions_2d``: the data sets of VideoPose3D (facebookresearch/VideoPose3D, DATASETS.md), whose
   arrays are pickles, which run code when they are read; they are refused, with the way round.
 """
