@@ -10,6 +10,7 @@ setup(
         "hot_sdk.engines",
         "hot_sdk.export",
         "hot_sdk.export.models",
+        "hot_sdk.infer",
         "hot_sdk.preparation",
         "hot_sdk.readers",
         "hot_sdk.streams",

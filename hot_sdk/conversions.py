@@ -99,7 +99,7 @@ def with_constant_bones(result: Pose3DResult) -> Pose3DResult:
     known = np.where(result.valid, lengths, np.nan)
     # A joint that is never valid has the median of what the network made of it.
     known = np.where(result.valid.any(axis=0), known, lengths)
-    median = np.nanmedian(known, axis=0)
+    median = np.nanmedian(known, axis=0) if np.isfinite(known).any(axis=0).all() else lengths[0]
     median = (median + median[list(H36M17.mirror)]) / 2
     poses = result.poses.copy()
     for joint, parent in enumerate(H36M17.parents):
@@ -109,7 +109,9 @@ def with_constant_bones(result: Pose3DResult) -> Pose3DResult:
         # A bone of no length has no direction: it keeps none.
         length = np.maximum(lengths[:, joint], np.finfo(np.float32).tiny)
         poses[:, joint] = poses[:, parent] + bone * (median[joint] / length)[:, None]
+    # Frames without a pose, as streams leave them, stay so.
     moved = np.linalg.norm(poses - result.poses, axis=-1)
+    moved = moved[np.isfinite(moved)] if np.isfinite(moved).any() else np.zeros(1)
     detail = f"joints moved by {moved.mean():.4g} {result.unit} on average, {moved.max():.4g} at"
     detail += " most"
     return dataclasses.replace(

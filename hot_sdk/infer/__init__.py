@@ -1,0 +1,1 @@
+"""``hot-infer``: keypoint files to 3D poses from the command line."""

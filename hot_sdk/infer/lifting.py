@@ -1,0 +1,158 @@
+"""A keypoint file through an engine, at once or as if it came from a camera."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hot_sdk.errors import KeypointsError
+from hot_sdk.keypoints import Keypoints
+from hot_sdk.latency import LatencyReport
+from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
+from hot_sdk.policies import AppliedPolicy
+from hot_sdk.pose_engine import Pose3DEngine
+from hot_sdk.readers import read_keypoints, read_people
+from hot_sdk.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.skeleton import H36M17
+from hot_sdk.streams import StreamPose, StreamReport
+
+
+@dataclass(frozen=True)
+class Lifting:
+    """What came of a file.
+
+    Attributes:
+        results: One for each person.
+        report: How long it took.
+    """
+
+    results: tuple[Pose3DResult, ...]
+    report: LatencyReport | StreamReport
+
+    def with_constant_bones(self) -> Lifting:
+        """The same with bones of constant length."""
+        steady = tuple(result.with_constant_bones() for result in self.results)
+        return dataclasses.replace(self, results=steady)
+
+
+def lift_file(
+    engine: Pose3DEngine,
+    path: Path,
+    *,
+    skeleton: str | None,
+    image_size: tuple[int, int] | None,
+    fps: float | None,
+    track_id: int | str | None,
+) -> Lifting:
+    """Lift everybody in a file, or one person.
+
+    Raises:
+        KeypointsError: The file is broken or incomplete.
+        EngineError: The engine failed.
+    """
+    people = _read(path, skeleton=skeleton, image_size=image_size, fps=fps, track_id=track_id)
+    results = engine.lift(people)
+    assert results[0].latency is not None
+    return Lifting(results, results[0].latency)
+
+
+def lift_stream(
+    engine: Pose3DEngine,
+    path: Path,
+    *,
+    skeleton: str | None,
+    image_size: tuple[int, int] | None,
+    fps: float | None,
+    track_id: int | str | None,
+    lookahead: int,
+    hop: int,
+) -> Lifting:
+    """Lift a file frame by frame, as a robot would that sees it: nothing later than ``lookahead``.
+
+    Frames in which nobody was seen have no pose: NaN, not valid.
+
+    Raises:
+        KeypointsError: The file is broken or incomplete, or has no frame rate.
+        UsageError: The window does not reach so far.
+        EngineError: The engine failed.
+    """
+    people = _read(path, skeleton=skeleton, image_size=image_size, fps=fps, track_id=track_id)
+    rate = people[0].rate
+    if rate is None:
+        raise KeypointsError(
+            "A stream has a frame rate, and the file does not say it.",
+            hint="Give fps=, or --fps on a command line.",
+        )
+    times = people[0].timestamps
+    if times is None:
+        times = np.arange(len(people[0])) / rate
+    poses: list[StreamPose] = []
+    with engine.stream(
+        "video", lookahead=lookahead, hop=hop, fps=rate, max_people=len(people)
+    ) as stream:
+        for frame, timestamp in enumerate(times.tolist()):
+            seen = [_frame(person, frame) for person in people]
+            poses += stream.push_people([one for one in seen if one is not None], timestamp)
+        poses += stream.flush()
+        report = stream.report()
+    results = tuple(_result(engine, person, times.tolist(), poses, report) for person in people)
+    return Lifting(results, report)
+
+
+def _read(
+    path: Path,
+    *,
+    skeleton: str | None,
+    image_size: tuple[int, int] | None,
+    fps: float | None,
+    track_id: int | str | None,
+) -> tuple[Keypoints, ...]:
+    if track_id is None:
+        return read_people(path, skeleton=skeleton, image_size=image_size, fps=fps)
+    one = read_keypoints(path, skeleton=skeleton, image_size=image_size, fps=fps, track_id=track_id)
+    return (one,)
+
+
+def _frame(person: Keypoints, frame: int) -> Keypoints | None:
+    points = person.points[frame : frame + 1]
+    if np.isnan(points).all():
+        return None
+    scores = None if person.scores is None else person.scores[frame : frame + 1]
+    return dataclasses.replace(person, points=points, scores=scores, timestamps=None)
+
+
+def _result(
+    engine: Pose3DEngine,
+    person: Keypoints,
+    times: list[float],
+    poses: list[StreamPose],
+    report: StreamReport,
+) -> Pose3DResult:
+    place = {timestamp: frame for frame, timestamp in enumerate(times)}
+    joints = len(H36M17.joints)
+    lifted = np.full((len(times), joints, 3), np.nan, dtype=np.float32)
+    valid = np.zeros((len(times), joints), dtype=np.bool_)
+    mine = [pose for pose in poses if pose.track_id == person.track_id]
+    for pose in mine:
+        lifted[place[pose.timestamp]] = pose.pose
+        valid[place[pose.timestamp]] = pose.valid
+    detail = f"lookahead of {report.lookahead} frames, a run every {report.hop}"
+    streamed = AppliedPolicy("streamed", detail, len(mine), len(times), "frames")
+    return Pose3DResult(
+        poses=lifted,
+        valid=valid,
+        unit=engine.manifest.unit,
+        axes=CAMERA_AXES,
+        root=None,
+        root_error=None,
+        timestamps=np.array(times),
+        track_id=person.track_id,
+        policies=(streamed,),
+        seams=None,
+        latency=report.latency,
+        model=engine.model_name,
+        warnings=(RANDOM_WEIGHTS_WARNING,) if engine.manifest.weights.random else (),
+    )
