@@ -1,0 +1,121 @@
+import json
+
+import numpy as np
+import pytest
+
+from hot_sdk import Pose3DResult
+from hot_sdk.infer.cli import main
+
+
+@pytest.fixture
+def clip_file(clips, tmp_path):
+    clip = clips["pose_1"]
+    path = tmp_path / "clip.npz"
+    np.savez(
+        path,
+        points=clip.points,
+        scores=clip.scores,
+        skeleton="h36m17",
+        image_size=clip.image_size,
+        fps=clip.fps,
+    )
+    return path
+
+
+@pytest.fixture
+def people_file(tmp_path):
+    random = np.random.default_rng(0)
+    people = [
+        {
+            "image_id": f"{frame}.jpg",
+            "keypoints": random.uniform(1, 400, 51).tolist(),
+            "idx": name,
+        }
+        for frame in range(30)
+        for name in (4, 9)
+        if not (name == 9 and frame < 5)
+    ]
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps(people))
+    return path
+
+
+def run(capsys, *arguments):
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_writes_what_the_engine_gives(capsys, hot_file, hot_engine, clip_file, clips):
+    status, out, _ = run(
+        capsys, clip_file, "--model", hot_file, "--format", "npz,csv", "--threads", 1
+    )
+    assert status == 0
+    assert "120 poses over 3.97 s" in out
+    assert "Made: clip_3d.npz\nMade: clip_3d.csv" in out
+    found = Pose3DResult.load("clip_3d.npz")
+    np.testing.assert_allclose(found.poses, hot_engine(clips["pose_1"]).poses, atol=1e-5)
+    assert "random weights" in found.warnings[0]
+
+
+def test_one_result_for_each_person(capsys, hot_file, people_file, tmp_path):
+    (tmp_path / "out").mkdir()
+    known = ["--image-size", "640x480", "--fps", 25, "-o", "out", "--json"]
+    status, out, _ = run(capsys, people_file, "--model", hot_file, *known)
+    assert status == 0
+    (record,) = json.loads(out)["results"]
+    assert record["files"] == ["out/two_4_3d.npz", "out/two_9_3d.npz"]
+    assert [person["track_id"] for person in record["people"]] == [4, 9]
+    assert record["latency"]["kind"] == "clip"
+    assert not Pose3DResult.load("out/two_9_3d.npz").valid[:5].any()
+    status, _, _ = run(capsys, people_file, "--model", hot_file, *known, "--track-id", 9)
+    assert status == 0
+    assert (tmp_path / "out" / "two_3d.npz").exists()
+
+
+def test_as_a_stream(capsys, hot_file, people_file):
+    known = ["--image-size", "640x480", "--fps", 25]
+    options = ["--lookahead", 3, "--hop", 2, "--json", "--constant-bones"]
+    status, out, _ = run(capsys, people_file, "--model", hot_file, *known, *options)
+    assert status == 0
+    (record,) = json.loads(out)["results"]
+    assert record["latency"]["lookahead"] == 3
+    late = Pose3DResult.load("two_9_3d.npz")
+    assert np.isnan(late.poses[:5]).all()
+    assert np.isfinite(late.poses[5:]).all()
+    assert [policy.name for policy in late.policies] == ["streamed", "constant_bones"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["nowhere.json"], 2, "There is no file 'nowhere.json'"),
+        (["film.mp4"], 2, "is a video, and this version lifts keypoint files only"),
+        (["{clip}", "--image-size", "640"], 2, "not of the form WxH"),
+        (["{clip}", "--format", "cvs"], 2, "Did you mean 'csv'?"),
+        (["{clip}", "--hop", "2"], 2, "--hop is of a stream"),
+        (["{clip}", "--windows", "x"], 2, "Unknown mode of windows"),
+        (["{clip}", "-o", "nowhere"], 2, "mkdir -p"),
+        (["{clip}", "--fps", "25"], 9, "says fps 30.0"),
+        (["{clip}", "--track-id", "3"], 9, "3 is none of them"),
+        (["{clip}", "--lookahead", "26", "--hop", "9"], 2, "reaches"),
+        (["{clip}", "{clip}"], 2, "the same name"),
+        (["{clip}", "--lookahed", "3"], 2, "Did you mean '--lookahead'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(capsys, hot_file, clip_file, arguments, status, said):
+    given = [argument.format(clip=clip_file) for argument in arguments]
+    found, out, err = run(capsys, *given, "--model", hot_file)
+    assert (found, out) == (status, "")
+    assert err.startswith("hot-infer: error: ")
+    assert err.count("\n") == 1
+    assert said in err
+    assert not list(clip_file.parent.glob("*_3d*"))
+
+
+def test_failed_input_is_named_and_finished_ones_are_kept(capsys, hot_file, clip_file, tmp_path):
+    (tmp_path / "broken.json").write_text("[1")
+    status, _, err = run(capsys, clip_file, "broken.json", "--model", hot_file)
+    assert status == 9
+    assert "'broken.json'" in err
+    assert (tmp_path / "clip_3d.npz").exists()
