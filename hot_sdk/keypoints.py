@@ -6,13 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.skeleton_formats import SkeletonFormat, list_skeletons, skeleton_format
+
+if TYPE_CHECKING:
+    # In typing from Python 3.11 on; annotations are not evaluated here.
+    from typing_extensions import Unpack
 
 MAX_FRAMES = 1_000_000
 """Most frames of one clip: over five hours at 50 frames a second."""
@@ -22,6 +26,15 @@ _Float = TypeVar("_Float", np.float32, np.float64)
 _MAX_PIXELS = 100_000
 _FARTHEST = 1e7
 _RATE_TOLERANCE = 0.1
+
+
+class Known(TypedDict, total=False):
+    """What the caller of a reader knows and the file may not say; see ``Keypoints.from_file``."""
+
+    skeleton: str | None
+    image_size: tuple[int, int] | None
+    fps: float | None
+    track_id: int | str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,33 +132,61 @@ class Keypoints:
         return self.format.to_h36m17(self.points, self.scores)
 
     @classmethod
-    def from_file(
-        cls,
-        path: str | Path,
-        *,
-        skeleton: str | None = None,
-        image_size: tuple[int, int] | None = None,
-        fps: float | None = None,
-        track_id: int | str | None = None,
-    ) -> Keypoints:
-        """Read a keypoint file of any supported kind; see ``hot_sdk.readers.read_keypoints``.
+    def from_file(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
+        """Read a keypoint file of any supported kind; see ``hot_sdk.readers``.
 
         Args:
             path: The file, or a folder of OpenPose's one-frame files.
-            skeleton: Of the joints; needed where the file does not say.
-            image_size: Width and height in pixels; needed where the file does not say.
-            fps: Frames a second, where the file does not say.
-            track_id: The person to take, where the file holds several.
+            **known: What the file does not say: ``skeleton``, ``image_size`` (width and height,
+                pixels), ``fps``; and ``track_id``, the person to take where there are several
+                (``largest``: the one with the largest box of each frame).
 
         Raises:
             KeypointsError: The file is none that is known, broken, or holds several people and
                 none of them was chosen; or something is needed that it does not say.
         """
-        from hot_sdk.readers import read_keypoints
+        return _read(path, None, **known)
 
-        return read_keypoints(
-            path, skeleton=skeleton, image_size=image_size, fps=fps, track_id=track_id
-        )
+    @classmethod
+    def from_openpose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
+        """Read OpenPose's JSON, a folder of frames or one; as ``from_file``, other formats refused."""
+        return _read(path, "openpose", **known)
+
+    @classmethod
+    def from_coco(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
+        """Read COCO's keypoint results or annotations; as ``from_file``, other formats refused."""
+        return _read(path, "coco", **known)
+
+    @classmethod
+    def from_alphapose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
+        """Read AlphaPose's JSON; as ``from_file``, other formats refused."""
+        return _read(path, "alphapose", **known)
+
+    @classmethod
+    def from_mediapipe(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
+        """Read MediaPipe's 33 landmarks, JSON or npz; as ``from_file``, other formats refused."""
+        return _read(path, "mediapipe", **known)
+
+    @classmethod
+    def from_mmpose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
+        """Read MMPose's predictions; they do not name their skeleton; as ``from_file``, other formats refused."""
+        return _read(path, "mmpose", **known)
+
+    @classmethod
+    def from_npz(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
+        """Read a NumPy archive; see ``hot_sdk.readers.npz``; as ``from_file``, other formats refused."""
+        return _read(path, "npz", **known)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
+        """Read a table; see ``hot_sdk.readers.csv_table``; as ``from_file``, other formats refused."""
+        return _read(path, "csv", **known)
+
+
+def _read(path: str | Path, expected: str | None, **known: Unpack[Known]) -> Keypoints:
+    from hot_sdk.readers import read_keypoints
+
+    return read_keypoints(path, expected=expected, **known)
 
 
 def _checked_skeleton(name: str, points: NDArray[np.float32]) -> int:

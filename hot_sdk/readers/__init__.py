@@ -27,6 +27,7 @@ from hot_sdk.readers.frames import (
 from hot_sdk.readers.json_values import parse, read_bytes
 
 __all__ = [
+    "FORMATS",
     "LARGEST",
     "Detection",
     "KeypointFrames",
@@ -34,6 +35,8 @@ __all__ = [
     "read_keypoints",
     "read_people",
 ]
+
+FORMATS = ("openpose", "coco", "alphapose", "mediapipe", "mmpose", "named", "npz", "csv")
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ def read_frames(
     skeleton: str | None = None,
     image_size: Size | None = None,
     fps: float | None = None,
+    expected: str | None = None,
 ) -> KeypointFrames:
     """Read everybody that a keypoint file shows, frame by frame.
 
@@ -60,12 +64,14 @@ def read_frames(
         skeleton: Of the joints, where the file does not say.
         image_size: Width and height in pixels, where the file does not say.
         fps: Frames a second, where the file does not say.
+        expected: One of ``FORMATS``, to refuse a file of another; None takes any.
 
     Raises:
         KeypointsError: The file is none that is known, is broken or too large, contradicts an
             argument, or does not say what is needed.
     """
-    source = _read(Path(path), image_size)
+    found, source = _read(Path(path), image_size)
+    _check_format(Path(path), expected, found, source)
     _LOG.info("'%s' was taken for %s", path, source.kind)
     return source.completed(skeleton=skeleton, image_size=image_size, fps=fps)
 
@@ -92,6 +98,7 @@ def read_keypoints(
     image_size: Size | None = None,
     fps: float | None = None,
     track_id: TrackId = None,
+    expected: str | None = None,
 ) -> Keypoints:
     """Read one person's clip; see ``read_frames``.
 
@@ -102,11 +109,12 @@ def read_keypoints(
         fps: See ``read_frames``.
         track_id: The person; ``largest`` takes the one with the largest box of each frame. Not
             needed where there is one.
+        expected: See ``read_frames``.
 
     Raises:
         KeypointsError: See ``read_people``; or there are several people, or not this one.
     """
-    source = read_frames(path, skeleton=skeleton, image_size=image_size, fps=fps)
+    source = read_frames(path, skeleton=skeleton, image_size=image_size, fps=fps, expected=expected)
     if track_id == LARGEST:
         return largest_of(source)
     people = people_of(source)
@@ -123,32 +131,42 @@ def read_keypoints(
     )
 
 
-def _read(path: Path, image_size: Size | None) -> KeypointFrames:
+def _read(path: Path, image_size: Size | None) -> tuple[str, KeypointFrames]:
+    """The format's name, one of ``FORMATS``, and what it holds."""
     if path.is_dir():
-        return openpose.read_folder(path)
+        return "openpose", openpose.read_folder(path)
     content = read_bytes(path)
     if npz.matches(content):
-        return npz.read(content)
+        return "npz", npz.read(content)
     if csv_table.matches(content):
-        return csv_table.read(content)
+        return "csv", csv_table.read(content)
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
         raise _unknown(path)
     data = parse(content, path)
     if openpose.matches(data):
-        return openpose.read(data)
+        return "openpose", openpose.read(data)
     if mmpose.matches(data):
-        return mmpose.read(data)
+        return "mmpose", mmpose.read(data)
     if alphapose.matches(data):
-        return alphapose.read(data)
+        return "alphapose", alphapose.read(data)
     if coco.matches_results(data):
-        return coco.read_results(data)
+        return "coco", coco.read_results(data)
     if coco.matches_annotations(data):
-        return coco.read_annotations(data)
+        return "coco", coco.read_annotations(data)
     if landmarks.matches_named(data):
-        return landmarks.read_named(data)
+        return "named", landmarks.read_named(data)
     if landmarks.matches(data):
-        return landmarks.read(data, image_size)
+        return "mediapipe", landmarks.read(data, image_size)
     raise _unknown(path)
+
+
+def _check_format(path: Path, expected: str | None, found: str, source: KeypointFrames) -> None:
+    if expected in (None, found) or (expected == "mediapipe" and source.skeleton == "mediapipe33"):
+        return
+    raise KeypointsError(
+        f"'{path}' was taken for {source.kind}, and {expected} was expected.",
+        hint="Use Keypoints.from_file, which takes any format.",
+    )
 
 
 def _unknown(path: Path) -> KeypointsError:

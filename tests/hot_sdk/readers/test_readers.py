@@ -154,6 +154,26 @@ def test_one_person_comes_through(tmp_path, name):
     same(found, JSON[name][1], scored=name != "coco-annotations")
 
 
+@pytest.mark.parametrize("name", [name for name in JSON if name != "named"])
+def test_readers_by_name_take_their_own_format_only(tmp_path, name):
+    path, known = written(tmp_path, name)
+    own = "".join(filter(str.isalpha, name.split("-")[0]))
+    same(getattr(Keypoints, f"from_{own}")(path, **known), JSON[name][1], scored=False)
+    other = "from_alphapose" if own != "alphapose" else "from_mmpose"
+    with pytest.raises(KeypointsError, match="was taken for"):
+        getattr(Keypoints, other)(path, **known)
+
+
+def test_archives_and_tables_by_name(tmp_path):
+    np.savez(tmp_path / "a.npz", **NPZ["mediapipe"]())
+    for read in (Keypoints.from_npz, Keypoints.from_mediapipe):
+        same(read(tmp_path / "a.npz"), 33)
+    (tmp_path / "a.csv").write_text(table())
+    same(Keypoints.from_csv(tmp_path / "a.csv", image_size=SIZE), 17)
+    with pytest.raises(KeypointsError, match="npz was expected"):
+        Keypoints.from_npz(tmp_path / "a.csv", image_size=SIZE)
+
+
 @pytest.mark.parametrize("name", [name for name, layout in JSON.items() if layout[3]])
 def test_tracked_people_come_apart(tmp_path, name):
     path, known = written(tmp_path, name, count=2, tracked=True)
