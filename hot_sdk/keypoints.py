@@ -149,37 +149,37 @@ class Keypoints:
 
     @classmethod
     def from_openpose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """Read OpenPose's JSON, a folder of frames or one; as ``from_file``, other formats refused."""
+        """As ``from_file``, for OpenPose's JSON only."""
         return _read(path, "openpose", **known)
 
     @classmethod
     def from_coco(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """Read COCO's keypoint results or annotations; as ``from_file``, other formats refused."""
+        """As ``from_file``, for COCO's keypoint results or annotations only."""
         return _read(path, "coco", **known)
 
     @classmethod
     def from_alphapose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """Read AlphaPose's JSON; as ``from_file``, other formats refused."""
+        """As ``from_file``, for AlphaPose's JSON only."""
         return _read(path, "alphapose", **known)
 
     @classmethod
     def from_mediapipe(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """Read MediaPipe's 33 landmarks, JSON or npz; as ``from_file``, other formats refused."""
+        """As ``from_file``, for MediaPipe's 33 landmarks, JSON or npz only."""
         return _read(path, "mediapipe", **known)
 
     @classmethod
     def from_mmpose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """Read MMPose's predictions; they do not name their skeleton; as ``from_file``, other formats refused."""
+        """As ``from_file``, for MMPose's predictions only."""
         return _read(path, "mmpose", **known)
 
     @classmethod
     def from_npz(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """Read a NumPy archive; see ``hot_sdk.readers.npz``; as ``from_file``, other formats refused."""
+        """As ``from_file``, for NumPy archives only; see ``hot_sdk.readers.npz``."""
         return _read(path, "npz", **known)
 
     @classmethod
     def from_csv(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """Read a table; see ``hot_sdk.readers.csv_table``; as ``from_file``, other formats refused."""
+        """As ``from_file``, for tables only; see ``hot_sdk.readers.csv_table``."""
         return _read(path, "csv", **known)
 
 

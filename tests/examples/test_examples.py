@@ -1,12 +1,15 @@
 """Every example runs as it stands."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from exported_models import export_case
 
+from hot_sdk import Pose3DResult
 from hot_sdk.export.models import create_model
 from hot_sdk.export.random_weights import random_state_dict
 
@@ -21,12 +24,38 @@ def checkpoint(tmp_path):
     return path
 
 
+@pytest.fixture(scope="session")
+def hot_model(tmp_path_factory):
+    return export_case("mixste", "hot", tmp_path_factory).path
+
+
 def test_export_and_run(checkpoint):
     command = [sys.executable, EXAMPLES / "export_and_run.py", checkpoint]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Verifying on" in run.stdout
     assert run.stdout.splitlines()[-1].startswith("right wrist, relative to the pelvis: [")
     assert "m (camera: x right, y down, z forward" in run.stdout
+
+
+def run(name, *arguments):
+    command = [sys.executable, EXAMPLES / name, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_robot_loop(hot_model):
+    said = run("robot_loop.py", hot_model)
+    assert "right wrist, relative to the pelvis: " in said
+    acted, stood = map(int, re.findall(r"(\d+) acted, (\d+) stood still", said)[0])
+    assert acted > 50
+    assert stood > 0  # The first frames show nobody.
+    assert "live stream, 30 frames/s" in said
+
+
+def test_multi_person(hot_model):
+    said = run("multi_person.py", hot_model)
+    assert "poses of 'first'" in said
+    assert "poses of 'second'" in said
+    assert len(Pose3DResult.load("second_3d.npz")) == 230
 
 
 def test_every_example_is_tested():

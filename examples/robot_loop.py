@@ -1,0 +1,81 @@
+"""A robot's control loop that acts on a wrist, with a camera thread, a queue and a watchdog.
+
+    python examples/robot_loop.py model.onnx [keypoints.npz]
+
+The camera thread stands for yours: it puts keypoints of a file into the queue at the file's own
+frame rate. The loop never waits for the engine, which runs in the stream's thread, and stops the
+robot when no pose has come for too long.
+"""
+
+import queue
+import sys
+import threading
+import time
+from pathlib import Path
+
+from hot_sdk import Keypoints, Pose3DEngine
+from hot_sdk.skeleton import H36M17
+
+WRIST = H36M17.joints.index("right_wrist")
+PERIOD_S = 1 / 30
+STALE_S = 0.5  # No robot should act on where a hand was longer ago than this.
+
+
+def camera(clip: Keypoints, frames: "queue.Queue[tuple[float, Keypoints] | None]") -> None:
+    """Deliver one frame after the other, as a detector behind a camera does."""
+    start = time.monotonic()
+    for at in range(len(clip)):
+        one = Keypoints(
+            clip.points[at : at + 1],
+            None if clip.scores is None else clip.scores[at : at + 1],
+            skeleton=clip.skeleton,
+            image_size=clip.image_size,
+        )
+        time.sleep(max(0.0, start + at / (clip.rate or 30.0) - time.monotonic()))
+        frames.put((time.monotonic(), one))
+    frames.put(None)
+
+
+def main(model: Path, keypoints: Path) -> None:
+    """Run until the file ends."""
+    clip = Keypoints.from_file(keypoints)
+    frames: queue.Queue[tuple[float, Keypoints] | None] = queue.Queue()
+    acted = stopped = missed = 0
+    newest = None
+    with Pose3DEngine(model) as engine, engine.stream("live", fps=clip.rate) as stream:
+        threading.Thread(target=camera, args=(clip, frames), daemon=True).start()
+        deadline = time.monotonic() + PERIOD_S
+        running = True
+        while running:
+            while not frames.empty():
+                arrived = frames.get()
+                if arrived is None:
+                    running = False
+                    break
+                timestamp, one = arrived
+                for pose in stream.push(one, timestamp):
+                    newest = pose
+            # The watchdog: an old pose, or a joint that was only guessed, is no reason to move.
+            fresh = newest is not None and time.monotonic() - newest.timestamp < STALE_S
+            if fresh and newest is not None and newest.valid[WRIST]:
+                acted += 1  # Here a robot would move towards newest.pose[WRIST].
+            else:
+                stopped += 1  # Here it would stand still.
+            wait = deadline - time.monotonic()
+            if wait < 0.0:
+                missed += 1
+                deadline = time.monotonic()
+            else:
+                time.sleep(wait)
+            deadline += PERIOD_S
+        report = stream.report()
+    if newest is not None:
+        x, y, z = newest.pose[WRIST]
+        print(f"right wrist, relative to the pelvis: {x:.3f} {y:.3f} {z:.3f} {newest.unit}")
+    print(f"control periods: {acted} acted, {stopped} stood still, {missed} deadlines missed")
+    print(report)
+
+
+if __name__ == "__main__":
+    data = Path(__file__).parent / "data" / "jump_mediapipe33.npz"
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else data)
