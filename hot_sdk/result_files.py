@@ -10,9 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk import typed_json
+from hot_sdk.archives import open_archive
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.files import replaced_on_success, require_writable_target
 from hot_sdk.keypoints import MAX_FRAMES
@@ -36,22 +34,6 @@ FORMATS = ("npz", "json", "csv")
 
 _JOINTS = len(H36M17.joints)
 _LARGEST = 1 << 30
-# What numpy, zipfile, csv and json raise over the content of a broken file, memory that a header
-# asks for among them.
-_BROKEN = (
-    ValueError,
-    LookupError,
-    TypeError,
-    EOFError,
-    ArithmeticError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    csv.Error,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _COLUMNS = ("x", "y", "z", "valid")
 _OPTIONAL = ("root_x", "root_y", "root_z", "root_error_px")
 
@@ -105,7 +87,7 @@ def load_result(path: Path) -> Pose3DResult:
         raise ResultError(
             f"'{path}' cannot be read: {error.strerror or error}.", hint="Check the path."
         ) from error
-    except _BROKEN as error:
+    except (ValueError, LookupError, TypeError, RecursionError, csv.Error) as error:
         reason = " ".join(str(error).split())[:200]
         raise ResultError(
             f"'{path}' is no result of this SDK: {reason}.", hint="Lift the keypoints again."
@@ -177,12 +159,7 @@ def _write_npz(result: Pose3DResult, path: Path) -> None:
 
 
 def _read_npz(path: Path) -> Pose3DResult:
-    with zipfile.ZipFile(path) as archive:
-        # A few bytes of zip can hold any number of zeros.
-        whole = sum(entry.file_size for entry in archive.infolist())
-        if whole > _LARGEST:
-            raise ValueError(f"it unpacks to {whole} bytes, more than the {_LARGEST} that are read")
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as stream, open_archive(stream, largest=_LARGEST) as arrays:
         return _assembled(
             str(arrays["description"][()]),
             _numeric(arrays["poses"]),

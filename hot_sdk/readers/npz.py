@@ -12,33 +12,18 @@
 from __future__ import annotations
 
 import io
-import struct
-import zipfile
-import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.archives import ArchiveError, open_archive
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.frames import Detection, Floats, KeypointFrames, broken, checked_frames
 from hot_sdk.readers.json_values import LARGEST_FILE
 
 KIND = "a NumPy archive"
-_BROKEN = (
-    ValueError,
-    LookupError,
-    TypeError,
-    EOFError,
-    ArithmeticError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    OSError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _CONVERT = (
     'If you trust the file, convert one sequence: python -c "import numpy as np;'
     " d = np.load('FILE', allow_pickle=True)['positions_2d'].item();"
@@ -59,27 +44,20 @@ def read(content: bytes) -> KeypointFrames:
         KeypointsError: It is none of them, broken, or holds pickles.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            # A few bytes of zip can hold any number of zeros.
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_FILE:
-                raise broken(KIND, f"it unpacks to more than {LARGEST_FILE} bytes")
-            names = {entry.filename.removesuffix(".npy") for entry in archive.infolist()}
-        if "positions_2d" in names:
-            raise KeypointsError(
-                "The file is a data set of VideoPose3D, whose arrays are pickles: reading them can"
-                " run any program.",
-                hint=_CONVERT,
-            )
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        with open_archive(io.BytesIO(content), largest=LARGEST_FILE) as arrays:
+            names = set(arrays)
+            if "positions_2d" in names:
+                raise KeypointsError(
+                    "The file is a data set of VideoPose3D, whose arrays are pickles: reading them"
+                    " can run any program.",
+                    hint=_CONVERT,
+                )
             return _layout(names, arrays)
-    except KeypointsError:
-        raise
-    except _BROKEN as error:
-        reason = " ".join(str(error).split())[:160]
-        raise broken(KIND, f"it cannot be read: {reason}") from error
+    except ArchiveError as error:
+        raise broken(KIND, f"it cannot be read: {error}") from error
 
 
-def _layout(names: set[str], arrays: Any) -> KeypointFrames:  # noqa: ANN401
+def _layout(names: set[str], arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
     if {"kp", "wh"} <= names:
         table = _numbers(arrays["kp"], 3)
         return _frames(
