@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import textwrap
 import threading
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hot_sdk import typed_json
 from hot_sdk.engines import Session
@@ -22,6 +23,8 @@ pose is."""
 
 NEWEST = 10_000
 """Samples of each stage that percentiles are taken of: the newest ones."""
+
+_COLUMNS = 80
 
 
 @dataclass(frozen=True)
@@ -51,49 +54,49 @@ class Statistics:
     std: float
 
 
+@dataclass
 class _Samples:
-    """Running figures of a stage, in memory of fixed size however long it runs."""
+    """Running figures of a stage, in memory of fixed size however long it runs; in seconds."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._mean = 0.0
-        self._squares = 0.0
-        self._min = math.inf
-        self._max = -math.inf
-        self._newest: NDArray[np.float64] = np.zeros(64)
+    count: int = 0
+    sum: float = 0.0
+    mean: float = 0.0
+    squares: float = 0.0
+    smallest: float = math.inf
+    largest: float = -math.inf
+    newest: array[float] = dataclasses.field(default_factory=lambda: array("d"))
 
     def add(self, value: float) -> None:
-        # Grown by doubling: a clip of three windows needs no room for ten thousand.
-        size = len(self._newest)
-        if self.count == size and size < NEWEST:
-            grown = np.zeros(min(2 * size, NEWEST))
-            grown[:size] = self._newest
-            self._newest = grown
-        self._newest[self.count % len(self._newest)] = value
+        if self.count < NEWEST:
+            self.newest.append(value)
+        else:
+            self.newest[self.count % NEWEST] = value
         self.count += 1
+        self.sum += value
         # Welford's update (Technometrics, 1962), which keeps its digits over millions of samples.
-        apart = value - self._mean
-        self._mean += apart / self.count
-        self._squares += apart * (value - self._mean)
-        self._min = min(self._min, value)
-        self._max = max(self._max, value)
+        apart = value - self.mean
+        self.mean += apart / self.count
+        self.squares += apart * (value - self.mean)
+        if value < self.smallest:
+            self.smallest = value
+        if value > self.largest:
+            self.largest = value
 
     def statistics(self) -> Statistics | None:
         """In milliseconds; None without samples."""
         if self.count == 0:
             return None
-        known = self._newest[: min(self.count, len(self._newest))]
-        median, p90, p95, p99 = (1e3 * value for value in np.percentile(known, [50, 90, 95, 99]))
+        median, p90, p95, p99 = np.percentile(self.newest, [50, 90, 95, 99])
         return Statistics(
             count=self.count,
-            min=1e3 * self._min,
-            mean=1e3 * self._mean,
-            median=float(median),
-            p90=float(p90),
-            p95=float(p95),
-            p99=float(p99),
-            max=1e3 * self._max,
-            std=1e3 * math.sqrt(self._squares / self.count),
+            min=1e3 * self.smallest,
+            mean=1e3 * self.mean,
+            median=float(1e3 * median),
+            p90=float(1e3 * p90),
+            p95=float(1e3 * p95),
+            p99=float(1e3 * p99),
+            max=1e3 * self.largest,
+            std=1e3 * math.sqrt(self.squares / self.count),
         )
 
 
@@ -167,28 +170,30 @@ class LatencyReport:
             ) from error
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.kind} on {self.engine}, {self.device}, {self.precision}; load"
-            f" {self.load_ms:.0f} ms" + _figure("first inference", self.first_inference_ms, "ms"),
-            f"{'ms':>14} {'count':>7} {'min':>7} {'mean':>7} {'median':>7} {'p90':>7} {'p95':>7}"
-            f" {'p99':>7} {'max':>7} {'std':>7}",
-        ]
-        rows = (
+        head = f"{self.kind} on {self.engine}, {self.device}, {self.precision}"
+        head += _figure("load", self.load_ms, "ms")
+        head += _figure("first inference", self.first_inference_ms, "ms")
+        names = ("min", "mean", "median", "p90", "p95", "p99", "max", "std")
+        stages = (
             ("preparation", self.preparation),
             ("engine", self.inference),
             ("stitching", self.stitching),
             ("per push", self.per_new_frame),
             ("delay", self.delay),
         )
-        lines += [_row(name, row) for name, row in rows if row is not None]
-        ends = f"{self.windows} windows, {self.frames} frames"
-        ends += _figure("total", self.total_ms, "ms")
-        ends += _figure("rate", self.windows_per_s, "windows/s")
-        ends += _figure("clip", self.frames_per_s, "frames/s")
-        ends += _figure("compute per new frame", self.compute_per_new_frame_ms, "ms")
+        rows = [(name, stage) for name, stage in stages if stage is not None]
+        table = [f"{'ms':<11} {'count':>8}" + "".join(f" {name:>6}" for name in names)]
+        table += [_row(name, stage) for name, stage in rows]
+        if any(stage.count > NEWEST for _, stage in rows):
+            table.append(f"median, p90, p95 and p99 are of the newest {NEWEST} samples")
+        end = f"{self.windows} windows, {self.frames} frames"
+        end += _figure("total", self.total_ms, "ms")
+        end += _figure("rate", self.windows_per_s, "windows/s")
+        end += _figure("clip", self.frames_per_s, "frames/s")
+        end += _figure("compute per new frame", self.compute_per_new_frame_ms, "ms")
         if self.kind == "stream":
-            ends += f", {self.dropped} dropped"
-        return "\n".join([*lines, ends])
+            end += f", {self.dropped} dropped"
+        return "\n".join([*textwrap.wrap(head, _COLUMNS), *table, *textwrap.wrap(end, _COLUMNS)])
 
 
 def _figure(name: str, value: float | None, unit: str) -> str:
@@ -197,7 +202,13 @@ def _figure(name: str, value: float | None, unit: str) -> str:
 
 def _row(name: str, row: Statistics) -> str:
     values = (row.min, row.mean, row.median, row.p90, row.p95, row.p99, row.max, row.std)
-    return f"{name:>14} {row.count:>7} " + " ".join(f"{value:>7.4g}" for value in values)
+    return f"{name:<11} {row.count:>8}" + "".join(f" {_milliseconds(value):>6}" for value in values)
+
+
+def _milliseconds(value: float) -> str:
+    """Six characters at most below a quarter of an hour, to the microsecond below 100 ms."""
+    decimals = 3 if value < 99.9995 else 1 if value < 9999.95 else 0
+    return f"{value:.{decimals}f}"
 
 
 class LatencyRecorder:
@@ -207,13 +218,11 @@ class LatencyRecorder:
         self._kind = kind
         self._lock = threading.Lock()
         self._stages = {name: _Samples() for name in STAGES}
-        self._sums = dict.fromkeys(STAGES, 0.0)
 
     def add(self, stage: str, seconds: float) -> None:
         """Add a sample to one of ``STAGES``."""
         with self._lock:
             self._stages[stage].add(seconds)
-            self._sums[stage] += seconds
 
     def report(
         self,
@@ -236,10 +245,14 @@ class LatencyRecorder:
             dropped: Frames of a live stream that got no pose.
         """
         with self._lock:
-            statistics = {name: samples.statistics() for name, samples in self._stages.items()}
-            sums = dict(self._sums)
-        computing = sums["preparation"] + sums["engine"] + sums["stitching"]
-        spent = sums["engine"] if wall_s is None else wall_s
+            # Only copied here: a camera's thread is not to wait until percentiles are taken.
+            copies = {
+                name: dataclasses.replace(samples, newest=samples.newest[:])
+                for name, samples in self._stages.items()
+            }
+        statistics = {name: samples.statistics() for name, samples in copies.items()}
+        computing = sum(copies[name].sum for name in ("preparation", "engine", "stitching"))
+        spent = copies["engine"].sum if wall_s is None else wall_s
         stream = self._kind == "stream"
         return LatencyReport(
             kind=self._kind,

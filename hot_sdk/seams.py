@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,8 @@ class SeamReport:
     """Steps at seams beside steps inside windows.
 
     A step is the mean distance that the joints move from one frame to the next. It is at a seam
-    where the windows that give the two frames, or their weights, are not the same. Poses that jump
-    at seams have larger steps there than inside.
+    where the windows that give the two frames, or their shares in them, are not the same. Poses
+    that jump at seams have larger steps there than inside.
 
     Attributes:
         seams: Places where a window takes over from another.
@@ -40,12 +41,36 @@ class SeamReport:
     max_disagreement: float | None
 
     def __str__(self) -> str:
-        text = f"{self.seams} seams: step {self.mean_step:.4g} mean, {self.max_step:.4g} max"
+        seams = "1 seam" if self.seams == 1 else f"{self.seams} seams"
+        text = f"{seams}: step {self.mean_step:.4g} mean, {self.max_step:.4g} max"
         if self.mean_step_inside is not None:
             text += f"; inside {self.mean_step_inside:.4g} mean, {self.max_step_inside:.4g} max"
         if self.mean_disagreement is not None:
             text += f"; windows disagree by {self.mean_disagreement:.4g} mean"
         return f"{text} ({self.unit})"
+
+
+def steps_at_seams(frames: int, weights: Sequence[tuple[int, Floats]]) -> NDArray[np.bool_]:
+    """Whether each step, from a frame to the next, is at a seam, (frames - 1,).
+
+    Args:
+        frames: Of the clip.
+        weights: For each window, the first frame that it gives, and its weight in that frame and
+            those that follow. Every frame has a weight from some window.
+    """
+    total = np.zeros(frames, dtype=np.float32)
+    for first, weight in weights:
+        total[first : first + len(weight)] += weight
+    at_seam = np.zeros(frames - 1, dtype=np.bool_)
+    for first, weight in weights:
+        end = first + len(weight)
+        share = np.zeros(len(weight) + 2, dtype=np.float32)
+        share[1:-1] = weight / total[first:end]
+        # One step before the window and one after it, which the clip's own ends do not have.
+        changes = np.diff(share) != 0.0
+        before, after = int(first == 0), int(end == frames)
+        at_seam[first - 1 + before : end - after] |= changes[before : len(changes) - after]
+    return at_seam
 
 
 def measure_seams(
@@ -56,7 +81,7 @@ def measure_seams(
     seams: int,
     unit: str,
 ) -> SeamReport:
-    """Measure.
+    """Measure steps and disagreements.
 
     Args:
         poses: (frames, joints, 3), at least two frames.

@@ -47,14 +47,35 @@ def test_percentiles_are_of_the_newest_and_the_rest_of_all():
     assert (found.count, found.min, found.median) == (NEWEST + 10, 1e3, 2e3)
 
 
+def test_mean_and_deviation_keep_their_digits_over_many_samples():
+    values = 1000.0 + 1e-3 * np.random.default_rng(2).normal(size=3 * NEWEST)
+    found = report(recorded(values)).inference
+    assert found.mean == pytest.approx(1e3 * values.mean(), rel=1e-12)
+    assert found.std == pytest.approx(1e3 * values.std(), rel=1e-6)
+
+
+def test_ring_holds_the_newest_wherever_it_begins():
+    values = np.random.default_rng(3).uniform(size=2 * NEWEST + 1234)
+    found = report(recorded(values)).inference
+    newest = 1e3 * values[-NEWEST:]
+    assert found.median == pytest.approx(np.median(newest))
+    assert found.p99 == pytest.approx(np.percentile(newest, 99))
+    assert (found.min, found.max) == (1e3 * values.min(), 1e3 * values.max())
+
+
+def test_a_stage_without_samples_is_none():
+    found = report(recorded([0.1]))
+    assert found.preparation is found.stitching is found.delay is None
+
+
 def test_memory_is_flat():
     recorder = recorded([0.001] * NEWEST)
     tracemalloc.start()
-    for _ in range(50_000):
+    for _ in range(200_000):
         recorder.add("engine", 0.001)
-    grown = tracemalloc.get_traced_memory()[0]
+    most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert grown < 10_000
+    assert most < 10_000
 
 
 def test_clip_and_stream_rates_are_kept_apart():
@@ -89,13 +110,49 @@ def test_broken_record_is_refused():
         LatencyReport.from_dict(record | {"windows": "many"})
 
 
-def test_text_holds_every_figure_and_fits_a_terminal():
+def test_text_holds_every_figure():
     recorder = recorded([0.0123, 0.0456])
     recorder.add("stitching", 0.0007)
-    text = str(report(recorder, wall_s=0.1))
-    for figure in ("12.3", "45.6", "28.95", "0.7", "250 ms", "40 windows/s", "1000 frames/s"):
+    found = report(recorder, wall_s=0.1)
+    text = str(found)
+    rows = {line[:11].strip(): line[11:].split() for line in text.splitlines()}
+    assert rows["ms"] == ["count", "min", "mean", "median", "p90", "p95", "p99", "max", "std"]
+    assert rows["engine"] == [
+        *("2", "12.300", "28.950", "28.950", "42.270", "43.935", "45.267", "45.600", "16.650")
+    ]
+    assert rows["stitching"] == ["1", *["0.700"] * 7, "0.000"]
+    for figure in ("onnxruntime 1.0, cpu, fp32", "load 250 ms", "first inference 500 ms"):
         assert figure in text
-    assert all(len(line) <= 100 for line in text.splitlines())
+    for figure in ("4 windows, 100 frames", "total 100 ms", "40 windows/s", "1000 frames/s"):
+        assert figure in text
+    assert "dropped" not in text
+    assert "newest" not in text
+
+
+def test_text_of_a_long_stream_says_what_percentiles_are_of():
+    recorder = recorded([0.001] * (NEWEST + 1), stage="push", kind="stream")
+    text = str(report(recorder, dropped=7))
+    assert f"newest {NEWEST} samples" in text
+    assert "7 dropped" in text
+    assert "frames/s" not in text
+
+
+def test_text_fits_eighty_columns():
+    class Long(Ran):
+        engine = "tensorrt of a long name and a longer description"
+        device = "NVIDIA Jetson AGX Orin Developer Kit, 64 GB"
+
+    recorder = LatencyRecorder("stream")
+    values = {"preparation": 4e-7, "engine": 9.99996, "stitching": 0.0999996, "push": 123.4}
+    for stage, value in {**values, "delay": 999.0}.items():
+        for _ in range(NEWEST + 1):
+            recorder.add(stage, value)
+    settings = {"first_inference_s": 1 / 3, "windows": 10**7, "frames": 10**9, "dropped": 10**6}
+    lines = str(recorder.report(Long(), **settings)).splitlines()
+    assert max(map(len, lines)) <= 80
+    table = [line for line in lines if line.startswith((*values, "ms", "per push", "delay"))]
+    assert len(table) == 6
+    assert len({len(line) for line in table}) == 1
 
 
 def test_threads_lose_no_sample():
@@ -109,3 +166,28 @@ def test_threads_lose_no_sample():
     for thread in work:
         thread.join()
     assert report(recorder).per_new_frame.count == 8000
+
+
+def test_reading_while_writing_sees_whole_samples():
+    recorder = LatencyRecorder("stream")
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            recorder.add("push", 0.002)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        found = [report(recorder).per_new_frame for _ in range(200)]
+    finally:
+        stop.set()
+        writer.join()
+    counts = [row.count for row in found if row is not None]
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
+    for row in found:
+        if row is not None:
+            assert (row.min, row.median, row.p99, row.max) == (2.0, 2.0, 2.0, 2.0)
+            assert row.mean == pytest.approx(2.0)
+            assert row.std == pytest.approx(0.0, abs=1e-9)

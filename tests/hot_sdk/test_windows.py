@@ -1,13 +1,15 @@
+import tracemalloc
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hot_sdk.errors import UsageError
 from hot_sdk.windows import MODES, OVERLAP, Stitcher, plan, stitch
 
 lengths = st.integers(1, 50)
-clips = st.integers(1, 300)
+clips = st.integers(1, 600)
 
 
 def read(cut, poses):
@@ -20,6 +22,7 @@ def poses_of(frames):
 
 
 @pytest.mark.parametrize("mode", MODES)
+@settings(max_examples=50)
 @given(frames=clips, length=lengths)
 def test_a_network_that_changes_nothing_gives_the_clip(mode, frames, length):
     cut = plan(frames, length, mode)
@@ -27,6 +30,7 @@ def test_a_network_that_changes_nothing_gives_the_clip(mode, frames, length):
     np.testing.assert_allclose(stitch(cut, read(cut, poses)), poses, rtol=0, atol=2e-6)
 
 
+@settings(max_examples=50)
 @given(frames=clips, length=lengths, overlap=st.integers(0, 49))
 def test_any_overlap_gives_the_clip(frames, length, overlap):
     cut = plan(frames, length, overlap=min(overlap, length - 1))
@@ -51,6 +55,125 @@ PUBLISHED = {
     ("overlap", 7, 4): [([0, 1, 2, 3], (0, 4)), ([3, 4, 5, 6], (3, 7))],
     ("overlap", 2, 5): [([0, 0, 1, 1, 1], (0, 2))],
 }
+
+
+def edge(frames, index):
+    return min(max(index, 0), frames - 1)
+
+
+def loop_hot_centered_edge(frames, length):
+    count = 1
+    while count * length < frames:
+        count += 1
+    left = (count * length - frames) // 2
+    found = []
+    for chunk in range(count):
+        at = [chunk * length + position - left for position in range(length)]
+        given = [(t, position) for position, t in enumerate(at) if 0 <= t < frames]
+        found.append(([edge(frames, t) for t in at], given))
+    return found
+
+
+def loop_mixste_last_overlap(frames, length):
+    found, done, start = [], 0, 0
+    while done < frames:
+        start = done if done + length <= frames else max(frames - length, 0)
+        reads = [edge(frames, start + position) for position in range(length)]
+        end = min(start + length, frames)
+        found.append((reads, [(t, t - start) for t in range(done, end)]))
+        done = end
+    return found
+
+
+def loop_mhformer_center(frames, length):
+    pad = length // 2
+    return [
+        ([edge(frames, t - pad + position) for position in range(length)], [(t, pad)])
+        for t in range(frames)
+    ]
+
+
+def loop_motionbert_tail_short(frames, length):
+    clips_ = [list(range(start, frames))[:length] for start in range(0, frames, length)]
+    return [(clip, [(t, position) for position, t in enumerate(clip)]) for clip in clips_]
+
+
+def loop_agformer_resample(frames, length):
+    found = []
+    for clip, _ in loop_motionbert_tail_short(frames, length):
+        at = [position * len(clip) // length for position in range(length)]
+        given = [(clip[0] + n, at.index(n)) for n in range(len(clip))]
+        found.append(([clip[n] for n in at], given))
+    return found
+
+
+LOOPS = {
+    "hot_centered_edge": loop_hot_centered_edge,
+    "mixste_last_overlap": loop_mixste_last_overlap,
+    "mhformer_center": loop_mhformer_center,
+    "motionbert_tail_short": loop_motionbert_tail_short,
+    "agformer_resample": loop_agformer_resample,
+}
+
+
+@pytest.mark.parametrize("mode", LOOPS)
+@settings(max_examples=50)
+@given(frames=st.integers(1, 150), length=lengths)
+def test_windows_are_those_of_a_plain_loop(mode, frames, length):
+    found = [
+        (
+            window.reads(frames).tolist(),
+            list(zip(range(*window.gives), window.at().tolist(), strict=True)),
+        )
+        for window in plan(frames, length, mode).windows
+    ]
+    assert found == LOOPS[mode](frames, length)
+
+
+@pytest.mark.parametrize("length", [27, 81, 243])
+def test_stretched_frames_are_those_of_the_published_formula(length):
+    for frames in range(1, length):
+        (window,) = plan(frames, length, "agformer_resample").windows
+        expected = np.floor(np.linspace(0, frames, length, endpoint=False))
+        assert window.reads(frames).tolist() == expected.tolist()
+
+
+@settings(max_examples=50)
+@given(frames=clips, length=lengths, overlap=st.integers(0, 49))
+def test_every_frame_is_given_and_equal_windows_stay_equal(frames, length, overlap):
+    cut = plan(frames, length, overlap=min(overlap, length - 1))
+    # Windows that give 1 everywhere give 1 only where the weights sum to 1.
+    ones = [np.ones((length, 1, 1), dtype=np.float32) for _ in cut.windows]
+    np.testing.assert_allclose(stitch(cut, ones), 1.0, rtol=0, atol=1e-6)
+
+
+@settings(max_examples=60)
+@given(
+    frames=st.integers(2, 150),
+    length=st.integers(2, 50),
+    overlap=st.integers(1, 49),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_windows_that_disagree_are_blended_without_a_step(frames, length, overlap, seed):
+    cut = plan(frames, length, overlap=min(overlap, length - 1))
+    heights = np.random.default_rng(seed).uniform(0.0, 1.0, size=len(cut.windows))
+    outputs = [np.full((length, 1, 1), height, dtype=np.float32) for height in heights]
+    steps = np.abs(np.diff(stitch(cut, outputs)[:, 0, 0]))
+    # A weight changes by 1 at most from a frame to the next, and all of a frame's sum to more than
+    # the overlap: two windows move by one part of it, more windows by one part each at most.
+    windows = np.zeros(frames - 1)
+    for window in cut.windows:
+        windows[max(window.gives[0] - 1, 0) : window.gives[1]] += 1
+    parts = np.where(windows <= 2, 1, windows)
+    assert (steps <= np.ptp(heights) * parts / (cut.overlap + 1) + 1e-5).all()
+
+
+@pytest.mark.parametrize("frames", [244, 250, 300, 446, 447, 486])
+def test_a_window_moved_back_begins_and_ends_without_a_step(frames):
+    cut = plan(frames, 243)
+    outputs = [np.full((243, 1, 1), number % 2) for number in range(len(cut.windows))]
+    steps = np.abs(np.diff(stitch(cut, outputs)[:, 0, 0]))
+    assert steps.max() < 1.5 / (cut.overlap + 1)
 
 
 @pytest.mark.parametrize(("case", "expected"), PUBLISHED.items(), ids=str)
@@ -89,47 +212,14 @@ def test_last_window_ends_with_the_clip_and_is_not_padded():
     assert cut.overlap == 40
 
 
-def test_seams_are_measured():
-    cut = plan(20, 10, "hot_centered_edge")
-    outputs = np.zeros((2, 10, 1, 3), dtype=np.float32)
-    outputs[:, :, 0, 0] = 0.25 * np.arange(10)
-    outputs[1, :, 0, 0] += 10.0
-    stitcher = Stitcher(cut)
-    for poses in outputs:
-        stitcher.add(poses)
-    report = stitcher.seams(stitcher.result(), "m")
-    assert (report.seams, report.unit) == (1, "m")
-    assert report.mean_step == report.max_step == pytest.approx(10.0 - 9 * 0.25)
-    assert report.mean_step_inside == report.max_step_inside == pytest.approx(0.25)
-    assert report.mean_disagreement is None
-    assert "1 seams" in str(report)
-
-
-def test_disagreement_is_the_distance_over_the_overlap():
-    cut = plan(15, 10, overlap=5)
-    outputs = np.zeros((2, 10, 2, 3), dtype=np.float32)
-    outputs[1, :, 0] = [3.0, 4.0, 0.0]
-    stitcher = Stitcher(cut)
-    for poses in outputs:
-        stitcher.add(poses)
-    report = stitcher.seams(stitcher.result(), "m")
-    assert report.mean_disagreement == report.max_disagreement == pytest.approx(2.5)
-    # A step of 2.5 spread over the five shared frames and both of their ends.
-    assert report.max_step == pytest.approx(2.5 / 6)
-    assert report.max_step_inside == 0.0
-
-
-def test_one_window_has_no_seam():
-    stitcher = Stitcher(plan(10, 10))
-    stitcher.add(np.zeros((10, 1, 3), dtype=np.float32))
-    assert stitcher.seams(stitcher.result(), "m") is None
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ((10, 5, "overlapp"), "Did you mean 'overlap'"),
-        ((10, 5, "x"), "Use one of"),
+        ((10, 5, "x"), "Known: overlap, hot_centered_edge"),
+        ((10, 5, None), "Unknown mode of windows None"),
+        ((2.5, 5), "frames is 2.5"),
+        ((10, True), "length is True"),
         ((0, 5), "0 frames"),
         ((5, 0), "windows of 0"),
     ],
@@ -142,6 +232,8 @@ def test_what_cannot_be_cut_is_refused(arguments, said):
 def test_overlap_is_checked():
     with pytest.raises(UsageError, match="expected 0 to 4"):
         plan(10, 5, overlap=5)
+    with pytest.raises(UsageError, match=r"overlap is 2\.5"):
+        plan(10, 5, overlap=2.5)
     with pytest.raises(UsageError, match="overlap of their own"):
         plan(10, 5, "mhformer_center", overlap=2)
 
@@ -149,3 +241,56 @@ def test_overlap_is_checked():
 def test_wrong_number_of_windows_is_refused():
     with pytest.raises(UsageError, match="1 windows were given to a plan of 2"):
         stitch(plan(10, 5, overlap=0), np.zeros((1, 5, 1, 3), dtype=np.float32))
+
+
+def test_windows_of_another_shape_are_refused():
+    cut = plan(10, 5, overlap=0)
+    for wrong in ((2, 6, 1, 3), (2, 4, 1, 3), (2, 5, 3)):
+        with pytest.raises(UsageError, match="expected 5 frames"):
+            stitch(cut, np.zeros(wrong, dtype=np.float32))
+    with pytest.raises(UsageError, match=r"Window 1 has shape \(5, 2, 3\)"):
+        stitch(cut, [np.zeros((5, 1, 3)), np.zeros((5, 2, 3))])
+
+
+def test_windows_are_given_once_each():
+    stitcher = Stitcher(plan(10, 5, overlap=0))
+    with pytest.raises(UsageError, match="0 of the plan's 2 windows"):
+        stitcher.result()
+    poses = np.zeros((5, 1, 3), dtype=np.float32)
+    stitcher.add(poses)
+    stitcher.add(poses)
+    with pytest.raises(UsageError, match="More windows were given than the 2"):
+        stitcher.add(poses)
+
+
+def test_memory_is_that_of_the_clip_not_of_its_windows():
+    cut = plan(20_000, 243, "mhformer_center")
+    stitcher = Stitcher(cut)
+    poses = np.zeros((243, 17, 3), dtype=np.float32)
+    tracemalloc.start()
+    for _ in cut.windows:
+        stitcher.add(poses)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.2 * 20_000 * 17 * 3 * 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_poses_are_float32(mode, dtype):
+    cut = plan(9, 4, mode)
+    poses = poses_of(9).astype(dtype)
+    found = stitch(cut, read(cut, poses))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, poses, rtol=0, atol=2e-6)
+
+
+def test_outputs_may_be_written_over_after_they_were_added():
+    cut = plan(15, 10, overlap=5)
+    buffer = np.zeros((10, 1, 3), dtype=np.float32)
+    stitcher = Stitcher(cut)
+    for value in (1.0, 3.0):
+        buffer[:] = value
+        stitcher.add(buffer)
+    report = stitcher.seams(stitcher.result(), "m")
+    assert report.mean_disagreement == pytest.approx(2.0 * 3**0.5)
