@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, ModuleType, TracebackType
+from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from hot_sdk.engines.arrays import check_inputs
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
+from hot_sdk.engines.closing import Closing
 from hot_sdk.engines.interface import (
     ANY_SIZE,
     Session,
@@ -87,7 +88,7 @@ class _VendorMetadata(Protocol):
     custom_metadata_map: dict[str, str]
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(Closing):
     """A session of ONNX Runtime; see ``hot_sdk.engines.Session``."""
 
     engine = "onnxruntime"
@@ -124,17 +125,6 @@ class OnnxRuntimeSession:
     def close(self) -> None:
         """Release the model."""
         self._session = None
-
-    def __enter__(self) -> OnnxRuntimeSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_onnxruntime(model: Path | bytes, options: SessionOptions) -> Session:

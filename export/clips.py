@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.preparation import NetworkInput
+from hot_sdk.preparation.normalisation import IMAGE_WIDTH
+from hot_sdk.preparation.rate import sample
 
 _FILE = "data/verification_clips.npz"
 _SEED = 20240617
@@ -91,13 +94,11 @@ def _starts(clip: Clip, frames: int) -> Iterator[tuple[str, int]]:
 
 
 def _normalised(clip: Clip, start: int, spec: ModelSpec) -> NDArray[np.float32]:
-    width, height = clip.size
     times = np.minimum(np.arange(start, start + spec.frames), len(clip.points) - 1)
-    screen = clip.points[times] / width * 2.0 - np.array([1.0, height / width])
-    if spec.size.channels == 3:
-        screen = np.concatenate([screen, clip.scores[times][..., None]], axis=-1)
-    normalised: NDArray[np.float32] = screen.astype(np.float32)
-    return normalised
+    points, scores = clip.points[times].astype(np.float32), clip.scores[times].astype(np.float32)
+    # As the runtime does, so that a file is verified on what it will be given.
+    network = NetworkInput(IMAGE_WIDTH, spec.size.channels)
+    return network.of(points, scores, np.isfinite(scores), clip.size, "published")
 
 
 def _filled(values: Floats) -> Floats:
@@ -114,17 +115,9 @@ def _filled(values: Floats) -> Floats:
 def _at_fps(clip: Clip, fps: float) -> Clip:
     seconds = (len(clip.points) - 1) / clip.fps
     times = np.arange(int(seconds * fps) + 1) / fps * clip.fps
-    return Clip(
-        clip.name, _resampled(clip.points, times), _resampled(clip.scores, times), clip.size, fps
-    )
-
-
-def _resampled(values: Floats, times: Floats) -> Floats:
-    earlier = np.minimum(times.astype(int), len(values) - 1)
-    later = np.minimum(earlier + 1, len(values) - 1)
-    weight = (times - earlier).reshape(-1, *[1] * (values.ndim - 1))
-    blended: Floats = values[earlier] * (1.0 - weight) + values[later] * weight
-    return blended
+    frames = np.arange(len(clip.points), dtype=np.float64)
+    points, scores = sample(clip.points, frames, times), sample(clip.scores, frames, times)
+    return Clip(clip.name, points, scores, clip.size, fps)
 
 
 def _smooth_clip(frames: int, fps: float) -> Clip:

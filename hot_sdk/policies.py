@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hot_sdk.errors import UsageError
+from hot_sdk.settings import check_settings
 
 ASPECTS = ("pad_to_square", "published")
 
@@ -42,30 +42,19 @@ class InputPolicies:
     aspect: str = "pad_to_square"
 
     def __post_init__(self) -> None:
-        checks = (
-            ("min_score", self.min_score, 0.0 <= self.min_score <= 1.0, "0 to 1"),
-            ("interpolate_frames", self.interpolate_frames, self.interpolate_frames >= 0, ">= 0"),
-            ("hold_frames", self.hold_frames, self.hold_frames >= 0, "0 or more"),
-            (
-                "outlier_size",
-                self.outlier_size,
-                self.outlier_size is None or self.outlier_size > 0.0,
-                "a share above 0, or None",
-            ),
-            (
-                "rate_tolerance",
-                self.rate_tolerance,
-                self.rate_tolerance is None or self.rate_tolerance >= 0.0,
+        size, tolerance = self.outlier_size, self.rate_tolerance
+        expected = {
+            "min_score": (0.0 <= self.min_score <= 1.0, "0 to 1"),
+            "interpolate_frames": (self.interpolate_frames >= 0, ">= 0"),
+            "hold_frames": (self.hold_frames >= 0, "0 or more"),
+            "outlier_size": (size is None or size > 0.0, "a share above 0, or None"),
+            "rate_tolerance": (
+                tolerance is None or tolerance >= 0.0,
                 "a share of 0 or more, or None",
             ),
-            ("aspect", self.aspect, self.aspect in ASPECTS, f"one of {', '.join(ASPECTS)}"),
-        )
-        for name, value, holds, expected in checks:
-            if not holds:
-                raise UsageError(
-                    f"{name} is {value!r}; expected {expected}.",
-                    hint="Leave it out for the default.",
-                )
+            "aspect": (self.aspect in ASPECTS, f"one of {', '.join(ASPECTS)}"),
+        }
+        check_settings(self, expected)
 
 
 @dataclass(frozen=True)

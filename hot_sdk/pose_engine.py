@@ -5,23 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from hot_sdk import windows as windowing
 from hot_sdk.clip_lifting import lift_clips
 from hot_sdk.engines import DEFAULT_ENGINE, Session, SessionOptions, open_session
+from hot_sdk.engines.closing import Closing
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 from hot_sdk.policies import AppliedPolicy, InputPolicies
-from hot_sdk.preparation import PreparedClip, network_input_of, prepare_clip
+from hot_sdk.preparation import PreparedClip, prepare_clip
 from hot_sdk.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
 from hot_sdk.window_runner import WindowRunner
 
 
-class Pose3DEngine:
+class Pose3DEngine(Closing):
     """A lifter that is loaded and ready: 2D keypoints in, 3D poses out.
 
     It may be used from several threads at once. It is a context manager; ``close`` frees the
@@ -74,11 +74,15 @@ class Pose3DEngine:
         self._session: Session | None = open_session(model, options, engine=engine)
         self.manifest = Manifest.from_metadata(self._session.metadata)
         self._runner = WindowRunner(self._session, self.manifest, flip=flip)
-        self._network = network_input_of(self.manifest)
         self._mode = self._window_mode(windows)
         self._overlap = overlap
         # A bad overlap is told here rather than with the first clip.
         windowing.plan(1, self.manifest.frames, self._mode, overlap=overlap)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader of any pose of this model has to know."""
+        return (RANDOM_WEIGHTS_WARNING,) if self.manifest.weights.random else ()
 
     def __call__(self, keypoints: Keypoints) -> Pose3DResult:
         """Lift one person's clip.
@@ -145,7 +149,7 @@ class Pose3DEngine:
                 seams=done.seams,
                 latency=report,
                 model=self.model_name,
-                warnings=(*self._warnings(), *clip.warnings),
+                warnings=(*self.warnings, *clip.warnings),
             )
             for keypoints, clip, plan, done in zip(people, clips, plans, lifted, strict=True)
         )
@@ -212,21 +216,10 @@ class Pose3DEngine:
         if session is not None:
             session.close()
 
-    def __enter__(self) -> Pose3DEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _prepared(self, keypoints: Keypoints) -> PreparedClip:
         return prepare_clip(
             keypoints,
-            self._network,
+            self._runner.network,
             self.policies,
             frames=self.manifest.frames,
             training_fps=self.manifest.training_fps,
@@ -254,6 +247,3 @@ class Pose3DEngine:
         if plan.overlap:
             detail += f", blended over {plan.overlap}"
         return AppliedPolicy("windows", detail, len(plan.windows), len(plan.windows), "windows")
-
-    def _warnings(self) -> tuple[str, ...]:
-        return (RANDOM_WEIGHTS_WARNING,) if self.manifest.weights.random else ()

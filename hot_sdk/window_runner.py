@@ -48,6 +48,7 @@ class WindowRunner:
 
     Attributes:
         manifest: What the model file says of itself.
+        network: What the network wants as input.
         centre_only: The network gives poses of the middle frame of each window only.
         batch: Windows in one run.
     """
@@ -55,6 +56,7 @@ class WindowRunner:
     def __init__(self, session: Session, manifest: Manifest, *, flip: bool) -> None:
         _check_model(session, manifest)
         self.manifest = manifest
+        self.network = network_input_of(manifest)
         self.centre_only = manifest.variant == "tpc"
         self.batch = manifest.batch if manifest.batch is not None else DYNAMIC_BATCH
         self._session = session
@@ -131,7 +133,6 @@ def _check_model(session: Session, manifest: Manifest) -> None:
             f" '{H36M17.name}'.",
             hint="Run: pip install --upgrade hot-sdk",
         )
-    network_input_of(manifest)
     inputs = {spec.name: spec.shape for spec in session.inputs}
     outputs = {spec.name for spec in session.outputs}
     shape = inputs.get(KEYPOINTS, ())

@@ -257,17 +257,14 @@ class Stitcher:
         if self._sum is None:
             self._sum = np.zeros((self.plan.frames, *poses.shape[1:]), dtype=np.float32)
         first, end = window.gives
-        if window.positions is None:
-            given = poses[first - window.start : end - window.start]
-        else:
-            given = poses[window.positions]
+        # A copy, for an engine may write its next run into the same buffer.
+        given = poses[window.at()]
         if self._before is not None:
             apart = given[: len(self._before)] - self._before
             self._disagreements.append(np.linalg.norm(apart, axis=-1).mean(axis=-1))
         self._next += 1
         following = windows[self._next].gives[0] if self._next < len(windows) else end
-        # A copy, for an engine may write its next run into the same buffer.
-        self._before = given[following - first :].copy() if following < end else None
+        self._before = given[following - first :] if following < end else None
         if self.plan.overlap == 0:
             self._sum[first:end] = given
             return

@@ -12,8 +12,10 @@ from pathlib import Path
 from hot_sdk.command_line import CommandParser, run_command
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import HotSDKError, UsageError
-from hot_sdk.infer.lifting import Lifting, lift_file, lift_stream
+from hot_sdk.infer.lifting import Lifting, lift_clips, lift_stream
+from hot_sdk.keypoints import Keypoints
 from hot_sdk.pose_engine import Pose3DEngine
+from hot_sdk.readers import read_keypoints, read_people
 from hot_sdk.result_files import FORMATS
 from hot_sdk.suggest import closest
 
@@ -27,8 +29,7 @@ exit status:
   0 every input was lifted    8 engine refused
   1 internal error            9 keypoints broken or incomplete
   2 wrong arguments          10 stream cannot run so
-  3 package not installed    11 result cannot be written
-  7 model's manifest broken
+  3 package not installed     7 model's manifest broken
 The first input that fails ends the command; results of those before it are kept.
 """
 
@@ -138,22 +139,21 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _lift(engine: Pose3DEngine, path: Path, options: argparse.Namespace) -> Lifting:
-    known = {
-        "skeleton": options.skeleton,
-        "image_size": options.image_size,
-        "fps": options.fps,
-    }
-    track = options.track_id
-    if track is not None and track.isdecimal():
-        track = int(track)
+    people = _read(path, options)
     if options.lookahead is None:
-        lifting = lift_file(engine, path, track_id=track, **known)
+        lifting = lift_clips(engine, people)
     else:
         hop = 1 if options.hop is None else options.hop
-        lifting = lift_stream(
-            engine, path, track_id=track, lookahead=options.lookahead, hop=hop, **known
-        )
+        lifting = lift_stream(engine, people, lookahead=options.lookahead, hop=hop)
     return lifting.with_constant_bones() if options.constant_bones else lifting
+
+
+def _read(path: Path, options: argparse.Namespace) -> tuple[Keypoints, ...]:
+    known = {"skeleton": options.skeleton, "image_size": options.image_size, "fps": options.fps}
+    track = options.track_id
+    if track is None:
+        return read_people(path, **known)
+    return (read_keypoints(path, track_id=int(track) if track.isdecimal() else track, **known),)
 
 
 def _stem(path: Path) -> str:

@@ -1,20 +1,18 @@
-"""A keypoint file through an engine, at once or as if it came from a camera."""
+"""People's keypoints through an engine, at once or as if they came from a camera."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
-from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 from hot_sdk.policies import AppliedPolicy
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.readers import read_keypoints, read_people
 from hot_sdk.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.skeleton import H36M17
 from hot_sdk.streams import StreamPose, StreamReport
@@ -22,7 +20,7 @@ from hot_sdk.streams import StreamPose, StreamReport
 
 @dataclass(frozen=True)
 class Lifting:
-    """What came of a file.
+    """What came of a file's people.
 
     Attributes:
         results: One for each person.
@@ -38,48 +36,36 @@ class Lifting:
         return dataclasses.replace(self, results=steady)
 
 
-def lift_file(
-    engine: Pose3DEngine,
-    path: Path,
-    *,
-    skeleton: str | None,
-    image_size: tuple[int, int] | None,
-    fps: float | None,
-    track_id: int | str | None,
-) -> Lifting:
-    """Lift everybody in a file, or one person.
+def lift_clips(engine: Pose3DEngine, people: Sequence[Keypoints]) -> Lifting:
+    """Lift everybody's whole clip.
 
     Raises:
-        KeypointsError: The file is broken or incomplete.
+        KeypointsError: Somebody is seen in no frame.
         EngineError: The engine failed.
     """
-    people = _read(path, skeleton=skeleton, image_size=image_size, fps=fps, track_id=track_id)
     results = engine.lift(people)
     assert results[0].latency is not None
     return Lifting(results, results[0].latency)
 
 
 def lift_stream(
-    engine: Pose3DEngine,
-    path: Path,
-    *,
-    skeleton: str | None,
-    image_size: tuple[int, int] | None,
-    fps: float | None,
-    track_id: int | str | None,
-    lookahead: int,
-    hop: int,
+    engine: Pose3DEngine, people: Sequence[Keypoints], *, lookahead: int, hop: int
 ) -> Lifting:
-    """Lift a file frame by frame, as a robot would that sees it: nothing later than ``lookahead``.
+    """Lift frame by frame, as a robot would that sees it: nothing later than ``lookahead``.
 
     Frames in which nobody was seen have no pose: NaN, not valid.
 
+    Args:
+        engine: The model.
+        people: One clip each, of the same frames.
+        lookahead: Frames that a pose waits for.
+        hop: Frames between runs of the engine.
+
     Raises:
-        KeypointsError: The file is broken or incomplete, or has no frame rate.
+        KeypointsError: The keypoints have no frame rate.
         UsageError: The window does not reach so far.
         EngineError: The engine failed.
     """
-    people = _read(path, skeleton=skeleton, image_size=image_size, fps=fps, track_id=track_id)
     rate = people[0].rate
     if rate is None:
         raise KeypointsError(
@@ -100,20 +86,6 @@ def lift_stream(
         report = stream.report()
     results = tuple(_result(engine, person, times.tolist(), poses, report) for person in people)
     return Lifting(results, report)
-
-
-def _read(
-    path: Path,
-    *,
-    skeleton: str | None,
-    image_size: tuple[int, int] | None,
-    fps: float | None,
-    track_id: int | str | None,
-) -> tuple[Keypoints, ...]:
-    if track_id is None:
-        return read_people(path, skeleton=skeleton, image_size=image_size, fps=fps)
-    one = read_keypoints(path, skeleton=skeleton, image_size=image_size, fps=fps, track_id=track_id)
-    return (one,)
 
 
 def _frame(person: Keypoints, frame: int) -> Keypoints | None:
@@ -154,5 +126,5 @@ def _result(
         seams=None,
         latency=report.latency,
         model=engine.model_name,
-        warnings=(RANDOM_WEIGHTS_WARNING,) if engine.manifest.weights.random else (),
+        warnings=engine.warnings,
     )

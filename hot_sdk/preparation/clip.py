@@ -66,23 +66,23 @@ def prepare_clip(
     Raises:
         KeypointsError: No frame shows anybody, or the clip is too long once it is resampled.
     """
-    body = keypoints.to_h36m17()
-    fps = body.rate
+    points, scores = keypoints.h36m17_arrays()
+    fps = keypoints.rate
     warnings: tuple[str, ...] = ()
     if fps is None:
-        if frames > 1 and len(body) > 1:
+        if frames > 1 and len(keypoints) > 1:
             warnings = (
                 f"The keypoints' frame rate is unknown; {training_fps:g} frames a second, the"
                 " model's, was assumed.",
             )
         fps = training_fps
-    times = body.timestamps
+    times = keypoints.timestamps
     if times is None:
-        times = np.arange(len(body)) / fps
-    cleaned = clean(body.points, body.scores, times, policies, fps=fps)
+        times = np.arange(len(keypoints)) / fps
+    cleaned = clean(points, scores, times, policies, fps=fps)
     if cleaned is None:
         raise KeypointsError(
-            f"None of the {len(body)} frames shows a joint with a score of at least"
+            f"None of the {len(keypoints)} frames shows a joint with a score of at least"
             f" {policies.min_score:g}.",
             hint="Check the detector's scores, or lower InputPolicies(min_score=...).",
         )
@@ -91,7 +91,7 @@ def prepare_clip(
         sample_times = _sample_times(times, fps, training_fps, policies.rate_tolerance)
     inputs = _inputs(cleaned, network, keypoints.image_size, policies.aspect, times, sample_times)
     applied = (
-        *_joint_records(body, cleaned, policies),
+        *_joint_records(points, cleaned, policies),
         *_clip_records(keypoints, len(inputs), sample_times, fps, training_fps, frames),
         *_image_records(keypoints.image_size, network, policies),
     )
@@ -130,11 +130,11 @@ def _inputs(
 
 
 def _joint_records(
-    body: Keypoints, cleaned: Cleaned, policies: InputPolicies
+    points: NDArray[np.float32], cleaned: Cleaned, policies: InputPolicies
 ) -> tuple[AppliedPolicy, ...]:
-    joints, frames = cleaned.valid.size, len(body)
-    nobody = int(np.isnan(body.points[..., 0]).all(axis=1).sum())
-    first = int(np.argmax(~np.isnan(body.points[..., 0]).all(axis=1)))
+    joints, frames = cleaned.valid.size, len(points)
+    empty = np.isnan(points[..., 0]).all(axis=1)
+    nobody, first = int(empty.sum()), int(np.argmin(empty))
     invalid = joints - int(np.count_nonzero(cleaned.valid))
     limit = "off" if policies.outlier_size is None else f"{policies.outlier_size:g} spreads"
     return (

@@ -9,7 +9,6 @@ import numpy as np
 
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.policies import InputPolicies
-from hot_sdk.preparation.network_input import NetworkInput
 from hot_sdk.streams.person import Job, poses_of, windows_of
 from hot_sdk.streams.pose import StreamPose
 from hot_sdk.window_runner import WindowRunner
@@ -18,7 +17,6 @@ from hot_sdk.window_runner import WindowRunner
 def lift_jobs(
     jobs: Sequence[Job],
     runner: WindowRunner,
-    network: NetworkInput,
     policies: InputPolicies,
     image_size: tuple[int, int],
     step: float,
@@ -29,7 +27,6 @@ def lift_jobs(
     Args:
         jobs: What is to be lifted.
         runner: The model.
-        network: What it wants as input.
         policies: For missing joints and outliers.
         image_size: Width and height, pixels.
         step: Seconds between the frames of a window.
@@ -42,18 +39,9 @@ def lift_jobs(
         EngineError: The engine failed.
     """
     start = time.perf_counter()
-    centre_only = runner.centre_only
     prepared = []
     for job in jobs:
-        windows = windows_of(
-            job,
-            network,
-            policies,
-            image_size,
-            frames=runner.manifest.frames,
-            step=step,
-            centre_only=centre_only,
-        )
+        windows = windows_of(job, runner, policies, image_size, step=step)
         if windows is not None:
             prepared.append((job, windows))
     recorder.add("preparation", time.perf_counter() - start)
@@ -68,7 +56,7 @@ def lift_jobs(
     for job, windows in prepared:
         own = lifted.poses[first : first + len(windows.inputs)]
         first += len(windows.inputs)
-        poses = poses_of(job, windows, own, centre_only=centre_only)
+        poses = poses_of(job, windows, own, centre_only=runner.centre_only)
         newest = job.seen.times[-1]
         times = job.seen.times[job.final].tolist()
         computing = time.perf_counter() - float(job.seen.arrivals[-1])

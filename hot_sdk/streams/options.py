@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hot_sdk.errors import UsageError
+from hot_sdk.settings import check_settings
 from hot_sdk.skeleton_formats import skeleton_format
 
 MODES = ("live", "video")
@@ -27,21 +28,17 @@ class StreamOptions:
     image_size: tuple[int, int] | None
 
     def __post_init__(self) -> None:
-        checks = (
-            ("mode", self.mode in MODES, f"one of {', '.join(MODES)}"),
-            ("lookahead", _count(self.lookahead, 0), "frames, 0 or more"),
-            ("hop", _count(self.hop, 1), "frames, 1 or more"),
-            ("max_people", _count(self.max_people, 1, _MOST_PEOPLE), f"1 to {_MOST_PEOPLE}"),
-            ("time_to_live_s", self.time_to_live_s > 0.0, "seconds above 0"),
-            ("max_gap_frames", _count(self.max_gap_frames, 1), "frames, 1 or more"),
-            ("fps", self.fps is None or 0.01 <= self.fps <= 10_000.0, "0.01 to 10000, or None"),
-        )
-        for name, holds, expected in checks:
-            if not holds:
-                raise UsageError(
-                    f"{name} is {getattr(self, name)!r}; expected {expected}.",
-                    hint="Leave it out for the default.",
-                )
+        rate = self.fps
+        expected = {
+            "mode": (self.mode in MODES, f"one of {', '.join(MODES)}"),
+            "lookahead": (_count(self.lookahead, 0), "frames, 0 or more"),
+            "hop": (_count(self.hop, 1), "frames, 1 or more"),
+            "max_people": (_count(self.max_people, 1, _MOST_PEOPLE), f"1 to {_MOST_PEOPLE}"),
+            "time_to_live_s": (self.time_to_live_s > 0.0, "seconds above 0"),
+            "max_gap_frames": (_count(self.max_gap_frames, 1), "frames, 1 or more"),
+            "fps": (rate is None or 0.01 <= rate <= 10_000.0, "0.01 to 10000, or None"),
+        }
+        check_settings(self, expected)
         if self.skeleton is not None:
             skeleton_format(self.skeleton)
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from hot_sdk.policies import InputPolicies
 from hot_sdk.preparation.cleaning import clean
-from hot_sdk.preparation.network_input import NetworkInput
 from hot_sdk.preparation.rate import sample
 from hot_sdk.streams.buffer import ObservationBuffer, Observations
+from hot_sdk.window_runner import WindowRunner
 
 
 class Person:
@@ -78,13 +78,11 @@ class JobWindows:
 
 def windows_of(
     job: Job,
-    network: NetworkInput,
+    runner: WindowRunner,
     policies: InputPolicies,
     image_size: tuple[int, int],
     *,
-    frames: int,
     step: float,
-    centre_only: bool,
 ) -> JobWindows | None:
     """Prepare a job.
 
@@ -94,12 +92,10 @@ def windows_of(
 
     Args:
         job: The job.
-        network: What the network wants.
+        runner: The model.
         policies: For missing joints and outliers.
         image_size: Width and height, pixels.
-        frames: The network's window.
-        step: Seconds between its frames.
-        centre_only: The network gives its centre frame only.
+        step: Seconds between the frames of a window.
 
     Returns:
         The windows; None where nothing is seen of the person.
@@ -111,12 +107,15 @@ def windows_of(
     cleaned = clean(seen.points, seen.scores, seen.times, policies, fps=fps)
     if cleaned is None:
         return None
+    frames = runner.manifest.frames
     offsets = np.arange(frames) - (frames - 1)
     ends = seen.times[-1:]
-    if centre_only:
+    if runner.centre_only:
         ends = seen.times[job.final] + (frames - 1 - frames // 2) * step
     grids = ends[:, None] + offsets * step
-    values = network.of(cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect)
+    values = runner.network.of(
+        cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect
+    )
     inputs = sample(values, seen.times, grids.reshape(-1))
     return JobWindows(
         inputs.reshape(*grids.shape, *values.shape[1:]), grids, cleaned.valid[job.final]

@@ -68,14 +68,7 @@ class StreamReport:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
-        record = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("counters", "latency")
-        }
-        record["counters"] = dataclasses.asdict(self.counters)
-        record["latency"] = self.latency.to_dict()
-        return record
+        return dataclasses.asdict(self)
 
     def to_json(self) -> str:
         """As one line of JSON."""

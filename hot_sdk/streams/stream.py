@@ -6,18 +6,17 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.engines import Session
+from hot_sdk.engines.closing import Closing
 from hot_sdk.errors import StreamError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.policies import InputPolicies
-from hot_sdk.preparation import network_input_of
 from hot_sdk.streams.lifting import lift_jobs
 from hot_sdk.streams.options import StreamOptions, check_reach
 from hot_sdk.streams.person import Job, Person
@@ -57,7 +56,7 @@ def _body(keypoints: Keypoints, track_id: TrackId) -> _Body:
     )
 
 
-class Pose3DStream:
+class Pose3DStream(Closing):
     """A stream of frames; made by ``Pose3DEngine.stream``, which describes it.
 
     It may be pushed to from any thread.
@@ -75,7 +74,6 @@ class Pose3DStream:
         self._runner = runner
         self._options = options
         self._policies = policies
-        self._network = network_input_of(manifest)
         self._session = session
         self._recorder = LatencyRecorder("stream")
         self._callback = callback
@@ -215,17 +213,6 @@ class Pose3DStream:
             self._worker.close()
         with self._state:
             self._people.clear()
-
-    def __enter__(self) -> Pose3DStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _as_keypoints(self, values: Keypoints | ArrayLike) -> Keypoints:
         if isinstance(values, Keypoints):
@@ -386,7 +373,6 @@ class Pose3DStream:
         poses, windows = lift_jobs(
             jobs,
             self._runner,
-            self._network,
             self._policies,
             self._image_size,
             self._rate.step,
