@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ _BROKEN = (
     RuntimeError,
     OSError,
     struct.error,
+    tokenize.TokenError,  # Of numpy, over the header of an array.
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -31,6 +33,32 @@ _BROKEN = (
 
 class ArchiveError(ValueError):
     """An archive is broken, too large, or does not hold what was asked of it."""
+
+
+class _Arrays(Mapping[str, NDArray[Any]]):
+    """The arrays of an archive, each read when it is asked for.
+
+    Not numpy's own: that gives the bytes of a member which is no array, unpacked without a limit.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> None:
+        self._archive = archive
+        self._entries = entries
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        entry = self._entries[name]
+        # The other methods raise errors of modules that may be missing, and numpy writes none.
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"'{name}' is compressed in an unusual way")
+        with self._archive.open(entry) as member:
+            array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 @contextlib.contextmanager
@@ -46,11 +74,12 @@ def open_archive(stream: BinaryIO, *, largest: int) -> Iterator[Mapping[str, NDA
     """
     try:
         with zipfile.ZipFile(stream) as archive:
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             whole = sum(entry.file_size for entry in archive.infolist())
-        if whole > largest:
-            raise ValueError(f"it unpacks to {whole} bytes, more than the {largest} that are read")
-        stream.seek(0)
-        with np.load(stream, allow_pickle=False) as arrays:
-            yield arrays
+            if whole > largest:
+                raise ValueError(
+                    f"it unpacks to {whole} bytes, more than the {largest} that are read"
+                )
+            yield _Arrays(archive, entries)
     except _BROKEN as error:
         raise ArchiveError(" ".join(str(error).split())[:200] or type(error).__name__) from error

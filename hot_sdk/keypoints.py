@@ -74,7 +74,7 @@ class Keypoints:
         points = _numbers(self.points, "points", np.float32)
         joints = _checked_skeleton(self.skeleton, points)
         _check_points(points, joints, self.skeleton)
-        size = _checked_size(self.image_size)
+        size = checked_size(self.image_size)
         missing = np.isnan(points).any(axis=-1)
         points[missing] = np.nan
         scores = self.scores
@@ -116,7 +116,8 @@ class Keypoints:
         """Frames a second: ``fps``, else as the timestamps' median interval says, else None."""
         if self.fps is not None or self.timestamps is None or len(self.timestamps) < 2:
             return self.fps
-        return float(1.0 / np.median(np.diff(self.timestamps)))
+        with np.errstate(over="ignore"):
+            return float(1.0 / np.median(np.diff(self.timestamps)))
 
     def to_h36m17(self) -> Keypoints:
         """The same person in the 17 joints of Human3.6M, as ``SkeletonFormat`` derives them."""
@@ -190,7 +191,7 @@ def _read(path: str | Path, expected: str | None, **known: Unpack[Known]) -> Key
 
 
 def _checked_skeleton(name: str, points: NDArray[np.float32]) -> int:
-    if not name:
+    if name is None or (isinstance(name, str) and not name):
         joints = points.shape[1] if points.ndim == 3 else "?"
         raise KeypointsError(
             f"No skeleton is named for an array of {joints} joints. It is not guessed, for equal"
@@ -240,7 +241,12 @@ def _check_points(points: NDArray[np.float32], joints: int, skeleton: object) ->
         )
 
 
-def _checked_size(size: object) -> tuple[int, int]:
+def checked_size(size: object) -> tuple[int, int]:
+    """An image's width and height as two integers.
+
+    Raises:
+        KeypointsError: They are none, or not from 1 to 100000.
+    """
     if (
         isinstance(size, Sequence)
         and len(size) == 2
@@ -275,7 +281,7 @@ def _checked_timestamps(values: ArrayLike, frames: int) -> NDArray[np.float64]:
         )
     if not np.isfinite(times).all():
         raise KeypointsError("timestamps holds NaN or infinity.", hint="Give seconds.")
-    back = np.flatnonzero(np.diff(times) <= 0.0)
+    back = np.flatnonzero(times[1:] <= times[:-1])
     if len(back):
         at = int(back[0])
         raise KeypointsError(
@@ -287,14 +293,15 @@ def _checked_timestamps(values: ArrayLike, frames: int) -> NDArray[np.float64]:
 
 
 def _checked_fps(fps: object, timestamps: NDArray[np.float64] | None) -> float:
-    if not isinstance(fps, (int, float, np.number)) or not 0.01 <= float(fps) <= 10_000.0:
+    if not isinstance(fps, (int, float, np.integer, np.floating)) or not 0.01 <= fps <= 10_000.0:
         raise KeypointsError(
             f"fps is {fps!r}; expected frames a second, 0.01 to 10000.",
             hint="Leave it out where it is unknown.",
         )
     rate = float(fps)
     if timestamps is not None and len(timestamps) > 1:
-        measured = float(1.0 / np.median(np.diff(timestamps)))
+        with np.errstate(over="ignore"):
+            measured = float(1.0 / np.median(np.diff(timestamps)))
         if abs(measured / rate - 1.0) > _RATE_TOLERANCE:
             raise KeypointsError(
                 f"fps is {rate:g}, but the timestamps say {measured:.4g}.",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.keypoints import Keypoints
+from hot_sdk.keypoints import Keypoints, checked_size
 from hot_sdk.readers import (
     alphapose,
     coco,
@@ -18,9 +19,11 @@ from hot_sdk.readers import (
 )
 from hot_sdk.readers.frames import (
     LARGEST,
+    MOST_DETECTIONS,
     Detection,
     KeypointFrames,
     TrackId,
+    broken,
     largest_of,
     people_of,
 )
@@ -34,6 +37,7 @@ __all__ = [
     "read_frames",
     "read_keypoints",
     "read_people",
+    "sniff",
 ]
 
 FORMATS = ("openpose", "coco", "alphapose", "mediapipe", "mmpose", "named", "npz", "csv")
@@ -70,10 +74,21 @@ def read_frames(
         KeypointsError: The file is none that is known, is broken or too large, contradicts an
             argument, or does not say what is needed.
     """
-    found, source = _read(Path(path), image_size)
+    size = None if image_size is None else checked_size(image_size)
+    found, source = _read(Path(path), size)
     _check_format(Path(path), expected, found, source)
     _LOG.info("'%s' was taken for %s", path, source.kind)
-    return source.completed(skeleton=skeleton, image_size=image_size, fps=fps)
+    return source.completed(skeleton=skeleton, image_size=size, fps=fps)
+
+
+def sniff(path: str | Path) -> str:
+    """What a file is taken for by its content, in words, as in ``KeypointFrames.kind``.
+
+    Raises:
+        KeypointsError: It is none that is known, broken or too large.
+    """
+    # The size is only needed to scale shares of the image, which are not looked at here.
+    return _read(Path(path), (1, 1))[1].kind
 
 
 def read_people(
@@ -135,7 +150,16 @@ def _read(path: Path, image_size: Size | None) -> tuple[str, KeypointFrames]:
     """The format's name, one of ``FORMATS``, and what it holds."""
     if path.is_dir():
         return "openpose", openpose.read_folder(path)
-    content = read_bytes(path)
+    found, source = _read_content(path, read_bytes(path), image_size)
+    if len(source.detections) > MOST_DETECTIONS:
+        raise broken(source.kind, f"it shows over {MOST_DETECTIONS} people in all frames together")
+    ordered = tuple(sorted(source.detections, key=lambda detection: detection.frame))
+    return found, dataclasses.replace(source, detections=ordered)
+
+
+def _read_content(
+    path: Path, content: bytes, image_size: Size | None
+) -> tuple[str, KeypointFrames]:
     if npz.matches(content):
         return "npz", npz.read(content)
     if csv_table.matches(content):

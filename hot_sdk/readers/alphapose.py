@@ -2,7 +2,8 @@
 
 ``image_id`` is a file name such as ``12.jpg``, ``keypoints`` x, y, score for each joint, ``idx``
 the track where ``--pose_track`` was given. 17 joints are COCO's, 26 and 133 Halpe's and
-COCO-WholeBody's. See docs/output.md of MVIG-SJTU/AlphaPose.
+COCO-WholeBody's; 136, Halpe's with a face and hands, are refused, for no skeleton here has them.
+See docs/output.md of MVIG-SJTU/AlphaPose.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from pathlib import PurePath
 from typing import Any
 
+from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.frames import Detection, KeypointFrames, broken, checked_frames
 from hot_sdk.readers.json_values import is_record, track, triples
 
@@ -45,10 +47,18 @@ def read(data: list[Any]) -> KeypointFrames:
     for person in data:
         points, scores = triples(person["keypoints"], KIND, "keypoints")
         name = person.get("idx")
-        # Without tracking some versions leave idx out and some write an empty list.
-        name = None if isinstance(name, list) else track(name, KIND)
+        # Some versions write it as a list, which is empty without tracking.
+        if isinstance(name, list):
+            name = name[0] if name else None
+        name = track(name, KIND)
         people.append(Detection(frame_of[person["image_id"]], points, scores, name))
     joints = {len(person.points) for person in people}
+    if joints == {136}:
+        raise KeypointsError(
+            f"The file was taken for {KIND}, and its people have the 136 joints of Halpe with face"
+            " and hands, which no skeleton here has.",
+            hint="Run AlphaPose with a Halpe-26 model, or keep the first 26 joints: they are its.",
+        )
     if len(joints) > 1 or not joints <= _SKELETONS.keys():
         known = ", ".join(map(str, _SKELETONS))
         raise broken(

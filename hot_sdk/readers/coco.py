@@ -2,8 +2,9 @@
 
 Results are objects with ``image_id`` (a number), ``keypoints`` (x, y, score) and perhaps
 ``track_id``; annotation files hold ``images`` (id, width, height) and ``annotations``, whose third
-number is the visibility 0, 1 or 2. Frames are images in the order of their numbers. See "Results
-format" and "Data format" at cocodataset.org.
+number is the visibility 0, 1 or 2. Frames of results are numbered by ``image_id`` from the smallest
+on, so that a number left out is a frame with nobody; frames of annotations are the images that are
+listed, in the order of their numbers. See "Results format" and "Data format" at cocodataset.org.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from hot_sdk.readers.json_values import is_record, track, triples, whole
 RESULTS = "COCO keypoint results"
 ANNOTATIONS = "a COCO annotation file"
 _SKELETONS = {17: "coco17", 133: "coco_wholebody133"}
+_SPARSEST = 100
+"""Numbers of a video's frames are not scattered more than this for each one with somebody."""
 
 
 def matches_results(data: object) -> bool:
@@ -37,9 +40,15 @@ def matches_annotations(data: object) -> bool:
 
 def read_results(data: list[Any]) -> KeypointFrames:
     """Read results."""
-    images = sorted({_image(person, RESULTS) for person in data})
-    people = _people(data, {image: place for place, image in enumerate(images)}, RESULTS)
-    return _frames(RESULTS, len(images), people, None)
+    images = {_image(person, RESULTS) for person in data}
+    first = min(images)
+    frames = max(images) - first + 1
+    if frames > _SPARSEST * (len(images) + 9):
+        raise broken(
+            RESULTS, f"the numbers of its {len(images)} images are scattered, as no video's are"
+        )
+    people = _people(data, {image: image - first for image in images}, RESULTS)
+    return _frames(RESULTS, frames, people, None)
 
 
 def read_annotations(data: dict[str, Any]) -> KeypointFrames:

@@ -33,6 +33,8 @@ def read(content: bytes) -> KeypointFrames:
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         columns = list(rows.fieldnames or ())
+        if len(set(columns)) < len(columns):
+            raise broken(KIND, "two of its columns have one name")
         skeleton = _skeleton(columns)
         joints = skeleton_format(skeleton).joints
         scored = f"{joints[0]}_score" in columns
@@ -77,5 +79,7 @@ def _person(row: dict[str, str], joints: tuple[str, ...], *, scored: bool) -> De
     return Detection(int(row["frame"]), points, scores, name)
 
 
-def _cell(text: str) -> float:
+def _cell(text: str | None) -> float:
+    if text is None:
+        raise ValueError("a row is shorter than the header")
     return float(text) if text else float("nan")

@@ -15,7 +15,10 @@ from hot_sdk.keypoints import MAX_FRAMES, Keypoints
 LARGEST = "largest"
 """Names, in place of a track id, the person with the largest box of each frame."""
 
-_MOST_VALUES = 200_000_000
+MOST_DETECTIONS = 2_000_000
+"""Most people in all frames together."""
+
+_MOST_VALUES = 100_000_000
 
 _Value = TypeVar("_Value")
 
@@ -116,8 +119,8 @@ def people_of(source: KeypointFrames) -> tuple[Keypoints, ...]:
     """One clip for each track id, all of the file's frames, NaN where somebody is absent.
 
     Raises:
-        KeypointsError: A frame shows several people without track ids, or one twice; nobody is in
-            the file.
+        KeypointsError: A frame shows several people without track ids, or one twice; only some
+            people have ids; nobody is in the file.
     """
     tracks: dict[TrackId, dict[int, Detection]] = {}
     for detection in source.detections:
@@ -132,6 +135,12 @@ def people_of(source: KeypointFrames) -> tuple[Keypoints, ...]:
         track[detection.frame] = detection
     if not tracks:
         raise broken(source.kind, "it shows nobody")
+    if None in tracks and len(tracks) > 1:
+        raise KeypointsError(
+            f"The file, taken for {source.kind}, shows people with track ids, and others without"
+            f" in {len(tracks[None])} frames.",
+            hint=f"Leave out those without, or choose track_id='{LARGEST}'.",
+        )
     joints = max(len(detection.points) for detection in source.detections)
     if len(tracks) * source.frames * joints > _MOST_VALUES:
         raise broken(source.kind, f"{len(tracks)} people in {source.frames} frames are too many")
@@ -148,7 +157,8 @@ def largest_of(source: KeypointFrames) -> Keypoints:
     best: dict[int, tuple[float, Detection]] = {}
     for detection in source.detections:
         known = detection.points[~np.isnan(detection.points[:, 0])]
-        area = float(np.prod(np.ptp(known, axis=0))) if len(known) else -1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            area = float(np.prod(np.ptp(known, axis=0))) if len(known) else -1.0
         if detection.frame not in best or area > best[detection.frame][0]:
             best[detection.frame] = (area, detection)
     if not best:
@@ -160,13 +170,15 @@ def _clip(source: KeypointFrames, name: TrackId, track: dict[int, Detection]) ->
     joints = {len(detection.points) for detection in track.values()}
     if len(joints) > 1:
         raise broken(source.kind, f"the number of joints changes: {sorted(joints)}")
-    points = np.full((source.frames, joints.pop(), 2), np.nan)
+    points = np.full((source.frames, joints.pop(), 2), np.nan, dtype=np.float32)
     scored = any(detection.scores is not None for detection in track.values())
-    scores = np.zeros(points.shape[:2]) if scored else None
-    for frame, detection in track.items():
-        points[frame] = detection.points
-        if scores is not None:
-            scores[frame] = 1.0 if detection.scores is None else detection.scores
+    scores = np.zeros(points.shape[:2], dtype=np.float32) if scored else None
+    # What is too large for single precision becomes infinite, which Keypoints refuses.
+    with np.errstate(over="ignore"):
+        for frame, detection in track.items():
+            points[frame] = detection.points
+            if scores is not None:
+                scores[frame] = 1.0 if detection.scores is None else detection.scores
     return Keypoints(
         points,
         scores,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,48 @@ from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.frames import Floats, TrackId, broken
 
 LARGEST_FILE = 512 << 20
+"""Longest file that is read, in bytes."""
+
+_MOST_JSON_VALUES = 40_000_000
+"""A value of one character can take 70 bytes once it is parsed."""
 
 
 def read_bytes(path: Path) -> bytes:
     """A file's content.
 
     Raises:
-        KeypointsError: It cannot be read, or is too large.
+        KeypointsError: It cannot be read, is no regular file, or is too large.
     """
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise KeypointsError(
-                f"'{path}' has {size} bytes; at most {LARGEST_FILE} are read.",
-                hint="Cut the file in parts.",
-            )
-        return path.read_bytes()
+        # A pipe or a device may have no end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise KeypointsError(f"'{path}' is no regular file.", hint="Copy it to one.")
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise KeypointsError(
             f"'{path}' cannot be read: {reason}.", hint="Check the path."
         ) from error
+    if len(content) > LARGEST_FILE:
+        raise KeypointsError(
+            f"'{path}' has more than the {LARGEST_FILE} bytes that are read.",
+            hint="Cut the file in parts.",
+        )
+    return content
 
 
 def parse(content: bytes, path: Path) -> Any:  # noqa: ANN401
-    """Parse JSON of bounded depth.
+    """Parse JSON of bounded depth and number of values.
 
     Raises:
-        KeypointsError: It is none.
+        KeypointsError: It is none, or holds too much.
     """
+    # No value but the first goes without one of these before it.
+    if sum(map(content.count, (b",", b":", b"[", b"{"))) > _MOST_JSON_VALUES:
+        raise KeypointsError(
+            f"'{path}' holds more than {_MOST_JSON_VALUES} values.", hint="Cut the file in parts."
+        )
     try:
         return json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -56,7 +70,7 @@ def floats(values: object, kind: str, what: str) -> Floats:
     if not isinstance(values, list):
         raise broken(kind, f"{what} is no list")
     numbers = [math.nan if value is None else value for value in values]
-    if not all(isinstance(value, (int, float)) for value in numbers):
+    if not all(type(value) in (int, float) for value in numbers):
         raise broken(kind, f"{what} holds something that is no number")
     try:
         return np.array(numbers, dtype=np.float64)
@@ -82,7 +96,9 @@ def whole(value: object, kind: str, what: str) -> int:
         return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
-    raise broken(kind, f"{what} is {str(value)[:40]!r}, not a whole number")
+    # What is nested could be deeper than the stack allows to print.
+    shown = "nested" if isinstance(value, (list, dict)) else repr(str(value)[:40])
+    raise broken(kind, f"{what} is {shown}, not a whole number")
 
 
 def track(value: object, kind: str) -> TrackId:

@@ -1,6 +1,7 @@
 """MediaPipe's landmarks and named points, as programs write them to JSON: one entry for each frame.
 
-A frame is a list of 33 landmarks, or an object with one under ``landmarks`` or ``pose_landmarks``;
+A frame is a list of 33 landmarks, or of people who are such lists, or an object with either under
+``landmarks`` or ``pose_landmarks``; null and what is empty are frames with nobody;
 a landmark is an object with x, y and perhaps visibility or score, or a list of x, y and perhaps
 more. Or it is an object that maps joint names to x, y and perhaps score, as TensorFlow.js's demos
 write it. Coordinates that all lie about 0 to 1 are shares of the image, as MediaPipe gives them.
@@ -23,35 +24,45 @@ KIND = "MediaPipe landmarks"
 NAMED = "named points"
 _LANDMARKS = 33
 _LISTS = ("landmarks", "pose_landmarks")
+_HIPS = (23, 24)
+_AT_ORIGIN = 0.01
+"""World landmarks have their origin between the hips; images have theirs in a corner."""
 _SHARE = 4.0
 """No landmark in pixels is so near the corner in all frames, and no share so far outside."""
 
 
 def matches(data: object) -> bool:
     """Whether parsed JSON is a list of frames of landmarks."""
-    return isinstance(data, list) and any(_landmarks(frame) is not None for frame in data[:100])
+    people = _people(next(filter(_people, data), None)) if isinstance(data, list) else []
+    return len(people) > 0 and isinstance(people[0], list) and len(people[0]) == _LANDMARKS
 
 
 def matches_named(data: object) -> bool:
     """Whether parsed JSON is a list of frames of named points."""
-    return isinstance(data, list) and len(data) > 0 and is_record(data[0], "nose")
+    return isinstance(data, list) and is_record(_first(data), "nose")
 
 
 def read(data: list[Any], image_size: tuple[int, int] | None) -> KeypointFrames:
-    """Read landmarks; a frame that is null or empty shows nobody.
+    """Read landmarks.
 
     Raises:
-        KeypointsError: They are shares of an image whose size is not known.
+        KeypointsError: They are shares of an image whose size is not known, or world landmarks.
     """
     people = []
     for frame, entry in enumerate(data):
-        found = _landmarks(entry)
-        if found is None:
-            if entry:
+        for found in _people(entry):
+            if not isinstance(found, list) or len(found) != _LANDMARKS:
                 raise broken(KIND, f"frame {frame} is no list of {_LANDMARKS} landmarks")
-            continue
-        people.append(_person([_point(value, KIND) for value in found], frame))
+            people.append(_person([_point(value, KIND) for value in found], frame))
     table = np.stack([person.points for person in people])
+    hips = table[:, _HIPS].mean(axis=1)
+    hips = hips[~np.isnan(hips)]
+    if hips.size and np.abs(hips).max() < _AT_ORIGIN:
+        raise KeypointsError(
+            f"The file, taken for {KIND}, has the hips at the origin: those are MediaPipe's world"
+            " landmarks, metres in 3D.",
+            hint="Write pose_landmarks, not pose_world_landmarks.",
+        )
     if np.nanmax(np.abs(table), initial=0.0) <= _SHARE:
         if image_size is None:
             raise KeypointsError(
@@ -68,7 +79,7 @@ def read(data: list[Any], image_size: tuple[int, int] | None) -> KeypointFrames:
 
 def read_named(data: list[Any]) -> KeypointFrames:
     """Read named points, in the skeleton that has just these names."""
-    names = set(data[0])
+    names = set(_first(data))
     fitting = [name for name in list_skeletons() if set(skeleton_format(name).joints) == names]
     if not fitting:
         raise broken(NAMED, f"no skeleton has just its {len(names)} names")
@@ -84,13 +95,23 @@ def read_named(data: list[Any]) -> KeypointFrames:
     return KeypointFrames(NAMED, frames, tuple(people), fitting[0])
 
 
-def _landmarks(entry: object) -> list[Any] | None:
+def _first(frames: list[Any]) -> Any:  # noqa: ANN401
+    """The first frame with somebody."""
+    return next((frame for frame in frames if frame), None)
+
+
+def _people(entry: object) -> list[object]:
+    """Those of a frame, whatever they are."""
     if isinstance(entry, dict):
-        entry = next((entry[name] for name in _LISTS if name in entry), None)
-    # One list for each person, as the landmarker's results hold them.
-    if isinstance(entry, list) and len(entry) == 1 and isinstance(entry[0], list):
-        entry = entry[0]
-    return entry if isinstance(entry, list) and len(entry) == _LANDMARKS else None
+        if not any(name in entry for name in _LISTS):
+            return [entry]
+        entry = next(entry[name] for name in _LISTS if name in entry)
+    if not entry:
+        return []
+    # One list for each person, as the landmarker's results hold them, or a person.
+    if isinstance(entry, list) and isinstance(entry[0], list) and len(entry[0]) == _LANDMARKS:
+        return entry
+    return [entry]
 
 
 def _person(points: list[tuple[float, float, float | None]], frame: int) -> Detection:

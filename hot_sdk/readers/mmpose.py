@@ -2,7 +2,8 @@
 
 A list of frames, or an object with one under ``instance_info`` beside ``meta_info``; each frame has
 ``instances`` with ``keypoints`` (pairs of x and y) and ``keypoint_scores``, and ``frame_id`` in
-videos. See "Inference with existing models" in the documentation of MMPose 1.x.
+videos. ``meta_info`` names the data set and with it the skeleton; a bare list has none. See
+"Inference with existing models" in the documentation of MMPose 1.x.
 """
 
 from __future__ import annotations
@@ -15,6 +16,15 @@ from hot_sdk.readers.frames import Detection, Floats, KeypointFrames, broken, ch
 from hot_sdk.readers.json_values import floats, is_record, track, whole
 
 KIND = "MMPose predictions"
+_SKELETONS = {
+    "coco": "coco17",
+    "coco_wholebody": "coco_wholebody133",
+    "halpe26": "halpe26",
+    "mpii": "mpii16",
+    "aic": "aic14",
+    "crowdpose": "crowdpose14",
+    "h36m": "h36m17",
+}
 
 
 def matches(data: object) -> bool:
@@ -43,8 +53,14 @@ def read(data: Any) -> KeypointFrames:  # noqa: ANN401
         raise broken(KIND, "it shows nobody")
     joints = {len(person.points) for person in people}
     # MMPose runs models of many data sets of 17 joints, Human3.6M's and COCO's among them.
-    skeleton = "coco_wholebody133" if joints == {133} else None
+    skeleton = "coco_wholebody133" if joints == {133} else _named(data)
     return KeypointFrames(KIND, last + 1, tuple(people), skeleton)
+
+
+def _named(data: object) -> str | None:
+    meta = data.get("meta_info") if isinstance(data, dict) else None
+    name = meta.get("dataset_name") if isinstance(meta, dict) else None
+    return _SKELETONS.get(name) if isinstance(name, str) else None
 
 
 def _person(instance: object, frame: int) -> Detection:

@@ -20,8 +20,17 @@ from numpy.typing import NDArray
 
 from hot_sdk.archives import ArchiveError, open_archive
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers.frames import Detection, Floats, KeypointFrames, broken, checked_frames
-from hot_sdk.readers.json_values import LARGEST_FILE
+from hot_sdk.readers.frames import (
+    MOST_DETECTIONS,
+    Detection,
+    Floats,
+    KeypointFrames,
+    broken,
+    checked_frames,
+)
+
+_LARGEST_UNPACKED = 256 << 20
+_MOST_NUMBERS = 1 << 25
 
 KIND = "a NumPy archive"
 _CONVERT = (
@@ -44,7 +53,7 @@ def read(content: bytes) -> KeypointFrames:
         KeypointsError: It is none of them, broken, or holds pickles.
     """
     try:
-        with open_archive(io.BytesIO(content), largest=LARGEST_FILE) as arrays:
+        with open_archive(io.BytesIO(content), largest=_LARGEST_UNPACKED) as arrays:
             names = set(arrays)
             if "positions_2d" in names:
                 raise KeypointsError(
@@ -77,7 +86,7 @@ def _layout(names: set[str], arrays: Mapping[str, NDArray[Any]]) -> KeypointFram
             "a NumPy archive of keypoints",
             table[None],
             _numbers(arrays["scores"], 2)[None] if "scores" in names else None,
-            skeleton=str(arrays["skeleton"][()])[:40] if "skeleton" in names else None,
+            skeleton=_name(arrays["skeleton"]) if "skeleton" in names else None,
             image_size=_pair(arrays["image_size"]) if "image_size" in names else None,
             fps=_one(arrays["fps"]) if "fps" in names else None,
             timestamps=_numbers(arrays["timestamps"], 1) if "timestamps" in names else None,
@@ -96,8 +105,12 @@ def _frames(
     timestamps: Floats | None = None,
 ) -> KeypointFrames:
     """From (people, frames, joints, 2)."""
-    if table.shape[-1] != 2 or table.shape[0] < 1:
+    # An array without joints holds no bytes, whatever number of frames it claims.
+    if table.shape[-1] != 2 or 0 in table.shape:
         raise broken(kind, f"its points have shape {table.shape}")
+    frames = checked_frames(kind, table.shape[1] - 1)
+    if table.shape[0] * frames > MOST_DETECTIONS:
+        raise broken(kind, f"{table.shape[0]} people in {frames} frames are too many")
     if scores is not None and scores.shape != table.shape[:-1]:
         raise broken(kind, f"its scores have shape {scores.shape}")
     several = len(table) > 1
@@ -111,19 +124,30 @@ def _frames(
         for person in range(len(table))
         for frame in range(table.shape[1])
     )
-    frames = checked_frames(kind, table.shape[1] - 1)
     return KeypointFrames(kind, frames, people, skeleton, image_size, fps, timestamps)
 
 
 def _numbers(array: NDArray[Any], dimensions: int) -> Floats:
     if array.dtype.kind not in "fiu" or array.ndim != dimensions:
         raise ValueError(f"an array holds {array.dtype} of shape {array.shape}")
+    if array.size > _MOST_NUMBERS:
+        raise ValueError(f"an array holds {array.size} numbers, over {_MOST_NUMBERS}")
     return array.astype(np.float64)
 
 
+def _name(array: NDArray[Any]) -> str:
+    if array.dtype.kind != "U" or array.size != 1 or not 4 <= array.dtype.itemsize <= 400:
+        raise ValueError(f"its skeleton is {array.dtype} of shape {array.shape}")
+    # numpy makes texts of numbers that are no characters, over which Python itself fails.
+    codes = array.astype(array.dtype.newbyteorder("=")).reshape(1).view(np.uint32)
+    if (codes > 127).any():
+        raise ValueError("its skeleton's name has unusual characters")
+    return str(array.reshape(1)[0])
+
+
 def _pair(array: NDArray[Any]) -> tuple[int, int]:
-    if array.dtype.kind not in "fiu" or array.shape != (2,):
-        raise ValueError(f"an image's size is {array.dtype} of shape {array.shape}")
+    if array.dtype.kind not in "fiu" or array.shape != (2,) or (array % 1 != 0).any():
+        raise ValueError("its image size is not two whole numbers")
     return int(array[0]), int(array[1])
 
 

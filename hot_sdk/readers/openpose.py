@@ -13,7 +13,14 @@ from pathlib import Path
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES
 from hot_sdk.readers.frames import Detection, KeypointFrames, broken
-from hot_sdk.readers.json_values import is_record, parse, read_bytes, track, triples
+from hot_sdk.readers.json_values import (
+    LARGEST_FILE,
+    is_record,
+    parse,
+    read_bytes,
+    track,
+    triples,
+)
 
 KIND = "OpenPose JSON"
 _SKELETONS = {25: "openpose25", 18: "openpose18"}
@@ -21,7 +28,7 @@ _SKELETONS = {25: "openpose25", 18: "openpose18"}
 
 def matches(data: object) -> bool:
     """Whether parsed JSON is a frame of OpenPose."""
-    return is_record(data, "people") and "version" in data  # type: ignore[operator]
+    return is_record(data, "people")
 
 
 def read_folder(folder: Path) -> KeypointFrames:
@@ -30,7 +37,18 @@ def read_folder(folder: Path) -> KeypointFrames:
     Raises:
         KeypointsError: There are none, or one is broken.
     """
-    paths = list(folder.glob("*_keypoints.json"))
+    try:
+        paths = [path for path in folder.iterdir() if path.name.endswith("_keypoints.json")]
+        size = sum(path.stat().st_size for path in paths)
+    except OSError as error:
+        raise KeypointsError(
+            f"The folder '{folder}' cannot be read: {error.strerror}.", hint="Check the path."
+        ) from error
+    if size > LARGEST_FILE:
+        raise KeypointsError(
+            f"The files of '{folder}' have {size} bytes; at most {LARGEST_FILE} are read.",
+            hint="Take a part of the frames.",
+        )
     if not 1 <= len(paths) <= MAX_FRAMES:
         raise KeypointsError(
             f"The folder '{folder}' holds {len(paths)} files named *_keypoints.json.",
@@ -70,4 +88,5 @@ def _frames(people: list[Detection], frames: int) -> KeypointFrames:
         raise broken(KIND, "it shows nobody")
     if len(joints) > 1 or not joints <= _SKELETONS.keys():
         raise broken(KIND, f"people have {sorted(joints)} joints, where 25 or 18 were expected")
-    return KeypointFrames(KIND, frames, tuple(people), _SKELETONS[joints.pop()])
+    skeleton = _SKELETONS[joints.pop()]
+    return KeypointFrames(f"{KIND} ({skeleton})", frames, tuple(people), skeleton)

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from hot_sdk import Keypoints
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers import read_frames, read_keypoints, read_people
+from hot_sdk.readers import read_frames, read_keypoints, read_people, sniff
 from hot_sdk.skeleton_formats import skeleton_format
 
 SIZE = (640, 480)
@@ -297,6 +298,22 @@ def test_table_comes_through(tmp_path):
         (b'{"images": [], "annotations": []}', "no images"),
         (b"PK\x03\x04", "cannot be read"),
         (b"frame,a_x,a_y\n", "no skeleton has just the 1 joints"),
+        (b"frame,nose_x,nose_x\n", "two of its columns have one name"),
+        (b'[{"image_id": ' + b"[" * 900 + b"]" * 900 + b', "keypoints": []}]', "is nested"),
+        (b'[{"image_id": "0.jpg", "keypoints": [true, 1, 1]}]', "no number"),
+        (
+            json.dumps([{"image_id": i, "keypoints": [1, 1, 1]} for i in (1, 99_999)]).encode(),
+            "scattered",
+        ),
+        (
+            json.dumps([{"image_id": "0.jpg", "keypoints": [1] * 408}]).encode(),
+            "136 joints of Halpe",
+        ),
+        (
+            json.dumps([{"image_id": "0.jpg", "keypoints": [1e300, 1, 1] * 17}]).encode(),
+            "is infinite",
+        ),
+        (b"[" + b"0," * 41_000_000 + b"0]", "more than 40000000 values"),
     ],
 )
 def test_what_is_broken_is_told(tmp_path, content, said):
@@ -311,6 +328,119 @@ def test_far_frame_allocates_nothing(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(people))
     with pytest.raises(KeypointsError, match="names a frame 999999999999"):
         read_keypoints(tmp_path / "a.json", image_size=SIZE)
+
+
+def test_frames_with_nobody_keep_their_place(tmp_path):
+    people = coco_results(17, 1, True)
+    del people[1:3]
+    (tmp_path / "a.json").write_text(json.dumps(people))
+    found = read_keypoints(tmp_path / "a.json", image_size=SIZE)
+    assert np.isnan(found.points[:, 0, 0]).tolist() == [False, True, True, False]
+
+
+def test_people_with_and_without_ids_are_not_mixed(tmp_path):
+    people = alphapose(17, 2, True)
+    del people[1]["idx"]
+    (tmp_path / "a.json").write_text(json.dumps(people))
+    with pytest.raises(KeypointsError, match="with track ids, and others without in 1 frames"):
+        read_people(tmp_path / "a.json", image_size=SIZE)
+
+
+def test_people_of_landmarks_without_ids(tmp_path):
+    table = (body(33)[..., :2] / SIZE).tolist()
+    frames = [None, {"pose_landmarks": []}, [table[0], table[1]], {"landmarks": table[2]}]
+    (tmp_path / "a.json").write_text(json.dumps(frames))
+    source = read_frames(tmp_path / "a.json", image_size=SIZE)
+    assert [detection.frame for detection in source.detections] == [2, 2, 3]
+    assert source.frames == 4
+
+
+def test_world_landmarks_are_no_keypoints(tmp_path):
+    table = body(33)[..., :3] / 500.0
+    table -= table[:, 23:25].mean(axis=1, keepdims=True)
+    (tmp_path / "a.json").write_text(json.dumps(table.tolist()))
+    with pytest.raises(KeypointsError, match="world landmarks"):
+        read_keypoints(tmp_path / "a.json", image_size=SIZE)
+
+
+def test_data_set_of_mmpose_names_the_skeleton(tmp_path):
+    whole = {"meta_info": {"dataset_name": "h36m"}, "instance_info": mmpose(17, 1, False)}
+    (tmp_path / "a.json").write_text(json.dumps(whole))
+    assert read_keypoints(tmp_path / "a.json", image_size=SIZE).skeleton == "h36m17"
+    with pytest.raises(KeypointsError, match="says skeleton 'h36m17', and 'coco17' was given"):
+        read_keypoints(tmp_path / "a.json", image_size=SIZE, skeleton="coco17")
+
+
+def test_kind_is_told_and_logged(tmp_path, caplog):
+    path, known = written(tmp_path, "alphapose26")
+    assert sniff(path) == "AlphaPose JSON (halpe26)"
+    with caplog.at_level("INFO", "hot_sdk.readers"):
+        read_keypoints(path, **known)
+    assert "was taken for AlphaPose JSON (halpe26)" in caplog.text
+
+
+def archive(path, **members):
+    """An archive of arrays whose content is given in bytes."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+
+
+def header(shape):
+    file = io.BytesIO()
+    fields = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"hello", "cannot be read"),
+        (header((2, 17, 2)).replace(b"'fortran_order'", b"(fortran_order)"), "cannot be read"),
+        (header((2, 17, 2)).replace(b"}", b" "), "cannot be read"),
+        (header((10**12, 17, 2)), "cannot be read"),
+        (header((10**12, 0, 2)), r"shape \(1, 1000000000000, 0, 2\)"),
+        (header((2, 17, 2)), "cannot be read"),
+    ],
+)
+def test_archives_that_promise_too_much(tmp_path, content, said):
+    archive(tmp_path / "a.npz", points=content)
+    with pytest.raises(KeypointsError, match=said):
+        read_keypoints(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
+
+
+@pytest.mark.parametrize("code", [b"\xff\xff\xff\xff", b"\xe9\0\0\0"])
+def test_archives_with_broken_names(tmp_path, code):
+    np.savez(tmp_path / "a.npz", **NPZ["plain"]())
+    content = io.BytesIO()
+    np.save(content, np.array("coco17"))
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        members = {name[:-4]: file.read(name) for name in file.namelist()}
+    members["skeleton"] = content.getvalue()[:-4] + code
+    archive(tmp_path / "a.npz", **members)
+    with pytest.raises(KeypointsError, match="unusual characters"):
+        read_keypoints(tmp_path / "a.npz")
+
+
+def test_archives_in_an_unusual_compression(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_BZIP2) as file:
+        file.writestr("points.npy", b"hello")
+    with pytest.raises(KeypointsError, match="unusual way"):
+        read_keypoints(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
+
+
+def test_short_rows_are_no_missing_joints(tmp_path):
+    (tmp_path / "a.csv").write_text(table().rsplit(",", 3)[0])
+    with pytest.raises(KeypointsError, match="shorter than the header"):
+        read_keypoints(tmp_path / "a.csv", image_size=SIZE)
+
+
+@pytest.mark.parametrize("size", [("a", "b"), (640,), 640, (0, 480), (640, 480, 3)])
+def test_image_sizes_are_checked_before_they_are_used(tmp_path, size):
+    path, _ = written(tmp_path, "mediapipe")
+    with pytest.raises(KeypointsError, match="image_size is"):
+        read_keypoints(path, image_size=size)
 
 
 def test_missing_paths_are_told(tmp_path):
@@ -357,7 +487,7 @@ def mutated(data, record):
 
 
 @pytest.mark.parametrize("name", JSON)
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_only_our_error_comes_out_of_json(tmp_path, name, data):
     make, joints, skeleton, _ = JSON[name]
@@ -369,7 +499,7 @@ def test_only_our_error_comes_out_of_json(tmp_path, name, data):
 
 
 @pytest.mark.parametrize("name", [*NPZ, "csv"])
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_only_our_error_comes_out_of_bytes(tmp_path, name, data):
     path = tmp_path / "f"
