@@ -25,7 +25,9 @@ _BROKEN = (
     RuntimeError,
     OSError,
     struct.error,
-    tokenize.TokenError,  # Of numpy, over the header of an array.
+    # Of numpy, which parses the header of an array as Python's source.
+    tokenize.TokenError,
+    SyntaxError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -148,7 +148,7 @@ def read_keypoints(
 
 def _read(path: Path, image_size: Size | None) -> tuple[str, KeypointFrames]:
     """The format's name, one of ``FORMATS``, and what it holds."""
-    if path.is_dir():
+    if _is_folder(path):
         return "openpose", openpose.read_folder(path)
     found, source = _read_content(path, read_bytes(path), image_size)
     if len(source.detections) > MOST_DETECTIONS:
@@ -182,6 +182,14 @@ def _read_content(
     if landmarks.matches(data):
         return "mediapipe", landmarks.read(data, image_size)
     raise _unknown(path)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        # Too long a name, for one; opening it as a file will say.
+        return False
 
 
 def _check_format(path: Path, expected: str | None, found: str, source: KeypointFrames) -> None:

@@ -111,7 +111,9 @@ def broken(kind: str, what: str) -> KeypointsError:
 def checked_frames(kind: str, last: int) -> int:
     """Number of frames that end with number ``last``; raises where there are too many."""
     if not 0 <= last < MAX_FRAMES:
-        raise broken(kind, f"it names a frame {last}; expected 0 to {MAX_FRAMES - 1}")
+        # A number in a file may have thousands of digits.
+        shown = last if abs(last) < 10**20 else "with over 20 digits"
+        raise broken(kind, f"it names a frame {shown}; expected 0 to {MAX_FRAMES - 1}")
     return last + 1
 
 

@@ -66,16 +66,18 @@ def parse(content: bytes, path: Path) -> Any:  # noqa: ANN401
 
 
 def floats(values: object, kind: str, what: str) -> Floats:
-    """A flat list of numbers; None and NaN become NaN."""
+    """A flat list of numbers; None, NaN and infinities become NaN."""
     if not isinstance(values, list):
         raise broken(kind, f"{what} is no list")
     numbers = [math.nan if value is None else value for value in values]
     if not all(type(value) in (int, float) for value in numbers):
         raise broken(kind, f"{what} holds something that is no number")
     try:
-        return np.array(numbers, dtype=np.float64)
+        table: Floats = np.array(numbers, dtype=np.float64)
     except OverflowError as error:
         raise broken(kind, f"{what} holds a number that is too large") from error
+    table[np.isinf(table)] = np.nan
+    return table
 
 
 def triples(values: object, kind: str, what: str) -> tuple[Floats, Floats]:

@@ -138,6 +138,11 @@ def _point(value: object, kind: str) -> tuple[float, float, float | None]:
 def _number(value: object, kind: str) -> float:
     if value is None:
         return math.nan
-    if (isinstance(value, (int, float)) and abs(value) < 1e300) or value != value:
-        return float(value)  # type: ignore[arg-type]
-    raise broken(kind, "a coordinate is no number")
+    # An integer can be larger than any float.
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or 1e300 < abs(value) < math.inf
+    ):
+        raise broken(kind, "a coordinate is no number")
+    return float(value) if math.isfinite(value) else math.nan

@@ -2,8 +2,9 @@
 
 A list of frames, or an object with one under ``instance_info`` beside ``meta_info``; each frame has
 ``instances`` with ``keypoints`` (pairs of x and y) and ``keypoint_scores``, and ``frame_id`` in
-videos. ``meta_info`` names the data set and with it the skeleton; a bare list has none. See
-"Inference with existing models" in the documentation of MMPose 1.x.
+videos. Of one image it is the bare list of instances. ``meta_info`` names the data set and with it
+the skeleton; a bare list has none. See "Inference with existing models" in the documentation of
+MMPose 1.x.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ _SKELETONS = {
 def matches(data: object) -> bool:
     """Whether parsed JSON is MMPose's."""
     frames = data.get("instance_info") if isinstance(data, dict) else data
-    return isinstance(frames, list) and len(frames) > 0 and is_record(frames[0], "instances")
+    if not isinstance(frames, list) or not frames:
+        return False
+    return is_record(frames[0], "instances") or _is_image(frames)
 
 
 def read(data: Any) -> KeypointFrames:  # noqa: ANN401
     """Read it; frames without a number follow each other."""
     frames = data["instance_info"] if isinstance(data, dict) else data
+    if _is_image(frames):
+        frames = [{"instances": frames}]
     people: list[Detection] = []
     first, last = 0, -1
     for place, frame in enumerate(frames):
@@ -55,6 +60,10 @@ def read(data: Any) -> KeypointFrames:  # noqa: ANN401
     # MMPose runs models of many data sets of 17 joints, Human3.6M's and COCO's among them.
     skeleton = "coco_wholebody133" if joints == {133} else _named(data)
     return KeypointFrames(KIND, last + 1, tuple(people), skeleton)
+
+
+def _is_image(frames: list[object]) -> bool:
+    return is_record(frames[0], "keypoints", "keypoint_scores")
 
 
 def _named(data: object) -> str | None:

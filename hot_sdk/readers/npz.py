@@ -78,7 +78,14 @@ def _layout(names: set[str], arrays: Mapping[str, NDArray[Any]]) -> KeypointFram
             fps=_one(arrays["fps"]) if "fps" in names else None,
         )
     if "reconstruction" in names:
+        if arrays["reconstruction"].shape[-1:] == (3,):
+            raise KeypointsError(
+                "The file is the 3D output of HoT's demo, not keypoints.",
+                hint="Give input_keypoints_2d.npz from the demo's folder input_2D.",
+            )
         table = _numbers(arrays["reconstruction"], 4)
+        # Where nobody was found the demo leaves zeros.
+        table[(table == 0.0).all(axis=-1)] = np.nan
         return _frames("keypoints of HoT's demo", table, None, skeleton="h36m17")
     if "points" in names:
         table = _numbers(arrays["points"], 3)
