@@ -84,6 +84,8 @@ class CameraPose:
     z forward) to the robot's frame (x forward, y left, z up; ROS REP-103), as ROS's tf gives it
     for ``lookup_transform(robot_frame, camera_optical_frame)``.
 
+    Arrays are copied and read-only.
+
     Attributes:
         rotation: (3, 3).
         translation: (3,), metres.
@@ -96,8 +98,7 @@ class CameraPose:
     translation: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        rotation = np.asarray(self.rotation, dtype=np.float64)
-        translation = np.asarray(self.translation, dtype=np.float64)
+        rotation, translation = _copied(self.rotation), _copied(self.translation)
         proper = (
             rotation.shape == (3, 3)
             and np.allclose(rotation @ rotation.T, np.eye(3), rtol=0, atol=_ROTATION_TOLERANCE)
@@ -132,9 +133,7 @@ class CameraPose:
         about_x = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
         about_y = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
         about_z = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
-        return cls(
-            about_z @ about_y @ about_x @ _OPTICAL_TO_BODY, np.asarray(position_m, dtype=float)
-        )
+        return cls(about_z @ about_y @ about_x @ _OPTICAL_TO_BODY, _copied(position_m))
 
     @classmethod
     def from_quaternion(cls, xyzw: ArrayLike, translation_m: ArrayLike) -> CameraPose:
@@ -147,7 +146,7 @@ class CameraPose:
         Raises:
             UsageError: The quaternion is 0 or not four numbers.
         """
-        quaternion = np.asarray(xyzw, dtype=np.float64)
+        quaternion = _copied(xyzw)
         length = np.linalg.norm(quaternion) if quaternion.shape == (4,) else 0.0
         if not (np.isfinite(length) and length > 0.0):
             raise UsageError(
@@ -161,4 +160,13 @@ class CameraPose:
                 [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
             ]
         )
-        return cls(rotation, np.asarray(translation_m, dtype=np.float64))
+        return cls(rotation, _copied(translation_m))
+
+
+def _copied(values: ArrayLike) -> NDArray[np.float64]:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{values!r:.80} is no array of numbers.", hint="Give numbers.") from error
+    array.setflags(write=False)
+    return array

@@ -21,6 +21,8 @@ from hot_sdk.result import (
 from hot_sdk.skeleton import H36M17
 
 _SCALE = {METRES: 1.0, MILLIMETRES: 1000.0}
+# Shortest bone that has a direction, as a share of its usual length.
+_SHORTEST = np.float32(1e-6)
 
 
 def in_unit(unit: str, what: str) -> float:
@@ -43,25 +45,35 @@ def in_unit(unit: str, what: str) -> float:
 
 def to_millimetres(result: Pose3DResult) -> Pose3DResult:
     """See ``Pose3DResult.to_millimetres``."""
-    factor = np.float32(_SCALE[MILLIMETRES] / in_unit(result.unit, "A conversion to millimetres"))
+    factor = _SCALE[MILLIMETRES] / in_unit(result.unit, "A conversion to millimetres")
+    applied = _applied("to_millimetres", f"from {result.unit}", len(result))
+    return scaled(result, factor, MILLIMETRES, applied)
+
+
+def scaled(result: Pose3DResult, factor: float, unit: str, applied: AppliedPolicy) -> Pose3DResult:
+    """A result with every distance in it multiplied.
+
+    Args:
+        result: Any.
+        factor: To multiply by.
+        unit: Of the new result.
+        applied: What was done.
+    """
     seams = result.seams
     if seams is not None:
-        seams = dataclasses.replace(
-            seams,
-            unit=MILLIMETRES,
-            **{
-                field.name: getattr(seams, field.name) * float(factor)
-                for field in dataclasses.fields(seams)
-                if isinstance(getattr(seams, field.name), float)
-            },
-        )
+        distances = {
+            field.name: getattr(seams, field.name) * factor
+            for field in dataclasses.fields(seams)
+            if isinstance(getattr(seams, field.name), float)
+        }
+        seams = dataclasses.replace(seams, unit=unit, **distances)
     return dataclasses.replace(
         result,
-        poses=result.poses * factor,
-        root=None if result.root is None else result.root * factor,
-        unit=MILLIMETRES,
+        poses=result.poses * np.float32(factor),
+        root=None if result.root is None else result.root * np.float32(factor),
+        unit=unit,
         seams=seams,
-        policies=(*result.policies, _applied("to_millimetres", f"from {result.unit}", len(result))),
+        policies=(*result.policies, applied),
     )
 
 
@@ -93,22 +105,37 @@ def bone_lengths(result: Pose3DResult) -> NDArray[np.float32]:
     return lengths
 
 
+def usual_bone_lengths(result: Pose3DResult) -> NDArray[np.float32]:
+    """Median of each bone's length, (17,), over the frames in which both its ends are valid.
+
+    A bone that is never wholly valid has the median of what the network made of it, and NaN where
+    there is no pose at all.
+    """
+    parents = [max(parent, 0) for parent in H36M17.parents]
+    lengths = bone_lengths(result)
+    whole = result.valid & result.valid[:, parents] & np.isfinite(lengths)
+    usual = np.full(len(parents), np.nan, dtype=np.float32)
+    for joint in range(len(parents)):
+        counted = whole[:, joint]
+        known = lengths[counted if counted.any() else np.isfinite(lengths[:, joint]), joint]
+        if len(known):
+            usual[joint] = np.median(known)
+    return usual
+
+
 def with_constant_bones(result: Pose3DResult) -> Pose3DResult:
     """See ``Pose3DResult.with_constant_bones``."""
-    lengths = bone_lengths(result)
-    known = np.where(result.valid, lengths, np.nan)
-    # A joint that is never valid has the median of what the network made of it.
-    known = np.where(result.valid.any(axis=0), known, lengths)
-    median = np.nanmedian(known, axis=0) if np.isfinite(known).any(axis=0).all() else lengths[0]
-    median = (median + median[list(H36M17.mirror)]) / 2
+    lengths, median = bone_lengths(result), usual_bone_lengths(result)
+    median = (median + median[list(H36M17.mirror)]) / np.float32(2)
     poses = result.poses.copy()
     for joint, parent in enumerate(H36M17.parents):
         if parent < 0:
             continue
         bone = result.poses[:, joint] - result.poses[:, parent]
         # A bone of no length has no direction: it keeps none.
-        length = np.maximum(lengths[:, joint], np.finfo(np.float32).tiny)
-        poses[:, joint] = poses[:, parent] + bone * (median[joint] / length)[:, None]
+        length = np.maximum(lengths[:, joint], _SHORTEST * median[joint])
+        factor = np.divide(median[joint], length, out=np.zeros_like(length), where=length > 0.0)
+        poses[:, joint] = poses[:, parent] + bone * factor[:, None]
     # Frames without a pose, as streams leave them, stay so.
     moved = np.linalg.norm(poses - result.poses, axis=-1)
     moved = moved[np.isfinite(moved)] if np.isfinite(moved).any() else np.zeros(1)

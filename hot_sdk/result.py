@@ -46,7 +46,7 @@ class Pose3DResult:
         root: (frames, 3), the pelvis's position in ``unit`` along ``axes``, where a conversion
             found it, NaN where it could not; None otherwise. ``poses`` stays relative to it.
         root_error: (frames,), root mean square distance in pixels between the keypoints and the
-            projected joints; None where ``root`` is.
+            projected joints as they were when ``root`` was found; None where ``root`` is.
         timestamps: (frames,), seconds.
         track_id: The person's, as the keypoints had it.
         policies: What was done, in order: to the input, and by conversions.
@@ -55,6 +55,12 @@ class Pose3DResult:
         latency: How long it took; None in a result from csv.
         model: Name of the model file.
         warnings: What the reader of these poses has to know, such as that the weights are random.
+
+    Arrays are read-only; ``poses``, ``root`` and ``root_error`` are NaN where there is no value.
+
+    Raises:
+        ResultError: An array has another shape or type than stands here, or holds infinity; or the
+            unit or the axes are unknown.
     """
 
     poses: NDArray[np.float32]
@@ -72,21 +78,29 @@ class Pose3DResult:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        frames = len(self.poses)
-        shapes = {
-            "poses": (frames, _JOINTS, 3),
-            "valid": (frames, _JOINTS),
-            "timestamps": (frames,),
-            "root": (frames, 3),
-            "root_error": (frames,),
+        frames = self.poses.shape[0] if self.poses.ndim else 0
+        expected: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+            "poses": ((frames, _JOINTS, 3), np.float32),
+            "valid": ((frames, _JOINTS), np.bool_),
+            "timestamps": ((frames,), np.float64),
+            "root": ((frames, 3), np.float32),
+            "root_error": ((frames,), np.float32),
         }
-        for name, shape in shapes.items():
+        for name, (shape, dtype) in expected.items():
             values = getattr(self, name)
-            if values is not None and values.shape != shape:
-                raise ResultError(
-                    f"{name} has shape {values.shape}; expected {shape}.",
-                    hint="A result holds the same frames in all its parts.",
-                )
+            if values is not None:
+                _check(name, values, shape, dtype)
+                # A view, so that an array of the caller's stays as writable as it was.
+                view = values.view()
+                view.setflags(write=False)
+                object.__setattr__(self, name, view)
+        if np.isnan(self.timestamps).any():
+            raise ResultError("timestamps holds NaN.", hint="Give the seconds of each frame.")
+        if (self.root is None) != (self.root_error is None):
+            raise ResultError(
+                "Of root and root_error, only one is given.",
+                hint="Give both, NaN in root_error where the error is unknown, or neither.",
+            )
         if self.unit not in UNITS or self.axes not in AXES:
             raise ResultError(
                 f"The unit '{self.unit}' or the axes '{self.axes}' are unknown.",
@@ -167,8 +181,8 @@ class Pose3DResult:
             intrinsics: Of the camera.
 
         Raises:
-            ResultError: The keypoints are of other frames, or the poses not metric or not along
-                the camera's axes.
+            ResultError: The keypoints are of other frames or of somebody else, or the poses not
+                metric or not along the camera's axes.
         """
         from hot_sdk.root_position import root_by_reprojection
 
@@ -192,29 +206,51 @@ class Pose3DResult:
 
         return root_by_height(self, keypoints, intrinsics, height_m)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, format: str | None = None) -> Path:  # noqa: A002
         """Write it to a file: npz and json hold everything, csv what a table can.
 
         Args:
-            path: Its suffix names the format: ``.npz``, ``.json`` or ``.csv``.
+            path: The file; one that is there is replaced when the new one is whole.
+            format: ``npz``, ``json`` or ``csv``; None takes the path's suffix for it.
 
         Returns:
             The path.
 
         Raises:
-            UsageError: The suffix is another, or the file cannot be written.
+            UsageError: The format is another, or the file cannot be written.
+            ResultError: The clip is too long for json.
         """
         from hot_sdk.result_files import save_result
 
-        return save_result(self, Path(path))
+        return save_result(self, Path(path), format)
 
     @classmethod
     def load(cls, path: str | Path) -> Pose3DResult:
-        """Read what ``save`` wrote.
+        """Read what ``save`` wrote, in any of its formats: the content says which.
 
         Raises:
-            ResultError: There is no such file, or it is broken or too large.
+            ResultError: There is no such file, or it is broken, too large or something else.
         """
         from hot_sdk.result_files import load_result
 
         return load_result(Path(path))
+
+
+def _check(
+    name: str, values: NDArray[np.generic], shape: tuple[int, ...], dtype: type[np.generic]
+) -> None:
+    if values.shape != shape:
+        raise ResultError(
+            f"{name} has shape {values.shape}; expected {shape}.",
+            hint="A result holds the same frames in all its parts.",
+        )
+    if values.dtype != dtype:
+        raise ResultError(
+            f"{name} holds {values.dtype} values; expected {np.dtype(dtype)}.",
+            hint=f"Convert it: {name}.astype('{np.dtype(dtype)}').",
+        )
+    if np.isinf(values).any():
+        raise ResultError(
+            f"{name} holds infinity.",
+            hint="Check the model's weights and precision; NaN marks what is not known.",
+        )

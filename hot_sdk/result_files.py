@@ -2,7 +2,7 @@
 
 A csv file is one row for each frame, after lines that begin with ``#`` and hold the rest as JSON;
 ``pandas.read_csv(path, comment="#")`` reads it. Numbers are written with as many digits as give the
-same float32 back.
+same float32 (float64 for timestamps) back; NaN is null in json and an empty cell in csv.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import lzma
+import stat
+import tokenize
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +31,32 @@ from hot_sdk.policies import AppliedPolicy
 from hot_sdk.result import Pose3DResult
 from hot_sdk.seams import SeamReport
 from hot_sdk.skeleton import H36M17
+from hot_sdk.suggest import closest
+
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 SCHEMA = 1
 FORMATS = ("npz", "json", "csv")
 
 _JOINTS = len(H36M17.joints)
 _LARGEST = 1 << 30
+# Parsed JSON takes some twenty times the memory of its text.
+_LARGEST_JSON = 1 << 28
+# What json, csv, numpy and zipfile raise over the content of a broken file.
+_BROKEN = (
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    SyntaxError,
+    csv.Error,
+    lzma.LZMAError,
+    tokenize.TokenError,
+)
+# How the files of each format begin.
+_BEGINNINGS = {b"PK\x03\x04": "npz", b"{": "json", b"# {": "csv"}
 _COLUMNS = ("x", "y", "z", "valid")
 _OPTIONAL = ("root_x", "root_y", "root_z", "root_error_px")
 
@@ -54,9 +77,11 @@ class _Description:
     warnings: tuple[str, ...]
 
 
-def save_result(result: Pose3DResult, path: Path) -> Path:
+def save_result(result: Pose3DResult, path: Path, name: str | None = None) -> Path:
     """See ``Pose3DResult.save``."""
-    write = _WRITERS.get(path.suffix.lower())
+    if name is not None and name not in FORMATS:
+        raise UsageError(f"Unknown format {name!r}.", hint=closest(str(name), FORMATS))
+    write = _WRITERS.get(path.suffix.lower()[1:] if name is None else name)
     if write is None:
         raise UsageError(
             f"'{path.name}' names none of the formats of a result.",
@@ -70,25 +95,30 @@ def save_result(result: Pose3DResult, path: Path) -> Path:
 
 def load_result(path: Path) -> Pose3DResult:
     """See ``Pose3DResult.load``."""
-    read = _READERS.get(path.suffix.lower())
-    if read is None:
-        raise ResultError(
-            f"'{path.name}' names none of the formats of a result.",
-            hint=f"Results end with one of: {', '.join(f'.{name}' for name in FORMATS)}.",
-        )
     try:
-        size = path.stat().st_size
-        if size > _LARGEST:
-            raise ValueError(f"it has {size} bytes, more than the {_LARGEST} that are read")
-        return read(path)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a pipe would wait for its other end.
+            raise ResultError(f"'{path}' is no file.", hint="Check the path.")
+        with path.open("rb") as stream:
+            start = stream.read(4)
+        name = next((name for text, name in _BEGINNINGS.items() if start.startswith(text)), None)
+        if name is None:
+            raise ValueError(f"it is none of {', '.join(FORMATS)}")
+        largest = _LARGEST_JSON if name == "json" else _LARGEST
+        if status.st_size > largest:
+            raise ValueError(
+                f"it has {status.st_size} bytes, more than the {largest} that are read"
+            )
+        return _READERS[name](path)
     except ResultError:
         raise
     except OSError as error:
         raise ResultError(
             f"'{path}' cannot be read: {error.strerror or error}.", hint="Check the path."
         ) from error
-    except (ValueError, LookupError, TypeError, RecursionError, csv.Error) as error:
-        reason = " ".join(str(error).split())[:200]
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ResultError(
             f"'{path}' is no result of this SDK: {reason}.", hint="Lift the keypoints again."
         ) from error
@@ -128,14 +158,16 @@ def _assembled(
     described = typed_json.build(_Description, data)
     if described.joints != H36M17.joints:
         raise ValueError("its joints are not the 17 of Human3.6M")
+    if len(poses) > MAX_FRAMES:
+        raise ValueError(f"it has {len(poses)} frames, more than {MAX_FRAMES}")
     return Pose3DResult(
-        poses=poses.astype(np.float32),
-        valid=valid.astype(np.bool_),
+        poses=_converted(poses, np.float32),
+        valid=valid,
         unit=described.unit,
         axes=described.axes,
-        root=None if root is None else root.astype(np.float32),
-        root_error=None if root_error is None else root_error.astype(np.float32),
-        timestamps=timestamps.astype(np.float64),
+        root=None if root is None else _converted(root, np.float32),
+        root_error=None if root_error is None else _converted(root_error, np.float32),
+        timestamps=_converted(timestamps, np.float64),
         track_id=described.track_id,
         policies=described.policies,
         seams=described.seams,
@@ -143,6 +175,12 @@ def _assembled(
         model=described.model,
         warnings=described.warnings,
     )
+
+
+def _converted(array: NDArray[Any], dtype: type[_Float]) -> NDArray[_Float]:
+    # What is too large becomes infinite, which a result refuses.
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
 
 
 def _write_npz(result: Pose3DResult, path: Path) -> None:
@@ -170,7 +208,9 @@ def _read_npz(path: Path) -> Pose3DResult:
         )
 
 
-def _numeric(array: NDArray[Any]) -> NDArray[Any]:
+def _numeric(array: NDArray[Any] | bytes) -> NDArray[Any]:
+    if isinstance(array, bytes):  # So numpy gives an entry that is no array.
+        raise ValueError("an entry is no array")
     if array.dtype.kind not in "bfiu" or array.ndim < 1:
         raise ValueError(f"an array holds {array.dtype} of shape {array.shape}")
     return array
@@ -193,7 +233,14 @@ def _write_json(result: Pose3DResult, path: Path) -> None:
         "root": None if result.root is None else _plain(result.root),
         "root_error": None if result.root_error is None else _plain(result.root_error),
     }
-    path.write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
+    text = json.dumps(record, allow_nan=False)
+    if len(text) > _LARGEST_JSON:
+        raise ResultError(
+            f"{len(result)} frames take {len(text)} characters of json; at most {_LARGEST_JSON} are"
+            " read.",
+            hint="Save it as npz.",
+        )
+    path.write_text(text, encoding="utf-8")
 
 
 def _read_json(path: Path) -> Pose3DResult:
@@ -204,7 +251,7 @@ def _read_json(path: Path) -> Pose3DResult:
     return _assembled(
         json.dumps(record["description"]),
         np.array(record["poses"], dtype=np.float64).reshape(-1, _JOINTS, 3),
-        np.array(record["valid"], dtype=np.bool_).reshape(-1, _JOINTS),
+        np.array(record["valid"]).reshape(-1, _JOINTS),
         np.array(record["timestamps"], dtype=np.float64),
         None if root is None else np.array(root, dtype=np.float64),
         None if error is None else np.array(error, dtype=np.float64),
@@ -238,7 +285,7 @@ def _cell(value: np.float32) -> str:
 
 def _read_csv(path: Path) -> Pose3DResult:
     with path.open(encoding="utf-8", newline="") as stream:
-        first = stream.readline()
+        first = stream.readline(typed_json.MAX_TEXT + 4)
         if not first.startswith("# "):
             raise ValueError("its first line is no description")
         rows = csv.reader(stream)
@@ -246,7 +293,7 @@ def _read_csv(path: Path) -> Pose3DResult:
         with_root = "root_x" in header
         if header != _header(with_root=with_root):
             raise ValueError("its columns are not those of a result")
-        table = np.array(list(_numbers(rows, len(header))), dtype=np.float64)
+        table = np.array(list(_rows(rows, len(header))), dtype=np.float64)
     table = table.reshape(-1, len(header))
     body = table[:, 2 + len(_OPTIONAL) * with_root :].reshape(-1, _JOINTS, len(_COLUMNS))
     return _assembled(
@@ -259,22 +306,23 @@ def _read_csv(path: Path) -> Pose3DResult:
     )
 
 
-def _numbers(rows: Iterable[list[str]], width: int) -> Iterable[list[float]]:
+def _rows(rows: Iterable[list[str]], width: int) -> Iterable[NDArray[np.float64]]:
     for number, row in enumerate(rows):
         if len(row) != width:
             raise ValueError(f"row {number} has {len(row)} columns, where {width} were expected")
         if number >= MAX_FRAMES:
             raise ValueError(f"it has more than {MAX_FRAMES} frames")
-        yield [float(cell) if cell else np.nan for cell in row]
+        # An array, for a list of so many numbers takes four times the memory.
+        yield np.array([float(cell) if cell else np.nan for cell in row])
 
 
 _WRITERS: dict[str, Callable[[Pose3DResult, Path], None]] = {
-    ".npz": _write_npz,
-    ".json": _write_json,
-    ".csv": _write_csv,
+    "npz": _write_npz,
+    "json": _write_json,
+    "csv": _write_csv,
 }
 _READERS: dict[str, Callable[[Path], Pose3DResult]] = {
-    ".npz": _read_npz,
-    ".json": _read_json,
-    ".csv": _read_csv,
+    "npz": _read_npz,
+    "json": _read_json,
+    "csv": _read_csv,
 }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.cameras import Intrinsics
-from hot_sdk.conversions import bone_lengths, in_unit, require_camera_axes
+from hot_sdk.conversions import in_unit, require_camera_axes, scaled, usual_bone_lengths
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.policies import AppliedPolicy
@@ -54,13 +54,20 @@ def root_by_reprojection(
             f"The keypoints have {len(keypoints)} frames, the poses {len(result)}.",
             hint="Give the keypoints that these poses were lifted from.",
         )
+    if None not in (keypoints.track_id, result.track_id) and keypoints.track_id != result.track_id:
+        raise ResultError(
+            f"The keypoints are of {keypoints.track_id!r}, the poses of {result.track_id!r}.",
+            hint="Give the keypoints that these poses were lifted from.",
+        )
     points, scores = keypoints.h36m17_arrays()
     weight = np.where(np.isnan(points[..., 0]), 0.0, 1.0 if scores is None else scores)
     weight = np.where(result.valid, weight, 0.0).astype(np.float64)
     # Directions instead of pixels, so that focal lengths are out of the way.
     centre, focal = [intrinsics.cx, intrinsics.cy], [intrinsics.fx, intrinsics.fy]
     rays = np.where(weight[..., None] > 0.0, (points - centre) / focal, 0.0)
-    poses = result.poses.astype(np.float64)
+    posed = np.asarray(np.isfinite(result.poses).all(axis=-1))
+    weight = np.where(posed, weight, 0.0)
+    poses = np.where(posed[..., None], result.poses, 0.0).astype(np.float64)
     solvable = (weight > 0.0).sum(axis=1) >= _FEWEST_JOINTS
     root = np.full((len(result), 3), np.nan)
     if solvable.any():
@@ -108,29 +115,18 @@ def root_by_height(
         )
     require_camera_axes(result)
     unit = in_unit(result.unit, "The root's position")
-    median = np.median(bone_lengths(result), axis=0)
+    median = usual_bone_lengths(result)
     joint = H36M17.joints.index
     legs = sum(float(median[joint(name)]) for name in _UPRIGHT[:4]) / 2
     trunk = sum(float(median[joint(name)]) for name in (*_UPRIGHT[4:], *_UPRIGHT_HEAD))
     standing = (legs + trunk) / (1.0 - _FOOT)
-    if standing <= 0.0:
+    if not standing > 0.0:  # Also where no frame has a pose.
         raise ResultError("The poses have no size.", hint="Check the model's weights.")
     factor = height_m * unit / standing
-    scaled = dataclasses.replace(
-        result,
-        poses=(result.poses * np.float32(factor)),
-        policies=(
-            *result.policies,
-            AppliedPolicy(
-                "scaled_to_height",
-                f"by {factor:.4g}, from {standing / unit:.3f} m to {height_m:g} m",
-                len(result),
-                len(result),
-                "frames",
-            ),
-        ),
-    )
-    return root_by_reprojection(scaled, keypoints, intrinsics)
+    detail = f"by {factor:.4g}, from {standing / unit:.3f} m to {height_m:g} m"
+    applied = AppliedPolicy("scaled_to_height", detail, len(result), len(result), "frames")
+    tall = scaled(result, factor, result.unit, applied)
+    return root_by_reprojection(tall, keypoints, intrinsics)
 
 
 def _solve(poses: Doubles, rays: Doubles, weight: Doubles, focal: list[float]) -> Doubles:

@@ -112,16 +112,70 @@ def test_bones_become_constant_and_directions_stay(name):
     assert (found.poses[:, 0] == 0.0).all()
 
 
-def test_invalid_joints_have_no_say_in_a_bones_length():
+@pytest.mark.parametrize("joint", [12, 13])  # An elbow, where two bones meet, and a wrist.
+def test_invalid_joints_have_no_say_in_a_bones_length(joint):
     joints = body("walk")
     valid = np.ones((40, 17), dtype=bool)
     broken = result_of(joints)
     poses = broken.poses.copy()
-    poses[:30, 13] += 5.0
-    valid[:30, 13] = False
+    poses[:30, joint] += 5.0
+    valid[:30, joint] = False
     found = dataclasses.replace(broken, poses=poses, valid=valid).with_constant_bones()
     expected = broken.with_constant_bones()
     np.testing.assert_allclose(bone_lengths(found)[0], bone_lengths(expected)[0], atol=1e-3)
+
+
+def test_frames_without_a_pose_stay_so():
+    joints = body("walk")
+    joints[3] = np.nan
+    found = result_of(joints).with_constant_bones()
+    assert np.isnan(found.poses[3]).all()
+    lengths = np.delete(bone_lengths(found), 3, axis=0)
+    np.testing.assert_allclose(lengths, np.broadcast_to(lengths[:1], lengths.shape), atol=1e-5)
+    nobody = result_of(np.full((2, 17, 3), np.nan)).with_constant_bones()
+    assert np.isnan(nobody.poses).all()
+
+
+@pytest.mark.parametrize("unit", ["m", "mm"])
+def test_a_bone_of_no_length_has_no_direction_to_grow_in(unit):
+    joints = body("walk")
+    joints[0, 13] = joints[0, 12]
+    result = result_of(joints)
+    found = (result if unit == "m" else result.to_millimetres()).with_constant_bones()
+    assert bone_lengths(found)[0, 13] == 0.0
+    assert bone_lengths(found)[1, 13] > 0.1
+
+
+def test_robot_frame_agrees_with_rotations_composed_one_by_one():
+    # A step for each turn in elementary trigonometry, in place of matrices.
+    yaw, pitch, roll = 0.4, 0.25, -0.15
+    joints = body("climb")
+    placed = dataclasses.replace(
+        result_of(joints),
+        root=joints[:, 0].astype(np.float32),
+        root_error=np.zeros(40, dtype=np.float32),
+    )
+    camera = CameraPose.mounted((0.2, -0.1, 1.4), yaw=yaw, pitch=pitch, roll=roll)
+    turned = placed.to_robot_frame(camera)
+    found = turned.poses + turned.root[:, None]
+    x, y, z = joints[..., 2], -joints[..., 0], -joints[..., 1]
+    y, z = y * math.cos(roll) - z * math.sin(roll), y * math.sin(roll) + z * math.cos(roll)
+    x, z = x * math.cos(pitch) + z * math.sin(pitch), z * math.cos(pitch) - x * math.sin(pitch)
+    x, y = x * math.cos(yaw) - y * math.sin(yaw), x * math.sin(yaw) + y * math.cos(yaw)
+    np.testing.assert_allclose(found, np.stack([x + 0.2, y - 0.1, z + 1.4], axis=-1), atol=1e-5)
+    millimetres = placed.to_millimetres().to_robot_frame(camera)
+    np.testing.assert_allclose(millimetres.root, 1000.0 * turned.root, atol=1e-2)
+
+
+def test_camera_poses_cannot_be_changed_from_outside():
+    translation = np.zeros(3)
+    camera = CameraPose(np.eye(3), translation)
+    translation[0] = 5.0
+    assert camera.translation[0] == 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        camera.rotation[0, 0] = 2.0
+    with pytest.raises(UsageError, match="no array of numbers"):
+        CameraPose.mounted(("left", 0, 0))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from mocap import CAMERA, NAMES, body, result_of, seen
+from mocap import CAMERA, NAMES, SIZE, body, result_of, seen
 
+from hot_sdk import Keypoints
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import ResultError, UsageError
+from hot_sdk.seams import SeamReport
+from hot_sdk.skeleton import H36M17
+from hot_sdk.skeleton_formats import skeleton_format
+
+PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,6 +65,76 @@ def test_missing_and_invalid_joints_are_left_out():
     keypoints = dataclasses.replace(seen(joints), points=points)
     found = result_of(joints, valid=valid).with_root_by_reprojection(keypoints, CAMERA)
     np.testing.assert_allclose(found.root, joints[:, 0], atol=1e-4)
+
+
+def test_scores_weigh_joints():
+    joints = body("walk")
+    points = seen(joints).points.copy()
+    points[:, 3] += 40.0
+    scores = np.ones((40, 17))
+    apart = []
+    for score in (1.0, 0.01):
+        scores[:, 3] = score
+        keypoints = dataclasses.replace(seen(joints), points=points, scores=scores)
+        found = result_of(joints).with_root_by_reprojection(keypoints, CAMERA)
+        apart.append(np.abs(found.root - joints[:, 0]).max())
+    assert apart[1] < apart[0] / 20
+
+
+def test_joints_without_a_pose_are_left_out():
+    joints = body("walk")
+    poses = result_of(joints).poses.copy()
+    poses[2, 16] = np.nan
+    poses[7] = np.nan
+    result = result_of(joints, poses=poses)
+    found = result.with_root_by_reprojection(seen(joints), CAMERA)
+    assert np.isnan(found.root[7]).all()
+    np.testing.assert_allclose(
+        np.delete(found.root, 7, axis=0), np.delete(joints[:, 0], 7, axis=0), atol=1e-4
+    )
+    tall = result.with_root_by_height(seen(joints), CAMERA, 1.75)
+    whole = result_of(joints).with_root_by_height(seen(joints), CAMERA, 1.75)
+    np.testing.assert_allclose(tall.root[8:], whole.root[8:], rtol=2e-3)
+    with pytest.raises(ResultError, match="no size"):
+        result_of(joints, poses=np.full_like(poses, np.nan)).with_root_by_height(
+            seen(joints), CAMERA, 1.75
+        )
+
+
+def test_height_scales_the_seams_with_the_poses():
+    joints = body("walk")
+    seams = SeamReport(1, "m", 0.02, 0.02, None, None, None, None)
+    small = result_of(joints / 2 - joints[:, :1] / 2 + joints[:, :1], seams=seams)
+    tall = small.with_root_by_height(seen(joints), CAMERA, 1.75)
+    factor = np.linalg.norm(tall.poses[0, 10]) / np.linalg.norm(small.poses[0, 10])
+    assert factor > 1.5
+    assert tall.seams.mean_step == pytest.approx(0.02 * factor, rel=1e-4)
+
+
+def test_any_skeleton_gives_a_root():
+    # COCO's joints lie elsewhere than the motion capture's; the person does not.
+    joints = body("walk")
+    order = H36M17.joints.index
+    named = {
+        name: joints[:, order(name)]
+        for side in ("left", "right")
+        for name in (f"{side}_{part}" for part in PARTS)
+    }
+    coco = np.full((40, 17, 3), np.nan)
+    for index, name in enumerate(skeleton_format("coco17").joints):
+        coco[:, index] = named.get(name, np.nan)
+    keypoints = Keypoints(CAMERA.project(coco), skeleton="coco17", image_size=SIZE)
+    found = result_of(joints).with_root_by_reprojection(keypoints, CAMERA)
+    # The pelvis, spine and thorax that are derived differ from the captured ones.
+    np.testing.assert_allclose(found.root, joints[:, 0], atol=0.15)
+
+
+def test_somebody_elses_keypoints_are_refused():
+    joints = body("walk")
+    other = dataclasses.replace(seen(joints), track_id=4)
+    with pytest.raises(ResultError, match="keypoints are of 4, the poses of 3"):
+        result_of(joints).with_root_by_reprojection(other, CAMERA)
+    result_of(joints, track_id=4).with_root_by_reprojection(other, CAMERA)
 
 
 def test_frames_with_too_few_joints_have_no_root():
