@@ -1,0 +1,106 @@
+"""Writing video: what is written can be read again, and a failure leaves nothing behind."""
+
+import os
+
+import numpy as np
+import pytest
+
+from hot_sdk.errors import UsageError, VideoError
+from hot_sdk.video import VideoWriter, open_video
+
+pytest.importorskip("cv2", reason="OpenCV is not installed (extra video)")
+pytest.importorskip("PIL", reason="Pillow is not installed (extra video)")
+
+
+def images(count=12, size=(64, 48)):
+    """A bright square that moves right, on a dark ground of another colour."""
+    for index in range(count):
+        image = np.full((size[1], size[0], 3), (90, 20, 20), dtype=np.uint8)
+        image[16:32, 4 * index : 4 * index + 16] = (40, 220, 240)
+        yield image
+
+
+@pytest.mark.parametrize(("name", "fps"), [("out.mp4", 30.0), ("out.gif", 12.5), ("a.GIF", 30.0)])
+def test_what_is_written_is_read_again(name, fps):
+    with VideoWriter(name, size=(64, 48), fps=fps) as writer:
+        for image in images():
+            writer.write(image)
+    assert writer.frames == 12
+    with open_video(name) as video:
+        frames = list(video)
+    assert video.size == (64, 48)
+    assert len(frames) == 12
+    for frame, image in zip(frames, images(), strict=True):
+        assert np.abs(frame.image.astype(int) - image).mean() < 6.0
+    # A gif counts in hundredths of a second.
+    times = [frame.timestamp_s for frame in frames]
+    np.testing.assert_allclose(times, np.arange(12) / fps, atol=0.011)
+    assert os.listdir() == [name]
+
+
+def test_an_error_inside_the_block_leaves_the_former_file():
+    for name in ("out.mp4", "out.gif"):
+        with open(name, "wb") as stream:
+            stream.write(b"before")
+
+        def write(name=name):
+            with VideoWriter(name, size=(64, 48), fps=30.0) as writer:
+                writer.write(next(images()))
+                raise KeyError("of the caller")
+
+        with pytest.raises(KeyError, match="of the caller"):
+            write()
+        with open(name, "rb") as stream:
+            assert stream.read() == b"before"
+    assert sorted(os.listdir()) == ["out.gif", "out.mp4"]
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.gif"])
+def test_a_video_without_frames_is_an_error_and_no_file(name):
+    with (
+        pytest.raises(VideoError, match="No frame was written"),
+        VideoWriter(name, size=(64, 48), fps=30.0),
+    ):
+        pass
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((48, 62, 3), np.uint8),
+        np.zeros((48, 64), np.uint8),
+        np.zeros((48, 64, 3), np.float32),
+    ],
+)
+def test_an_image_that_does_not_fit_is_an_error(image):
+    with (
+        pytest.raises(VideoError, match="Image 0 has shape"),
+        VideoWriter("out.mp4", size=(64, 48), fps=30.0) as writer,
+    ):
+        writer.write(image)
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "fps", "expected"),
+    [
+        ("out.avi", (64, 48), 30.0, "no kind of video"),
+        ("out.mp4", (63, 48), 30.0, "even numbers"),
+        ("out.mp4", (64, 0), 30.0, "size is"),
+        ("out.mp4", (64, 48), 0.0, "fps is"),
+        ("out.mp4", (64, 48), float("nan"), "fps is"),
+        ("out.gif", (64, 48), 60.0, "0.1 to 50"),
+        ("absent/out.mp4", (64, 48), 30.0, "does not exist"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_first_frame(name, size, fps, expected):
+    with pytest.raises(UsageError, match=expected):
+        VideoWriter(name, size=size, fps=fps)
+
+
+def test_a_writer_is_used_in_a_block():
+    writer = VideoWriter("out.mp4", size=(64, 48), fps=30.0)
+    with pytest.raises(VideoError, match="not open for writing"):
+        writer.write(next(images()))
+    assert os.listdir() == []
