@@ -17,9 +17,9 @@ from hot_sdk import typed_json
 from hot_sdk.engines import Session
 from hot_sdk.errors import ResultError
 
-STAGES = ("preparation", "engine", "stitching", "push", "delay")
-"""Keypoint preparation; one run of the engine; putting poses together; all of one push; how late a
-pose is."""
+STAGES = ("preparation", "engine", "stitching", "total", "push", "delay")
+"""Keypoint preparation; one run of the engine; putting poses together; all of one call that lifts
+clips; all of one push to a stream; how late a pose is."""
 
 NEWEST = 10_000
 """Samples of each stage that percentiles are taken of: the newest ones."""
@@ -115,8 +115,8 @@ class LatencyReport:
         inference: One run of the engine; a run lifts as many windows as the model's batch, and
             there are two where the mirror image is averaged outside the graph.
         stitching: Putting poses together, once for each batch of windows and each clip.
-        total_ms: From the keypoints to the result, of a clip or of several people's clips in one
-            call; None for a stream.
+        total: From the keypoints to the result, of a clip or of several people's clips in one
+            call; one sample in the report of a result. None for a stream.
         windows: Windows lifted.
         frames: Frames lifted: of clips, or pushed to a stream.
         windows_per_s: Windows over the total time, or over the time in the engine for a stream.
@@ -137,7 +137,7 @@ class LatencyReport:
     preparation: Statistics | None
     inference: Statistics | None
     stitching: Statistics | None
-    total_ms: float | None
+    total: Statistics | None
     windows: int
     frames: int
     windows_per_s: float | None
@@ -178,6 +178,7 @@ class LatencyReport:
             ("preparation", self.preparation),
             ("engine", self.inference),
             ("stitching", self.stitching),
+            ("total", self.total),
             ("per push", self.per_new_frame),
             ("delay", self.delay),
         )
@@ -187,7 +188,6 @@ class LatencyReport:
         if any(stage.count > NEWEST for _, stage in rows):
             table.append(f"median, p90, p95 and p99 are of the newest {NEWEST} samples")
         end = f"{self.windows} windows, {self.frames} frames"
-        end += _figure("total", self.total_ms, "ms")
         end += _figure("rate", self.windows_per_s, "windows/s")
         end += _figure("clip", self.frames_per_s, "frames/s")
         end += _figure("compute per new frame", self.compute_per_new_frame_ms, "ms")
@@ -212,10 +212,14 @@ def _milliseconds(value: float) -> str:
 
 
 class LatencyRecorder:
-    """Collects the time of stages, from any thread; a sample costs about two microseconds."""
+    """Collects the time of stages, from any thread; a sample costs about two microseconds.
 
-    def __init__(self, kind: str) -> None:
+    What one made ``within`` another collects, the other collects too.
+    """
+
+    def __init__(self, kind: str, *, within: LatencyRecorder | None = None) -> None:
         self._kind = kind
+        self._within = within
         self._lock = threading.Lock()
         self._stages = {name: _Samples() for name in STAGES}
 
@@ -223,6 +227,8 @@ class LatencyRecorder:
         """Add a sample to one of ``STAGES``."""
         with self._lock:
             self._stages[stage].add(seconds)
+        if self._within is not None:
+            self._within.add(stage, seconds)
 
     def report(
         self,
@@ -231,7 +237,6 @@ class LatencyRecorder:
         first_inference_s: float | None,
         windows: int,
         frames: int,
-        wall_s: float | None = None,
         dropped: int = 0,
     ) -> LatencyReport:
         """What was collected so far.
@@ -241,7 +246,6 @@ class LatencyRecorder:
             first_inference_s: Its first run, seconds.
             windows: Windows lifted.
             frames: Frames of clips, or pushed.
-            wall_s: Seconds from the keypoints to the result; None for a stream.
             dropped: Frames of a live stream that got no pose.
         """
         with self._lock:
@@ -252,8 +256,8 @@ class LatencyRecorder:
             }
         statistics = {name: samples.statistics() for name, samples in copies.items()}
         computing = sum(copies[name].sum for name in ("preparation", "engine", "stitching"))
-        spent = copies["engine"].sum if wall_s is None else wall_s
         stream = self._kind == "stream"
+        spent = copies["engine" if stream else "total"].sum
         return LatencyReport(
             kind=self._kind,
             engine=f"{session.engine} {session.engine_version}",
@@ -264,11 +268,11 @@ class LatencyRecorder:
             preparation=statistics["preparation"],
             inference=statistics["engine"],
             stitching=statistics["stitching"],
-            total_ms=None if wall_s is None else 1e3 * wall_s,
+            total=statistics["total"],
             windows=windows,
             frames=frames,
             windows_per_s=windows / spent if spent > 0.0 else None,
-            frames_per_s=frames / wall_s if wall_s else None,
+            frames_per_s=frames / spent if spent > 0.0 and not stream else None,
             per_new_frame=statistics["push"],
             compute_per_new_frame_ms=1e3 * computing / frames if stream and frames else None,
             delay=statistics["delay"],

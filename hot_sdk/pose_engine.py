@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from hot_sdk.engines import DEFAULT_ENGINE, Session, SessionOptions, open_sessio
 from hot_sdk.engines.closing import Closing
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.keypoints import Keypoints
-from hot_sdk.latency import LatencyRecorder
+from hot_sdk.latency import LatencyRecorder, LatencyReport
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 from hot_sdk.policies import AppliedPolicy, InputPolicies
 from hot_sdk.preparation import PreparedClip, prepare_clip
@@ -76,6 +77,9 @@ class Pose3DEngine(Closing):
         self._runner = WindowRunner(self._session, self.manifest, flip=flip)
         self._mode = self._window_mode(windows)
         self._overlap = overlap
+        self._recorder = LatencyRecorder("clip")
+        self._counting = threading.Lock()
+        self._windows = self._frames = 0
         # A bad overlap is told here rather than with the first clip.
         windowing.plan(1, self.manifest.frames, self._mode, overlap=overlap)
 
@@ -114,7 +118,7 @@ class Pose3DEngine(Closing):
             EngineError: The engine failed or is closed.
         """
         session = self._open_session()
-        recorder = LatencyRecorder("clip")
+        recorder = LatencyRecorder("clip", within=self._recorder)
         start = time.perf_counter()
         clips = []
         for keypoints in people:
@@ -128,13 +132,13 @@ class Pose3DEngine(Closing):
             for clip in clips
         ]
         lifted = lift_clips(clips, plans, self._runner, recorder)
-        report = recorder.report(
-            session,
-            first_inference_s=self._runner.first_inference_seconds,
-            windows=sum(len(plan.windows) for plan in plans),
-            frames=sum(len(keypoints) for keypoints in people),
-            wall_s=time.perf_counter() - start,
-        )
+        recorder.add("total", time.perf_counter() - start)
+        windows = sum(len(plan.windows) for plan in plans)
+        frames = sum(len(keypoints) for keypoints in people)
+        with self._counting:
+            self._windows += windows
+            self._frames += frames
+        report = self._report(session, recorder, windows, frames)
         return tuple(
             Pose3DResult(
                 poses=done.poses,
@@ -153,6 +157,17 @@ class Pose3DEngine(Closing):
             )
             for keypoints, clip, plan, done in zip(people, clips, plans, lifted, strict=True)
         )
+
+    def latency(self) -> LatencyReport:
+        """Of all clips that this engine has lifted, where a result's own is of its call.
+
+        Raises:
+            EngineError: The engine is closed.
+        """
+        session = self._open_session()
+        with self._counting:
+            windows, frames = self._windows, self._frames
+        return self._report(session, self._recorder, windows, frames)
 
     def stream(
         self,
@@ -223,6 +238,16 @@ class Pose3DEngine(Closing):
             self.policies,
             frames=self.manifest.frames,
             training_fps=self.manifest.training_fps,
+        )
+
+    def _report(
+        self, session: Session, recorder: LatencyRecorder, windows: int, frames: int
+    ) -> LatencyReport:
+        return recorder.report(
+            session,
+            first_inference_s=self._runner.first_inference_seconds,
+            windows=windows,
+            frames=frames,
         )
 
     def _open_session(self) -> Session:

@@ -19,7 +19,7 @@ from hot_sdk.skeleton import H36M17
 _JOINTS = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 _POSES = 6
 _DOTS_PER_INCH = 110
-_STAGES = ("preparation", "inference", "stitching", "per_new_frame", "delay")
+_STAGES = ("preparation", "inference", "stitching", "total", "per_new_frame", "delay")
 
 
 def plot_result(

@@ -15,7 +15,9 @@ class Ran:
     load_seconds = 0.25
 
 
-def report(recorder, **changes):
+def report(recorder, *, wall_s=None, **changes):
+    if wall_s is not None:
+        recorder.add("total", wall_s)
     settings = {"first_inference_s": 0.5, "windows": 4, "frames": 100, **changes}
     return recorder.report(Ran(), **settings)
 
@@ -80,13 +82,13 @@ def test_memory_is_flat():
 
 def test_clip_and_stream_rates_are_kept_apart():
     clip = report(recorded([0.1] * 4), wall_s=0.5)
-    assert (clip.total_ms, clip.windows_per_s, clip.frames_per_s) == (500.0, 8.0, 200.0)
+    assert (clip.total.mean, clip.windows_per_s, clip.frames_per_s) == (500.0, 8.0, 200.0)
     assert clip.per_new_frame is clip.compute_per_new_frame_ms is clip.delay is None
     recorder = recorded([0.1] * 4, kind="stream")
     recorder.add("preparation", 0.6)
     recorder.add("push", 0.002)
     stream = report(recorder, dropped=3)
-    assert stream.frames_per_s is stream.total_ms is None
+    assert stream.frames_per_s is stream.total is None
     assert stream.windows_per_s == pytest.approx(10.0)
     assert stream.compute_per_new_frame_ms == pytest.approx(10.0)
     assert stream.per_new_frame.mean == pytest.approx(2.0)
@@ -123,7 +125,8 @@ def test_text_holds_every_figure():
     assert rows["stitching"] == ["1", *["0.700"] * 7, "0.000"]
     for figure in ("onnxruntime 1.0, cpu, fp32", "load 250 ms", "first inference 500 ms"):
         assert figure in text
-    for figure in ("4 windows, 100 frames", "total 100 ms", "40 windows/s", "1000 frames/s"):
+    assert rows["total"] == ["1", *["100.0"] * 7, "0.000"]
+    for figure in ("4 windows, 100 frames", "40 windows/s", "1000 frames/s"):
         assert figure in text
     assert "dropped" not in text
     assert "newest" not in text
@@ -191,3 +194,11 @@ def test_reading_while_writing_sees_whole_samples():
             assert (row.min, row.median, row.p99, row.max) == (2.0, 2.0, 2.0, 2.0)
             assert row.mean == pytest.approx(2.0)
             assert row.std == pytest.approx(0.0, abs=1e-9)
+
+
+def test_what_a_call_collects_is_also_of_all_calls():
+    everything = LatencyRecorder("clip")
+    for seconds in (0.1, 0.3):
+        LatencyRecorder("clip", within=everything).add("total", seconds)
+    assert report(everything).total.count == 2
+    assert report(everything).total.mean == pytest.approx(200.0)
