@@ -43,9 +43,9 @@ $(VENV)/bin/python:
 
 # Dependencies are installed once; the package itself anew each time, as a user would have it.
 $(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt ".[export]"
+	$(PIP) install --constraint constraints.txt ".[export,viz]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt ".[export,dev]"
+	$(PIP) install --constraint constraints.txt ".[export,video,viz,dev]"
 	touch $@

@@ -7,6 +7,7 @@ setup(
         "hot_sdk",
         "hot_sdk.benchmarks",
         "hot_sdk.doctor",
+        "hot_sdk.drawing",
         "hot_sdk.engines",
         "hot_sdk.export",
         "hot_sdk.export.models",
@@ -14,6 +15,7 @@ setup(
         "hot_sdk.preparation",
         "hot_sdk.readers",
         "hot_sdk.streams",
+        "hot_sdk.video",
     ],
     package_dir={
         "hot_sdk": "hot_sdk",

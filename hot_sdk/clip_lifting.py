@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,7 @@ def lift_clips(
     plans: Sequence[Plan],
     runner: WindowRunner,
     recorder: LatencyRecorder,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[LiftedClip]:
     """Lift clips, those of several people together.
 
@@ -43,6 +44,7 @@ def lift_clips(
         plans: How each is cut.
         runner: The model.
         recorder: Is told the time of each stage.
+        progress: Is told, after each run of the engine, the windows lifted and all of them.
 
     Raises:
         UsageError: A plan has a window that is shorter than the model's.
@@ -73,6 +75,8 @@ def lift_clips(
             # A network that gives its centre frame only has that one pose for every position.
             stitchers[number].add(np.broadcast_to(poses, (frames, *poses.shape[1:])))
         recorder.add("stitching", time.perf_counter() - start)
+        if progress is not None:
+            progress(first + len(group), len(jobs))
     return [
         _finished(clip, stitcher, runner, recorder)
         for clip, stitcher in zip(clips, stitchers, strict=True)

@@ -104,11 +104,17 @@ class Pose3DEngine(Closing):
         """
         return self.lift([keypoints])[0]
 
-    def lift(self, people: Sequence[Keypoints]) -> tuple[Pose3DResult, ...]:
+    def lift(
+        self,
+        people: Sequence[Keypoints],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[Pose3DResult, ...]:
         """Lift the clips of several people, their windows together where the model's batch allows.
 
         Args:
             people: One clip each; they may differ in everything.
+            progress: Is told, after each run of the engine, the windows lifted and all of them.
 
         Returns:
             One result each, in the same order; their latency is that of the whole call.
@@ -131,7 +137,7 @@ class Pose3DEngine(Closing):
             )
             for clip in clips
         ]
-        lifted = lift_clips(clips, plans, self._runner, recorder)
+        lifted = lift_clips(clips, plans, self._runner, recorder, progress)
         recorder.add("total", time.perf_counter() - start)
         windows = sum(len(plan.windows) for plan in plans)
         frames = sum(len(keypoints) for keypoints in people)

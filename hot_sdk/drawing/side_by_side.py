@@ -57,6 +57,7 @@ class SideBySide:
         *,
         time_s: float,
         latency_ms: float | None = None,
+        image_size: tuple[int, int] | None = None,
     ) -> NDArray[np.uint8]:
         """Draw the next frame; see ``draw_side_by_side``.
 
@@ -65,6 +66,8 @@ class SideBySide:
             people: Everybody in the frame.
             time_s: Of the frame.
             latency_ms: What the frame cost; None where it is not known.
+            image_size: Width and height of the image that keypoints are pixels of, where there is
+                none.
         """
         self._latency_ms.append(math.nan if latency_ms is None else latency_ms)
         return draw_side_by_side(
@@ -74,6 +77,7 @@ class SideBySide:
             time_s=time_s,
             latency_ms_history=np.array(self._latency_ms),
             budget_ms=self._budget_ms,
+            image_size=image_size,
             stage=self._stage,
             style=self._style,
         )

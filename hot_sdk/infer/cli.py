@@ -1,35 +1,45 @@
-"""``hot-infer``: from keypoint files to 3D poses in files."""
+"""``hot-infer``: from keypoint files, videos and cameras to 3D poses in files."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from hot_sdk.command_line import CommandParser, run_command
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import HotSDKError, UsageError
+from hot_sdk.infer.footage import Footage
+from hot_sdk.infer.keypoint_files import KeypointOptions, read_keypoint_file
 from hot_sdk.infer.lifting import Lifting, lift_clips, lift_stream
+from hot_sdk.infer.pictures import check_pictures, write_plots, write_video, write_viewer
+from hot_sdk.infer.progress import ProgressBar
+from hot_sdk.infer.video_files import VideoOptions, check_video, is_video, read_video
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.readers import read_keypoints, read_people
 from hot_sdk.result_files import FORMATS
 from hot_sdk.suggest import closest
-
-_VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
+from hot_sdk.video import list_detectors, parse_source
+from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
 
 _EPILOG = """\
-example:
+examples:
   hot-infer clip.json --model mixste_t243_r0.50.onnx --image-size 1920x1080 --fps 30
+  hot-infer film.mp4 --model mixste_t243_r0.50.onnx --video poses.mp4
+  hot-infer 0 --seconds 10 --model mixste_t243_r0.50.onnx --lookahead 20
 
 exit status:
   0 every input was lifted    8 engine refused
-  1 internal error            9 keypoints broken or incomplete
+  1 internal error            9 keypoints broken or incomplete, or nobody found
   2 wrong arguments          10 stream cannot run so
-  3 package not installed     7 model's manifest broken
+  3 package not installed    12 video or camera cannot be read
+  7 model's manifest broken
 The first input that fails ends the command; results of those before it are kept.
 """
 
@@ -45,19 +55,25 @@ def build_parser() -> CommandParser:
     """The parser, with every option."""
     parser = CommandParser(
         prog="hot-infer",
-        description="Lift 2D keypoints of people to 3D poses.",
+        description="Lift people's 2D keypoints, from files or found in a video, to 3D poses.",
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("inputs", nargs="+", type=Path, metavar="INPUT", help="keypoint files or OpenPose folders")
+    inputs = "keypoint files, OpenPose folders, videos, a camera's index or a stream's address"
+    add("inputs", nargs="+", metavar="INPUT", help=inputs)
     add("--model", type=Path, required=True, metavar="FILE", help="model made by hot-export")
     add("--engine", default=DEFAULT_ENGINE, metavar="E", help="inference engine")
     add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
+    add("--precision", metavar="P", help="refuse a model that computes in another, such as fp16")
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
     add("--skeleton", metavar="S", help="of the joints, where a file does not say")
     add("--image-size", type=_size, metavar="WxH", help="pixels, where a file does not say")
     add("--fps", type=float, metavar="F", help="frames a second, where a file does not say")
-    add("--track-id", metavar="ID", help="one person only; 'largest': of each frame")
+    add("--track-id", metavar="ID", help="one person only; 'largest': of each frame of a file")
+    detectors = f"finds the people in a video: {', '.join(list_detectors())}"
+    add("--detector", metavar="D", help=detectors)
+    add("--max-people", type=int, metavar="N", help="most people in a frame of a video")
+    add("--seconds", type=float, metavar="S", help="where to stop reading a video or camera")
     add("--windows", metavar="MODE", help="how clips are cut (default: overlap, blended)")
     add("--overlap", type=int, metavar="N", help="frames that neighbouring windows share")
     add("--flip", action="store_true", help="average with the mirror image")
@@ -66,6 +82,9 @@ def build_parser() -> CommandParser:
     add("--constant-bones", action="store_true", help="hold the length of each bone")
     add("--output", "-o", type=Path, default=Path(), metavar="DIR", help="folder of the results")
     add("--format", type=_formats, default=("npz",), metavar="F", help="npz, json, csv; several: ,")
+    add("--video", type=Path, metavar="FILE", help="draw video and poses: .mp4 or .gif")
+    add("--plot", type=Path, metavar="FILE", help="plot joints over time and latency: .png")
+    add("--viewer", type=Path, metavar="FILE", help="record for the Rerun viewer: .rrd")
     parser.add_shared_arguments()
     return parser
 
@@ -87,43 +106,58 @@ def _formats(text: str) -> tuple[str, ...]:
 
 def _run(arguments: list[str]) -> int:
     options = build_parser().parse(arguments)
-    _check(options)
-    with Pose3DEngine(
-        options.model,
-        engine=options.engine,
-        device=options.device,
-        threads=options.threads,
-        windows=options.windows,
-        overlap=options.overlap,
-        flip=options.flip,
-    ) as engine:
-        done = []
-        for path in options.inputs:
+    known = KeypointOptions(options.skeleton, options.image_size, options.fps, _track_id(options))
+    _check(options, known)
+    with ProgressBar("loading the model"):
+        engine = Pose3DEngine(
+            options.model,
+            engine=options.engine,
+            device=options.device,
+            threads=options.threads,
+            windows=options.windows,
+            overlap=options.overlap,
+            flip=options.flip,
+        )
+    done = []
+    with engine:
+        _check_precision(engine, options.precision)
+        for name in options.inputs:
             try:
-                lifting = _lift(engine, path, options)
+                with _read(name, options, known) as footage:
+                    lifting = _lift(engine, footage.people, options)
+                    files = _save(name, footage, lifting, options)
             except HotSDKError as error:
                 # Of many inputs, the one that failed has to be told.
-                raise type(error)(f"'{path}': {error.message}", hint=error.hint) from error
-            files = _save(lifting, path, options)
-            done.append(_record(path, lifting, files))
+                raise type(error)(f"'{name}': {error.message}", hint=error.hint) from error
+            done.append(_record(name, footage, lifting, files))
             if not options.json:
-                sys.stdout.write(_text(path, lifting, files))
+                sys.stdout.write(_text(name, footage, lifting, files))
     if options.json:
         sys.stdout.write(json.dumps({"results": done}) + "\n")
     return 0
 
 
-def _check(options: argparse.Namespace) -> None:
-    for path in options.inputs:
-        if path.suffix.lower() in _VIDEOS:
+def _track_id(options: argparse.Namespace) -> int | str | None:
+    track: str | None = options.track_id
+    return int(track) if track is not None and track.isdecimal() else track
+
+
+def _check(options: argparse.Namespace, known: KeypointOptions) -> None:
+    videos = [name for name in options.inputs if is_video(name)]
+    for name in options.inputs:
+        if name in videos:
+            check_video(name, known)
+        elif not Path(name).exists():
+            raise UsageError(f"There is no file '{name}'.", hint="Check the path.")
+    for flag in ("detector", "max_people", "seconds"):
+        if getattr(options, flag) is not None and not videos:
             raise UsageError(
-                f"'{path}' is a video, and this version lifts keypoint files only.",
-                hint="Find the 2D keypoints with a detector such as MediaPipe, AlphaPose, OpenPose"
-                " or MMPose, and give its output.",
+                f"--{flag.replace('_', '-')} is of videos, and none was given.",
+                hint="Leave it out.",
             )
-        if not path.exists():
-            raise UsageError(f"There is no file '{path}'.", hint="Check the path.")
-    stems = [_stem(path) for path in options.inputs]
+    if options.seconds is not None and not options.seconds > 0.0:
+        raise UsageError(f"--seconds is {options.seconds}.", hint="Give a number above 0.")
+    stems = [_stem(name) for name in options.inputs]
     if len(set(stems)) < len(stems):
         raise UsageError(
             "Two inputs have the same name, and so would their results.",
@@ -136,10 +170,42 @@ def _check(options: argparse.Namespace) -> None:
             f"The folder '{options.output}' does not exist.",
             hint=f"Run: mkdir -p '{options.output}'",
         )
+    pictures = (options.video, options.plot, options.viewer)
+    if len(options.inputs) > 1 and any(path is not None for path in pictures):
+        raise UsageError(
+            "--video, --plot and --viewer are of one input, and several were given.",
+            hint="Lift them one by one.",
+        )
+    check_pictures(*pictures)
 
 
-def _lift(engine: Pose3DEngine, path: Path, options: argparse.Namespace) -> Lifting:
-    people = _read(path, options)
+def _check_precision(engine: Pose3DEngine, asked: str | None) -> None:
+    precision = engine.manifest.precision
+    if asked not in (None, precision):
+        raise UsageError(
+            f"The model computes in {precision}, and {asked} was asked for.",
+            hint="Give a model that was exported so.",
+        )
+
+
+def _read(
+    name: str, options: argparse.Namespace, known: KeypointOptions
+) -> contextlib.AbstractContextManager[Footage]:
+    if not is_video(name):
+        return contextlib.nullcontext(read_keypoint_file(Path(name), known))
+    wanted = VideoOptions(
+        detector=DEFAULT_DETECTOR if options.detector is None else options.detector,
+        max_people=DEFAULT_MAX_PEOPLE if options.max_people is None else options.max_people,
+        seconds=options.seconds,
+        track_id=known.track_id,
+        keep_camera=options.video is not None or options.viewer is not None,
+    )
+    return read_video(name, wanted)
+
+
+def _lift(
+    engine: Pose3DEngine, people: Sequence[Keypoints], options: argparse.Namespace
+) -> Lifting:
     if options.lookahead is None:
         lifting = lift_clips(engine, people)
     else:
@@ -148,25 +214,28 @@ def _lift(engine: Pose3DEngine, path: Path, options: argparse.Namespace) -> Lift
     return lifting.with_constant_bones() if options.constant_bones else lifting
 
 
-def _read(path: Path, options: argparse.Namespace) -> tuple[Keypoints, ...]:
-    known = {"skeleton": options.skeleton, "image_size": options.image_size, "fps": options.fps}
-    track = options.track_id
-    if track is None:
-        return read_people(path, **known)
-    return (read_keypoints(path, track_id=int(track) if track.isdecimal() else track, **known),)
-
-
-def _stem(path: Path) -> str:
+def _stem(name: str) -> str:
+    source = parse_source(name)
+    if isinstance(source, int):
+        return f"camera{source}"
+    if "://" in name:
+        return _plain(name.partition("://")[2].rpartition("@")[2])
+    path = Path(name)
     return path.name if path.is_dir() else path.stem
 
 
-def _save(lifting: Lifting, path: Path, options: argparse.Namespace) -> list[Path]:
+def _save(name: str, footage: Footage, lifting: Lifting, options: argparse.Namespace) -> list[Path]:
     files = []
     for result in lifting.results:
         who = "" if len(lifting.results) == 1 else f"_{_plain(result.track_id)}"
-        for name in options.format:
-            target = options.output / f"{_stem(path)}{who}_3d.{name}"
-            files.append(result.save(target))
+        for kind in options.format:
+            files.append(result.save(options.output / f"{_stem(name)}{who}_3d.{kind}"))
+    if options.plot is not None:
+        files += write_plots(options.plot, footage, lifting)
+    if options.video is not None:
+        files.append(write_video(options.video, footage, lifting))
+    if options.viewer is not None:
+        files.append(write_viewer(options.viewer, footage, lifting))
     return files
 
 
@@ -175,11 +244,14 @@ def _plain(track_id: int | str | None) -> str:
     return re.sub(r"[^\w-]", "_", str(track_id))[:60]
 
 
-def _record(path: Path, lifting: Lifting, files: list[Path]) -> dict[str, object]:
-    report = lifting.report
+def _record(
+    name: str, footage: Footage, lifting: Lifting, files: Sequence[Path]
+) -> dict[str, object]:
+    found = footage.detection_ms
     return {
-        "input": str(path),
+        "input": name,
         "files": [str(file) for file in files],
+        "notes": list(footage.notes),
         "people": [
             {
                 "track_id": result.track_id,
@@ -190,13 +262,17 @@ def _record(path: Path, lifting: Lifting, files: list[Path]) -> dict[str, object
             }
             for result in lifting.results
         ],
-        "latency": report.to_dict(),
+        "detection_ms": None if found is None else float(np.nanmedian(found)),
+        "latency": lifting.report.to_dict(),
     }
 
 
-def _text(path: Path, lifting: Lifting, files: list[Path]) -> str:
-    lines = [f"{path}"]
+def _text(name: str, footage: Footage, lifting: Lifting, files: Sequence[Path]) -> str:
+    lines = [name, *footage.notes]
     lines += [str(result) for result in lifting.results]
+    if footage.detection_ms is not None:
+        taken = float(np.nanmedian(footage.detection_ms))
+        lines.append(f"finding the people: {taken:.4g} ms a frame in the median")
     lines.append(str(lifting.report))
     lines += [f"Made: {file}" for file in files]
     return "\n".join(lines) + "\n\n"

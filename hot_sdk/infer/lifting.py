@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
+from hot_sdk.infer.progress import ProgressBar
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
 from hot_sdk.policies import AppliedPolicy
@@ -25,10 +28,13 @@ class Lifting:
     Attributes:
         results: One for each person.
         report: How long it took.
+        latency_ms: (frames,), what each frame cost: its push to the stream; or, as a clip is lifted
+            at once, an equal share of the whole time.
     """
 
     results: tuple[Pose3DResult, ...]
     report: LatencyReport | StreamReport
+    latency_ms: NDArray[np.float64]
 
     def with_constant_bones(self) -> Lifting:
         """The same with bones of constant length."""
@@ -43,9 +49,12 @@ def lift_clips(engine: Pose3DEngine, people: Sequence[Keypoints]) -> Lifting:
         KeypointsError: Somebody is seen in no frame.
         EngineError: The engine failed.
     """
-    results = engine.lift(people)
-    assert results[0].latency is not None
-    return Lifting(results, results[0].latency)
+    with ProgressBar("lifting") as bar:
+        results = engine.lift(people, progress=bar.update)
+    report, frames = results[0].latency, len(people[0])
+    assert report is not None
+    assert report.total is not None
+    return Lifting(results, report, np.full(frames, report.total.mean / frames))
 
 
 def lift_stream(
@@ -76,16 +85,19 @@ def lift_stream(
     if times is None:
         times = np.arange(len(people[0])) / rate
     poses: list[StreamPose] = []
-    with engine.stream(
-        "video", lookahead=lookahead, hop=hop, fps=rate, max_people=len(people)
-    ) as stream:
+    latency_ms = np.zeros(len(times))
+    opened = engine.stream("video", lookahead=lookahead, hop=hop, fps=rate, max_people=len(people))
+    with opened as stream, ProgressBar("lifting") as bar:
         for frame, timestamp in enumerate(times.tolist()):
+            start = time.perf_counter()
             seen = [_frame(person, frame) for person in people]
             poses += stream.push_people([one for one in seen if one is not None], timestamp)
+            latency_ms[frame] = 1e3 * (time.perf_counter() - start)
+            bar.update(frame + 1, len(times))
         poses += stream.flush()
         report = stream.report()
     results = tuple(_result(engine, person, times.tolist(), poses, report) for person in people)
-    return Lifting(results, report)
+    return Lifting(results, report, latency_ms)
 
 
 def _frame(person: Keypoints, frame: int) -> Keypoints | None:

@@ -34,6 +34,7 @@ __all__ = [
     "LARGEST",
     "Detection",
     "KeypointFrames",
+    "choose_person",
     "read_frames",
     "read_keypoints",
     "read_people",
@@ -130,6 +131,15 @@ def read_keypoints(
         KeypointsError: See ``read_people``; or there are several people, or not this one.
     """
     source = read_frames(path, skeleton=skeleton, image_size=image_size, fps=fps, expected=expected)
+    return choose_person(source, track_id)
+
+
+def choose_person(source: KeypointFrames, track_id: TrackId) -> Keypoints:
+    """One person's clip of a file's people; see ``read_keypoints``.
+
+    Raises:
+        KeypointsError: There are several people and none was chosen, or not this one.
+    """
     if track_id == LARGEST:
         return largest_of(source)
     people = people_of(source)

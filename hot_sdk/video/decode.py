@@ -258,6 +258,11 @@ def parse_source(text: str) -> str | int:
     return int(text) if text.isascii() and text.isdigit() and not Path(text).exists() else text
 
 
+def is_live_source(source: str | int) -> bool:
+    """Whether a source is a camera or a stream, which have no end."""
+    return isinstance(source, int) or source.partition("://")[0].lower() in _LIVE_SCHEMES
+
+
 def _opened(capture: _Capture, cv2: ModuleType, name: str, *, is_live: bool) -> VideoReader:
     try:
         return VideoReader(capture, cv2, name, is_live=is_live)
@@ -320,4 +325,4 @@ def _open_address(cv2: ModuleType, address: str) -> VideoReader:
             f"'{name}' gave no video within {_NETWORK_TIMEOUT_MS // 1000} s.",
             hint="Check the address with: ffprobe ADDRESS",
         )
-    return _opened(capture, cv2, name, is_live=scheme in _LIVE_SCHEMES)
+    return _opened(capture, cv2, name, is_live=is_live_source(address))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.suggest import closest
 
 DEFAULT_DETECTOR = "mediapipe"
 DEFAULT_MAX_PEOPLE = 2
@@ -81,11 +81,7 @@ def create_detector(
         VideoError: The detector cannot be loaded.
     """
     if name not in _DETECTORS:
-        close = difflib.get_close_matches(str(name), _DETECTORS, n=1)
-        raise UsageError(
-            f"Unknown detector {name!r}." + "".join(f" Did you mean {known!r}?" for known in close),
-            hint=f"Use one of: {', '.join(_DETECTORS)}.",
-        )
+        raise UsageError(f"Unknown detector {name!r}.", hint=closest(str(name), list_detectors()))
     if isinstance(max_people, bool) or not isinstance(max_people, int):
         raise UsageError(f"max_people is {max_people!r}.", hint="Give a whole number.")
     if not 1 <= max_people <= MOST_PEOPLE:

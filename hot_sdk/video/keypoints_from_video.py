@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
-from hot_sdk.video.decode import open_video
+from hot_sdk.video.decode import Frame, open_video
 from hot_sdk.video.detector import Detector
 from hot_sdk.video.people import PeopleTimeline
 from hot_sdk.video.tracking import Tracker
@@ -34,6 +36,8 @@ class VideoKeypoints:
         undecodable_frames: Frames that could not be decoded; they have a place on the timeline, and
             nobody in it.
         missing_at_end: Frames that the file says it has but that did not come at its end.
+        detection_ms: (frames,), what finding and tracking the people of each frame took; NaN for a
+            frame that could not be decoded.
         dropped_people: People left out because they were found in fewer than ``min_frames``.
     """
 
@@ -44,6 +48,7 @@ class VideoKeypoints:
     detector: str
     undecodable_frames: int
     missing_at_end: int
+    detection_ms: NDArray[np.float64]
     dropped_people: int
 
 
@@ -55,6 +60,7 @@ def keypoints_from_video(
     min_frames: int = DEFAULT_MIN_FRAMES,
     max_frames: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    on_frame: Callable[[Frame], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> VideoKeypoints:
     """Find everybody in a video, and say who is who from frame to frame.
@@ -71,6 +77,7 @@ def keypoints_from_video(
         max_frames: Stop after so many decoded frames.
         progress: Called after each frame with the frames done, and how many there are to do or
             None where that is not known.
+        on_frame: Is given each decoded frame, such as to keep what a camera saw.
         stop: Asked before each frame; True ends the video there.
 
     Raises:
@@ -93,6 +100,7 @@ def keypoints_from_video(
         if max_frames is not None:
             total = max_frames if total is None else min(max_frames, total)
         index, last = -1, -1.0 / (video.fps or _CAMERA_FPS)
+        detection_ms: list[float] = []
         for frame in video:
             if stop is not None and stop():
                 break
@@ -104,8 +112,13 @@ def keypoints_from_video(
             for place in range(1, lost + 1):
                 step = (frame.timestamp_s - last) / (lost + 1)
                 timeline.add(max(0.0, last + place * step), ())
-            found = detector(frame.image, frame.timestamp_s)
-            timeline.add(frame.timestamp_s, tracker.update(found, frame.timestamp_s))
+                detection_ms.append(math.nan)
+            if on_frame is not None:
+                on_frame(frame)
+            start = time.perf_counter()
+            found = tracker.update(detector(frame.image, frame.timestamp_s), frame.timestamp_s)
+            detection_ms.append(1e3 * (time.perf_counter() - start))
+            timeline.add(frame.timestamp_s, found)
             index, last = frame.index, frame.timestamp_s
             if progress is not None:
                 progress(video.decoded, total)
@@ -120,5 +133,6 @@ def keypoints_from_video(
             detector=f"{detector.name} {detector.version}",
             undecodable_frames=video.undecodable_frames,
             missing_at_end=video.missing_at_end,
+            detection_ms=np.array(detection_ms),
             dropped_people=dropped,
         )

@@ -12,6 +12,7 @@ from exported_models import export_case
 from hot_sdk import Pose3DResult
 from hot_sdk.export.models import create_model
 from hot_sdk.export.random_weights import random_state_dict
+from hot_sdk.video import open_video
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -56,6 +57,29 @@ def test_multi_person(hot_model):
     assert "poses of 'first'" in said
     assert "poses of 'second'" in said
     assert len(Pose3DResult.load("second_3d.npz")) == 230
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="mediapipe 0.10.14 has no wheel for it")
+def test_video_to_3d(hot_model):
+    pytest.importorskip("mediapipe")
+    said = run("video_to_3d.py", hot_model)
+    assert "1 found in 120 frames by mediapipe 0.10.14" in said
+    assert len(Pose3DResult.load("exercise_1_3d.npz")) == 120
+    with open_video("exercise_3d.mp4") as video:
+        assert video.size == (1280, 480)
+        assert sum(1 for _ in video) == 120
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="mediapipe 0.10.14 has no wheel for it")
+def test_webcam_without_a_camera(hot_model):
+    pytest.importorskip("mediapipe")
+    said = run("webcam.py", hot_model, "99")
+    assert "Camera 99 cannot be opened" in said
+    assert "Reading exercise.mp4 instead." in said
+    assert "1: right wrist, relative to the pelvis: " in said
+    looked = int(re.findall(r"(\d+) frames were looked at", said)[0])
+    with open_video("webcam_3d.mp4") as video:
+        assert sum(1 for _ in video) == looked > 2
 
 
 def test_every_example_is_tested():

@@ -90,7 +90,6 @@ def test_as_a_stream(capsys, hot_file, people_file):
     ("arguments", "status", "said"),
     [
         (["nowhere.json"], 2, "There is no file 'nowhere.json'"),
-        (["film.mp4"], 2, "is a video, and this version lifts keypoint files only"),
         (["{clip}", "--image-size", "640"], 2, "not of the form WxH"),
         (["{clip}", "--format", "cvs"], 2, "Did you mean 'csv'?"),
         (["{clip}", "--hop", "2"], 2, "--hop is of a stream"),
