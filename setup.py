@@ -16,6 +16,7 @@ setup(
         "hot_sdk.readers",
         "hot_sdk.streams",
         "hot_sdk.video",
+        "hot_sdk.windows",
     ],
     package_dir={
         "hot_sdk": "hot_sdk",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import cast
 
 from hot_sdk.engines.interface import Session, SessionOptions
 from hot_sdk.errors import UsageError
+from hot_sdk.suggest import closest
 
 DEFAULT_ENGINE = "onnxruntime"
 
@@ -44,11 +44,7 @@ def open_session(
         EngineError: The file cannot be read or is unsafe, or the engine or the device refuses it.
     """
     if engine not in _ENGINES:
-        close = difflib.get_close_matches(str(engine), _ENGINES, n=1)
-        raise UsageError(
-            f"Unknown engine {engine!r}." + "".join(f" Did you mean {name!r}?" for name in close),
-            hint=f"Use one of: {', '.join(_ENGINES)}.",
-        )
+        raise UsageError(f"Unknown engine {engine!r}.", hint=closest(str(engine), list_engines()))
     module, function = _ENGINES[engine].split(":")
     opener = cast(
         Callable[[Path | bytes, SessionOptions], Session],

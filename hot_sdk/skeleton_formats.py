@@ -6,7 +6,6 @@ is documented, and states for each of the 17 joints which of its own they are mi
 
 from __future__ import annotations
 
-import difflib
 import functools
 from dataclasses import dataclass
 from importlib import resources
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from hot_sdk import typed_json
 from hot_sdk.errors import KeypointsError
 from hot_sdk.skeleton import H36M17
+from hot_sdk.suggest import closest
 
 _NAMES = (
     "h36m17",
@@ -173,11 +173,7 @@ def skeleton_format(name: str) -> SkeletonFormat:
     """
     if not isinstance(name, str) or name not in _NAMES:
         plain = str(name).lower().replace("-", "").replace("_", "").replace(" ", "")
-        near = difflib.get_close_matches(plain, _NAMES, n=1)
-        raise KeypointsError(
-            f"Unknown skeleton {str(name)[:80]!r}.",
-            hint=f"Did you mean '{near[0]}'?" if near else f"Use one of: {', '.join(_NAMES)}.",
-        )
+        raise KeypointsError(f"Unknown skeleton {str(name)[:80]!r}.", hint=closest(plain, _NAMES))
     return _read(name)
 
 

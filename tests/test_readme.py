@@ -27,7 +27,7 @@ def test_every_make_target_exists(target):
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
 def test_every_link_leads_somewhere(link):
-    assert (ROOT / link).exists()
+    assert link.startswith("https://") or (ROOT / link).exists()
 
 
 @pytest.mark.parametrize("snippet", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
