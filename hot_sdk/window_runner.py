@@ -121,6 +121,8 @@ class WindowRunner:
             )
         if self.centre_only:
             kept = outputs[TOKEN_INDEX]
+            if self.manifest.flip:
+                kept = kept[:, 0]  # The mirror image shares its window's choice.
             at = np.argmax(kept == self.manifest.frames // 2, axis=-1)
             poses = poses[np.arange(len(poses)), at][:, None]
         return poses
@@ -149,10 +151,4 @@ def _check_model(session: Session, manifest: Manifest) -> None:
         raise UsageError(
             "The model keeps some frames of each window, and its file does not say which.",
             hint="Export it again with hot-export --token-index.",
-        )
-    if manifest.flip:
-        raise UsageError(
-            "The model averages with its mirror image, which keeps other frames, so that its"
-            " centre frame is lost.",
-            hint="Export it again without --flip, and give Pose3DEngine(flip=True) instead.",
         )

@@ -86,6 +86,21 @@ def test_centre_frame_models_give_the_centre(tpc_file, clip):
     assert result.latency.windows == 40
 
 
+def test_centre_frame_of_a_model_that_flips_by_itself(tmp_path_factory, clip):
+    from exported_models import export_case
+
+    path = export_case("mixste", "tpc-flip-batch-2", tmp_path_factory).path
+    cut = dataclasses.replace(clip, points=clip.points[:40])
+    with Pose3DEngine(path, threads=1) as engine:
+        result = engine(cut)
+    poses, kept = lifted_by_session(path, windows_of(cut, range(14)))
+    for index in kept:
+        # Only so are the same frames averaged.
+        np.testing.assert_array_equal(index[0, 0], index[0, 1])
+    expected = [pose[list(index[0, 0]).index(13)] for pose, index in zip(poses, kept, strict=True)]
+    np.testing.assert_allclose(result.poses[13:27], expected, atol=1e-5)
+
+
 def test_flip_outside_the_graph_equals_flip_inside(tmp_path_factory, clip):
     from exported_models import export_case
 
@@ -239,14 +254,9 @@ def test_no_model_and_no_file_are_told_apart():
         Pose3DEngine("nowhere.onnx")
 
 
-def test_centre_frame_models_are_refused_what_they_cannot(tpc_file, tmp_path_factory):
-    from exported_models import export_case
-
+def test_centre_frame_models_are_refused_what_they_cannot(tpc_file):
     with pytest.raises(UsageError, match="centre frame of a window only"):
         Pose3DEngine(tpc_file, windows="overlap")
-    flipped = export_case("mixste", "tpc-flip-batch-2", tmp_path_factory).path
-    with pytest.raises(UsageError, match="without --flip"):
-        Pose3DEngine(flipped)
 
 
 def test_static_file_cannot_end_with_a_short_window(hot_file, clip):
