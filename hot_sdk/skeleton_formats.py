@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,6 +178,9 @@ def skeleton_format(name: str) -> SkeletonFormat:
 
 @functools.cache
 def _read(name: str) -> SkeletonFormat:
+    # Here, for it costs a tenth of what importing the engine does.
+    from importlib import resources
+
     file = resources.files("hot_sdk").joinpath(f"data/skeletons/{name}.json")
     return typed_json.build(
         SkeletonFormat, typed_json.parse_object(file.read_text(encoding="utf-8"))
