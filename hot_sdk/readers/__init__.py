@@ -24,6 +24,7 @@ from hot_sdk.readers.frames import (
     KeypointFrames,
     TrackId,
     broken,
+    check_sparseness,
     largest_of,
     people_of,
 )
@@ -163,6 +164,7 @@ def _read(path: Path, image_size: Size | None) -> tuple[str, KeypointFrames]:
     found, source = _read_content(path, read_bytes(path), image_size)
     if len(source.detections) > MOST_DETECTIONS:
         raise broken(source.kind, f"it shows over {MOST_DETECTIONS} people in all frames together")
+    check_sparseness(source)
     ordered = tuple(sorted(source.detections, key=lambda detection: detection.frame))
     return found, dataclasses.replace(source, detections=ordered)
 

@@ -20,6 +20,9 @@ MOST_DETECTIONS = 2_000_000
 
 _MOST_VALUES = 100_000_000
 
+# A small file must not claim the memory of a large one.
+_MOST_FRAMES_A_DETECTION, _SURELY_FINE = 1000, 10_000
+
 _Value = TypeVar("_Value")
 
 TrackId = int | str | None
@@ -106,6 +109,17 @@ def broken(kind: str, what: str) -> KeypointsError:
     return KeypointsError(
         f"The file was taken for {kind}, and {what}.", hint="Check how the file was written."
     )
+
+
+def check_sparseness(source: KeypointFrames) -> None:
+    """Refuse a file that shows next to nobody in a great many frames.
+
+    Raises:
+        KeypointsError: It does.
+    """
+    found = len(source.detections)
+    if source.frames > max(_SURELY_FINE, _MOST_FRAMES_A_DETECTION * found):
+        raise broken(source.kind, f"of {source.frames} frames only {found} show anybody")
 
 
 def checked_frames(kind: str, last: int) -> int:

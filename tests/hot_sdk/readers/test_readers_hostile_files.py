@@ -11,6 +11,7 @@ import pytest
 
 from hot_sdk import Keypoints
 from hot_sdk.errors import KeypointsError
+from hot_sdk.readers import read_people
 from hot_sdk.skeleton_formats import skeleton_format
 
 SIZE = (640, 480)
@@ -142,3 +143,17 @@ def test_quoted_table(tmp_path):
     (tmp_path / "a.csv").write_text(text.getvalue(), newline="")
     found = Keypoints.from_csv(tmp_path / "a.csv", image_size=SIZE)
     assert (found.points == 7.5).all()
+
+
+def test_tiny_file_that_names_a_far_frame_is_refused(tmp_path):
+    person = {"keypoints": [[1.0, 2.0]] * 17, "keypoint_scores": [0.5] * 17}
+    frames = [{"frame_id": frame, "instances": [person]} for frame in (0, 999_998)]
+    record = {"meta_info": {"dataset_name": "coco"}, "instance_info": frames}
+    path = tmp_path / "far.json"
+    path.write_text(json.dumps(record))
+    with pytest.raises(KeypointsError, match="only 2 show anybody"):
+        read_people(path, image_size=(640, 480))
+    record["instance_info"][1]["frame_id"] = 9_000
+    path.write_text(json.dumps(record))
+    (found,) = read_people(path, image_size=(640, 480))
+    assert len(found) in (9_000, 9_001)
