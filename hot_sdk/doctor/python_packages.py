@@ -38,6 +38,7 @@ _STAND_INS = {
 _NOT_FOR_USERS = ("dev",)
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?(?P<rest>[^;]*)(;(?P<marker>.*))?")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
+_PYTHON = re.compile(r"python_version\s*(<|>=)\s*['\"](\d+)\.(\d+)['\"]")
 _AT_LEAST = re.compile(r">=\s*([0-9][0-9.]*)")
 
 
@@ -80,10 +81,14 @@ def check_sdk(machine: Machine) -> tuple[Finding, ...]:
 def check_extras(machine: Machine) -> tuple[Finding, ...]:
     """Each optional part of the SDK: whether the packages that it needs are installed."""
     extras: dict[str, list[str]] = {}
-    for extra, name, minimum in _extra_requirements(machine.requirements):
+    series = machine.interpreter.series
+    unfit: dict[str, str] = {}
+    for extra, name, minimum, marker in _extra_requirements(machine.requirements):
         problems = extras.setdefault(extra, [])
         installed = _installed_version(machine, name)
-        if installed is None:
+        if not _is_for(marker, machine.interpreter.version[:2]):
+            unfit[extra] = f", but for {name}, which there is not for Python {series}"
+        elif installed is None:
             problems.append(f"{name} is not installed")
         elif _release(installed) < _release(minimum):
             problems.append(f"{name} is {installed}, where {minimum} is the oldest that serves")
@@ -91,7 +96,7 @@ def check_extras(machine: Machine) -> tuple[Finding, ...]:
         Finding(
             f"extra {extra}",
             "missing" if problems else "ok",
-            ", ".join(problems) or "all its packages are installed",
+            (", ".join(problems) or "all its packages are installed") + unfit.get(extra, ""),
             _extra_fix(extra) if problems else "",
         )
         for extra, problems in sorted(extras.items())
@@ -138,8 +143,17 @@ def _build_to_keep(machine: Machine, builds: list[str]) -> str:
     return special[0] if special else "onnxruntime"
 
 
-def _extra_requirements(requirements: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    """Extra, distribution and oldest version, of each requirement that belongs to an extra."""
+def _is_for(marker: str, version: tuple[int, ...]) -> bool:
+    """Whether a marker's limits of the Python version hold; its other parts are not looked at."""
+    for sign, major, minor in _PYTHON.findall(marker):
+        limit = (int(major), int(minor))
+        if not (version < limit if sign == "<" else version >= limit):
+            return False
+    return True
+
+
+def _extra_requirements(requirements: tuple[str, ...]) -> Iterator[tuple[str, str, str, str]]:
+    """Extra, distribution, oldest version and marker of each requirement of an extra."""
     for requirement in requirements:
         parts = _REQUIREMENT.fullmatch(requirement.strip())
         extra = _EXTRA.search((parts and parts["marker"]) or "")
@@ -149,7 +163,7 @@ def _extra_requirements(requirements: tuple[str, ...]) -> Iterator[tuple[str, st
         name = normalised(parts["name"])
         if name != "hot-sdk":
             minimum = _AT_LEAST.search(parts["rest"])
-            yield extra[1], name, minimum[1] if minimum else "0"
+            yield extra[1], name, minimum[1] if minimum else "0", parts["marker"]
 
 
 def _installed_version(machine: Machine, name: str) -> str | None:

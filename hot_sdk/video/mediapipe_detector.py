@@ -8,8 +8,10 @@ values are scaled. So the bundle is put together here, in memory, and needs no n
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
+import sys
 import warnings
 import zipfile
 from importlib import metadata
@@ -33,6 +35,8 @@ _NETWORKS = (
     ("modules/pose_detection/pose_detection.tflite", "pose_detector.tflite", 127.5, 127.5),
     ("modules/pose_landmark/pose_landmark_full.tflite", "pose_landmarks_detector.tflite", 0, 255.0),
 )
+# The first Python that 0.10.14 has no wheel for.
+_NO_WHEEL = (3, 13)
 _SCHEMAS = "mediapipe.tasks.metadata"
 _CHATTER = re.compile(
     r"[IW]\d{4} |INFO: Created TensorFlow Lite|WARNING: All log messages before absl"
@@ -84,6 +88,12 @@ def create_mediapipe_detector(
                 f"{name.replace('_pose', '')} is {value!r}; expected 0 to 1.",
                 hint="Leave it out for the default.",
             )
+    if sys.version_info >= _NO_WHEEL and importlib.util.find_spec("mediapipe") is None:
+        raise MissingDependencyError(
+            f"{_PURPOSE} needs mediapipe 0.10.14, which there is not for Python"
+            f" {sys.version_info[0]}.{sys.version_info[1]}.",
+            hint="Use Python 3.12 or older, or the detector rtmlib.",
+        )
     with native_stderr_to_log(_CHATTER):
         mediapipe = require("mediapipe", extra="video", purpose=_PURPOSE)
         _ignore_protobuf_warning()

@@ -56,6 +56,15 @@ def test_extras():
     assert export.detail == "onnx is 1.16.2, where 1.17 is the oldest that serves"
 
 
+def test_extra_of_another_python():
+    wanted = ('mediapipe==0.10.14; python_version < "3.13" and extra == "video"',)
+    older = found(faked(requirements=wanted, python=(3, 12, 1)), check_extras)["extra video"]
+    assert (older.status, older.detail) == ("missing", "mediapipe is not installed")
+    newer = found(faked(requirements=wanted, python=(3, 13, 0)), check_extras)["extra video"]
+    assert newer.status == "ok"
+    assert newer.detail.endswith("but for mediapipe, which there is not for Python 3.13")
+
+
 def test_extras_of_this_installation():
     machine = this_machine()
     if not machine.requirements:
