@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.engines.closing import Closing
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.extras import require
 from hot_sdk.video.frame_clock import FrameClock
@@ -63,7 +64,7 @@ class Frame:
     image: NDArray[np.uint8]
 
 
-class VideoReader:
+class VideoReader(Closing):
     """An open video: iterate over it once for its frames. Made by ``open_video``.
 
     Attributes:
@@ -156,17 +157,6 @@ class VideoReader:
             self._capture.release()
             self._capture = None
             self._first = None
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _next(self) -> Frame | None:
         if self._first is not None:
