@@ -6,6 +6,8 @@ setup(
     packages=[
         "hot_sdk",
         "hot_sdk.benchmarks",
+        "hot_sdk.benchmarks.evaluation",
+        "hot_sdk.benchmarks.starter_val",
         "hot_sdk.doctor",
         "hot_sdk.drawing",
         "hot_sdk.engines",
@@ -21,12 +23,17 @@ setup(
     package_dir={
         "hot_sdk": "hot_sdk",
         "hot_sdk.benchmarks": "benchmarks",
+        "hot_sdk.benchmarks.evaluation": "benchmarks/evaluation",
+        # Data alone, which the tests share; it is found where it lies once it is installed.
+        "hot_sdk.benchmarks.starter_val": "tests/data/starter_val",
         "hot_sdk.engines": "engines",
         "hot_sdk.export": "export",
         "hot_sdk.export.models": "export/models",
     },
     package_data={
         "hot_sdk": ["py.typed", "data/skeletons/*"],
+        "hot_sdk.benchmarks.evaluation": ["data/*"],
+        "hot_sdk.benchmarks.starter_val": ["*"],
         "hot_sdk.doctor": ["data/*"],
         "hot_sdk.export": ["data/*"],
     },

@@ -108,3 +108,10 @@ class VideoError(HotSDKError):
 
     code = "video"
     exit_status = 12
+
+
+class DatasetError(HotSDKError):
+    """A data set for an evaluation is missing, broken, unsafe to read, or of another layout."""
+
+    code = "dataset"
+    exit_status = 14

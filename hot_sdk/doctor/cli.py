@@ -12,7 +12,7 @@ from hot_sdk.doctor.machine import this_machine
 from hot_sdk.doctor.report import as_record, show
 
 SOMETHING_WRONG = 13
-"""Exit status when a finding is ``wrong``; the numbers of ``hot_sdk.errors`` end before it."""
+"""Exit status when a finding is ``wrong``; no error of ``hot_sdk.errors`` has it."""
 
 _EPILOG = """\
 findings:

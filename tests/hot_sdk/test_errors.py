@@ -22,6 +22,7 @@ PUBLISHED = {
     "stream": 10,
     "result": 11,
     "video": 12,
+    "dataset": 14,
 }
 CLASSES = [
     value

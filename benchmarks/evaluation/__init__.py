@@ -1,0 +1,19 @@
+"""Accuracy: the field's measures, its data sets and their protocols, and ``hot-eval``."""
+
+from hot_sdk.benchmarks.evaluation.clip_errors import measure_clip
+from hot_sdk.benchmarks.evaluation.clips import EvaluationClip
+from hot_sdk.benchmarks.evaluation.corruption import Corruption
+from hot_sdk.benchmarks.evaluation.data_sets import load_data
+from hot_sdk.benchmarks.evaluation.metrics import PoseMetrics, evaluate_poses, summarise
+from hot_sdk.benchmarks.evaluation.starter_val import load_starter_val
+
+__all__ = [
+    "Corruption",
+    "EvaluationClip",
+    "PoseMetrics",
+    "evaluate_poses",
+    "load_data",
+    "load_starter_val",
+    "measure_clip",
+    "summarise",
+]

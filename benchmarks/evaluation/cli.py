@@ -1,0 +1,242 @@
+"""``hot-eval``: how accurate a model, or saved poses, are on a data set."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from hot_sdk.benchmarks.evaluation.arguments import MODEL, check_arguments, windows_of
+from hot_sdk.benchmarks.evaluation.clips import EvaluationClip
+from hot_sdk.benchmarks.evaluation.corruption import Corruption
+from hot_sdk.benchmarks.evaluation.data_sets import DATA_SETS, DataSet, data_set, load_data
+from hot_sdk.benchmarks.evaluation.protocols import PROTOCOLS, protocol
+from hot_sdk.benchmarks.evaluation.report import EvaluationReport, EvaluationSettings, make_report
+from hot_sdk.benchmarks.evaluation.running import (
+    MeasuredClip,
+    Streaming,
+    check_rates,
+    check_windows,
+    measure_model,
+    measure_result,
+)
+from hot_sdk.benchmarks.evaluation.tables import show
+from hot_sdk.command_line import CommandParser, run_command
+from hot_sdk.engines import DEFAULT_ENGINE
+from hot_sdk.errors import UsageError
+from hot_sdk.files import replaced_on_success
+from hot_sdk.manifest import Manifest, read_manifest
+from hot_sdk.policies import InputPolicies
+from hot_sdk.pose_engine import Pose3DEngine
+from hot_sdk.result import Pose3DResult
+from hot_sdk.suggest import closest
+from hot_sdk.windows import MODES
+
+_EPILOG = """\
+example:
+  hot-eval mixste_t243_r0.50.onnx --data starter-val
+  hot-eval hot_mixste.onnx --data h36m --root data --protocol hot --flip --output report.json
+  hot-eval 14_12-1_3d.npz --data starter-val
+
+protocols:
+  frames  every frame once
+  hot     whole windows about the clip's middle, padding counted (HoT)
+  mixste  whole windows, the last one moved back, frames of both counted twice (MixSTE)
+
+exit status:
+  0 measured                  8 engine refused
+  1 internal error            9 keypoints broken or incomplete
+  2 wrong arguments          10 stream cannot run so
+  3 package not installed    11 result broken, or not of this clip
+  7 model's manifest broken  14 data set missing, broken or unsafe
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit status."""
+    return run_command(
+        "hot-eval", arguments, _run, interrupted="interrupted; no report was written"
+    )
+
+
+def build_parser() -> CommandParser:
+    """The parser, with every option."""
+    parser = CommandParser(
+        prog="hot-eval",
+        description="Measure the accuracy of an exported model, or of saved poses, against the"
+        " truth.",
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="INPUT", help="one model, or saved poses of clips")
+    add("--data", required=True, metavar="D", help=f"data set: {', '.join(DATA_SETS)}")
+    add("--root", type=Path, metavar="DIR", help="folder of the data set's files")
+    add("--keypoints", metavar="K", help="of h36m: cpn_ft_h36m_dbb (default) or gt")
+    add("--views", type=int, metavar="N", help="of starter-val: cameras of each sequence, 1 to 4")
+    add("--only", metavar="TEXT", help="only clips whose name contains this")
+    add("--clip", metavar="NAME", help="clip of a saved result (default: as its file is named)")
+    add("--protocol", default="frames", metavar="P", help=f"{', '.join(PROTOCOLS)}; see below")
+    add("--joints", type=int, default=17, metavar="N", help="17 or 14 joints (default 17)")
+    add("--windows", metavar="MODE", help=f"how clips are cut: {', '.join(MODES)}")
+    add("--overlap", type=int, metavar="N", help="frames that neighbouring windows share")
+    add("--flip", action="store_true", help="average with the mirror image")
+    add("--lookahead", type=int, metavar="N", help="lift as a stream that waits for N frames")
+    add("--hop", type=int, metavar="N", help="frames between runs of a stream (default 1)")
+    add("--noise", type=float, default=0.0, metavar="PX", help="add noise of so many pixels")
+    add("--missing", type=float, default=0.0, metavar="SHARE", help="take away a share of joints")
+    add("--resample-fps", type=float, metavar="F", help="lift at another frame rate")
+    add("--seed", type=int, default=0, metavar="N", help="of noise and missing joints")
+    add("--engine", default=DEFAULT_ENGINE, metavar="E", help="inference engine")
+    add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
+    add("--threads", type=int, metavar="N", help="CPU threads of the engine")
+    add("--save-results", type=Path, metavar="DIR", help="keep the poses of each clip as npz")
+    add("--output", "-o", type=Path, metavar="FILE", help="write the report as JSON")
+    parser.add_shared_arguments()
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    options = build_parser().parse(arguments)
+    data, counted, corruption = check_arguments(options)
+    is_model = options.inputs[0].suffix.lower() == MODEL
+    manifest = read_manifest(options.inputs[0]) if is_model else None
+    # Published evaluations give every frame to the network as it is.
+    policies = data.policies
+    if counted.windows is not None:
+        policies = dataclasses.replace(policies, rate_tolerance=None)
+    settings = EvaluationSettings(
+        source=", ".join(path.name for path in options.inputs),
+        data=data.name,
+        keypoints=options.keypoints or data.keypoints[0],
+        protocol=counted.name,
+        joints=options.joints,
+        by_action=data.by_action,
+        windows=windows_of(options, counted),
+        flip=options.flip,
+        lookahead=options.lookahead,
+        hop=None if options.lookahead is None else _hop(options),
+        corruption=corruption,
+        engine=options.engine if is_model else None,
+        device=options.device if is_model else None,
+        threads=options.threads,
+        policies=policies if is_model else None,
+        manifest=manifest,
+    )
+    if manifest is None:
+        measured = _measure_results(options, data)
+    else:
+        measured = _measure_model(options, manifest, policies, corruption)
+    _give(make_report(settings, measured), options)
+    return 0
+
+
+def _hop(options: argparse.Namespace) -> int:
+    return 1 if options.hop is None else int(options.hop)
+
+
+def _give(report: EvaluationReport, options: argparse.Namespace) -> None:
+    text = json.dumps(report.to_dict(), allow_nan=False)
+    if options.output is not None:
+        with replaced_on_success(options.output) as temporary:
+            temporary.write_text(f"{text}\n", encoding="utf-8")
+    if options.json:
+        sys.stdout.write(f"{text}\n")
+        return
+    show(report)
+    if options.output is not None:
+        sys.stdout.write(f"\nMade: {options.output}\n")
+
+
+def _clips(options: argparse.Namespace, data: DataSet) -> list[EvaluationClip]:
+    return load_data(data.name, options.root, keypoints=options.keypoints, views=options.views)
+
+
+def _measure_model(
+    options: argparse.Namespace, manifest: Manifest, policies: InputPolicies, corruption: Corruption
+) -> list[MeasuredClip]:
+    data, counted = data_set(options.data), protocol(options.protocol)
+    check_windows(manifest, counted)
+    with Pose3DEngine(
+        options.inputs[0],
+        engine=options.engine,
+        device=options.device,
+        threads=options.threads,
+        policies=policies,
+        windows=windows_of(options, counted),
+        overlap=options.overlap,
+        flip=options.flip,
+    ) as engine:
+        clips = _clips(options, data)
+        if options.only is not None:
+            clips = [clip for clip in clips if options.only in clip.name]
+        if not clips:
+            raise UsageError(
+                f"No clip's name contains '{options.only}'.", hint="Leave --only out for all."
+            )
+        check_rates(manifest, counted, clips)
+        streaming = None
+        if options.lookahead is not None:
+            streaming = Streaming(options.lookahead, _hop(options))
+        with _progress(clips) as following:
+            return [
+                measure_model(
+                    engine,
+                    corruption.of(clip),
+                    counted,
+                    joints=options.joints,
+                    streaming=streaming,
+                    keep=_keeper(options.save_results, clip.name),
+                )
+                for clip in following
+            ]
+
+
+def _keeper(folder: Path | None, name: str) -> Callable[[Pose3DResult], object] | None:
+    return None if folder is None else lambda result: result.save(folder / f"{name}_3d.npz")
+
+
+@contextlib.contextmanager
+def _progress(clips: Sequence[EvaluationClip]) -> Iterator[Iterator[EvaluationClip]]:
+    """The clips, each told on a line of a terminal's standard error that is gone in the end."""
+    shown = sys.stderr.isatty()
+
+    def following() -> Iterator[EvaluationClip]:
+        for number, clip in enumerate(clips, start=1):
+            if shown:
+                sys.stderr.write(f"\r\x1b[Khot-eval: {number} of {len(clips)}, {clip.name}")
+                sys.stderr.flush()
+            yield clip
+
+    try:
+        yield following()
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _measure_results(options: argparse.Namespace, data: DataSet) -> list[MeasuredClip]:
+    results = {path: Pose3DResult.load(path) for path in options.inputs}
+    clips = {clip.name: clip for clip in _clips(options, data)}
+    named: dict[str, Path] = {}
+    for path in results:
+        name = options.clip or path.stem.removesuffix("_3d")
+        if name not in clips:
+            raise UsageError(
+                f"{data.name} has no clip '{name}', which '{path}' is named after.",
+                hint=f"{closest(name, tuple(clips))} Give --clip NAME, or name the file so.",
+            )
+        if name in named:
+            raise UsageError(
+                f"'{named[name]}' and '{path}' are both of the clip '{name}'.",
+                hint="Evaluate them one after the other.",
+            )
+        named[name] = path
+    return [
+        measure_result(results[path], clips[name], joints=options.joints)
+        for name, path in named.items()
+    ]

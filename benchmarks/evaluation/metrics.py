@@ -1,0 +1,168 @@
+"""The measures by which video pose lifters are compared, of any number of clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hot_sdk.benchmarks.evaluation.alignment import Floats
+from hot_sdk.benchmarks.evaluation.clip_errors import ClipErrors, measure_clip
+from hot_sdk.benchmarks.evaluation.joint_sets import END_JOINTS, LIMBS_NECK_AND_HEAD
+from hot_sdk.errors import UsageError
+from hot_sdk.skeleton import H36M17
+
+PCK_THRESHOLD_MM = 150.0
+AUC_THRESHOLDS_MM = np.arange(0.0, 151.0, 5.0)
+"""The 31 thresholds of MPI-INF-3DHP's evaluation code; 0 is one of them, so that perfect poses
+reach 96.8 %."""
+
+
+@dataclass(frozen=True)
+class PoseMetrics:
+    """Means over all scored frames, each frame counting once.
+
+    A measure is NaN where nothing could be scored, None in ``to_dict``.
+
+    Attributes:
+        frames_given: Frames of the clips.
+        frames_scored: Frames that the means are over.
+        frames_without_truth: Left out: the truth is missing or said to be unusable.
+        frames_without_prediction: Left out: there is a truth, but no finite prediction.
+        mpjpe_mm: Mean distance of the joints, poses relative to the pelvis ("protocol 1").
+        p_mpjpe_mm: The same after rotation, scale and shift of each frame ("protocol 2").
+        n_mpjpe_mm: The same after a scale for each frame (Rhodin et al., CVPR 2018).
+        mpjve_mm_per_frame: Mean length of the error of the displacement from frame to frame, as
+            published (Pavllo et al., CVPR 2019); it grows as the frame rate falls.
+        mpjve_mm_per_s: The same by the second; None where a clip's frame rate is unknown.
+        acceleration_error_mm_per_frame2: Mean length of the error of second differences, as
+            published (Kanazawa et al., CVPR 2019).
+        acceleration_error_mm_per_s2: The same by the second squared; None as above.
+        pck150_percent: Share of joints nearer than 150 mm, over the 14 joints of MPI-INF-3DHP's
+            evaluation code (Mehta et al., 3DV 2017), whatever joints the other measures are over.
+        auc_percent: Mean of that share over thresholds 0, 5, ... 150 mm.
+        end_joint_error_mm: Mean distance of wrists and ankles.
+        bone_length_error_mm: Mean difference of a bone's length from the true one.
+        symmetry_error_mm: Mean difference of the predicted lengths of a left bone and its mirror
+            image; the truth plays no part.
+        per_joint_mm: Mean distance of each of the 17 joints, by name.
+    """
+
+    frames_given: int
+    frames_scored: int
+    frames_without_truth: int
+    frames_without_prediction: int
+    mpjpe_mm: float
+    p_mpjpe_mm: float
+    n_mpjpe_mm: float
+    mpjve_mm_per_frame: float
+    mpjve_mm_per_s: float | None
+    acceleration_error_mm_per_frame2: float
+    acceleration_error_mm_per_s2: float | None
+    pck150_percent: float
+    auc_percent: float
+    end_joint_error_mm: float
+    bone_length_error_mm: float
+    symmetry_error_mm: float
+    per_joint_mm: dict[str, float]
+
+    def to_dict(self) -> dict[str, object]:
+        """All of it, as JSON holds it."""
+        record = dataclasses.asdict(self)
+        record["per_joint_mm"] = {name: _known(mm) for name, mm in self.per_joint_mm.items()}
+        return {name: _known(value) for name, value in record.items()}
+
+
+def evaluate_poses(
+    predicted_mm: ArrayLike,
+    truth_mm: ArrayLike,
+    *,
+    fps: float | None = None,
+    valid: ArrayLike | None = None,
+    joints: int = 17,
+) -> PoseMetrics:
+    """Every measure of one clip; arguments and errors as of ``measure_clip``."""
+    return summarise([measure_clip(predicted_mm, truth_mm, fps=fps, valid=valid, joints=joints)])
+
+
+def summarise(clips: Sequence[ClipErrors]) -> PoseMetrics:
+    """Every measure over all frames of clips.
+
+    Raises:
+        UsageError: There is no clip, or they were measured over different joints.
+    """
+    if len({clip.joints for clip in clips}) != 1:
+        raise UsageError(
+            "There are no clips, or clips measured over different joints.",
+            hint="Measure all with the same joints.",
+        )
+    joints = list(clips[0].joints)
+    position = np.concatenate([clip.position for clip in clips])
+    by_rule = position[:, LIMBS_NECK_AND_HEAD]
+    correct = [float((by_rule < limit).mean()) for limit in AUC_THRESHOLDS_MM if by_rule.size]
+    rates = [clip.fps for clip in clips if clip.fps is not None]
+    timed = len(rates) == len(clips)
+    return PoseMetrics(
+        frames_given=sum(clip.given for clip in clips),
+        frames_scored=len(position),
+        frames_without_truth=sum(clip.unknown_truth for clip in clips),
+        frames_without_prediction=sum(clip.unknown_prediction for clip in clips),
+        mpjpe_mm=_mean(position[:, joints]),
+        p_mpjpe_mm=_mean(*(clip.similar for clip in clips)),
+        n_mpjpe_mm=_mean(*(clip.scaled for clip in clips)),
+        mpjve_mm_per_frame=_mean(*(clip.velocity for clip in clips)),
+        mpjve_mm_per_s=_mean(*(clip.velocity * fps for clip, fps in zip(clips, rates, strict=True)))
+        if timed
+        else None,
+        acceleration_error_mm_per_frame2=_mean(*(clip.acceleration for clip in clips)),
+        acceleration_error_mm_per_s2=_mean(
+            *(clip.acceleration * fps**2 for clip, fps in zip(clips, rates, strict=True))
+        )
+        if timed
+        else None,
+        pck150_percent=100.0 * _mean((by_rule < PCK_THRESHOLD_MM).astype(np.float64)),
+        auc_percent=100.0 * float(np.mean(correct)) if correct else math.nan,
+        end_joint_error_mm=_mean(position[:, END_JOINTS]),
+        bone_length_error_mm=_mean(*(clip.bones for clip in clips)),
+        symmetry_error_mm=_mean(*(clip.symmetry for clip in clips)),
+        per_joint_mm={
+            name: _mean(position[:, [joint]]) for joint, name in enumerate(H36M17.joints)
+        },
+    )
+
+
+def mean_of(metrics: Sequence[PoseMetrics]) -> PoseMetrics:
+    """Mean of each measure, each of ``metrics`` counting once; numbers of frames are summed.
+
+    Published numbers on Human3.6M are such means over its 15 actions.
+
+    Raises:
+        UsageError: There is nothing to average.
+    """
+    if not metrics:
+        raise UsageError("There is nothing to average.", hint="Give the metrics of each group.")
+    values: dict[str, object] = {}
+    for field in dataclasses.fields(PoseMetrics):
+        column = [getattr(one, field.name) for one in metrics]
+        if field.name == "per_joint_mm":
+            values[field.name] = {
+                joint: float(np.mean([one[joint] for one in column])) for joint in column[0]
+            }
+        elif field.name.startswith("frames_"):
+            values[field.name] = sum(column)
+        else:
+            values[field.name] = None if None in column else float(np.mean(column))
+    return PoseMetrics(**values)  # type: ignore[arg-type]
+
+
+def _mean(*parts: Floats) -> float:
+    count = sum(part.size for part in parts)
+    return sum(float(part.sum()) for part in parts) / count if count else math.nan
+
+
+def _known(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,93 @@
+"""Which frames of a clip count, and how often: published evaluations differ in it.
+
+- ``frames``: every frame once, whatever the windows.
+- ``hot``: windows side by side about the clip's middle, its first and last frame repeated, and the
+  repetitions count as frames with a truth of their own; so do HoT and all that share its
+  generator (NationalGAILab/HoT, common/generator_stride.py).
+- ``mixste``: windows side by side, the last one moved back to end with the clip, so that some
+  frames count twice; a clip shorter than a window ends in repetitions, which count. So does MixSTE
+  (JinluZhang1126/MixSTE, run.py), which also leaves the predicted pelvis where it is; here it is
+  at 0, as everywhere else.
+
+A clip is taken apart into pieces that a lifter sees as clips of their own; a piece of the last two
+is a whole number of windows long, so that the windows of its name add nothing to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.errors import UsageError
+from hot_sdk.suggest import closest
+from hot_sdk.windows import HOT_CENTERED_EDGE, MIXSTE_LAST_OVERLAP
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a clip is counted.
+
+    Attributes:
+        name: Of ``PROTOCOLS``.
+        about: In words, for a report.
+        windows: The mode of windows that belongs to it; None leaves it open.
+        pieces: Given a clip's frames and a window's, the clip frame that each frame of each piece
+            is.
+    """
+
+    name: str
+    about: str
+    windows: str | None
+    pieces: Callable[[int, int], list[Index]]
+
+
+def _whole(frames: int, _: int) -> list[Index]:
+    return [np.arange(frames)]
+
+
+def _centred(frames: int, length: int) -> list[Index]:
+    count = -(-frames // length)
+    before = (count * length - frames) // 2
+    return [np.clip(np.arange(count * length) - before, 0, frames - 1)]
+
+
+def _last_moved_back(frames: int, length: int) -> list[Index]:
+    if frames < length:
+        return [np.minimum(np.arange(length), frames - 1)]
+    side_by_side = np.arange(frames // length * length)
+    if len(side_by_side) == frames:
+        return [side_by_side]
+    return [side_by_side, np.arange(frames - length, frames)]
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("frames", "every frame once", None, _whole),
+        Protocol("hot", "as HoT: padding counted", HOT_CENTERED_EDGE, _centred),
+        Protocol(
+            "mixste",
+            "as MixSTE: frames of the last two windows counted twice where they overlap",
+            MIXSTE_LAST_OVERLAP,
+            _last_moved_back,
+        ),
+    )
+}
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol of a name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in PROTOCOLS:
+        raise UsageError(
+            f"There is no protocol {name!r}.", hint=closest(str(name), tuple(PROTOCOLS))
+        )
+    return PROTOCOLS[name]

@@ -1,0 +1,411 @@
+"""``hot-eval`` from end to end: small real models, saved results, every data set."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exported_models import FRAMES, export_case
+from published_layouts import save_3dhp, save_h36m
+
+from hot_sdk import Keypoints, Pose3DEngine, Pose3DResult
+from hot_sdk.benchmarks.evaluation.cli import main
+from hot_sdk.benchmarks.evaluation.data_sets import PUBLISHED_POLICIES, load_data
+from hot_sdk.benchmarks.evaluation.human36m import load_human36m
+from hot_sdk.benchmarks.evaluation.metrics import evaluate_poses
+from hot_sdk.cameras import CameraPose
+from hot_sdk.result import CAMERA_AXES
+
+CLIP = "14_05-1"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return export_case("mixste", "hot", tmp_path_factory).path
+
+
+@pytest.fixture(scope="module")
+def centre_model(tmp_path_factory):
+    return export_case("mixste", "tpc", tmp_path_factory).path
+
+
+@pytest.fixture
+def h36m(tmp_path):
+    folder = tmp_path / "h36m"
+    folder.mkdir()
+    save_h36m(folder)
+    return folder
+
+
+def run(capsys, *arguments):
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def report(capsys, *arguments):
+    status, out, err = run(capsys, *arguments, "--json")
+    assert (status, err) == (0, "")
+    return json.loads(out)
+
+
+def flat(metrics):
+    """Metrics as one dictionary, which can be compared with a tolerance."""
+    joints = metrics["per_joint_mm"]
+    return {name: metrics[name] for name in metrics if name != "per_joint_mm"} | joints
+
+
+def clip_of(name):
+    return next(clip for clip in load_data("starter-val") if clip.name == name)
+
+
+def perfect(clip, **changes):
+    """What a lifter would save that is never wrong."""
+    settings = {
+        "poses": clip.truth,
+        "valid": np.ones(clip.truth.shape[:2], dtype=bool),
+        "unit": "m",
+        "axes": CAMERA_AXES,
+        "root": None,
+        "root_error": None,
+        "timestamps": np.arange(len(clip)) / 30.0,
+        "track_id": None,
+        "policies": (),
+        "seams": None,
+        "latency": None,
+        "model": "perfect.onnx",
+        "warnings": (),
+    }
+    return Pose3DResult(**{**settings, **changes})
+
+
+class TestModel:
+    def test_measures_what_the_engine_gives(self, capsys, model):
+        found = report(capsys, model, "--data", "starter-val", "--only", CLIP, "--threads", 1)
+        clip = clip_of(CLIP)
+        with Pose3DEngine(model, threads=1) as engine:
+            expected = evaluate_poses(engine(clip.keypoints).poses * 1000.0, clip.truth_mm, fps=30)
+        assert flat(found["overall"]) == pytest.approx(flat(expected.to_dict()), rel=1e-3)
+        assert found["clips"] == 1
+        assert found["headline"] == "overall"
+        assert found["by_action"].keys() == {"unscrew bottlecap"}
+        assert found["by_subject"].keys() == {"14"}
+        assert found["lifted_frames_per_s"] > 0.0
+        assert found["settings"]["manifest"]["tokens"] == 14
+        assert found["settings"]["device"] == "cpu"
+        assert found["settings"]["threads"] == 1
+        assert found["settings"]["policies"]["aspect"] == "pad_to_square"
+        assert any("random weights" in text for text in found["warnings"])
+
+    def test_text_and_report_file_say_the_same(self, capsys, model, tmp_path):
+        asked = [model, "--data", "starter-val", "--only", "14_3", "--views", 1, "-o", "r.json"]
+        status, out, _ = run(capsys, *asked)
+        assert status == 0
+        written = json.loads((tmp_path / "r.json").read_text())
+        assert f"{written['overall']['mpjpe_mm']:.2f}" in out
+        assert f"{written['overall']['per_joint_mm']['left_wrist']:.2f}" in out
+        assert f"{written['by_action']['climb ladder']['p_mpjpe_mm']:.2f}" in out
+        assert "Warning: random weights" in out
+        assert out.endswith("Made: r.json\n")
+        assert written["settings"]["source"] == model.name
+        assert written["clips"] == 8
+
+    def test_a_terminal_gets_tables_of_the_same_numbers(self, capsys, monkeypatch, model):
+        asked = [model, "--data", "starter-val", "--only", "14_05", "--threads", 1]
+        expected = report(capsys, *asked)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", "60")
+        status, out, err = run(capsys, *asked)
+        assert status == 0
+        for name in ("mpjpe_mm", "acceleration_error_mm_per_s2", "symmetry_error_mm"):
+            assert f"{expected['overall'][name]:.2f}" in out
+        assert "Accuracy, over all frames" in out
+        assert "hot-eval: 4 of 4, 14_05-4" in err
+        assert err.endswith("\r\x1b[K")
+
+    def test_windows_flip_and_joints_are_passed_on(self, capsys, model):
+        asked = ["--data", "starter-val", "--only", CLIP, "--threads", 1]
+        plain = report(capsys, model, *asked)["overall"]["mpjpe_mm"]
+        mode = report(capsys, model, *asked, "--windows", "mixste_last_overlap", "--joints", 14)
+        flipped = report(capsys, model, *asked, "--flip", "--overlap", 3)
+        clip = clip_of(CLIP)
+        with Pose3DEngine(model, windows="mixste_last_overlap") as engine:
+            poses = engine(clip.keypoints).poses * 1000.0
+        expected = evaluate_poses(poses, clip.truth_mm, joints=14).mpjpe_mm
+        assert mode["overall"]["mpjpe_mm"] == pytest.approx(expected, rel=1e-3)
+        with Pose3DEngine(model, flip=True, overlap=3) as engine:
+            poses = engine(clip.keypoints).poses * 1000.0
+        expected = evaluate_poses(poses, clip.truth_mm).mpjpe_mm
+        assert flipped["overall"]["mpjpe_mm"] == pytest.approx(expected, rel=1e-3)
+        assert plain != flipped["overall"]["mpjpe_mm"]
+
+    def test_as_a_stream(self, capsys, model):
+        asked = ["--data", "starter-val", "--only", CLIP, "--lookahead", 4, "--hop", 3]
+        found = report(capsys, model, *asked)
+        assert found["settings"]["lookahead"] == 4
+        assert found["settings"]["hop"] == 3
+        overall = found["overall"]
+        assert overall["frames_scored"] + overall["frames_without_prediction"] == 211
+
+    def test_corruption_is_reproducible(self, capsys, model):
+        asked = [model, "--data", "starter-val", "--only", CLIP, "--threads", 1]
+        worse = [*asked, "--noise", 5, "--missing", 0.2, "--resample-fps", 15]
+        one, again = (report(capsys, *worse)["overall"] for _ in range(2))
+        other = report(capsys, *worse, "--seed", 1)["overall"]
+        assert one == again
+        assert one["mpjpe_mm"] != other["mpjpe_mm"]
+        assert one["frames_given"] == 106
+        status, out, _ = run(capsys, *worse)
+        assert status == 0
+        assert "resampled to 15 frames a second; noise of 5 px; 20% of joints missing" in out
+
+    def test_saved_results_measure_the_same(self, capsys, model, tmp_path):
+        (tmp_path / "kept").mkdir()
+        asked = ["--data", "starter-val", "--only", "14_05", "--save-results", "kept"]
+        first = report(capsys, model, *asked)
+        files = sorted((tmp_path / "kept").iterdir())
+        assert [file.name for file in files] == [f"14_05-{view}_3d.npz" for view in (1, 2, 3, 4)]
+        again = report(capsys, *files, "--data", "starter-val")
+        assert flat(again["overall"]) == pytest.approx(flat(first["overall"]), rel=1e-6)
+        assert again["lifted_frames_per_s"] is None
+        assert again["settings"]["manifest"] is again["settings"]["policies"] is None
+        assert again["warnings"] == first["warnings"]
+
+
+class TestProtocols:
+    def by_hand(self, model, root, cut):
+        """MPJPE of each action, window by window, as the published scripts add them up."""
+        sums = {}
+        policies = dataclasses.replace(PUBLISHED_POLICIES, rate_tolerance=None)
+        with Pose3DEngine(model, policies=policies) as engine:
+            for clip in load_human36m(root):
+                for frames in cut(len(clip)):
+                    window = Keypoints(
+                        clip.keypoints.points[frames],
+                        skeleton="h36m17",
+                        image_size=clip.keypoints.image_size,
+                        fps=50.0,
+                    )
+                    apart = engine(window).poses - clip.truth[frames]
+                    error = np.linalg.norm(apart, axis=-1).mean()
+                    total, count = sums.get(clip.action, (0.0, 0))
+                    sums[clip.action] = total + error, count + 1
+        return {action: 1000.0 * total / count for action, (total, count) in sums.items()}
+
+    def hot(self, frames):
+        chunks = -(-frames // FRAMES)
+        before = (chunks * FRAMES - frames) // 2
+        whole = np.pad(np.arange(frames), (before, chunks * FRAMES - frames - before), "edge")
+        return whole.reshape(chunks, FRAMES)
+
+    def mixste(self, frames):
+        padded = np.pad(np.arange(frames), (0, max(FRAMES - frames, 0)), "edge")
+        starts = [*range(0, len(padded) - FRAMES, FRAMES), len(padded) - FRAMES]
+        return [padded[start : start + FRAMES] for start in starts]
+
+    @pytest.mark.parametrize("name", ["hot", "mixste"])
+    def test_published_ways_of_counting(self, capsys, model, h36m, name):
+        found = report(capsys, model, "--data", "h36m", "--root", h36m, "--protocol", name)
+        expected = self.by_hand(model, h36m, getattr(self, name))
+        measured = {action: one["mpjpe_mm"] for action, one in found["by_action"].items()}
+        assert measured == pytest.approx(expected, rel=1e-4)
+        assert found["headline"] == "action_mean"
+        assert found["settings"]["policies"]["rate_tolerance"] is None
+        assert found["settings"]["policies"]["outlier_size"] is None
+        mean = np.mean(list(expected.values()))
+        assert found["action_mean"]["mpjpe_mm"] == pytest.approx(mean, rel=1e-4)
+        assert found["overall"]["frames_given"] % FRAMES == 0
+        assert found["by_subject"].keys() == {"S9", "S11"}
+
+    def test_padding_not_counted(self, capsys, model, h36m):
+        asked = ["--data", "h36m", "--root", h36m, "--keypoints", "gt"]
+        found = report(capsys, model, *asked, "--windows", "hot_centered_edge")
+        frames = 4 * (31 + 54 + 20 + 83 + 54 + 83 + 27)
+        assert found["overall"]["frames_given"] == frames
+        counted = report(capsys, model, *asked, "--protocol", "hot")
+        assert counted["overall"]["frames_given"] > frames
+
+    def test_a_centre_model(self, capsys, centre_model, h36m):
+        asked = ["--data", "h36m", "--root", h36m]
+        found = report(capsys, centre_model, *asked, "--only", "Walking")
+        assert found["overall"]["frames_scored"] == 8 * 83
+        status, _, err = run(capsys, centre_model, *asked, "--protocol", "hot")
+        assert status == 2
+        assert "--protocol frames" in err
+
+    def test_whole_windows_want_the_models_frame_rate(self, capsys, model):
+        status, _, err = run(capsys, model, "--data", "starter-val", "--protocol", "hot")
+        assert status == 2
+        assert "50 frames a second" in err
+
+
+def test_mpi_inf_3dhp_scores_valid_frames_only(capsys, model, tmp_path):
+    data, _ = save_3dhp(tmp_path)
+    found = report(capsys, model, "--data", "mpi-inf-3dhp", "--root", tmp_path)
+    valid = int(sum(held["valid"].sum() for held in data.values()))
+    assert found["overall"]["frames_scored"] == valid
+    assert found["overall"]["frames_without_truth"] == found["overall"]["frames_given"] - valid
+    assert found["overall"]["mpjve_mm_per_s"] is None
+    assert len(found["by_action"]) == 6
+    assert any("frame rate is unknown" in text for text in found["warnings"])
+
+
+class TestResults:
+    @pytest.mark.parametrize("suffix", ["npz", "json", "csv"])
+    @pytest.mark.parametrize("unit", ["m", "mm"])
+    def test_perfect_poses_have_no_error(self, capsys, suffix, unit):
+        result = perfect(clip_of(CLIP))
+        if unit == "mm":
+            result = result.to_millimetres()
+        result.save(f"{CLIP}_3d.{suffix}")
+        found = report(capsys, f"{CLIP}_3d.{suffix}", "--data", "starter-val")
+        assert found["overall"]["mpjpe_mm"] == pytest.approx(0.0, abs=1e-3)
+        assert found["overall"]["pck150_percent"] == 100.0
+
+    def test_the_clip_can_be_named(self, capsys):
+        perfect(clip_of(CLIP)).save("mine.npz")
+        found = report(capsys, "mine.npz", "--data", "starter-val", "--clip", CLIP)
+        assert found["overall"]["mpjpe_mm"] == pytest.approx(0.0, abs=1e-3)
+
+    def test_frames_without_a_pose_are_told(self, capsys):
+        clip = clip_of(CLIP)
+        poses = clip.truth.copy()
+        poses[:12] = np.nan
+        perfect(clip, poses=poses).save(f"{CLIP}.npz")
+        status, out, _ = run(capsys, f"{CLIP}.npz", "--data", "starter-val")
+        assert status == 0
+        assert "199 of 211 frames scored" in out
+        assert "Warning: 12 of 211 frames have no predicted pose" in out
+
+    @pytest.mark.parametrize(
+        ("change", "status", "said"),
+        [
+            (lambda result: dataclasses.replace(result, unit="normalised_px"), 11, "normalised_px"),
+            (lambda result: result.to_robot_frame(CameraPose.mounted()), 11, "robot"),
+        ],
+    )
+    def test_poses_that_cannot_be_compared(self, capsys, change, status, said):
+        change(perfect(clip_of(CLIP))).save(f"{CLIP}.npz")
+        found, out, err = run(capsys, f"{CLIP}.npz", "--data", "starter-val")
+        assert (found, out) == (status, "")
+        assert said in err
+
+    def test_a_result_of_another_clip(self, capsys):
+        perfect(clip_of("14_04-1")).save("x.npz")
+        status, _, err = run(capsys, "x.npz", "--data", "starter-val", "--clip", CLIP)
+        assert status == 11
+        assert "has 189 frames, the clip '14_05-1' 211" in err
+
+    def test_two_results_of_one_clip(self, capsys):
+        for suffix in ("npz", "json"):
+            perfect(clip_of(CLIP)).save(f"{CLIP}.{suffix}")
+        status, _, err = run(capsys, f"{CLIP}.npz", f"{CLIP}.json", "--data", "starter-val")
+        assert status == 2
+        assert "both of the clip" in err
+
+
+VAL = ["--data", "starter-val"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["{model}"], 2, "--data"),
+        (["{model}", "--data", "starter"], 2, "Did you mean 'starter-val'?"),
+        (["{model}", "--data", "h36m"], 2, "--root DIR"),
+        (["{model}", "--data", "h36m", "--root", "."], 14, "data_3d_h36m.npz"),
+        (["{model}", "--data", "mpi-inf-3dhp", "--root", "."], 14, "data_test_3dhp.npz"),
+        (["{model}", *VAL, "--root", "."], 14, "does not hold starter-val"),
+        (["{model}", *VAL, "--keypoints", "gt"], 2, "no keypoints 'gt'"),
+        (["{model}", *VAL, "--views", "9"], 14, "no 9 views"),
+        (["{broken}", "--data", "h36m", "--root", ".", "--views", "2"], 2, "--views is of"),
+        (["{model}", *VAL, "--protocol", "hots"], 2, "Did you mean 'hot'?"),
+        (["{model}", *VAL, "--joints", "16"], 2, "17, 14"),
+        (["{model}", *VAL, "--windows", "overlp"], 2, "Did you mean 'overlap'?"),
+        (["{model}", *VAL, "--windows", "overlap", "--protocol", "hot"], 2, "windows of its own"),
+        (["{model}", *VAL, "--protocol", "hot", "--save-results", "."], 2, "takes clips apart"),
+        (["{model}", *VAL, "--protocol", "hot", "--lookahead", "3"], 2, "--protocol frames"),
+        (["{model}", *VAL, "--overlap", "0", "--lookahead", "3"], 2, "windows of its own"),
+        (["{model}", *VAL, "--hop", "3"], 2, "--hop is of a stream"),
+        (["{model}", *VAL, "--lookahead", "3", "--hop", "0"], 2, "hop is 0"),
+        (["{model}", *VAL, "--lookahead", "99", "--only", "14_05-1"], 2, "lookahead"),
+        (["{model}", *VAL, "--only", "15_"], 2, "No clip's name contains '15_'"),
+        (["{model}", *VAL, "--clip", "14_05-1"], 2, "--clip is of saved poses"),
+        (["{model}", *VAL, "--missing", "1"], 2, "missing is 1.0; expected a share"),
+        (["{model}", *VAL, "--noise", "-1"], 2, "noise_px is -1.0"),
+        (["{model}", *VAL, "--resample-fps", "0"], 2, "fps is 0.0"),
+        (["{model}", *VAL, "--seed", "-1"], 2, "seed is -1"),
+        (["{model}", *VAL, "--save-results", "no"], 2, "mkdir -p"),
+        (["{model}", *VAL, "-o", "no/r.json"], 2, "mkdir -p"),
+        (["{model}", "{model}", *VAL], 2, "by itself"),
+        (["{model}", *VAL, "--device", "tpu"], 2, "device"),
+        (["{model}", *VAL, "--flop"], 2, "Did you mean '--flip'?"),
+        (["absent.onnx", *VAL], 2, "There is no file 'absent.onnx'"),
+        (["{folder}", *VAL], 2, "neither a model nor saved poses"),
+        (["{broken}", *VAL], 8, "broken.onnx"),
+        (["{broken_result}", *VAL], 11, "broken.npz"),
+        (["{result}", *VAL], 2, "no clip 'mine'"),
+        (["{result}", *VAL, "--only", "14"], 2, "--only is of a model"),
+        (["{result}", *VAL, "--flip"], 2, "--flip is of a model"),
+        (["{result}", *VAL, "--noise", "3"], 2, "--noise is of a model"),
+        (["{result}", *VAL, "--protocol", "hot"], 2, "beyond the clip"),
+        (["{result}", "{broken_result}", *VAL, "--clip", "14_05-1"], 2, "several results"),
+    ],
+)
+def test_what_is_wrong_is_one_line(capsys, model, tmp_path, arguments, status, said):
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04")
+    perfect(clip_of(CLIP)).save("mine.npz")
+    names = {
+        "model": model,
+        "folder": tmp_path,
+        "broken": "broken.onnx",
+        "broken_result": "broken.npz",
+        "result": "mine.npz",
+    }
+    before = sorted(path.name for path in tmp_path.iterdir())
+    found, out, err = run(capsys, *(argument.format(**names) for argument in arguments))
+    assert (found, out) == (status, "")
+    assert err.startswith("hot-eval: error: ")
+    assert err.count("\n") == 1
+    assert said in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_json_carries_the_error_too(capsys):
+    status, out, _ = run(capsys, "absent.onnx", *VAL, "--json")
+    assert status == 2
+    assert json.loads(out)["error"]["code"] == "usage"
+
+
+def test_help_tells_protocols_and_exit_statuses(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert "14 data set missing" in out
+    assert "mixste  whole windows" in out
+
+
+def test_wrong_arguments_are_told_before_an_engine_is_imported(tmp_path):
+    code = (
+        "import sys\n"
+        "from hot_sdk.benchmarks.evaluation.cli import main\n"
+        "status = main(['absent.onnx', '--data', 'starter-val'])\n"
+        "heavy = ('torch', 'onnx', 'onnxruntime', 'rich')\n"
+        "print(status, [name for name in heavy if name in sys.modules])\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "2 []"
+
+
+def test_the_command_is_installed():
+    command = Path(sys.executable).with_name("hot-eval")
+    if not os.access(command, os.X_OK):
+        pytest.skip("the package is not installed with its scripts")
+    found = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    assert "exit status:" in found.stdout
