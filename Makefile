@@ -1,6 +1,6 @@
 # Two commands on a fresh machine with Python 3.10 or newer and make:
-#   make demo   installs into .venv, exports a network, proves that the file computes the same poses,
-#               lifts a real clip's keypoints with it, and draws them
+#   make demo   installs into .venv, exports the starter model, proves that the file computes the same
+#               poses, lifts a real clip's keypoints with it, and draws them
 #   make test   installs what the tests need, checks style and types, runs the tests
 
 PYTHON ?= python3
@@ -14,10 +14,10 @@ OUT := out
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
 	mkdir -p $(OUT)
-	$(BIN)/hot-export --model mixste --ratio 0.5 --random-weights --output $(OUT)/mixste_t243_r0.50.onnx
-	$(BIN)/hot-infer examples/data/jump_mediapipe33.npz --model $(OUT)/mixste_t243_r0.50.onnx \
+	$(BIN)/hot-export --model mixste --ratio 0.5 --output $(OUT)/mixste_t81_r0.50.onnx
+	$(BIN)/hot-infer examples/data/jump_mediapipe33.npz --model $(OUT)/mixste_t81_r0.50.onnx \
 		--output $(OUT) --format npz,csv --video $(OUT)/jump_3d.mp4 --plot $(OUT)/jump_3d.png
-	@echo "Made in $(CURDIR)/$(OUT): mixste_t243_r0.50.onnx, poses, jump_3d.mp4, jump_3d.png"
+	@echo "Made in $(CURDIR)/$(OUT): mixste_t81_r0.50.onnx, poses, jump_3d.mp4, jump_3d.png"
 
 test: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .

@@ -31,7 +31,7 @@ setup(
         "hot_sdk.export.models": "export/models",
     },
     package_data={
-        "hot_sdk": ["py.typed", "data/skeletons/*"],
+        "hot_sdk": ["py.typed", "data/skeletons/*", "data/starter/*"],
         "hot_sdk.benchmarks.evaluation": ["data/*"],
         "hot_sdk.benchmarks.starter_val": ["*"],
         "hot_sdk.doctor": ["data/*"],

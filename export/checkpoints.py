@@ -18,12 +18,13 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export.tensor_unpickler import Placeholder, tensors_only
+from hot_sdk.export.training_record import KEY, TrainingRecord, parse_training_record
 from hot_sdk.files import sha256_of
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Checkpoint:
         container: Entry that held them (``model_pos``, ``model`` or ``state_dict``), ``bare`` or
             ``safetensors``.
         dropped: Names of the objects beside the weights that were not rebuilt.
+        training: What the file says of its training; None where it says nothing.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     container: str
     dropped: tuple[str, ...]
+    training: TrainingRecord | None = None
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Checkpoint:
         """The same checkpoint with other tensors."""
@@ -69,6 +72,7 @@ class _Found:
     tensors: dict[str, Tensor]
     container: str
     dropped: tuple[str, ...]
+    training: TrainingRecord | None = None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -87,7 +91,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
         if _looks_like_safetensors(head):
-            found = _Found(_read_safetensors(path), "safetensors", ())
+            found = _Found(_read_safetensors(path), "safetensors", (), _read_training(path))
         else:
             found = _read_torch(path, head)
     except OSError as error:
@@ -101,7 +105,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     _LOG.info("%s: %d tensors (%s)", path.name, len(tensors), found.container)
     if found.dropped:
         _LOG.info("%s: dropped: %s", path.name, ", ".join(found.dropped))
-    return Checkpoint(path, digest, MappingProxyType(tensors), found.container, found.dropped)
+    return Checkpoint(
+        path, digest, MappingProxyType(tensors), found.container, found.dropped, found.training
+    )
 
 
 def _require_regular_file(path: Path) -> None:
@@ -138,6 +144,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             f"{path.name!r} is a damaged safetensors file ({error}).", hint=COPY_AGAIN
         ) from error
     return tensors
+
+
+def _read_training(path: Path) -> TrainingRecord | None:
+    with safe_open(path, framework="pt", device="cpu") as held:
+        text = (held.metadata() or {}).get(KEY)
+    return None if text is None else parse_training_record(text, path.name)
 
 
 def _read_torch(path: Path, head: bytes) -> _Found:

@@ -17,7 +17,7 @@ from hot_sdk.extras import require
 
 _EPILOG = """\
 example:
-  hot-export --model mixste --ratio 0.5 --random-weights
+  hot-export --model mixste --ratio 0.5
 
 exit status:
   0 exported and verified     4 checkpoint unreadable, unsafe or unfit
@@ -52,7 +52,11 @@ def _flag(about: str) -> dict[str, Any]:
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--model": _value("FAMILY", str, f"one of: {', '.join(list_models())}") | {"required": True},
-    "--checkpoint": _value("FILE", Path, "trained weights: .pth .pt .bin .pth.tr .safetensors"),
+    "--checkpoint": _value(
+        "FILE",
+        Path,
+        "trained weights: .pth .pt .bin .pth.tr .safetensors (default: the starter's, of mixste)",
+    ),
     "--random-weights": _flag("no trained weights: for speed only, the poses mean nothing"),
     "--ratio": _value("R", float, "frames kept over frames, 0 to 1; 1 is the plain network"),
     "--tokens": _value("N", int, "frames kept, instead of a ratio"),
@@ -68,7 +72,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--set": _value(
         "NAME=N",
         _setting,
-        "another size than published: channels, width, depth, heads or mlp_hidden",
+        "another size than published: channels, width, depth, heads, mlp_hidden or stem",
     )
     | {"action": "append", "default": []},
     "--resample-tokens": _flag(

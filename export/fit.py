@@ -9,15 +9,19 @@ from hot_sdk.export.models import CheckpointShape, ModelSpec, family
 from hot_sdk.export.models.spec import tokens_for_ratio
 from hot_sdk.export.options import RecoveryKind, Variant
 from hot_sdk.export.request import ExportRequest, resolve_request
+from hot_sdk.export.training_record import TrainingRecord
 
 
-def fit(request: ExportRequest, found: CheckpointShape) -> ModelSpec:
+def fit(
+    request: ExportRequest, found: CheckpointShape, training: TrainingRecord | None = None
+) -> ModelSpec:
     """The architecture that a checkpoint was trained in, pruned as the request says.
 
     Args:
         request: What is asked for; what it leaves out comes from the checkpoint, and what the
             checkpoint cannot tell from the registry.
         found: What the checkpoint's shapes tell.
+        training: What the checkpoint says of its training.
 
     Raises:
         CheckpointError: The checkpoint was trained for something else than is asked for.
@@ -29,16 +33,40 @@ def fit(request: ExportRequest, found: CheckpointShape) -> ModelSpec:
         _require_equal("frames", found.frames, request.frames)
     for setting, trained in found.config.items():
         _require_equal(setting, trained, request.config.get(setting, trained))
-    if request.resample_tokens and found.variant is not Variant.HOT:
+    if request.resample_tokens and (found.variant is not Variant.HOT or found.elastic):
         raise CheckpointError(
             "The checkpoint holds no rank embedding that could be resampled.",
-            hint="Drop --resample-tokens: a plain checkpoint takes any ratio with '--recovery "
-            "interpolate' or '--variant tpc'.",
+            hint="Drop --resample-tokens: an elastic checkpoint takes any ratio, and a plain one "
+            "with '--recovery interpolate' or '--variant tpc'.",
         )
-    completed = replace(request, frames=found.frames, config={**request.config, **found.config})
+    config = {**request.config, **found.config}
+    if training is not None:
+        _require_equal("heads", training.heads, config.setdefault("heads", training.heads))
+    completed = replace(request, frames=found.frames, config=config)
+    if training is not None and request.prune_at is None and _prunes(completed, found):
+        completed = replace(completed, prune_at=training.prune_at)
+    if found.elastic:
+        return resolve_request(_as_trained(completed), elastic=True)
     if found.variant is Variant.HOT and request.variant in (None, Variant.HOT):
         completed = _with_trained_tokens(completed, found)
     return resolve_request(completed)
+
+
+def _as_trained(request: ExportRequest) -> ExportRequest:
+    """An elastic checkpoint prunes unless it is told otherwise."""
+    asked = (request.variant, request.ratio, request.tokens)
+    return replace(request, variant=Variant.HOT) if asked == (None, None, None) else request
+
+
+def _prunes(request: ExportRequest, found: CheckpointShape) -> bool:
+    """Whether the network that is asked for leaves frames out."""
+    tokens = request.tokens
+    if request.ratio is not None:
+        tokens = tokens_for_ratio(request.ratio, found.frames)
+    if tokens is not None:
+        return tokens < found.frames
+    variant = found.variant if request.variant is None else Variant(request.variant)
+    return variant is not Variant.PLAIN
 
 
 def _with_trained_tokens(request: ExportRequest, found: CheckpointShape) -> ExportRequest:

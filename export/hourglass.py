@@ -38,6 +38,9 @@ class HourglassSpec:
         keep_centre: Whether the centre frame is always among the chosen.
         mirrored_pairs: The batch alternates between a window and its mirror image, and each mirror
             image uses the frames chosen for its window.
+        elastic: The recovery serves any number of tokens. A kept token carries an embedding of its
+            frame instead of its rank, and what the network knew of every frame before it pruned is
+            added to what is recovered.
     """
 
     tokens: int
@@ -46,6 +49,7 @@ class HourglassSpec:
     recovery: RecoveryKind | None
     keep_centre: bool
     mirrored_pairs: bool = False
+    elastic: bool = False
 
 
 def hourglass_of(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassSpec | None:
@@ -64,6 +68,7 @@ def hourglass_of(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassS
         recovery=spec.recovery,
         keep_centre=centred,
         mirrored_pairs=mirrored_pairs and centred,
+        elastic=spec.elastic,
     )
 
 
@@ -214,7 +219,8 @@ class HourglassNetwork(nn.Module):
         if hourglass is not None:
             self.selector = FrameSelector(hourglass)
         if hourglass is not None and hourglass.recovery is RecoveryKind.TRA:
-            self.pos_embed_token = nn.Parameter(torch.zeros(1, hourglass.tokens, width))
+            embedded = frames if hourglass.elastic else hourglass.tokens
+            self.pos_embed_token = nn.Parameter(torch.zeros(1, embedded, width))
             self.x_token = nn.Parameter(torch.zeros(1, frames, width))
             self.cross_attention = TokenRecoveringAttention(width, heads)
             nn.init.trunc_normal_(self.pos_embed_token, std=_INITIAL_STD)
@@ -258,15 +264,21 @@ class HourglassNetwork(nn.Module):
             )
         kept = take_frames(tokens, index)
         if self.recovers_by_attention:
-            kept = kept + self.pos_embed_token.unsqueeze(2)
+            embedding: Tensor = self.pos_embed_token
+            if self.hourglass.elastic:
+                embedding = embedding[0].index_select(0, index.reshape(-1))
+                embedding = embedding.reshape(-1, index.shape[1], embedding.shape[1])
+            kept = kept + embedding.unsqueeze(2)
         return kept, index
 
-    def recover(self, tokens: Tensor, index: Tensor) -> Tensor:
+    def recover(self, tokens: Tensor, index: Tensor, unpruned: Tensor) -> Tensor:
         """Bring the dropped frames back, as the specification says.
 
         Args:
             tokens: (batch, tokens, joints, channels).
             index: Their frames, (batch, tokens).
+            unpruned: The tokens of every frame as they were before pruning, (batch, frames, joints,
+                channels); an elastic hourglass adds them.
 
         Returns:
             (batch, frames, joints, channels); the tokens themselves where nothing is recovered.
@@ -274,7 +286,8 @@ class HourglassNetwork(nn.Module):
         assert self.hourglass is not None
         if self.hourglass.recovery is RecoveryKind.TRA:
             recovered = cast(Tensor, self.cross_attention(self.x_token, tokens))
-            return self.x_token.unsqueeze(2) + recovered
+            recovered = self.x_token.unsqueeze(2) + recovered
+            return recovered + unpruned if self.hourglass.elastic else recovered
         if self.hourglass.recovery is RecoveryKind.INTERPOLATE:
             return interpolate_frames(tokens, index, self.frames)
         return tokens

@@ -23,12 +23,14 @@ from hot_sdk.export.lifting import build_lifting, folded
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.request import ExportRequest, default_name, resolve_request
-from hot_sdk.export.state_dict import load_strict, resample_rank_embedding
+from hot_sdk.export.state_dict import load_strict, resample_rank_embedding, without_hourglass
 from hot_sdk.export.trace import trace, without_output
+from hot_sdk.export.training_record import TrainingRecord
 from hot_sdk.export.verify import FP32, WindowResult, compare, require_parity
 from hot_sdk.files import replaced_on_success, require_writable_target
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
 from hot_sdk.manifest import SCHEMA, Flops, Joints, Manifest, Parity, Versions, Weights
+from hot_sdk.starter import starter_checkpoint
 from hot_sdk.version import __version__
 
 _LOG = logging.getLogger(__name__)
@@ -48,12 +50,14 @@ class Prepared:
         state: Its weights, float32.
         weights: Where they come from.
         target: The file to write.
+        training: What the checkpoint says of its training; None where it says nothing.
     """
 
     spec: ModelSpec
     state: dict[str, Tensor]
     weights: Weights
     target: Path
+    training: TrainingRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,18 @@ def prepare(request: ExportRequest) -> Prepared:
         CheckpointError: The checkpoint cannot be read, or does not fit what is asked for.
         UsageError: What is asked for does not hold together, or its file cannot be written.
     """
-    if request.checkpoint is None:
+    training = None
+    if request.random_weights:
         spec = resolve_request(request)
         network = build(spec)
         network.load_state_dict(random_state_dict(network))
         weights = Weights(random=True, file=None, sha256=None, resampled_from=None)
     else:
-        checkpoint = read_checkpoint(request.checkpoint)
+        checkpoint = read_checkpoint(request.checkpoint or starter_checkpoint())
+        training = checkpoint.training
         shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
         found = infer_shape(request.model, shapes)
-        spec = fit(request, found)
+        spec = fit(request, found, training)
         resampled = (
             found.tokens if spec.tokens != found.tokens and request.resample_tokens else None
         )
@@ -104,6 +110,8 @@ def prepare(request: ExportRequest) -> Prepared:
             checkpoint = checkpoint.with_tensors(
                 resample_rank_embedding(checkpoint.tensors, spec.tokens)
             )
+        if found.elastic and not spec.elastic:
+            checkpoint = checkpoint.with_tensors(without_hourglass(checkpoint.tensors))
         network = build(spec)
         load_strict(network, checkpoint)
         weights = Weights(
@@ -111,10 +119,12 @@ def prepare(request: ExportRequest) -> Prepared:
             file=checkpoint.path.name,
             sha256=checkpoint.sha256,
             resampled_from=resampled,
+            credit=None if training is None else training.credit,
+            limits=None if training is None else training.limits,
         )
     target = request.output or Path(default_name(spec, request))
     require_writable_target(target)
-    return Prepared(spec, dict(network.state_dict()), weights, target)
+    return Prepared(spec, dict(network.state_dict()), weights, target, training)
 
 
 def export_prepared(
@@ -222,12 +232,13 @@ def _manifest(
     entry = family(spec.family)
     flops = count_network(spec)
     skeleton = entry.skeleton
+    training = prepared.training
     return Manifest(
         schema=SCHEMA,
         family=spec.family,
         variant=spec.variant.value,
         paper=entry.paper,
-        licence=entry.licence,
+        licence=entry.licence if training is None else training.licence,
         frames=spec.frames,
         output_frames=spec.output_frames,
         ratio=spec.ratio,
@@ -248,7 +259,7 @@ def _manifest(
         normalisation=entry.normalisation.value,
         unit=entry.unit.value,
         axes=entry.axes,
-        training_fps=entry.training_fps,
+        training_fps=entry.training_fps if training is None else training.fps,
         precision="fp32",
         opset=request.opset,
         parameters=count_parameters(spec),

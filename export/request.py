@@ -10,6 +10,7 @@ from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec, check_choices, resolve
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 from hot_sdk.files import require_writable_target
+from hot_sdk.starter import FAMILY
 
 OPSETS = (17, 18, 19, 20)
 DEFAULT_OPSET = 20
@@ -22,8 +23,8 @@ class ExportRequest:
 
     Attributes:
         model: Family.
-        checkpoint: Trained weights; exactly one of this and ``random_weights`` is given.
-        random_weights: Use reproducible random weights, marked as such in the file.
+        checkpoint: Trained weights; None is the starter's, of the one family that has them.
+        random_weights: Use reproducible random weights instead, marked as such in the file.
         variant: ``plain``, ``hot`` or ``tpc``; None, here and below, is what the checkpoint tells,
             else the family's published value.
         frames: Frames of a window.
@@ -70,7 +71,8 @@ def check_request(request: ExportRequest) -> None:
             where it was said to be.
     """
     known = family(request.model)
-    if request.checkpoint is None and not request.random_weights:
+    shipped = request.model == FAMILY
+    if request.checkpoint is None and not request.random_weights and not shipped:
         raise UsageError(
             f"No weights were given, and no trained default exists for {known.title}.",
             hint="Give --checkpoint FILE, or --random-weights to measure speed with poses that "
@@ -84,7 +86,7 @@ def check_request(request: ExportRequest) -> None:
         raise UsageError(
             f"There is no checkpoint '{request.checkpoint}'.", hint="Check the path of the file."
         )
-    if request.resample_tokens and request.checkpoint is None:
+    if request.resample_tokens and request.random_weights:
         raise UsageError(
             "There is no checkpoint whose tokens could be resampled.",
             hint="Drop --resample-tokens, or give --checkpoint FILE.",
@@ -99,7 +101,7 @@ def check_request(request: ExportRequest) -> None:
             f"batch is {request.batch}, which is outside 1 to {MOST_WINDOWS}.",
             hint="Use a positive number, or 'dynamic'.",
         )
-    if request.checkpoint is None:
+    if request.random_weights:
         resolve_request(request)
     else:
         # What is left out comes from the checkpoint, so the rest can only be judged with it.
@@ -110,7 +112,7 @@ def check_request(request: ExportRequest) -> None:
         require_writable_target(request.output)
 
 
-def resolve_request(request: ExportRequest) -> ModelSpec:
+def resolve_request(request: ExportRequest, *, elastic: bool = False) -> ModelSpec:
     """The architecture that a request describes; see :func:`hot_sdk.export.models.resolve`."""
     return resolve(
         request.model,
@@ -121,6 +123,7 @@ def resolve_request(request: ExportRequest) -> ModelSpec:
         variant=request.variant,
         selector=request.selector,
         recovery=request.recovery,
+        elastic=elastic,
         **request.config,
     )
 

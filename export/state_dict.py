@@ -80,6 +80,11 @@ def resample_rank_embedding(tensors: Mapping[str, Tensor], tokens: int) -> dict[
     return {**tensors, _RANK_EMBEDDING: replaced}
 
 
+def without_hourglass(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the plain network among those of a network with the Hourglass Tokenizer."""
+    return {key: tensor for key, tensor in tensors.items() if not _is_hourglass(key)}
+
+
 def _is_hourglass(key: str) -> bool:
     return key in (_RANK_EMBEDDING, "x_token") or key.startswith("cross_attention.")
 

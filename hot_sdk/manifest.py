@@ -47,12 +47,16 @@ class Weights:
         sha256: Digest of that file.
         resampled_from: Tokens that the checkpoint was trained for, where its rank embedding was
             resampled to another number; accuracy is then unknown until it is measured.
+        credit: Whom users of the weights have to name, where that is known.
+        limits: What the training data does not hold, where that is known.
     """
 
     random: bool
     file: str | None
     sha256: str | None
     resampled_from: int | None
+    credit: str | None = None
+    limits: str | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 from hot_sdk.policies import AppliedPolicy, InputPolicies
 from hot_sdk.preparation import PreparedClip, prepare_clip
 from hot_sdk.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.starter import starter_model
 from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
 from hot_sdk.window_runner import WindowRunner
 
@@ -29,7 +30,7 @@ class Pose3DEngine(Closing):
     model. A process that was forked after the model was loaded cannot use it, and is told so.
 
     Args:
-        model: File made by ``hot-export``, or its bytes.
+        model: File made by ``hot-export``, or its bytes; None is the starter model that ships.
         engine: Name of the inference engine, one of ``hot_sdk.engines.list_engines()``.
         device: ``cpu``, ``cuda`` or ``cuda:N``; used or refused, never exchanged for another.
         threads: CPU threads of the engine; None leaves the choice to it.
@@ -63,10 +64,7 @@ class Pose3DEngine(Closing):
         flip: bool = False,
     ) -> None:
         if model is None:
-            raise UsageError(
-                "No model was given, and no trained weights ship with this version.",
-                hint="Make one with hot-export, and give its file: Pose3DEngine('FILE.onnx').",
-            )
+            model = starter_model()
         options = SessionOptions(device=device, threads=threads, cache_dir=cache_dir)
         if windows is not None:
             windowing.check_mode(windows)

@@ -38,6 +38,7 @@ def create_model(
     variant: Variant | str | None = None,
     selector: SelectorKind | str | None = None,
     recovery: RecoveryKind | str | None = None,
+    elastic: bool = False,
     **config: int,
 ) -> HourglassNetwork:
     """Create a network with untrained weights, in evaluation mode.
@@ -52,7 +53,8 @@ def create_model(
             frame, recover none).
         selector: ``tpc``, ``uniform`` or ``motion``.
         recovery: ``tra`` or ``interpolate``.
-        **config: ``channels``, ``width``, ``depth``, ``heads``, ``mlp_hidden``.
+        elastic: Recovery by ``tra`` that serves any number of tokens.
+        **config: ``channels``, ``width``, ``depth``, ``heads``, ``mlp_hidden``, ``stem``.
 
     Returns:
         A module that maps (batch, frames, joints, channels) to poses, (batch, frames, joints, 3),
@@ -71,6 +73,7 @@ def create_model(
             variant=variant,
             selector=selector,
             recovery=recovery,
+            elastic=elastic,
             **config,
         )
     )

@@ -21,7 +21,9 @@ class CheckpointShape:
         joints: Joints of the skeleton.
         config: The fields of ``NetworkSize`` that shapes tell.
         variant: ``HOT`` where weights of the Hourglass Tokenizer are there, else ``PLAIN``.
-        tokens: Frames that the Hourglass Tokenizer keeps; None for the plain network.
+        tokens: Frames that the Hourglass Tokenizer keeps; None for the plain network, and where it
+            is elastic.
+        elastic: The Hourglass Tokenizer is trained for any number of kept frames.
     """
 
     frames: int
@@ -29,3 +31,4 @@ class CheckpointShape:
     config: Mapping[str, int]
     variant: Variant
     tokens: int | None
+    elastic: bool = False

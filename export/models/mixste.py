@@ -11,7 +11,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.hourglass import HourglassNetwork, HourglassSpec, hourglass_of
+from hot_sdk.export.frame_stem import FrameStem
+from hot_sdk.export.hourglass import (
+    HourglassNetwork,
+    HourglassSpec,
+    hourglass_of,
+    take_frames,
+)
 from hot_sdk.export.layers import Axis, Block, Grid
 from hot_sdk.export.models.mixste_checkpoint import infer_shape
 from hot_sdk.export.models.registry import NetworkSize
@@ -40,6 +46,7 @@ class MixSTE(HourglassNetwork):
     ) -> None:
         width = size.width
         super().__init__(hourglass, frames=frames, width=width, heads=size.heads)
+        self.has_stem = size.stem > 0
         self.Spatial_patch_to_embedding = nn.Linear(size.channels, width)
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))
         self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, frames, width))
@@ -48,6 +55,8 @@ class MixSTE(HourglassNetwork):
         self.Spatial_norm = nn.LayerNorm(width, eps=1e-6)
         self.Temporal_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
+        if size.stem:
+            self.stem = FrameStem(joints, size.channels, width=width, hidden=size.stem)
 
     def forward(
         self, keypoints: Tensor, index: Tensor | None = None
@@ -67,11 +76,17 @@ class MixSTE(HourglassNetwork):
         grid = Grid(frames, joints)
         tokens = cast(Tensor, self.Spatial_patch_to_embedding(keypoints.reshape(-1, channels)))
         tokens = (tokens.reshape(-1, joints, width) + self.Spatial_pos_embed).reshape(-1, width)
+        guess = None
+        if self.has_stem:
+            of_frames, guess = self.stem(keypoints)
+            tokens = tokens + of_frames
+        unpruned = tokens
         for pair, (spatial, temporal) in enumerate(
             zip(self.STEblocks, self.TTEblocks, strict=True)
         ):
             if self.hourglass is not None and pair == self.hourglass.prune_at:
-                kept, index = self.prune(tokens.reshape(-1, *grid, width), keypoints, index)
+                unpruned = tokens.reshape(-1, *grid, width)
+                kept, index = self.prune(unpruned, keypoints, index)
                 tokens, grid = kept.reshape(-1, width), Grid(self.hourglass.tokens, joints)
             tokens = self.Spatial_norm(spatial(tokens, grid, Axis.JOINTS))
             if pair == 0:
@@ -80,9 +95,12 @@ class MixSTE(HourglassNetwork):
             tokens = self.Temporal_norm(temporal(tokens, grid, Axis.FRAMES))
         if self.hourglass is not None:
             assert index is not None
-            recovered = self.recover(tokens.reshape(-1, *grid, width), index)
+            recovered = self.recover(tokens.reshape(-1, *grid, width), index, unpruned)
             tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
         poses = cast(Tensor, self.head(tokens)).reshape(-1, *grid, 3)
+        if guess is not None:
+            kept_only = index is not None and grid.frames < frames
+            poses = poses + (take_frames(guess, cast(Tensor, index)) if kept_only else guess)
         return poses, index if self.hourglass is not None else None
 
 

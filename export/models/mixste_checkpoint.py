@@ -39,15 +39,20 @@ def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
         for block in range(depth):
             _dimensions(shapes, f"{stream}.{block}.mlp.fc1.weight", (mlp_hidden, width))
 
-    variant, tokens = Variant.PLAIN, None
+    variant, tokens, elastic = Variant.PLAIN, None, False
     if any(key in shapes for key in _HOURGLASS_KEYS):
         variant = Variant.HOT
         for key in _HOURGLASS_KEYS:
             _require_key(shapes, key)
-        (tokens,) = _dimensions(shapes, "pos_embed_token", (1, None, width))
+        (embedded,) = _dimensions(shapes, "pos_embed_token", (1, None, width))
+        # An embedding for each frame of the window is one of time; of ranks there are fewer.
+        elastic = embedded == frames
+        tokens = None if elastic else embedded
         _dimensions(shapes, "x_token", (1, frames, width))
     config = {"channels": channels, "width": width, "depth": depth, "mlp_hidden": mlp_hidden}
-    return CheckpointShape(frames, joints, config, variant, tokens)
+    if any(key.startswith("stem.") for key in shapes):
+        (config["stem"],) = _dimensions(shapes, "stem.leave_norm.weight", (None,))
+    return CheckpointShape(frames, joints, config, variant, tokens, elastic)
 
 
 def _depth(shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -39,6 +39,8 @@ class NetworkSize:
         depth: Number of blocks that ``prune_at`` counts.
         heads: Attention heads.
         mlp_hidden: Hidden channels of the MLPs.
+        stem: Hidden channels of a stem that lifts each frame by itself before the blocks; 0, as
+            published, is none.
     """
 
     channels: int
@@ -46,6 +48,7 @@ class NetworkSize:
     depth: int
     heads: int
     mlp_hidden: int
+    stem: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,15 @@ from hot_sdk.export.models.registry import Family, NetworkSize, family
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 from hot_sdk.suggest import closest
 
-_LARGEST = {"channels": 3, "width": 4096, "depth": 64, "heads": 64, "mlp_hidden": 16384}
+_LARGEST = {
+    "channels": 3,
+    "width": 4096,
+    "depth": 64,
+    "heads": 64,
+    "mlp_hidden": 16384,
+    "stem": 4096,
+}
+_MAY_BE_ABSENT = ("stem",)
 _MOST_FRAMES = 4096
 
 
@@ -29,6 +37,7 @@ class ModelSpec:
         prune_at: Block before which frames are pruned, counted from 0.
         selector: How frames are chosen.
         recovery: How frames come back; None also for the ``tpc`` variant.
+        elastic: The recovery is trained for any number of kept frames; see ``HourglassSpec``.
     """
 
     family: str
@@ -39,6 +48,7 @@ class ModelSpec:
     prune_at: int | None = None
     selector: SelectorKind | None = None
     recovery: RecoveryKind | None = None
+    elastic: bool = False
 
     @property
     def joints(self) -> int:
@@ -58,7 +68,13 @@ class ModelSpec:
     def plain(self) -> ModelSpec:
         """The same network without pruning."""
         return replace(
-            self, variant=Variant.PLAIN, tokens=None, prune_at=None, selector=None, recovery=None
+            self,
+            variant=Variant.PLAIN,
+            tokens=None,
+            prune_at=None,
+            selector=None,
+            recovery=None,
+            elastic=False,
         )
 
 
@@ -77,6 +93,7 @@ def resolve(
     variant: Variant | str | None = None,
     selector: SelectorKind | str | None = None,
     recovery: RecoveryKind | str | None = None,
+    elastic: bool = False,
     **config: int,
 ) -> ModelSpec:
     """Complete a request with the family's published values and check that it holds together.
@@ -91,7 +108,8 @@ def resolve(
             than frames are asked for. With every frame kept, each of them is ``plain``.
         selector: How frames are chosen; None is ``tpc``.
         recovery: How frames come back; None is ``tra``.
-        **config: ``channels``, ``width``, ``depth``, ``heads``, ``mlp_hidden``.
+        elastic: Where frames come back by ``tra``, it is one that serves any number of tokens.
+        **config: ``channels``, ``width``, ``depth``, ``heads``, ``mlp_hidden``, ``stem``.
 
     Raises:
         UsageError: A value is unknown or out of range, or two contradict each other.
@@ -145,14 +163,17 @@ def resolve(
         f"Frames are pruned before a block; there are {plain.size.depth}, counted from 0, and the "
         "first must see every frame.",
     )
-    chosen_recovery = None if recovery is None else RecoveryKind(recovery)
+    recovering = None
+    if chosen is not Variant.TPC:
+        recovering = RecoveryKind.TRA if recovery is None else RecoveryKind(recovery)
     return replace(
         plain,
         variant=chosen,
         tokens=kept,
         prune_at=at,
         selector=SelectorKind.TPC if selector is None else SelectorKind(selector),
-        recovery=None if chosen is Variant.TPC else chosen_recovery or RecoveryKind.TRA,
+        recovery=recovering,
+        elastic=elastic and recovering is RecoveryKind.TRA,
     )
 
 
@@ -207,9 +228,10 @@ def _size(entry: Family, config: Mapping[str, int]) -> NetworkSize:
             f"'{key}' is no setting of {entry.title}.",
             closest(key, list(_LARGEST)),
         )
+        least = 0 if key in _MAY_BE_ABSENT else 1
         _require(
-            1 <= value <= _LARGEST[key],
-            f"{key} is {value}, which is outside 1 to {_LARGEST[key]}.",
+            least <= value <= _LARGEST[key],
+            f"{key} is {value}, which is outside {least} to {_LARGEST[key]}.",
             f"{entry.title} was published with {getattr(entry.size, key)}.",
         )
     size = replace(entry.size, **config)

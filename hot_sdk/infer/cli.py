@@ -30,8 +30,8 @@ from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
 
 _EPILOG = """\
 examples:
-  hot-infer clip.json --model mixste_t243_r0.50.onnx --image-size 1920x1080 --fps 30
-  hot-infer film.mp4 --model mixste_t243_r0.50.onnx --video poses.mp4
+  hot-infer clip.json --image-size 1920x1080 --fps 30
+  hot-infer film.mp4 --video poses.mp4
   hot-infer 0 --seconds 10 --model mixste_t243_r0.50.onnx --lookahead 20
 
 exit status:
@@ -61,7 +61,9 @@ def build_parser() -> CommandParser:
     add = parser.add_argument
     inputs = "keypoint files, OpenPose folders, videos, a camera's index or a stream's address"
     add("inputs", nargs="+", metavar="INPUT", help=inputs)
-    add("--model", type=Path, required=True, metavar="FILE", help="model made by hot-export")
+    add(
+        "--model", type=Path, metavar="FILE", help="model made by hot-export (default: the starter)"
+    )
     add("--engine", default=DEFAULT_ENGINE, metavar="E", help="inference engine")
     add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
     add("--precision", metavar="P", help="refuse a model that computes in another, such as fp16")

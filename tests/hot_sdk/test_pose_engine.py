@@ -247,9 +247,7 @@ def test_what_cannot_be_used_is_refused(hot_file, arguments, kind, said):
         Pose3DEngine(hot_file, **arguments)
 
 
-def test_no_model_and_no_file_are_told_apart():
-    with pytest.raises(UsageError, match="No model was given"):
-        Pose3DEngine()
+def test_no_file_is_told():
     with pytest.raises(EngineError, match=r"no model file at 'nowhere\.onnx'"):
         Pose3DEngine("nowhere.onnx")
 

@@ -137,7 +137,11 @@ def test_ratio_to_tokens_rounds_half_up(ratio, frames, tokens):
         ({"ratio": 0.5, "selector": "zzz"}, "no selector 'zzz'", "Known: tpc, uniform, motion."),
         ({"ratio": 0.5, "recovery": "interp"}, "no recovery 'interp'", "mean 'interpolate'?"),
         ({"witdh": 64}, "'witdh' is no setting of {title}", "Did you mean 'width'?"),
-        ({"zzz": 64}, "'zzz' is no setting", "Known: channels, width, depth, heads, mlp_hidden."),
+        (
+            {"zzz": 64},
+            "'zzz' is no setting",
+            "Known: channels, width, depth, heads, mlp_hidden, stem.",
+        ),
         ({"depth": 0}, "depth is 0, which is outside 1 to 64", "was published with {depth}"),
         ({"width": 4097}, "width is 4097, which is outside 1 to 4096", "published with {width}"),
         ({"mlp_hidden": 16385}, "mlp_hidden is 16385", "was published with {mlp_hidden}"),

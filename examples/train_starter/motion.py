@@ -1,0 +1,53 @@
+"""Clips of motion capture, drawn at random."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SOURCE_FPS = 60.0
+FPS = 30.0
+_SPEED = 0.2
+
+
+class Motion:
+    """The training part of a folder with ``cmu_h36m17_60fps.npz`` and ``index.json``.
+
+    Args:
+        folder: Where the data lies.
+        split: Sequences to take.
+    """
+
+    def __init__(self, folder: Path, split: str = "train") -> None:
+        with np.load(folder / "cmu_h36m17_60fps.npz", allow_pickle=False) as arrays:
+            self.positions = torch.from_numpy(arrays["pos_mm"].astype(np.float32) / 1000.0)
+            glitch = arrays["glitch"]
+        # For each frame, how many sound frames of its sequence follow it, itself among them.
+        self.ahead = np.zeros(len(glitch), dtype=np.int64)
+        for sequence in json.loads((folder / "index.json").read_text(encoding="utf-8")):
+            if sequence["split"] != split:
+                continue
+            first, count = sequence["start"], 0
+            for frame in range(first + sequence["frames"] - 1, first - 1, -1):
+                count = 0 if glitch[frame] else count + 1
+                self.ahead[frame] = count
+        self._starts: dict[int, Tensor] = {}
+
+    def clips(self, batch: int, frames: int) -> Tensor:
+        """Draw clips (batch, frames, 17, 3) at 30 frames a second, up to 20 % faster or slower."""
+        span = math.ceil((frames - 1) * SOURCE_FPS / FPS * (1.0 + _SPEED)) + 2
+        if span not in self._starts:
+            self._starts[span] = torch.from_numpy(np.flatnonzero(self.ahead >= span))
+        starts = self._starts[span][torch.randint(len(self._starts[span]), (batch,))]
+        speed = 1.0 + _SPEED * (2.0 * torch.rand(batch, 1) - 1.0)
+        time = torch.arange(frames)[None] * (SOURCE_FPS / FPS) * speed
+        before = time.floor().long()
+        weight = (time - before)[..., None, None]
+        earlier = self.positions[starts[:, None] + before]
+        later = self.positions[starts[:, None] + before + 1]
+        return earlier + weight * (later - earlier)

@@ -1,0 +1,247 @@
+"""Trains the starter model: one checkpoint for every ratio. See README.md beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from augmentation import detect, mirror, see, vary_bodies
+from motion import FPS, Motion
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from hot_sdk.export.hourglass import HourglassNetwork, hourglass_of
+from hot_sdk.export.models import build, resolve
+from hot_sdk.export.options import SelectorKind
+from hot_sdk.export.training_record import KEY, TrainingRecord
+from hot_sdk.typed_json import to_json
+
+LOG = logging.getLogger("train_starter")
+
+FRAMES = 81
+SIZE = {"width": 96, "depth": 4, "heads": 4, "mlp_hidden": 192, "stem": 512}
+RATIOS = (0.2, 0.33, 0.5, 0.75, 1.0)
+PRUNE_AT = 1
+LICENCE = "Apache-2.0 (network code of MixSTE published under MIT with HoT)"
+CREDIT = (
+    "The data used in this project was obtained from mocap.cs.cmu.edu. The database was created "
+    "with funding from NSF EIA-0196217."
+)
+LIMITS = (
+    "Trained on about 50 minutes of motion capture, mostly one retargeted body whose bones were "
+    "varied by up to 12 %, seen by virtual cameras with synthetic detector errors; nose, head and "
+    "spine are constructed points. Not trained or measured on Human3.6M."
+)
+_SHORTEST = 9
+"""Frames that the hourglass is built for where the stem alone is trained."""
+TIMED = ("Temporal_pos_embed", "x_token", "pos_embed_token")
+
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Frames of a clip (1: the stem alone), clips of a step, highest rate of learning.
+
+    ``stem_share`` is the share of that rate which the stem learns at.
+    """
+
+    frames: int
+    batch: int
+    rate: float
+    stem_share: float
+
+
+STAGES = (Stage(1, 2048, 2e-3, 1.0), Stage(27, 32, 6e-4, 0.1), Stage(FRAMES, 16, 3e-4, 0.1))
+
+
+class Float32Choice(nn.Module):
+    """A selector that chooses in float32, for half precision chooses at chance level."""
+
+    def __init__(self, selector: nn.Module) -> None:
+        super().__init__()
+        self.selector = selector
+
+    def forward(self, features: Tensor, keypoints: Tensor) -> Tensor:
+        """Choose; see ``FrameSelector``."""
+        with torch.autocast("cpu", enabled=False), torch.no_grad():
+            return self.selector(features.float(), keypoints.float())
+
+
+def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassNetwork:
+    """The elastic network for clips of a length, the weights' time embeddings stretched to it."""
+    spec = resolve("mixste", frames=frames, ratio=0.5, prune_at=PRUNE_AT, elastic=True, **SIZE)
+    made = build(spec).train()
+    if weights is not None:
+        stretched = {
+            key: functional.interpolate(
+                value.transpose(1, 2), size=frames, mode="linear", align_corners=True
+            ).transpose(1, 2)
+            if key in TIMED
+            else value
+            for key, value in weights.items()
+        }
+        made.load_state_dict(stretched)
+    else:
+        for key, parameter in made.named_parameters():
+            if key in TIMED or key == "Spatial_pos_embed":
+                nn.init.trunc_normal_(parameter, std=0.02)
+        # What follows the stem begins as no correction at all.
+        nn.init.zeros_(made.head[1].weight)
+        nn.init.zeros_(made.head[1].bias)
+    return made
+
+
+def prune_otherwise(
+    made: HourglassNetwork, frames: int, ratio: float, selector: SelectorKind
+) -> None:
+    """Have the network keep another share of the frames."""
+    if ratio >= 1.0:
+        made.hourglass = None
+        return
+    spec = resolve(
+        "mixste", frames=frames, ratio=ratio, prune_at=PRUNE_AT, selector=selector, elastic=True,
+        **SIZE,
+    )  # fmt: skip
+    made.hourglass = hourglass_of(spec)
+    inner = made.selector.selector if isinstance(made.selector, Float32Choice) else made.selector
+    inner.spec = made.hourglass
+    made.selector = Float32Choice(inner)
+
+
+def prune_at_random(made: HourglassNetwork, frames: int, *, plain: bool) -> None:
+    """Draw a ratio, and a selector: mostly the published one."""
+    ratio = 1.0 if plain else RATIOS[int(torch.randint(len(RATIOS), ()))]
+    uniform = float(torch.rand(())) < 0.2
+    chosen = SelectorKind.UNIFORM if uniform else SelectorKind.TPC
+    prune_otherwise(made, frames, ratio, chosen)
+
+
+def loss_of(poses: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean joint error plus twice that of velocities; and the former alone, metres."""
+    error = (poses - truth).norm(dim=-1).mean()
+    if truth.shape[1] == 1:
+        return error, error.detach()
+    velocity = ((poses - truth).diff(dim=1)).norm(dim=-1).mean()
+    return error + 2.0 * velocity, error.detach()
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="folder of cmu_h36m17_60fps.npz and index.json")
+    parser.add_argument("output", type=Path, help="folder of checkpoint, log and weights")
+    parser.add_argument("--steps", default="2600,500,700", help="of each stage")
+    parser.add_argument("--start", type=Path, help="weights to fine-tune, in the last stage alone")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--plain", action="store_true", help="never prune, for comparison")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[logging.FileHandler(options.output / "train.log"), logging.StreamHandler()],
+    )
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    steps = [int(text) for text in options.steps.split(",")]
+    motion = Motion(options.data)
+    kept = options.output / "checkpoint.pt"
+    state: State | None = None
+    if kept.exists():
+        state = torch.load(kept, weights_only=True)
+    elif options.start is not None:
+        state = {"stage": len(STAGES) - 1, "step": 0, "average": load_file(options.start)}
+    for number, stage in enumerate(STAGES):
+        if state is not None and state["stage"] > number:
+            continue
+        state = run_stage(number, stage, steps[number], motion, state, kept, options.plain)
+    assert state is not None
+    record = TrainingRecord(FPS, SIZE["heads"], PRUNE_AT, LICENCE, CREDIT, LIMITS)
+    weights = {key: value.contiguous() for key, value in state["average"].items()}
+    target = options.output / "starter.safetensors"
+    save_file(weights, target, {KEY: to_json(record)})
+    target.chmod(0o644)
+
+
+def run_stage(
+    number: int, stage: Stage, steps: int, motion: Motion, state: State | None, kept: Path,
+    plain: bool,
+) -> State:  # fmt: skip
+    """Train through one stage, from its beginning or from where it was left."""
+    frames = max(stage.frames, _SHORTEST)
+    made = network(frames, None if state is None else state["average"])
+    average = copy.deepcopy(made)
+    parameters = list(made.parameters())
+    # A few clips show the stem far fewer views than it was trained on: it may only drift.
+    stem = {"params": list(made.stem.parameters()), "share": stage.stem_share}
+    others = [value for name, value in made.named_parameters() if not name.startswith("stem.")]
+    groups = [stem, {"params": others, "share": 1.0}]
+    optimiser = torch.optim.AdamW(groups, lr=stage.rate, weight_decay=0.02)
+    first = 0
+    if state is not None and state["step"] > 0:
+        made.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["step"]
+        torch.set_rng_state(state["random"])
+    smooth = None
+    saved = told = time.monotonic()
+    for step in tqdm(range(first, steps), desc=f"stage {number}", initial=first, total=steps):
+        cosine = 0.02 + 0.49 * (1.0 + math.cos(math.pi * step / steps))
+        rate = stage.rate * min(1.0, (step + 1) / 200) * cosine
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["share"]
+        keypoints, truth = mirror(*see(vary_bodies(motion.clips(stage.batch, stage.frames))))
+        seen = detect(keypoints)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            if stage.frames == 1:
+                guess = made.stem(seen)[1]
+            else:
+                prune_at_random(made, frames, plain=plain)
+                guess = made(seen)[0]
+        loss, error = loss_of(guess.float(), truth)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        decay = min(0.999, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, newest in zip(average.parameters(), parameters, strict=True):
+                mean.lerp_(newest, 1.0 - decay)
+        smooth = float(error) if smooth is None else 0.98 * smooth + 0.02 * float(error)
+        now, last = time.monotonic(), step + 1 == steps
+        if now - told > 20.0 or last:
+            shown = (number, step + 1, steps, 1000 * smooth, rate)
+            LOG.info("stage %d step %d of %d: %.1f mm, rate %.2g", *shown)
+            told = now
+        if now - saved > 60.0 or last:
+            saved = now
+            state = {
+                "stage": number + last,
+                "step": 0 if last else step + 1,
+                "network": made.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "random": torch.get_rng_state(),
+            }
+            temporary = kept.with_suffix(".part")
+            torch.save(state, temporary)
+            temporary.replace(kept)
+    assert state is not None
+    return state
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The study behind the model card, cut short."""
+
+from hot_sdk.benchmarks import starter_study
+
+
+def test_it_measures_and_draws(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(starter_study, "RATIOS", (0.5, 1.0))
+    monkeypatch.setattr(
+        starter_study, "evaluate", lambda *_: dict.fromkeys(starter_study._KINDS, 12.5)
+    )
+    picture = tmp_path / "speed.png"
+    options = ["--only", "ratios", "--rounds", "1", "--views", "1", "--figure", str(picture)]
+    assert starter_study.main(options) == 0
+    out = capsys.readouterr().out
+    assert "12.50" in out
+    assert "logical cores" in out
+    assert picture.stat().st_size > 5_000
+
+
+def test_hot_eval_is_run_on_the_shipped_clips(tmp_path, monkeypatch):
+    model = starter_study.starter_model()
+    found = starter_study.evaluate(model, tmp_path, 1, ("--only", "14_04"))
+    assert set(starter_study._KINDS) <= set(found)
+    assert 5.0 < found["p_mpjpe_mm"] < found["mpjpe_mm"] < 100.0

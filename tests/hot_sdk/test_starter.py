@@ -1,0 +1,73 @@
+"""The starter model that ships: what it says of itself, and that its poses are poses."""
+
+import numpy as np
+import pytest
+
+from hot_sdk import Pose3DEngine
+from hot_sdk.benchmarks.evaluation import evaluate_poses, load_starter_val
+from hot_sdk.errors import CheckpointError, UsageError
+from hot_sdk.export import ExportRequest, export_model
+from hot_sdk.files import sha256_of
+from hot_sdk.manifest import read_manifest
+from hot_sdk.starter import starter_checkpoint, starter_model
+
+_MOST_BYTES = 8_000_000
+
+
+@pytest.fixture(scope="module")
+def starter():
+    with Pose3DEngine() as engine:
+        yield engine
+
+
+def test_it_is_small_and_says_what_it_is():
+    manifest = read_manifest(starter_model())
+    assert starter_model().stat().st_size <= _MOST_BYTES
+    assert (manifest.frames, manifest.training_fps, manifest.tokens) == (81, 30.0, 41)
+    assert not manifest.weights.random
+    assert manifest.weights.sha256 == sha256_of(starter_checkpoint())
+    assert "mocap.cs.cmu.edu" in manifest.weights.credit
+    assert "virtual cameras" in manifest.weights.limits
+    assert "Apache-2.0" in manifest.licence
+
+
+def test_it_lifts_real_keypoints_without_a_warning(starter, clips):
+    for clip in clips.values():
+        result = starter(clip)
+        assert not starter.warnings
+        height = np.nanmedian(np.ptp(result.poses[..., 1], axis=1))
+        # Metres, from the head to the feet of somebody who stands, squats or jumps.
+        assert 0.9 < height < 2.2
+        head, feet = result.poses[:, 10, 1], result.poses[:, [3, 6], 1].mean(axis=1)
+        assert np.mean(head < feet) > 0.95
+
+
+def test_it_beats_the_mean_pose_by_far_on_people_it_never_saw(starter):
+    """The mean pose is 214 mm off; the model card has the exact figures."""
+    clips = load_starter_val(views=1)[::4]
+    found = [
+        evaluate_poses(1000.0 * starter(clip.keypoints).poses, clip.truth_mm, fps=30.0)
+        for clip in clips
+    ]
+    assert np.mean([one.mpjpe_mm for one in found]) < 45.0
+    assert np.mean([one.p_mpjpe_mm for one in found]) < 33.0
+
+
+@pytest.mark.parametrize(("ratio", "tokens"), [(0.33, 27), (1.0, None)])
+def test_hot_export_takes_it_where_no_checkpoint_is_given(tmp_path, ratio, tokens):
+    target = tmp_path / "model.onnx"
+    export_model(ExportRequest("mixste", ratio=ratio, output=target))
+    manifest = read_manifest(target)
+    assert (manifest.tokens, manifest.frames) == (tokens, 81)
+    assert manifest.weights.file == "starter.safetensors"
+
+
+def test_it_is_what_it_is():
+    with pytest.raises(CheckpointError, match="frames = 81, but 243"):
+        export_model(ExportRequest("mixste", frames=243))
+
+
+def test_an_installation_without_it_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("hot_sdk.starter._FOLDER", tmp_path)
+    with pytest.raises(UsageError, match="not in this installation"):
+        Pose3DEngine()
