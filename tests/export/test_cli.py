@@ -47,7 +47,6 @@ def failed(capsys, arguments, status):
     [
         ([], "required: --model"),
         (["--model", "mixst", "--random-weights"], "Did you mean 'mixste'?"),
-        (["--model", "mixste"], "--random-weights"),
         (["--model", "mixste", "--random-weights", "--ration", "0.5"], "Did you mean '--ratio'?"),
         (["--model", "mixste", "--random-weights", "--ratio", "1.5"], "outside 0 to 1"),
         (["--model", "mixste", "--random-weights", "--ratio", "half"], "invalid float value"),
