@@ -7,21 +7,19 @@ size, so that a graph with a symbolic batch needs no shape arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from hot_sdk.export.frame_selector import FrameSelector
+from hot_sdk.export.frames import interpolate_frames, take_frames, take_kept
 from hot_sdk.export.layers import Attention
 from hot_sdk.export.models.spec import ModelSpec
+from hot_sdk.export.models.stages import PruningStage
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
-from hot_sdk.export.selection import (
-    density_peak_scores,
-    highest_frames,
-    motion_scores,
-    uniform_frames,
-)
 
 _INITIAL_STD = 0.02
 
@@ -31,9 +29,8 @@ class HourglassSpec:
     """Where and how a network prunes and recovers frames.
 
     Attributes:
-        tokens: Frames kept.
-        prune_at: Block before which frames are pruned, counted from 0.
-        selector: How frames are chosen.
+        stages: Where frames are pruned, and how many are kept; each stage chooses among those that
+            the one before it kept.
         recovery: How the other frames come back; None keeps only the chosen ones.
         keep_centre: Whether the centre frame is always among the chosen.
         mirrored_pairs: The batch alternates between a window and its mirror image, and each mirror
@@ -43,13 +40,16 @@ class HourglassSpec:
             added to what is recovered.
     """
 
-    tokens: int
-    prune_at: int
-    selector: SelectorKind
+    stages: tuple[PruningStage, ...]
     recovery: RecoveryKind | None
     keep_centre: bool
     mirrored_pairs: bool = False
     elastic: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Frames that the last stage keeps."""
+        return self.stages[-1].tokens
 
 
 def hourglass_of(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassSpec | None:
@@ -58,98 +58,16 @@ def hourglass_of(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassS
     The centre frame is forced in where it is the frame whose pose is wanted (the ``tpc`` variant),
     and a mirror image then shares the choice of its window, as published.
     """
-    if spec.tokens is None or spec.prune_at is None or spec.selector is None:
+    if not spec.stages:
         return None
     centred = spec.variant is Variant.TPC
     return HourglassSpec(
-        tokens=spec.tokens,
-        prune_at=spec.prune_at,
-        selector=spec.selector,
+        stages=spec.stages,
         recovery=spec.recovery,
         keep_centre=centred,
         mirrored_pairs=mirrored_pairs and centred,
         elastic=spec.elastic,
     )
-
-
-class FrameSelector(nn.Module):
-    """Chooses the frames to keep; it has no weights."""
-
-    def __init__(self, spec: HourglassSpec) -> None:
-        super().__init__()
-        self.spec = spec
-
-    def forward(self, features: Tensor, keypoints: Tensor) -> Tensor:
-        """Choose.
-
-        Args:
-            features: Tokens averaged over the joints, (batch, frames, channels).
-            keypoints: The network's input, (batch, frames, joints, 2 or 3).
-
-        Returns:
-            Ascending frame indices, int64: (batch, tokens), or (1, tokens) where the selector does
-            not look at the data.
-        """
-        spec = self.spec
-        if spec.selector is SelectorKind.UNIFORM:
-            chosen = uniform_frames(features.shape[1], spec.tokens, keep_centre=spec.keep_centre)
-            return torch.tensor([chosen], dtype=torch.int64, device=features.device)
-        if spec.mirrored_pairs:
-            features = features.reshape(-1, 2, *features.shape[1:])[:, 0]
-            keypoints = keypoints.reshape(-1, 2, *keypoints.shape[1:])[:, 0]
-        if spec.selector is SelectorKind.TPC:
-            scores = density_peak_scores(features)
-        else:
-            scores = motion_scores(keypoints)
-        index = highest_frames(scores, spec.tokens, keep_centre=spec.keep_centre)
-        if spec.mirrored_pairs:
-            index = torch.stack([index, index], dim=1).reshape(-1, spec.tokens)
-        return index
-
-
-def take_frames(values: Tensor, index: Tensor) -> Tensor:
-    """Pick frames, each batch item its own.
-
-    Args:
-        values: (batch, frames, ...).
-        index: (batch, tokens) or (1, tokens), int64.
-
-    Returns:
-        (batch, tokens, ...), by one Gather whatever the batch size.
-    """
-    if index.shape[0] == 1:
-        return values.index_select(1, index.reshape(-1))
-    frames, tokens = values.shape[1], index.shape[1]
-    # A running count over the batch gives each item the offset of its first row.
-    item = torch.cumsum((index[:, :1] >= 0).to(torch.float32), dim=0) - 1.0
-    rows = (index.to(torch.float32) + item * frames).to(torch.int64).reshape(-1)
-    taken = values.reshape(-1, *values.shape[2:]).index_select(0, rows)
-    return taken.reshape(-1, tokens, *values.shape[2:])
-
-
-def interpolate_frames(tokens: Tensor, index: Tensor, frames: int) -> Tensor:
-    """Fill the dropped frames linearly in time; outside the kept frames, hold the nearest.
-
-    Args:
-        tokens: Kept frames, (batch, tokens, joints, channels).
-        index: Their times, ascending, (batch, tokens) or (1, tokens), int64.
-        frames: Length of the window.
-
-    Returns:
-        (batch, frames, joints, channels).
-    """
-    kept = index.shape[1]
-    time = torch.arange(frames, device=index.device, dtype=torch.float32)
-    when = index.to(torch.float32)
-    passed = (when.unsqueeze(1) <= time.unsqueeze(1)).to(torch.float32).sum(dim=2)
-    before = (passed - 1.0).clamp(min=0.0).to(torch.int64)
-    after = passed.clamp(max=kept - 1.0).to(torch.int64)
-    start = take_frames(when.unsqueeze(2), before).squeeze(2)
-    stop = take_frames(when.unsqueeze(2), after).squeeze(2)
-    weight = ((time - start) / (stop - start).clamp(min=1.0)).clamp(min=0.0, max=1.0)
-    weight = weight.to(tokens.dtype).unsqueeze(2).unsqueeze(3)
-    earlier, later = take_frames(tokens, before), take_frames(tokens, after)
-    return earlier + weight * (later - earlier)
 
 
 class TokenRecoveringAttention(nn.Module):
@@ -216,10 +134,20 @@ class HourglassNetwork(nn.Module):
         super().__init__()
         self.hourglass = hourglass
         self.frames = frames
-        if hourglass is not None:
-            self.selector = FrameSelector(hourglass)
-        if hourglass is not None and hourglass.recovery is RecoveryKind.TRA:
-            embedded = frames if hourglass.elastic else hourglass.tokens
+        self.selectors = nn.ModuleList()
+        if hourglass is None:
+            return
+        self.selectors.extend(
+            FrameSelector(
+                hourglass.stages[: number + 1],
+                frames=frames,
+                keep_centre=hourglass.keep_centre,
+                mirrored_pairs=hourglass.mirrored_pairs,
+            )
+            for number in range(len(hourglass.stages))
+        )
+        if hourglass.recovery is RecoveryKind.TRA:
+            embedded = frames if hourglass.elastic else hourglass.stages[0].tokens
             self.pos_embed_token = nn.Parameter(torch.zeros(1, embedded, width))
             self.x_token = nn.Parameter(torch.zeros(1, frames, width))
             self.cross_attention = TokenRecoveringAttention(width, heads)
@@ -238,45 +166,73 @@ class HourglassNetwork(nn.Module):
             if isinstance(module, Attention):
                 module.fold_constants()
 
+    def prunes_before(self, block: int) -> bool:
+        """Whether frames are pruned before a block, counted from 0."""
+        stages = () if self.hourglass is None else self.hourglass.stages
+        return any(stage.prune_at == block for stage in stages)
+
     def prune(
-        self, tokens: Tensor, keypoints: Tensor, index: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Keep the chosen frames.
+        self,
+        tokens: Tensor,
+        keypoints: Tensor,
+        kept: tuple[Tensor, ...],
+        index: Tensor | None,
+        received: Callable[[], Tensor] | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Keep the frames that the next stage chooses.
 
         Args:
-            tokens: (batch, frames, joints, channels).
+            tokens: (batch, frames that are still there, joints, channels).
             keypoints: The network's input.
-            index: Frames to keep, or None to let the selector choose.
+            kept: Frames that each stage before this one kept; empty at the first.
+            index: Frames that all stages have to keep, (batch, sum of their tokens), in place of
+                the selectors' choices; or None.
+            received: Gives the attention that each frame received in the last temporal block,
+                (batch, frames); what the ``attention`` selector goes by.
 
         Returns:
-            The kept tokens, (batch, tokens, joints, channels), and their frames, (batch, tokens).
+            The kept tokens, (batch, tokens, joints, channels), and ``kept`` with this stage's
+            frames, (batch, tokens), ascending.
 
         Raises:
             ValueError: ``index`` has neither one row nor one for each window.
         """
         assert self.hourglass is not None
+        stage = self.hourglass.stages[len(kept)]
+        there = kept[-1] if kept else None
         if index is None:
-            index = cast(Tensor, self.selector(tokens.mean(dim=2), keypoints))
+            attention = None
+            if stage.selector is SelectorKind.ATTENTION:
+                assert received is not None
+                attention = received()
+            choose = self.selectors[len(kept)]
+            positions = cast(Tensor, choose(tokens.mean(dim=2), keypoints, there, attention))
         elif index.shape[0] not in (1, tokens.shape[0]):
             raise ValueError(
                 f"index chooses frames for {index.shape[0]} windows, but there are "
                 f"{tokens.shape[0]}; expected one row for all, or one for each"
             )
-        kept = take_frames(tokens, index)
-        if self.recovers_by_attention:
+        else:
+            first = sum(earlier.tokens for earlier in self.hourglass.stages[: len(kept)])
+            positions = index[:, first : first + stage.tokens]
+            if there is not None:
+                positions = (there.unsqueeze(1) < positions.unsqueeze(2)).sum(dim=2)
+        frames = positions if there is None else take_kept(there, positions)
+        taken = take_frames(tokens, positions)
+        if self.recovers_by_attention and not kept:
             embedding: Tensor = self.pos_embed_token
             if self.hourglass.elastic:
-                embedding = embedding[0].index_select(0, index.reshape(-1))
-                embedding = embedding.reshape(-1, index.shape[1], embedding.shape[1])
-            kept = kept + embedding.unsqueeze(2)
-        return kept, index
+                embedding = embedding[0].index_select(0, frames.reshape(-1))
+                embedding = embedding.reshape(-1, frames.shape[1], embedding.shape[1])
+            taken = taken + embedding.unsqueeze(2)
+        return taken, (*kept, frames)
 
-    def recover(self, tokens: Tensor, index: Tensor, unpruned: Tensor) -> Tensor:
+    def recover(self, tokens: Tensor, kept: tuple[Tensor, ...], unpruned: Tensor) -> Tensor:
         """Bring the dropped frames back, as the specification says.
 
         Args:
             tokens: (batch, tokens, joints, channels).
-            index: Their frames, (batch, tokens).
+            kept: Frames that each stage kept, the last one's those of the tokens.
             unpruned: The tokens of every frame as they were before pruning, (batch, frames, joints,
                 channels); an elastic hourglass adds them.
 
@@ -289,5 +245,20 @@ class HourglassNetwork(nn.Module):
             recovered = self.x_token.unsqueeze(2) + recovered
             return recovered + unpruned if self.hourglass.elastic else recovered
         if self.hourglass.recovery is RecoveryKind.INTERPOLATE:
-            return interpolate_frames(tokens, index, self.frames)
+            return interpolate_frames(tokens, kept[-1], self.frames)
         return tokens
+
+
+def chosen_frames(kept: tuple[Tensor, ...]) -> Tensor | None:
+    """What a network returns of its choices: the frames of all stages, one after the other.
+
+    Returns:
+        (batch, sum of the stages' tokens), or one row where no choice depends on the data; None
+        where nothing was pruned.
+    """
+    if len(kept) < 2:
+        return kept[0] if kept else None
+    widest = next((frames for frames in kept if frames.shape[0] != 1), kept[0])
+    # One row is repeated over the batch without asking for its size.
+    rows = widest[:, :1] * 0
+    return torch.cat([frames + rows for frames in kept], dim=1)

@@ -62,6 +62,23 @@ class Attention(nn.Module):
         Returns:
             The shape of ``tokens``.
         """
+        weights, value = self._weights(tokens, grid, axis)
+        mixed = weights @ value
+        return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(-1, tokens.shape[1])))
+
+    def received(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Attention that each frame receives, averaged over heads, joints and asking frames.
+
+        Args:
+            tokens: (batch · frames · joints, channels).
+            grid: Frames and joints of the rows.
+
+        Returns:
+            (batch, frames).
+        """
+        return self._weights(tokens, grid, Axis.FRAMES)[0].mean(dim=(1, 2))
+
+    def _weights(self, tokens: Tensor, grid: Grid, axis: Axis) -> tuple[Tensor, Tensor]:
         width = tokens.shape[1]
         head_width = width // self.heads
         projected = self.qkv(tokens) if self._folded is None else linear(tokens, *self._folded)
@@ -75,8 +92,7 @@ class Attention(nn.Module):
         query, key, value = split.unbind(0)
         if self._folded is None:
             query = query * head_width**-0.5
-        mixed = (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
-        return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(-1, width)))
+        return (query @ key.transpose(-2, -1)).softmax(dim=-1), value
 
 
 class Mlp(nn.Module):
@@ -107,3 +123,7 @@ class Block(nn.Module):
         """Map (batch · frames · joints, channels) to the same shape."""
         tokens = tokens + self.attn(self.norm1(tokens), grid, axis)
         return tokens + cast(Tensor, self.mlp(self.norm2(tokens)))
+
+    def received(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Attention that each frame receives in this block, (batch, frames), from its input."""
+        return self.attn.received(self.norm1(tokens), grid)

@@ -25,6 +25,8 @@ class SelectorKind(str, Enum):
     """Evenly spaced frames; no data-dependent operator in the graph."""
     MOTION = "motion"
     """The frames whose keypoints move most."""
+    ATTENTION = "attention"
+    """The frames that the others attend to most in the block before."""
 
 
 class RecoveryKind(str, Enum):

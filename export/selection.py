@@ -12,21 +12,20 @@ import torch
 from torch import Tensor
 
 
-def highest_frames(scores: Tensor, tokens: int, *, keep_centre: bool) -> Tensor:
+def highest_frames(scores: Tensor, tokens: int, *, keep: Tensor | None = None) -> Tensor:
     """Indices of the highest scores in ascending order; among equal scores the earlier frame wins.
 
     Args:
         scores: (batch, frames), finite.
         tokens: How many frames to choose.
-        keep_centre: Rank the centre frame above all others.
+        keep: Frames to rank above all others, (batch or 1, frames) bool.
 
     Returns:
         (batch, tokens) int64.
     """
     frames = scores.shape[1]
-    if keep_centre:
-        is_centre = torch.arange(frames, device=scores.device) == frames // 2
-        scores = torch.where(is_centre, torch.finfo(scores.dtype).max, scores)
+    if keep is not None:
+        scores = torch.where(keep, torch.finfo(scores.dtype).max, scores)
     # Engines differ in which of two equal scores their TopK takes, and none sorts int64 everywhere.
     # Ranks by comparison settle both: TopK then meets only distinct floats, already in time order.
     rank = _outranks(scores).to(scores.dtype).sum(dim=2)
@@ -95,14 +94,13 @@ def motion_scores(keypoints: Tensor) -> Tensor:
     return torch.cat([step[:, :1], step], dim=1)
 
 
-def uniform_frames(frames: int, tokens: int, *, keep_centre: bool) -> list[int]:
+def uniform_frames(frames: int, tokens: int, *, centre: int | None) -> list[int]:
     """Evenly spaced frames, the first and the last among them.
 
-    With ``keep_centre`` the frame nearest to the centre is replaced by it.
+    Where a centre is given, the frame nearest to it is replaced by it.
     """
     chosen = [math.floor(rank * (frames - 1) / (tokens - 1) + 0.5) for rank in range(tokens)]
-    centre = frames // 2
-    if keep_centre and centre not in chosen:
+    if centre is not None and centre not in chosen:
         nearest = min(range(tokens), key=lambda rank: abs(chosen[rank] - centre))
         chosen[nearest] = centre
     return chosen

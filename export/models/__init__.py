@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from hot_sdk.export.models.checkpoint_shape import CheckpointShape
-from hot_sdk.export.models.registry import Family, family, list_models
+from hot_sdk.export.models.published import Family
+from hot_sdk.export.models.registry import family, list_models
 from hot_sdk.export.models.spec import ModelSpec, resolve
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 

@@ -6,21 +6,23 @@ CVPR 2022; with the hourglass of Li et al., CVPR 2024. State-dict keys are the p
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from hot_sdk.export.frame_stem import FrameStem
+from hot_sdk.export.frames import take_frames
 from hot_sdk.export.hourglass import (
     HourglassNetwork,
     HourglassSpec,
+    chosen_frames,
     hourglass_of,
-    take_frames,
 )
 from hot_sdk.export.layers import Axis, Block, Grid
 from hot_sdk.export.models.mixste_checkpoint import infer_shape
-from hot_sdk.export.models.registry import NetworkSize
+from hot_sdk.export.models.published import NetworkSize
 from hot_sdk.export.models.spec import ModelSpec
 
 __all__ = ["MixSTE", "build", "infer_shape"]
@@ -65,11 +67,12 @@ class MixSTE(HourglassNetwork):
 
         Args:
             keypoints: Normalised, (batch, frames, joints, channels).
-            index: Frames to keep, (batch, tokens), instead of the selector's choice.
+            index: Frames to keep, as returned, instead of the selectors' choice.
 
         Returns:
             Poses in metres, (batch, frames, joints, 3), or (batch, tokens, joints, 3) where nothing
-            is recovered; and the kept frames, (batch, tokens), or None where nothing is pruned.
+            is recovered; and the kept frames of all stages, (batch, sum of their tokens), or None
+            where nothing is pruned.
         """
         frames, joints, channels = keypoints.shape[1:]
         width = self.Spatial_pos_embed.shape[2]
@@ -80,28 +83,30 @@ class MixSTE(HourglassNetwork):
         if self.has_stem:
             of_frames, guess = self.stem(keypoints)
             tokens = tokens + of_frames
-        unpruned = tokens
+        unpruned = tokens.reshape(-1, *grid, width)
+        kept: tuple[Tensor, ...] = ()
+        received = None
         for pair, (spatial, temporal) in enumerate(
             zip(self.STEblocks, self.TTEblocks, strict=True)
         ):
-            if self.hourglass is not None and pair == self.hourglass.prune_at:
-                unpruned = tokens.reshape(-1, *grid, width)
-                kept, index = self.prune(unpruned, keypoints, index)
-                tokens, grid = kept.reshape(-1, width), Grid(self.hourglass.tokens, joints)
+            if self.prunes_before(pair):
+                whole = tokens.reshape(-1, *grid, width)
+                unpruned = unpruned if kept else whole
+                pruned, kept = self.prune(whole, keypoints, kept, index, received)
+                tokens, grid = pruned.reshape(-1, width), Grid(pruned.shape[1], joints)
             tokens = self.Spatial_norm(spatial(tokens, grid, Axis.JOINTS))
             if pair == 0:
                 timed = tokens.reshape(-1, *grid, width) + self.Temporal_pos_embed.unsqueeze(2)
                 tokens = timed.reshape(-1, width)
+            received = partial(temporal.received, tokens, grid)
             tokens = self.Temporal_norm(temporal(tokens, grid, Axis.FRAMES))
-        if self.hourglass is not None:
-            assert index is not None
-            recovered = self.recover(tokens.reshape(-1, *grid, width), index, unpruned)
+        if kept:
+            recovered = self.recover(tokens.reshape(-1, *grid, width), kept, unpruned)
             tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
         poses = cast(Tensor, self.head(tokens)).reshape(-1, *grid, 3)
         if guess is not None:
-            kept_only = index is not None and grid.frames < frames
-            poses = poses + (take_frames(guess, cast(Tensor, index)) if kept_only else guess)
-        return poses, index if self.hourglass is not None else None
+            poses = poses + (take_frames(guess, kept[-1]) if grid.frames < frames else guess)
+        return poses, chosen_frames(kept)
 
 
 def _block(size: NetworkSize) -> Block:

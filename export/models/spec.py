@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
 
 from hot_sdk.errors import UsageError
-from hot_sdk.export.models.registry import Family, NetworkSize, family
+from hot_sdk.export.models.published import Family, NetworkSize, PublishedSize
+from hot_sdk.export.models.registry import family
+from hot_sdk.export.models.stages import (
+    OneOrMore,
+    PruningStage,
+    as_tuple,
+    check_ratio,
+    kept_frames,
+    pruning_stages,
+    require,
+    require_choice,
+    tokens_for_ratio,
+)
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 from hot_sdk.suggest import closest
 
@@ -19,8 +29,12 @@ _LARGEST = {
     "heads": 64,
     "mlp_hidden": 16384,
     "stem": 4096,
+    "representation": 4096,
+    "neighbours": 64,
+    "coefficients": 256,
+    "refine": 1,
 }
-_MAY_BE_ABSENT = ("stem",)
+_MAY_BE_ABSENT = ("stem", "refine")
 _MOST_FRAMES = 4096
 
 
@@ -33,10 +47,8 @@ class ModelSpec:
         variant: Plain, or with frames pruned.
         frames: Frames of a window.
         size: Size of the network.
-        tokens: Frames kept; None for the plain variant, as are the three below.
-        prune_at: Block before which frames are pruned, counted from 0.
-        selector: How frames are chosen.
-        recovery: How frames come back; None also for the ``tpc`` variant.
+        stages: Where frames are pruned; empty for the plain variant.
+        recovery: How frames come back; None for the plain and the ``tpc`` variant.
         elastic: The recovery is trained for any number of kept frames; see ``HourglassSpec``.
     """
 
@@ -44,9 +56,7 @@ class ModelSpec:
     variant: Variant
     frames: int
     size: NetworkSize
-    tokens: int | None = None
-    prune_at: int | None = None
-    selector: SelectorKind | None = None
+    stages: tuple[PruningStage, ...] = ()
     recovery: RecoveryKind | None = None
     elastic: bool = False
 
@@ -54,6 +64,11 @@ class ModelSpec:
     def joints(self) -> int:
         """Joints of input and output."""
         return len(family(self.family).skeleton.joints)
+
+    @property
+    def tokens(self) -> int | None:
+        """Frames that the last stage keeps; None for the plain variant."""
+        return self.stages[-1].tokens if self.stages else None
 
     @property
     def ratio(self) -> float:
@@ -67,31 +82,19 @@ class ModelSpec:
 
     def plain(self) -> ModelSpec:
         """The same network without pruning."""
-        return replace(
-            self,
-            variant=Variant.PLAIN,
-            tokens=None,
-            prune_at=None,
-            selector=None,
-            recovery=None,
-            elastic=False,
-        )
-
-
-def tokens_for_ratio(ratio: float, frames: int) -> int:
-    """Frames kept at a ratio: half rounded up, at least 2."""
-    return max(2, math.floor(ratio * frames + 0.5))
+        return replace(self, variant=Variant.PLAIN, stages=(), recovery=None, elastic=False)
 
 
 def resolve(
     name: str,
     *,
+    size: str | None = None,
     frames: int | None = None,
-    ratio: float | None = None,
-    tokens: int | None = None,
-    prune_at: int | None = None,
+    ratio: OneOrMore[float] | None = None,
+    tokens: OneOrMore[int] | None = None,
+    prune_at: OneOrMore[int] | None = None,
     variant: Variant | str | None = None,
-    selector: SelectorKind | str | None = None,
+    selector: OneOrMore[SelectorKind | str] | None = None,
     recovery: RecoveryKind | str | None = None,
     elastic: bool = False,
     **config: int,
@@ -100,8 +103,10 @@ def resolve(
 
     Args:
         name: Family.
+        size: One of the family's published sizes; None is the first of them.
         frames: Frames of a window.
-        ratio: Frames kept over frames, above 0 and at most 1; 1 is the plain network.
+        ratio: Frames kept over frames, above 0 and at most 1; 1 is the plain network. Here, and in
+            the three below, one value for each stage where frames are pruned in several.
         tokens: Frames kept, instead of a ratio.
         prune_at: Block before which frames are pruned, counted from 0; at least 1.
         variant: ``plain``, ``hot`` or ``tpc``; None is ``plain``, or ``hot`` where fewer tokens
@@ -109,79 +114,86 @@ def resolve(
         selector: How frames are chosen; None is ``tpc``.
         recovery: How frames come back; None is ``tra``.
         elastic: Where frames come back by ``tra``, it is one that serves any number of tokens.
-        **config: ``channels``, ``width``, ``depth``, ``heads``, ``mlp_hidden``, ``stem``.
+        **config: Settings of the network, fields of ``NetworkSize``.
 
     Raises:
         UsageError: A value is unknown or out of range, or two contradict each other.
     """
     entry = family(name)
-    frames = entry.frames if frames is None else frames
-    _require(
-        2 <= frames <= _MOST_FRAMES,
-        f"frames is {frames}, which is outside 2 to {_MOST_FRAMES}.",
-        f"{entry.title} was published with {entry.frames}.",
-    )
-    plain = ModelSpec(entry.name, Variant.PLAIN, frames, _size(entry, config))
+    published = published_size(entry, size)
+    frames = _frames(entry, published, frames)
+    plain = ModelSpec(entry.name, Variant.PLAIN, frames, _size(entry, published.size, config))
     check_choices(ratio, tokens, variant, selector, recovery)
     chosen = None if variant is None else Variant(variant)
-    kept = _kept(frames, ratio, tokens)
+    if entry.single_frame:
+        _refuse_pruning(entry, chosen, ratio, tokens, prune_at)
+        return plain
+    kept = kept_frames(frames, ratio, tokens)
     if chosen is None:
-        prunes = kept is not None and kept < frames
-        chosen = Variant.HOT if prunes else Variant.PLAIN
-    published = entry.pruning.get(chosen)
-    if kept is None and published is not None:
-        kept = tokens_for_ratio(published.tokens / entry.frames, frames)
-    if chosen is Variant.PLAIN or kept == frames:
-        _require(
-            kept is None or kept == frames,
-            f"The variant 'plain' keeps every frame, but {kept} of {frames} were asked for.",
+        chosen = Variant.HOT if kept and kept[-1] < frames else Variant.PLAIN
+    pruning = entry.pruning.get(chosen)
+    if not kept and pruning is not None:
+        kept = (tokens_for_ratio(pruning.tokens / entry.frames, frames),)
+    if chosen is Variant.PLAIN or kept == (frames,):
+        require(
+            not kept or kept == (frames,),
+            f"The variant 'plain' keeps every frame, but {kept[-1] if kept else 0} of {frames} were"
+            " asked for.",
             "Ask for the variant 'hot' or 'tpc', or drop the ratio.",
         )
         asked = {"prune_at": prune_at, "selector": selector, "recovery": recovery}
         for option, value in asked.items():
-            _require(
+            require(
                 value is None,
                 f"{option} was given, but a network that keeps every frame prunes nothing.",
                 "Ask for a ratio below 1 or the variant 'hot' or 'tpc', or drop it.",
             )
         return plain
-    if published is None:
+    if pruning is None:
         raise UsageError(
             f"{entry.title} has no variant '{chosen.value}'.",
             hint=f"It has: plain{''.join(', ' + known.value for known in entry.pruning)}.",
         )
-    at = published.prune_at if prune_at is None else prune_at
-    _require(
-        prune_at is not None or at < plain.size.depth,
-        f"Pruning is published before block {at}, but this network has {plain.size.depth} blocks, "
-        "counted from 0.",
+    at = as_tuple(prune_at)
+    require(
+        bool(at) or pruning.prune_at < plain.size.depth,
+        f"Pruning is published before block {pruning.prune_at}, but this network has "
+        f"{plain.size.depth} blocks, counted from 0.",
         "Say where to prune, with --prune-at or prune_at.",
     )
-    _require(
-        1 <= at < plain.size.depth,
-        f"prune_at is {at}, which is outside 1 to {plain.size.depth - 1}.",
-        f"Frames are pruned before a block; there are {plain.size.depth}, counted from 0, and the "
-        "first must see every frame.",
-    )
+    stages = pruning_stages(kept, at or (pruning.prune_at,), selector, plain.size.depth)
     recovering = None
     if chosen is not Variant.TPC:
         recovering = RecoveryKind.TRA if recovery is None else RecoveryKind(recovery)
     return replace(
         plain,
         variant=chosen,
-        tokens=kept,
-        prune_at=at,
-        selector=SelectorKind.TPC if selector is None else SelectorKind(selector),
+        stages=stages,
         recovery=recovering,
         elastic=elastic and recovering is RecoveryKind.TRA,
     )
 
 
+def published_size(entry: Family, name: str | None) -> PublishedSize:
+    """One of a family's published sizes; the first where no name is given.
+
+    Raises:
+        UsageError: The family has none of that name.
+    """
+    if name is None:
+        return next(iter(entry.sizes.values()))
+    if name not in entry.sizes:
+        raise UsageError(
+            f"{entry.title} has no size '{name}'.", hint=closest(name, list(entry.sizes))
+        )
+    return entry.sizes[name]
+
+
 def check_choices(
-    ratio: float | None,
-    tokens: int | None,
+    ratio: OneOrMore[float] | None,
+    tokens: OneOrMore[int] | None,
     variant: Variant | str | None,
-    selector: SelectorKind | str | None,
+    selector: OneOrMore[SelectorKind | str] | None,
     recovery: RecoveryKind | str | None,
 ) -> None:
     """Check what can be checked of a request without knowing the number of frames.
@@ -189,71 +201,72 @@ def check_choices(
     Raises:
         UsageError: A name is unknown, the ratio is out of range, or two values contradict.
     """
-    _require(
+    require(
         ratio is None or tokens is None,
         f"Both a ratio ({ratio}) and a number of tokens ({tokens}) were given.",
         "Give one of them.",
     )
-    _require(
-        ratio is None or 0.0 < ratio <= 1.0,
-        f"ratio is {ratio}, which is outside 0 to 1 (0 excluded).",
-        "It is the share of frames that is kept: 0.5 keeps every second one.",
-    )
-    _require_choice(Variant, variant, "variant")
-    _require_choice(SelectorKind, selector, "selector")
-    _require_choice(RecoveryKind, recovery, "recovery")
-    _require(
+    check_ratio(ratio)
+    require_choice(Variant, variant, "variant")
+    for each in as_tuple(selector):
+        require_choice(SelectorKind, each, "selector")
+    require_choice(RecoveryKind, recovery, "recovery")
+    require(
         variant != Variant.TPC or recovery is None,
         "The variant 'tpc' recovers no frames, but a recovery was asked for.",
         "Drop the recovery, or ask for the variant 'hot'.",
     )
 
 
-def _kept(frames: int, ratio: float | None, tokens: int | None) -> int | None:
-    if ratio is not None:
-        return min(frames, tokens_for_ratio(ratio, frames))
-    if tokens is not None:
-        _require(
-            2 <= tokens <= frames,
-            f"tokens is {tokens}, which is outside 2 to {frames}, the number of frames.",
-            "It is the number of frames that are kept.",
+def _frames(entry: Family, published: PublishedSize, frames: int | None) -> int:
+    frames = published.frames if frames is None else frames
+    if entry.single_frame:
+        require(
+            frames == 1,
+            f"frames is {frames}, but {entry.title} lifts each frame by itself.",
+            "Drop the frames; several in one run are a batch.",
         )
-    return tokens
+        return frames
+    require(
+        2 <= frames <= _MOST_FRAMES,
+        f"frames is {frames}, which is outside 2 to {_MOST_FRAMES}.",
+        f"{entry.title} was published with {published.frames}.",
+    )
+    return frames
 
 
-def _size(entry: Family, config: Mapping[str, int]) -> NetworkSize:
+def _refuse_pruning(entry: Family, variant: Variant | None, *asked: object) -> None:
+    wanted = variant in (Variant.HOT, Variant.TPC) or any(value is not None for value in asked)
+    require(
+        not wanted,
+        f"{entry.title} lifts each frame by itself: there are no other frames whose tokens could "
+        "be pruned.",
+        "Drop the ratio, or choose a family that sees several frames: see hot-export --list.",
+    )
+
+
+def _size(entry: Family, published: NetworkSize, config: Mapping[str, int]) -> NetworkSize:
     for key, value in config.items():
-        _require(
-            key in _LARGEST,
+        require(
+            key in entry.settings,
             f"'{key}' is no setting of {entry.title}.",
-            closest(key, list(_LARGEST)),
+            closest(key, list(entry.settings)),
         )
         least = 0 if key in _MAY_BE_ABSENT else 1
-        _require(
+        require(
             least <= value <= _LARGEST[key],
             f"{key} is {value}, which is outside {least} to {_LARGEST[key]}.",
-            f"{entry.title} was published with {getattr(entry.size, key)}.",
+            f"{entry.title} was published with {getattr(published, key)}.",
         )
-    size = replace(entry.size, **config)
-    _require(
+    size = replace(published, **config)
+    require(
         size.channels in (2, 3),
         f"channels is {size.channels}; a keypoint has 2 (x, y) or 3 with its confidence.",
-        f"{entry.title} was published with {entry.size.channels}.",
+        f"{entry.title} was published with {published.channels}.",
     )
-    _require(
+    require(
         size.width % size.heads == 0,
         f"width {size.width} cannot be divided among {size.heads} heads.",
         "Choose a width that is a multiple of heads.",
     )
     return size
-
-
-def _require(holds: bool, message: str, hint: str) -> None:
-    if not holds:
-        raise UsageError(message, hint=hint)
-
-
-def _require_choice(kind: type[Enum], value: Enum | str | None, what: str) -> None:
-    known = [str(member.value) for member in kind]
-    if value is not None and value not in known:
-        raise UsageError(f"There is no {what} '{value}'.", hint=closest(str(value), known))

@@ -96,8 +96,9 @@ def test_published_settings_are_those_of_the_authors(case):
     ours = case.network.hourglass
     assert case.network.frames == case.config["frames"]
     if "token_num" in case.config:
-        assert ours.tokens == case.config["token_num"]
-        assert ours.prune_at == case.config["layer_index"]
+        (stage,) = ours.stages
+        assert stage.tokens == case.config["token_num"]
+        assert stage.prune_at == case.config["layer_index"]
     assert (ours is None) == ("index" not in case.expected)
 
 

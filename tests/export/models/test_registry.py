@@ -9,7 +9,7 @@ import pytest
 
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models import create_model, family, list_models, resolve
-from hot_sdk.export.models.registry import Normalisation, Unit
+from hot_sdk.export.models.published import Normalisation, Unit
 from hot_sdk.export.options import Variant
 
 FAMILIES = pytest.mark.parametrize("name", list_models())
