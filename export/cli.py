@@ -34,6 +34,17 @@ def _setting(text: str) -> tuple[str, int]:
     return name, int(value)
 
 
+def _one_or_more(kind: Callable[[str], object]) -> Callable[[str], object]:
+    """A value, or several with commas between them, for as many stages of pruning."""
+
+    def read(text: str) -> object:
+        values = tuple(kind(part) for part in text.split(","))
+        return values[0] if len(values) == 1 else values
+
+    read.__name__ = kind.__name__
+    return read
+
+
 def _batch(text: str) -> int | None:
     if text == "dynamic":
         return None
@@ -51,28 +62,40 @@ def _flag(about: str) -> dict[str, Any]:
 
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
-    "--model": _value("FAMILY", str, f"one of: {', '.join(list_models())}") | {"required": True},
+    "--model": _value("FAMILY", str, f"one of: {', '.join(list_models())}"),
+    "--list": _flag("print the families and what their published networks cost, and stop"),
     "--checkpoint": _value(
         "FILE",
         Path,
         "trained weights: .pth .pt .bin .pth.tr .safetensors (default: the starter's, of mixste)",
     ),
     "--random-weights": _flag("no trained weights: for speed only, the poses mean nothing"),
-    "--ratio": _value("R", float, "frames kept over frames, 0 to 1; 1 is the plain network"),
-    "--tokens": _value("N", int, "frames kept, instead of a ratio"),
+    "--ratio": _value(
+        "R[,R...]",
+        _one_or_more(float),
+        "frames kept over frames, 0 to 1; 1 is the plain network; several prune in stages",
+    ),
+    "--tokens": _value("N[,N...]", _one_or_more(int), "frames kept, instead of a ratio"),
     "--variant": _value(
         "V", str, "plain, hot (recover all frames) or tpc (keep the centre, recover none)"
     ),
-    "--selector": _value("S", str, "which frames are kept: tpc (default), uniform or motion"),
+    "--selector": _value(
+        "S[,S...]",
+        _one_or_more(str),
+        "which frames are kept: tpc (default), uniform, motion or attention",
+    ),
     "--recovery": _value(
         "R", str, "how frames come back: tra (default; trained) or interpolate (needs no weights)"
     ),
-    "--prune-at": _value("N", int, "block before which frames are pruned, counted from 0"),
+    "--prune-at": _value(
+        "N[,N...]", _one_or_more(int), "block before which frames are pruned, counted from 0"
+    ),
+    "--size": _value("NAME", str, "one of the family's published sizes; see --list"),
     "--frames": _value("N", int, "frames of a window"),
     "--set": _value(
         "NAME=N",
         _setting,
-        "another size than published: channels, width, depth, heads, mlp_hidden or stem",
+        "another setting than published, such as width, depth, heads or mlp_hidden",
     )
     | {"action": "append", "default": []},
     "--resample-tokens": _flag(
@@ -97,7 +120,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    options = _parser().parse(arguments)
+    parser = _parser()
+    options = parser.parse(arguments)
+    if options.list:
+        _list(as_json=options.json)
+        return
+    if options.model is None:
+        parser.error("the following arguments are required: --model")
     request = _request(options)
     check_request(request)
     require_export_packages()
@@ -123,6 +152,15 @@ def _run(arguments: list[str]) -> None:
         sys.stdout.write(report.next_commands(result) + "\n")
 
 
+def _list(*, as_json: bool) -> None:
+    require_export_packages()
+    require("rich", extra="export", purpose="The command line")
+    from hot_sdk.export import listing
+
+    networks = listing.list_networks()
+    _print(listing.as_dict(networks), listing.render(networks), as_json)
+
+
 def _say(stage: str) -> None:
     sys.stderr.write(f"hot-export: {stage}\n")
 
@@ -142,6 +180,7 @@ def _request(options: argparse.Namespace) -> ExportRequest:
         checkpoint=options.checkpoint,
         random_weights=options.random_weights,
         variant=options.variant,
+        size=options.size,
         frames=options.frames,
         ratio=options.ratio,
         tokens=options.tokens,

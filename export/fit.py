@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export.models import CheckpointShape, ModelSpec, family
-from hot_sdk.export.models.spec import tokens_for_ratio
+from hot_sdk.export.models.spec import published_size
+from hot_sdk.export.models.stages import kept_frames
 from hot_sdk.export.options import RecoveryKind, Variant
 from hot_sdk.export.request import ExportRequest, resolve_request
 from hot_sdk.export.training_record import TrainingRecord
@@ -31,8 +32,10 @@ def fit(
     _require_equal("joints", found.joints, joints)
     if request.frames is not None:
         _require_equal("frames", found.frames, request.frames)
+    named = None if request.size is None else published_size(family(request.model), request.size)
     for setting, trained in found.config.items():
-        _require_equal(setting, trained, request.config.get(setting, trained))
+        asked = trained if named is None else getattr(named.size, setting)
+        _require_equal(setting, trained, request.config.get(setting, asked))
     if request.resample_tokens and (found.variant is not Variant.HOT or found.elastic):
         raise CheckpointError(
             "The checkpoint holds no rank embedding that could be resampled.",
@@ -60,11 +63,9 @@ def _as_trained(request: ExportRequest) -> ExportRequest:
 
 def _prunes(request: ExportRequest, found: CheckpointShape) -> bool:
     """Whether the network that is asked for leaves frames out."""
-    tokens = request.tokens
-    if request.ratio is not None:
-        tokens = tokens_for_ratio(request.ratio, found.frames)
-    if tokens is not None:
-        return tokens < found.frames
+    kept = kept_frames(found.frames, request.ratio, request.tokens)
+    if kept:
+        return kept[-1] < found.frames
     variant = found.variant if request.variant is None else Variant(request.variant)
     return variant is not Variant.PLAIN
 
@@ -75,9 +76,8 @@ def _with_trained_tokens(request: ExportRequest, found: CheckpointShape) -> Expo
             "The checkpoint holds trained recovery weights, which interpolation would not use.",
             hint="Drop '--recovery interpolate', or give a plain checkpoint.",
         )
-    asked = request.tokens
-    if request.ratio is not None:
-        asked = tokens_for_ratio(request.ratio, found.frames)
+    kept = kept_frames(found.frames, request.ratio, request.tokens)
+    asked = kept[0] if kept else None
     if asked not in (None, found.tokens) and not request.resample_tokens:
         assert found.tokens is not None
         raise CheckpointError(
@@ -86,8 +86,7 @@ def _with_trained_tokens(request: ExportRequest, found: CheckpointShape) -> Expo
             hint="Drop the ratio, or add --resample-tokens to stretch its rank embedding; the "
             "accuracy is then unknown until you measure it.",
         )
-    tokens = found.tokens if asked is None else asked
-    return replace(request, variant=Variant.HOT, ratio=None, tokens=tokens)
+    return replace(request, variant=Variant.HOT, ratio=None, tokens=kept or found.tokens)
 
 
 def _require_equal(what: str, trained: int, asked: int) -> None:

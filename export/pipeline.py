@@ -29,7 +29,7 @@ from hot_sdk.export.training_record import TrainingRecord
 from hot_sdk.export.verify import FP32, WindowResult, compare, require_parity
 from hot_sdk.files import replaced_on_success, require_writable_target
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
-from hot_sdk.manifest import SCHEMA, Flops, Joints, Manifest, Parity, Versions, Weights
+from hot_sdk.manifest import SCHEMA, Flops, Joints, Manifest, Parity, Stage, Versions, Weights
 from hot_sdk.starter import starter_checkpoint
 from hot_sdk.version import __version__
 
@@ -103,12 +103,11 @@ def prepare(request: ExportRequest) -> Prepared:
         shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
         found = infer_shape(request.model, shapes)
         spec = fit(request, found, training)
-        resampled = (
-            found.tokens if spec.tokens != found.tokens and request.resample_tokens else None
-        )
-        if resampled is not None and spec.tokens is not None:
+        resampled = None
+        if request.resample_tokens and spec.stages and spec.stages[0].tokens != found.tokens:
+            resampled = found.tokens
             checkpoint = checkpoint.with_tensors(
-                resample_rank_embedding(checkpoint.tensors, spec.tokens)
+                resample_rank_embedding(checkpoint.tensors, spec.stages[0].tokens)
             )
         if found.elastic and not spec.elastic:
             checkpoint = checkpoint.with_tensors(without_hourglass(checkpoint.tensors))
@@ -243,8 +242,9 @@ def _manifest(
         output_frames=spec.output_frames,
         ratio=spec.ratio,
         tokens=spec.tokens,
-        prune_at=spec.prune_at,
-        selector=None if spec.selector is None else spec.selector.value,
+        stages=tuple(
+            Stage(stage.prune_at, stage.tokens, stage.selector.value) for stage in spec.stages
+        ),
         recovery=None if spec.recovery is None else spec.recovery.value,
         channels=spec.size.channels,
         batch=request.batch,

@@ -67,13 +67,14 @@ def describe(spec: ModelSpec) -> str:
         f"{family(spec.family).title} {spec.variant.value}, {spec.frames} frames, width "
         f"{size.width}, depth {size.depth}, heads {size.heads}"
     )
-    if spec.tokens is None or spec.selector is None:
+    if not spec.stages:
         return text
-    recovery = spec.recovery.value if spec.recovery else "none"
-    return (
-        f"{text}; keeps {spec.tokens} frames (ratio {spec.ratio:.2f}) from block {spec.prune_at} "
-        f"on, selector {spec.selector.value}, recovery {recovery}"
+    stages = ", then ".join(
+        f"keeps {stage.tokens} frames (ratio {stage.tokens / spec.frames:.2f}) from block "
+        f"{stage.prune_at} on, selector {stage.selector.value}"
+        for stage in spec.stages
     )
+    return f"{text}; {stages}; recovery {spec.recovery.value if spec.recovery else 'none'}"
 
 
 def render_result(result: ExportResult) -> RenderableType:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models.registry import family
-from hot_sdk.export.models.spec import ModelSpec, check_choices, resolve
-from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.models.spec import ModelSpec, check_choices, published_size, resolve
+from hot_sdk.export.models.stages import OneOrMore, Selectors
+from hot_sdk.export.options import RecoveryKind, Variant
 from hot_sdk.files import require_writable_target
 from hot_sdk.starter import FAMILY
 
@@ -27,8 +28,10 @@ class ExportRequest:
         random_weights: Use reproducible random weights instead, marked as such in the file.
         variant: ``plain``, ``hot`` or ``tpc``; None, here and below, is what the checkpoint tells,
             else the family's published value.
+        size: One of the family's published sizes.
         frames: Frames of a window.
-        ratio: Frames kept over frames.
+        ratio: Frames kept over frames. Here, and in the three below, one value for each stage where
+            frames are pruned in several.
         tokens: Frames kept, instead of a ratio.
         prune_at: Block before which frames are pruned, counted from 0.
         selector: How frames are chosen.
@@ -47,11 +50,12 @@ class ExportRequest:
     checkpoint: Path | None = None
     random_weights: bool = False
     variant: Variant | str | None = None
+    size: str | None = None
     frames: int | None = None
-    ratio: float | None = None
-    tokens: int | None = None
-    prune_at: int | None = None
-    selector: SelectorKind | str | None = None
+    ratio: OneOrMore[float] | None = None
+    tokens: OneOrMore[int] | None = None
+    prune_at: OneOrMore[int] | None = None
+    selector: Selectors | None = None
     recovery: RecoveryKind | str | None = None
     config: dict[str, int] = field(default_factory=dict)
     batch: int | None = 1
@@ -71,6 +75,7 @@ def check_request(request: ExportRequest) -> None:
             where it was said to be.
     """
     known = family(request.model)
+    published_size(known, request.size)
     shipped = request.model == FAMILY
     if request.checkpoint is None and not request.random_weights and not shipped:
         raise UsageError(
@@ -116,6 +121,7 @@ def resolve_request(request: ExportRequest, *, elastic: bool = False) -> ModelSp
     """The architecture that a request describes; see :func:`hot_sdk.export.models.resolve`."""
     return resolve(
         request.model,
+        size=request.size,
         frames=request.frames,
         ratio=request.ratio,
         tokens=request.tokens,
@@ -133,7 +139,10 @@ def default_name(spec: ModelSpec, request: ExportRequest) -> str:
     parts = [spec.family]
     if spec.variant is Variant.TPC:
         parts.append(spec.variant.value)
-    parts += [f"t{spec.frames}", f"r{spec.ratio:.2f}"]
+    parts.append(f"t{spec.frames}")
+    if not family(spec.family).single_frame:
+        ratios = [stage.tokens / spec.frames for stage in spec.stages] or [1.0]
+        parts.append("r" + "-".join(f"{ratio:.2f}" for ratio in ratios))
     if request.flip:
         parts.append("flip")
     if request.batch != 1:

@@ -8,4 +8,5 @@ POSES = "poses_3d"
 
 TOKEN_INDEX = "token_index"
 """Kept frames, ascending, (batch, tokens) int64; with flip averaging (batch, 2, tokens), the
-window's and its mirror image's."""
+window's and its mirror image's. Of a model that prunes in stages, the choices of all stages one
+after the other."""

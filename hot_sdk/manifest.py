@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from hot_sdk import typed_json
@@ -35,6 +36,21 @@ class Joints:
     names: tuple[str, ...]
     parents: tuple[int, ...]
     flip_pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One choice of frames.
+
+    Attributes:
+        prune_at: Block before which it happens, counted from 0.
+        tokens: Frames kept.
+        selector: How they are chosen.
+    """
+
+    prune_at: int
+    tokens: int
+    selector: str
 
 
 @dataclass(frozen=True)
@@ -118,10 +134,9 @@ class Manifest:
         frames: Frames of the input window.
         output_frames: Frames of the output: ``frames``, or the kept ones where none is recovered.
         ratio: Frames kept over frames.
-        tokens: Frames kept; None where none is pruned, as are the three below.
-        prune_at: Block before which frames are pruned, counted from 0.
-        selector: How frames are chosen.
-        recovery: How frames come back; None also where none does.
+        tokens: Frames kept in the end; None where none is pruned.
+        stages: Where frames are pruned, in order; empty where none is.
+        recovery: How frames come back; None where none does.
         channels: Of the input: 2 (x, y), or 3 with a confidence.
         batch: Windows in one run; None where any number goes.
         flip: Averages with the mirror image inside the graph.
@@ -149,8 +164,7 @@ class Manifest:
     output_frames: int
     ratio: float
     tokens: int | None
-    prune_at: int | None
-    selector: str | None
+    stages: tuple[Stage, ...]
     recovery: str | None
     channels: int
     batch: int | None
@@ -219,8 +233,7 @@ class Manifest:
             (self.tokens is None or 2 <= self.tokens < self.frames, f"tokens is {self.tokens}"),
             (self.variant in ("plain", "hot", "tpc"), "variant is none of plain, hot and tpc"),
             ((self.tokens is None) == (self.variant == "plain"), "variant and tokens disagree"),
-            ((self.prune_at is None) == (self.tokens is None), "prune_at and tokens disagree"),
-            ((self.selector is None) == (self.tokens is None), "selector and tokens disagree"),
+            (self._stages_hold(), "stages and tokens disagree"),
             ((self.recovery is None) == (self.variant != "hot"), "variant and recovery disagree"),
             (abs(self.ratio * self.frames - share) < 0.5, "ratio and tokens disagree"),
             (self.output_frames == kept, f"output_frames is {self.output_frames}"),
@@ -236,6 +249,14 @@ class Manifest:
             ),
         )
         return next((problem for holds, problem in checks if not holds), None)
+
+    def _stages_hold(self) -> bool:
+        """Whether each stage keeps fewer frames than the one before it, and the last ``tokens``."""
+        kept = [self.frames, *(stage.tokens for stage in self.stages)]
+        blocks = [0, *(stage.prune_at for stage in self.stages)]
+        fewer = all(after < before for before, after in pairwise(kept))
+        later = all(after > before for before, after in pairwise(blocks))
+        return fewer and later and self.tokens == (kept[-1] if self.stages else None)
 
 
 def read_manifest(path: Path) -> Manifest:

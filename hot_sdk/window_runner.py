@@ -120,7 +120,8 @@ class WindowRunner:
                 hint="Export the model again in fp32, and check its weights.",
             )
         if self.centre_only:
-            kept = outputs[TOKEN_INDEX]
+            # Where frames are pruned in stages, the last stage's come last.
+            kept = outputs[TOKEN_INDEX][..., -self.manifest.output_frames :]
             if self.manifest.flip:
                 kept = kept[:, 0]  # The mirror image shares its window's choice.
             at = np.argmax(kept == self.manifest.frames // 2, axis=-1)

@@ -11,6 +11,7 @@ from hot_sdk.export.models.checkpoint_shape import CheckpointShape
 from hot_sdk.export.models.published import Family
 from hot_sdk.export.models.registry import family, list_models
 from hot_sdk.export.models.spec import ModelSpec, resolve
+from hot_sdk.export.models.stages import OneOrMore, Selectors
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ __all__ = [
 def create_model(
     name: str,
     *,
+    size: str | None = None,
     frames: int | None = None,
-    ratio: float | None = None,
-    tokens: int | None = None,
-    prune_at: int | None = None,
+    ratio: OneOrMore[float] | None = None,
+    tokens: OneOrMore[int] | None = None,
+    prune_at: OneOrMore[int] | None = None,
     variant: Variant | str | None = None,
-    selector: SelectorKind | str | None = None,
+    selector: Selectors | None = None,
     recovery: RecoveryKind | str | None = None,
     elastic: bool = False,
     **config: int,
@@ -46,20 +48,22 @@ def create_model(
 
     Args:
         name: A family of :func:`list_models`.
+        size: One of the family's published sizes.
         frames: Frames of a window; None, here and below, is the family's published value.
-        ratio: Frames kept over frames, to tokens half up, at least 2. 1 is the plain network.
+        ratio: Frames kept over frames, to tokens half up, at least 2. 1 is the plain network. Here,
+            and in the three below, one value for each stage where frames are pruned in several.
         tokens: Frames kept, instead of a ratio.
         prune_at: Block before which frames are pruned, counted from 0.
         variant: ``plain``, ``hot`` (prune, recover all frames) or ``tpc`` (prune, keep the centre
             frame, recover none).
-        selector: ``tpc``, ``uniform`` or ``motion``.
+        selector: ``tpc``, ``uniform``, ``motion`` or ``attention``.
         recovery: ``tra`` or ``interpolate``.
         elastic: Recovery by ``tra`` that serves any number of tokens.
-        **config: ``channels``, ``width``, ``depth``, ``heads``, ``mlp_hidden``, ``stem``.
+        **config: Settings of the network, fields of ``NetworkSize`` that the family has.
 
     Returns:
         A module that maps (batch, frames, joints, channels) to poses, (batch, frames, joints, 3),
-        and the kept frames, (batch, tokens) or None.
+        and the kept frames, (batch, tokens of all stages) or None.
 
     Raises:
         UsageError: A value is unknown or out of range, or two contradict each other.
@@ -67,6 +71,7 @@ def create_model(
     return build(
         resolve(
             name,
+            size=size,
             frames=frames,
             ratio=ratio,
             tokens=tokens,

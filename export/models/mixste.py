@@ -98,7 +98,7 @@ class MixSTE(HourglassNetwork):
             if pair == 0:
                 timed = tokens.reshape(-1, *grid, width) + self.Temporal_pos_embed.unsqueeze(2)
                 tokens = timed.reshape(-1, width)
-            received = partial(temporal.received, tokens, grid)
+            received = partial(cast(Block, temporal).received, tokens, grid)
             tokens = self.Temporal_norm(temporal(tokens, grid, Axis.FRAMES))
         if kept:
             recovered = self.recover(tokens.reshape(-1, *grid, width), kept, unpruned)

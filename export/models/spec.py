@@ -11,12 +11,14 @@ from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.stages import (
     OneOrMore,
     PruningStage,
+    Selectors,
     as_tuple,
     check_ratio,
     kept_frames,
     pruning_stages,
     require,
     require_choice,
+    selectors_of,
     tokens_for_ratio,
 )
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
@@ -94,7 +96,7 @@ def resolve(
     tokens: OneOrMore[int] | None = None,
     prune_at: OneOrMore[int] | None = None,
     variant: Variant | str | None = None,
-    selector: OneOrMore[SelectorKind | str] | None = None,
+    selector: Selectors | None = None,
     recovery: RecoveryKind | str | None = None,
     elastic: bool = False,
     **config: int,
@@ -193,7 +195,7 @@ def check_choices(
     ratio: OneOrMore[float] | None,
     tokens: OneOrMore[int] | None,
     variant: Variant | str | None,
-    selector: OneOrMore[SelectorKind | str] | None,
+    selector: Selectors | None,
     recovery: RecoveryKind | str | None,
 ) -> None:
     """Check what can be checked of a request without knowing the number of frames.
@@ -208,7 +210,7 @@ def check_choices(
     )
     check_ratio(ratio)
     require_choice(Variant, variant, "variant")
-    for each in as_tuple(selector):
+    for each in selectors_of(selector):
         require_choice(SelectorKind, each, "selector")
     require_choice(RecoveryKind, recovery, "recovery")
     require(

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from hot_sdk.errors import UsageError
 from hot_sdk.export.options import SelectorKind
 from hot_sdk.suggest import closest
 
 T = TypeVar("T")
-OneOrMore = T | Sequence[T]
+OneOrMore: TypeAlias = T | Sequence[T]
 """A value for the one stage, or one for each of several."""
+Selectors: TypeAlias = SelectorKind | str | Sequence[SelectorKind | str]
+"""The same of selectors; a name is a sequence of letters, so that it takes a type of its own."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,15 @@ class PruningStage:
 
 
 def as_tuple(value: OneOrMore[T] | None) -> tuple[T, ...]:
-    """One value, several or none, as a tuple."""
+    """One number, several or none, as a tuple."""
     if value is None:
         return ()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(value)
-    return (value,)  # type: ignore[return-value]
+    return tuple(value) if isinstance(value, Sequence) else (value,)
+
+
+def selectors_of(value: Selectors | None) -> tuple[SelectorKind | str, ...]:
+    """One selector's name, several or none, as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def tokens_for_ratio(ratio: float, frames: int) -> int:
@@ -79,7 +84,7 @@ def kept_frames(
 def pruning_stages(
     kept: tuple[int, ...],
     prune_at: tuple[int, ...],
-    selector: OneOrMore[SelectorKind | str] | None,
+    selector: Selectors | None,
     depth: int,
 ) -> tuple[PruningStage, ...]:
     """Put the stages together.
@@ -93,7 +98,7 @@ def pruning_stages(
     Raises:
         UsageError: The numbers of values differ, or blocks are out of range or not ascending.
     """
-    selectors = as_tuple(selector) or (SelectorKind.TPC,)
+    selectors = selectors_of(selector) or (SelectorKind.TPC,)
     if len(selectors) == 1:
         selectors = selectors * len(kept)
     for what, values in (("prune_at", prune_at), ("selector", selectors)):
