@@ -8,7 +8,7 @@ exported file really computes beside both. One addition or one multiplication is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 import torch
@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph_view import GraphView, attribute, input_name, view_graph
 from hot_sdk.export.models import ModelSpec, build
-from hot_sdk.export.options import RecoveryKind
+from hot_sdk.export.options import RecoveryKind, SelectorKind
 
 _LINEAR = (torch.ops.aten.addmm, torch.ops.aten.mm, torch.ops.aten.convolution)
 
@@ -38,7 +38,9 @@ class NetworkFlops:
 def count_network(spec: ModelSpec) -> NetworkFlops:
     """Count the network as published, before anything is folded; nothing is computed."""
     with torch.device("meta"):
-        network = build(spec).requires_grad_(False)
+        # The attention that a selector goes by is computed anyway: the network as it is built here
+        # would compute it twice, and an exported one does not.
+        network = build(_without_attention_selectors(spec)).requires_grad_(False)
         window = torch.empty(1, spec.frames, spec.joints, spec.size.channels)
     counter = FlopCounterMode(display=False)
     with counter:
@@ -51,6 +53,16 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
     if spec.recovery is RecoveryKind.TRA:
         repeated = 2 * (spec.joints - 1) * spec.frames * spec.size.width**2
     return NetworkFlops(papers=linear + repeated, products=total + repeated)
+
+
+def _without_attention_selectors(spec: ModelSpec) -> ModelSpec:
+    stages = tuple(
+        replace(stage, selector=SelectorKind.MOTION)
+        if stage.selector is SelectorKind.ATTENTION
+        else stage
+        for stage in spec.stages
+    )
+    return replace(spec, stages=stages)
 
 
 def count_parameters(spec: ModelSpec) -> int:

@@ -148,7 +148,7 @@ def compare(
         for item, window in enumerate(group):
             shared = None
             if own_index is not None:
-                shared = _shared(outputs[TOKEN_INDEX][item], own_index[item])
+                shared = _shared(outputs[TOKEN_INDEX][item], own_index[item], spec)
             exported = outputs[POSES][item].astype(np.float64)
             difference = np.abs(exported - given[item])
             distance = np.linalg.norm(exported - own[item], axis=-1)
@@ -221,9 +221,17 @@ def _place(spec: ModelSpec, by_frame_and_joint: NDArray[np.float64]) -> str:
     return f"frame {frame}, joint {family(spec.family).skeleton.joints[joint]}"
 
 
-def _shared(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
-    """Share of frames in both choices; the mean over passes where there are two."""
-    pairs = zip(
-        first.reshape(-1, first.shape[-1]), second.reshape(-1, second.shape[-1]), strict=True
-    )
+def _shared(first: NDArray[np.int64], second: NDArray[np.int64], spec: ModelSpec) -> float:
+    """Share of frames in both choices; the mean over stages, and passes where there are two."""
+    ends = np.cumsum([stage.tokens for stage in spec.stages])[:-1]
+    pairs = [
+        pair
+        for a, b in zip(_rows(first), _rows(second), strict=True)
+        for pair in zip(np.split(a, ends), np.split(b, ends), strict=True)
+    ]
     return float(np.mean([len(np.intersect1d(a, b)) / len(a) for a, b in pairs]))
+
+
+def _rows(index: NDArray[np.int64]) -> NDArray[np.int64]:
+    rows: NDArray[np.int64] = index.reshape(-1, index.shape[-1])
+    return rows

@@ -3,21 +3,22 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from small_networks import small_frames, small_size
+
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.models import family, list_models
 
-SMALL = {"width": 32, "depth": 3, "heads": 4, "mlp_hidden": 48}
 FRAMES = 27
 
 
 def small_request(model, **options):
     """A request for a network that exports in seconds."""
-    config = {**SMALL, **options.pop("config", {})}
+    config = small_size(model, **options.pop("config", {}))
     options.setdefault("random_weights", "checkpoint" not in options)
     variant = options.get("variant") or ("hot" if options.get("ratio") else "plain")
     if variant != "plain":
         options.setdefault("prune_at", 1)
-    return ExportRequest(model=model, frames=FRAMES, config=config, **options)
+    return ExportRequest(model=model, frames=small_frames(model, FRAMES), config=config, **options)
 
 
 # What a user can ask for, each at least once, and each opset.
@@ -43,6 +44,30 @@ EXPORTS = {
     },
     "tpc": {"variant": "tpc", "ratio": 0.3, "token_index": True},
     "confidence": {"ratio": 0.5, "config": {"channels": 3}},
+    "stages": {
+        "ratio": (0.7, 0.4),
+        "prune_at": (1, 2),
+        "selector": ("tpc", "attention"),
+        "token_index": True,
+        "batch": 2,
+    },
+    "stages-uniform-interpolate-batch-any": {
+        "ratio": (0.7, 0.4),
+        "prune_at": (1, 2),
+        "selector": "uniform",
+        "recovery": "interpolate",
+        "batch": None,
+        "token_index": True,
+    },
+    "stages-tpc-flip-batch-any": {
+        "variant": "tpc",
+        "ratio": (0.7, 0.4),
+        "prune_at": (1, 2),
+        "selector": ("motion", "uniform"),
+        "batch": None,
+        "flip": True,
+        "token_index": True,
+    },
 }
 
 

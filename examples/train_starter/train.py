@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from hot_sdk.export.hourglass import HourglassNetwork, hourglass_of
+from hot_sdk.export.hourglass import HourglassNetwork
 from hot_sdk.export.models import build, resolve
 from hot_sdk.export.options import SelectorKind
 from hot_sdk.export.training_record import KEY, TrainingRecord
@@ -72,10 +72,10 @@ class Float32Choice(nn.Module):
         super().__init__()
         self.selector = selector
 
-    def forward(self, features: Tensor, keypoints: Tensor) -> Tensor:
+    def forward(self, features: Tensor, keypoints: Tensor, *others: Tensor | None) -> Tensor:
         """Choose; see ``FrameSelector``."""
         with torch.autocast("cpu", enabled=False), torch.no_grad():
-            return self.selector(features.float(), keypoints.float())
+            return self.selector(features.float(), keypoints.float(), *others)
 
 
 def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassNetwork:
@@ -113,10 +113,9 @@ def prune_otherwise(
         "mixste", frames=frames, ratio=ratio, prune_at=PRUNE_AT, selector=selector, elastic=True,
         **SIZE,
     )  # fmt: skip
-    made.hourglass = hourglass_of(spec)
-    inner = made.selector.selector if isinstance(made.selector, Float32Choice) else made.selector
-    inner.spec = made.hourglass
-    made.selector = Float32Choice(inner)
+    pruning = build(spec)
+    made.hourglass = pruning.hourglass
+    made.selectors = nn.ModuleList(Float32Choice(chooser) for chooser in pruning.selectors)
 
 
 def prune_at_random(made: HourglassNetwork, frames: int, *, plain: bool) -> None:
@@ -145,6 +144,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights to fine-tune, in the last stage alone")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help="never prune, for comparison")
+    parser.add_argument("--bfloat16", action="store_true", help="faster where the CPU has it")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def main() -> None:
     for number, stage in enumerate(STAGES):
         if state is not None and state["stage"] > number:
             continue
-        state = run_stage(number, stage, steps[number], motion, state, kept, options.plain)
+        state = run_stage(number, stage, steps[number], motion, state, kept, options)
     assert state is not None
     record = TrainingRecord(FPS, SIZE["heads"], PRUNE_AT, LICENCE, CREDIT, LIMITS)
     weights = {key: value.contiguous() for key, value in state["average"].items()}
@@ -177,7 +177,7 @@ def main() -> None:
 
 def run_stage(
     number: int, stage: Stage, steps: int, motion: Motion, state: State | None, kept: Path,
-    plain: bool,
+    options: argparse.Namespace,
 ) -> State:  # fmt: skip
     """Train through one stage, from its beginning or from where it was left."""
     frames = max(stage.frames, _SHORTEST)
@@ -205,11 +205,11 @@ def run_stage(
             group["lr"] = rate * group["share"]
         keypoints, truth = mirror(*see(vary_bodies(motion.clips(stage.batch, stage.frames))))
         seen = detect(keypoints)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bfloat16):
             if stage.frames == 1:
                 guess = made.stem(seen)[1]
             else:
-                prune_at_random(made, frames, plain=plain)
+                prune_at_random(made, frames, plain=options.plain)
                 guess = made(seen)[0]
         loss, error = loss_of(guess.float(), truth)
         optimiser.zero_grad(set_to_none=True)

@@ -12,7 +12,7 @@ from hot_sdk.export.models.published import Family
 from hot_sdk.export.models.registry import family, list_models
 from hot_sdk.export.models.spec import ModelSpec, resolve
 from hot_sdk.export.models.stages import OneOrMore, Selectors
-from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.options import RecoveryKind, Variant
 
 if TYPE_CHECKING:
     from hot_sdk.export.hourglass import HourglassNetwork

@@ -64,7 +64,7 @@ def test_kept_tokens_carry_their_own_time():
     network.load_state_dict(random_state_dict(network))
     tokens = torch.zeros(1, FRAMES, 17, SIZE["width"])
     index = torch.tensor([[3, 7, 20]])
-    kept, _ = network.prune(tokens, torch.zeros(1, FRAMES, 17, 2), index)
+    kept, _ = network.prune(tokens, torch.zeros(1, FRAMES, 17, 2), (), index)
     assert torch.equal(kept[0, :, 0], network.pos_embed_token[0, [3, 7, 20]])
 
 
@@ -110,7 +110,8 @@ def test_one_checkpoint_exports_at_any_ratio(checkpoint, tmp_path, asked, kept):
     export_model(ExportRequest("mixste", checkpoint=checkpoint, output=target, **asked))
     manifest = read_manifest(target)
     assert (manifest.tokens, manifest.frames, manifest.training_fps) == (kept, FRAMES, 30.0)
-    assert manifest.prune_at == (None if kept is None else asked.get("prune_at", 1))
+    blocks = [] if kept is None else [asked.get("prune_at", 1)]
+    assert [stage.prune_at for stage in manifest.stages] == blocks
     assert (manifest.licence, manifest.weights.credit) == ("Apache-2.0", "whoever moved")
     assert manifest.weights.limits == "little data"
     with open_session(target) as session:
@@ -126,7 +127,7 @@ def test_without_a_record_the_user_says_what_shapes_do_not(tmp_path):
         "mixste", checkpoint=path, ratio=0.5, prune_at=2, config={"heads": 4}, output=target
     )
     export_model(request)
-    assert read_manifest(target).prune_at == 2
+    assert [stage.prune_at for stage in read_manifest(target).stages] == [2]
     assert read_manifest(target).training_fps == 50.0
 
 

@@ -1,6 +1,7 @@
 """Counts of the published networks against what their authors and others counted."""
 
 import pytest
+from small_networks import small_size
 
 from hot_sdk.export.flops import count_network, count_parameters
 from hot_sdk.export.models import family, list_models, resolve
@@ -64,7 +65,7 @@ def test_shorter_windows_of_mixste(frames, giga):
 
 
 def small(name, **request):
-    return resolve(name, frames=27, width=32, depth=2, heads=4, mlp_hidden=64, **request)
+    return resolve(name, frames=27, **small_size(name), **request)
 
 
 @pytest.mark.parametrize("name", RECOVERING)
@@ -77,6 +78,7 @@ def test_a_selector_costs_only_its_distances(name):
     }
     assert len({count.papers for count in counts.values()}) == 1
     assert counts[SelectorKind.UNIFORM] == counts[SelectorKind.MOTION]
+    assert counts[SelectorKind.UNIFORM] == counts[SelectorKind.ATTENTION]
     distances = counts[SelectorKind.TPC].products - counts[SelectorKind.UNIFORM].products
     assert distances == 2 * 27**2 * 32
 

@@ -9,15 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from hot_sdk.export.hourglass import (
-    FrameSelector,
-    HourglassSpec,
-    TokenRecoveringAttention,
-    hourglass_of,
-    interpolate_frames,
-    take_frames,
-)
+from hot_sdk.export.frame_selector import FrameSelector
+from hot_sdk.export.frames import interpolate_frames, take_frames, take_kept
+from hot_sdk.export.hourglass import HourglassSpec, TokenRecoveringAttention, hourglass_of
 from hot_sdk.export.models import family, list_models, resolve
+from hot_sdk.export.models.stages import PruningStage
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.selection import (
     density_peak_scores,
@@ -27,7 +23,9 @@ from hot_sdk.export.selection import (
 )
 
 FRAMES, TOKENS, CHANNELS, JOINTS = 243, 81, 512, 17
-SELECTORS = pytest.mark.parametrize("kind", SelectorKind)
+# What the network's attention chooses is tested with networks.
+KINDS = [kind for kind in SelectorKind if kind is not SelectorKind.ATTENTION]
+SELECTORS = pytest.mark.parametrize("kind", KINDS)
 CENTRES = pytest.mark.parametrize("keep_centre", [False, True])
 
 
@@ -57,9 +55,13 @@ def clips(count, frames=FRAMES, joints=JOINTS):
     return torch.stack(features), torch.from_numpy(keypoints)
 
 
-def selector(kind, *, tokens=TOKENS, keep_centre=False, mirrored_pairs=False):
-    spec = HourglassSpec(tokens, 1, SelectorKind(kind), None, keep_centre, mirrored_pairs)
-    return FrameSelector(spec)
+def selector(kind, *, tokens=TOKENS, keep_centre=False, mirrored_pairs=False, frames=FRAMES):
+    return FrameSelector(
+        (PruningStage(1, tokens, SelectorKind(kind)),),
+        frames=frames,
+        keep_centre=keep_centre,
+        mirrored_pairs=mirrored_pairs,
+    )
 
 
 def published_choice(features, tokens):
@@ -83,7 +85,7 @@ def published_choice(features, tokens):
 
 
 def choose(features, tokens=TOKENS):
-    return highest_frames(density_peak_scores(features), tokens, keep_centre=False)
+    return highest_frames(density_peak_scores(features), tokens)
 
 
 # Clustering
@@ -172,14 +174,16 @@ def test_copies_get_no_more_than_their_share(kind, keep_centre, dtype, end):
 def requests(draw):
     frames = draw(st.integers(3, 40))
     tokens = draw(st.one_of(st.just(2), st.just(frames - 1), st.integers(2, frames - 1)))
-    kind = draw(st.sampled_from(SelectorKind))
+    kind = draw(st.sampled_from(KINDS))
     levels = draw(st.sampled_from([1, 2, 5, 10**6]), label="values; 1 is a constant clip")
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     features, keypoints = (
         torch.from_numpy(random.integers(0, levels, (2, frames, *rest)).astype(np.float32))
         for rest in ((3,), (2, 2))
     )
-    return selector(kind, tokens=tokens, keep_centre=draw(st.booleans())), features, keypoints
+    centred = draw(st.booleans())
+    choose = selector(kind, tokens=tokens, keep_centre=centred, frames=frames)
+    return choose, features, keypoints
 
 
 @settings(deadline=None, max_examples=150)
@@ -191,11 +195,11 @@ def test_choices_are_distinct_ascending_and_hold_the_centre(request):
     assert index.dtype == torch.int64
     assert index.shape[0] in (1, 2)
     for chosen in index.tolist():
-        assert len(chosen) == select.spec.tokens
+        assert len(chosen) == select.stage.tokens
         assert chosen == sorted({*chosen})
         assert chosen[0] >= 0
         assert chosen[-1] < frames
-        assert not select.spec.keep_centre or frames // 2 in chosen
+        assert select.centre is None or frames // 2 in chosen
 
 
 @settings(deadline=None, max_examples=150)
@@ -208,13 +212,15 @@ def test_highest_frames_sorts_by_score_then_time(scores, data, keep_centre):
     tokens = data.draw(st.integers(2, len(scores) - 1))
     centre = len(scores) // 2 if keep_centre else None
     order = sorted(range(len(scores)), key=lambda i: (i != centre, -scores[i], i))
-    index = highest_frames(torch.tensor([scores]), tokens, keep_centre=keep_centre)
+    keep = torch.tensor([[i == centre for i in range(len(scores))]]) if keep_centre else None
+    index = highest_frames(torch.tensor([scores]), tokens, keep=keep)
     assert index.tolist() == [sorted(order[:tokens])]
 
 
 def test_equal_scores_go_to_the_earlier_frame():
-    assert highest_frames(torch.zeros(1, 9), 4, keep_centre=False).tolist() == [[0, 1, 2, 3]]
-    assert highest_frames(torch.zeros(1, 9), 3, keep_centre=True).tolist() == [[0, 1, 4]]
+    assert highest_frames(torch.zeros(1, 9), 4).tolist() == [[0, 1, 2, 3]]
+    centre = torch.arange(9)[None] == 4
+    assert highest_frames(torch.zeros(1, 9), 3, keep=centre).tolist() == [[0, 1, 4]]
 
 
 # Uniform and motion
@@ -223,7 +229,7 @@ def test_equal_scores_go_to_the_earlier_frame():
 @given(st.integers(3, 400), st.data(), st.booleans())
 def test_uniform_frames_are_even_and_hold_both_ends(frames, data, keep_centre):
     tokens = data.draw(st.integers(2, frames - 1))
-    chosen = uniform_frames(frames, tokens, keep_centre=keep_centre)
+    chosen = uniform_frames(frames, tokens, centre=frames // 2 if keep_centre else None)
     gaps = np.diff(chosen)
     if keep_centre:
         assert frames // 2 in chosen
@@ -236,9 +242,9 @@ def test_uniform_frames_are_even_and_hold_both_ends(frames, data, keep_centre):
 
 
 def test_uniform_frames_round_half_up():
-    assert uniform_frames(10, 3, keep_centre=False) == [0, 5, 9]
-    assert uniform_frames(9, 4, keep_centre=False) == [0, 3, 5, 8]
-    assert uniform_frames(9, 4, keep_centre=True) == [0, 4, 5, 8]
+    assert uniform_frames(10, 3, centre=None) == [0, 5, 9]
+    assert uniform_frames(9, 4, centre=None) == [0, 3, 5, 8]
+    assert uniform_frames(9, 4, centre=4) == [0, 4, 5, 8]
 
 
 def test_motion_picks_the_frames_that_move():
@@ -250,7 +256,7 @@ def test_motion_picks_the_frames_that_move():
     # The confidence changes wildly where nothing moves.
     keypoints[..., 2] = torch.rand(2, 20, JOINTS, generator=torch.Generator().manual_seed(1)) * 100
     scores = motion_scores(keypoints)
-    assert highest_frames(scores, 4, keep_centre=False).tolist() == moving
+    assert highest_frames(scores, 4).tolist() == moving
     assert_close(scores[0, 3], torch.tensor(5 * math.hypot(0.01, 0.02)))
     assert torch.equal(scores, motion_scores(keypoints[..., :2]))
 
@@ -273,6 +279,15 @@ def test_take_frames_is_indexing(rest, batch, choices):
     expected = values[np.arange(batch)[:, None], np.broadcast_to(index, (batch, 4))]
     taken = take_frames(torch.from_numpy(values), torch.from_numpy(index))
     assert torch.equal(taken, torch.from_numpy(expected))
+
+
+def test_frames_of_a_later_stage_are_those_of_the_window():
+    kept, fixed = torch.tensor([[0, 3, 5, 9], [1, 2, 7, 8]]), torch.tensor([[0, 3, 5, 9]])
+    positions = torch.tensor([[0, 2], [1, 3]])
+    assert take_kept(kept, positions).tolist() == [[0, 5], [2, 8]]
+    assert take_kept(fixed, positions).tolist() == [[0, 5], [3, 9]]
+    assert take_kept(kept, positions[:1]).tolist() == [[0, 5], [1, 7]]
+    assert take_kept(fixed, positions[:1]).tolist() == [[0, 5]]
 
 
 @pytest.mark.parametrize(("batch", "choices"), [(1, 1), (3, 1), (3, 3)])
@@ -340,9 +355,7 @@ def test_a_plain_network_has_no_hourglass(name):
 def test_hourglass_of_a_published_network(name, variant, mirrored):
     published, centred = family(name).pruning[variant], variant is Variant.TPC
     assert hourglass_of(resolve(name, variant=variant), mirrored_pairs=mirrored) == HourglassSpec(
-        tokens=published.tokens,
-        prune_at=published.prune_at,
-        selector=SelectorKind.TPC,
+        stages=(PruningStage(published.prune_at, published.tokens, SelectorKind.TPC),),
         recovery=None if centred else RecoveryKind.TRA,
         keep_centre=centred,
         mirrored_pairs=mirrored and centred,

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from small_networks import small_frames, small_size
 from torch.testing import assert_close
 
 from hot_sdk.export.lifting import build_lifting, folded
@@ -14,8 +15,9 @@ from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.random_weights import random_state_dict
 
 FRAMES, TOKENS, BATCH = 15, 5, 3
-SMALL = {"width": 32, "depth": 2, "heads": 4, "mlp_hidden": 64}
-PLAIN = [resolve(name, frames=FRAMES, **SMALL) for name in list_models()]
+PLAIN = [
+    resolve(name, frames=small_frames(name, FRAMES), **small_size(name)) for name in list_models()
+]
 PRUNED = [
     resolve(
         spec.family,
@@ -25,17 +27,38 @@ PRUNED = [
         variant=variant,
         selector=selector,
         recovery=recovery,
-        **SMALL,
+        **small_size(spec.family),
     )
     for spec in PLAIN
     for variant in family(spec.family).pruning
     for selector in SelectorKind
     for recovery in (RecoveryKind if variant is Variant.HOT else (None,))
 ]
+PRUNED += [
+    resolve(
+        spec.family,
+        frames=FRAMES,
+        tokens=(9, TOKENS),
+        prune_at=(1, 2),
+        variant=variant,
+        selector=selectors,
+        recovery=recovery,
+        **small_size(spec.family),
+    )
+    for spec in PLAIN
+    for variant in family(spec.family).pruning
+    for selectors, recovery in (
+        (("tpc", "attention"), "tra"),
+        (("motion", "tpc"), "interpolate"),
+        (("uniform", "uniform"), "interpolate"),
+        (("attention", "uniform"), "tra"),
+    )
+    for recovery in ((recovery,) if variant is Variant.HOT else (None,))
+]
 
 
 def label(spec):
-    parts = (spec.variant, spec.selector, spec.recovery)
+    parts = (spec.variant, *(stage.selector for stage in spec.stages), spec.recovery)
     return "-".join([spec.family, *(part.value for part in parts if part is not None)])
 
 
@@ -75,10 +98,14 @@ def test_shapes(spec, flip):
         assert poses.shape == (batch, spec.output_frames, clips.shape[2], 3)
         assert poses.isfinite().all()
         assert len(index) == (spec.variant is not Variant.PLAIN)
-        for kept in index:
-            assert kept.shape == ((batch, 2, TOKENS) if flip else (batch, TOKENS))
-            assert kept.dtype == torch.int64
-            assert (kept.diff(dim=-1) > 0).all()
+        for chosen in index:
+            assert chosen.dtype == torch.int64
+            before = torch.arange(spec.frames).expand(*chosen.shape[:-1], -1)
+            for stage, kept in zip(spec.stages, by_stage(chosen, spec), strict=True):
+                assert kept.shape == (batch, *((2,) if flip else ()), stage.tokens)
+                assert (kept.diff(dim=-1) > 0).all()
+                assert (kept.unsqueeze(-1) == before.unsqueeze(-2)).any(dim=-1).all()
+                before = kept
 
 
 @NETWORKS
@@ -102,13 +129,26 @@ def test_a_batch_gives_what_each_clip_gives_alone(spec, flip, dtype, tolerance):
         assert all(torch.equal(a[0], b[item]) for a, b in zip(index, together[1:], strict=True))
 
 
-@PRUNING_NETWORKS
+def by_stage(index, spec):
+    """The choices of each stage."""
+    return index.split([stage.tokens for stage in spec.stages], dim=-1)
+
+
+def looks_at_attention(spec):
+    return any(stage.selector is SelectorKind.ATTENTION for stage in spec.stages)
+
+
+# Attention may well rest on the frames of a tail.
+@pytest.mark.parametrize(
+    "spec", [spec for spec in PRUNED if not looks_at_attention(spec)], ids=label
+)
 def test_a_tail_held_still_gets_no_more_than_its_share(spec):
-    spec = replace(spec, frames=81, tokens=27)
+    stages = [replace(stage, tokens=81 * stage.tokens // FRAMES) for stage in spec.stages]
+    spec = replace(spec, frames=81, stages=tuple(stages))
     clips = clips_for(spec)
     clips[:, 54:] = clips[:, 54:55]
     _, index = lifting_of(spec)(clips)
-    assert (index >= 54).sum(dim=1).max() <= 27 * 27 // 81
+    assert (by_stage(index, spec)[-1] >= 54).sum(dim=1).max() <= 27 * 27 // 81
 
 
 # Frames given from outside
@@ -122,8 +162,13 @@ def test_given_frames_take_the_place_of_the_choice(spec, flip):
     assert all(
         torch.equal(a, b) for a, b in zip(lifting(clips, chosen), (poses, chosen), strict=True)
     )
-    # Every frame one later, but for the last, which makes room.
-    other = torch.where(chosen == FRAMES - 1, 0, chosen + 1).sort(dim=-1).values
+    # Every frame one later, but for the last, which makes room; what a later stage keeps stays
+    # among what the one before it kept.
+    stages = [
+        torch.where(kept == FRAMES - 1, 0, kept + 1).sort(dim=-1).values
+        for kept in by_stage(chosen, spec)
+    ]
+    other = torch.cat(stages, dim=-1)
     given_poses, given = lifting(clips, other)
     assert torch.equal(given, other)
     assert (given_poses - poses).abs().amax(dim=(1, 2, 3)).min() > 1e-3
@@ -132,7 +177,8 @@ def test_given_frames_take_the_place_of_the_choice(spec, flip):
 @PRUNING_NETWORKS
 def test_one_choice_serves_a_whole_batch(spec):
     lifting, clips = lifting_of(spec), clips_for(spec)
-    one = torch.tensor([[0, 4, 7, 8, 13]])
+    stages = {9: [0, 2, 4, 5, 7, 8, 9, 11, 13], TOKENS: [0, 4, 7, 8, 13]}
+    one = torch.tensor([[frame for stage in spec.stages for frame in stages[stage.tokens]]])
     poses, given = lifting(clips, one)
     assert torch.equal(given, one.expand(BATCH, -1))
     assert_close(poses, lifting(clips, one.repeat(BATCH, 1))[0], atol=1e-5, rtol=0)
@@ -144,11 +190,11 @@ def test_one_choice_serves_a_whole_batch(spec):
 def test_an_interpolated_frame_depends_on_its_two_neighbours_only(spec):
     network = build(spec)
     tokens = torch.randn(1, TOKENS, 5, 32, generator=torch.Generator().manual_seed(0))
-    index = torch.arange(TOKENS)[None] * 3
+    kept = (torch.arange(TOKENS)[None] * 3,)
     moved = tokens.clone()
     moved[:, 2] += 1.0
     unpruned = torch.zeros(1, FRAMES, 5, 32)
-    difference = network.recover(moved, index, unpruned) - network.recover(tokens, index, unpruned)
+    difference = network.recover(moved, kept, unpruned) - network.recover(tokens, kept, unpruned)
     changed = difference.abs().amax((0, 2, 3))
     assert changed.nonzero().flatten().tolist() == [4, 5, 6, 7, 8]
 

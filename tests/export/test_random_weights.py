@@ -6,12 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from small_networks import small_frames, small_size
 from torch import nn
 
 from hot_sdk.export.models import create_model, family, list_models
 from hot_sdk.export.random_weights import DEFAULT_SEED, random_state_dict
-
-SMALL = {"width": 48, "depth": 2, "heads": 4, "mlp_hidden": 96}
 
 
 class GraphConvolution(nn.Module):
@@ -73,18 +72,22 @@ def test_seed_and_key_decide():
     assert torch.equal(alone["linear.weight"], state["linear.weight"])
 
 
+def small(name):
+    return create_model(name, frames=small_frames(name, 27), **small_size(name))
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_weights_of_the_model_have_no_say(name):
-    first, second = (random_state_dict(create_model(name, frames=27, **SMALL)) for _ in range(2))
+    first, second = (random_state_dict(small(name)) for _ in range(2))
     assert list(first) == list(second)
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_activations_stay_near_one(name):
-    model = create_model(name, frames=27, **SMALL)
+    model = small(name)
     model.load_state_dict(random_state_dict(model))
-    shape = 2, 27, len(family(name).skeleton.joints), family(name).size.channels
+    shape = 2, small_frames(name, 27), len(family(name).skeleton.joints), family(name).size.channels
     keypoints = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
         poses, _ = model(keypoints)

@@ -76,7 +76,7 @@ def test_other_frames_are_found_end_to_end_and_not_given_the_frames(hot_export, 
     score = next(
         node
         for node in model.graph.node
-        if node.name.startswith("selector/mul")
+        if node.name.startswith("selectors.0/mul")
         and any(
             "unsqueeze" in other.name and node.output[0] in other.input
             for other in model.graph.node

@@ -21,6 +21,7 @@ from hot_sdk.manifest import (
     Joints,
     Manifest,
     Parity,
+    Stage,
     Versions,
     Weights,
     read_manifest,
@@ -40,8 +41,7 @@ HOT = Manifest(
     output_frames=243,
     ratio=81 / 243,
     tokens=81,
-    prune_at=3,
-    selector="tpc",
+    stages=(Stage(1, 162, "uniform"), Stage(3, 81, "tpc")),
     recovery="tra",
     channels=2,
     batch=1,
@@ -70,8 +70,7 @@ PLAIN = replace(
     variant="plain",
     ratio=1.0,
     tokens=None,
-    prune_at=None,
-    selector=None,
+    stages=(),
     recovery=None,
     batch=None,
     channels=3,
@@ -312,10 +311,11 @@ def with_joints(**changes):
         (replace(HOT, variant="pruned"), "variant is none of plain, hot and tpc"),
         (replace(HOT, variant="plain"), "variant and tokens disagree"),
         (replace(PLAIN, variant="hot"), "variant and tokens disagree"),
-        (replace(HOT, prune_at=None), "prune_at and tokens disagree"),
-        (replace(PLAIN, prune_at=3), "prune_at and tokens disagree"),
-        (replace(HOT, selector=None), "selector and tokens disagree"),
-        (replace(PLAIN, selector="tpc"), "selector and tokens disagree"),
+        (replace(HOT, stages=()), "stages and tokens disagree"),
+        (replace(PLAIN, stages=HOT.stages), "stages and tokens disagree"),
+        (replace(HOT, stages=HOT.stages[:1]), "stages and tokens disagree"),
+        (replace(HOT, stages=HOT.stages[::-1]), "stages and tokens disagree"),
+        (replace(HOT, stages=(Stage(0, 81, "tpc"),)), "stages and tokens disagree"),
         (replace(HOT, recovery=None), "variant and recovery disagree"),
         (replace(TPC, recovery="tra"), "variant and recovery disagree"),
         (replace(HOT, output_frames=81), "output_frames is 81"),
@@ -397,6 +397,9 @@ def well_typed(kind):
         "tuple[str, ...]": st.lists(st.just("j"), max_size=3).map(tuple),
         "tuple[int, ...]": st.lists(small, max_size=3).map(tuple),
         "tuple[tuple[int, int], ...]": st.lists(st.tuples(small, small), max_size=2).map(tuple),
+        "tuple[Stage, ...]": st.lists(
+            st.builds(Stage, small, small, st.sampled_from(["tpc", "motion"])), max_size=2
+        ).map(tuple),
     }
     records = {r.__name__: r for r in (Joints, Weights, Versions, Flops, Parity)}
     return st.builds(

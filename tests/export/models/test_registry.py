@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from small_networks import small_frames, small_size
 
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models import create_model, family, list_models, resolve
@@ -30,7 +31,7 @@ def test_entry_is_complete(name):
         entry.title,
         entry.paper,
         entry.licence,
-        entry.size_source,
+        *(size.source for size in entry.sizes.values()),
         entry.conventions_source,
         entry.axes,
     ):
@@ -63,7 +64,7 @@ def test_published_pruning_is_consistent(name, variant):
 def test_module_builds_the_network(name):
     module = importlib.import_module(f"hot_sdk.export.models.{family(name).module}")
     assert list(inspect.signature(module.build).parameters) == ["spec", "mirrored_pairs"]
-    network = create_model(name, frames=9, width=16, depth=2, heads=2, mlp_hidden=16)
+    network = create_model(name, frames=small_frames(name, 9), **small_size(name))
     assert type(network).__module__ == module.__name__
     assert not network.training
 

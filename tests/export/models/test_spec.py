@@ -6,16 +6,24 @@ import pytest
 
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models import family, list_models, resolve
-from hot_sdk.export.models.spec import tokens_for_ratio
+from hot_sdk.export.models.stages import PruningStage, tokens_for_ratio
 from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
 from hot_sdk.suggest import closest
 
 FAMILIES = pytest.mark.parametrize("name", list_models())
+PRUNING = pytest.mark.parametrize("name", [name for name in list_models() if family(name).pruning])
 PRUNED = [(name, variant) for name in list_models() for variant in family(name).pruning]
 
 
 def summary(spec):
-    return (spec.variant.value, spec.frames, spec.tokens, spec.prune_at)
+    """Of a network that prunes in one stage or in none."""
+    assert len(spec.stages) <= 1
+    block = spec.stages[0].prune_at if spec.stages else None
+    return (spec.variant.value, spec.frames, spec.tokens, block)
+
+
+def selectors(spec):
+    return [stage.selector for stage in spec.stages]
 
 
 @FAMILIES
@@ -23,7 +31,7 @@ def test_nothing_asked_is_the_published_plain_network(name):
     entry, spec = family(name), resolve(name)
     assert summary(spec) == ("plain", entry.frames, None, None)
     assert (spec.family, spec.size) == (name, entry.size)
-    assert (spec.selector, spec.recovery) == (None, None)
+    assert (spec.stages, spec.recovery) == ((), None)
     assert (spec.ratio, spec.output_frames) == (1.0, entry.frames)
     assert spec.plain() == spec
 
@@ -34,7 +42,7 @@ def test_a_variant_is_the_published_one(name, variant, as_text):
     entry, published = family(name), family(name).pruning[variant]
     spec = resolve(name, variant=variant.value if as_text else variant)
     assert summary(spec) == (variant.value, entry.frames, published.tokens, published.prune_at)
-    assert spec.selector is SelectorKind.TPC
+    assert selectors(spec) == [SelectorKind.TPC]
     assert spec.recovery is (RecoveryKind.TRA if variant is Variant.HOT else None)
     assert spec.output_frames == (entry.frames if spec.recovery else published.tokens)
     assert spec.ratio == published.tokens / entry.frames
@@ -80,9 +88,10 @@ def test_accepted(request_, expected):
 
 def test_accepted_choices():
     spec = resolve("mixste", variant="hot", selector="uniform", recovery="interpolate")
-    assert (spec.selector, spec.recovery) == (SelectorKind.UNIFORM, RecoveryKind.INTERPOLATE)
+    assert selectors(spec) == [SelectorKind.UNIFORM]
+    assert spec.recovery is RecoveryKind.INTERPOLATE
     spec = resolve("mixste", variant="tpc", selector=SelectorKind.MOTION)
-    assert (spec.selector, spec.recovery) == (SelectorKind.MOTION, None)
+    assert (selectors(spec), spec.recovery) == ([SelectorKind.MOTION], None)
 
 
 def test_accepted_sizes():
@@ -111,7 +120,7 @@ def test_ratio_to_tokens_rounds_half_up(ratio, frames, tokens):
     assert tokens_for_ratio(ratio, frames) == tokens
 
 
-@FAMILIES
+@PRUNING
 @pytest.mark.parametrize(
     ("request_", "message", "hint"),
     [
@@ -134,13 +143,17 @@ def test_ratio_to_tokens_rounds_half_up(ratio, frames, tokens):
         ({"variant": "HOT"}, "There is no variant 'HOT'", "Did you mean 'hot'?"),
         ({"variant": "zzz"}, "There is no variant 'zzz'", "Known: plain, hot, tpc."),
         ({"ratio": 0.5, "selector": "unifrom"}, "no selector 'unifrom'", "mean 'uniform'?"),
-        ({"ratio": 0.5, "selector": "zzz"}, "no selector 'zzz'", "Known: tpc, uniform, motion."),
+        (
+            {"ratio": 0.5, "selector": "zzz"},
+            "no selector 'zzz'",
+            "Known: tpc, uniform, motion, attention.",
+        ),
         ({"ratio": 0.5, "recovery": "interp"}, "no recovery 'interp'", "mean 'interpolate'?"),
         ({"witdh": 64}, "'witdh' is no setting of {title}", "Did you mean 'width'?"),
         (
             {"zzz": 64},
             "'zzz' is no setting",
-            "Known: channels, width, depth, heads, mlp_hidden, stem.",
+            "Known: channels, width, depth, heads, mlp_hidden",
         ),
         ({"depth": 0}, "depth is 0, which is outside 1 to 64", "was published with {depth}"),
         ({"width": 4097}, "width is 4097, which is outside 1 to 4096", "published with {width}"),
@@ -152,7 +165,7 @@ def test_ratio_to_tokens_rounds_half_up(ratio, frames, tokens):
 )
 def test_refused(name, request_, message, hint):
     entry = family(name)
-    known = {**vars(entry), **vars(entry.size)}
+    known = {"title": entry.title, "frames": entry.frames, **vars(entry.size)}
     with pytest.raises(UsageError) as caught:
         resolve(name, **request_)
     assert message.format_map(known) in caught.value.message
@@ -177,6 +190,67 @@ def test_refused_recovery(name, recovery):
     with pytest.raises(UsageError, match="recovers no frames") as caught:
         resolve(name, variant="tpc", recovery=recovery)
     assert "the variant 'hot'" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if family(name).single_frame])
+@pytest.mark.parametrize(
+    "request_",
+    [{"ratio": 0.5}, {"ratio": 1.0}, {"tokens": 2}, {"prune_at": 1}, {"variant": "hot"}],
+)
+def test_a_single_frame_cannot_be_pruned(name, request_):
+    with pytest.raises(UsageError, match="lifts each frame by itself"):
+        resolve(name, **request_)
+    with pytest.raises(UsageError, match="lifts each frame by itself"):
+        resolve(name, frames=27)
+
+
+@FAMILIES
+def test_every_published_size_can_be_asked_for_by_name(name):
+    for title, published in family(name).sizes.items():
+        spec = resolve(name, size=title)
+        assert (spec.frames, spec.size) == (published.frames, published.size)
+    with pytest.raises(UsageError, match="has no size 'enormous'"):
+        resolve(name, size="enormous")
+
+
+# Several stages
+
+
+def test_stages():
+    spec = resolve("mixste", ratio=(0.7, 0.5, 0.33), prune_at=(1, 3, 5), selector="uniform")
+    assert spec.stages == tuple(
+        PruningStage(block, tokens, SelectorKind.UNIFORM)
+        for block, tokens in ((1, 170), (3, 122), (5, 80))
+    )
+    assert (spec.tokens, spec.ratio, spec.output_frames) == (80, 80 / 243, 243)
+    assert spec.variant is Variant.HOT
+    mixed = resolve(
+        "mixste", tokens=[100, 50], prune_at=[2, 4], selector=["tpc", "motion"], variant="tpc"
+    )
+    assert selectors(mixed) == [SelectorKind.TPC, SelectorKind.MOTION]
+    assert mixed.output_frames == 50
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"ratio": (0.5, 0.7), "prune_at": (1, 3)}, "keeps 170 frames and the one before it 122"),
+        ({"ratio": (0.5, 0.5), "prune_at": (1, 3)}, "keeps 122 frames and the one before it 122"),
+        ({"ratio": (0.7, 0.5)}, "2 stages keep frames, but 1 values of prune_at"),
+        ({"ratio": (0.7, 0.5), "prune_at": (3, 1)}, "prune_at is 3,1, which does not ascend"),
+        ({"ratio": (0.7, 0.5), "prune_at": (3, 3)}, "prune_at is 3,3, which does not ascend"),
+        ({"ratio": (0.7, 0.5), "prune_at": (3, 8)}, "prune_at is 8, which is outside 1 to 7"),
+        (
+            {"ratio": (0.7, 0.5, 0.3), "prune_at": (1, 2, 3), "selector": ("tpc", "motion")},
+            "3 stages keep frames, but 2 values of selector",
+        ),
+        ({"ratio": (0.7, 1.5), "prune_at": (1, 3)}, "ratio is 1.5"),
+        ({"tokens": (300, 5), "prune_at": (1, 3)}, "tokens is 300"),
+    ],
+)
+def test_refused_stages(request_, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        resolve("mixste", **request_)
 
 
 def test_refused_family():
