@@ -74,14 +74,19 @@ class TokenRecoveringAttention(nn.Module):
     """Cross attention from one learnt query per frame to the kept tokens, joint by joint.
 
     Parameter names are those of the published state-dict (``cross_attention.*``).
+
+    Args:
+        width: Channels of a token.
+        heads: Attention heads.
+        bias: Whether the layers that make queries, keys and values have one.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.linear_q = nn.Linear(width, width)
-        self.linear_k = nn.Linear(width, width)
-        self.linear_v = nn.Linear(width, width)
+        self.linear_q = nn.Linear(width, width, bias=bias)
+        self.linear_k = nn.Linear(width, width, bias=bias)
+        self.linear_v = nn.Linear(width, width, bias=bias)
         self.proj = nn.Linear(width, width)
         self._folded: Tensor | None = None
 
@@ -126,10 +131,23 @@ class HourglassNetwork(nn.Module):
 
     It holds the hourglass's parameters under their published names, at the top level of the
     state-dict, and only those that the specification needs.
+
+    Args:
+        hourglass: Where and how frames are pruned; None is a plain network.
+        frames: Frames of a window.
+        width: Channels of a token.
+        heads: Attention heads of the recovery.
+        bias: Whether its layers that make queries, keys and values have a bias.
     """
 
     def __init__(
-        self, hourglass: HourglassSpec | None, *, frames: int, width: int, heads: int
+        self,
+        hourglass: HourglassSpec | None,
+        *,
+        frames: int,
+        width: int,
+        heads: int,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.hourglass = hourglass
@@ -150,7 +168,7 @@ class HourglassNetwork(nn.Module):
             embedded = frames if hourglass.elastic else hourglass.stages[0].tokens
             self.pos_embed_token = nn.Parameter(torch.zeros(1, embedded, width))
             self.x_token = nn.Parameter(torch.zeros(1, frames, width))
-            self.cross_attention = TokenRecoveringAttention(width, heads)
+            self.cross_attention = TokenRecoveringAttention(width, heads, bias=bias)
             nn.init.trunc_normal_(self.pos_embed_token, std=_INITIAL_STD)
 
     @property

@@ -34,22 +34,32 @@ _BY_HEAD = {Axis.JOINTS: (3, 0, 1, 4, 2, 5), Axis.FRAMES: (3, 0, 2, 4, 1, 5)}
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention along one axis of the grid (Vaswani et al., NeurIPS 2017)."""
+    """Multi-head self-attention along one axis of the grid (Vaswani et al., NeurIPS 2017).
 
-    def __init__(self, width: int, heads: int) -> None:
+    Args:
+        width: Channels of a token.
+        heads: Attention heads.
+        bias: Whether the layer that makes queries, keys and values has a bias.
+    """
+
+    def __init__(self, width: int, heads: int, *, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
         self.proj = nn.Linear(width, width)
-        self._folded: tuple[Tensor, Tensor] | None = None
+        self._folded: tuple[Tensor, Tensor | None] | None = None
 
     def fold_constants(self) -> None:
         """Put the scale of the logits into the weights that make the queries."""
         with torch.no_grad():
             width = self.qkv.in_features
-            scale = torch.ones_like(self.qkv.bias)
+            scale = torch.ones_like(self.qkv.weight[:, 0])
             scale[:width] = (width // self.heads) ** -0.5
-            self._folded = self.qkv.weight * scale.unsqueeze(1), self.qkv.bias * scale
+            bias = cast("Tensor | None", self.qkv.bias)
+            self._folded = (
+                self.qkv.weight * scale.unsqueeze(1),
+                None if bias is None else bias * scale,
+            )
 
     def forward(self, tokens: Tensor, grid: Grid, axis: Axis) -> Tensor:
         """Attend.
