@@ -19,6 +19,23 @@ from hot_sdk.export.models.published import (
 from hot_sdk.export.options import Variant
 from hot_sdk.suggest import closest
 
+_MOTIONAGFORMER = "github.com/TaatiTeam/MotionAGFormer, configs/h36m/"
+
+
+def _motionagformer(
+    width: int, depth: int, *, heads: int = 8, neighbours: int = 2
+) -> NetworkSize:
+    return NetworkSize(
+        channels=3,
+        width=width,
+        depth=depth,
+        heads=heads,
+        mlp_hidden=4 * width,
+        representation=512,
+        neighbours=neighbours,
+    )
+
+
 _FAMILIES = (
     Family(
         name="mixste",
@@ -48,6 +65,46 @@ _FAMILIES = (
         training_fps=50.0,
         conventions_source="github.com/NationalGAILab/HoT, common/camera.py and common/utils.py; "
         "github.com/Vegetebird/MHFormer/issues/40",
+    ),
+    Family(
+        name="motionagformer",
+        title="MotionAGFormer",
+        module="motionagformer",
+        paper="Mehraban et al., WACV 2024 (MotionAGFormer); Li et al., CVPR 2024 (HoT)",
+        licence="network code published under Apache-2.0, and under MIT with HoT; weights trained "
+        "on Human3.6M, whose terms are academic",
+        sizes={
+            "b": PublishedSize(
+                243, _motionagformer(128, 16), f"{_MOTIONAGFORMER}MotionAGFormer-base.yaml"
+            ),
+            "xs": PublishedSize(
+                27, _motionagformer(64, 12), f"{_MOTIONAGFORMER}MotionAGFormer-xsmall.yaml"
+            ),
+            "s": PublishedSize(
+                81, _motionagformer(64, 26), f"{_MOTIONAGFORMER}MotionAGFormer-small.yaml"
+            ),
+            "l": PublishedSize(
+                243, _motionagformer(128, 26), f"{_MOTIONAGFORMER}MotionAGFormer-large.yaml"
+            ),
+            # The copy that the hourglass was put into: B, but with other settings that shapes do
+            # not tell.
+            "hot": PublishedSize(
+                243,
+                _motionagformer(128, 16, heads=4, neighbours=4),
+                "github.com/NationalGAILab/HoT, model/motionagformer/hot_motionagformer.py",
+            ),
+        },
+        settings=(*BASIC_SETTINGS, "representation", "neighbours"),
+        pruning={
+            Variant.HOT: Pruning(
+                81, 7, "github.com/NationalGAILab/HoT, model/motionagformer/hot_motionagformer.py"
+            ),
+        },
+        normalisation=Normalisation.IMAGE_WIDTH,
+        unit=Unit.NORMALISED_PIXEL,
+        training_fps=50.0,
+        conventions_source="github.com/TaatiTeam/MotionAGFormer, data/reader/h36m.py; "
+        "github.com/Walter0807/MotionBERT/issues/21",
     ),
 )
 _BY_NAME = {family.name: family for family in _FAMILIES}

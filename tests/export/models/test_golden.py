@@ -21,7 +21,12 @@ PUBLISHED = [
 ]
 # Published networks whose authors' outputs are not at hand, each with the reason.
 WITHOUT_GOLDEN: dict[tuple[str, Variant], str] = {}
+# Published sizes that the authors' outputs were made at, where that is not the default one.
+SIZES = {"motionagformer": "hot"}
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+# Which frames are most similar is a choice that rounding can turn: in float32 the authors' own code
+# differs from itself in float64 by 7e-3.
+TOLERANCE_IN_FLOAT32 = {"motionagformer": 1e-2}
 
 
 def file_name(name, variant):
@@ -46,6 +51,7 @@ def drawn(seed, key, shape):
 
 @dataclass(frozen=True)
 class Case:
+    name: str
     network: object
     config: dict
     shapes: dict
@@ -67,13 +73,13 @@ def case(request):
         key: torch.from_numpy(np.asarray(drawn(described["seed"], key, shape)))
         for key, shape in shapes.items()
     }
-    network = build(resolve(name, variant=variant)).requires_grad_(False).double()
+    network = build(resolve(name, size=SIZES.get(name), variant=variant)).requires_grad_(False).double()
     network.load_state_dict(weights, strict=True)
     with np.load(path.with_suffix(".npz")) as expected:
         arrays = {key: expected[key] for key in expected.files}
     keypoints = torch.from_numpy(arrays["x"])
     outputs = {dtype: network.to(dtype)(keypoints.to(dtype)) for dtype in TOLERANCE}
-    return Case(network, described["config"], shapes, weights, outputs, arrays)
+    return Case(name, network, described["config"], shapes, weights, outputs, arrays)
 
 
 def test_every_published_network_has_a_case():
@@ -111,7 +117,10 @@ def test_outputs_are_those_of_the_authors(case, dtype):
         assert "index" not in case.expected
     else:
         np.testing.assert_array_equal(index.numpy(), case.expected["index"])
-    np.testing.assert_allclose(poses.numpy(), case.expected["y"], atol=TOLERANCE[dtype], rtol=0)
+    tolerance = TOLERANCE[dtype]
+    if dtype == torch.float32:
+        tolerance = TOLERANCE_IN_FLOAT32.get(case.name, tolerance)
+    np.testing.assert_allclose(poses.numpy(), case.expected["y"], atol=tolerance, rtol=0)
 
 
 def test_random_weights_are_those_of_the_recipe(case):
