@@ -101,11 +101,17 @@ class JointGraph(_GraphConvolution):
 
 
 class FrameGraph(_GraphConvolution):
-    """Gathers from the frames in which a joint's token is most similar."""
+    """Gathers from the frames in which a joint's token is most similar.
+
+    Attributes:
+        neighbours: How many frames each gathers from.
+        given: What to take instead of the result of :func:`similar_frames`; None is nothing.
+    """
 
     def __init__(self, width: int, frames: int, neighbours: int) -> None:
         super().__init__(width, frames)
         self.neighbours = neighbours
+        self.given: Tensor | None = None
 
     def forward(self, tokens: Tensor, grid: Grid, times: Tensor | None = None) -> Tensor:
         """Gather.
@@ -121,7 +127,8 @@ class FrameGraph(_GraphConvolution):
         """
         width = tokens.shape[1]
         by_joint = _by_joint(tokens, grid)
-        similar = similar_frames(by_joint, self.neighbours).to(tokens.dtype)
+        chosen = similar_frames(by_joint, self.neighbours) if self.given is None else self.given
+        similar = chosen.to(tokens.dtype)
         degree = similar.sum(dim=3, keepdim=True).rsqrt()
         gathered = similar @ (_by_joint(self.V(tokens), grid) * degree) * degree
         own = _by_joint(self.U(tokens), grid)

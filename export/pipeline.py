@@ -21,6 +21,7 @@ from hot_sdk.export.flops import NetworkFlops, count_graph, count_network, count
 from hot_sdk.export.graph_check import require_clean
 from hot_sdk.export.lifting import build_lifting, folded
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
+from hot_sdk.export.neighbours import neighbours_exposed
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.request import ExportRequest, default_name, resolve_request
 from hot_sdk.export.state_dict import load_strict, resample_rank_embedding, without_hourglass
@@ -154,7 +155,9 @@ def export_prepared(
 
     windows = verification_windows(spec)
     progress(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")
-    with open_session(model.SerializeToString()) as session:
+    with neighbours_exposed(model, reference) as exposed:
+        content = exposed.SerializeToString()
+    with open_session(content) as session:
         results = compare(reference, session, spec, windows)
         engine = f"{session.engine} {session.engine_version}"
     try:

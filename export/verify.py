@@ -1,14 +1,15 @@
 """Whether an exported file still computes the poses of the PyTorch model, and where it does not.
 
 In two stages, since one frame chosen otherwise moves poses far more than rounding does: given the
-same frames, coordinates must agree closely; end to end, each choosing for itself, the frames must
-be shared and the joints be near.
+same frames, and the same neighbours where a network chooses some, coordinates must agree closely;
+end to end, each choosing for itself, the frames must be shared and the joints be near.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from hot_sdk.engines import Session
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.clips import Window
 from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.export.neighbours import neighbours_given
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
 
 GIVEN_FRAMES = "given the frames"
@@ -136,7 +138,8 @@ def compare(
 
     Args:
         reference: Of :mod:`hot_sdk.export.lifting`, with nothing folded.
-        session: The exported file, with ``token_index`` among its outputs where frames are pruned.
+        session: The exported file, with ``token_index`` among its outputs where frames are pruned,
+            and the neighbours where it chooses some; see :mod:`hot_sdk.export.neighbours`.
         spec: The architecture of both.
         windows: What to run.
     """
@@ -144,7 +147,7 @@ def compare(
     for group in _batches(windows, session):
         keypoints = np.stack([window.keypoints for window in group])
         outputs = session.run({KEYPOINTS: keypoints})
-        own, given, own_index = _reference(reference, keypoints, outputs.get(TOKEN_INDEX))
+        own, given, own_index = _reference(reference, keypoints, outputs)
         for item, window in enumerate(group):
             shared = None
             if own_index is not None:
@@ -200,18 +203,19 @@ def _batches(windows: list[Window], session: Session) -> Iterator[list[Window]]:
 
 
 def _reference(
-    lifting: nn.Module, keypoints: NDArray[np.float32], index: NDArray[np.int64] | None
+    lifting: nn.Module, keypoints: NDArray[np.float32], outputs: Mapping[str, NDArray[Any]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
-    """Poses with frames of its own choice, poses given the engine's, and its own choice."""
+    """Poses with choices of its own, poses given the engine's, and the frames of its own choice."""
+    index = outputs.get(TOKEN_INDEX)
     with torch.inference_mode():
         own, *chosen = lifting(torch.from_numpy(keypoints))
-        if index is None or not chosen:
-            return own.numpy(), own.numpy(), None
-        own_index = chosen[0].numpy()
-        if np.array_equal(own_index, index):
-            return own.numpy(), own.numpy(), own_index
-        given = lifting(torch.from_numpy(keypoints), torch.from_numpy(index))[0]
-        return own.numpy(), given.numpy(), own_index
+        own_index = chosen[0].numpy() if chosen and index is not None else None
+        with neighbours_given(lifting, outputs) as any_given:
+            if not any_given and (own_index is None or np.array_equal(own_index, index)):
+                return own.numpy(), own.numpy(), own_index
+            frames = None if own_index is None else torch.from_numpy(index)
+            given = lifting(torch.from_numpy(keypoints), frames)[0]
+    return own.numpy(), given.numpy(), own_index
 
 
 def _place(spec: ModelSpec, by_frame_and_joint: NDArray[np.float64]) -> str:

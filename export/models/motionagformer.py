@@ -188,9 +188,7 @@ class MotionAGFormer(HourglassNetwork):
 def _norms_by_rank(hourglass: HourglassSpec | None) -> bool:
     """Whether the norms over time are trained for the ranks of the kept frames."""
     return (
-        hourglass is not None
-        and hourglass.recovery is RecoveryKind.TRA
-        and not hourglass.elastic
+        hourglass is not None and hourglass.recovery is RecoveryKind.TRA and not hourglass.elastic
     )
 
 

@@ -22,9 +22,7 @@ from hot_sdk.suggest import closest
 _MOTIONAGFORMER = "github.com/TaatiTeam/MotionAGFormer, configs/h36m/"
 
 
-def _motionagformer(
-    width: int, depth: int, *, heads: int = 8, neighbours: int = 2
-) -> NetworkSize:
+def _motionagformer(width: int, depth: int, *, heads: int = 8, neighbours: int = 2) -> NetworkSize:
     return NetworkSize(
         channels=3,
         width=width,

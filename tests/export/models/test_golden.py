@@ -73,7 +73,9 @@ def case(request):
         key: torch.from_numpy(np.asarray(drawn(described["seed"], key, shape)))
         for key, shape in shapes.items()
     }
-    network = build(resolve(name, size=SIZES.get(name), variant=variant)).requires_grad_(False).double()
+    network = (
+        build(resolve(name, size=SIZES.get(name), variant=variant)).requires_grad_(False).double()
+    )
     network.load_state_dict(weights, strict=True)
     with np.load(path.with_suffix(".npz")) as expected:
         arrays = {key: expected[key] for key in expected.files}
