@@ -46,7 +46,7 @@ def neighbours_exposed(model: onnx.ModelProto, lifting: nn.Module) -> Iterator[o
         graph.node.append(
             helper.make_node("Cast", [node.output[0]], [name], name, to=TensorProto.FLOAT)
         )
-        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4))
     try:
         yield model
     finally:

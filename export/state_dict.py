@@ -14,6 +14,9 @@ from hot_sdk.errors import CheckpointError, UsageError
 from hot_sdk.export.checkpoints import Checkpoint, name_some
 
 _RANK_EMBEDDING = "pos_embed_token"
+_RANK_NORM = "graph_temporal.mixer.batch_norm."
+"""In the keys of norms over frames, of a family that has some; those after the pruning are of
+ranks."""
 
 
 def load_strict(model: nn.Module, checkpoint: Checkpoint) -> None:
@@ -48,15 +51,15 @@ def resample_rank_embedding(tensors: Mapping[str, Tensor], tokens: int) -> dict[
     """Fit the embedding of the kept frames' ranks to another number of kept frames.
 
     Linear interpolation over the ranks of ``pos_embed_token``, (1, ranks, channels); the first and
-    the last rank keep their embedding. What that costs in accuracy is unknown: published weights
-    are trained for one number of tokens.
+    the last rank keep their embedding. Norms that have numbers for each rank are fitted alike. What
+    that costs in accuracy is unknown: published weights are trained for one number of tokens.
 
     Args:
         tensors: State-dict of a network with the Hourglass Tokenizer; not modified.
         tokens: Frames to be kept, two or more.
 
     Returns:
-        The same tensors, ``pos_embed_token`` replaced: (1, tokens, channels).
+        The same tensors, ``pos_embed_token`` replaced: (1, tokens, channels); and the norms.
 
     Raises:
         UsageError: ``tokens`` is less than two.
@@ -73,11 +76,21 @@ def resample_rank_embedding(tensors: Mapping[str, Tensor], tokens: int) -> dict[
             f"The checkpoint has no {_RANK_EMBEDDING!r} (1, tokens, channels) to resample.",
             hint="Only checkpoints of the hot variant have one; others take any number of tokens.",
         )
+    ranks = embedding.shape[1]
+    norms = {
+        key: _stretched(tensor[None, :, None], tokens).flatten()
+        for key, tensor in tensors.items()
+        if _RANK_NORM in key and tensor.shape == (ranks,)
+    }
+    return {**tensors, **norms, _RANK_EMBEDDING: _stretched(embedding, tokens)}
+
+
+def _stretched(by_rank: Tensor, tokens: int) -> Tensor:
+    """(1, ranks, channels) to (1, tokens, channels)."""
     resampled = functional.interpolate(
-        embedding.double().transpose(1, 2), size=tokens, mode="linear", align_corners=True
+        by_rank.double().transpose(1, 2), size=tokens, mode="linear", align_corners=True
     )
-    replaced = resampled.transpose(1, 2).to(embedding.dtype).contiguous()
-    return {**tensors, _RANK_EMBEDDING: replaced}
+    return resampled.transpose(1, 2).to(by_rank.dtype).contiguous()
 
 
 def without_hourglass(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
