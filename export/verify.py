@@ -210,10 +210,11 @@ def _reference(
     with torch.inference_mode():
         own, *chosen = lifting(torch.from_numpy(keypoints))
         own_index = chosen[0].numpy() if chosen and index is not None else None
+        frames = None if own_index is None else torch.from_numpy(index)
+        same = own_index is None or bool((own_index == index).all())
         with neighbours_given(lifting, outputs) as any_given:
-            if not any_given and (own_index is None or np.array_equal(own_index, index)):
+            if same and not any_given:
                 return own.numpy(), own.numpy(), own_index
-            frames = None if own_index is None else torch.from_numpy(index)
             given = lifting(torch.from_numpy(keypoints), frames)[0]
     return own.numpy(), given.numpy(), own_index
 
