@@ -42,7 +42,8 @@ class NetworkSize:
             published, is none.
         representation: Channels of the layer before the head, of a family that has one, else 0.
         neighbours: Frames that a graph over time joins to each frame, of a family that has one.
-        coefficients: Of the cosine transform over time that are kept, of a family that has one.
+        coefficients: Of the cosine transform over time that are kept, of a family that has one: an
+            odd number, and of as many frames in the middle of the window it gives the poses.
         refine: 1 where a last network corrects the poses by the keypoints, of a family that has it.
     """
 
@@ -101,7 +102,9 @@ class Family:
         licence: Licence of the authors' code, and the terms their weights are under.
         sizes: Published sizes by their names, the default first.
         settings: Fields of ``NetworkSize`` that the family has.
+        parts: Parts that the width is cut into, each with all the attention heads.
         pruning: Settings of the variants that prune, at the default size.
+        unprunable: Why no frames can be pruned of a window of several, where that is so.
         normalisation: Of the input.
         unit: Of the output.
         axes: Axes of the output.
@@ -124,6 +127,8 @@ class Family:
     axes: str = "camera: x right, y down, z forward; root-relative"
     skeleton: Skeleton = field(default=H36M17)
     settings: tuple[str, ...] = BASIC_SETTINGS
+    parts: int = 1
+    unprunable: str = ""
 
     @property
     def frames(self) -> int:

@@ -34,7 +34,29 @@ def _motionagformer(width: int, depth: int, *, heads: int = 8, neighbours: int =
     )
 
 
+def _htnet(width: int) -> PublishedSize:
+    size = NetworkSize(channels=2, width=width, depth=3, heads=8, mlp_hidden=1024)
+    return PublishedSize(1, size, "github.com/vefalun/HTNet, common/opt.py and README")
+
+
 _FAMILIES = (
+    Family(
+        name="htnet",
+        title="HTNet",
+        module="htnet",
+        paper="Cai et al., ICASSP 2023 (HTNet)",
+        licence="network code published under MIT; weights trained on Human3.6M, whose terms are "
+        "academic",
+        sizes={"240": _htnet(240), "96": _htnet(96)},
+        settings=(*BASIC_SETTINGS, "refine"),
+        parts=3,
+        pruning={},
+        normalisation=Normalisation.IMAGE_WIDTH,
+        unit=Unit.METRE,
+        training_fps=50.0,
+        conventions_source="github.com/vefalun/HTNet, common/camera.py, common/load_data_hm36.py "
+        "and main.py",
+    ),
     Family(
         name="mixste",
         title="MixSTE",
@@ -103,6 +125,34 @@ _FAMILIES = (
         training_fps=50.0,
         conventions_source="github.com/TaatiTeam/MotionAGFormer, data/reader/h36m.py; "
         "github.com/Walter0807/MotionBERT/issues/21",
+    ),
+    Family(
+        name="nanohtnet",
+        title="NanoHTNet",
+        module="nanohtnet",
+        paper="Cai et al., IEEE TIP 2025, arXiv 2501.15763 (NanoHTNet)",
+        licence="network code published under MIT; weights trained on Human3.6M, whose terms are "
+        "academic",
+        sizes={
+            "base": PublishedSize(
+                243,
+                NetworkSize(
+                    channels=2, width=240, depth=3, heads=8, mlp_hidden=256, coefficients=9
+                ),
+                "github.com/vefalun/NanoHTNet, common/opt.py and model/NanoHTNet.py",
+            )
+        },
+        settings=(*BASIC_SETTINGS, "coefficients"),
+        # Three in the one network, two in the other.
+        parts=6,
+        pruning={},
+        unprunable="it has no token for each frame, but one for each joint and one for each kept "
+        "coefficient of the transform over time; keep fewer of those",
+        normalisation=Normalisation.IMAGE_WIDTH,
+        unit=Unit.METRE,
+        training_fps=50.0,
+        conventions_source="github.com/vefalun/NanoHTNet, common/camera.py, "
+        "common/load_data_h36m.py and main.py",
     ),
 )
 _BY_NAME = {family.name: family for family in _FAMILIES}

@@ -79,8 +79,10 @@ class ModelSpec:
 
     @property
     def output_frames(self) -> int:
-        """Frames of the output: all of them, or the kept ones where none is recovered."""
-        return self.tokens if self.variant is Variant.TPC and self.tokens else self.frames
+        """Frames of the output: all, or the kept or the middle ones where it gives no more."""
+        if self.variant is Variant.TPC and self.tokens:
+            return self.tokens
+        return self.size.coefficients or self.frames
 
     def plain(self) -> ModelSpec:
         """The same network without pruning."""
@@ -125,6 +127,7 @@ def resolve(
     published = published_size(entry, size)
     frames = _frames(entry, published, frames)
     plain = ModelSpec(entry.name, Variant.PLAIN, frames, _size(entry, published.size, config))
+    _check_middle(entry, plain)
     check_choices(ratio, tokens, variant, selector, recovery)
     chosen = None if variant is None else Variant(variant)
     if entry.single_frame:
@@ -152,8 +155,9 @@ def resolve(
             )
         return plain
     if pruning is None:
+        why = f": {entry.unprunable}" if entry.unprunable else ""
         raise UsageError(
-            f"{entry.title} has no variant '{chosen.value}'.",
+            f"{entry.title} has no variant '{chosen.value}'{why}.",
             hint=f"It has: plain{''.join(', ' + known.value for known in entry.pruning)}.",
         )
     at = as_tuple(prune_at)
@@ -266,9 +270,22 @@ def _size(entry: Family, published: NetworkSize, config: Mapping[str, int]) -> N
         f"channels is {size.channels}; a keypoint has 2 (x, y) or 3 with its confidence.",
         f"{entry.title} was published with {published.channels}.",
     )
+    step = entry.parts * size.heads
+    parts = f"{entry.parts} parts with " if entry.parts > 1 else ""
     require(
-        size.width % size.heads == 0,
-        f"width {size.width} cannot be divided among {size.heads} heads.",
-        "Choose a width that is a multiple of heads.",
+        size.width % step == 0,
+        f"width {size.width} cannot be divided among {parts}{size.heads} heads.",
+        f"Choose a width that is a multiple of {step}.",
     )
     return size
+
+
+def _check_middle(entry: Family, spec: ModelSpec) -> None:
+    """Where poses of the middle frames come out, there have to be so many, and a middle one."""
+    given = spec.output_frames
+    require(
+        given == spec.frames or (given < spec.frames and given % 2 == spec.frames % 2 == 1),
+        f"coefficients is {given} and frames {spec.frames}; {entry.title} gives the poses of as "
+        "many middle frames as it keeps coefficients.",
+        "Both have to be odd, and coefficients no more than frames.",
+    )
