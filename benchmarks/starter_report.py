@@ -45,7 +45,7 @@ def show(title: str, rows: Sequence[Measured], frames: int) -> Table:
     table = Table(title=title)
     headings = ("", "MPJPE", "P-MPJPE", "N-MPJPE", "MPJVE", "accel", "PCK150", "AUC", "ends")
     for heading in (*headings, "bones", "symmetry", "GFLOPs", "ms", "frames/s"):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     for row in rows:
         cells = [f"{row.metrics[kind]:.2f}" for kind in KINDS]
         timed = ["", ""]

@@ -74,9 +74,10 @@ class MirrorAveragedLifting(nn.Module):
 
 
 def _for_each_item(kept: Tensor, keypoints: Tensor) -> Tensor:
-    if kept.shape[0] == 1 and keypoints.shape[0] != 1:
+    if kept.shape[0] == 1:
         # Repeats a constant choice over the batch without asking for its size: nothing is below 0
-        # in magnitude, not even NaN.
+        # in magnitude, not even NaN. For one window too, since an output that no node computes is
+        # none.
         return kept + (keypoints[:, 0, 0, :1].abs() < 0.0).to(kept.dtype)
     return kept
 

@@ -42,6 +42,7 @@ EXPORTS = {
         "batch": None,
         "token_index": True,
     },
+    "uniform": {"ratio": 0.3, "selector": "uniform", "token_index": True},
     "tpc": {"variant": "tpc", "ratio": 0.3, "token_index": True},
     "confidence": {"ratio": 0.5, "config": {"channels": 3}},
     "stages": {
