@@ -73,8 +73,10 @@ class ModulatedGraphConvolution(nn.Module):
         joined = self.adjacency + self.adj2
         joined = (joined + joined.T) / 2
         own = torch.diagonal(joined)
-        return torch.cat([self.W[0], self.W[1]], dim=1), own.unsqueeze(1) * self.M, (
-            joined - torch.diag(own)
+        return (
+            torch.cat([self.W[0], self.W[1]], dim=1),
+            own.unsqueeze(1) * self.M,
+            (joined - torch.diag(own)),
         )
 
     def forward(self, tokens: Tensor) -> Tensor:

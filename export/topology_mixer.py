@@ -55,17 +55,18 @@ class LimbPooling(nn.Conv1d):
     def _matrix(self) -> Tensor:
         return self.weight.transpose(1, 2).reshape(self.out_channels, -1)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
         """Map (limbs, joints of a limb, channels) to (limbs, channels)."""
-        joints = input.reshape(-1, self.kernel_size[0] * self.in_channels)
+        joints = tokens.reshape(-1, self.kernel_size[0] * self.in_channels)
         return linear(joints, self._matrix() if self._folded is None else self._folded, self.bias)
 
 
 class PartConstraint(nn.Module):
     """Outer joints replaced by what their limb as a whole says (intra-part constraint).
 
-    Once the limbs are taken whole, once without the joint next to the trunk. What is written over in the published code is gathered here: every joint of the result comes
-    either from the joints or from the limbs, and which is known beforehand.
+    Once the limbs are taken whole, once without the joint next to the trunk. What is written over
+    in the published code is gathered here: every joint of the result comes either from the joints
+    or from the limbs, and which is known beforehand.
     """
 
     joints_1: Tensor

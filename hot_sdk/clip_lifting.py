@@ -23,7 +23,8 @@ class LiftedClip:
 
     Attributes:
         poses: (frames, 17, 3), float32.
-        seams: How even the poses are where windows meet; None where there was one window.
+        seams: How even the poses are where windows meet; None where there was one window, and where
+            each was one frame, so that no step is inside any.
     """
 
     poses: NDArray[np.float32]
@@ -88,7 +89,8 @@ def _finished(
 ) -> LiftedClip:
     start = time.perf_counter()
     stitched = stitcher.result()
-    seams = stitcher.seams(stitched, runner.manifest.unit)
+    several = runner.manifest.frames > 1
+    seams = stitcher.seams(stitched, runner.manifest.unit) if several else None
     poses = clip.at_frames(stitched)
     recorder.add("stitching", time.perf_counter() - start)
     return LiftedClip(poses, seams)

@@ -132,7 +132,8 @@ class Manifest:
         paper: The publication.
         licence: Of code and weights, as far as they are known.
         frames: Frames of the input window.
-        output_frames: Frames of the output: ``frames``, or the kept ones where none is recovered.
+        output_frames: Frames of the output: ``frames``, or the kept ones where none is recovered,
+            or the window's middle ones where a network that prunes none gives no more.
         ratio: Frames kept over frames.
         tokens: Frames kept in the end; None where none is pruned.
         stages: Where frames are pruned, in order; empty where none is.
@@ -223,6 +224,8 @@ class Manifest:
         indices = [index for pair in self.joints.flip_pairs for index in pair]
         share = self.frames if self.tokens is None else self.tokens
         kept = share if self.variant == "tpc" else self.frames
+        middle = 0 < self.output_frames < self.frames and self.variant == "plain"
+        middle = middle and self.output_frames % 2 == self.frames % 2 == 1
         checks = (
             (self.schema == SCHEMA, f"schema is {self.schema}"),
             (self.frames >= 1 and joints >= 1, "it has no frames or no joints"),
@@ -236,7 +239,7 @@ class Manifest:
             (self._stages_hold(), "stages and tokens disagree"),
             ((self.recovery is None) == (self.variant != "hot"), "variant and recovery disagree"),
             (abs(self.ratio * self.frames - share) < 0.5, "ratio and tokens disagree"),
-            (self.output_frames == kept, f"output_frames is {self.output_frames}"),
+            (middle or self.output_frames == kept, f"output_frames is {self.output_frames}"),
             (len(self.joints.parents) == joints, "parents and joint names differ in number"),
             (
                 self.joints.parents[:1] == (-1,)

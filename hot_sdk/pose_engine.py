@@ -272,7 +272,8 @@ class Pose3DEngine(Closing):
         return windowing.MHFORMER_CENTER
 
     def _window_record(self, plan: windowing.Plan) -> AppliedPolicy:
-        detail = f"'{plan.mode}', {plan.length} frames each"
+        frames = "one frame" if plan.length == 1 else f"{plan.length} frames"
+        detail = f"'{plan.mode}', {frames} each"
         if plan.overlap:
             detail += f", blended over {plan.overlap}"
         return AppliedPolicy("windows", detail, len(plan.windows), len(plan.windows), "windows")

@@ -50,8 +50,8 @@ class Pose3DResult:
         timestamps: (frames,), seconds.
         track_id: The person's, as the keypoints had it.
         policies: What was done, in order: to the input, and by conversions.
-        seams: How even the poses are where windows meet; None where there was one window, and in a
-            result from csv.
+        seams: How even the poses are where windows meet; None where there was one window, where
+            each was one frame, and in a result from csv.
         latency: How long it took; None in a result from csv.
         model: Name of the model file.
         warnings: What the reader of these poses has to know, such as that the weights are random.

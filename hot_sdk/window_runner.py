@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from hot_sdk.skeleton import H36M17
 
 DYNAMIC_BATCH = 8
 """Windows in one run of a model whose file leaves the number open."""
+
+SINGLE_FRAMES = 256
+"""The same where a window is one frame, five seconds of video: so little work for each that a run
+of a few would be mostly the call itself."""
 
 Floats = NDArray[np.float32]
 Timed = Callable[[float], None]
@@ -57,8 +62,9 @@ class WindowRunner:
         _check_model(session, manifest)
         self.manifest = manifest
         self.network = network_input_of(manifest)
-        self.centre_only = manifest.variant == "tpc"
-        self.batch = manifest.batch if manifest.batch is not None else DYNAMIC_BATCH
+        self.centre_only = manifest.output_frames < manifest.frames
+        open_batch = SINGLE_FRAMES if manifest.frames == 1 else DYNAMIC_BATCH
+        self.batch = open_batch if manifest.batch is None else manifest.batch
         self._session = session
         # A graph that averages by itself is not averaged twice.
         self._flip = flip and not manifest.flip
@@ -119,14 +125,20 @@ class WindowRunner:
                 " are not finite.",
                 hint="Export the model again in fp32, and check its weights.",
             )
-        if self.centre_only:
-            # Where frames are pruned in stages, the last stage's come last.
-            kept = outputs[TOKEN_INDEX][..., -self.manifest.output_frames :]
-            if self.manifest.flip:
-                kept = kept[:, 0]  # The mirror image shares its window's choice.
-            at = np.argmax(kept == self.manifest.frames // 2, axis=-1)
-            poses = poses[np.arange(len(poses)), at][:, None]
-        return poses
+        return self._centres(poses, outputs) if self.centre_only else poses
+
+    def _centres(self, poses: Floats, outputs: Mapping[str, NDArray[Any]]) -> Floats:
+        """Of the poses that the network gives of each window, that of its centre."""
+        given = self.manifest.output_frames
+        if self.manifest.variant != "tpc":
+            return poses[:, given // 2 : given // 2 + 1]
+        # Where frames are pruned in stages, the last stage's come last.
+        kept = outputs[TOKEN_INDEX][..., -given:]
+        if self.manifest.flip:
+            kept = kept[:, 0]  # The mirror image shares its window's choice.
+        at = np.argmax(kept == self.manifest.frames // 2, axis=-1)
+        centres: Floats = poses[np.arange(len(poses)), at][:, None]
+        return centres
 
 
 def _check_model(session: Session, manifest: Manifest) -> None:

@@ -64,7 +64,7 @@ def check_windows(manifest: Manifest, protocol: Protocol) -> None:
     Raises:
         UsageError: The protocol counts whole windows, and the model gives their centre only.
     """
-    if protocol.windows is not None and manifest.variant == "tpc":
+    if protocol.windows is not None and manifest.output_frames < manifest.frames:
         raise UsageError(
             f"The protocol '{protocol.name}' counts every frame of a window, and the model gives"
             " its centre only.",

@@ -67,6 +67,12 @@ def check_reach(
                 hint="Use these, or a model that recovers all frames.",
             )
         return
+    if frames == 1 and (options.lookahead, options.hop) != (0, 1):
+        raise UsageError(
+            "The model lifts each frame by itself, so that a stream has nothing to wait for; asked"
+            f" for were lookahead={options.lookahead} and hop={options.hop}.",
+            hint="Use lookahead=0 and hop=1.",
+        )
     most = int((frames - 1) * step * fps + 1e-6)
     if options.lookahead + options.hop - 1 > most:
         raise UsageError(

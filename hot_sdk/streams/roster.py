@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import StreamError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.policies import InputPolicies
 from hot_sdk.streams.options import StreamOptions, check_reach
 from hot_sdk.streams.person import Job, Person
 from hot_sdk.streams.rate import StreamRate
@@ -61,13 +62,13 @@ class Roster:
     """
 
     def __init__(
-        self, runner: WindowRunner, options: StreamOptions, rate_tolerance: float | None
+        self, runner: WindowRunner, options: StreamOptions, policies: InputPolicies
     ) -> None:
         manifest = runner.manifest
         self.rate = StreamRate(
             options.fps,
             manifest.training_fps,
-            rate_tolerance if manifest.frames > 1 else None,
+            policies.rate_tolerance if manifest.frames > 1 else None,
         )
         self.counters = StreamCounters()
         self.image_size = options.image_size
@@ -76,7 +77,9 @@ class Roster:
         self._check_reach()
         faster = _FASTEST if options.fps is None else max(options.fps / manifest.training_fps, 1.0)
         waiting = options.lookahead + options.hop
-        self._capacity = int(np.ceil(manifest.frames * faster)) + waiting
+        # Beyond a short window, as far back as a missing joint is held.
+        self._remembered = max(manifest.frames, policies.hold_frames + 1)
+        self._capacity = int(np.ceil(self._remembered * faster)) + waiting
         self._people: dict[TrackId, Person] = {}
         self._now = -np.inf
 
@@ -229,7 +232,7 @@ class Roster:
         return []
 
     def _job(self, person: Person, frames: int, lookahead: int) -> Job:
-        span = (self._runner.manifest.frames + 1) * self.rate.step
+        span = (self._remembered + 1) * self.rate.step
         newest = person.last_time
         if self._runner.centre_only:
             newest -= (frames + lookahead) / self.rate.assumed_fps

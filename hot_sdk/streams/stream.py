@@ -46,7 +46,7 @@ class Pose3DStream(Closing):
         self._session = session
         self._recorder = LatencyRecorder("stream")
         self._callback = callback
-        self._roster = Roster(runner, options, policies.rate_tolerance)
+        self._roster = Roster(runner, options, policies)
         self._closed = False
         self._state = threading.RLock()
         self._turn = threading.Lock()
