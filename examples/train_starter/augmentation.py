@@ -13,6 +13,8 @@ MIRROR = torch.tensor(H36M17.mirror)
 PARENTS = H36M17.parents
 # Joints whose place differs from one detector or data set to the next.
 LOOSE_JOINTS = torch.tensor([0, 1, 4, 7, 8, 9, 10])
+LEGS = ((1, 2, 3), (4, 5, 6))
+"""Hip, knee and ankle."""
 SWAPPED = ((1, 4), (2, 5), (3, 6), (14, 11), (15, 12), (16, 13))
 IMAGE_SIZES = torch.tensor(
     [(16, 9), (16, 9), (9, 16), (9, 16), (4, 3), (1, 1), (4, 3)], dtype=torch.float32
@@ -24,11 +26,48 @@ def uniform(low: float, high: float, *shape: int) -> Tensor:
     return low + (high - low) * torch.rand(*shape)
 
 
+def straighten_legs(world: Tensor) -> Tensor:
+    """Bend knees by up to 35° less, each clip by an angle of its own; (batch, frames, 17, 3).
+
+    The motion's retargeted body stands with its knees bent by some 37°, which a network learns for
+    every person that it sees from the front. Bones keep their lengths, and ankles the direction in
+    which they lie from the hips.
+    """
+    less = torch.deg2rad(uniform(0.0, 35.0, len(world), 1, 1))
+    moved = world.clone()
+    for hip, knee, ankle in LEGS:
+        start, middle, end = world[:, :, hip], world[:, :, knee], world[:, :, ankle]
+        thigh, shin = middle - start, end - middle
+        upper, lower = (part.norm(dim=2, keepdim=True).clamp(min=1e-6) for part in (thigh, shin))
+        cosine = (thigh * shin).sum(dim=2, keepdim=True) / (upper * lower)
+        bend = torch.acos(cosine.clamp(-1.0, 1.0))
+        # What is bent a little comes near to straight, and nothing bends forwards.
+        straighter = bend - less * (bend / (bend + 0.3))
+        leg = end - start
+        ahead = leg / leg.norm(dim=2, keepdim=True).clamp(min=1e-6)
+        out = thigh - (thigh * ahead).sum(dim=2, keepdim=True) * ahead
+        aside = out / out.norm(dim=2, keepdim=True).clamp(min=1e-6)
+        square = upper.square() + lower.square() + 2.0 * upper * lower * straighter.cos()
+        reach = square.clamp(min=1e-12).sqrt()
+        along = upper * (upper + lower * straighter.cos()) / reach
+        beside = upper * lower * straighter.sin() / reach
+        moved[:, :, knee] = start + along * ahead + beside * aside
+        moved[:, :, ankle] = start + reach * ahead
+    return moved
+
+
 def vary_bodies(world: Tensor) -> Tensor:
-    """Scale bodies and each bone by up to 12 %, left and right alike; (batch, frames, 17, 3)."""
+    """Scale bodies and each bone by up to 12 %, left and right alike; (batch, frames, 17, 3).
+
+    The motion's thighs are short and its shins are long, so that knees also move down the leg.
+    """
     batch = len(world)
     scale = (0.05 * torch.randn(batch, 1)).clamp(-0.12, 0.12)
     bones = (0.05 * torch.randn(batch, 17)).clamp(-0.12, 0.12)
+    lower = uniform(0.0, 0.2, batch)
+    for _, knee, ankle in LEGS:
+        bones[:, knee] += lower
+        bones[:, ankle] -= 0.8 * lower
     bones[:, list(H36M17.right)] = bones[:, list(H36M17.left)]
     factor = (1.0 + scale) * (1.0 + bones)
     joints = [world[:, :, 0]]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from augmentation import detect, mirror, see, vary_bodies
+from augmentation import detect, mirror, see, straighten_legs, vary_bodies
 from motion import FPS, Motion
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -140,8 +140,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of cmu_h36m17_60fps.npz and index.json")
     parser.add_argument("output", type=Path, help="folder of checkpoint, log and weights")
-    parser.add_argument("--steps", default="2600,500,700", help="of each stage")
-    parser.add_argument("--start", type=Path, help="weights to fine-tune, in the last stage alone")
+    parser.add_argument("--steps", default="8000,1800,900", help="of each stage")
+    parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help="never prune, for comparison")
     parser.add_argument("--bfloat16", action="store_true", help="faster where the CPU has it")
@@ -162,7 +162,8 @@ def main() -> None:
     if kept.exists():
         state = torch.load(kept, weights_only=True)
     elif options.start is not None:
-        state = {"stage": len(STAGES) - 1, "step": 0, "average": load_file(options.start)}
+        first = next(number for number, count in enumerate(steps) if count > 0)
+        state = {"stage": first, "step": 0, "average": load_file(options.start)}
     for number, stage in enumerate(STAGES):
         if state is not None and state["stage"] > number:
             continue
@@ -181,6 +182,9 @@ def run_stage(
 ) -> State:  # fmt: skip
     """Train through one stage, from its beginning or from where it was left."""
     frames = max(stage.frames, _SHORTEST)
+    if stage.frames == 1 and state is not None:
+        # The stem alone is trained: what follows it stays as it is.
+        frames = state["average"]["Temporal_pos_embed"].shape[1]
     made = network(frames, None if state is None else state["average"])
     average = copy.deepcopy(made)
     parameters = list(made.parameters())
@@ -203,7 +207,8 @@ def run_stage(
         rate = stage.rate * min(1.0, (step + 1) / 200) * cosine
         for group in optimiser.param_groups:
             group["lr"] = rate * group["share"]
-        keypoints, truth = mirror(*see(vary_bodies(motion.clips(stage.batch, stage.frames))))
+        bodies = vary_bodies(straighten_legs(motion.clips(stage.batch, stage.frames)))
+        keypoints, truth = mirror(*see(bodies))
         seen = detect(keypoints)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bfloat16):
             if stage.frames == 1:

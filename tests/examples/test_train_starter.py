@@ -70,14 +70,51 @@ def world(data):
     return clip.expand(64, -1, -1, -1)
 
 
-def test_bodies_keep_their_symmetry_and_stay_within_bounds(augmentation, world):
-    def bones(clips):
-        parents = list(augmentation.PARENTS[1:])
-        return (clips[:, :, 1:] - clips[:, :, parents]).norm(dim=-1)[:, 0]
+@pytest.fixture
+def bones(augmentation):
+    """Lengths of all bones, (clips, frames, 16)."""
+    parents = list(augmentation.PARENTS[1:])
+    return lambda clips: (clips[:, :, 1:] - clips[:, :, parents]).norm(dim=-1)
 
-    factor = bones(augmentation.vary_bodies(world)) / bones(world)
-    assert 0.88**2 - 1e-3 < factor.min() < 0.95
-    assert 1.05 < factor.max() < 1.12**2 + 1e-3
+
+def bends(clips, augmentation):
+    """How far knees are bent, radians, (clips, frames, 2)."""
+    angles = []
+    for hip, knee, ankle in augmentation.LEGS:
+        thigh, shin = clips[:, :, knee] - clips[:, :, hip], clips[:, :, ankle] - clips[:, :, knee]
+        angles.append(torch.arccos(torch.cosine_similarity(thigh, shin, dim=-1).clamp(-1.0, 1.0)))
+    return torch.stack(angles, dim=-1)
+
+
+def test_legs_are_straightened_and_nothing_else(augmentation, world, bones):
+    moved = augmentation.straighten_legs(world)
+    torch.testing.assert_close(bones(moved), bones(world), rtol=0, atol=1e-5)
+    before, after = bends(world, augmentation), bends(moved, augmentation)
+    assert (after <= before + 1e-3).all()
+    assert 0.12 < (before - after).mean() < 0.35
+    assert (before - after).max() < np.deg2rad(35.0)
+    legs = [joint for leg in augmentation.LEGS for joint in leg[1:]]
+    others = [joint for joint in range(17) if joint not in legs]
+    assert torch.equal(moved[:, :, others], world[:, :, others])
+    for hip, knee, ankle in augmentation.LEGS:
+        line, turned = (clips[:, :, ankle] - clips[:, :, hip] for clips in (world, moved))
+        assert torch.cosine_similarity(line, turned, dim=-1).min() > 0.9999
+        # Forwards stays forwards: the knee is on the same side of the line from hip to ankle.
+        aside = [clips[:, :, knee] - clips[:, :, hip] for clips in (world, moved)]
+        ahead = line / line.norm(dim=-1, keepdim=True)
+        aside = [part - (part * ahead).sum(dim=-1, keepdim=True) * ahead for part in aside]
+        assert torch.cosine_similarity(*aside, dim=-1).min() > 0.99
+
+
+def test_bodies_keep_their_symmetry_and_stay_within_bounds(augmentation, world, bones):
+    factor = (bones(augmentation.vary_bodies(world)) / bones(world))[:, 0]
+    legs = [joint - 1 for leg in augmentation.LEGS for joint in leg[1:]]
+    others = [bone for bone in range(16) if bone not in legs]
+    assert 0.88**2 - 1e-3 < factor[:, others].min() < 0.95
+    assert 1.05 < factor[:, others].max() < 1.12**2 + 1e-3
+    thighs, shins = factor[:, [1, 4]].mean(), factor[:, [2, 5]].mean()
+    assert 1.05 < thighs < 1.15
+    assert 0.87 < shins < 0.97
     right, left = [0, 1, 2, 13, 14, 15], [3, 4, 5, 10, 11, 12]
     torch.testing.assert_close(factor[:, right], factor[:, left], rtol=1e-3, atol=1e-3)
 
