@@ -48,10 +48,11 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
     counts = counter.get_flop_counts()["Global"]
     linear = sum(count for operator, count in counts.items() if operator in _LINEAR)
     total = sum(counts.values())
-    # The published recovery projects its queries once for each joint, though they are the same.
+    # The published recovery projects its queries once for each token of a frame, though they are
+    # the same.
     repeated = 0
     if spec.recovery is RecoveryKind.TRA:
-        repeated = 2 * (spec.joints - 1) * spec.frames * spec.size.width**2
+        repeated = 2 * (spec.frame_tokens - 1) * spec.frames * spec.size.width**2
     return NetworkFlops(papers=linear + repeated, products=total + repeated)
 
 

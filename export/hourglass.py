@@ -189,6 +189,10 @@ class HourglassNetwork(nn.Module):
         stages = () if self.hourglass is None else self.hourglass.stages
         return any(stage.prune_at == block for stage in stages)
 
+    def features(self, tokens: Tensor) -> Tensor:
+        """What the selectors compare of a frame, (batch, frames, channels), from its tokens."""
+        return tokens.mean(dim=2)
+
     def prune(
         self,
         tokens: Tensor,
@@ -224,7 +228,7 @@ class HourglassNetwork(nn.Module):
                 assert received is not None
                 attention = received()
             choose = self.selectors[len(kept)]
-            positions = cast(Tensor, choose(tokens.mean(dim=2), keypoints, there, attention))
+            positions = cast(Tensor, choose(self.features(tokens), keypoints, there, attention))
         elif index.shape[0] not in (1, tokens.shape[0]):
             raise ValueError(
                 f"index chooses frames for {index.shape[0]} windows, but there are "

@@ -104,6 +104,8 @@ class Family:
         settings: Fields of ``NetworkSize`` that the family has.
         parts: Parts that the width is cut into, each with all the attention heads.
         pruning: Settings of the variants that prune, at the default size.
+        hypotheses: Tokens of a frame that stand in the place of its joints', of a family that has
+            such; 0 is one token for each joint.
         unprunable: Why no frames can be pruned of a window of several, where that is so.
         normalisation: Of the input.
         unit: Of the output.
@@ -128,6 +130,7 @@ class Family:
     skeleton: Skeleton = field(default=H36M17)
     settings: tuple[str, ...] = BASIC_SETTINGS
     parts: int = 1
+    hypotheses: int = 0
     unprunable: str = ""
 
     @property

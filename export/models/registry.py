@@ -20,6 +20,14 @@ from hot_sdk.export.options import Variant
 from hot_sdk.suggest import closest
 
 _MOTIONAGFORMER = "github.com/TaatiTeam/MotionAGFormer, configs/h36m/"
+_MHFORMER = "github.com/Vegetebird/MHFormer, model/mhformer.py"
+HYPOTHESES = 3
+"""Of each frame, in MHFormer."""
+
+
+def _mhformer(frames: int, source: str) -> PublishedSize:
+    size = NetworkSize(channels=2, width=512, depth=3, heads=8, mlp_hidden=1024)
+    return PublishedSize(frames, size, source)
 
 
 def _motionagformer(width: int, depth: int, *, heads: int = 8, neighbours: int = 2) -> NetworkSize:
@@ -56,6 +64,37 @@ _FAMILIES = (
         training_fps=50.0,
         conventions_source="github.com/vefalun/HTNet, common/camera.py, common/load_data_hm36.py "
         "and main.py",
+    ),
+    Family(
+        name="mhformer",
+        title="MHFormer",
+        module="mhformer",
+        paper="Li et al., CVPR 2022 (MHFormer); Li et al., CVPR 2024 (TPC)",
+        licence="network code published under MIT; weights trained on Human3.6M, whose terms are "
+        "academic",
+        sizes={
+            "351": _mhformer(351, f"{_MHFORMER} and common/opt.py"),
+            **{
+                str(frames): _mhformer(
+                    frames, f"Li et al., CVPR 2022, on receptive fields; {_MHFORMER}"
+                )
+                for frames in (243, 81, 27)
+            },
+        },
+        pruning={
+            Variant.HOT: Pruning(
+                117, 1, "not published: this SDK's own, as tpc but with all frames recovered"
+            ),
+            Variant.TPC: Pruning(
+                117, 1, "github.com/NationalGAILab/HoT, model/mhformer/tpc_mhformer.py"
+            ),
+        },
+        hypotheses=HYPOTHESES,
+        normalisation=Normalisation.IMAGE_WIDTH,
+        unit=Unit.METRE,
+        training_fps=50.0,
+        conventions_source="github.com/Vegetebird/MHFormer, common/camera.py, "
+        "common/load_data_hm36.py and issues/40",
     ),
     Family(
         name="mixste",

@@ -68,6 +68,11 @@ class ModelSpec:
         return len(family(self.family).skeleton.joints)
 
     @property
+    def frame_tokens(self) -> int:
+        """Tokens of a frame: one for each joint, unless the family has others."""
+        return family(self.family).hypotheses or self.joints
+
+    @property
     def tokens(self) -> int | None:
         """Frames that the last stage keeps; None for the plain variant."""
         return self.stages[-1].tokens if self.stages else None
