@@ -54,9 +54,10 @@ class ActivatedPointwise(nn.Sequential):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Map (rows, in) to (rows, out)."""
-        if self._folded is None:
-            return cast(Tensor, super().forward(rows))
-        return linear(rows, *self._folded).relu()
+        if self._folded is not None:
+            return linear(rows, *self._folded).relu()
+        layer, norm, activation = self
+        return cast(Tensor, activation(norm(layer(rows))))
 
 
 class NormedPointwise(nn.Sequential):
@@ -77,9 +78,10 @@ class NormedPointwise(nn.Sequential):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Map (rows, in) to (rows, out)."""
-        if self._folded is None:
-            return cast(Tensor, super().forward(rows))
-        return linear(rows, *self._folded)
+        if self._folded is not None:
+            return linear(rows, *self._folded)
+        norm, layer = self
+        return cast(Tensor, layer(norm(rows)))
 
 
 def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ its joints, so that recovery costs a ninth of what it would with the three as on
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -131,10 +132,10 @@ class HypothesisBlock(nn.Module):
 
     def forward(self, tokens: Tensor, frames: int) -> Tensor:
         """Map (batch · frames, hypotheses · channels) to the same shape."""
-        tokens = torch.cat(self.gather(*tokens.chunk(HYPOTHESES, dim=1), frames), dim=1)
+        tokens = torch.cat(self.gather(tokens.chunk(HYPOTHESES, dim=1), frames), dim=1)
         return tokens + cast(Tensor, self.mlp(self.norm2(tokens)))
 
-    def gather(self, one: Tensor, two: Tensor, three: Tensor, frames: int) -> list[Tensor]:
+    def gather(self, hypotheses: Sequence[Tensor], frames: int) -> list[Tensor]:
         """The hypotheses after their attention, each (batch · frames, channels)."""
         raise NotImplementedError
 
@@ -148,12 +149,12 @@ class RefiningBlock(HypothesisBlock):
             self.add_module(f"norm1_{each}", nn.LayerNorm(size.width, eps=1e-6))
             self.add_module(f"attn_{each}", Attention(size.width, size.heads))
 
-    def gather(self, one: Tensor, two: Tensor, three: Tensor, frames: int) -> list[Tensor]:
+    def gather(self, hypotheses: Sequence[Tensor], frames: int) -> list[Tensor]:
         """The hypotheses after their attention, each (batch · frames, channels)."""
         grid = Grid(frames, 1)
         return [
             tokens + attention(norm(tokens), grid, Axis.FRAMES)
-            for tokens, (norm, attention) in zip((one, two, three), self._parts(), strict=True)
+            for tokens, (norm, attention) in zip(hypotheses, self._parts(), strict=True)
         ]
 
     def received(self, tokens: Tensor, frames: int) -> Tensor:
@@ -187,9 +188,9 @@ class InteractingBlock(HypothesisBlock):
             for role in _EACH:
                 self.add_module(f"norm3_{each}{role}", nn.LayerNorm(size.width, eps=1e-6))
 
-    def gather(self, one: Tensor, two: Tensor, three: Tensor, frames: int) -> list[Tensor]:
+    def gather(self, hypotheses: Sequence[Tensor], frames: int) -> list[Tensor]:
         """The hypotheses after their attention, each (batch · frames, channels)."""
-        hypotheses = [one, two, three]
+        hypotheses = list(hypotheses)
         for number, each in enumerate(_EACH):
             other, another = (tokens for at, tokens in enumerate(hypotheses) if at != number)
             normed = [

@@ -156,15 +156,14 @@ def test_executes_what_the_network_needs_and_not_more(exported, spec, model):
     assert executed == exported.result.manifest.flops.executed
     # Folding saves the queries of the recovery; mirroring runs the network twice.
     passes = 2 if exported.request.flip else 1
-    joints = len(family(spec.family).skeleton.joints)
     folded = 0
     if spec.recovery is not None and spec.recovery.value == "tra":
-        folded = 2 * joints * spec.frames * spec.size.width**2
+        folded = 2 * spec.frame_tokens * spec.frames * spec.size.width**2
     shared = 0
     if spec.variant.value == "tpc" and exported.request.flip:
         there = spec.frames
         for stage in spec.stages:
             if stage.selector.value == "tpc":
-                shared += 2 * there**2 * spec.size.width
+                shared += 2 * there**2 * spec.size.width * (family(spec.family).hypotheses or 1)
             there = stage.tokens
     assert executed == passes * (network.products - folded) - shared

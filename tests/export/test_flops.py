@@ -11,6 +11,9 @@ NETWORKS = [
     (name, variant) for name in list_models() for variant in (Variant.PLAIN, *family(name).pruning)
 ]
 RECOVERING = [name for name, variant in NETWORKS if variant is Variant.HOT]
+_MHFORMER_ATTENTION = (12 * 34**2 * 351 + 3 * (351**2 + 2 * 117**2) * 512) * 2 * 2e-9
+_MHFORMER_DISTANCES = 351**2 * 1536 * 2e-9
+_MHFORMER_RECOVERY = (3 * 2 * (351 + 117) * 512**2 + (351 - 117) * 1536 * 51) * 2e-9
 # Giga-operations of linear layers and of all products, and millions of parameters, of the authors'
 # code at its published sizes.
 MEASURED = {
@@ -23,6 +26,22 @@ MEASURED = {
         0.032780 + 0.022634,
         0.061922 - 0.001050 - 234 * 243 * 34 * 2e-9,
         2.492,
+    ),
+    ("mhformer", Variant.PLAIN): (14.146, 16.44, 31.516),
+    # Measured as 9.16, too few digits for the tolerance: the linear layers and, by hand, attention
+    # of the three generators over 34 coordinates, of one block over 351 frames and of two over 117.
+    # With the distances between 351 frames, by 1536 channels, which were not counted.
+    ("mhformer", Variant.TPC): (8.220, 8.220 + _MHFORMER_ATTENTION + _MHFORMER_DISTANCES, 31.516),
+    # Nobody published it: TPC-MHFormer and, by hand, the recovery of three tokens a frame, and the
+    # head for the frames that it brings back.
+    ("mhformer", Variant.HOT): (
+        8.220 + _MHFORMER_RECOVERY,
+        8.220
+        + _MHFORMER_ATTENTION
+        + _MHFORMER_DISTANCES
+        + _MHFORMER_RECOVERY
+        + 3 * 2 * 351 * 117 * 512 * 2e-9,
+        31.516 + (4 * (512 + 1) * 512 + (351 + 117) * 512) * 1e-6,
     ),
     # Without the multiplications by diagonal matrices that the authors' code makes of its graphs'
     # degrees, 15.688 and 7.203: here they are scales.
@@ -78,6 +97,18 @@ def test_shorter_windows_of_mixste(frames, giga):
     )
 
 
+@pytest.mark.parametrize(("frames", "giga"), [(27, 1.03), (81, 3.12), (243, 9.62)])
+def test_shorter_windows_of_mhformer(frames, giga):
+    spec = resolve("mhformer", size=str(frames))
+    assert count_network(spec).papers / 1e9 == pytest.approx(giga, abs=0.006)
+
+
+@pytest.mark.parametrize(("tokens", "giga"), [(39, 6.25), (88, 7.49), (176, 9.71)])
+def test_ablations_of_mhformer(tokens, giga):
+    spec = resolve("mhformer", variant="tpc", tokens=tokens)
+    assert count_network(spec).papers / 1e9 == pytest.approx(giga, abs=0.006)
+
+
 def small(name, **request):
     return resolve(name, frames=27, **small_size(name), **request)
 
@@ -94,7 +125,8 @@ def test_a_selector_costs_only_its_distances(name):
     assert counts[SelectorKind.UNIFORM] == counts[SelectorKind.MOTION]
     assert counts[SelectorKind.UNIFORM] == counts[SelectorKind.ATTENTION]
     distances = counts[SelectorKind.TPC].products - counts[SelectorKind.UNIFORM].products
-    assert distances == 2 * 27**2 * 32
+    # Between all tokens of a frame where they are hypotheses, else between their average.
+    assert distances == 2 * 27**2 * 32 * (family(name).hypotheses or 1)
 
 
 # MotionAGFormer's queries, keys and values have no bias, and the norms of two layers know the

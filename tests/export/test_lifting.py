@@ -138,6 +138,17 @@ def looks_at_attention(spec):
     return any(stage.selector is SelectorKind.ATTENTION for stage in spec.stages)
 
 
+# MHFormer's hypotheses come from layers over the frames of a path, whose weights are each frame's
+# own: random ones tell frames apart that are equal. Without them each path is left as it is.
+WEIGHTS_OF_FRAMES = {
+    "mhformer": (
+        "Transformer_encoder_1.norm.",
+        "Transformer_encoder_2.norm.",
+        "Transformer_encoder_3.norm.",
+    )
+}
+
+
 # Attention may well rest on the frames of a tail.
 @pytest.mark.parametrize(
     "spec", [spec for spec in PRUNED if not looks_at_attention(spec)], ids=label
@@ -147,7 +158,11 @@ def test_a_tail_held_still_gets_no_more_than_its_share(spec):
     spec = replace(spec, frames=81, stages=tuple(stages))
     clips = clips_for(spec)
     clips[:, 54:] = clips[:, 54:55]
-    _, index = lifting_of(spec)(clips)
+    state = random_state_dict(build(spec))
+    for key, tensor in state.items():
+        if key.startswith(WEIGHTS_OF_FRAMES.get(spec.family, ())):
+            tensor.zero_()
+    _, index = build_lifting(spec, state, flip=False)(clips)
     assert (by_stage(index, spec)[-1] >= 54).sum(dim=1).max() <= 27 * 27 // 81
 
 
