@@ -122,6 +122,12 @@ class CrossAttention(nn.Module):
         return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(-1, width)))
 
 
+def _apart(tokens: Tensor) -> Sequence[Tensor]:
+    """The hypotheses of (rows, hypotheses · channels), each (rows, channels)."""
+    # By sizes and not into so many parts, which opset 17 does not know.
+    return tokens.split([tokens.shape[1] // HYPOTHESES] * HYPOTHESES, dim=1)
+
+
 class HypothesisBlock(nn.Module):
     """Base of the blocks over time: what each hypothesis gathers, then an MLP over all of them."""
 
@@ -132,7 +138,7 @@ class HypothesisBlock(nn.Module):
 
     def forward(self, tokens: Tensor, frames: int) -> Tensor:
         """Map (batch · frames, hypotheses · channels) to the same shape."""
-        tokens = torch.cat(self.gather(tokens.chunk(HYPOTHESES, dim=1), frames), dim=1)
+        tokens = torch.cat(self.gather(_apart(tokens), frames), dim=1)
         return tokens + cast(Tensor, self.mlp(self.norm2(tokens)))
 
     def gather(self, hypotheses: Sequence[Tensor], frames: int) -> list[Tensor]:
@@ -162,9 +168,7 @@ class RefiningBlock(HypothesisBlock):
         grid = Grid(frames, 1)
         of_each = [
             attention.received(norm(part), grid)
-            for part, (norm, attention) in zip(
-                tokens.chunk(HYPOTHESES, dim=1), self._parts(), strict=True
-            )
+            for part, (norm, attention) in zip(_apart(tokens), self._parts(), strict=True)
         ]
         return torch.stack(of_each).mean(dim=0)
 
