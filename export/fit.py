@@ -30,7 +30,10 @@ def fit(
     """
     joints = len(family(request.model).skeleton.joints)
     _require_equal("joints", found.joints, joints)
-    if request.frames is not None:
+    frames = found.frames
+    if request.frames is not None and found.time_embedding and request.frames < found.frames:
+        frames = request.frames
+    elif request.frames is not None:
         _require_equal("frames", found.frames, request.frames)
     named = None if request.size is None else published_size(family(request.model), request.size)
     for setting, trained in found.config.items():
@@ -45,7 +48,7 @@ def fit(
     config = {**request.config, **found.config}
     if training is not None:
         _require_equal("heads", training.heads, config.setdefault("heads", training.heads))
-    completed = replace(request, frames=found.frames, config=config)
+    completed = replace(request, frames=frames, config=config)
     if training is not None and request.prune_at is None and _prunes(completed, found):
         completed = replace(completed, prune_at=training.prune_at)
     if found.elastic:

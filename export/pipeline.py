@@ -24,7 +24,12 @@ from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.neighbours import neighbours_exposed
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.request import ExportRequest, default_name, resolve_request
-from hot_sdk.export.state_dict import load_strict, resample_rank_embedding, without_hourglass
+from hot_sdk.export.state_dict import (
+    first_times,
+    load_strict,
+    resample_rank_embedding,
+    without_hourglass,
+)
 from hot_sdk.export.trace import trace, without_output
 from hot_sdk.export.training_record import TrainingRecord
 from hot_sdk.export.verify import FP32, WindowResult, compare, require_parity
@@ -109,6 +114,10 @@ def prepare(request: ExportRequest) -> Prepared:
             resampled = found.tokens
             checkpoint = checkpoint.with_tensors(
                 resample_rank_embedding(checkpoint.tensors, spec.stages[0].tokens)
+            )
+        if found.time_embedding is not None:
+            checkpoint = checkpoint.with_tensors(
+                first_times(checkpoint.tensors, found.time_embedding, spec.frames)
             )
         if found.elastic and not spec.elastic:
             checkpoint = checkpoint.with_tensors(without_hourglass(checkpoint.tensors))

@@ -93,6 +93,11 @@ def _stretched(by_rank: Tensor, tokens: int) -> Tensor:
     return resampled.transpose(1, 2).to(by_rank.dtype).contiguous()
 
 
+def first_times(tensors: Mapping[str, Tensor], key: str, frames: int) -> dict[str, Tensor]:
+    """The tensors with a table of times, (1, frames, ...), cut to a shorter window."""
+    return {**tensors, key: tensors[key][:, :frames].contiguous()}
+
+
 def without_hourglass(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of the plain network among those of a network with the Hourglass Tokenizer."""
     return {key: tensor for key, tensor in tensors.items() if not _is_hourglass(key)}

@@ -24,6 +24,8 @@ class CheckpointShape:
         tokens: Frames that the Hourglass Tokenizer keeps; None for the plain network, and where it
             is elastic.
         elastic: The Hourglass Tokenizer is trained for any number of kept frames.
+        time_embedding: Key of a table of times, one row for each frame, whose first rows serve
+            shorter windows; None where the network takes windows of ``frames`` alone.
     """
 
     frames: int
@@ -32,3 +34,4 @@ class CheckpointShape:
     variant: Variant
     tokens: int | None
     elastic: bool = False
+    time_embedding: str | None = None

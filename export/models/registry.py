@@ -166,6 +166,44 @@ _FAMILIES = (
         "github.com/Walter0807/MotionBERT/issues/21",
     ),
     Family(
+        name="motionbert",
+        title="MotionBERT",
+        module="motionbert",
+        paper="Zhu et al., ICCV 2023 (MotionBERT); Li et al., CVPR 2024 (HoT, TPC)",
+        licence="code under Apache-2.0; weights trained on Human3.6M, whose terms are academic",
+        sizes={
+            "lite": PublishedSize(
+                243,
+                NetworkSize(
+                    channels=3, width=256, depth=5, heads=8, mlp_hidden=1024, representation=512
+                ),
+                "github.com/Walter0807/MotionBERT, configs/pose3d/MB_ft_h36m_global_lite.yaml; "
+                "github.com/NationalGAILab/HoT, model/motionbert",
+            ),
+            "full": PublishedSize(
+                243,
+                NetworkSize(
+                    channels=3, width=512, depth=5, heads=8, mlp_hidden=1024, representation=512
+                ),
+                "github.com/Walter0807/MotionBERT, configs/pose3d/MB_ft_h36m.yaml",
+            ),
+        },
+        settings=(*BASIC_SETTINGS, "representation"),
+        pruning={
+            Variant.HOT: Pruning(81, 1, "github.com/NationalGAILab/HoT, model/motionbert"),
+            Variant.TPC: Pruning(
+                121,
+                2,
+                "not published; of the settings tried the one with the FLOPs that Li et al. give, "
+                "91.38 G",
+            ),
+        },
+        normalisation=Normalisation.IMAGE_WIDTH,
+        unit=Unit.NORMALISED_PIXEL,
+        training_fps=50.0,
+        conventions_source="github.com/Walter0807/MotionBERT, lib/data and issues 9, 21, 121",
+    ),
+    Family(
         name="nanohtnet",
         title="NanoHTNet",
         module="nanohtnet",

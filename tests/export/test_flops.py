@@ -14,6 +14,11 @@ RECOVERING = [name for name, variant in NETWORKS if variant is Variant.HOT]
 _MHFORMER_ATTENTION = (12 * 34**2 * 351 + 3 * (351**2 + 2 * 117**2) * 512) * 2 * 2e-9
 _MHFORMER_DISTANCES = 351**2 * 1536 * 2e-9
 _MHFORMER_RECOVERY = (3 * 2 * (351 + 117) * 512**2 + (351 - 117) * 1536 * 51) * 2e-9
+# Each layer attends twice over joints and twice over frames: two layers of 243 frames, three of 121.
+_MOTIONBERT_ATTENTION = sum(
+    layers * 2 * (frames * 17**2 + 17 * frames**2) * 2 * 256 * 2e-9
+    for layers, frames in ((2, 243), (3, 121))
+)
 # Giga-operations of linear layers and of all products, and millions of parameters, of the authors'
 # code at its published sizes.
 MEASURED = {
@@ -47,6 +52,14 @@ MEASURED = {
     # degrees, 15.688 and 7.203: here they are scales.
     ("motionagformer", Variant.PLAIN): (95.922, 128.92 - 15.688, 11.724),
     ("motionagformer", Variant.HOT): (60.521, 76.66 - 7.203, 11.828),
+    ("motionbert", Variant.PLAIN): (131.094, 142.09, 16.002),
+    ("motionbert", Variant.HOT): (63.209, 66.86, 16.348),
+    # Linear layers as Li et al. give them; attention, and the distances of 243 frames, by hand.
+    ("motionbert", Variant.TPC): (
+        91.386,
+        91.386 + _MOTIONBERT_ATTENTION + 243**2 * 256 * 2e-9,
+        16.002,
+    ),
     ("mixste", Variant.PLAIN): (277.248, 294.85, 33.784),
     ("mixste", Variant.HOT): (167.512, 176.18, 35.000),
     ("mixste", Variant.TPC): (251.284, 266.85, 33.784),
@@ -66,6 +79,23 @@ def test_published_networks(name, variant):
     # The distances between frames, which the other counter left out, are the difference.
     assert counted.products / 1e9 == pytest.approx(products, rel=5e-4)
     assert count_parameters(spec) / 1e6 == pytest.approx(parameters, abs=6e-4)
+
+
+def test_the_full_size_of_motionbert():
+    spec = resolve("motionbert", size="full")
+    counted = count_network(spec)
+    assert counted.papers / 1e9 == pytest.approx(348.81, rel=5e-4)
+    assert counted.products / 1e9 == pytest.approx(370.81, rel=5e-4)
+    assert count_parameters(spec) / 1e6 == pytest.approx(42.466, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "prune_at", "giga"),
+    [(27, 1, 39.9), (61, 1, 54.6), (121, 1, 80.5), (81, 2, 80.5), (81, 3, 97.9), (81, 4, 115.2)],
+)
+def test_ablations_of_motionbert(tokens, prune_at, giga):
+    spec = resolve("motionbert", variant=Variant.HOT, tokens=tokens, prune_at=prune_at)
+    assert count_network(spec).papers / 1e9 == pytest.approx(giga, abs=0.06)
 
 
 # Tables of the paper's ablations: tokens, block before which frames are pruned, giga-operations.
