@@ -14,7 +14,7 @@ RECOVERING = [name for name, variant in NETWORKS if variant is Variant.HOT]
 _MHFORMER_ATTENTION = (12 * 34**2 * 351 + 3 * (351**2 + 2 * 117**2) * 512) * 2 * 2e-9
 _MHFORMER_DISTANCES = 351**2 * 1536 * 2e-9
 _MHFORMER_RECOVERY = (3 * 2 * (351 + 117) * 512**2 + (351 - 117) * 1536 * 51) * 2e-9
-# Each layer attends twice over joints and twice over frames: two layers of 243 frames, three of 121.
+# Each layer attends twice over joints, twice over frames: two layers of 243 frames, three of 121.
 _MOTIONBERT_ATTENTION = sum(
     layers * 2 * (frames * 17**2 + 17 * frames**2) * 2 * 256 * 2e-9
     for layers, frames in ((2, 243), (3, 121))
