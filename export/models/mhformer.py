@@ -125,7 +125,7 @@ class CrossAttention(nn.Module):
 def _apart(tokens: Tensor) -> Sequence[Tensor]:
     """The hypotheses of (rows, hypotheses · channels), each (rows, channels)."""
     # By sizes and not into so many parts, which opset 17 does not know.
-    return tokens.split([tokens.shape[1] // HYPOTHESES] * HYPOTHESES, dim=1)
+    return torch.split(tokens, [tokens.shape[1] // HYPOTHESES] * HYPOTHESES, dim=1)
 
 
 class HypothesisBlock(nn.Module):
