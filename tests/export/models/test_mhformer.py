@@ -13,10 +13,11 @@ from hot_sdk.engines import open_session
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.flops import count_parameters
+from hot_sdk.export.hypotheses import CrossAttention, Generator
 from hot_sdk.export.layers import Grid
 from hot_sdk.export.models import create_model, family, resolve
 from hot_sdk.export.models.checkpoint_shape import CheckpointShape
-from hot_sdk.export.models.mhformer import CrossAttention, Generator, infer_shape
+from hot_sdk.export.models.mhformer import infer_shape
 from hot_sdk.export.options import Variant
 from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.pointwise import ActivatedPointwise, NormedPointwise, PointwiseLinear
