@@ -8,8 +8,8 @@ published ones.
 The variant ``hot`` is this SDK's own: nobody published it, nor weights for it. It prunes where
 ``tpc`` does, without holding on to the centre, and recovers all frames after the last norm, before
 the poses are read off. A frame has three tokens, one for each hypothesis, in the place of those of
-its joints, so that recovery has a ninth of the weights that it would have with the three as one wide
-token, and its linear layers a third of the operations.
+its joints: recovery has a ninth of the weights that it would have with the three as one wide token,
+and its linear layers a third of the operations.
 """
 
 from __future__ import annotations
