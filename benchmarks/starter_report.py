@@ -63,11 +63,11 @@ def draw(rows: Sequence[Measured], frames: int, path: Path) -> None:
     axes = figure.add_subplot()
     speeds = [1e3 * frames / row.window_ms for row in rows if row.window_ms is not None]
     for kind, name in (("mpjpe_mm", "MPJPE"), ("p_mpjpe_mm", "P-MPJPE")):
-        axes.plot(speeds, [row.metrics[kind] for row in rows], "o-", label=name)
+        axes.plot(speeds, [row.metrics[kind] for row in rows], "o-", label=f"{name}, by ratio")
     for row, speed in zip(rows, speeds, strict=True):
         place = (speed, row.metrics["mpjpe_mm"])
-        axes.annotate(f"ratio {row.name}", place, (0, 6), textcoords="offset points", ha="center")
-    axes.set_ylim(bottom=0.0)
+        axes.annotate(row.name, place, (0, 6), textcoords="offset points", ha="center")
+    axes.set_ylim(0.0, 1.15 * max(row.metrics["mpjpe_mm"] for row in rows))
     axes.margins(x=0.12)
     axes.set_xlabel("frames a second, engine alone")
     axes.set_ylabel("mm on starter-val")
