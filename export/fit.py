@@ -66,9 +66,10 @@ def _as_trained(request: ExportRequest) -> ExportRequest:
 
 def _prunes(request: ExportRequest, found: CheckpointShape) -> bool:
     """Whether the network that is asked for leaves frames out."""
-    kept = kept_frames(found.frames, request.ratio, request.tokens)
+    frames = found.frames if request.frames is None else request.frames
+    kept = kept_frames(frames, request.ratio, request.tokens)
     if kept:
-        return kept[-1] < found.frames
+        return kept[-1] < frames
     variant = found.variant if request.variant is None else Variant(request.variant)
     return variant is not Variant.PLAIN
 

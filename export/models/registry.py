@@ -194,8 +194,8 @@ _FAMILIES = (
             Variant.TPC: Pruning(
                 121,
                 2,
-                "not published; of the settings tried the one with the FLOPs that Li et al. give, "
-                "91.38 G",
+                "not published: this SDK's own, of about the FLOPs that Li et al. give, 91 G; 61 "
+                "frames before block 3 have as many",
             ),
         },
         normalisation=Normalisation.IMAGE_WIDTH,

@@ -11,9 +11,11 @@ from torch.testing import assert_close
 from hot_sdk.engines import open_session
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export import ExportRequest, export_model
+from hot_sdk.export.fit import fit
 from hot_sdk.export.models import build, create_model, infer_shape, resolve
 from hot_sdk.export.options import Variant
 from hot_sdk.export.random_weights import random_state_dict
+from hot_sdk.export.training_record import TrainingRecord
 from hot_sdk.manifest import read_manifest
 
 SMALL = small_size("motionbert")
@@ -82,6 +84,15 @@ def test_an_official_checkpoint_serves_shorter_windows(tmp_path):
         np.testing.assert_allclose(lifted, short(keypoints)[0].numpy(), atol=1e-5)
     with pytest.raises(CheckpointError, match="trained with frames = 27, but 81"):
         export_model(ExportRequest("motionbert", frames=81, **asked))
+
+
+def test_a_short_window_that_keeps_every_frame_prunes_nothing():
+    """What a checkpoint says of its pruning counts for windows that are pruned alone."""
+    found = infer_shape("motionbert", shapes_of(resolve("motionbert", frames=FRAMES, **SMALL)))
+    training = TrainingRecord(50.0, SMALL["heads"], 2, "none", credit=None, limits=None)
+    assert fit(ExportRequest("motionbert", frames=9, tokens=9), found, training).stages == ()
+    (stage,) = fit(ExportRequest("motionbert", frames=9, tokens=5), found, training).stages
+    assert (stage.prune_at, stage.tokens) == (2, 5)
 
 
 def test_a_recovering_checkpoint_takes_its_own_windows_alone(tmp_path):
