@@ -81,18 +81,10 @@ class Exported:
     result: object
 
 
-# The family that is exported in every way. The others are in those that depend on code of their own:
-# each variant, one window and more, mirrored or not, the oldest opset, stages, every recovery.
+# The family that is exported in every way. The others are in those that depend on their own code:
+# each variant, one window and more, mirrored or not, the oldest opset and the newest, stages.
 IN_EVERY_WAY = "mixste"
-FOR_EVERY_FAMILY = (
-    "plain",
-    "hot",
-    "hot-17-batch-any",
-    "tpc",
-    "tpc-flip-batch-2",
-    "stages",
-    "stages-uniform-interpolate-batch-any",
-)
+FOR_EVERY_FAMILY = ("plain", "hot-17-batch-any", "tpc-flip-batch-2", "stages")
 
 
 def cases():
