@@ -99,6 +99,18 @@ def time_windows(models: Sequence[Path], spec: ModelSpec, rounds: int, threads: 
     return [statistics.median(taken) for taken in times]
 
 
+def measure(
+    name: str,
+    model: Path,
+    folder: Path,
+    options: argparse.Namespace,
+    window_ms: float | None = None,
+) -> Measured:
+    """One row: a file's accuracy on ``starter-val`` and what it executes."""
+    metrics = evaluate(model, folder, options.views)
+    return Measured(name, metrics, read_manifest(model).flops.executed / 1e9, window_ms)
+
+
 def study_sizes(folder: Path, options: argparse.Namespace) -> Table:
     """What networks of other sizes would cost, at ratio 0.5; random weights."""
     shipped = read_checkpoint(starter_checkpoint())
@@ -143,14 +155,7 @@ def study_trainings(folder: Path, options: argparse.Namespace) -> list[Measured]
     if options.frame_wise is not None:
         alone = export(folder, "frames", checkpoint=options.frame_wise, ratio=1.0)
         rows.append(("the stem alone, single frames", alone))
-    return [
-        Measured(
-            name,
-            evaluate(model, folder, options.views),
-            read_manifest(model).flops.executed / 1e9,
-        )
-        for name, model in rows
-    ]
+    return [measure(name, model, folder, options) for name, model in rows]
 
 
 def study_ratios(folder: Path, options: argparse.Namespace) -> list[Measured]:
@@ -160,12 +165,7 @@ def study_ratios(folder: Path, options: argparse.Namespace) -> list[Measured]:
     spec = resolve(FAMILY, frames=manifest.frames)
     times = time_windows(models, spec, options.rounds, options.threads)
     return [
-        Measured(
-            f"{ratio:.2f}",
-            evaluate(model, folder, options.views),
-            read_manifest(model).flops.executed / 1e9,
-            taken,
-        )
+        measure(f"{ratio:.2f}", model, folder, options, taken)
         for ratio, model, taken in zip(RATIOS, models, times, strict=True)
     ]
 
@@ -176,13 +176,7 @@ def study_ablation(folder: Path, options: argparse.Namespace) -> list[Measured]:
     for ratio in (0.33, 0.2):
         for number, (name, chosen) in enumerate(_ABLATIONS):
             model = export(folder, f"a{ratio}_{number}", ratio=ratio, **chosen)
-            rows.append(
-                Measured(
-                    f"{ratio:.2f}, {name}",
-                    evaluate(model, folder, options.views),
-                    read_manifest(model).flops.executed / 1e9,
-                )
-            )
+            rows.append(measure(f"{ratio:.2f}, {name}", model, folder, options))
     return rows
 
 

@@ -70,6 +70,21 @@ def hourglass_of(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassS
     )
 
 
+def selectors_of_stages(hourglass: HourglassSpec | None, frames: int) -> nn.ModuleList:
+    """A ``FrameSelector`` for each stage of pruning; none for the plain network."""
+    if hourglass is None:
+        return nn.ModuleList()
+    return nn.ModuleList(
+        FrameSelector(
+            hourglass.stages[: number + 1],
+            frames=frames,
+            keep_centre=hourglass.keep_centre,
+            mirrored_pairs=hourglass.mirrored_pairs,
+        )
+        for number in range(len(hourglass.stages))
+    )
+
+
 class TokenRecoveringAttention(nn.Module):
     """Cross attention from one learnt query per frame to the kept tokens, joint by joint.
 
@@ -152,19 +167,8 @@ class HourglassNetwork(nn.Module):
         super().__init__()
         self.hourglass = hourglass
         self.frames = frames
-        self.selectors = nn.ModuleList()
-        if hourglass is None:
-            return
-        self.selectors.extend(
-            FrameSelector(
-                hourglass.stages[: number + 1],
-                frames=frames,
-                keep_centre=hourglass.keep_centre,
-                mirrored_pairs=hourglass.mirrored_pairs,
-            )
-            for number in range(len(hourglass.stages))
-        )
-        if hourglass.recovery is RecoveryKind.TRA:
+        self.selectors = selectors_of_stages(hourglass, frames)
+        if hourglass is not None and hourglass.recovery is RecoveryKind.TRA:
             embedded = frames if hourglass.elastic else hourglass.stages[0].tokens
             self.pos_embed_token = nn.Parameter(torch.zeros(1, embedded, width))
             self.x_token = nn.Parameter(torch.zeros(1, frames, width))

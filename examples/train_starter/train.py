@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from hot_sdk.export.hourglass import HourglassNetwork
+from hot_sdk.export.hourglass import HourglassNetwork, hourglass_of, selectors_of_stages
 from hot_sdk.export.models import build, resolve
 from hot_sdk.export.options import SelectorKind
 from hot_sdk.export.training_record import KEY, TrainingRecord
@@ -113,9 +113,9 @@ def prune_otherwise(
         "mixste", frames=frames, ratio=ratio, prune_at=PRUNE_AT, selector=selector, elastic=True,
         **SIZE,
     )  # fmt: skip
-    pruning = build(spec)
-    made.hourglass = pruning.hourglass
-    made.selectors = nn.ModuleList(Float32Choice(chooser) for chooser in pruning.selectors)
+    made.hourglass = hourglass_of(spec)
+    choosers = selectors_of_stages(made.hourglass, frames)
+    made.selectors = nn.ModuleList(Float32Choice(chooser) for chooser in choosers)
 
 
 def prune_at_random(made: HourglassNetwork, frames: int, *, plain: bool) -> None:
