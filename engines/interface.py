@@ -21,7 +21,7 @@ PRECISION_KEY = "hot_sdk.precision"
 
 OPTIMISATION_LEVELS = ("none", "basic", "extended", "all")
 
-_DEVICE = re.compile(r"cpu|cuda(:(0|[1-9][0-9]{0,2}))?")
+_DEVICE = re.compile(r"cpu|npu|(cuda|gpu)(:(0|[1-9][0-9]{0,2}))?")
 _MOST_THREADS = 1024
 _FLOATS = {"float16": "fp16", "float32": "fp32", "float64": "fp64"}
 
@@ -50,14 +50,19 @@ class SessionOptions:
     """How to open a session.
 
     Attributes:
-        device: ``cpu``, ``cuda`` (the first GPU) or ``cuda:N``. It is used or refused, never
-            exchanged for another.
+        device: ``cpu``; ``cuda`` (the first NVIDIA GPU) or ``cuda:N``; ``gpu``, ``gpu:N`` or
+            ``npu``, which are Intel's. It is used or refused, never exchanged for another.
         threads: CPU threads that share one operator; None leaves the choice to the engine.
         graph_optimisation: How far the engine may rewrite the graph: ``none``, ``basic``,
             ``extended`` or ``all``.
         cache_dir: Folder for what the engine builds from a model file, to be reused by the next
             session; None builds it every time. It is made where absent, and may be emptied at any
             time. Sessions run what they find in it, so only trusted users should write to it.
+        fast_math: Let the engine compute float32 products in a narrower type where the device has
+            one (TensorFloat-32, bfloat16), which costs accuracy. What the file states to be
+            float32 is computed as float32 otherwise.
+        provider: An execution provider of ONNX Runtime by its own name, such as
+            ``CoreMLExecutionProvider``; None is the device's own.
 
     Raises:
         UsageError: A value is unknown or out of range.
@@ -67,12 +72,15 @@ class SessionOptions:
     threads: int | None = None
     graph_optimisation: str = "all"
     cache_dir: Path | None = None
+    fast_math: bool = False
+    provider: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
             raise UsageError(
-                f"Unknown device {self.device!r}; expected 'cpu', 'cuda' or 'cuda:N'.",
-                hint="Use 'cpu', or 'cuda:0' for the first NVIDIA GPU.",
+                f"Unknown device {self.device!r}; expected 'cpu', 'cuda', 'cuda:N', 'gpu', 'gpu:N'"
+                " or 'npu'.",
+                hint="Use 'cpu', 'cuda:0' for the first NVIDIA GPU, or 'gpu' for Intel's.",
             )
         if self.threads is not None and not (
             type(self.threads) is int and 1 <= self.threads <= _MOST_THREADS

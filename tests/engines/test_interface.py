@@ -10,12 +10,12 @@ from hot_sdk.engines.interface import precision_of
 from hot_sdk.errors import UsageError
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:12"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:12", "gpu", "gpu:1", "npu"])
 def test_devices_that_exist(device):
     assert SessionOptions(device=device).device == device
 
 
-@pytest.mark.parametrize("device", ["gpu", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:01", "", None])
+@pytest.mark.parametrize("device", ["tpu", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:01", "", None])
 def test_unknown_device(device):
     with pytest.raises(UsageError, match="Unknown device"):
         SessionOptions(device=device)

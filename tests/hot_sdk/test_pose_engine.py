@@ -240,7 +240,7 @@ def test_closed_engine_says_so(hot_file, clip):
         ({"overlap": 27}, UsageError, "expected 0 to 26"),
         ({"windows": "mhformer_center", "overlap": 3}, UsageError, "overlap of their own"),
         ({"engine": "onnxruntim"}, UsageError, "Did you mean 'onnxruntime'"),
-        ({"device": "gpu"}, UsageError, "Unknown device 'gpu'"),
+        ({"device": "tpu"}, UsageError, "Unknown device 'tpu'"),
         ({"device": "cuda"}, (EngineError, MissingDependencyError), "(?i)cuda"),
     ],
 )
