@@ -13,6 +13,7 @@ setup(
         "hot_sdk.engines",
         "hot_sdk.export",
         "hot_sdk.export.models",
+        "hot_sdk.export.precision",
         "hot_sdk.infer",
         "hot_sdk.preparation",
         "hot_sdk.readers",
@@ -29,6 +30,7 @@ setup(
         "hot_sdk.engines": "engines",
         "hot_sdk.export": "export",
         "hot_sdk.export.models": "export/models",
+        "hot_sdk.export.precision": "export/precision",
     },
     package_data={
         "hot_sdk": ["py.typed", "data/skeletons/*", "data/starter/*"],

@@ -12,6 +12,7 @@ from typing import Any
 from hot_sdk.command_line import CommandParser, run_command
 from hot_sdk.export.exporting import export_model, require_export_packages
 from hot_sdk.export.models.registry import list_models
+from hot_sdk.export.options import Precision
 from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest, check_request
 from hot_sdk.extras import require
 
@@ -104,6 +105,19 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--batch": _value("N", _batch, "windows in one run (default 1), or 'dynamic'") | {"default": 1},
     "--flip": _flag("average with the mirror image inside the graph"),
     "--token-index": _flag("make the kept frames an output"),
+    "--precision": _value(
+        "P", str, "fp32 (default), fp16, int8 or int8-dynamic, written into the graph"
+    )
+    | {"default": Precision.FP32.value},
+    "--calibration": _value(
+        "FILE", Path, "keypoint file for int8's scales, repeatable (default: clips that ship)"
+    )
+    | {"action": "append", "default": []},
+    "--keep-float": _value(
+        "PATTERN", str, "module or block that is not quantised, as in 'STEblocks.*', repeatable"
+    )
+    | {"action": "append", "default": []},
+    "--sensitivity": _flag("measure what int8 costs in each block, and gains"),
     "--opset": _value("N", int, "17 to 20 (default 20; 17 for TensorRT 8.6)")
     | {"default": DEFAULT_OPSET},
     "--output -o": _value("FILE", Path, "file to write (default: a name that tells what it is)"),
@@ -192,6 +206,10 @@ def _request(options: argparse.Namespace) -> ExportRequest:
         opset=options.opset,
         flip=options.flip,
         token_index=options.token_index,
+        precision=options.precision,
+        calibration=tuple(options.calibration),
+        keep_float=tuple(options.keep_float),
+        sensitivity=options.sensitivity,
         resample_tokens=options.resample_tokens,
         output=options.output,
         keep_failed=options.keep_failed,

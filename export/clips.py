@@ -84,6 +84,17 @@ def verification_windows(spec: ModelSpec) -> list[Window]:
     return windows
 
 
+def real_windows(spec: ModelSpec) -> list[NDArray[np.float32]]:
+    """Windows of the real clips, each half over the one before it; (frames, joints, channels)."""
+    fps, step = family(spec.family).training_fps, max(1, spec.frames // 2)
+    windows = []
+    for clip in (_at_fps(each, fps) for each in real_clips()):
+        last = max(0, len(clip.points) - spec.frames)
+        starts = sorted({*range(0, last + 1, step), last})
+        windows += [_normalised(clip, start, spec) for start in starts]
+    return windows
+
+
 def _starts(clip: Clip, frames: int) -> Iterator[tuple[str, int]]:
     length = len(clip.points)
     if length <= frames:

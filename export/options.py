@@ -36,3 +36,26 @@ class RecoveryKind(str, Enum):
     """Token recovering attention (ibid., section 3.3); needs trained weights."""
     INTERPOLATE = "interpolate"
     """Linear in time between the kept frames; needs no weights."""
+
+
+class Precision(str, Enum):
+    """Arithmetic of the network's products, written into the graph."""
+
+    FP32 = "fp32"
+    """float32 throughout."""
+    FP16 = "fp16"
+    """float16 where it may be, by explicit casts; for GPUs, since few CPUs compute in it."""
+    INT8 = "int8"
+    """Products of int8 weights and int8 activations, whose scales a calibration fixes."""
+    INT8_DYNAMIC = "int8-dynamic"
+    """As int8, but each run scales activations by itself; ONNX Runtime and OpenVINO only."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a conversion to it needs keypoints."""
+        return self is Precision.INT8
+
+    @property
+    def quantised(self) -> bool:
+        """Whether products are chosen to be quantised."""
+        return self in (Precision.INT8, Precision.INT8_DYNAMIC)

@@ -20,8 +20,10 @@ from hot_sdk.export.fit import fit
 from hot_sdk.export.flops import NetworkFlops, count_graph, count_network, count_parameters
 from hot_sdk.export.graph_check import require_clean
 from hot_sdk.export.lifting import build_lifting, folded
+from hot_sdk.export.lowering import Lowered, lower_precision
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.neighbours import neighbours_exposed
+from hot_sdk.export.options import Precision
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.request import ExportRequest, default_name, resolve_request
 from hot_sdk.export.state_dict import (
@@ -32,10 +34,20 @@ from hot_sdk.export.state_dict import (
 )
 from hot_sdk.export.trace import trace, without_output
 from hot_sdk.export.training_record import TrainingRecord
-from hot_sdk.export.verify import FP32, WindowResult, compare, require_parity
+from hot_sdk.export.verify import FP32, Tolerances, WindowResult, compare, require_parity
 from hot_sdk.files import replaced_on_success, require_writable_target
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
-from hot_sdk.manifest import SCHEMA, Flops, Joints, Manifest, Parity, Stage, Versions, Weights
+from hot_sdk.manifest import (
+    SCHEMA,
+    Flops,
+    Joints,
+    Manifest,
+    Parity,
+    Quantisation,
+    Stage,
+    Versions,
+    Weights,
+)
 from hot_sdk.starter import starter_checkpoint
 from hot_sdk.version import __version__
 
@@ -77,6 +89,7 @@ class ExportResult:
         plain_parameters: Trained numbers of the same network without pruning.
         plain_flops: Its operations for one window.
         windows: The verification, window by window.
+        lowered: What a lower precision cost and gained; None in float32.
     """
 
     path: Path
@@ -85,6 +98,7 @@ class ExportResult:
     plain_parameters: int
     plain_flops: NetworkFlops
     windows: tuple[WindowResult, ...]
+    lowered: Lowered | None = None
 
 
 def prepare(request: ExportRequest) -> Prepared:
@@ -175,14 +189,25 @@ def export_prepared(
         if request.keep_failed:
             _keep_failed(model, prepared.target)
         raise
+    executed = count_graph(model)
+    tolerances, lowered = FP32, None
+    if request.precision != Precision.FP32.value:
+        lowered = lower_precision(model, spec, request, reference, windows, progress)
+        model, tolerances, results = lowered.model, lowered.tolerances, list(lowered.results)
     progress("Writing the file")
-    manifest = _manifest(prepared, request, model, _parity(engine, results))
+    manifest = _manifest(
+        prepared,
+        request,
+        executed,
+        _parity(engine, results),
+        None if lowered is None else lowered.quantisation,
+    )
     final = model if request.token_index else without_output(model, TOKEN_INDEX)
     onnx.helper.set_model_props(final, manifest.to_metadata())
     with replaced_on_success(prepared.target) as temporary:
         onnx.save(final, temporary)
         with open_session(temporary) as session:
-            _require_same_file(session, manifest, reference, windows[0])
+            _require_same_file(session, manifest, reference, windows[0], tolerances)
     plain = spec.plain()
     return ExportResult(
         path=prepared.target,
@@ -191,6 +216,7 @@ def export_prepared(
         plain_parameters=count_parameters(plain),
         plain_flops=count_network(plain),
         windows=tuple(results),
+        lowered=lowered,
     )
 
 
@@ -203,7 +229,11 @@ def _keep_failed(model: onnx.ModelProto, target: Path) -> None:
 
 
 def _require_same_file(
-    session: Session, manifest: Manifest, reference: nn.Module, window: Window
+    session: Session,
+    manifest: Manifest,
+    reference: nn.Module,
+    window: Window,
+    tolerances: Tolerances,
 ) -> None:
     """Check the file as it lies on disk: its manifest, and once more its poses."""
     if Manifest.from_metadata(session.metadata) != manifest:
@@ -217,7 +247,7 @@ def _require_same_file(
     with torch.inference_mode():
         expected = reference(torch.from_numpy(keypoints))[0].numpy()
     error = float(np.linalg.norm(written - expected, axis=-1).mean())
-    if not error <= FP32.mean_joint_error:
+    if not error <= tolerances.mean_joint_error:
         raise VerificationError(
             f"The written file's poses are off by {error:.3g} on average in '{window.name}'.",
             hint="Check the disk, and export again.",
@@ -237,7 +267,11 @@ def _parity(engine: str, results: list[WindowResult]) -> Parity:
 
 
 def _manifest(
-    prepared: Prepared, request: ExportRequest, model: onnx.ModelProto, parity: Parity
+    prepared: Prepared,
+    request: ExportRequest,
+    executed: int,
+    parity: Parity,
+    quantisation: Quantisation | None,
 ) -> Manifest:
     spec = prepared.spec
     entry = family(spec.family)
@@ -272,11 +306,12 @@ def _manifest(
         unit=entry.unit.value,
         axes=entry.axes,
         training_fps=entry.training_fps if training is None else training.fps,
-        precision="fp32",
+        precision=Precision(request.precision).value,
         opset=request.opset,
         parameters=count_parameters(spec),
         weights=prepared.weights,
         versions=Versions(sdk=__version__, torch=torch.__version__, onnx=onnx.__version__),
-        flops=Flops(papers=flops.papers, products=flops.products, executed=count_graph(model)),
+        flops=Flops(papers=flops.papers, products=flops.products, executed=executed),
         parity=parity,
+        quantisation=quantisation,
     )

@@ -11,11 +11,13 @@ from rich.text import Text
 
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec
+from hot_sdk.export.options import Precision
 from hot_sdk.export.request import ExportRequest
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
 if TYPE_CHECKING:
     from hot_sdk.export.pipeline import ExportResult, Prepared
+    from hot_sdk.export.precision import Speed
 
 
 def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
@@ -28,6 +30,7 @@ def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
         "opset": request.opset,
         "flip": request.flip,
         "token_index": request.token_index,
+        "precision": Precision(request.precision).value,
     }
 
 
@@ -42,6 +45,12 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             "flops": dataclasses.asdict(result.plain_flops),
         },
         "windows": [dataclasses.asdict(window) for window in result.windows],
+        "speed": None if result.lowered is None else dataclasses.asdict(result.lowered.speed),
+        "sensitivity": (
+            []
+            if result.lowered is None
+            else [dataclasses.asdict(block) for block in result.lowered.sensitivity]
+        ),
     }
 
 
@@ -55,6 +64,7 @@ def render_plan(prepared: Prepared, request: ExportRequest) -> RenderableType:
         table.add_row("", f"rank embedding resampled from {weights.resampled_from} tokens")
     table.add_row("batch", "any" if request.batch is None else str(request.batch))
     table.add_row("flip averaging", "in the graph" if request.flip else "no")
+    table.add_row("precision", Precision(request.precision).value)
     table.add_row("opset", str(request.opset))
     table.add_row("file", str(prepared.target))
     return table
@@ -108,24 +118,74 @@ def render_result(result: ExportResult) -> RenderableType:
             f"The rank embedding was trained for {manifest.weights.resampled_from} tokens and "
             "resampled: measure the accuracy before you trust it."
         )
+    if result.lowered is not None:
+        lines.append(_speed_text(manifest.precision, result.lowered.speed))
     parts: list[RenderableType] = [table, *lines]
+    if result.lowered is not None and result.lowered.sensitivity:
+        parts.append(_render_sensitivity(result))
     if manifest.weights.random:
         parts.append(Text(f"Warning: {RANDOM_WEIGHTS_WARNING}.", style="bold yellow"))
     return Group(*parts)
 
 
 def _parity_text(result: ExportResult) -> str:
-    parity, unit = result.manifest.parity, result.manifest.unit
-    scale, shown = (1e3, "mm") if unit == "m" else (1.0, unit)
-    text = (
-        f"Same poses as PyTorch in {parity.engine}, on {parity.clips} windows: given the frames, "
-        f"coordinates within {parity.max_difference * scale:.2g} {shown}; end to end, mean joint "
-        f"error {parity.mean_joint_error * scale:.2g} {shown}, largest "
+    manifest, parity = result.manifest, result.manifest.parity
+    scale, shown = _shown_unit(manifest.unit)
+    if result.lowered is None:
+        text = (
+            f"Same poses as PyTorch in {parity.engine}, on {parity.clips} windows: given the "
+            f"frames, coordinates within {parity.max_difference * scale:.2g} {shown}; end to end, "
+        )
+    else:
+        quantised = manifest.quantisation
+        text = f"{manifest.precision}"
+        if quantised is not None:
+            text += f", {quantised.products} products quantised"
+            if quantised.windows:
+                text += f" by {quantised.windows} windows of {quantised.source}"
+        text += (
+            f". Against PyTorch in float32, in {parity.engine}, on {parity.clips} windows: end to "
+            "end, "
+        )
+    text += (
+        f"mean joint error {parity.mean_joint_error * scale:.2g} {shown}, largest "
         f"{parity.max_joint_error * scale:.2g} {shown}"
     )
     if parity.frames_shared is not None:
         text += f", {parity.frames_shared:.1%} of the kept frames shared"
     return text + "."
+
+
+def _speed_text(precision: str, speed: Speed) -> str:
+    text = (
+        f"On this machine's CPU, {speed.engine}, {precision} takes {speed.after_ms:.1f} ms a run "
+        f"where float32 takes {speed.before_ms:.1f}: {speed.ratio:.2f} times as fast (medians of "
+        f"{speed.runs} runs each, in turn)."
+    )
+    if speed.ratio >= 1.0:
+        return text
+    return f"{text} It does not pay here; measure on the device that it is for."
+
+
+def _render_sensitivity(result: ExportResult) -> RenderableType:
+    assert result.lowered is not None
+    scale, shown = _shown_unit(result.manifest.unit)
+    table = Table(title="One block in int8, the others in float32")
+    for name in ("block", "products", f"mean joint error, {shown}", "gained, ms"):
+        table.add_column(name, justify="left" if name == "block" else "right")
+    for block in sorted(result.lowered.sensitivity, key=lambda each: -each.error):
+        table.add_row(
+            block.block,
+            str(block.products),
+            f"{block.error * scale:.3f}",
+            f"{block.gained_ms:+.2f}",
+        )
+    return table
+
+
+def _shown_unit(unit: str) -> tuple[float, str]:
+    """Factor and name of the unit that lengths are shown in."""
+    return (1e3, "mm") if unit == "m" else (1.0, unit)
 
 
 def next_commands(result: ExportResult) -> str:

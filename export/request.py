@@ -9,9 +9,10 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec, check_choices, published_size, resolve
 from hot_sdk.export.models.stages import OneOrMore, Selectors
-from hot_sdk.export.options import RecoveryKind, Variant
+from hot_sdk.export.options import Precision, RecoveryKind, Variant
 from hot_sdk.files import require_writable_target
 from hot_sdk.starter import FAMILY
+from hot_sdk.suggest import closest
 
 OPSETS = (17, 18, 19, 20)
 DEFAULT_OPSET = 20
@@ -41,6 +42,10 @@ class ExportRequest:
         opset: 17 to 20. 20 has GELU as one operator; 17 is what TensorRT 8.6 reads.
         flip: Average with the mirror image inside the graph.
         token_index: Make the kept frames an output.
+        precision: ``fp32``, ``fp16``, ``int8`` or ``int8-dynamic``.
+        calibration: Keypoint files that int8's scales are taken from; none is real clips that ship.
+        keep_float: Modules or blocks that are not quantised, as shell patterns.
+        sensitivity: Measure what quantising each block costs and gains.
         resample_tokens: Resample a checkpoint's rank embedding to the tokens asked for.
         output: File to write; None is a name in the working directory that tells what it is.
         keep_failed: Keep a file that fails verification, under another name.
@@ -62,6 +67,10 @@ class ExportRequest:
     opset: int = DEFAULT_OPSET
     flip: bool = False
     token_index: bool = False
+    precision: Precision | str = Precision.FP32
+    calibration: tuple[Path, ...] = ()
+    keep_float: tuple[str, ...] = ()
+    sensitivity: bool = False
     resample_tokens: bool = False
     output: Path | None = None
     keep_failed: bool = False
@@ -106,6 +115,7 @@ def check_request(request: ExportRequest) -> None:
             f"batch is {request.batch}, which is outside 1 to {MOST_WINDOWS}.",
             hint="Use a positive number, or 'dynamic'.",
         )
+    _check_precision(request)
     if request.random_weights:
         resolve_request(request)
     else:
@@ -115,6 +125,29 @@ def check_request(request: ExportRequest) -> None:
         )
     if request.output is not None:
         require_writable_target(request.output)
+
+
+def _check_precision(request: ExportRequest) -> None:
+    names = [precision.value for precision in Precision]
+    if request.precision not in names:
+        raise UsageError(
+            f"Unknown precision {request.precision!r}.",
+            hint=closest(str(request.precision), names),
+        )
+    precision = Precision(request.precision)
+    if not precision.calibrated and (request.calibration or request.sensitivity):
+        raise UsageError(
+            f"Calibration and sensitivity are of int8, and the precision is {precision.value}.",
+            hint="Add --precision int8.",
+        )
+    if not precision.quantised and request.keep_float:
+        raise UsageError(
+            f"Nothing is quantised in {precision.value}, so that nothing can be excepted.",
+            hint="Add --precision int8 or int8-dynamic.",
+        )
+    for path in request.calibration:
+        if not path.is_file():
+            raise UsageError(f"There is no keypoint file '{path}'.", hint="Check the path.")
 
 
 def resolve_request(request: ExportRequest, *, elastic: bool = False) -> ModelSpec:
@@ -145,6 +178,9 @@ def default_name(spec: ModelSpec, request: ExportRequest) -> str:
         parts.append("r" + "-".join(f"{ratio:.2f}" for ratio in ratios))
     if request.flip:
         parts.append("flip")
+    precision = Precision(request.precision)
+    if precision is not Precision.FP32:
+        parts.append(precision.value)
     if request.batch != 1:
         parts.append("batch" if request.batch is None else f"b{request.batch}")
     return "_".join(parts) + ".onnx"

@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from hot_sdk.errors import GraphCheckError
+from hot_sdk.export.dead_code import drop_dead_nodes, drop_unused_initializers
 from hot_sdk.export.models import ModelSpec
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
 from hot_sdk.version import __version__
@@ -114,7 +115,7 @@ def _tidy(model: onnx.ModelProto, spec: ModelSpec, opset: int, batch: int | None
         node.name = _node_name(ast.literal_eval(scopes), node.name)
         del node.metadata_props[:]
         node.doc_string = ""
-    _drop_unused_initializers(model.graph)
+    drop_unused_initializers(model.graph)
     for tensor in model.graph.initializer:
         del tensor.metadata_props[:]
         tensor.doc_string = ""
@@ -151,20 +152,5 @@ def without_output(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     kept = [output for output in pruned.graph.output if output.name != name]
     del pruned.graph.output[:]
     pruned.graph.output.extend(kept)
-    wanted = {output.name for output in kept}
-    needed = []
-    for node in reversed(pruned.graph.node):
-        if wanted.intersection(node.output):
-            needed.append(node)
-            wanted.update(node.input)
-    del pruned.graph.node[:]
-    pruned.graph.node.extend(reversed(needed))
-    _drop_unused_initializers(pruned.graph)
+    drop_dead_nodes(pruned.graph)
     return pruned
-
-
-def _drop_unused_initializers(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

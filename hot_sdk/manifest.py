@@ -122,6 +122,22 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Quantisation:
+    """What was quantised, and with what.
+
+    Attributes:
+        products: How many products take int8.
+        windows: Windows that the activations' scales were calibrated with; 0 where each run finds
+            them by itself.
+        source: Where these windows are from.
+    """
+
+    products: int
+    windows: int
+    source: str | None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The manifest.
 
@@ -154,6 +170,7 @@ class Manifest:
         versions: Software that made the file.
         flops: Of one window.
         parity: How far the file is from the PyTorch model.
+        quantisation: What is in int8; None where nothing is.
     """
 
     schema: int
@@ -183,6 +200,7 @@ class Manifest:
     versions: Versions
     flops: Flops
     parity: Parity
+    quantisation: Quantisation | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """Entries for a model file's metadata."""

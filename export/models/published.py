@@ -107,6 +107,9 @@ class Family:
         hypotheses: Tokens of a frame that stand in the place of its joints', of a family that has
             such; 0 is one token for each joint.
         unprunable: Why no frames can be pruned of a window of several, where that is so.
+        float32: Modules that stay float32 in every precision, as shell patterns of their paths:
+            the layers that make the poses, and what chooses by comparing.
+        unquantised: Modules that float16 is enough for and int8 is not.
         normalisation: Of the input.
         unit: Of the output.
         axes: Axes of the output.
@@ -132,6 +135,8 @@ class Family:
     parts: int = 1
     hypotheses: int = 0
     unprunable: str = ""
+    float32: tuple[str, ...] = ()
+    unquantised: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:

@@ -62,6 +62,7 @@ _FAMILIES = (
         normalisation=Normalisation.IMAGE_WIDTH,
         unit=Unit.METRE,
         training_fps=50.0,
+        float32=("fcn",),
         conventions_source="github.com/vefalun/HTNet, common/camera.py, common/load_data_hm36.py "
         "and main.py",
     ),
@@ -93,6 +94,7 @@ _FAMILIES = (
         normalisation=Normalisation.IMAGE_WIDTH,
         unit=Unit.METRE,
         training_fps=50.0,
+        float32=("regression",),
         conventions_source="github.com/Vegetebird/MHFormer, common/camera.py, "
         "common/load_data_hm36.py and issues/40",
     ),
@@ -122,6 +124,8 @@ _FAMILIES = (
         normalisation=Normalisation.IMAGE_WIDTH,
         unit=Unit.METRE,
         training_fps=50.0,
+        float32=("head.*", "stem", "stem.guess"),
+        unquantised=("stem.*",),
         conventions_source="github.com/NationalGAILab/HoT, common/camera.py and common/utils.py; "
         "github.com/Vegetebird/MHFormer/issues/40",
     ),
@@ -162,6 +166,7 @@ _FAMILIES = (
         normalisation=Normalisation.IMAGE_WIDTH,
         unit=Unit.NORMALISED_PIXEL,
         training_fps=50.0,
+        float32=("head", "layers.*.graph_temporal.mixer"),
         conventions_source="github.com/TaatiTeam/MotionAGFormer, data/reader/h36m.py; "
         "github.com/Walter0807/MotionBERT/issues/21",
     ),
@@ -201,6 +206,7 @@ _FAMILIES = (
         normalisation=Normalisation.IMAGE_WIDTH,
         unit=Unit.NORMALISED_PIXEL,
         training_fps=50.0,
+        float32=("head",),
         conventions_source="github.com/Walter0807/MotionBERT, lib/data and issues 9, 21, 121",
     ),
     Family(
@@ -228,6 +234,7 @@ _FAMILIES = (
         normalisation=Normalisation.IMAGE_WIDTH,
         unit=Unit.METRE,
         training_fps=50.0,
+        float32=("fc", "fcn_*"),
         conventions_source="github.com/vefalun/NanoHTNet, common/camera.py, "
         "common/load_data_h36m.py and main.py",
     ),

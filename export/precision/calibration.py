@@ -1,0 +1,88 @@
+"""Keypoint windows that activations are calibrated with: real clips, or the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk import windows as windowing
+from hot_sdk.errors import KeypointsError
+from hot_sdk.export.clips import real_windows
+from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.infer.keypoint_files import KeypointOptions, read_keypoint_file
+from hot_sdk.keypoints import Keypoints
+from hot_sdk.policies import InputPolicies
+from hot_sdk.preparation import NetworkInput, prepare_clip
+
+MOST_WINDOWS = 64
+"""More windows widen the extremes hardly at all, and take their time."""
+
+SHIPPED = "clips that ship with hot-export"
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationData:
+    """What activations are calibrated with.
+
+    Attributes:
+        windows: (windows, frames, joints, channels), as the network takes them.
+        source: Where they are from, for the manifest.
+    """
+
+    windows: NDArray[np.float32]
+    source: str
+
+    def batches(self, size: int | None) -> list[NDArray[np.float32]]:
+        """The windows in batches of a size, the last one filled up from the start; None is one."""
+        size = size or 1
+        count = -(-len(self.windows) // size) * size
+        filled = np.resize(self.windows, (count, *self.windows.shape[1:]))
+        return [filled[start : start + size] for start in range(0, count, size)]
+
+
+def calibration_windows(spec: ModelSpec, files: Sequence[Path] = ()) -> CalibrationData:
+    """Cut windows, evenly spread over all clips.
+
+    Args:
+        spec: The network that they are for.
+        files: Keypoint files in any format that ``hot-infer`` reads; none is the real clips that
+            exported files are verified with.
+
+    Raises:
+        KeypointsError: A file is broken or shows nobody.
+    """
+    if not files:
+        return CalibrationData(_at_most(np.stack(real_windows(spec))), SHIPPED)
+    found = [
+        window
+        for path in files
+        for person in read_keypoint_file(path, KeypointOptions()).people
+        for window in _windows_of(person, spec)
+    ]
+    if not found:
+        raise KeypointsError(
+            "The calibration files show nobody.", hint="Give files with keypoints of people."
+        )
+    names = ", ".join(path.name for path in files[:3])
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return CalibrationData(_at_most(np.stack(found)), f"{names}{more}")
+
+
+def _windows_of(person: Keypoints, spec: ModelSpec) -> list[NDArray[np.float32]]:
+    entry = family(spec.family)
+    network = NetworkInput(entry.normalisation.value, spec.size.channels)
+    clip = prepare_clip(
+        person, network, InputPolicies(), frames=spec.frames, training_fps=entry.training_fps
+    )
+    plan = windowing.plan(len(clip.inputs), spec.frames, windowing.OVERLAP)
+    return [clip.inputs[window.reads(len(clip.inputs))] for window in plan.windows]
+
+
+def _at_most(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    if len(windows) <= MOST_WINDOWS:
+        return windows
+    return windows[np.linspace(0, len(windows) - 1, MOST_WINDOWS).round().astype(np.intp)]
