@@ -1,0 +1,192 @@
+"""Every family in every precision: what stays float32, what is quantised, and what it gives."""
+
+import functools
+
+import numpy as np
+import onnx
+import pytest
+from exported_models import FRAMES, small_request
+from onnx import TensorProto, numpy_helper
+
+from hot_sdk.engines import open_session
+from hot_sdk.errors import GraphCheckError, UsageError
+from hot_sdk.export.graph_check import check_graph
+from hot_sdk.export.graph_view import view_graph
+from hot_sdk.export.lifting import build_lifting, folded
+from hot_sdk.export.models import family, list_models
+from hot_sdk.export.options import Precision, Variant
+from hot_sdk.export.pipeline import prepare
+from hot_sdk.export.precision import calibration_windows, convert
+from hot_sdk.export.precision.integers import with_some
+from hot_sdk.export.precision.rules import block_of, module_of, weighted_products
+from hot_sdk.export.trace import trace
+from hot_sdk.graph_io import KEYPOINTS, POSES
+
+EVERY_FAMILY = pytest.mark.parametrize("name", list_models())
+QUANTISED = pytest.mark.parametrize("precision", [Precision.INT8, Precision.INT8_DYNAMIC])
+
+
+@functools.cache
+def traced(name, batch=1):
+    """A small network that prunes where the family can, as a graph, and its specification."""
+    options = {"ratio": 0.5} if Variant.HOT in family(name).pruning else {}
+    prepared = prepare(small_request(name, batch=batch, **options))
+    lifting = folded(build_lifting(prepared.spec, prepared.state, flip=False))
+    return trace(lifting, prepared.spec, batch=batch, opset=20), prepared.spec
+
+
+@functools.cache
+def converted(name, precision, batch=1):
+    model, spec = traced(name, batch)
+    return convert(model, spec, precision, calibration_windows(spec))
+
+
+def poses(model, keypoints):
+    with open_session(model.SerializeToString()) as session:
+        return session.run({KEYPOINTS: keypoints})[POSES]
+
+
+def tensors_of(model, node):
+    view = view_graph(model)
+    return {view.tensor(each).dtype for each in (*node.input, *node.output) if each}
+
+
+@EVERY_FAMILY
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+def test_every_target_engine_takes_it(name, precision):
+    assert check_graph(converted(name, precision).model) == []
+
+
+@EVERY_FAMILY
+@pytest.mark.parametrize("precision", [each for each in Precision if each is not Precision.FP32])
+def test_poses_stay_near(name, precision):
+    model, spec = traced(name)
+    # The last of them, so that what is calibrated on is not all there is.
+    keypoints = calibration_windows(spec).windows[-1:] * 0.9
+    exact, found = poses(model, keypoints), poses(converted(name, precision).model, keypoints)
+    size = np.linalg.norm(exact, axis=-1).mean()
+    limit = 0.02 if precision is Precision.FP16 else 0.25
+    error = np.linalg.norm(found - exact, axis=-1).mean()
+    assert 0.0 < error < limit * size
+
+
+@EVERY_FAMILY
+def test_fp16_keeps_choices_sums_and_poses_in_float32(name):
+    model, _ = traced(name)
+    made = converted(name, Precision.FP16).model
+    view = view_graph(made)
+    half = {node.name for node in made.graph.node if TensorProto.FLOAT16 in tensors_of(made, node)}
+    computing = [node for node in made.graph.node if node.op_type != "Cast"]
+    for node in computing:
+        if node.op_type in ("LayerNormalization", "Softmax", "TopK", "ReduceMean", "ReduceMin"):
+            assert node.name not in half, node.name
+        if module_of(node).startswith("selectors"):
+            assert node.name not in half, node.name
+    last = [node for node in computing if node.op_type == "Gemm"][-1]
+    assert last.name not in half, "the product that makes the poses"
+    assert any(node.op_type in ("Gemm", "MatMul") for node in computing if node.name in half)
+    for value in (*made.graph.input, *made.graph.output):
+        before = view_graph(model).tensor(value.name).dtype
+        assert view.tensor(value.name).dtype == before
+
+
+@EVERY_FAMILY
+def test_int8_is_symmetric_with_a_scale_for_each_column(name):
+    result = converted(name, Precision.INT8)
+    graph = result.model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    maker = {output: node for node in graph.node for output in node.output}
+    quantised = [
+        node
+        for node in graph.node
+        if node.op_type == "MatMul"
+        and all(name in maker and maker[name].op_type == "DequantizeLinear" for name in node.input)
+    ]
+    assert {node.name for node in quantised} == {product.node for product in result.products}
+    for node in quantised:
+        activation, weight = (maker[each] for each in node.input)
+        values, scales, zero = (constants[each] for each in weight.input)
+        assert values.dtype == np.int8
+        assert scales.shape == (values.shape[1],)
+        assert not zero.any()
+        assert constants[activation.input[1]].shape == ()
+        assert constants[activation.input[2]] == 0
+
+
+@EVERY_FAMILY
+@QUANTISED
+def test_excepted_modules_stay_float32(name, precision):
+    result = converted(name, precision)
+    entry = family(name)
+    thick = weighted_products(result.exact.graph, entry)
+    assert {product.node for product in thick} == {product.node for product in result.products}
+    everything = weighted_products(
+        result.exact.graph, entry, keep_float=[block_of(module_of(result.exact.graph.node[-1]))]
+    )
+    assert len(everything) <= len(thick)
+    one = result.products[0].block
+    fewer = weighted_products(result.exact.graph, entry, keep_float=[one])
+    assert one not in {product.block for product in fewer}
+    assert len(fewer) < len(thick)
+
+
+@EVERY_FAMILY
+def test_a_symbolic_batch_stays_symbolic(name):
+    made = converted(name, Precision.INT8, None).model
+    assert made.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    assert check_graph(made, dynamic_batch=True) == []
+    spec = traced(name)[1]
+    keypoints = calibration_windows(spec).windows[:3]
+    together = poses(made, keypoints)
+    apart = np.concatenate([poses(made, keypoints[at : at + 1]) for at in range(3)])
+    np.testing.assert_allclose(together, apart, atol=1e-4)
+
+
+def test_one_block_alone_is_quantised():
+    result = converted("mixste", Precision.INT8)
+    block = result.products[-1].block
+    products = [product.node for product in result.products if product.block == block]
+    alone = with_some(result.model, result.exact, products)
+    onnx.checker.check_model(alone, full_check=True)
+    kinds = [node.op_type for node in alone.graph.node]
+    whole = [node.op_type for node in result.model.graph.node]
+    assert 0 < kinds.count("QuantizeLinear") < whole.count("QuantizeLinear")
+    keypoints = calibration_windows(traced("mixste")[1]).windows[:1]
+    exact = poses(result.exact, keypoints)
+    error = np.abs(poses(alone, keypoints) - exact).mean()
+    assert 0.0 < error < np.abs(poses(result.model, keypoints) - exact).mean()
+    np.testing.assert_array_equal(
+        poses(with_some(result.model, result.exact, []), keypoints), exact
+    )
+
+
+def test_splitting_products_from_their_biases_changes_no_pose():
+    keypoints = calibration_windows(traced("mixste")[1]).windows[:1]
+    for precision in (Precision.INT8, Precision.INT8_DYNAMIC):
+        exact = converted("mixste", precision).exact
+        np.testing.assert_allclose(
+            poses(exact, keypoints), poses(traced("mixste")[0], keypoints), atol=1e-5
+        )
+
+
+def test_a_weight_beyond_float16_is_refused():
+    model, spec = traced("mixste")
+    large = onnx.ModelProto()
+    large.CopyFrom(model)
+    product = next(node for node in large.graph.node if node.name.startswith("STEblocks.1.mlp.fc1"))
+    weight = next(tensor for tensor in large.graph.initializer if tensor.name == product.input[1])
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 7e4, weight.name))
+    with pytest.raises(GraphCheckError, match="float16 ends at 65504") as raised:
+        convert(large, spec, Precision.FP16)
+    assert weight.name in str(raised.value)
+
+
+@QUANTISED
+def test_nothing_left_to_quantise_is_refused(precision):
+    model, spec = traced("mixste")
+    with pytest.raises(UsageError, match="No product of MixSTE is left"):
+        convert(model, spec, precision, calibration_windows(spec), keep_float=["*"])
+
+
+def test_windows_are_of_the_networks_length():
+    assert calibration_windows(traced("mixste")[1]).windows.shape[1:] == (FRAMES, 17, 2)
