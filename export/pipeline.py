@@ -32,6 +32,8 @@ from hot_sdk.export.state_dict import (
 )
 from hot_sdk.export.trace import trace, without_output
 from hot_sdk.export.training_record import TrainingRecord
+from hot_sdk.export.triton import write_triton
+from hot_sdk.export.triton_options import check_models
 from hot_sdk.export.verify import FP32, WindowResult, compare, require_parity
 from hot_sdk.files import replaced_on_success, require_writable_target
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
@@ -77,6 +79,7 @@ class ExportResult:
         plain_parameters: Trained numbers of the same network without pruning.
         plain_flops: Its operations for one window.
         windows: The verification, window by window.
+        triton: Folders of the models for Triton Inference Server, where they were asked for.
     """
 
     path: Path
@@ -85,6 +88,7 @@ class ExportResult:
     plain_parameters: int
     plain_flops: NetworkFlops
     windows: tuple[WindowResult, ...]
+    triton: tuple[Path, ...] = ()
 
 
 def prepare(request: ExportRequest) -> Prepared:
@@ -133,6 +137,8 @@ def prepare(request: ExportRequest) -> Prepared:
         )
     target = request.output or Path(default_name(spec, request))
     require_writable_target(target)
+    if request.triton is not None:
+        check_models(request.triton, target)
     return Prepared(spec, dict(network.state_dict()), weights, target, training)
 
 
@@ -183,6 +189,10 @@ def export_prepared(
         onnx.save(final, temporary)
         with open_session(temporary) as session:
             _require_same_file(session, manifest, reference, windows[0])
+    served: tuple[Path, ...] = ()
+    if request.triton is not None:
+        progress("Writing the models for Triton")
+        served = write_triton(prepared.target, request.triton)
     plain = spec.plain()
     return ExportResult(
         path=prepared.target,
@@ -191,6 +201,7 @@ def export_prepared(
         plain_parameters=count_parameters(plain),
         plain_flops=count_network(plain),
         windows=tuple(results),
+        triton=served,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -12,6 +13,7 @@ from rich.text import Text
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec
 from hot_sdk.export.request import ExportRequest
+from hot_sdk.export.triton_options import model_names
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
         "opset": request.opset,
         "flip": request.flip,
         "token_index": request.token_index,
+        "triton": None if request.triton is None else str(request.triton.folder),
     }
 
 
@@ -42,6 +45,7 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             "flops": dataclasses.asdict(result.plain_flops),
         },
         "windows": [dataclasses.asdict(window) for window in result.windows],
+        "triton": [str(folder) for folder in result.triton],
     }
 
 
@@ -57,6 +61,9 @@ def render_plan(prepared: Prepared, request: ExportRequest) -> RenderableType:
     table.add_row("flip averaging", "in the graph" if request.flip else "no")
     table.add_row("opset", str(request.opset))
     table.add_row("file", str(prepared.target))
+    if request.triton is not None:
+        names = dataclasses.astuple(model_names(prepared.target))
+        table.add_row("for Triton", f"{request.triton.folder}: {', '.join(names)}")
     return table
 
 
@@ -108,6 +115,7 @@ def render_result(result: ExportResult) -> RenderableType:
             f"The rank embedding was trained for {manifest.weights.resampled_from} tokens and "
             "resampled: measure the accuracy before you trust it."
         )
+    lines += [f"For Triton: {folder}" for folder in result.triton]
     parts: list[RenderableType] = [table, *lines]
     if manifest.weights.random:
         parts.append(Text(f"Warning: {RANDOM_WEIGHTS_WARNING}.", style="bold yellow"))
@@ -138,6 +146,9 @@ def next_commands(result: ExportResult) -> str:
         f"--frames {manifest.frames}"
         + (f" --tokens {manifest.tokens}" if manifest.tokens is not None else ""),
     ]
+    if result.triton:
+        repository = shlex.quote(str(result.triton[0].parent.resolve()))
+        commands.append(f"tritonserver --model-repository={repository}")
     return "\n".join(["", "Next:", *(f"  {command}" for command in commands)])
 
 
