@@ -92,6 +92,7 @@ def run_archive(
     Raises:
         MissingDependencyError: Ray is not installed.
         UsageError: There is no such cluster, or it has too few CPUs or GPUs.
+        EngineError: Ray ended the run, as where workers cannot import the SDK.
     """
     start = time.perf_counter()
     entries: dict[str, Entry] = {}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hot_sdk import typed_json
 from hot_sdk.archive.job import Job, Outcome, lift_one
-from hot_sdk.errors import UsageError
+from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.extras import require
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.video.native_stderr import native_stderr_to_log
@@ -121,6 +121,9 @@ def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
         job: The archive's task.
         names: Paths of the inputs in the archive.
         workers: Processes at a time.
+
+    Raises:
+        EngineError: Ray ended the run, as where workers cannot import the SDK.
     """
     data = require("ray.data", extra="cluster", purpose=_PURPOSE)
     context = data.DataContext.get_current()
@@ -141,8 +144,16 @@ def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
         num_cpus=job.threads,
         num_gpus=_gpus(job),
     )
-    for row in outcomes.iter_rows():
-        yield typed_json.build(Outcome, typed_json.parse_object(row["outcome"]))
+    exceptions = require("ray.exceptions", extra="cluster", purpose=_PURPOSE)
+    try:
+        for row in outcomes.iter_rows():
+            yield typed_json.build(Outcome, typed_json.parse_object(row["outcome"]))
+    except exceptions.RayError as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(
+            f"Ray ended the run: {type(error).__name__}: …{reason[-300:]}",
+            hint="All machines of a cluster need this version of hot-sdk.",
+        ) from error
 
 
 def _ray() -> ModuleType:

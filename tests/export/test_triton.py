@@ -1,5 +1,6 @@
 """The model repository for Triton Inference Server."""
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -102,8 +103,14 @@ def test_configurations_follow_the_schema_and_agree_with_the_files(schema, expor
     )
 
 
-# One family for each pair of normalisation and channels.
-KINDS = ("mixste", "motionbert", "motionagformer", "htnet")
+# Two channels, three, and a window of one frame; no family yet asks for a bounding box.
+KINDS = [
+    ("mixste", "image_width"),
+    ("mixste", "bounding_box"),
+    ("motionagformer", "image_width"),
+    ("motionagformer", "bounding_box"),
+    ("htnet", "image_width"),
+]
 
 
 def smooth_keypoints(frames, size):
@@ -116,11 +123,12 @@ def smooth_keypoints(frames, size):
     return Keypoints(points, scores, skeleton="h36m17", image_size=size, fps=50.0)
 
 
-@pytest.mark.parametrize("model", KINDS)
-def test_step_from_pixels_is_the_runtimes_preparation(tmp_path_factory, model):
+@pytest.mark.parametrize(("model", "normalisation"), KINDS)
+def test_step_from_pixels_is_the_runtimes_preparation(tmp_path_factory, model, normalisation):
     path = export_case(model, "plain", tmp_path_factory).path
-    manifest = read_manifest(path)
+    manifest = dataclasses.replace(read_manifest(path), normalisation=normalisation)
     graph = pixel_input_graph(manifest, "batch")
+    require_same_input(graph, manifest)
     network = network_input_of(manifest)
     # Wide, tall, square, and either side of where an image counts as tall.
     sizes = [(1920, 1080), (1080, 1920), (1000, 1000), (1000, 1100), (1000, 1101), (7, 8), (9, 10)]
