@@ -16,6 +16,7 @@ import onnx
 
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.interface import TensorSpec
+from hot_sdk.errors import UsageError
 from hot_sdk.export.pixel_input import pixel_input_graph, require_same_input
 from hot_sdk.export.trace import BATCH
 from hot_sdk.export.triton_config import Accelerator, ModelConfig, Step
@@ -51,7 +52,8 @@ def write_triton(file: Path, options: TritonOptions) -> tuple[Path, ...]:
         The folders: of the normalising model, the network and the ensemble.
 
     Raises:
-        UsageError: A folder cannot be written, or holds what hot-export did not write.
+        UsageError: A folder cannot be written, or holds what hot-export did not write; or TensorRT
+            was asked for a file in another precision than fp32.
         ManifestError: The file is none of hot-export's.
         VerificationError: The step from pixels does not compute what the runtime does.
     """
@@ -60,6 +62,13 @@ def write_triton(file: Path, options: TritonOptions) -> tuple[Path, ...]:
     with open_session(file, SessionOptions(graph_optimisation="none")) as session:
         manifest = Manifest.from_metadata(session.metadata)
         inputs, outputs = session.inputs, session.outputs
+    if options.backend == "tensorrt" and manifest.precision != "fp32":
+        # Told to use narrower types, it uses them wherever it likes.
+        raise UsageError(
+            f"The file computes in {manifest.precision}, and TensorRT would narrow the choice of"
+            " frames with the rest.",
+            hint="Use the backend 'onnxruntime', or export in fp32.",
+        )
     batch = BATCH if manifest.batch is None else manifest.batch
     pixels = pixel_input_graph(manifest, batch)
     require_same_input(pixels, manifest)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from exported_models import export_case
 from test_cli import PRUNED, failed
@@ -214,6 +215,17 @@ def test_tensorrt_runs_in_onnx_runtime_on_the_gpu(schema, tmp_path_factory):
     assert [sample.batch_size for sample in opened.model_warmup] == [1, opened.max_batch_size]
     assert list(opened.model_warmup[0].inputs[KEYPOINTS].dims) == [27, 17, 2]
     assert list(fixed.model_warmup) == []
+
+
+def test_tensorrt_takes_float32_only(hot_export):
+    model = onnx.load(hot_export.path)
+    manifest = dataclasses.replace(hot_export.result.manifest, precision="fp16")
+    onnx.helper.set_model_props(model, manifest.to_metadata())
+    onnx.save(model, "half.onnx")
+    with pytest.raises(UsageError, match="computes in fp16"):
+        write_triton(Path("half.onnx"), TritonOptions(Path("r"), backend="tensorrt"))
+    assert not Path("r").exists()
+    assert len(write_triton(Path("half.onnx"), TritonOptions(Path("r"), device="gpu"))) == 3
 
 
 def test_a_gpu_without_tensorrt_computes_in_full_float32(schema, hot_export):

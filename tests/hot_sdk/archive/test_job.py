@@ -75,6 +75,20 @@ def test_results_of_an_earlier_run_do_not_lie_among_the_new(job, openings, save,
     ]
 
 
+def test_people_whose_ids_make_one_name_are_numbered(job, openings, changed):
+    people = [
+        {"image_id": f"{at}.jpg", "keypoints": [*range(1, 51), at + 1], "idx": who}
+        for at in range(30)
+        for who in ("a b", "a_b")
+    ]
+    Path("archive/two.json").write_text(json.dumps(people))
+    known = dataclasses.replace(job.options.keypoints, image_size=(640, 480), fps=25.0)
+    outcome = lift_one(changed(job, keypoints=known), "two.json", openings)
+    assert outcome.files == ("two.json_1_a_b_3d.npz", "two.json_2_a_b_3d.npz")
+    ids = [Pose3DResult.load(RESULTS / file).track_id for file in outcome.files]
+    assert ids == ["a b", "a_b"]
+
+
 def test_a_folder_of_openpose_is_one_input(job, openings, changed):
     folder = Path("archive/walk")
     folder.mkdir()
