@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -22,6 +23,7 @@ from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.video.native_stderr import native_stderr_to_log
 
 _PURPOSE = "Lifting an archive"
+_PATIENCE_S = 5.0
 _STORE_BYTES = 100 * 1024**2
 """Of the object store of a local Ray, which holds names and outcomes and nothing larger; Ray takes
 no fewer than 75 MiB."""
@@ -95,6 +97,7 @@ def ray_cluster(job: Job, workers: int, address: str | None, *, verbose: bool) -
         if not verbose:
             stack.enter_context(_quiet())
         try:
+            _check_listening(address)
             with native_stderr_to_log(_CHATTER):
                 ray.init(
                     address="local" if address is None else address,
@@ -102,7 +105,7 @@ def ray_cluster(job: Job, workers: int, address: str | None, *, verbose: bool) -
                     logging_level=logging.INFO if verbose else logging.CRITICAL,
                     **(local if address is None else {}),
                 )
-        except (ConnectionError, ValueError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise UsageError(
                 f"Ray cannot be reached: {' '.join(str(error).split())[:300]}",
                 hint="Check --cluster, or leave it out to use this machine alone.",
@@ -158,6 +161,13 @@ def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
 
 def _ray() -> ModuleType:
     return require("ray", extra="cluster", purpose=_PURPOSE)
+
+
+def _check_listening(address: str | None) -> None:
+    """Ray itself waits for minutes for an address where nobody is; raises OSError instead."""
+    found = re.fullmatch(r"(?:ray://)?([^/:]+):(\d{1,5})", address or "")
+    if found:
+        socket.create_connection((found[1], int(found[2])), timeout=_PATIENCE_S).close()
 
 
 def _gpus(job: Job) -> int:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -63,6 +64,22 @@ def test_other_inputs_cost_nothing_of_it():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra cluster)"
+)
+def test_a_cluster_that_is_not_there_is_told_at_once(save):
+    save("films/clip.npz")
+    Path("poses").mkdir()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # And not listening.
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        asked = [*COMMAND, "--cluster", address]
+        run = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "Ray cannot be reached" in run.stderr
+    assert run.stderr.count("\n") == 1
 
 
 def workers_of(process):
