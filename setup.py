@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     packages=[
         "hot_sdk",
+        "hot_sdk.archive",
         "hot_sdk.benchmarks",
         "hot_sdk.benchmarks.evaluation",
         "hot_sdk.benchmarks.starter_val",

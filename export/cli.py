@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hot_sdk.command_line import CommandParser, run_command
+from hot_sdk.errors import UsageError
 from hot_sdk.export.exporting import export_model, require_export_packages
 from hot_sdk.export.models.registry import list_models
 from hot_sdk.export.options import Precision
 from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest, check_request
+from hot_sdk.export.triton_options import BACKENDS, DEVICES, TritonOptions
 from hot_sdk.extras import require
 
 _EPILOG = """\
@@ -121,6 +123,16 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--opset": _value("N", int, "17 to 20 (default 20; 17 for TensorRT 8.6)")
     | {"default": DEFAULT_OPSET},
     "--output -o": _value("FILE", Path, "file to write (default: a name that tells what it is)"),
+    "--triton": _value(
+        "DIR", Path, "write a model repository for Triton Inference Server there, too"
+    ),
+    "--triton-instances": _value("N", int, "copies of the network that run at a time (default 1)"),
+    "--triton-device": _value("D", str, f"where they run: {' or '.join(DEVICES)} (default: cpu)"),
+    "--triton-backend": _value(
+        "B",
+        str,
+        f"{' or '.join(BACKENDS)}, whose plan the server builds as it loads the model",
+    ),
     "--keep-failed": _flag("keep a file that fails verification, under another name"),
     "--dry-run": _flag("print the plan and stop"),
 }
@@ -188,6 +200,21 @@ def _print(record: dict[str, object], rendered: object, as_json: bool) -> None:
     Console().print(rendered)
 
 
+def _triton(options: argparse.Namespace) -> TritonOptions | None:
+    given = {
+        name: value
+        for name in ("instances", "device", "backend")
+        if (value := getattr(options, f"triton_{name}")) is not None
+    }
+    if options.triton is not None:
+        return TritonOptions(options.triton, **given)
+    if given:
+        raise UsageError(
+            f"--triton-{next(iter(given))} is of a model repository.", hint="Give --triton DIR too."
+        )
+    return None
+
+
 def _request(options: argparse.Namespace) -> ExportRequest:
     return ExportRequest(
         model=options.model,
@@ -213,6 +240,7 @@ def _request(options: argparse.Namespace) -> ExportRequest:
         resample_tokens=options.resample_tokens,
         output=options.output,
         keep_failed=options.keep_failed,
+        triton=_triton(options),
     )
 
 

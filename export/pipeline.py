@@ -34,6 +34,8 @@ from hot_sdk.export.state_dict import (
 )
 from hot_sdk.export.trace import trace, without_output
 from hot_sdk.export.training_record import TrainingRecord
+from hot_sdk.export.triton import write_triton
+from hot_sdk.export.triton_options import check_models
 from hot_sdk.export.verify import FP32, Tolerances, WindowResult, compare, require_parity
 from hot_sdk.files import replaced_on_success, require_writable_target
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
@@ -90,6 +92,7 @@ class ExportResult:
         plain_flops: Its operations for one window.
         windows: The verification, window by window.
         lowered: What a lower precision cost and gained; None in float32.
+        triton: Folders of the models for Triton Inference Server, where they were asked for.
     """
 
     path: Path
@@ -99,6 +102,7 @@ class ExportResult:
     plain_flops: NetworkFlops
     windows: tuple[WindowResult, ...]
     lowered: Lowered | None = None
+    triton: tuple[Path, ...] = ()
 
 
 def prepare(request: ExportRequest) -> Prepared:
@@ -147,6 +151,8 @@ def prepare(request: ExportRequest) -> Prepared:
         )
     target = request.output or Path(default_name(spec, request))
     require_writable_target(target)
+    if request.triton is not None:
+        check_models(request.triton, target)
     return Prepared(spec, dict(network.state_dict()), weights, target, training)
 
 
@@ -208,6 +214,10 @@ def export_prepared(
         onnx.save(final, temporary)
         with open_session(temporary) as session:
             _require_same_file(session, manifest, reference, windows[0], tolerances)
+    served: tuple[Path, ...] = ()
+    if request.triton is not None:
+        progress("Writing the models for Triton")
+        served = write_triton(prepared.target, request.triton)
     plain = spec.plain()
     return ExportResult(
         path=prepared.target,
@@ -217,6 +227,7 @@ def export_prepared(
         plain_flops=count_network(plain),
         windows=tuple(results),
         lowered=lowered,
+        triton=served,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +14,7 @@ from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec
 from hot_sdk.export.options import Precision
 from hot_sdk.export.request import ExportRequest
+from hot_sdk.export.triton_options import model_names
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
         "flip": request.flip,
         "token_index": request.token_index,
         "precision": Precision(request.precision).value,
+        "triton": None if request.triton is None else str(request.triton.folder),
     }
 
 
@@ -51,6 +54,7 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             if result.lowered is None
             else [dataclasses.asdict(block) for block in result.lowered.sensitivity]
         ),
+        "triton": [str(folder) for folder in result.triton],
     }
 
 
@@ -67,6 +71,9 @@ def render_plan(prepared: Prepared, request: ExportRequest) -> RenderableType:
     table.add_row("precision", Precision(request.precision).value)
     table.add_row("opset", str(request.opset))
     table.add_row("file", str(prepared.target))
+    if request.triton is not None:
+        names = dataclasses.astuple(model_names(prepared.target))
+        table.add_row("for Triton", f"{request.triton.folder}: {', '.join(names)}")
     return table
 
 
@@ -120,6 +127,7 @@ def render_result(result: ExportResult) -> RenderableType:
         )
     if result.lowered is not None:
         lines.append(_speed_text(manifest.precision, result.lowered.speed))
+    lines += [f"For Triton: {folder}" for folder in result.triton]
     parts: list[RenderableType] = [table, *lines]
     if result.lowered is not None and result.lowered.sensitivity:
         parts.append(_render_sensitivity(result))
@@ -198,6 +206,9 @@ def next_commands(result: ExportResult) -> str:
         f"--frames {manifest.frames}"
         + (f" --tokens {manifest.tokens}" if manifest.tokens is not None else ""),
     ]
+    if result.triton:
+        repository = shlex.quote(str(result.triton[0].parent.resolve()))
+        commands.append(f"tritonserver --model-repository={repository}")
     return "\n".join(["", "Next:", *(f"  {command}" for command in commands)])
 
 

@@ -10,6 +10,7 @@ from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec, check_choices, published_size, resolve
 from hot_sdk.export.models.stages import OneOrMore, Selectors
 from hot_sdk.export.options import Precision, RecoveryKind, Variant
+from hot_sdk.export.triton_options import TritonOptions, check_folder, check_models
 from hot_sdk.files import require_writable_target
 from hot_sdk.starter import FAMILY
 from hot_sdk.suggest import closest
@@ -49,6 +50,7 @@ class ExportRequest:
         resample_tokens: Resample a checkpoint's rank embedding to the tokens asked for.
         output: File to write; None is a name in the working directory that tells what it is.
         keep_failed: Keep a file that fails verification, under another name.
+        triton: Write a model repository for Triton Inference Server, too.
     """
 
     model: str
@@ -74,6 +76,7 @@ class ExportRequest:
     resample_tokens: bool = False
     output: Path | None = None
     keep_failed: bool = False
+    triton: TritonOptions | None = None
 
 
 def check_request(request: ExportRequest) -> None:
@@ -125,6 +128,10 @@ def check_request(request: ExportRequest) -> None:
         )
     if request.output is not None:
         require_writable_target(request.output)
+    if request.triton is not None:
+        check_folder(request.triton)
+        if request.output is not None:
+            check_models(request.triton, request.output)
 
 
 def _check_precision(request: ExportRequest) -> None:

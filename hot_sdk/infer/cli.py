@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import re
 import sys
@@ -12,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from hot_sdk.archive.command import add_arguments, check_arguments, lift_archive
 from hot_sdk.command_line import CommandParser, run_command
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import HotSDKError, UsageError
 from hot_sdk.infer.footage import Footage
-from hot_sdk.infer.keypoint_files import KeypointOptions, read_keypoint_file
-from hot_sdk.infer.lifting import Lifting, lift_clips, lift_stream
+from hot_sdk.infer.keypoint_files import KeypointOptions
+from hot_sdk.infer.lifting import Lifting
+from hot_sdk.infer.one_input import InputOptions, lift_input, plain, read_input, save_results
 from hot_sdk.infer.pictures import check_pictures, write_plots, write_video, write_viewer
 from hot_sdk.infer.progress import ProgressBar
-from hot_sdk.infer.video_files import VideoOptions, check_video, is_video, read_video
-from hot_sdk.keypoints import Keypoints
+from hot_sdk.infer.video_files import VideoOptions, check_video, is_video
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.result_files import FORMATS
 from hot_sdk.suggest import closest
@@ -33,14 +33,19 @@ examples:
   hot-infer clip.json --image-size 1920x1080 --fps 30
   hot-infer film.mp4 --video poses.mp4
   hot-infer 0 --seconds 10 --model mixste_t243_r0.50.onnx --lookahead 20
+  hot-infer --archive films --workers 8 --output poses
 
 exit status:
   0 every input was lifted    8 engine refused
   1 internal error            9 keypoints broken or incomplete, or nobody found
   2 wrong arguments          10 stream cannot run so
   3 package not installed    12 video or camera cannot be read
-  7 model's manifest broken
+  7 model's manifest broken     15 inputs of an archive failed
 The first input that fails ends the command; results of those before it are kept.
+
+An archive goes on instead: what failed is tried again, listed at the end, and named in
+archive_report.json. A second run lifts what is new or changed. The workers write the results, so
+all machines of a cluster have to see the same folders.
 """
 
 
@@ -60,7 +65,7 @@ def build_parser() -> CommandParser:
     )
     add = parser.add_argument
     inputs = "keypoint files, OpenPose folders, videos, a camera's index or a stream's address"
-    add("inputs", nargs="+", metavar="INPUT", help=inputs)
+    add("inputs", nargs="*", metavar="INPUT", help=inputs)
     add(
         "--model", type=Path, metavar="FILE", help="model made by hot-export (default: the starter)"
     )
@@ -84,6 +89,7 @@ def build_parser() -> CommandParser:
     add("--constant-bones", action="store_true", help="hold the length of each bone")
     add("--output", "-o", type=Path, default=Path(), metavar="DIR", help="folder of the results")
     add("--format", type=_formats, default=("npz",), metavar="F", help="npz, json, csv; several: ,")
+    add_arguments(parser)
     add("--video", type=Path, metavar="FILE", help="draw video and poses: .mp4 or .gif")
     add("--plot", type=Path, metavar="FILE", help="plot joints over time and latency: .png")
     add("--viewer", type=Path, metavar="FILE", help="record for the Rerun viewer: .rrd")
@@ -109,7 +115,13 @@ def _formats(text: str) -> tuple[str, ...]:
 def _run(arguments: list[str]) -> int:
     options = build_parser().parse(arguments)
     known = KeypointOptions(options.skeleton, options.image_size, options.fps, _track_id(options))
+    check_arguments(options)
+    if options.archive is None and not options.inputs:
+        raise UsageError("No input was given.", hint="Run: hot-infer --help")
     _check(options, known)
+    wanted = _input_options(options, known)
+    if options.archive is not None:
+        return lift_archive(options, wanted)
     with ProgressBar("loading the model"):
         engine = Pose3DEngine(
             options.model,
@@ -125,8 +137,8 @@ def _run(arguments: list[str]) -> int:
         _check_precision(engine, options.precision)
         for name in options.inputs:
             try:
-                with _read(name, options, known) as footage:
-                    lifting = _lift(engine, footage.people, options)
+                with read_input(name, wanted) as footage:
+                    lifting = lift_input(engine, footage.people, wanted)
                     files = _save(name, footage, lifting, options)
             except HotSDKError as error:
                 # Of many inputs, the one that failed has to be told.
@@ -137,6 +149,23 @@ def _run(arguments: list[str]) -> int:
     if options.json:
         sys.stdout.write(json.dumps({"results": done}) + "\n")
     return 0
+
+
+def _input_options(options: argparse.Namespace, known: KeypointOptions) -> InputOptions:
+    return InputOptions(
+        keypoints=known,
+        video=VideoOptions(
+            detector=DEFAULT_DETECTOR if options.detector is None else options.detector,
+            max_people=DEFAULT_MAX_PEOPLE if options.max_people is None else options.max_people,
+            seconds=options.seconds,
+            track_id=known.track_id,
+            keep_camera=options.video is not None or options.viewer is not None,
+        ),
+        lookahead=options.lookahead,
+        hop=1 if options.hop is None else options.hop,
+        constant_bones=options.constant_bones,
+        formats=options.format,
+    )
 
 
 def _track_id(options: argparse.Namespace) -> int | str | None:
@@ -152,7 +181,7 @@ def _check(options: argparse.Namespace, known: KeypointOptions) -> None:
         elif not Path(name).exists():
             raise UsageError(f"There is no file '{name}'.", hint="Check the path.")
     for flag in ("detector", "max_people", "seconds"):
-        if getattr(options, flag) is not None and not videos:
+        if getattr(options, flag) is not None and not (videos or options.archive is not None):
             raise UsageError(
                 f"--{flag.replace('_', '-')} is of videos, and none was given.",
                 hint="Leave it out.",
@@ -190,48 +219,18 @@ def _check_precision(engine: Pose3DEngine, asked: str | None) -> None:
         )
 
 
-def _read(
-    name: str, options: argparse.Namespace, known: KeypointOptions
-) -> contextlib.AbstractContextManager[Footage]:
-    if not is_video(name):
-        return contextlib.nullcontext(read_keypoint_file(Path(name), known))
-    wanted = VideoOptions(
-        detector=DEFAULT_DETECTOR if options.detector is None else options.detector,
-        max_people=DEFAULT_MAX_PEOPLE if options.max_people is None else options.max_people,
-        seconds=options.seconds,
-        track_id=known.track_id,
-        keep_camera=options.video is not None or options.viewer is not None,
-    )
-    return read_video(name, wanted)
-
-
-def _lift(
-    engine: Pose3DEngine, people: Sequence[Keypoints], options: argparse.Namespace
-) -> Lifting:
-    if options.lookahead is None:
-        lifting = lift_clips(engine, people)
-    else:
-        hop = 1 if options.hop is None else options.hop
-        lifting = lift_stream(engine, people, lookahead=options.lookahead, hop=hop)
-    return lifting.with_constant_bones() if options.constant_bones else lifting
-
-
 def _stem(name: str) -> str:
     source = parse_source(name)
     if isinstance(source, int):
         return f"camera{source}"
     if "://" in name:
-        return _plain(name.partition("://")[2].rpartition("@")[2])
+        return plain(name.partition("://")[2].rpartition("@")[2])
     path = Path(name)
     return path.name if path.is_dir() else path.stem
 
 
 def _save(name: str, footage: Footage, lifting: Lifting, options: argparse.Namespace) -> list[Path]:
-    files = []
-    for result in lifting.results:
-        who = "" if len(lifting.results) == 1 else f"_{_plain(result.track_id)}"
-        for kind in options.format:
-            files.append(result.save(options.output / f"{_stem(name)}{who}_3d.{kind}"))
+    files = list(save_results(lifting, options.output, _stem(name), options.format))
     if options.plot is not None:
         files += write_plots(options.plot, footage, lifting)
     if options.video is not None:
@@ -239,11 +238,6 @@ def _save(name: str, footage: Footage, lifting: Lifting, options: argparse.Names
     if options.viewer is not None:
         files.append(write_viewer(options.viewer, footage, lifting))
     return files
-
-
-def _plain(track_id: int | str | None) -> str:
-    """A track id as a part of a file's name, whatever a file of keypoints calls a person."""
-    return re.sub(r"[^\w-]", "_", str(track_id))[:60]
 
 
 def _record(

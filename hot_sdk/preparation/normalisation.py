@@ -9,14 +9,17 @@ IMAGE_WIDTH = "image_width"
 BOUNDING_BOX = "bounding_box"
 NORMALISATIONS = (IMAGE_WIDTH, BOUNDING_BOX)
 
-_SQUARE_ENOUGH = 1.1
+SQUARE_ENOUGH = 1.1
 """Height over width up to which an image is left as it is: Human3.6M's own are 1000 by 1002."""
+
+SMALLEST_BOX = 1e-6
+"""Shortest side of a bounding box, pixels, for keypoints that are all in one place."""
 
 
 def pads_to_square(image_size: tuple[int, int], aspect: str) -> bool:
     """Whether an image gets margins left and right under a policy."""
     width, height = image_size
-    return aspect == "pad_to_square" and height > _SQUARE_ENOUGH * width
+    return aspect == "pad_to_square" and height > SQUARE_ENOUGH * width
 
 
 def by_image_width(
@@ -50,7 +53,7 @@ def by_bounding_box(points: NDArray[np.float32], valid: NDArray[np.bool_]) -> ND
     """
     known = points[valid] if valid.any() else points.reshape(-1, 2)
     low, high = known.min(axis=0), known.max(axis=0)
-    side = max(float((high - low).max()), 1e-6)
+    side = max(float((high - low).max()), SMALLEST_BOX)
     middle = (low + high) * np.float32(0.5)
     normalised: NDArray[np.float32] = np.clip((points - middle) * np.float32(2.0 / side), -1.0, 1.0)
     return normalised

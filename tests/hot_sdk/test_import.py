@@ -11,7 +11,7 @@ import hot_sdk
 
 # One place for each: a test that looks for a misspelt module cannot fail.
 EXPORT_ONLY = ("torch", "onnx", "onnxscript", "safetensors", "hot_sdk.export")
-OPTIONAL = ("cv2", "matplotlib", "tensorrt", "pycuda", "openvino")
+OPTIONAL = ("cv2", "matplotlib", "tensorrt", "pycuda", "openvino", "ray")
 RUNTIME_MODULES = sorted(
     f"hot_sdk.{path.stem}"
     for path in Path(hot_sdk.__file__).parent.glob("*.py")
