@@ -176,7 +176,8 @@ def export_prepared(
             _keep_failed(model, prepared.target)
         raise
     progress("Writing the file")
-    manifest = _manifest(prepared, request, model, _parity(engine, results))
+    parity = parity_of(engine, results)
+    manifest = make_manifest(prepared, request, count_graph(model), parity, opset=request.opset)
     final = model if request.token_index else without_output(model, TOKEN_INDEX)
     onnx.helper.set_model_props(final, manifest.to_metadata())
     with replaced_on_success(prepared.target) as temporary:
@@ -224,7 +225,8 @@ def _require_same_file(
         )
 
 
-def _parity(engine: str, results: list[WindowResult]) -> Parity:
+def parity_of(engine: str, results: list[WindowResult]) -> Parity:
+    """The figures of a verification, over all its windows."""
     shared = [result.frames_shared for result in results if result.frames_shared is not None]
     return Parity(
         engine=engine,
@@ -236,9 +238,23 @@ def _parity(engine: str, results: list[WindowResult]) -> Parity:
     )
 
 
-def _manifest(
-    prepared: Prepared, request: ExportRequest, model: onnx.ModelProto, parity: Parity
+def make_manifest(
+    prepared: Prepared,
+    request: ExportRequest,
+    executed: int,
+    parity: Parity,
+    *,
+    opset: int | None,
 ) -> Manifest:
+    """What a file says about itself.
+
+    Args:
+        prepared: What is exported.
+        request: As it was asked for.
+        executed: Operations of the matrix products of one window in this file.
+        parity: Of its verification.
+        opset: Of an ONNX file.
+    """
     spec = prepared.spec
     entry = family(spec.family)
     flops = count_network(spec)
@@ -273,10 +289,10 @@ def _manifest(
         axes=entry.axes,
         training_fps=entry.training_fps if training is None else training.fps,
         precision="fp32",
-        opset=request.opset,
+        opset=opset,
         parameters=count_parameters(spec),
         weights=prepared.weights,
         versions=Versions(sdk=__version__, torch=torch.__version__, onnx=onnx.__version__),
-        flops=Flops(papers=flops.papers, products=flops.products, executed=count_graph(model)),
+        flops=Flops(papers=flops.papers, products=flops.products, executed=executed),
         parity=parity,
     )

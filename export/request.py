@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec, check_choices, published_size, resolve
@@ -12,6 +13,11 @@ from hot_sdk.export.models.stages import OneOrMore, Selectors
 from hot_sdk.export.options import RecoveryKind, Variant
 from hot_sdk.files import require_writable_target
 from hot_sdk.starter import FAMILY
+from hot_sdk.suggest import closest
+
+TORCH = "torch"
+ENGINES = (DEFAULT_ENGINE, TORCH)
+"""Engines that files are made for; other engines of ONNX files open the first's."""
 
 OPSETS = (17, 18, 19, 20)
 DEFAULT_OPSET = 20
@@ -44,6 +50,8 @@ class ExportRequest:
         resample_tokens: Resample a checkpoint's rank embedding to the tokens asked for.
         output: File to write; None is a name in the working directory that tells what it is.
         keep_failed: Keep a file that fails verification, under another name.
+        engine: What the file is made for: ``onnxruntime``, and with it every engine that opens
+            ONNX; or ``torch``, weights in safetensors.
     """
 
     model: str
@@ -65,6 +73,7 @@ class ExportRequest:
     resample_tokens: bool = False
     output: Path | None = None
     keep_failed: bool = False
+    engine: str = DEFAULT_ENGINE
 
 
 def check_request(request: ExportRequest) -> None:
@@ -76,6 +85,11 @@ def check_request(request: ExportRequest) -> None:
     """
     known = family(request.model)
     published_size(known, request.size)
+    if request.engine not in ENGINES:
+        raise UsageError(
+            f"No files are made for the engine {request.engine!r}.",
+            hint=closest(str(request.engine), ENGINES),
+        )
     shipped = request.model == FAMILY
     if request.checkpoint is None and not request.random_weights and not shipped:
         raise UsageError(
@@ -147,4 +161,4 @@ def default_name(spec: ModelSpec, request: ExportRequest) -> str:
         parts.append("flip")
     if request.batch != 1:
         parts.append("batch" if request.batch is None else f"b{request.batch}")
-    return "_".join(parts) + ".onnx"
+    return "_".join(parts) + (".safetensors" if request.engine == TORCH else ".onnx")
