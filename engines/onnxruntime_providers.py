@@ -16,7 +16,6 @@ from hot_sdk.engines.onnxruntime_cuda import (
     require_cuda_build,
 )
 from hot_sdk.errors import EngineError, UsageError
-from hot_sdk.suggest import closest
 
 CPU_PROVIDER = "CPUExecutionProvider"
 
@@ -78,7 +77,7 @@ def choose_provider(ort: ModuleType, options: SessionOptions) -> Provider:
     if name not in available:
         raise EngineError(
             f"The installed ONNX Runtime {ort.__version__} has no provider '{name}'.",
-            hint=closest(name, available),
+            hint=f"It has: {', '.join(available)}.",
         )
     _check_device(name, options.device)
     if name == CPU_PROVIDER:

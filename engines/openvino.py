@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,13 @@ from numpy.typing import NDArray
 from hot_sdk.engines.arrays import check_inputs
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
 from hot_sdk.engines.closing import Closing
-from hot_sdk.engines.interface import Session, SessionOptions, precision_of
+from hot_sdk.engines.interface import (
+    ANY_SIZE,
+    Session,
+    SessionOptions,
+    TensorSpec,
+    precision_of,
+)
 from hot_sdk.engines.onnx_file import OnnxFile, check_onnx
 from hot_sdk.engines.onnx_signature import Signature, read_signature
 from hot_sdk.errors import EngineError
@@ -57,7 +64,7 @@ class OpenVINOSession(Closing):
         self.device = device
         self.load_seconds = load_seconds
         self.inputs = signature.inputs
-        self.outputs = signature.outputs
+        self.outputs = tuple(_settled(spec, compiled) for spec in signature.outputs)
         self.metadata = signature.metadata
         self.precision = precision_of(self.metadata, self.inputs)
 
@@ -233,6 +240,16 @@ def _read(core: openvino.Core, file: OnnxFile) -> openvino.Model:
     if isinstance(file.content, bytes):
         return core.read_model(file.content)
     return core.read_model(str(file.content))
+
+
+def _settled(spec: TensorSpec, compiled: openvino.CompiledModel) -> TensorSpec:
+    """An output with the sizes that its file leaves open and the graph settles."""
+    found = compiled.output(spec.name).partial_shape
+    shape = tuple(
+        each.get_length() if size == ANY_SIZE and each.is_static else size
+        for size, each in zip(spec.shape, found, strict=True)
+    )
+    return replace(spec, shape=shape)
 
 
 def _device_in_use(compiled: openvino.CompiledModel) -> str:

@@ -46,6 +46,8 @@ def test_several_inputs_and_outputs_keep_names_and_order(engine):
     with open_session(make_pair().SerializeToString(), engine=engine) as session:
         assert [spec.name for spec in session.inputs] == ["a", "b"]
         assert session.inputs[0].shape == ("batch", "?", 4)
+        # The file leaves it open, and the sum settles it.
+        assert session.outputs[0].shape == ("batch", 3, 4)
         out = session.run({"b": a[::-1], "a": a})
     assert list(out) == ["total", "first"]
     np.testing.assert_array_equal(out["total"], a + a[::-1])

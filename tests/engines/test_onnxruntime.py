@@ -209,7 +209,7 @@ def test_library_that_fails_to_load_is_named(broken_cuda_build):
 
 
 def test_missing_driver_is_named(monkeypatch, broken_cuda_build):
-    monkeypatch.setattr(cuda, "_load_failure", lambda ort: "libcuda.so.1: cannot open")
+    monkeypatch.setattr(cuda, "_load_failure", lambda ort, provider: "libcuda.so.1: cannot open")
     error = cuda.cuda_error(broken_cuda_build, "cuda", "unused")
     assert "fails to load (libcuda.so.1: cannot open)" in error.message
     assert "driver" in error.hint
