@@ -105,7 +105,8 @@ def open_fastest(model: Path | bytes, options: SessionOptions) -> Session:
 
     Every installed engine that accepts the file and the options runs it a few times, in turns, so
     that a change of the machine's speed hits all alike; the smallest median wins. That takes the
-    memory of all of them at once for a moment. With a cache folder the choice is kept for the next
+    memory of all of them at once for a moment, and of a file for PyTorch the minutes that
+    ``torch-compile`` takes to open. With a cache folder the choice is kept for the next
     session, until the model, an engine's version, the processor or an option changes; without one
     it is made each time. A machine that is busy while it is made may choose otherwise than an idle
     one.
@@ -134,8 +135,7 @@ def open_fastest(model: Path | bytes, options: SessionOptions) -> Session:
                 return ChosenSession(session, remembered, time.perf_counter() - start)
     session, choice = _try_all(model, options, candidates)
     if entry is not None:
-        with new_entry(entry) as temporary:
-            temporary.write_text(json.dumps(asdict(choice)), encoding="utf-8")
+        _remember(entry, choice)
     _logger.info("Chose the engine %s", choice)
     return ChosenSession(session, choice, time.perf_counter() - start)
 
@@ -187,6 +187,15 @@ def _installed(name: str) -> str:
     return ", ".join(versions) or "none"
 
 
+def _remember(entry: Path, choice: Choice) -> None:
+    with new_entry(entry) as temporary:
+        try:
+            temporary.write_text(json.dumps(asdict(choice)), encoding="utf-8")
+        except OSError as error:  # A full disk costs the memory and not the session.
+            _logger.warning("Could not remember the choice of engine: %s", error)
+            temporary.unlink(missing_ok=True)
+
+
 def _recall(entry: Path, candidates: tuple[str, ...]) -> Choice | None:
     if not entry.is_file():
         return None
@@ -225,9 +234,8 @@ def _try_all(
     for name in candidates:
         try:
             sessions[name] = open_session(model, options, engine=name)
-        except MissingDependencyError as error:
+        except MissingDependencyError:
             refused[name] = "not installed"
-            _logger.debug("The engine %s is not installed: %s", name, error.message)
         except HotSDKError as error:
             refused[name] = error.message
     medians = _medians(sessions, refused)
@@ -242,8 +250,9 @@ def _try_all(
             hint="Ask for one of them by name for its own advice.",
         )
     for name, reason in refused.items():
-        if reason != "not installed":
-            _logger.warning("The engine %s was left out: %s", name, reason)
+        # One that opened and then failed is at fault; one that refused was only asked.
+        level = logging.WARNING if name in sessions else logging.INFO
+        _logger.log(level, "The engine %s was left out: %s", name, reason)
     trials = tuple(
         Trial(
             name,

@@ -200,7 +200,12 @@ def _compiled(
     depends_on = {
         "model": file.digest(),
         "engine": f"openvino {version}",
-        "device": f"{device} {core.get_property(device, 'FULL_DEVICE_NAME')}",
+        "device": device,
+        # What OpenVINO says that its compiled models depend on: a GPU's driver, for one.
+        **{
+            name: str(core.get_property(device, name))
+            for name in core.get_property(device, "CACHING_PROPERTIES")
+        },
         "settings": repr(sorted(settings.items())),
         "cpu": cpu_identity(),
     }

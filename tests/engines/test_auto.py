@@ -94,14 +94,26 @@ def test_choice_that_does_not_hold_any_more_is_made_again(affine_file, folder, c
 
 @pytest.mark.usefixtures("two_engines")
 def test_engine_that_refuses_is_named_with_its_reason(caplog):
+    caplog.set_level(logging.INFO, "hot_sdk.engines")
     with open_auto(make_affine(dtype=np.float64).SerializeToString()) as session:
         assert session.engine == "onnxruntime"
         refused = {trial.engine: trial.refused for trial in session.choice.trials}
     assert "float64" in refused["openvino"]
-    assert any(
-        "openvino was left out" in record.message and record.levelno == logging.WARNING
-        for record in caplog.records
-    )
+    assert any("openvino was left out: The model" in record.message for record in caplog.records)
+
+
+@pytest.mark.usefixtures("two_engines")
+def test_engine_that_fails_in_the_trial_is_warned_of(affine_file, monkeypatch, caplog):
+    def fail(self, arrays):
+        raise EngineError("It broke.", hint="Repair it.")
+
+    # No graph is known that one engine opens and then fails to run while the other runs it.
+    monkeypatch.setattr("hot_sdk.engines.openvino.OpenVINOSession.run", fail)
+    with open_auto(affine_file) as session:
+        assert session.engine == "onnxruntime"
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message == "The engine openvino was left out: It broke."
 
 
 @pytest.mark.usefixtures("two_engines")
