@@ -1,5 +1,6 @@
 """The file for PyTorch, and PyTorch as an engine."""
 
+import functools
 import json
 import os
 import threading
@@ -137,6 +138,22 @@ def test_threads_share_a_session_and_leave_torch_s_settings_alone(hot):
         outs = [out for outs in pool.map(run, range(3)) for out in outs]
     assert all(np.array_equal(out, outs[0]) for out in outs)
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+def test_torch_compile_takes_the_network_as_one_graph(tmp_path, monkeypatch):
+    # Generating code from the graph takes minutes; benchmarks/engines_compared does so.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    request, path, _ = exported(tmp_path, ratio=0.5, batch=None, token_index=True)
+    with (
+        open_session(path, engine="torch") as plain,
+        open_session(path, engine="torch-compile") as compiled,
+    ):
+        assert compiled.engine == "torch-compile"
+        for size in (1, 3):
+            arrays = {"keypoints_2d": windows_of(request, size)}
+            expected, found = plain.run(arrays), compiled.run(arrays)
+            for name, value in expected.items():
+                np.testing.assert_array_equal(found[name], value)
 
 
 @pytest.mark.parametrize("engine", TORCH_ENGINES)
