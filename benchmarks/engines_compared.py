@@ -76,7 +76,7 @@ def open_all(files: list[Path], options: SessionOptions, *, compiled: bool) -> l
 
 
 def measure(candidates: list[Candidate], rounds: int) -> None:
-    """Run all of them in turn, round after round."""
+    """Run all of them in turn, in another order each round."""
     random = np.random.default_rng(0)
     for _ in range(rounds):
         for candidate in candidates:
@@ -92,8 +92,10 @@ def measure(candidates: list[Candidate], rounds: int) -> None:
 
 
 def _table(candidates: list[Candidate], title: str) -> Table:
-    table = Table(title=title)
-    headings = ("engine", "opened in", "median", "min", "max", "speed-up", "CPU", "off by at most")
+    table = Table(
+        title=title, caption="'off by': largest difference of a coordinate from the first"
+    )
+    headings = ("engine", "opens s", "median ms", "min ms", "speed-up", "CPU ms", "off by")
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "engine" else "right")
     first = candidates[0]
@@ -105,12 +107,11 @@ def _table(candidates: list[Candidate], title: str) -> Table:
         pairs = zip(first.seconds, seconds, strict=True)
         table.add_row(
             f"{session.engine} {session.engine_version}",
-            f"{session.load_seconds:.2f} s",
-            f"{1e3 * statistics.median(seconds):.1f} ms",
-            f"{1e3 * min(seconds):.1f} ms",
-            f"{1e3 * max(seconds):.1f} ms",
+            f"{session.load_seconds:.2f}",
+            f"{1e3 * statistics.median(seconds):.1f}",
+            f"{1e3 * min(seconds):.1f}",
             f"{statistics.median(a / b for a, b in pairs):.2f}",
-            f"{1e3 * statistics.median(candidate.cpu_seconds):.1f} ms",
+            f"{1e3 * statistics.median(candidate.cpu_seconds):.1f}",
             f"{float(np.abs(candidate.poses - first.poses).max()):.1e}",
         )
     return table

@@ -23,7 +23,7 @@ def test_prints_the_machine_and_a_row_for_each_engine(monkeypatch, capsys, files
     assert benchmark.main() == 0
     out = capsys.readouterr().out
     assert "logical cores" in out
-    rows = [line for line in out.splitlines() if " ms " in line]
+    rows = out.splitlines()
     assert any("onnxruntime " in row and " 1.00 " in row and "0.0e+00" in row for row in rows)
     assert any("torch " in row for row in rows)
 
