@@ -221,7 +221,9 @@ def _compiled(
     with new_entry(entry) as temporary:
         compiled = core.compile_model(_read(core, file), device, settings)
         try:
-            exported = compiled.export_model().getvalue()
+            stream = io.BytesIO()
+            compiled.export_model(stream)
+            exported = stream.getvalue()
             temporary.write_bytes(hashlib.sha256(exported).digest() + exported)
         except (OSError, RuntimeError) as error:
             # A full disk costs the cache and not the session; some devices export nothing.
