@@ -54,7 +54,7 @@ class SessionOptions:
             ``npu``, which are Intel's. It is used or refused, never exchanged for another.
         threads: CPU threads that share one operator; None leaves the choice to the engine.
         graph_optimisation: How far the engine may rewrite the graph: ``none``, ``basic``,
-            ``extended`` or ``all``.
+            ``extended`` or ``all``. Engines that know no such levels rewrite it as they see fit.
         cache_dir: Folder for what the engine builds from a model file, to be reused by the next
             session; None builds it every time. It is made where absent, and may be emptied at any
             time. Sessions run what they find in it, so only trusted users should write to it.
@@ -100,6 +100,14 @@ class SessionOptions:
                 f"The cache folder is {self.cache_dir!r}; expected a pathlib.Path or None.",
                 hint="Wrap it in pathlib.Path.",
             )
+        if type(self.fast_math) is not bool or not (
+            self.provider is None or (isinstance(self.provider, str) and self.provider)
+        ):
+            raise UsageError(
+                f"fast_math is {self.fast_math!r} and provider {self.provider!r}; expected True or"
+                " False, and a name or None.",
+                hint="Leave them out for the device's own provider and full precision.",
+            )
 
 
 @runtime_checkable
@@ -112,7 +120,7 @@ class Session(Protocol):
 
     @property
     def engine(self) -> str:
-        """Name of the engine, as in ``list_engines()``."""
+        """Name of the engine that runs the model, as in ``list_engines()``."""
 
     @property
     def engine_version(self) -> str:
@@ -120,7 +128,10 @@ class Session(Protocol):
 
     @property
     def device(self) -> str:
-        """The device that is really in use, with its index: ``cpu`` or ``cuda:0``."""
+        """The device that is really in use, with its index: ``cpu``, ``cuda:0``, ``gpu:0``.
+
+        Of an execution provider that chooses among devices by itself, the provider's name.
+        """
 
     @property
     def precision(self) -> str:

@@ -1,4 +1,4 @@
-"""CUDA in ONNX Runtime: asked for in full float32, and explained where it is absent."""
+"""NVIDIA's GPUs in ONNX Runtime: what a build lacks, and why a session does not open on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from types import ModuleType
 from hot_sdk.errors import EngineError
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
+TENSORRT_PROVIDER = "TensorrtExecutionProvider"
+TENSORRT_RTX_PROVIDER = "NvTensorRTRTXExecutionProvider"
 
+_LIBRARIES = {
+    CUDA_PROVIDER: "cuda",
+    TENSORRT_PROVIDER: "tensorrt",
+    TENSORRT_RTX_PROVIDER: "nv_tensorrt_rtx",
+}
+_TENSORRT_LIBRARIES = ("libnvinfer", "libnvonnxparser", "libtensorrt")
 _JETSON_RELEASE = Path("/etc/nv_tegra_release")
 _CPU_PACKAGE, _GPU_PACKAGE = "onnxruntime", "onnxruntime-gpu"
 _UNPLACED = "assigned to the default CPU EP"
@@ -42,8 +50,8 @@ def cuda_index(device: str) -> str:
     return device.partition(":")[2] or "0"
 
 
-def cuda_provider(ort: ModuleType, device: str) -> tuple[str, dict[str, str]]:
-    """The CUDA provider with its options, after loading CUDA's libraries from pip packages."""
+def load_cuda_libraries(ort: ModuleType) -> None:
+    """Load CUDA's libraries from pip packages, where they came so."""
     # Since 1.21; prints about libraries that it does not find, of which not all are needed.
     preload = getattr(ort, "preload_dlls", None)
     if preload is not None:
@@ -51,19 +59,20 @@ def cuda_provider(ort: ModuleType, device: str) -> tuple[str, dict[str, str]]:
         with contextlib.redirect_stdout(said):
             preload()
         _logger.debug("Loading CUDA's libraries: %s", said.getvalue().strip() or "done")
-    # TensorFloat-32 keeps 10 of float32's 23 fraction bits, and is on unless refused.
-    return CUDA_PROVIDER, {"device_id": cuda_index(device), "use_tf32": "0"}
 
 
-def cuda_error(ort: ModuleType, device: str, said: str) -> EngineError:
+def cuda_error(
+    ort: ModuleType, device: str, said: str, provider: str = CUDA_PROVIDER
+) -> EngineError:
     """The error for a session that could not be created on a GPU.
 
     Args:
         ort: The onnxruntime module.
         device: The device that was asked for.
         said: What ONNX Runtime said.
+        provider: One that runs on NVIDIA's GPUs.
     """
-    missing = _load_failure(ort)
+    missing = _load_failure(ort, provider)
     asked = f"ONNX Runtime {ort.__version__} cannot run the model on {device}:"
     if missing is None:
         hint = "Check with nvidia-smi that the driver sees this GPU, or use device='cpu'."
@@ -75,6 +84,8 @@ def cuda_error(ort: ModuleType, device: str, said: str) -> EngineError:
         return EngineError(f"{asked} {said}{_both_installed()}", hint=hint)
     if "libcuda.so" in missing:
         hint = "Install NVIDIA's driver; in a container, start it with access to the GPU."
+    elif missing.startswith(_TENSORRT_LIBRARIES):
+        hint = "Install the TensorRT that this library's name ends with, or use CUDA alone."
     elif _is_jetson():
         hint = _package_hint()
     else:
@@ -83,18 +94,19 @@ def cuda_error(ort: ModuleType, device: str, said: str) -> EngineError:
             " this build needs."
         )
     return EngineError(
-        f"{asked} its CUDA provider fails to load ({missing}).{_both_installed()}", hint=hint
+        f"{asked} its {provider} fails to load ({missing}).{_both_installed()}", hint=hint
     )
 
 
-def _load_failure(ort: ModuleType) -> str | None:
-    """What the dynamic loader says of the CUDA provider; None where it loads.
+def _load_failure(ort: ModuleType, provider: str) -> str | None:
+    """What the dynamic loader says of a provider; None where it loads.
 
     ONNX Runtime only prints this. To be called after it tried, when loading again is harmless.
     """
     folder = Path(str(ort.__file__)).parent / "capi"
     try:
-        for name in ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"):
+        for library in ("shared", _LIBRARIES[provider]):
+            name = f"libonnxruntime_providers_{library}.so"
             if (folder / name).is_file():
                 ctypes.CDLL(str(folder / name))
     except OSError as error:

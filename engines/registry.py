@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -12,17 +13,63 @@ from hot_sdk.errors import UsageError
 from hot_sdk.suggest import closest
 
 DEFAULT_ENGINE = "onnxruntime"
+AUTO = "auto"
+"""In place of an engine's name: the fastest of those that run the model, by trial."""
 
-# Name -> 'module:function'. The function takes a model and options and returns a session; its
-# module is imported when its engine is asked for.
+ONNX = "onnx"
+"""Format of the files that most engines open."""
+
+TORCH = "torch"
+"""Format of the weights that PyTorch opens: safetensors, written by ``hot-export``."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine.
+
+    Attributes:
+        opener: ``module:function``. The function takes a model and options and returns a session;
+            its module is imported when its engine is asked for.
+        packages: The distributions that bring its library, one of which is installed where the
+            engine works.
+        opens: Format of its files.
+    """
+
+    opener: str
+    packages: tuple[str, ...]
+    opens: str = ONNX
+
+
 _ENGINES = {
-    "onnxruntime": "hot_sdk.engines.onnxruntime:open_onnxruntime",
+    "onnxruntime": Engine(
+        "hot_sdk.engines.onnxruntime:open_onnxruntime", ("onnxruntime", "onnxruntime-gpu")
+    ),
+    "openvino": Engine("hot_sdk.engines.openvino:open_openvino", ("openvino",)),
+    "torch": Engine("hot_sdk.export.torch_engine:open_torch", ("torch",), TORCH),
+    "torch-compile": Engine("hot_sdk.export.torch_engine:open_torch_compile", ("torch",), TORCH),
 }
 
 
-def list_engines() -> tuple[str, ...]:
-    """Names of all engines, whether or not their libraries are installed."""
-    return tuple(_ENGINES)
+def list_engines(*, opens: str | None = None) -> tuple[str, ...]:
+    """Names of all engines, whether or not their libraries are installed.
+
+    Args:
+        opens: Only those that open files of this format, ``onnx`` or ``torch``.
+    """
+    return tuple(name for name, engine in _ENGINES.items() if opens in (None, engine.opens))
+
+
+def engine_of(name: str) -> Engine:
+    """An engine by its name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in _ENGINES:
+        raise UsageError(
+            f"Unknown engine {name!r}.", hint=closest(str(name), (*list_engines(), AUTO))
+        )
+    return _ENGINES[name]
 
 
 def open_session(
@@ -36,19 +83,19 @@ def open_session(
     Args:
         model: The model file, or its bytes.
         options: How to open it; None for the defaults of ``SessionOptions``.
-        engine: Name of the engine, as in ``list_engines()``.
+        engine: Name of the engine, as in ``list_engines()``, or ``auto`` for the fastest of them
+            by trial; see ``hot_sdk.engines.auto``.
 
     Raises:
         UsageError: The engine is unknown.
         MissingDependencyError: The engine's library is not installed.
         EngineError: The file cannot be read or is unsafe, or the engine or the device refuses it.
     """
-    if engine not in _ENGINES:
-        raise UsageError(f"Unknown engine {engine!r}.", hint=closest(str(engine), list_engines()))
-    module, function = _ENGINES[engine].split(":")
-    opener = cast(
+    opener = "hot_sdk.engines.auto:open_fastest" if engine == AUTO else engine_of(engine).opener
+    module, function = opener.split(":")
+    call = cast(
         Callable[[Path | bytes, SessionOptions], Session],
         getattr(importlib.import_module(module), function),
     )
     content = Path(model) if isinstance(model, str) else model
-    return opener(content, options if options is not None else SessionOptions())
+    return call(content, options if options is not None else SessionOptions())

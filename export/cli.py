@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hot_sdk.command_line import CommandParser, run_command
+from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.exporting import export_model, require_export_packages
 from hot_sdk.export.models.registry import list_models
 from hot_sdk.export.options import Precision
-from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest, check_request
+from hot_sdk.export.request import DEFAULT_OPSET, ENGINES, ExportRequest, check_request
 from hot_sdk.export.triton_options import BACKENDS, DEVICES, TritonOptions
 from hot_sdk.extras import require
 
@@ -133,6 +134,8 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         str,
         f"{' or '.join(BACKENDS)}, whose plan the server builds as it loads the model",
     ),
+    "--engine": _value("E", str, f"what the file is made for: {', '.join(ENGINES)}")
+    | {"default": DEFAULT_ENGINE},
     "--keep-failed": _flag("keep a file that fails verification, under another name"),
     "--dry-run": _flag("print the plan and stop"),
 }
@@ -241,6 +244,7 @@ def _request(options: argparse.Namespace) -> ExportRequest:
         output=options.output,
         keep_failed=options.keep_failed,
         triton=_triton(options),
+        engine=options.engine,
     )
 
 

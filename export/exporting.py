@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hot_sdk.export.request import ExportRequest, check_request
+from hot_sdk.export.request import TORCH, ExportRequest, check_request
 from hot_sdk.extras import require
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ _LOG = logging.getLogger(__name__)
 def export_model(
     request: ExportRequest, progress: Callable[[str], None] = _LOG.info
 ) -> ExportResult:
-    """Export a network to a verified ONNX file.
+    """Export a network to a verified file: ONNX, or weights for PyTorch where that is its engine.
 
-    The file has static shapes, the input ``keypoints_2d`` (batch, frames, joints, 2 or 3), the
+    An ONNX file has static shapes, the input ``keypoints_2d`` (batch, frames, joints, 2 or 3), the
     output ``poses_3d`` (batch, frames, joints, 3), and its manifest inside; see
     :class:`hot_sdk.manifest.Manifest` for units, axes and the rest.
 
@@ -38,9 +38,11 @@ def export_model(
     check_request(request)
     require_export_packages()
     from hot_sdk.export.pipeline import export_prepared, prepare
+    from hot_sdk.export.torch_export import export_torch
 
     progress("Reading the weights")
-    return export_prepared(prepare(request), request, progress)
+    export = export_torch if request.engine == TORCH else export_prepared
+    return export(prepare(request), request, progress)
 
 
 def require_export_packages() -> None:

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph_view import GraphView, attribute, input_name, view_graph
+from hot_sdk.export.lifting import build_lifting
 from hot_sdk.export.models import ModelSpec, build
 from hot_sdk.export.options import RecoveryKind, SelectorKind
 
@@ -54,6 +55,21 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
     if spec.recovery is RecoveryKind.TRA:
         repeated = 2 * (spec.frame_tokens - 1) * spec.frames * spec.size.width**2
     return NetworkFlops(papers=linear + repeated, products=total + repeated)
+
+
+def count_eager(spec: ModelSpec, *, flip: bool) -> int:
+    """Operations of one window's matrix products as PyTorch runs the network; nothing is computed.
+
+    Args:
+        spec: The architecture.
+        flip: Averages with the mirror image.
+    """
+    with torch.device("meta"):
+        lifting = build_lifting(spec, build(spec).state_dict(), flip=flip)
+        window = torch.empty(1, spec.frames, spec.joints, spec.size.channels)
+    with FlopCounterMode(display=False) as counter:
+        lifting(window)
+    return int(counter.get_total_flops())
 
 
 def _without_attention_selectors(spec: ModelSpec) -> ModelSpec:

@@ -201,12 +201,10 @@ def export_prepared(
         lowered = lower_precision(model, spec, request, reference, windows, progress)
         model, tolerances, results = lowered.model, lowered.tolerances, list(lowered.results)
     progress("Writing the file")
-    manifest = _manifest(
-        prepared,
-        request,
-        executed,
-        _parity(engine, results),
-        None if lowered is None else lowered.quantisation,
+    parity = parity_of(engine, results)
+    quantisation = None if lowered is None else lowered.quantisation
+    manifest = make_manifest(
+        prepared, request, executed, parity, opset=request.opset, quantisation=quantisation
     )
     final = model if request.token_index else without_output(model, TOKEN_INDEX)
     onnx.helper.set_model_props(final, manifest.to_metadata())
@@ -265,7 +263,8 @@ def _require_same_file(
         )
 
 
-def _parity(engine: str, results: list[WindowResult]) -> Parity:
+def parity_of(engine: str, results: list[WindowResult]) -> Parity:
+    """The figures of a verification, over all its windows."""
     shared = [result.frames_shared for result in results if result.frames_shared is not None]
     return Parity(
         engine=engine,
@@ -277,13 +276,25 @@ def _parity(engine: str, results: list[WindowResult]) -> Parity:
     )
 
 
-def _manifest(
+def make_manifest(
     prepared: Prepared,
     request: ExportRequest,
     executed: int,
     parity: Parity,
-    quantisation: Quantisation | None,
+    *,
+    opset: int | None,
+    quantisation: Quantisation | None = None,
 ) -> Manifest:
+    """What a file says about itself.
+
+    Args:
+        prepared: What is exported.
+        request: As it was asked for.
+        executed: Operations of the matrix products of one window in this file.
+        parity: Of its verification.
+        opset: Of an ONNX file.
+        quantisation: What is in int8; None where nothing is.
+    """
     spec = prepared.spec
     entry = family(spec.family)
     flops = count_network(spec)
@@ -318,7 +329,7 @@ def _manifest(
         axes=entry.axes,
         training_fps=entry.training_fps if training is None else training.fps,
         precision=Precision(request.precision).value,
-        opset=request.opset,
+        opset=opset,
         parameters=count_parameters(spec),
         weights=prepared.weights,
         versions=Versions(sdk=__version__, torch=torch.__version__, onnx=onnx.__version__),

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec
 from hot_sdk.export.options import Precision
@@ -30,6 +31,7 @@ def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
         "weights": dataclasses.asdict(prepared.weights),
         "batch": request.batch,
         "opset": request.opset,
+        "engine": request.engine,
         "flip": request.flip,
         "token_index": request.token_index,
         "precision": Precision(request.precision).value,
@@ -68,8 +70,9 @@ def render_plan(prepared: Prepared, request: ExportRequest) -> RenderableType:
         table.add_row("", f"rank embedding resampled from {weights.resampled_from} tokens")
     table.add_row("batch", "any" if request.batch is None else str(request.batch))
     table.add_row("flip averaging", "in the graph" if request.flip else "no")
-    table.add_row("precision", Precision(request.precision).value)
-    table.add_row("opset", str(request.opset))
+    if request.engine == DEFAULT_ENGINE:
+        table.add_row("precision", Precision(request.precision).value)
+        table.add_row("opset", str(request.opset))
     table.add_row("file", str(prepared.target))
     if request.triton is not None:
         names = dataclasses.astuple(model_names(prepared.target))
@@ -199,9 +202,10 @@ def _shown_unit(unit: str) -> tuple[float, str]:
 def next_commands(result: ExportResult) -> str:
     """What to run next, a line each, ready to be copied."""
     manifest = result.manifest
+    engine = ", engine='torch'" if result.path.suffix == ".safetensors" else ""
     commands = [
-        f"python -c \"from hot_sdk.engines import open_session as o; s = o('{result.path}'); "
-        'print(*s.inputs, *s.outputs)"',
+        'python -c "from hot_sdk.engines import open_session as o; '
+        f"s = o('{result.path}'{engine}); print(*s.inputs, *s.outputs)\"",
         f"python -m hot_sdk.benchmarks.pytorch_against_onnxruntime --model {manifest.family} "
         f"--frames {manifest.frames}"
         + (f" --tokens {manifest.tokens}" if manifest.tokens is not None else ""),

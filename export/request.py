@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec, check_choices, published_size, resolve
@@ -14,6 +15,10 @@ from hot_sdk.export.triton_options import TritonOptions, check_folder, check_mod
 from hot_sdk.files import require_writable_target
 from hot_sdk.starter import FAMILY
 from hot_sdk.suggest import closest
+
+TORCH = "torch"
+ENGINES = (DEFAULT_ENGINE, TORCH)
+"""Engines that files are made for; other engines of ONNX files open the first's."""
 
 OPSETS = (17, 18, 19, 20)
 DEFAULT_OPSET = 20
@@ -51,6 +56,8 @@ class ExportRequest:
         output: File to write; None is a name in the working directory that tells what it is.
         keep_failed: Keep a file that fails verification, under another name.
         triton: Write a model repository for Triton Inference Server, too.
+        engine: What the file is made for: ``onnxruntime``, and with it every engine that opens
+            ONNX; or ``torch``, weights in safetensors.
     """
 
     model: str
@@ -77,6 +84,7 @@ class ExportRequest:
     output: Path | None = None
     keep_failed: bool = False
     triton: TritonOptions | None = None
+    engine: str = DEFAULT_ENGINE
 
 
 def check_request(request: ExportRequest) -> None:
@@ -88,6 +96,11 @@ def check_request(request: ExportRequest) -> None:
     """
     known = family(request.model)
     published_size(known, request.size)
+    if request.engine not in ENGINES:
+        raise UsageError(
+            f"No files are made for the engine {request.engine!r}.",
+            hint=closest(str(request.engine), ENGINES),
+        )
     shipped = request.model == FAMILY
     if request.checkpoint is None and not request.random_weights and not shipped:
         raise UsageError(
@@ -129,6 +142,11 @@ def check_request(request: ExportRequest) -> None:
     if request.output is not None:
         require_writable_target(request.output)
     if request.triton is not None:
+        if request.engine == TORCH:
+            raise UsageError(
+                "Triton serves ONNX files, and PyTorch's was asked for.",
+                hint="Drop --engine torch, or --triton.",
+            )
         check_folder(request.triton)
         if request.output is not None:
             check_models(request.triton, request.output)
@@ -142,6 +160,18 @@ def _check_precision(request: ExportRequest) -> None:
             hint=closest(str(request.precision), names),
         )
     precision = Precision(request.precision)
+    if precision is not Precision.FP32:
+        if request.engine == TORCH:
+            raise UsageError(
+                f"PyTorch's files are float32, and the precision is {precision.value}.",
+                hint="Drop --engine torch, or --precision.",
+            )
+        if request.triton is not None and request.triton.backend == "tensorrt":
+            raise UsageError(
+                f"The file computes in {precision.value}, and TensorRT would narrow the choice of"
+                " frames with it.",
+                hint="Give --precision fp32, or --triton-backend onnxruntime.",
+            )
     if not precision.calibrated and (request.calibration or request.sensitivity):
         raise UsageError(
             f"Calibration and sensitivity are of int8, and the precision is {precision.value}.",
@@ -190,4 +220,4 @@ def default_name(spec: ModelSpec, request: ExportRequest) -> str:
         parts.append(precision.value)
     if request.batch != 1:
         parts.append("batch" if request.batch is None else f"b{request.batch}")
-    return "_".join(parts) + ".onnx"
+    return "_".join(parts) + (".safetensors" if request.engine == TORCH else ".onnx")

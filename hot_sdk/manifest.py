@@ -164,7 +164,7 @@ class Manifest:
         axes: Of the output.
         training_fps: Frames a second of the training data.
         precision: Arithmetic of the network.
-        opset: Of the ONNX file.
+        opset: Of an ONNX file; None for other formats.
         parameters: Trained numbers of the network.
         weights: Where they come from.
         versions: Software that made the file.
@@ -194,7 +194,7 @@ class Manifest:
     axes: str
     training_fps: float
     precision: str
-    opset: int
+    opset: int | None
     parameters: int
     weights: Weights
     versions: Versions

@@ -31,10 +31,15 @@ class Pose3DEngine(Closing):
 
     Args:
         model: File made by ``hot-export``, or its bytes; None is the starter model that ships.
-        engine: Name of the inference engine, one of ``hot_sdk.engines.list_engines()``.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; used or refused, never exchanged for another.
+        engine: Name of the inference engine, one of ``hot_sdk.engines.list_engines()``; or
+            ``auto`` for the fastest of those that run the model here, by trial.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, ``gpu`` or ``gpu:N`` (Intel's), ``npu``; used or
+            refused, never exchanged for another.
         threads: CPU threads of the engine; None leaves the choice to it.
-        cache_dir: Folder for what the engine builds from the file.
+        cache_dir: Folder for what the engine builds from the file, and for the choice of ``auto``.
+        fast_math: Let the engine compute in a narrower type where that is faster; see
+            ``hot_sdk.engines.SessionOptions``.
+        provider: An execution provider of ONNX Runtime by name; None is the device's own.
         policies: What is done about incomplete or unusual keypoints.
         windows: How clips are cut, one of ``hot_sdk.windows.MODES``; None for overlapping windows
             that are blended, or for the centre of a window about each frame where the network
@@ -58,6 +63,8 @@ class Pose3DEngine(Closing):
         device: str = "cpu",
         threads: int | None = None,
         cache_dir: Path | None = None,
+        fast_math: bool = False,
+        provider: str | None = None,
         policies: InputPolicies | None = None,
         windows: str | None = None,
         overlap: int | None = None,
@@ -65,7 +72,13 @@ class Pose3DEngine(Closing):
     ) -> None:
         if model is None:
             model = starter_model()
-        options = SessionOptions(device=device, threads=threads, cache_dir=cache_dir)
+        options = SessionOptions(
+            device=device,
+            threads=threads,
+            cache_dir=cache_dir,
+            fast_math=fast_math,
+            provider=provider,
+        )
         if windows is not None:
             windowing.check_mode(windows)
         self.policies = policies if policies is not None else InputPolicies()

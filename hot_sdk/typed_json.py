@@ -7,6 +7,7 @@ import json
 import sys
 import types
 import typing
+from enum import Enum
 from typing import Any, TypeVar
 
 _Record = TypeVar("_Record")
@@ -48,7 +49,7 @@ def build(kind: type[_Record], data: object, where: str = "") -> _Record:
 
     Args:
         kind: The dataclass; fields may be str, bool, int of 64 bits, finite float, None,
-            dataclasses, and tuples and unions of these.
+            enums of texts, dataclasses, and tuples and unions of these.
         data: Parsed JSON.
         where: Path of ``data``, for messages.
 
@@ -74,6 +75,10 @@ def _value(hint: Any, value: object, where: str) -> object:  # noqa: ANN401
         return _tuple(arguments, value, where)
     if dataclasses.is_dataclass(hint):
         return build(typing.cast(type, hint), value, f"{where}.")
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        members = [member.value for member in hint]
+        if isinstance(value, str) and value in members:
+            return hint(value)
     if hint is float and isinstance(value, (int, float)) and type(value) is not bool:
         # Also false for NaN, and true for no integer that float() would refuse.
         if abs(value) <= sys.float_info.max:

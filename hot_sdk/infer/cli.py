@@ -13,7 +13,7 @@ import numpy as np
 
 from hot_sdk.archive.command import add_arguments, check_arguments, lift_archive
 from hot_sdk.command_line import CommandParser, run_command
-from hot_sdk.engines import DEFAULT_ENGINE
+from hot_sdk.engines import AUTO, DEFAULT_ENGINE, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
 from hot_sdk.infer.footage import Footage
 from hot_sdk.infer.keypoint_files import KeypointOptions
@@ -69,8 +69,13 @@ def build_parser() -> CommandParser:
     add(
         "--model", type=Path, metavar="FILE", help="model made by hot-export (default: the starter)"
     )
-    add("--engine", default=DEFAULT_ENGINE, metavar="E", help="inference engine")
-    add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
+    engines = f"{', '.join(list_engines())}, or {AUTO}: the fastest here, by trial"
+    add("--engine", default=DEFAULT_ENGINE, metavar="E", help=engines)
+    add("--device", default="cpu", metavar="D", help="cpu, cuda[:N]; gpu[:N] or npu, Intel's")
+    add("--provider", metavar="P", help="execution provider of ONNX Runtime, by its own name")
+    add("--fast-math", action="store_true", help="allow narrower arithmetic where it is faster")
+    cache = "keeps what the engine builds, and the choice of auto"
+    add("--cache-dir", type=Path, metavar="DIR", help=cache)
     add("--precision", metavar="P", help="refuse a model that computes in another, such as fp16")
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
     add("--skeleton", metavar="S", help="of the joints, where a file does not say")
@@ -128,6 +133,9 @@ def _run(arguments: list[str]) -> int:
             engine=options.engine,
             device=options.device,
             threads=options.threads,
+            cache_dir=options.cache_dir,
+            fast_math=options.fast_math,
+            provider=options.provider,
             windows=options.windows,
             overlap=options.overlap,
             flip=options.flip,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from small_models import make_affine
 
-from hot_sdk.engines import DEFAULT_ENGINE, list_engines, open_session
+from hot_sdk.engines import AUTO, DEFAULT_ENGINE, list_engines, open_session
+from hot_sdk.engines.registry import ONNX
 from hot_sdk.errors import MissingDependencyError
 
 
@@ -24,9 +25,9 @@ def x() -> np.ndarray:
     return np.random.default_rng(3).standard_normal((5, 3)).astype(np.float32)
 
 
-@pytest.fixture(params=list_engines())
+@pytest.fixture(params=[*list_engines(opens=ONNX), AUTO])
 def engine(request) -> str:
-    """Every engine whose library is installed; the default one always is."""
+    """Every engine of ONNX files whose library is installed, and the choice among them."""
     try:
         open_session(make_affine().SerializeToString(), engine=request.param).close()
     except MissingDependencyError as error:

@@ -185,6 +185,19 @@ def test_cuda_computes_in_full_float32(tmp_path, cached):
 @pytest.mark.gpu
 @pytest.mark.skipif(not HAS_CUDA_BUILD, reason="this ONNX Runtime was built without CUDA")
 @pytest.mark.skipif(not HAS_GPU, reason="no NVIDIA GPU")
+@pytest.mark.parametrize("rows", [4, "batch"])
+def test_cuda_graph_is_captured_where_sizes_are_fixed(rows):
+    model = make_affine(rows=rows).SerializeToString()
+    with open_session(model, SessionOptions(device="cuda")) as session:
+        assert session.captured == isinstance(rows, int)
+        for seed in range(3):
+            x = np.random.default_rng(seed).standard_normal((4, 3)).astype(np.float32)
+            np.testing.assert_allclose(session.run({"x": x})["y"], 2 * x @ WEIGHT, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_CUDA_BUILD, reason="this ONNX Runtime was built without CUDA")
+@pytest.mark.skipif(not HAS_GPU, reason="no NVIDIA GPU")
 def test_gpu_that_does_not_exist_is_refused(affine_file):
     with pytest.raises(EngineError, match="cannot run the model on cuda:99"):
         open_session(affine_file, SessionOptions(device="cuda:99"))
@@ -209,7 +222,7 @@ def test_library_that_fails_to_load_is_named(broken_cuda_build):
 
 
 def test_missing_driver_is_named(monkeypatch, broken_cuda_build):
-    monkeypatch.setattr(cuda, "_load_failure", lambda ort: "libcuda.so.1: cannot open")
+    monkeypatch.setattr(cuda, "_load_failure", lambda ort, provider: "libcuda.so.1: cannot open")
     error = cuda.cuda_error(broken_cuda_build, "cuda", "unused")
     assert "fails to load (libcuda.so.1: cannot open)" in error.message
     assert "driver" in error.hint

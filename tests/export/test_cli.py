@@ -69,6 +69,7 @@ def failed(capsys, arguments, status):
         (["--model", "mixste", "--checkpoint", "absent.pth"], "no checkpoint 'absent.pth'"),
         (["--model", "mixste", "--random-weights", "-o", "no/such/x.onnx"], "mkdir -p"),
         (["--model", "mixste", "--random-weights", "--resample-tokens"], "--checkpoint"),
+        (["--model", "mixste", "--random-weights", "--engine", "tourch"], "Did you mean 'torch'?"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_status_2(capsys, arguments, said):
@@ -140,6 +141,16 @@ def test_random_weights_are_marked_and_the_next_commands_work(capsys):
     assert "FLOPs, as the papers count" in out
     assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.52.onnx"]
     assert read_manifest(Path("mixste_t27_r0.52.onnx")).weights.random
+    first = next(line for line in out.splitlines() if line.startswith("  python -c"))
+    shell = first.replace("python", f"'{sys.executable}'", 1)
+    run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
+    assert "keypoints_2d: float32 (1, 27, 17, 2)" in run.stdout
+
+
+def test_a_file_for_pytorch_is_opened_by_its_next_command(capsys):
+    assert main([*PRUNED, "--random-weights", "--engine", "torch"]) == 0
+    out = capsys.readouterr().out
+    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.52.safetensors"]
     first = next(line for line in out.splitlines() if line.startswith("  python -c"))
     shell = first.replace("python", f"'{sys.executable}'", 1)
     run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from dataclasses import dataclass
+from enum import Enum
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -229,3 +230,25 @@ def test_any_value_in_one_field_is_read_or_refused_in_one_way(field, value):
         refusal(Robot, data)
     else:
         assert build(Robot, parse_object(to_json(robot))) == robot
+
+
+class Side(str, Enum):
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Foot:
+    side: Side | None
+
+
+@pytest.mark.parametrize("foot", [Foot(Side.LEFT), Foot(None)])
+def test_enums_of_texts_come_back_as_they_were(foot):
+    back = build(Foot, parse_object(to_json(foot)))
+    assert back == foot
+    assert type(back.side) is type(foot.side)
+
+
+@pytest.mark.parametrize("value", ["right", 1, [], {}])
+def test_what_is_none_of_an_enum_is_refused(value):
+    with pytest.raises(TypedJSONError, match="where Side was expected"):
+        build(Foot, {"side": value})

@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hot_sdk import Pose3DResult
+from hot_sdk.engines import list_engines
 from hot_sdk.infer.cli import main
 
 
@@ -58,6 +60,21 @@ def test_writes_what_the_engine_gives(capsys, hot_file, hot_engine, clip_file, c
     assert "random weights" in found.warnings[0]
 
 
+def test_the_engine_that_auto_chose_is_named_and_remembered(capsys, hot_file, clip_file):
+    options = ["--engine", "auto", "--cache-dir", "cache", "--threads", 1, "--json"]
+    status, out, _ = run(capsys, clip_file, "--model", hot_file, *options)
+    assert status == 0
+    named = json.loads(out)["results"][0]["latency"]["engine"].partition(" ")[0]
+    (entry,) = Path("cache").glob("*.choice.json")
+    assert json.loads(entry.read_text())["engine"] == named
+    assert named in list_engines()
+
+
+def test_fast_math_and_a_provider_reach_the_engine(capsys, hot_file, clip_file):
+    options = ["--fast-math", "--provider", "CPUExecutionProvider"]
+    assert run(capsys, clip_file, "--model", hot_file, *options)[0] == 0
+
+
 def test_one_result_for_each_person(capsys, hot_file, people_file, tmp_path):
     (tmp_path / "out").mkdir()
     known = ["--image-size", "640x480", "--fps", 25, "-o", "out", "--json"]
@@ -94,6 +111,9 @@ def test_as_a_stream(capsys, hot_file, people_file):
         (["{clip}", "--format", "cvs"], 2, "Did you mean 'csv'?"),
         (["{clip}", "--hop", "2"], 2, "--hop is of a stream"),
         (["{clip}", "--windows", "x"], 2, "Unknown mode of windows"),
+        (["{clip}", "--engine", "onnxruntme"], 2, "Did you mean 'onnxruntime'"),
+        (["{clip}", "--provider", "NoProvider"], 8, "has no provider 'NoProvider'"),
+        (["{clip}", "--device", "npu"], 8, "engine='openvino'"),
         (["{clip}", "-o", "nowhere"], 2, "mkdir -p"),
         (["{clip}", "--fps", "25"], 9, "says fps 30.0"),
         (["{clip}", "--track-id", "3"], 9, "3 is none of them"),

@@ -1,0 +1,273 @@
+"""OpenVINO: Intel's CPUs, GPUs and NPUs, and other makers' CPUs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.engines.arrays import check_inputs
+from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
+from hot_sdk.engines.closing import Closing
+from hot_sdk.engines.interface import (
+    ANY_SIZE,
+    Session,
+    SessionOptions,
+    TensorSpec,
+    precision_of,
+)
+from hot_sdk.engines.onnx_file import OnnxFile, check_onnx
+from hot_sdk.engines.onnx_signature import Signature, read_signature
+from hot_sdk.errors import EngineError
+from hot_sdk.extras import require
+
+if TYPE_CHECKING:
+    import openvino
+
+_TELEMETRY = "openvino_telemetry"
+_DIGEST_BYTES = 32
+
+_logger = logging.getLogger(__name__)
+
+
+class OpenVINOSession(Closing):
+    """A session of OpenVINO; see ``hot_sdk.engines.Session``.
+
+    Threads take turns: for the shortest time of one window, OpenVINO gives all its threads to one
+    run, and runs at the same time would only share them.
+    """
+
+    engine = "openvino"
+
+    def __init__(
+        self,
+        compiled: openvino.CompiledModel,
+        signature: Signature,
+        *,
+        version: str,
+        device: str,
+        load_seconds: float,
+    ) -> None:
+        self._request: openvino.InferRequest | None = compiled.create_infer_request()
+        self._turn = threading.Lock()
+        self.engine_version = version
+        self.device = device
+        self.load_seconds = load_seconds
+        self.inputs = signature.inputs
+        self.outputs = tuple(_settled(spec, compiled) for spec in signature.outputs)
+        self.metadata = signature.metadata
+        self.precision = precision_of(self.metadata, self.inputs)
+
+    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the model once; see ``hot_sdk.engines.Session.run``."""
+        # Held here so that a close in another thread does not free it under this run.
+        request = self._request
+        if request is None:
+            raise EngineError("The session is closed.", hint="Open the model again to run it.")
+        feeds = check_inputs(arrays, self.inputs)
+        try:
+            with self._turn:
+                request.infer(feeds, share_inputs=True, share_outputs=True)
+                return {
+                    spec.name: np.array(request.get_tensor(spec.name).data) for spec in self.outputs
+                }
+        except RuntimeError as error:
+            raise EngineError(
+                f"OpenVINO {self.engine_version} failed on {self.device}: {_text(error)}",
+                hint="Check that the model file matches its inputs, and that memory is left.",
+            ) from error
+
+    def close(self) -> None:
+        """Release the model."""
+        self._request = None
+
+
+def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
+    """Load an ONNX file in OpenVINO.
+
+    It computes in float32 unless ``fast_math`` allows what the device finds fastest (bfloat16 on
+    CPUs that have it, float16 on GPUs), and for the shortest time of one window. The cache holds
+    the compiled model. OpenVINO's telemetry, which importing it would send, is kept from loading.
+
+    Args:
+        model: The file, or its bytes.
+        options: How to open it.
+
+    Raises:
+        MissingDependencyError: OpenVINO cannot be imported.
+        EngineError: The file or the device is refused.
+    """
+    ov = _import_openvino()
+    start = time.perf_counter()
+    if options.provider is not None:
+        raise EngineError(
+            f"OpenVINO has no execution provider '{options.provider}': providers are ONNX"
+            " Runtime's.",
+            hint="Leave the provider out, or use engine='onnxruntime'.",
+        )
+    file = check_onnx(model)
+    signature = read_signature(file)
+    if any(spec.dtype == "float64" for spec in (*signature.inputs, *signature.outputs)):
+        raise EngineError(
+            f"The model '{file.name}' has float64 inputs or outputs, which OpenVINO computes in a"
+            " narrower type.",
+            hint="Export the model in float32, or use engine='onnxruntime'.",
+        )
+    core = ov.Core()
+    version = ov.__version__.partition("-")[0]
+    device = _device(core, options.device, version)
+    try:
+        compiled = _compiled(core, file, device, options, version)
+    except RuntimeError as error:
+        raise EngineError(
+            f"OpenVINO {version} refuses the model '{file.name}' on {options.device}:"
+            f" {_text(error)}",
+            hint="Export it again for this version, or use engine='onnxruntime'.",
+        ) from error
+    return OpenVINOSession(
+        compiled,
+        signature,
+        version=version,
+        device=_device_in_use(compiled),
+        load_seconds=time.perf_counter() - start,
+    )
+
+
+def _import_openvino() -> Any:  # noqa: ANN401
+    """Import OpenVINO without its telemetry.
+
+    Its Python package reports each import to its maker unless the telemetry's own package is
+    absent; so that one is made to look absent for as long as the import lasts.
+    """
+    purpose = "The engine 'openvino'"
+    if "openvino" in sys.modules or _TELEMETRY in sys.modules:
+        return require("openvino", extra="openvino", purpose=purpose)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        return require("openvino", extra="openvino", purpose=purpose)
+    finally:
+        del sys.modules[_TELEMETRY]
+
+
+def _device(core: openvino.Core, asked: str, version: str) -> str:
+    """OpenVINO's name of a device.
+
+    Raises:
+        EngineError: It is not OpenVINO's, or not there.
+    """
+    kind, _, index = asked.partition(":")
+    if kind == "cuda":
+        raise EngineError(
+            "OpenVINO does not run on NVIDIA's GPUs.",
+            hint="Use engine='onnxruntime' for CUDA, or device='gpu' for Intel's GPUs.",
+        )
+    name = f"{kind.upper()}.{index}" if index else kind.upper()
+    available = list(core.available_devices)
+    # Of a kind that there is once, OpenVINO leaves the number out.
+    known = {*available, *(each.partition(".")[0] for each in available)}
+    if name.removesuffix(".0") not in known and name not in known:
+        raise EngineError(
+            f"There is no device '{asked}' for OpenVINO {version}; it sees"
+            f" {', '.join(available) or 'none'}.",
+            hint="Install Intel's driver for it, and in a container give access to /dev/dri or"
+            " /dev/accel; or use device='cpu'.",
+        )
+    return name if name in known else name.removesuffix(".0")
+
+
+def _compiled(
+    core: openvino.Core, file: OnnxFile, device: str, options: SessionOptions, version: str
+) -> openvino.CompiledModel:
+    settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+    if not options.fast_math:
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+    if device == "CPU":
+        # Pinned threads of two programs share the first cores, while the others stand idle.
+        settings["ENABLE_CPU_PINNING"] = "NO"
+        settings["INFERENCE_NUM_THREADS"] = options.threads or 0
+    if options.cache_dir is None:
+        return core.compile_model(_read(core, file), device, settings)
+    depends_on = {
+        "model": file.digest(),
+        "engine": f"openvino {version}",
+        "device": device,
+        # What OpenVINO says that its compiled models depend on: a GPU's driver, for one.
+        **{
+            name: str(core.get_property(device, name))
+            for name in core.get_property(device, "CACHING_PROPERTIES")
+        },
+        "settings": repr(sorted(settings.items())),
+        "cpu": cpu_identity(),
+    }
+    entry = cache_entry(options.cache_dir, file.name, ".openvino", depends_on)
+    if entry.is_file():
+        try:
+            compiled = core.import_model(io.BytesIO(_content(entry)), device, settings)
+        except (OSError, ValueError, RuntimeError) as error:
+            _logger.warning("Rebuilding the cached model '%s': %s", entry, _text(error))
+        else:
+            _logger.debug("Loaded the cached model '%s'", entry)
+            return compiled
+    with new_entry(entry) as temporary:
+        compiled = core.compile_model(_read(core, file), device, settings)
+        try:
+            stream = io.BytesIO()
+            compiled.export_model(stream)
+            exported = stream.getvalue()
+            temporary.write_bytes(hashlib.sha256(exported).digest() + exported)
+        except (OSError, RuntimeError) as error:
+            # A full disk costs the cache and not the session; some devices export nothing.
+            _logger.warning("Could not cache the compiled model: %s", _text(error))
+            temporary.unlink(missing_ok=True)
+        else:
+            _logger.debug("Cached the compiled model as '%s'", entry)
+    return compiled
+
+
+def _content(entry: Path) -> bytes:
+    """What an entry holds after its digest; raises ValueError where they do not match."""
+    content = entry.read_bytes()
+    exported = content[_DIGEST_BYTES:]
+    if hashlib.sha256(exported).digest() != content[:_DIGEST_BYTES]:
+        raise ValueError("it is damaged")
+    return exported
+
+
+def _read(core: openvino.Core, file: OnnxFile) -> openvino.Model:
+    if isinstance(file.content, bytes):
+        return core.read_model(file.content)
+    return core.read_model(str(file.content))
+
+
+def _settled(spec: TensorSpec, compiled: openvino.CompiledModel) -> TensorSpec:
+    """An output with the sizes that its file leaves open and the graph settles."""
+    found = compiled.output(spec.name).partial_shape
+    shape = tuple(
+        each.get_length() if size == ANY_SIZE and each.is_static else size
+        for size, each in zip(spec.shape, found, strict=True)
+    )
+    return replace(spec, shape=shape)
+
+
+def _device_in_use(compiled: openvino.CompiledModel) -> str:
+    (name,) = compiled.get_property("EXECUTION_DEVICES")
+    kind, _, index = str(name).lower().partition(".")
+    return f"gpu:{index or 0}" if kind == "gpu" else kind
+
+
+def _text(error: Exception) -> str:
+    """The vendor's message as one sentence in one line, without the places in its source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("Exception from ", "Check "))]
+    text = " ".join(kept or lines)
+    return text if text.endswith(".") else f"{text}."
