@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hot_sdk.engines.protobuf import Buffer, read_fields
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.files import sha256_of
 
@@ -43,13 +43,10 @@ _SCHEMA: dict[str, dict[int, str]] = {
 }
 _GRAPH_FIELD = 7
 _KEY_FIELD, _VALUE_FIELD = 1, 2
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 _HINT = (
     "It may be a partial download, a Git LFS pointer or another format; export it or copy it again."
 )
-
-Buffer = bytes | mmap.mmap
 
 
 @dataclass(frozen=True)
@@ -163,10 +160,12 @@ def _external_locations(buffer: Buffer, name: str) -> set[bytes]:
         while open_messages:
             kind, start, stop, depth = open_messages.pop()
             entry: dict[int, set[bytes]] = {_KEY_FIELD: set(), _VALUE_FIELD: set()}
-            for number, begin, end in _submessages(buffer, start, stop):
+            for number, begin, end, value in read_fields(buffer, start, stop):
                 fields += 1
                 if fields > _MOST_FIELDS or depth > _DEEPEST:
                     raise ValueError("it has too many parts")
+                if value is not None:
+                    continue
                 has_graph = has_graph or (kind == "Model" and number == _GRAPH_FIELD)
                 if kind == "Entry":
                     entry.setdefault(number, set()).add(buffer[begin:end])
@@ -181,51 +180,6 @@ def _external_locations(buffer: Buffer, name: str) -> set[bytes]:
             f"The model {name} is not a complete ONNX file: {error}.", hint=_HINT
         ) from error
     return locations
-
-
-def _submessages(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """The fields of a protocol-buffers message as (number, begin, end).
-
-    Numbers, which hold no messages, are passed with an empty extent under field 0 so that they
-    count towards the limit.
-    """
-    position = start
-    while position < stop:
-        tag, position = _varint(buffer, position, stop)
-        wire = tag & 7
-        if not tag >> 3:
-            raise ValueError(f"byte {position} does not begin a field")
-        if wire == _BYTES:
-            length, position = _varint(buffer, position, stop)
-            end = position + length
-            if end > stop:
-                raise ValueError(f"it ends {end - stop} bytes early")
-            yield tag >> 3, position, end
-            position = end
-            continue
-        if wire == _VARINT:
-            _, position = _varint(buffer, position, stop)
-        elif wire in (_FIXED64, _FIXED32):
-            position += 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError(f"byte {position} does not begin a field")
-        if position > stop:
-            raise ValueError(f"it ends {position - stop} bytes early")
-        yield 0, position, position
-
-
-def _varint(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
-    """The number written at a position, and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= stop:
-            raise ValueError("it ends in the middle of a number")
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError(f"byte {position} does not end a number")
 
 
 def _file_digest(path: Path) -> bytes:

@@ -17,12 +17,18 @@ DEFAULT_ENGINE = "onnxruntime"
 # module is imported when its engine is asked for.
 _ENGINES = {
     "onnxruntime": "hot_sdk.engines.onnxruntime:open_onnxruntime",
+    "tensorrt": "hot_sdk.engines.tensorrt:open_tensorrt",
 }
+_NOT_ON_CPUS = frozenset({"tensorrt"})
 
 
-def list_engines() -> tuple[str, ...]:
-    """Names of all engines, whether or not their libraries are installed."""
-    return tuple(_ENGINES)
+def list_engines(*, on_cpu: bool = False) -> tuple[str, ...]:
+    """Names of all engines, whether or not their libraries are installed.
+
+    Args:
+        on_cpu: Leave out those that run on no CPU.
+    """
+    return tuple(name for name in _ENGINES if not (on_cpu and name in _NOT_ON_CPUS))
 
 
 def open_session(
