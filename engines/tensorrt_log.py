@@ -19,16 +19,11 @@ def create_log(trt: ModuleType) -> Any:  # noqa: ANN401
     Its ``last_errors()`` gives, in one line, what was said at error level since the last call;
     ``interrupted`` whether Ctrl-C came meanwhile.
     """
-    severity = trt.ILogger.Severity
-    # What TensorRT calls information is said for every layer.
-    levels = {
-        severity.INTERNAL_ERROR: logging.DEBUG,
-        severity.ERROR: logging.DEBUG,
-        severity.WARNING: logging.INFO,
-    }
-    grave = (severity.INTERNAL_ERROR, severity.ERROR)
+    grave = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
+    # Errors come back in the exception; what TensorRT calls information is said for every layer.
+    levels = {trt.ILogger.Severity.WARNING: logging.INFO}
 
-    class Log(trt.ILogger):  # type: ignore[name-defined]
+    class Log(trt.ILogger):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self._errors: list[str] = []
@@ -57,7 +52,7 @@ def create_monitor(trt: ModuleType) -> Any:  # noqa: ANN401
     Ctrl-C ends the build; ``interrupted`` says so.
     """
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.interrupted = False

@@ -24,9 +24,9 @@ def x() -> np.ndarray:
     return np.random.default_rng(3).standard_normal((5, 3)).astype(np.float32)
 
 
-@pytest.fixture(params=list_engines())
+@pytest.fixture(params=list_engines(on_cpu=True))
 def engine(request) -> str:
-    """Every engine whose library is installed; the default one always is."""
+    """Every engine that runs on CPUs and whose library is installed; the default one always is."""
     try:
         open_session(make_affine().SerializeToString(), engine=request.param).close()
     except MissingDependencyError as error:

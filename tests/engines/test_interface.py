@@ -40,12 +40,18 @@ def test_cache_folder_is_a_path():
 
 
 def test_unknown_engine_suggests_the_nearest():
-    with pytest.raises(UsageError, match="Did you mean 'onnxruntime'") as raised:
+    with pytest.raises(UsageError, match="Did you mean 'onnxruntime'"):
         open_session(b"", engine="onnxruntine")
-    assert all(name in raised.value.hint for name in list_engines())
     with pytest.raises(UsageError) as raised:
         open_session(b"", engine="zzz")
-    assert "Did you mean" not in raised.value.message
+    assert "Did you mean" not in raised.value.hint
+    assert all(name in raised.value.hint for name in list_engines())
+
+
+def test_a_dla_is_refused_with_its_reason():
+    for device in ("dla", "dla:0"):
+        with pytest.raises(UsageError, match="multiplies by constants only"):
+            SessionOptions(device=device)
 
 
 def specs(*dtypes):
