@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hot_sdk.command_line import CommandParser, run_command
+from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.export.exporting import export_model, require_export_packages
 from hot_sdk.export.models.registry import list_models
 from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest, check_request
@@ -107,6 +108,11 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--opset": _value("N", int, "17 to 20 (default 20; 17 for TensorRT 8.6)")
     | {"default": DEFAULT_OPSET},
     "--output -o": _value("FILE", Path, "file to write (default: a name that tells what it is)"),
+    "--engine": _value(
+        "E", str, "onnxruntime (default), or tensorrt: build the engine here and verify it, too"
+    )
+    | {"default": DEFAULT_ENGINE},
+    "--cache-dir": _value("FOLDER", Path, "where the engine of --engine tensorrt is kept"),
     "--keep-failed": _flag("keep a file that fails verification, under another name"),
     "--dry-run": _flag("print the plan and stop"),
 }
@@ -195,6 +201,8 @@ def _request(options: argparse.Namespace) -> ExportRequest:
         resample_tokens=options.resample_tokens,
         output=options.output,
         keep_failed=options.keep_failed,
+        engine=options.engine,
+        cache_dir=options.cache_dir,
     )
 
 

@@ -22,6 +22,7 @@ from hot_sdk.export.graph_check import require_clean
 from hot_sdk.export.lifting import build_lifting, folded
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.neighbours import neighbours_exposed
+from hot_sdk.export.on_device import DeviceResult, verify_on_device
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.request import ExportRequest, default_name, resolve_request
 from hot_sdk.export.state_dict import (
@@ -77,6 +78,7 @@ class ExportResult:
         plain_parameters: Trained numbers of the same network without pruning.
         plain_flops: Its operations for one window.
         windows: The verification, window by window.
+        on_device: That of the engine on this device; None where none was asked for.
     """
 
     path: Path
@@ -85,6 +87,7 @@ class ExportResult:
     plain_parameters: int
     plain_flops: NetworkFlops
     windows: tuple[WindowResult, ...]
+    on_device: DeviceResult | None = None
 
 
 def prepare(request: ExportRequest) -> Prepared:
@@ -149,6 +152,7 @@ def export_prepared(
     Raises:
         GraphCheckError: The graph holds what the target engines cannot run.
         VerificationError: The file does not compute the PyTorch model's poses; none is written.
+        EngineError: The engine asked for does not build or run on this device; none is written.
     """
     spec = prepared.spec
     reference = build_lifting(spec, prepared.state, flip=request.flip)
@@ -183,6 +187,22 @@ def export_prepared(
         onnx.save(final, temporary)
         with open_session(temporary) as session:
             _require_same_file(session, manifest, reference, windows[0])
+        on_device = None
+        if request.cache_dir is not None:
+            try:
+                on_device = verify_on_device(
+                    temporary,
+                    content,
+                    cache_dir=request.cache_dir,
+                    reference=reference,
+                    spec=spec,
+                    windows=windows,
+                    progress=progress,
+                )
+            except VerificationError:
+                if request.keep_failed:
+                    _keep_failed(model, prepared.target)
+                raise
     plain = spec.plain()
     return ExportResult(
         path=prepared.target,
@@ -191,6 +211,7 @@ def export_prepared(
         plain_parameters=count_parameters(plain),
         plain_flops=count_network(plain),
         windows=tuple(results),
+        on_device=on_device,
     )
 
 

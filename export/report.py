@@ -15,6 +15,7 @@ from hot_sdk.export.request import ExportRequest
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
 if TYPE_CHECKING:
+    from hot_sdk.export.on_device import DeviceResult
     from hot_sdk.export.pipeline import ExportResult, Prepared
 
 
@@ -42,7 +43,15 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             "flops": dataclasses.asdict(result.plain_flops),
         },
         "windows": [dataclasses.asdict(window) for window in result.windows],
+        "on_device": _device_as_dict(result),
     }
+
+
+def _device_as_dict(result: ExportResult) -> dict[str, Any] | None:
+    if result.on_device is None:
+        return None
+    plan = result.on_device.plan
+    return dataclasses.asdict(result.on_device) | {"plan": None if plan is None else str(plan)}
 
 
 def render_plan(prepared: Prepared, request: ExportRequest) -> RenderableType:
@@ -103,6 +112,8 @@ def render_result(result: ExportResult) -> RenderableType:
         f"products{' (flip averaging doubles them)' if manifest.flip else ''}.",
         _parity_text(result),
     ]
+    if result.on_device is not None:
+        lines.append(_device_text(result.on_device, manifest.unit))
     if manifest.weights.resampled_from is not None:
         lines.append(
             f"The rank embedding was trained for {manifest.weights.resampled_from} tokens and "
@@ -126,6 +137,16 @@ def _parity_text(result: ExportResult) -> str:
     if parity.frames_shared is not None:
         text += f", {parity.frames_shared:.1%} of the kept frames shared"
     return text + "."
+
+
+def _device_text(device: DeviceResult, unit: str) -> str:
+    scale, shown = (1e3, "mm") if unit == "m" else (1.0, unit)
+    mean = sum(window.mean_joint_error for window in device.windows) / len(device.windows)
+    graph = "one CUDA graph a run" if device.cuda_graph else "no CUDA graph"
+    return (
+        f"Same poses in {device.engine} on {device.device}: mean joint error {mean * scale:.2g} "
+        f"{shown}; ready in {device.load_seconds:.1f} s, {graph}, kept as '{device.plan}'."
+    )
 
 
 def next_commands(result: ExportResult) -> str:

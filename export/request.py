@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec, check_choices, published_size, resolve
@@ -12,10 +13,12 @@ from hot_sdk.export.models.stages import OneOrMore, Selectors
 from hot_sdk.export.options import RecoveryKind, Variant
 from hot_sdk.files import require_writable_target
 from hot_sdk.starter import FAMILY
+from hot_sdk.suggest import closest
 
 OPSETS = (17, 18, 19, 20)
 DEFAULT_OPSET = 20
 MOST_WINDOWS = 1024
+ENGINES = (DEFAULT_ENGINE, "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class ExportRequest:
         resample_tokens: Resample a checkpoint's rank embedding to the tokens asked for.
         output: File to write; None is a name in the working directory that tells what it is.
         keep_failed: Keep a file that fails verification, under another name.
+        engine: ``tensorrt`` also builds the file's engine on this device, and verifies it there.
+        cache_dir: Where that engine is kept for later sessions.
     """
 
     model: str
@@ -65,6 +70,8 @@ class ExportRequest:
     resample_tokens: bool = False
     output: Path | None = None
     keep_failed: bool = False
+    engine: str = DEFAULT_ENGINE
+    cache_dir: Path | None = None
 
 
 def check_request(request: ExportRequest) -> None:
@@ -105,6 +112,16 @@ def check_request(request: ExportRequest) -> None:
         raise UsageError(
             f"batch is {request.batch}, which is outside 1 to {MOST_WINDOWS}.",
             hint="Use a positive number, or 'dynamic'.",
+        )
+    if request.engine not in ENGINES:
+        raise UsageError(
+            f"Files are not verified in the engine {request.engine!r}.",
+            hint=closest(str(request.engine), ENGINES),
+        )
+    if (request.engine == DEFAULT_ENGINE) != (request.cache_dir is None):
+        raise UsageError(
+            "--cache-dir and --engine tensorrt go together: the engine that is built stays there.",
+            hint="Give both or neither, as in: --engine tensorrt --cache-dir engines",
         )
     if request.random_weights:
         resolve_request(request)
