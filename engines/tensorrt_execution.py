@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hot_sdk.engines.cuda_buffers import CudaBuffer, free_all
 from hot_sdk.engines.cuda_device import CudaDevice
 from hot_sdk.engines.cuda_driver import CudaCallError
-from hot_sdk.engines.interface import TensorSpec, format_shape
+from hot_sdk.engines.interface import format_shape
 from hot_sdk.engines.onnx_signature import Signature
 from hot_sdk.engines.tensorrt_api import ICudaEngine, IExecutionContext, Runtime
 from hot_sdk.engines.tensorrt_precision import read_layer_types
@@ -35,6 +35,9 @@ _DTYPES = {
     "UINT8": "uint8",
     "BOOL": "bool",
 }
+
+# Whether it is an input, its type, its shape.
+_Description = tuple[bool, str, tuple[int | str, ...]]
 
 
 class TensorRTExecution:
@@ -129,27 +132,31 @@ class TensorRTExecution:
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise self._refused("load the engine")
-        found = {
-            (
-                name,
-                self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
-                _DTYPES.get(self._engine.get_tensor_dtype(name).name, "another type"),
-                tuple(int(size) for size in self._engine.get_tensor_shape(name)),
-            )
-            for name in map(self._engine.get_tensor_name, range(self._engine.num_io_tensors))
+        names = map(self._engine.get_tensor_name, range(self._engine.num_io_tensors))
+        found = {name: self._describe(trt, self._engine, name) for name in names}
+        expected = {
+            spec.name: (is_input, spec.dtype, spec.shape)
+            for specs, is_input in ((self._inputs, True), (self._outputs, False))
+            for spec in specs
         }
-        expected = {_as_engine(spec, is_input=True) for spec in self._inputs}
-        expected |= {_as_engine(spec, is_input=False) for spec in self._outputs}
-        if found != expected:
+        same = found.keys() == expected.keys()
+        if not same or not all(_fits(found[name], expected[name]) for name in found):
             raise EngineError(
-                f"The engine's inputs and outputs are {sorted(found)}, the file's"
-                f" {sorted(expected)}.",
+                f"The engine's inputs and outputs are {found}, the file's {expected}.",
                 hint="Export the model again with hot-export, whose shapes and types stay.",
             )
         self.layer_types = read_layer_types(trt, self._engine)
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise self._refused("create an execution context")
+
+    @staticmethod
+    def _describe(trt: ModuleType, engine: ICudaEngine, name: str) -> _Description:
+        return (
+            engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+            _DTYPES.get(engine.get_tensor_dtype(name).name, "another type"),
+            tuple(int(size) for size in engine.get_tensor_shape(name)),
+        )
 
     def _allocate(self) -> None:
         assert self._context is not None
@@ -226,7 +233,11 @@ class TensorRTExecution:
         )
 
 
-def _as_engine(spec: TensorSpec, *, is_input: bool) -> tuple[str, bool, str, tuple[int, ...]]:
-    """A tensor of the file as the engine has to have it."""
-    shape = tuple(size if isinstance(size, int) else -1 for size in spec.shape)
-    return spec.name, is_input, spec.dtype, shape
+def _fits(found: _Description, expected: _Description) -> bool:
+    """Whether a tensor of an engine is that of the file, which may leave sizes open."""
+    shapes = found[2], expected[2]
+    return (
+        found[:2] == expected[:2]
+        and len(shapes[0]) == len(shapes[1])
+        and all(isinstance(b, str) or a == b for a, b in zip(*shapes, strict=True))
+    )

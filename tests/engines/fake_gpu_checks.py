@@ -14,6 +14,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pycuda.driver
@@ -345,6 +346,19 @@ def only_the_batch_may_be_open():
     model = finish_model(graph).SerializeToString()
     assert "another dimension" in refused(lambda: opened(model)).message
     assert driver.fake_users(0) == 0
+
+
+def an_engine_of_other_tensors_is_refused():
+    for spoil in (lambda t: t.pop(), lambda t: t[0][2].append(1), lambda t: t[1][2].reverse()):
+
+        def loaded(self, plan, spoil=spoil, load=tensorrt.Runtime.deserialize_cuda_engine):
+            tensors = json.loads(plan)
+            spoil(tensors)
+            return load(self, json.dumps(tensors))
+
+        with mock.patch.object(tensorrt.Runtime, "deserialize_cuda_engine", loaded):
+            assert "The engine's inputs and outputs are" in refused(opened).message
+        assert_all_given_back()
 
 
 def an_engine_is_built_once_and_then_loaded():
