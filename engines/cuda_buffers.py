@@ -31,15 +31,11 @@ class CudaBuffer:
         size = max(elements, 1)
         flags = cuda.host_alloc_flags.DEVICEMAP if device.shares_memory else 0
         self._host: NDArray[Any] | None = cuda.pagelocked_empty(size, dtype, mem_flags=flags)
-        try:
-            if device.shares_memory:
-                self.address = int(self._host_allocation().get_device_pointer())
-            else:
-                self._device_memory = cuda.mem_alloc(self._array().nbytes)
-                self.address = int(self._device_memory)
-        except BaseException:
-            self.free()
-            raise
+        if device.shares_memory:
+            self.address = int(self._host_allocation().get_device_pointer())
+        else:
+            self._device_memory = cuda.mem_alloc(self._array().nbytes)
+            self.address = int(self._device_memory)
 
     def view(self, shape: Sequence[int]) -> NDArray[Any]:
         """The host's array, as much of it as a shape takes."""
