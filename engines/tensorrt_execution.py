@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from math import prod
@@ -117,9 +118,13 @@ class TensorRTExecution:
 
     def free(self) -> None:
         """Free everything, what uses something before what is used; freeing twice is allowed."""
-        if self.graph is not None:
-            graph, self.graph = self.graph, None
-            self._device.calls.destroy_graph(graph)
+        graph, self.graph = self.graph, None
+        with contextlib.suppress(CudaCallError, self._device.cuda.Error):
+            # A run that Ctrl-C cut short may still be under way.
+            if self._stream is not None:
+                self._stream.synchronize()
+            if graph is not None:
+                self._device.calls.destroy_graph(graph)
         self._context = None
         self._engine = None
         self._runtime = None

@@ -68,6 +68,7 @@ def build_parser() -> CommandParser:
     add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
     add("--precision", metavar="P", help="refuse a model that computes in another, such as fp16")
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
+    add("--cache-dir", type=Path, metavar="FOLDER", help="where what the engine builds is kept")
     add("--skeleton", metavar="S", help="of the joints, where a file does not say")
     add("--image-size", type=_size, metavar="WxH", help="pixels, where a file does not say")
     add("--fps", type=float, metavar="F", help="frames a second, where a file does not say")
@@ -116,6 +117,7 @@ def _run(arguments: list[str]) -> int:
             engine=options.engine,
             device=options.device,
             threads=options.threads,
+            cache_dir=options.cache_dir,
             windows=options.windows,
             overlap=options.overlap,
             flip=options.flip,
