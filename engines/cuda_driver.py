@@ -101,7 +101,10 @@ class CudaDriver:
         return context.value or 0
 
     def _call(self, name: str, *arguments: object) -> None:
-        status = getattr(self._library, name)(*arguments)
+        function = getattr(self._library, name, None)
+        if function is None:
+            raise CudaCallError(f"{name} is not in this driver, which is older than CUDA 11.4's")
+        status = function(*arguments)
         if status:
             text = ctypes.c_char_p()
             self._library.cuGetErrorString(ctypes.c_int(status), ctypes.byref(text))

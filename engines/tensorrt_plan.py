@@ -67,7 +67,6 @@ def get_plan(
         return build(b"")[0], None
     platform = _platform(trt, device)
     entry = _entry(folder, file, signature, settings, platform)
-    # Waiting for another process with the context pushed would be harmless, but for its memory.
     with entry.locked():
         content = entry.read()
         if content is not None:

@@ -135,6 +135,20 @@ def a_graph_that_cannot_be_captured_is_said():
     assert_all_given_back()
 
 
+def a_driver_without_graphs_is_said():
+    class Old:
+        def __getattr__(self, name):
+            if name == "cuStreamBeginCapture_v2":
+                raise AttributeError(name)
+            return getattr(driver, name)
+
+    with mock.patch("ctypes.CDLL", lambda name: Old()), opened() as session:
+        assert not session.cuda_graph
+        assert any("older than CUDA 11.4's" in text for text in messages)
+        assert_right(session)
+    assert_all_given_back()
+
+
 def an_open_batch_takes_every_size_up_to_its_largest():
     with opened(double("batch")) as session:
         assert session.inputs == (TensorSpec("x", ("batch", 3), "float32"),)
