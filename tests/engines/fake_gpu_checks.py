@@ -142,7 +142,7 @@ def a_driver_without_graphs_is_said():
                 raise AttributeError(name)
             return getattr(driver, name)
 
-    with mock.patch("ctypes.CDLL", lambda name: Old()), opened() as session:
+    with mock.patch("ctypes.CDLL", return_value=Old()), opened() as session:
         assert not session.cuda_graph
         assert any("older than CUDA 11.4's" in text for text in messages)
         assert_right(session)
