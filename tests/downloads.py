@@ -70,4 +70,5 @@ def build_wheel(source, folder):
 
 
 def _pip(verb):
-    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", verb]
+    quiet = ["--disable-pip-version-check", "--quiet", "--retries", "1"]
+    return [sys.executable, "-m", "pip", *quiet, verb]
