@@ -7,8 +7,10 @@ memory addresses written in the file. So every path in the file is found and che
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +45,6 @@ _SCHEMA: dict[str, dict[int, str]] = {
 }
 _GRAPH_FIELD = 7
 _KEY_FIELD, _VALUE_FIELD = 1, 2
-
 _HINT = (
     "It may be a partial download, a Git LFS pointer or another format; export it or copy it again."
 )
@@ -62,6 +63,25 @@ class OnnxFile:
     content: Path | bytes
     name: str
     external: tuple[Path, ...] = ()
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Buffer]:
+        """Its content, for as long as this lasts.
+
+        Raises:
+            EngineError: The file cannot be read.
+        """
+        if isinstance(self.content, bytes):
+            yield self.content
+            return
+        try:
+            with (
+                self.content.open("rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            ):
+                yield mapped
+        except OSError as error:
+            raise _unreadable(self.content, error) from error
 
     def digest(self) -> str:
         """SHA-256 of the model and of its external weights, in hexadecimal.

@@ -1,28 +1,29 @@
-"""What an ONNX file says of itself, for engines whose libraries do not tell it."""
+"""What an ONNX file says of itself: its inputs, its outputs and its metadata.
+
+Not every engine keeps them: OpenVINO drops the metadata and the names of sizes.
+"""
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from hot_sdk.engines.interface import ANY_SIZE, TensorSpec
 from hot_sdk.engines.onnx_file import OnnxFile
-from hot_sdk.engines.protobuf import Buffer, read_fields
+from hot_sdk.engines.protobuf import Buffer, Field, read_fields
 from hot_sdk.errors import EngineError
 
-# Numbers of fields in onnx.proto.
+# Numbers of fields in onnx.proto, by message.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
 _TENSOR_NAME = 8
-_KEY, _VALUE = 1, 2
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR = 1
-_TENSOR_ELEMENT, _TENSOR_SHAPE = 1, 2
+_TENSOR_TYPE, _TENSOR_SHAPE = 1, 2
 _SHAPE_DIMENSION = 1
 _DIMENSION_SIZE, _DIMENSION_NAME = 1, 2
+_KEY, _VALUE = 1, 2
 
 _DTYPES = {
     1: "float32",
@@ -38,121 +39,120 @@ _DTYPES = {
     12: "uint32",
     13: "uint64",
 }
+_LARGEST_SIZE = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Inputs, outputs and metadata of an ONNX file.
+    """Of a model file.
 
     Attributes:
-        inputs: In the order of the file, without those that are weights.
+        inputs: In the order of the file, without those that have a value in it.
         outputs: In the order of the file.
-        metadata: Its ``metadata_props``; read-only.
+        metadata: Read-only.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metadata: Mapping[str, str]
 
+    @property
+    def static(self) -> bool:
+        """Whether every size is fixed."""
+        return all(
+            isinstance(size, int) for spec in (*self.inputs, *self.outputs) for size in spec.shape
+        )
+
 
 def read_signature(file: OnnxFile) -> Signature:
-    """Read the signature of a file that ``check_onnx`` has passed.
+    """Read it off a file that was checked.
 
     Raises:
-        EngineError: The file is malformed, an input or output is no dense tensor of numbers, or its
-            metadata is not text.
+        EngineError: The file changed since, holds text that is none, or an input or output that is
+            no dense tensor of numbers with a known number of dimensions.
     """
     try:
-        if isinstance(file.content, bytes):
-            return _signature(file.content)
-        with (
-            file.content.open("rb") as stream,
-            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        ):
-            return _signature(mapped)
-    except UnicodeDecodeError as error:
+        with file.opened() as buffer:
+            return _signature(buffer)
+    except (ValueError, StopIteration) as error:  # A text that is no text is a ValueError, too.
         raise EngineError(
-            f"The model '{file.name}' has names or metadata that are not text ({error}).",
+            f"The inputs, outputs or metadata of the model '{file.name}' cannot be read: {error}.",
             hint="Export the model again.",
-        ) from error
-    except (ValueError, OSError) as error:
-        raise EngineError(
-            f"The model '{_shown(file)}' cannot be read: {error}.", hint="Export the model again."
         ) from error
 
 
 def _signature(buffer: Buffer) -> Signature:
     metadata: dict[str, str] = {}
-    inputs: list[TensorSpec] = []
-    outputs: list[TensorSpec] = []
-    weights: set[str] = set()
-    for number, begin, end, value in read_fields(buffer, 0, len(buffer)):
-        if number == _MODEL_METADATA and value is None:
-            entry = {
-                key: buffer[first:last].decode()
-                for key, first, last, _ in read_fields(buffer, begin, end)
-            }
+    graph = Field(_MODEL_GRAPH, 0, 0, None)
+    for field in read_fields(buffer, 0, len(buffer)):
+        if field.number == _MODEL_METADATA:
+            entry = dict(_texts(buffer, field))
             metadata[entry.get(_KEY, "")] = entry.get(_VALUE, "")
-        elif number == _MODEL_GRAPH and value is None:
-            for part, first, last, _ in read_fields(buffer, begin, end):
-                if part == _GRAPH_INPUT:
-                    inputs.append(_spec(buffer, first, last))
-                elif part == _GRAPH_OUTPUT:
-                    outputs.append(_spec(buffer, first, last))
-                elif part == _GRAPH_INITIALIZER:
-                    weights.add(_text(buffer, first, last, _TENSOR_NAME))
+        elif field.number == _MODEL_GRAPH:
+            graph = field
+    valued: set[str] = set()
+    inputs, outputs = [], []
+    for field in read_fields(buffer, graph.begin, graph.end):
+        if field.number == _GRAPH_INITIALIZER:
+            valued.add(_name(buffer, field, _TENSOR_NAME))
+        elif field.number == _GRAPH_INPUT:
+            inputs.append(field)
+        elif field.number == _GRAPH_OUTPUT:
+            outputs.append(_value(buffer, field))
+    named = [(field, _name(buffer, field, _VALUE_NAME)) for field in inputs]
     return Signature(
-        tuple(spec for spec in inputs if spec.name not in weights),
+        tuple(_value(buffer, field) for field, name in named if name not in valued),
         tuple(outputs),
         MappingProxyType(metadata),
     )
 
 
-def _spec(buffer: Buffer, start: int, stop: int) -> TensorSpec:
-    name = _text(buffer, start, stop, _VALUE_NAME)
-    shape: list[int | str] = []
-    element = 0
-    for begin, end in _parts(buffer, start, stop, _VALUE_TYPE, _TYPE_TENSOR):
-        for number, first, last, value in read_fields(buffer, begin, end):
-            if number == _TENSOR_ELEMENT and value is not None:
-                element = value
-            elif number == _TENSOR_SHAPE and value is None:
-                shape = [
-                    _dimension(buffer, *part)
-                    for part in _parts(buffer, first, last, _SHAPE_DIMENSION)
-                ]
-    if element not in _DTYPES:
-        raise ValueError(f"its '{name}' is not a dense tensor of numbers (ONNX type {element})")
-    return TensorSpec(name, tuple(shape), _DTYPES[element])
+def _texts(buffer: Buffer, message: Field) -> Iterator[tuple[int, str]]:
+    for field in read_fields(buffer, message.begin, message.end):
+        if field.value is None:
+            yield field.number, buffer[field.begin : field.end].decode()
 
 
-def _dimension(buffer: Buffer, start: int, stop: int) -> int | str:
-    size: int | str = ANY_SIZE
-    for number, begin, end, value in read_fields(buffer, start, stop):
-        if number == _DIMENSION_SIZE and value is not None:
-            size = value
-        elif number == _DIMENSION_NAME and value is None:
-            size = buffer[begin:end].decode() or ANY_SIZE
-    return size
+def _name(buffer: Buffer, message: Field, number: int) -> str:
+    for field in read_fields(buffer, message.begin, message.end):
+        if field.number == number:
+            return buffer[field.begin : field.end].decode()
+    return ""
 
 
-def _parts(buffer: Buffer, start: int, stop: int, *path: int) -> list[tuple[int, int]]:
-    """Extents of the messages that a path of field numbers leads to."""
-    extents = [(start, stop)]
-    for wanted in path:
-        extents = [
-            (begin, end)
-            for first, last in extents
-            for number, begin, end, value in read_fields(buffer, first, last)
-            if number == wanted and value is None
-        ]
-    return extents
+def _value(buffer: Buffer, message: Field) -> TensorSpec:
+    name = _name(buffer, message, _VALUE_NAME)
+    tensor = _only(buffer, _only(buffer, message, _VALUE_TYPE), _TYPE_TENSOR)
+    kind, shape = 0, None
+    if tensor is not None:
+        for field in read_fields(buffer, tensor.begin, tensor.end):
+            if field.number == _TENSOR_TYPE:
+                kind = field.value or 0
+            elif field.number == _TENSOR_SHAPE:
+                shape = field
+    if kind not in _DTYPES:
+        raise ValueError(f"'{name}' is not a dense tensor of numbers")
+    if shape is None:
+        raise ValueError(f"'{name}' has no shape")
+    sizes = tuple(
+        _size(buffer, field)
+        for field in read_fields(buffer, shape.begin, shape.end)
+        if field.number == _SHAPE_DIMENSION
+    )
+    return TensorSpec(name, sizes, _DTYPES[kind])
 
 
-def _text(buffer: Buffer, start: int, stop: int, field: int) -> str:
-    extents = _parts(buffer, start, stop, field)
-    return buffer[slice(*extents[-1])].decode() if extents else ""
+def _only(buffer: Buffer, message: Field | None, number: int) -> Field | None:
+    if message is None:
+        return None
+    fields = read_fields(buffer, message.begin, message.end)
+    return next((field for field in fields if field.number == number), None)
 
 
-def _shown(file: OnnxFile) -> str:
-    return str(file.content) if isinstance(file.content, Path) else file.name
+def _size(buffer: Buffer, dimension: Field) -> int | str:
+    for field in read_fields(buffer, dimension.begin, dimension.end):
+        if field.number == _DIMENSION_SIZE and field.value is not None:
+            return field.value if field.value <= _LARGEST_SIZE else ANY_SIZE
+        if field.number == _DIMENSION_NAME:
+            return buffer[field.begin : field.end].decode() or ANY_SIZE
+    return ANY_SIZE

@@ -1,31 +1,38 @@
-"""The wire format of protocol buffers, as far as reading an ONNX file without its package takes."""
+"""The wire format of protocol buffers, as far as reading an ONNX file's structure needs it."""
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from typing import NamedTuple
 
 Buffer = bytes | mmap.mmap
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def read_fields(
-    buffer: Buffer, start: int, stop: int
-) -> Iterator[tuple[int, int, int, int | None]]:
-    """The fields of a message, in the order of the file.
+class Field(NamedTuple):
+    """One field of a message.
 
-    Args:
-        buffer: What holds the message.
-        start: Where it begins.
-        stop: Where it ends.
+    Attributes:
+        number: Its number in the message's definition.
+        begin: Where its bytes begin, of a text, some bytes or a message.
+        end: Where they end.
+        value: Of a number; None for everything else. A floating-point number, which nothing here
+            needs, is 0.
+    """
 
-    Yields:
-        Number, begin, end and None for a field of bytes, text or a message; number, and the value
-        as the last item, for an integer. Numbers of fixed width are passed with the value 0.
+    number: int
+    begin: int
+    end: int
+    value: int | None
+
+
+def read_fields(buffer: Buffer, start: int, stop: int) -> Iterator[Field]:
+    """The fields of the message between two positions, in their order.
 
     Raises:
-        ValueError: It is not a complete message; says at which byte.
+        ValueError: It is no message, or an incomplete one; says where.
     """
     position = start
     while position < stop:
@@ -38,7 +45,7 @@ def read_fields(
             end = position + length
             if end > stop:
                 raise ValueError(f"it ends {end - stop} bytes early")
-            yield tag >> 3, position, end, None
+            yield Field(tag >> 3, position, end, None)
             position = end
             continue
         value = 0
@@ -50,7 +57,7 @@ def read_fields(
             raise ValueError(f"byte {position} does not begin a field")
         if position > stop:
             raise ValueError(f"it ends {position - stop} bytes early")
-        yield tag >> 3, position, position, value
+        yield Field(tag >> 3, position, position, value)
 
 
 def _varint(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,6 @@ from hot_sdk.export.verify import FP32, Tolerances, WindowResult, compare, requi
 
 ENGINE = "tensorrt"
 DEVICE = "cuda"
-
-# Without the chosen frames among its outputs, an engine can only be compared end to end.
-_END_TO_END = Tolerances(max_difference=float("inf"))
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ def verify_on_device(
     spec: ModelSpec,
     windows: list[Window],
     progress: Callable[[str], None],
+    tolerances: Tolerances = FP32,
 ) -> DeviceResult:
     """Build a file's engine into the cache, and compare its poses with PyTorch's.
 
@@ -67,6 +67,7 @@ def verify_on_device(
         spec: The architecture of both.
         windows: What to run.
         progress: Is told what begins.
+        tolerances: What counts as the same poses, in the precision of the file.
 
     Raises:
         MissingDependencyError: TensorRT or PyCUDA is not installed.
@@ -78,7 +79,9 @@ def verify_on_device(
     progress("Building the engine on this device, which may take minutes")
     with open_session(path, options, engine=ENGINE) as session:
         results = compare(reference, session, spec, windows)
-        _require(results, FP32 if tells_all else _END_TO_END, session)
+        # Without the chosen frames among its outputs, it can only be compared end to end.
+        end_to_end = dataclasses.replace(tolerances, max_difference=math.inf)
+        _require(results, tolerances if tells_all else end_to_end, session)
         result = DeviceResult(
             engine=f"{session.engine} {session.engine_version}",
             device=session.device,
@@ -91,7 +94,7 @@ def verify_on_device(
         progress("Building it once more, with the chosen frames among its outputs")
         with open_session(exposed, options, engine=ENGINE) as session:
             results = compare(reference, session, spec, windows)
-            _require(results, FP32, session)
+            _require(results, tolerances, session)
     return result
 
 
