@@ -32,7 +32,6 @@ _EXPECTED = {
     "bf16": ("bf16",),
     "mixed": ("fp16", "bf16"),
     "int8": ("int8",),
-    "int8-dynamic": ("int8",),
     "fp8": ("fp8",),
 }
 

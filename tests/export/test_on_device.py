@@ -80,6 +80,23 @@ def test_what_is_missing_is_told_before_anything_is_exported(capsys, monkeypatch
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_a_missing_driver_is_told_before_anything_is_exported(capsys, monkeypatch, tmp_path):
+    # What importing PyCUDA says on a machine without one.
+    package = tmp_path / "site" / "pycuda"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "driver.py").write_text(
+        "raise ImportError('libcuda.so.1: cannot open shared object file')"
+    )
+    for name in ("pycuda", "pycuda.driver"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setattr(tensorrt, "import_tensorrt", lambda: None)
+    assert main([*PRUNED, *ON_DEVICE]) == 8
+    assert "Install NVIDIA's driver" in capsys.readouterr().err
+    assert not Path("x.onnx").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
