@@ -76,6 +76,12 @@ class SessionOptions:
     provider: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.device, str) and self.device.partition(":")[0] == "dla":
+            raise UsageError(
+                f"The device {self.device!r} is a DLA, which multiplies by constants only: it has"
+                " neither attention nor layer normalisation, and cannot run these networks.",
+                hint="Use the GPU of the same board, 'cuda:0'.",
+            )
         if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
             raise UsageError(
                 f"Unknown device {self.device!r}; expected 'cpu', 'cuda', 'cuda:N', 'gpu', 'gpu:N'"

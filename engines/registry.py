@@ -33,11 +33,13 @@ class Engine:
         packages: The distributions that bring its library, one of which is installed where the
             engine works.
         opens: Format of its files.
+        on_cpu: Whether it runs on CPUs.
     """
 
     opener: str
     packages: tuple[str, ...]
     opens: str = ONNX
+    on_cpu: bool = True
 
 
 _ENGINES = {
@@ -45,18 +47,24 @@ _ENGINES = {
         "hot_sdk.engines.onnxruntime:open_onnxruntime", ("onnxruntime", "onnxruntime-gpu")
     ),
     "openvino": Engine("hot_sdk.engines.openvino:open_openvino", ("openvino",)),
+    "tensorrt": Engine("hot_sdk.engines.tensorrt:open_tensorrt", ("tensorrt",), on_cpu=False),
     "torch": Engine("hot_sdk.export.torch_engine:open_torch", ("torch",), TORCH),
     "torch-compile": Engine("hot_sdk.export.torch_engine:open_torch_compile", ("torch",), TORCH),
 }
 
 
-def list_engines(*, opens: str | None = None) -> tuple[str, ...]:
+def list_engines(*, opens: str | None = None, on_cpu: bool = False) -> tuple[str, ...]:
     """Names of all engines, whether or not their libraries are installed.
 
     Args:
         opens: Only those that open files of this format, ``onnx`` or ``torch``.
+        on_cpu: Leave out those that run on no CPU.
     """
-    return tuple(name for name, engine in _ENGINES.items() if opens in (None, engine.opens))
+    return tuple(
+        name
+        for name, engine in _ENGINES.items()
+        if opens in (None, engine.opens) and (engine.on_cpu or not on_cpu)
+    )
 
 
 def engine_of(name: str) -> Engine:

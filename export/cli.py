@@ -15,7 +15,7 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.exporting import export_model, require_export_packages
 from hot_sdk.export.models.registry import list_models
 from hot_sdk.export.options import Precision
-from hot_sdk.export.request import DEFAULT_OPSET, ENGINES, ExportRequest, check_request
+from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest, check_request
 from hot_sdk.export.triton_options import BACKENDS, DEVICES, TritonOptions
 from hot_sdk.extras import require
 
@@ -134,8 +134,14 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         str,
         f"{' or '.join(BACKENDS)}, whose plan the server builds as it loads the model",
     ),
-    "--engine": _value("E", str, f"what the file is made for: {', '.join(ENGINES)}")
+    "--engine": _value(
+        "E",
+        str,
+        "onnxruntime (default); tensorrt: build the engine here and verify it, too; or torch: "
+        "weights for PyTorch instead of ONNX",
+    )
     | {"default": DEFAULT_ENGINE},
+    "--cache-dir": _value("FOLDER", Path, "where the engine of --engine tensorrt is kept"),
     "--keep-failed": _flag("keep a file that fails verification, under another name"),
     "--dry-run": _flag("print the plan and stop"),
 }
@@ -245,6 +251,7 @@ def _request(options: argparse.Namespace) -> ExportRequest:
         keep_failed=options.keep_failed,
         triton=_triton(options),
         engine=options.engine,
+        cache_dir=options.cache_dir,
     )
 
 

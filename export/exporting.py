@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hot_sdk.export.request import TORCH, ExportRequest, check_request
+from hot_sdk.export.request import TENSORRT, TORCH, ExportRequest, check_request
 from hot_sdk.extras import require
 
 if TYPE_CHECKING:
@@ -30,13 +30,20 @@ def export_model(
 
     Raises:
         UsageError: What is asked for is unknown, out of range or contradictory.
-        MissingDependencyError: torch, onnx, onnxscript or safetensors is not installed.
+        MissingDependencyError: torch, onnx, onnxscript or safetensors is not installed, or what the
+            engine asked for needs.
         CheckpointError: The checkpoint cannot be read, is unsafe, or does not fit.
         GraphCheckError: The graph holds what the target engines cannot run.
         VerificationError: The file does not compute the PyTorch model's poses; none is written.
+        EngineError: The engine asked for, or its device, is not there or refuses the file.
     """
     check_request(request)
     require_export_packages()
+    if request.engine == TENSORRT:
+        # Before minutes of export, of which nothing would be kept.
+        from hot_sdk.engines.tensorrt import require_tensorrt
+
+        require_tensorrt("cuda")
     from hot_sdk.export.pipeline import export_prepared, prepare
     from hot_sdk.export.torch_export import export_torch
 

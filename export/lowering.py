@@ -39,6 +39,8 @@ class Lowered:
 
     Attributes:
         model: The graph.
+        exposed: The same with every choice among its outputs; see
+            :mod:`hot_sdk.export.neighbours`.
         results: How far its poses are from PyTorch's in float32.
         tolerances: Which they are within.
         speed: Beside the float32 graph, on this machine.
@@ -47,6 +49,7 @@ class Lowered:
     """
 
     model: onnx.ModelProto
+    exposed: bytes
     results: tuple[WindowResult, ...]
     tolerances: Tolerances
     speed: Speed
@@ -111,5 +114,11 @@ def lower_precision(
         assert calibration is not None
         sensitivity = measure_sensitivity(converted, calibration, progress)
     return Lowered(
-        converted.model, tuple(results), tolerances, speed, quantisation, tuple(sensitivity)
+        converted.model,
+        content,
+        tuple(results),
+        tolerances,
+        speed,
+        quantisation,
+        tuple(sensitivity),
     )

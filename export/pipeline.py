@@ -23,6 +23,7 @@ from hot_sdk.export.lifting import build_lifting, folded
 from hot_sdk.export.lowering import Lowered, lower_precision
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.neighbours import neighbours_exposed
+from hot_sdk.export.on_device import DeviceResult, verify_on_device
 from hot_sdk.export.options import Precision
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.request import ExportRequest, default_name, resolve_request
@@ -93,6 +94,7 @@ class ExportResult:
         windows: The verification, window by window.
         lowered: What a lower precision cost and gained; None in float32.
         triton: Folders of the models for Triton Inference Server, where they were asked for.
+        on_device: That of the engine on this device; None where none was asked for.
     """
 
     path: Path
@@ -103,6 +105,7 @@ class ExportResult:
     windows: tuple[WindowResult, ...]
     lowered: Lowered | None = None
     triton: tuple[Path, ...] = ()
+    on_device: DeviceResult | None = None
 
 
 def prepare(request: ExportRequest) -> Prepared:
@@ -169,6 +172,7 @@ def export_prepared(
     Raises:
         GraphCheckError: The graph holds what the target engines cannot run.
         VerificationError: The file does not compute the PyTorch model's poses; none is written.
+        EngineError: The engine asked for does not build or run on this device; none is written.
     """
     spec = prepared.spec
     reference = build_lifting(spec, prepared.state, flip=request.flip)
@@ -200,6 +204,7 @@ def export_prepared(
     if request.precision != Precision.FP32.value:
         lowered = lower_precision(model, spec, request, reference, windows, progress)
         model, tolerances, results = lowered.model, lowered.tolerances, list(lowered.results)
+        content = lowered.exposed
     progress("Writing the file")
     parity = parity_of(engine, results)
     quantisation = None if lowered is None else lowered.quantisation
@@ -212,6 +217,23 @@ def export_prepared(
         onnx.save(final, temporary)
         with open_session(temporary) as session:
             _require_same_file(session, manifest, reference, windows[0], tolerances)
+        on_device = None
+        if request.cache_dir is not None:
+            try:
+                on_device = verify_on_device(
+                    temporary,
+                    content,
+                    cache_dir=request.cache_dir,
+                    reference=reference,
+                    spec=spec,
+                    windows=windows,
+                    progress=progress,
+                    tolerances=tolerances,
+                )
+            except VerificationError:
+                if request.keep_failed:
+                    _keep_failed(model, prepared.target)
+                raise
     served: tuple[Path, ...] = ()
     if request.triton is not None:
         progress("Writing the models for Triton")
@@ -226,6 +248,7 @@ def export_prepared(
         windows=tuple(results),
         lowered=lowered,
         triton=served,
+        on_device=on_device,
     )
 
 

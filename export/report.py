@@ -19,6 +19,7 @@ from hot_sdk.export.triton_options import model_names
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
 if TYPE_CHECKING:
+    from hot_sdk.export.on_device import DeviceResult
     from hot_sdk.export.pipeline import ExportResult, Prepared
     from hot_sdk.export.precision import Speed
 
@@ -57,7 +58,15 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             else [dataclasses.asdict(block) for block in result.lowered.sensitivity]
         ),
         "triton": [str(folder) for folder in result.triton],
+        "on_device": _device_as_dict(result),
     }
+
+
+def _device_as_dict(result: ExportResult) -> dict[str, Any] | None:
+    if result.on_device is None:
+        return None
+    plan = result.on_device.plan
+    return dataclasses.asdict(result.on_device) | {"plan": None if plan is None else str(plan)}
 
 
 def render_plan(prepared: Prepared, request: ExportRequest) -> RenderableType:
@@ -123,6 +132,8 @@ def render_result(result: ExportResult) -> RenderableType:
         f"products{' (flip averaging doubles them)' if manifest.flip else ''}.",
         _parity_text(result),
     ]
+    if result.on_device is not None:
+        lines.append(_device_text(result.on_device, manifest.unit))
     if manifest.weights.resampled_from is not None:
         lines.append(
             f"The rank embedding was trained for {manifest.weights.resampled_from} tokens and "
@@ -197,6 +208,16 @@ def _render_sensitivity(result: ExportResult) -> RenderableType:
 def _shown_unit(unit: str) -> tuple[float, str]:
     """Factor and name of the unit that lengths are shown in."""
     return (1e3, "mm") if unit == "m" else (1.0, unit)
+
+
+def _device_text(device: DeviceResult, unit: str) -> str:
+    scale, shown = (1e3, "mm") if unit == "m" else (1.0, unit)
+    mean = sum(window.mean_joint_error for window in device.windows) / len(device.windows)
+    graph = "one CUDA graph a run" if device.cuda_graph else "no CUDA graph"
+    return (
+        f"Same poses in {device.engine} on {device.device}: mean joint error {mean * scale:.2g} "
+        f"{shown}; ready in {device.load_seconds:.1f} s, {graph}, kept as '{device.plan}'."
+    )
 
 
 def next_commands(result: ExportResult) -> str:

@@ -16,9 +16,9 @@ from hot_sdk.files import require_writable_target
 from hot_sdk.starter import FAMILY
 from hot_sdk.suggest import closest
 
-TORCH = "torch"
-ENGINES = (DEFAULT_ENGINE, TORCH)
-"""Engines that files are made for; other engines of ONNX files open the first's."""
+TENSORRT, TORCH = "tensorrt", "torch"
+ENGINES = (DEFAULT_ENGINE, TENSORRT, TORCH)
+"""What files are made for; other engines of ONNX files open the first's."""
 
 OPSETS = (17, 18, 19, 20)
 DEFAULT_OPSET = 20
@@ -57,7 +57,9 @@ class ExportRequest:
         keep_failed: Keep a file that fails verification, under another name.
         triton: Write a model repository for Triton Inference Server, too.
         engine: What the file is made for: ``onnxruntime``, and with it every engine that opens
-            ONNX; or ``torch``, weights in safetensors.
+            ONNX; ``tensorrt``, which also builds the file's engine on this device and verifies it
+            there; or ``torch``, weights in safetensors.
+        cache_dir: Where the engine that is built is kept for later sessions.
     """
 
     model: str
@@ -85,6 +87,7 @@ class ExportRequest:
     keep_failed: bool = False
     triton: TritonOptions | None = None
     engine: str = DEFAULT_ENGINE
+    cache_dir: Path | None = None
 
 
 def check_request(request: ExportRequest) -> None:
@@ -131,6 +134,11 @@ def check_request(request: ExportRequest) -> None:
             f"batch is {request.batch}, which is outside 1 to {MOST_WINDOWS}.",
             hint="Use a positive number, or 'dynamic'.",
         )
+    if (request.engine == TENSORRT) != (request.cache_dir is not None):
+        raise UsageError(
+            "--cache-dir and --engine tensorrt go together: the engine that is built stays there.",
+            hint="Give both or neither, as in: --engine tensorrt --cache-dir engines",
+        )
     _check_precision(request)
     if request.random_weights:
         resolve_request(request)
@@ -165,6 +173,11 @@ def _check_precision(request: ExportRequest) -> None:
             raise UsageError(
                 f"PyTorch's files are float32, and the precision is {precision.value}.",
                 hint="Drop --engine torch, or --precision.",
+            )
+        if request.engine == TENSORRT and precision is Precision.INT8_DYNAMIC:
+            raise UsageError(
+                "TensorRT has no operators that quantise as they run.",
+                hint="Give --precision int8, whose scales are calibrated.",
             )
         if request.triton is not None and request.triton.backend == "tensorrt":
             raise UsageError(

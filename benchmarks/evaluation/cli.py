@@ -93,6 +93,7 @@ def build_parser() -> CommandParser:
     add("--engine", default=DEFAULT_ENGINE, metavar="E", help="inference engine")
     add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
+    add("--cache-dir", type=Path, metavar="FOLDER", help="where what the engine builds is kept")
     add("--save-results", type=Path, metavar="DIR", help="keep the poses of each clip as npz")
     add("--output", "-o", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_shared_arguments()
@@ -165,6 +166,7 @@ def _measure_model(
         engine=options.engine,
         device=options.device,
         threads=options.threads,
+        cache_dir=options.cache_dir,
         policies=policies,
         windows=windows_of(options, counted),
         overlap=options.overlap,

@@ -10,13 +10,14 @@ from hot_sdk.doctor.child import Answer, ask_child
 from hot_sdk.doctor.finding import Finding, one_line
 from hot_sdk.doctor.jetpack import JetPack, installed_jetpack, is_jetson
 from hot_sdk.doctor.machine import Machine
-from hot_sdk.engines import list_engines
+from hot_sdk.doctor.nvidia import has_nvidia_gpu
+from hot_sdk.engines.tensorrt_release import require_supported
+from hot_sdk.errors import EngineError
 
 _SYSTEM_COPIES = (
     "/usr/lib/python3*/dist-packages/tensorrt",
     "/usr/local/lib/python3*/dist-packages/tensorrt",
 )
-_UNUSED = "; this version of the SDK does not use it"
 _PIP_PACKAGES = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 
 
@@ -31,13 +32,12 @@ def check_tensorrt(machine: Machine) -> tuple[Finding, ...]:
     copies = machine.matching(_SYSTEM_COPIES[0]) + machine.matching(_SYSTEM_COPIES[1])
     if copies:
         return (_hidden(machine, copies),)
-    note = "" if "tensorrt" in list_engines() else _UNUSED
-    fix = ""
     if is_jetson(machine):
         fix = "sudo apt install nvidia-jetpack python3-libnvinfer"
-    elif not note:
-        fix = "pip install tensorrt"
-    return (Finding("tensorrt", "missing", f"not installed{note}", fix),)
+        return (Finding("tensorrt", "missing", "not installed", fix),)
+    if not has_nvidia_gpu(machine):
+        return (Finding("tensorrt", "missing", "not installed, and there is no NVIDIA GPU"),)
+    return (Finding("tensorrt", "missing", "not installed", "pip install tensorrt"),)
 
 
 def _imported(machine: Machine, answer: Answer, jetpack: JetPack | None) -> Finding:
@@ -52,6 +52,10 @@ def _imported(machine: Machine, answer: Answer, jetpack: JetPack | None) -> Find
             f"{detail}; it comes from pip and hides {brought}, which this JetPack brings",
             f"pip uninstall -y {' '.join(pip)}",
         )
+    try:
+        require_supported(version)
+    except EngineError as error:
+        return Finding("tensorrt", "wrong", f"{detail}; {error.message}", error.hint)
     if answer.values["problem"]:
         return Finding(
             "tensorrt",
@@ -59,8 +63,6 @@ def _imported(machine: Machine, answer: Answer, jetpack: JetPack | None) -> Find
             one_line(f"{detail}; {answer.values['problem']}"),
             "See the finding on the GPU.",
         )
-    if "tensorrt" not in list_engines():
-        return Finding("tensorrt", "info", f"{detail}{_UNUSED}")
     return Finding("tensorrt", "ok", detail)
 
 

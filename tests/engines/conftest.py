@@ -25,9 +25,9 @@ def x() -> np.ndarray:
     return np.random.default_rng(3).standard_normal((5, 3)).astype(np.float32)
 
 
-@pytest.fixture(params=[*list_engines(opens=ONNX), AUTO])
+@pytest.fixture(params=[*list_engines(opens=ONNX, on_cpu=True), AUTO])
 def engine(request) -> str:
-    """Every engine of ONNX files whose library is installed, and the choice among them."""
+    """Every engine of ONNX files that runs on CPUs and is installed, and the choice among them."""
     try:
         open_session(make_affine().SerializeToString(), engine=request.param).close()
     except MissingDependencyError as error:

@@ -48,6 +48,12 @@ def test_unknown_engine_suggests_the_nearest():
     assert all(name in raised.value.hint for name in (*list_engines(), "auto"))
 
 
+def test_a_dla_is_refused_with_its_reason():
+    for device in ("dla", "dla:0"):
+        with pytest.raises(UsageError, match="multiplies by constants only"):
+            SessionOptions(device=device)
+
+
 def specs(*dtypes):
     return [TensorSpec(f"input{i}", (1,), dtype) for i, dtype in enumerate(dtypes)]
 

@@ -105,7 +105,7 @@ def test_node_names_are_unique_and_tell_their_module(model, spec):
             assert any(name.startswith(f"selectors.{number}/") for name in names)
 
 
-@pytest.mark.parametrize("engine", list_engines(opens=ONNX))
+@pytest.mark.parametrize("engine", list_engines(opens=ONNX, on_cpu=True))
 def test_computes_the_poses_of_pytorch(exported, spec, windows, engine):
     # None stands for a symbolic batch, which must take any number of windows.
     sizes = (1, 2, 5) if exported.request.batch is None else (exported.request.batch,)
@@ -120,7 +120,7 @@ def test_computes_the_poses_of_pytorch(exported, spec, windows, engine):
                 np.testing.assert_array_equal(outputs["token_index"], expected[1])
 
 
-@pytest.mark.parametrize("engine", list_engines(opens=ONNX))
+@pytest.mark.parametrize("engine", list_engines(opens=ONNX, on_cpu=True))
 def test_two_runs_are_bitwise_equal(exported, windows, engine):
     size = exported.request.batch or 2
     with open_session(exported.path, engine=engine) as session:

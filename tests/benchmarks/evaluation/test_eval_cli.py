@@ -85,8 +85,10 @@ def perfect(clip, **changes):
 
 class TestModel:
     def test_measures_what_the_engine_gives(self, capsys, model):
-        found = report(capsys, model, "--data", "starter-val", "--only", CLIP, "--threads", 1)
+        asked = [model, "--data", "starter-val", "--only", CLIP, "--threads", 1]
+        found = report(capsys, *asked, "--cache-dir", "cache")
         clip = clip_of(CLIP)
+        assert len(list(Path("cache").iterdir())) == 1
         with Pose3DEngine(model, threads=1) as engine:
             expected = evaluate_poses(engine(clip.keypoints).poses * 1000.0, clip.truth_mm, fps=30)
         assert flat(found["overall"]) == pytest.approx(flat(expected.to_dict()), rel=1e-3)

@@ -168,6 +168,17 @@ class TestTensorRT:
         assert "apt install" in only(jetson("36.4.3"), check_tensorrt).fix
         finding = only(faked(VENV, **IN_VENV), check_tensorrt)
         assert (finding.status, finding.fix) == ("missing", "")
+        assert "no NVIDIA GPU" in finding.detail
+        finding = only(faked({**VENV, "dev/nvidia0": ""}, **IN_VENV), check_tensorrt)
+        assert (finding.status, finding.fix) == ("missing", "pip install tensorrt")
+
+    def test_a_release_that_is_too_old(self):
+        values = {"version": "8.6.2.3", "file": "/usr/lib/x.py", "problem": ""}
+        machine = jetson("36.3.0", run=programs(tensorrt=answers(values)))
+        finding = only(machine, check_tensorrt)
+        assert finding.status == "wrong"
+        assert "TensorRT 8.6.2.3 is too old" in finding.detail
+        assert "JetPack 6.1" in finding.fix
 
     def test_one_from_pip_on_a_jetson(self):
         values = {"version": "11.4.0.106", "file": "/v/tensorrt/__init__.py", "problem": ""}
@@ -182,7 +193,7 @@ class TestTensorRT:
         values = {"version": "10.3.0.30", "file": "/usr/lib/x.py", "problem": ""}
         run = programs(tensorrt=answers(values))
         machine = jetson("36.4.3", distributions={"tensorrt": "10.3.0"}, run=run)
-        assert only(machine, check_tensorrt).status in ("ok", "info")
+        assert only(machine, check_tensorrt).status == "ok"
 
     def test_imported_is_not_usable(self):
         values = {"version": "10.3.0", "file": "/x.py", "problem": "it creates no builder: null"}

@@ -49,10 +49,10 @@ def run(capsys, *arguments):
 
 
 def test_writes_what_the_engine_gives(capsys, hot_file, hot_engine, clip_file, clips):
-    status, out, _ = run(
-        capsys, clip_file, "--model", hot_file, "--format", "npz,csv", "--threads", 1
-    )
+    asked = [clip_file, "--model", hot_file, "--format", "npz,csv", "--threads", 1]
+    status, out, _ = run(capsys, *asked, "--cache-dir", "cache")
     assert status == 0
+    assert len(list(Path("cache").iterdir())) == 1
     assert "120 poses over 3.97 s" in out
     assert "Made: clip_3d.npz\nMade: clip_3d.csv" in out
     found = Pose3DResult.load("clip_3d.npz")

@@ -1,0 +1,234 @@
+"""What an execution context of TensorRT does with memory and streams, on the fake CUDA driver.
+
+Its one operation is the network ``y = 2 x`` in float32. It checks what the real library needs and
+cannot check by itself here: that a context of CUDA is current whenever one of its objects is made,
+used or destroyed. Its plans are JSON. It stands for no other behaviour of TensorRT; what its
+binding is called like is tested with the real bindings, and what its parser and compiler accept
+with TensorRT-RTX.
+"""
+
+import ctypes
+import enum
+import json
+import os
+
+import onnx
+
+__version__ = os.environ.get("FAKE_TENSORRT_VERSION", "10.3.0")
+
+_driver = ctypes.CDLL("libcuda.so.1")
+without_context = []
+"""Names of what was done without a current context; tests expect none."""
+builds = []
+"""What each build was asked for."""
+
+NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", ["STRONGLY_TYPED"])
+ProfilingVerbosity = enum.Enum("ProfilingVerbosity", ["DETAILED"])
+MemoryPoolType = enum.Enum("MemoryPoolType", ["WORKSPACE"])
+BuilderFlag = enum.Enum("BuilderFlag", ["TF32"])
+LayerInformationFormat = enum.Enum("LayerInformationFormat", ["JSON"])
+TensorIOMode = enum.Enum("TensorIOMode", ["INPUT", "OUTPUT"])
+DataType = enum.Enum("DataType", ["FLOAT"])
+
+
+def _need_context(what):
+    if not _driver.fake_depth():
+        without_context.append(what)
+
+
+class _Object:
+    def __init__(self, *_arguments):
+        _need_context(f"{type(self).__name__} made")
+
+    def __del__(self):
+        _need_context(f"{type(self).__name__} destroyed")
+
+
+class ILogger:
+    Severity = enum.Enum("Severity", ["INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE"])
+
+
+class IProgressMonitor:
+    pass
+
+
+class Builder(_Object):
+    def __init__(self, log):
+        super().__init__()
+        self.log = log
+
+    def create_network(self, flags):
+        assert flags == 1 << NetworkDefinitionCreationFlag.STRONGLY_TYPED
+        return _Network()
+
+    def create_builder_config(self):
+        return _Config()
+
+    def create_optimization_profile(self):
+        return _Profile()
+
+    def build_serialized_network(self, network, config):
+        for step in range(2):
+            config.progress_monitor.phase_start("Building", None, 2)
+            if not config.progress_monitor.step_complete("Building", step):
+                return None
+            config.progress_monitor.phase_finish("Building")
+        if os.environ.get("FAKE_TENSORRT_FAILS"):
+            self.log.log(ILogger.Severity.ERROR, "no tactic was found\nfor the layer")
+            return None
+        builds.append({"workspace": config.workspace, "flags": set(config.flags)})
+        return json.dumps(network.tensors).encode()
+
+
+class _Network(_Object):
+    tensors = None
+
+
+class _Profile(_Object):
+    def set_shape(self, input, min, opt, max):  # noqa: A002
+        assert min[0] == 1 <= opt[0] <= max[0]
+
+
+class _Config(_Object):
+    def __init__(self):
+        super().__init__()
+        self.flags = {BuilderFlag.TF32}
+        self._timings = None
+
+    def set_flag(self, flag):
+        self.flags.add(flag)
+
+    def clear_flag(self, flag):
+        self.flags.discard(flag)
+
+    def set_memory_pool_limit(self, pool, pool_size):
+        self.workspace = pool_size
+
+    def add_optimization_profile(self, profile):
+        return 0
+
+    def create_timing_cache(self, serialized_timing_cache):
+        return _Timings(serialized_timing_cache)
+
+    def set_timing_cache(self, cache, ignore_mismatch):
+        self._timings = cache
+        return True
+
+    def get_timing_cache(self):
+        return self._timings
+
+
+class _Timings:
+    def __init__(self, content):
+        self._content = bytes(content)
+
+    def serialize(self):
+        return self._content + b"."
+
+
+class OnnxParser(_Object):
+    def __init__(self, network, log):
+        super().__init__()
+        self._network = network
+        self.num_errors = 1
+
+    def parse(self, model, path=None):
+        graph = onnx.load_from_string(model).graph
+        if any(node.op_type == "NonZero" for node in graph.node):
+            return False
+        self._network.tensors = [
+            [
+                value.name,
+                mode,
+                [dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim],
+            ]
+            for values, mode in ((graph.input, "INPUT"), (graph.output, "OUTPUT"))
+            for value in values
+        ]
+        return True
+
+    def get_error(self, index):
+        return _Error()
+
+
+class _Error:
+    def desc(self):
+        return "there is no such operator"
+
+    def node_name(self):
+        return "find"
+
+    def node_operator(self):
+        return "NonZero"
+
+
+class Runtime(_Object):
+    def __init__(self, log):
+        super().__init__()
+
+    def deserialize_cuda_engine(self, serialized_engine):
+        return _Engine(json.loads(serialized_engine))
+
+
+class _Inspector(_Object):
+    def get_engine_information(self, format):  # noqa: A002
+        kind = os.environ.get("FAKE_TENSORRT_TYPE", "FP32")
+        tensor = {"Name": "y", "Format/Datatype": f"Row major linear {kind} format"}
+        return json.dumps({"Layers": [{"Name": "double", "Outputs": [tensor]}]})
+
+
+class _Engine(_Object):
+    def __init__(self, tensors):
+        super().__init__()
+        self.tensors = tensors
+        self.num_io_tensors = len(tensors)
+
+    def _tensor(self, name):
+        return next(tensor for tensor in self.tensors if tensor[0] == name)
+
+    def get_tensor_name(self, index):
+        return self.tensors[index][0]
+
+    def get_tensor_mode(self, name):
+        return TensorIOMode[self._tensor(name)[1]]
+
+    def get_tensor_dtype(self, name):
+        return DataType.FLOAT
+
+    def get_tensor_shape(self, name):
+        return self._tensor(name)[2]
+
+    def create_engine_inspector(self):
+        return _Inspector()
+
+    def create_execution_context(self):
+        return _Context(self)
+
+
+class _Context(_Object):
+    def __init__(self, engine):
+        super().__init__()
+        self._engine = engine
+        self._batch = None
+        self._addresses = {}
+
+    def set_input_shape(self, name, shape):
+        _need_context("set_input_shape")
+        self._batch = shape[0]
+        return True
+
+    def get_tensor_shape(self, name):
+        return [self._batch if size < 0 else size for size in self._engine.get_tensor_shape(name)]
+
+    def set_tensor_address(self, name, memory):
+        self._addresses[name] = memory
+        return True
+
+    def execute_async_v3(self, stream_handle):
+        _need_context("execute_async_v3")
+        size = 4
+        for length in self.get_tensor_shape("x"):
+            size *= length
+        addresses = [ctypes.c_void_p(self._addresses[name]) for name in ("y", "x")]
+        stream = ctypes.c_void_p(stream_handle)
+        return not _driver.fake_double(*addresses, ctypes.c_size_t(size), stream)

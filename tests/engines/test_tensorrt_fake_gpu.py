@@ -1,0 +1,152 @@
+"""The TensorRT engine without a GPU: real PyCUDA and all of our code, on a CUDA driver made for it.
+
+What it shows: memory, streams, contexts, graphs and threads are used as the driver demands, and
+given back whatever happens; plans are cached, checked and built once. What it does not show: that
+TensorRT compiles a model, that a kernel runs, or how long anything takes. The driver is
+``fake_cuda.c``, the part of TensorRT that a session touches ``fake_tensorrt``; PyCUDA is built
+from its source in the first run, which takes one to two minutes, and kept.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from downloads import build_wheel, cache_folder, download, install, made_once, pinned
+
+HERE = Path(__file__).parent
+CHECKS = HERE / "fake_gpu_checks.py"
+HEADERS = "nvidia-cuda-runtime-cu12"
+
+# Of the headers of CUDA that PyCUDA includes, the one that no package on the index has.
+PROFILER_HEADER = """
+#pragma once
+typedef enum { CU_OUT_KEY_VALUE_PAIR, CU_OUT_CSV } CUoutput_mode;
+extern "C" {
+CUresult cuProfilerInitialize(const char *, const char *, CUoutput_mode);
+CUresult cuProfilerStart(void);
+CUresult cuProfilerStop(void);
+}
+"""
+
+ENVIRONMENT = {
+    "memory_that_is_shared_is_not_copied": {"FAKE_CUDA_INTEGRATED": "1"},
+    "memory_that_runs_out_is_an_error_and_no_more": {"FAKE_CUDA_BYTES": "1000000"},
+    "a_context_of_the_caller_is_current_again_afterwards": {"FAKE_CUDA_DEVICES": "2"},
+    "without_a_device_nothing_of_tensorrt_is_made": {"FAKE_CUDA_DEVICES": "0"},
+    "an_old_release_is_refused": {"FAKE_TENSORRT_VERSION": "8.6.2"},
+    "another_precision_than_declared_is_said": {"FAKE_TENSORRT_TYPE": "FP16"},
+}
+SAYS = {
+    "a_lost_device_is_an_error_and_the_process_lives": "alive\n",
+    "a_session_that_is_left_open_ends_in_order": "users 0, live [0, 0, 0, 0]\n",
+}
+IN_TWO_PROCESSES = "one_of_two_processes_builds"
+# After the device is lost PyCUDA says of what it cannot free that it cannot.
+MAY_COMPLAIN = "a_lost_device_is_an_error_and_the_process_lives"
+
+
+def names_of_checks():
+    functions = re.findall(r"^def ([a-z]+(?:_[a-z]+){3,})\(\):", CHECKS.read_text(), re.MULTILINE)
+    return [name for name in functions if name not in ("assert_all_given_back", IN_TWO_PROCESSES)]
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    """The folder of the fake driver's library."""
+    if shutil.which("gcc") is None:
+        pytest.skip("there is no C compiler")
+    folder = tmp_path_factory.mktemp("driver")
+    library = folder / "libcuda.so.1"
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-Wl,-soname,libcuda.so.1"]
+    source = HERE / "fake_cuda.c"
+    subprocess.run([*command, "-o", library, source, "-lpthread"], check=True)
+    # The name by which a linker looks for it.
+    (folder / "libcuda.so").symlink_to(library)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pycuda(driver, tmp_path_factory):
+    """A folder with PyCUDA, built here from its source."""
+    if shutil.which("g++") is None:
+        pytest.skip("there is no C++ compiler")
+    version, headers = pinned("pycuda"), pinned(HEADERS)
+    folder = cache_folder(f"pycuda-{version}-cuda-{headers}")
+    with made_once(folder) as missing:
+        if missing:
+            make_pycuda(
+                f"pycuda=={version}", f"{HEADERS}=={headers}", driver, folder, tmp_path_factory
+            )
+    return folder / "site"
+
+
+def make_pycuda(requirement, headers, driver, folder, tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("pycuda")
+    with tarfile.open(download(requirement, scratch, source=True)) as archive:
+        archive.extractall(scratch, filter="data")
+    with zipfile.ZipFile(download(headers, scratch)) as archive:
+        archive.extractall(scratch)
+    include = scratch / "nvidia" / "cuda_runtime" / "include"
+    (include / "cudaProfiler.h").write_text(PROFILER_HEADER)
+    source = scratch / requirement.replace("==", "-")
+    settings = {
+        "USE_SHIPPED_BOOST": True,
+        "CUDA_INC_DIR": [str(include)],
+        "CUDA_ENABLE_CURAND": False,
+        "CUDADRV_LIB_DIR": [str(driver)],
+        # Compiling takes half of the time that way, and nothing here is about speed.
+        "CXXFLAGS": ["-O0", "-g0", "-w"],
+    }
+    lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
+    (source / "siteconf.py").write_text("".join(lines))
+    install(build_wheel(source, scratch / "wheel"), folder / "site")
+
+
+@pytest.fixture
+def child(driver, pycuda, tmp_path):
+    """Starts a function of ``fake_gpu_checks`` in a process of its own."""
+
+    def start(name):
+        folders = [pycuda, HERE, HERE / "fake_tensorrt"]
+        environment = {
+            **os.environ,
+            "LD_LIBRARY_PATH": str(driver),
+            "PYTHONPATH": os.pathsep.join(map(str, folders)),
+            **ENVIRONMENT.get(name, {}),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", str(CHECKS), name],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def finished(process):
+    said, complained = process.communicate(timeout=120)
+    assert process.returncode == 0, complained
+    return said, complained
+
+
+@pytest.mark.parametrize("name", names_of_checks())
+def test_on_the_fake_gpu(child, name):
+    said, complained = finished(child(name))
+    assert said == SAYS.get(name, "")
+    if name == MAY_COMPLAIN:
+        complained = re.sub(r"PyCUDA WARNING: a clean-up operation failed.*\n.*\n", "", complained)
+    assert complained == ""
+
+
+def test_two_processes_build_once(child):
+    both = [child(IN_TWO_PROCESSES), child(IN_TWO_PROCESSES)]
+    assert sorted(finished(process)[0] for process in both) == ["builds 0\n", "builds 1\n"]
