@@ -125,6 +125,9 @@ def _job(options: argparse.Namespace, inputs: InputOptions, root: Path) -> Job:
         overlap=options.overlap,
         flip=options.flip,
         options=inputs,
+        cache_dir=None if options.cache_dir is None else str(options.cache_dir.resolve()),
+        fast_math=options.fast_math,
+        provider=options.provider,
     )
     if job.device == "cpu":
         # What is wrong for every input is told once. A GPU may be on other machines only.

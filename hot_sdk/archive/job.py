@@ -50,6 +50,9 @@ class Job:
         overlap: Frames that windows share.
         flip: Average with the mirror image.
         options: Of every input.
+        cache_dir: Folder of each worker's machine for what its engine builds; None keeps nothing.
+        fast_math: Allow narrower arithmetic.
+        provider: Execution provider of ONNX Runtime, by its own name.
         attempt: Name of this attempt at the inputs, unlike that of any other.
     """
 
@@ -64,6 +67,9 @@ class Job:
     overlap: int | None
     flip: bool
     options: InputOptions
+    cache_dir: str | None = None
+    fast_math: bool = False
+    provider: str | None = None
     attempt: str = ""
 
     def open_engine(self) -> Pose3DEngine:
@@ -89,6 +95,9 @@ class Job:
             engine=self.engine,
             device=self.device,
             threads=self.threads,
+            cache_dir=None if self.cache_dir is None else Path(self.cache_dir),
+            fast_math=self.fast_math,
+            provider=self.provider,
             windows=self.windows,
             overlap=self.overlap,
             flip=self.flip,
@@ -96,7 +105,7 @@ class Job:
 
     def settings(self) -> str:
         """All that results depend on besides the input and the model, as JSON."""
-        names = ("engine", "device", "windows", "overlap", "flip")
+        names = ("engine", "device", "fast_math", "provider", "windows", "overlap", "flip")
         settings = {name: getattr(self, name) for name in names}
         return json.dumps(settings | dataclasses.asdict(self.options), sort_keys=True)
 
