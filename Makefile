@@ -22,7 +22,7 @@ demo: $(VENV)/.export
 test: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .
 	$(MAKE) lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

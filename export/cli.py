@@ -170,7 +170,7 @@ def _run(arguments: list[str]) -> None:
 
     console = report.stderr_console()
     if options.dry_run:
-        from hot_sdk.export.pipeline import prepare
+        from hot_sdk.export.preparing import prepare
 
         prepared = prepare(request)
         plan = report.plan_as_dict(prepared, request)

@@ -44,7 +44,8 @@ def export_model(
         from hot_sdk.engines.tensorrt import require_tensorrt
 
         require_tensorrt("cuda")
-    from hot_sdk.export.pipeline import export_prepared, prepare
+    from hot_sdk.export.pipeline import export_prepared
+    from hot_sdk.export.preparing import prepare
     from hot_sdk.export.torch_export import export_torch
 
     progress("Reading the weights")

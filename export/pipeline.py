@@ -1,4 +1,4 @@
-"""The export itself: weights, graph, check, verification, manifest, file."""
+"""The export itself: graph, check, verification, file."""
 
 from __future__ import annotations
 
@@ -10,49 +10,27 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hot_sdk.engines import Session, open_session
 from hot_sdk.errors import GraphCheckError, VerificationError
-from hot_sdk.export.checkpoints import read_checkpoint
 from hot_sdk.export.clips import Window, verification_windows
-from hot_sdk.export.fit import fit
 from hot_sdk.export.flops import NetworkFlops, count_graph, count_network, count_parameters
 from hot_sdk.export.graph_check import require_clean
 from hot_sdk.export.lifting import build_lifting, folded
 from hot_sdk.export.lowering import Lowered, lower_precision
-from hot_sdk.export.models import ModelSpec, build, family, infer_shape
+from hot_sdk.export.manifests import make_manifest, parity_of
 from hot_sdk.export.neighbours import neighbours_exposed
 from hot_sdk.export.on_device import DeviceResult, verify_on_device
 from hot_sdk.export.options import Precision
-from hot_sdk.export.random_weights import random_state_dict
-from hot_sdk.export.request import ExportRequest, default_name, resolve_request
-from hot_sdk.export.state_dict import (
-    first_times,
-    load_strict,
-    resample_rank_embedding,
-    without_hourglass,
-)
+from hot_sdk.export.preparing import Prepared
+from hot_sdk.export.request import ExportRequest
 from hot_sdk.export.trace import trace, without_output
-from hot_sdk.export.training_record import TrainingRecord
 from hot_sdk.export.triton import write_triton
-from hot_sdk.export.triton_options import check_models
 from hot_sdk.export.verify import FP32, Tolerances, WindowResult, compare, require_parity
-from hot_sdk.files import replaced_on_success, require_writable_target
+from hot_sdk.files import replaced_on_success
 from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
-from hot_sdk.manifest import (
-    SCHEMA,
-    Flops,
-    Joints,
-    Manifest,
-    Parity,
-    Quantisation,
-    Stage,
-    Versions,
-    Weights,
-)
-from hot_sdk.starter import starter_checkpoint
-from hot_sdk.version import __version__
+from hot_sdk.manifest import Manifest
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,25 +38,6 @@ _LOG = logging.getLogger(__name__)
 _LARGEST_FILE = 2 * 1024**3 - 1
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What will be exported.
-
-    Attributes:
-        spec: The architecture.
-        state: Its weights, float32.
-        weights: Where they come from.
-        target: The file to write.
-        training: What the checkpoint says of its training; None where it says nothing.
-    """
-
-    spec: ModelSpec
-    state: dict[str, Tensor]
-    weights: Weights
-    target: Path
-    training: TrainingRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -108,64 +67,13 @@ class ExportResult:
     on_device: DeviceResult | None = None
 
 
-def prepare(request: ExportRequest) -> Prepared:
-    """Read the weights and settle the architecture.
-
-    Args:
-        request: Already checked; see :func:`hot_sdk.export.request.check_request`.
-
-    Raises:
-        CheckpointError: The checkpoint cannot be read, or does not fit what is asked for.
-        UsageError: What is asked for does not hold together, or its file cannot be written.
-    """
-    training = None
-    if request.random_weights:
-        spec = resolve_request(request)
-        network = build(spec)
-        network.load_state_dict(random_state_dict(network))
-        weights = Weights(random=True, file=None, sha256=None, resampled_from=None)
-    else:
-        checkpoint = read_checkpoint(request.checkpoint or starter_checkpoint())
-        training = checkpoint.training
-        shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
-        found = infer_shape(request.model, shapes)
-        spec = fit(request, found, training)
-        resampled = None
-        if request.resample_tokens and spec.stages and spec.stages[0].tokens != found.tokens:
-            resampled = found.tokens
-            checkpoint = checkpoint.with_tensors(
-                resample_rank_embedding(checkpoint.tensors, spec.stages[0].tokens)
-            )
-        if found.time_embedding is not None:
-            checkpoint = checkpoint.with_tensors(
-                first_times(checkpoint.tensors, found.time_embedding, spec.frames)
-            )
-        if found.elastic and not spec.elastic:
-            checkpoint = checkpoint.with_tensors(without_hourglass(checkpoint.tensors))
-        network = build(spec)
-        load_strict(network, checkpoint)
-        weights = Weights(
-            random=False,
-            file=checkpoint.path.name,
-            sha256=checkpoint.sha256,
-            resampled_from=resampled,
-            credit=None if training is None else training.credit,
-            limits=None if training is None else training.limits,
-        )
-    target = request.output or Path(default_name(spec, request))
-    require_writable_target(target)
-    if request.triton is not None:
-        check_models(request.triton, target)
-    return Prepared(spec, dict(network.state_dict()), weights, target, training)
-
-
 def export_prepared(
     prepared: Prepared, request: ExportRequest, progress: Progress = _LOG.info
 ) -> ExportResult:
     """Export, check, verify and write.
 
     Args:
-        prepared: Of :func:`prepare`.
+        prepared: Of :func:`hot_sdk.export.preparing.prepare`.
         request: The same request.
         progress: Is told what begins.
 
@@ -284,79 +192,3 @@ def _require_same_file(
             f"The written file's poses are off by {error:.3g} on average in '{window.name}'.",
             hint="Check the disk, and export again.",
         )
-
-
-def parity_of(engine: str, results: list[WindowResult]) -> Parity:
-    """The figures of a verification, over all its windows."""
-    shared = [result.frames_shared for result in results if result.frames_shared is not None]
-    return Parity(
-        engine=engine,
-        clips=len(results),
-        max_difference=max(result.max_difference for result in results),
-        mean_joint_error=float(np.mean([result.mean_joint_error for result in results])),
-        max_joint_error=max(result.max_joint_error for result in results),
-        frames_shared=float(np.mean(shared)) if shared else None,
-    )
-
-
-def make_manifest(
-    prepared: Prepared,
-    request: ExportRequest,
-    executed: int,
-    parity: Parity,
-    *,
-    opset: int | None,
-    quantisation: Quantisation | None = None,
-) -> Manifest:
-    """What a file says about itself.
-
-    Args:
-        prepared: What is exported.
-        request: As it was asked for.
-        executed: Operations of the matrix products of one window in this file.
-        parity: Of its verification.
-        opset: Of an ONNX file.
-        quantisation: What is in int8; None where nothing is.
-    """
-    spec = prepared.spec
-    entry = family(spec.family)
-    flops = count_network(spec)
-    skeleton = entry.skeleton
-    training = prepared.training
-    return Manifest(
-        schema=SCHEMA,
-        family=spec.family,
-        variant=spec.variant.value,
-        paper=entry.paper,
-        licence=entry.licence if training is None else training.licence,
-        frames=spec.frames,
-        output_frames=spec.output_frames,
-        ratio=spec.ratio,
-        tokens=spec.tokens,
-        stages=tuple(
-            Stage(stage.prune_at, stage.tokens, stage.selector.value) for stage in spec.stages
-        ),
-        recovery=None if spec.recovery is None else spec.recovery.value,
-        channels=spec.size.channels,
-        batch=request.batch,
-        flip=request.flip,
-        token_index=request.token_index and spec.tokens is not None,
-        joints=Joints(
-            skeleton=skeleton.name,
-            names=skeleton.joints,
-            parents=skeleton.parents,
-            flip_pairs=tuple(zip(skeleton.left, skeleton.right, strict=True)),
-        ),
-        normalisation=entry.normalisation.value,
-        unit=entry.unit.value,
-        axes=entry.axes,
-        training_fps=entry.training_fps if training is None else training.fps,
-        precision=Precision(request.precision).value,
-        opset=opset,
-        parameters=count_parameters(spec),
-        weights=prepared.weights,
-        versions=Versions(sdk=__version__, torch=torch.__version__, onnx=onnx.__version__),
-        flops=Flops(papers=flops.papers, products=flops.products, executed=executed),
-        parity=parity,
-        quantisation=quantisation,
-    )

@@ -20,8 +20,9 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
 if TYPE_CHECKING:
     from hot_sdk.export.on_device import DeviceResult
-    from hot_sdk.export.pipeline import ExportResult, Prepared
+    from hot_sdk.export.pipeline import ExportResult
     from hot_sdk.export.precision import Speed
+    from hot_sdk.export.preparing import Prepared
 
 
 def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from hot_sdk.engines import open_session
 from hot_sdk.export.clips import verification_windows
 from hot_sdk.export.flops import count_eager, count_network, count_parameters
 from hot_sdk.export.lifting import build_lifting
-from hot_sdk.export.pipeline import ExportResult, Prepared, make_manifest, parity_of
+from hot_sdk.export.manifests import make_manifest, parity_of
+from hot_sdk.export.pipeline import ExportResult
+from hot_sdk.export.preparing import Prepared
 from hot_sdk.export.request import ExportRequest
 from hot_sdk.export.torch_file import save_torch_model
 from hot_sdk.export.verify import compare, require_parity
@@ -25,7 +27,7 @@ def export_torch(
     """Write the file, and verify that what is read from it computes the same poses.
 
     Args:
-        prepared: Of :func:`hot_sdk.export.pipeline.prepare`.
+        prepared: Of :func:`hot_sdk.export.preparing.prepare`.
         request: The same request.
         progress: Is told what begins.
 

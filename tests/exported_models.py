@@ -1,5 +1,8 @@
 """Small networks of every family, each exported once for all tests that need a file."""
 
+import fcntl
+import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,9 +104,23 @@ _made = {}
 
 
 def export_case(model, name, tmp_path_factory):
-    """Export a case, once in a session."""
+    """Export a case, once in a session, in whichever of its processes asks first."""
     if (model, name) not in _made:
-        path = tmp_path_factory.mktemp("exported") / f"{model}-{name}.onnx"
-        asked = small_request(model, output=path, **EXPORTS[name])
-        _made[model, name] = Exported(asked, path, export_model(asked))
+        folder = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            folder = folder.parent
+        folder = folder / "exported"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{model}-{name}.onnx"
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _made[model, name] = _exported(model, name, path)
     return _made[model, name]
+
+
+def _exported(model, name, path):
+    asked, kept = small_request(model, output=path, **EXPORTS[name]), path.with_suffix(".pickle")
+    if not kept.exists():
+        # Of a process of the same session, so that it may be unpickled.
+        kept.write_bytes(pickle.dumps(export_model(asked)))
+    return Exported(asked, path, pickle.loads(kept.read_bytes()))

@@ -85,4 +85,6 @@ def _windows_of(person: Keypoints, spec: ModelSpec) -> list[NDArray[np.float32]]
 def _at_most(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     if len(windows) <= MOST_WINDOWS:
         return windows
-    return windows[np.linspace(0, len(windows) - 1, MOST_WINDOWS).round().astype(np.intp)]
+    chosen = np.linspace(0, len(windows) - 1, MOST_WINDOWS).round().astype(np.intp)
+    spread: NDArray[np.float32] = windows[chosen]
+    return spread

@@ -57,6 +57,20 @@ def failed(capsys, arguments, status):
         ),
         (["--model", "mixste", "--random-weights", "--variant", "hott"], "Did you mean 'hot'?"),
         (["--model", "mixste", "--random-weights", "--ratio", ".5", "--selector", "tcp"], "'tpc'"),
+        (["--model", "mixste", "--random-weights", "--precision", "int9"], "Did you mean 'int8'?"),
+        (["--model", "mixste", "--random-weights", "--sensitivity"], "the precision is fp32"),
+        (
+            ["--model", "mixste", "--random-weights", "--precision", "int8", "--calibration", "no"],
+            "no keypoint file 'no'",
+        ),
+        (
+            ["--model", "mixste", "--random-weights", "--precision", "fp16", "--keep-float", "x"],
+            "Nothing is quantised in fp16",
+        ),
+        (
+            ["--model", "mixste", "--random-weights", "--precision", "fp16", "--engine", "torch"],
+            "PyTorch's files are float32",
+        ),
         (["--model", "mixste", "--random-weights", "--recovery", "tra"], "prunes nothing"),
         (["--model", "mixste", "--random-weights", "--ratio", ".5", "--prune-at", "8"], "1 to 7"),
         (["--model", "mixste", "--random-weights", "--opset", "16"], "17 to 20"),

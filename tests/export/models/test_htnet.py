@@ -19,8 +19,8 @@ from hot_sdk.export.models.checkpoint_shape import CheckpointShape
 from hot_sdk.export.models.htnet import infer_shape
 from hot_sdk.export.modulated_graph import ModulatedGraphConvolution, bone_adjacency
 from hot_sdk.export.options import Variant
-from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.pose_refinement import PoseRefinement
+from hot_sdk.export.preparing import prepare
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.topology_mixer import LimbPooling, PartConstraint
 from hot_sdk.skeleton import H36M17

@@ -19,8 +19,8 @@ from hot_sdk.export.models import create_model, family, resolve
 from hot_sdk.export.models.checkpoint_shape import CheckpointShape
 from hot_sdk.export.models.mhformer import infer_shape
 from hot_sdk.export.options import Variant
-from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.pointwise import ActivatedPointwise, NormedPointwise, PointwiseLinear
+from hot_sdk.export.preparing import prepare
 from hot_sdk.export.random_weights import random_state_dict
 
 GOLDEN = Path(__file__).parents[2] / "golden"

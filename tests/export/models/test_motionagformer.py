@@ -26,7 +26,7 @@ from hot_sdk.export.models.checkpoint_shape import CheckpointShape
 from hot_sdk.export.models.motionagformer import infer_shape
 from hot_sdk.export.neighbours import neighbours_exposed, neighbours_given
 from hot_sdk.export.options import Variant
-from hot_sdk.export.pipeline import prepare
+from hot_sdk.export.preparing import prepare
 from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.export.state_dict import resample_rank_embedding
 from hot_sdk.export.trace import trace

@@ -15,10 +15,10 @@ from hot_sdk.export.graph_view import view_graph
 from hot_sdk.export.lifting import build_lifting, folded
 from hot_sdk.export.models import family, list_models
 from hot_sdk.export.options import Precision, Variant
-from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.precision import calibration_windows, convert
 from hot_sdk.export.precision.integers import with_some
 from hot_sdk.export.precision.rules import block_of, module_of, weighted_products
+from hot_sdk.export.preparing import prepare
 from hot_sdk.export.trace import trace
 from hot_sdk.graph_io import KEYPOINTS, POSES
 
