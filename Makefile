@@ -47,5 +47,5 @@ $(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt ".[export,video,viz,rtmlib,dev]"
+	$(PIP) install --constraint constraints.txt ".[export,video,viz,report,rtmlib,dev]"
 	touch $@
