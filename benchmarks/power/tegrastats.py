@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from hot_sdk.benchmarks.power.source import UnavailableError
@@ -116,6 +116,7 @@ class TegrastatsPower:
     def close(self) -> None:
         """End the program."""
         self._end()
+        self._thread.join(_PATIENCE_S)
 
     def _newest_line(self) -> TegraStats | None:
         return self._newest
@@ -143,5 +144,9 @@ def _start() -> tuple[Iterable[str], Callable[[], None]]:
         process.terminate()
         process.wait()
 
-    assert process.stdout is not None
-    return process.stdout, end
+    def lines() -> Iterator[str]:
+        assert process.stdout is not None
+        with process.stdout as stream:
+            yield from stream
+
+    return lines(), end
