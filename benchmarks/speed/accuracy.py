@@ -12,7 +12,7 @@ from hot_sdk.benchmarks.evaluation.metrics import mean_of, summarise
 from hot_sdk.benchmarks.evaluation.protocols import protocol
 from hot_sdk.benchmarks.evaluation.running import measure_model
 from hot_sdk.benchmarks.speed.plan import Configuration
-from hot_sdk.benchmarks.speed.record import Accuracy
+from hot_sdk.benchmarks.speed.result import Accuracy
 from hot_sdk.pose_engine import Pose3DEngine
 
 _PROTOCOL = "frames"

@@ -27,7 +27,7 @@ class Asked:
         precisions: Of families.
         batch: Windows in one call; None for what a file holds, else 1.
         threads: CPU threads; None leaves it to the engine.
-        baseline: One of ``BASELINES``, or None.
+        baselines: Of ``BASELINES``, of families.
         checkpoint: Weights of families; None for the starter's.
         random_weights: Random weights for families instead.
         frames: Frames of a family's window; None for the published number.
@@ -43,7 +43,7 @@ class Asked:
     precisions: tuple[str, ...]
     batch: int | None
     threads: int | None
-    baseline: str | None
+    baselines: tuple[str, ...]
     checkpoint: Path | None
     random_weights: bool
     frames: int | None
@@ -88,7 +88,7 @@ def check_asked(asked: Asked) -> None:
         ("--checkpoint", asked.checkpoint),
         ("--random-weights", asked.random_weights),
         ("--frames", asked.frames),
-        ("--baseline", asked.baseline),
+        ("--baseline", asked.baselines),
     ):
         if given:
             raise UsageError(
@@ -109,10 +109,9 @@ def _check_family(name: str) -> None:
 
 
 def _check_exports(asked: Asked) -> None:
-    if asked.baseline is not None and asked.baseline not in BASELINES:
-        raise UsageError(
-            f"Unknown baseline '{asked.baseline}'.", hint=closest(asked.baseline, BASELINES)
-        )
+    for baseline in asked.baselines:
+        if baseline not in BASELINES:
+            raise UsageError(f"Unknown baseline '{baseline}'.", hint=closest(baseline, BASELINES))
     for ratio in asked.ratios:
         if not 0.0 < ratio <= 1.0:
             raise UsageError(

@@ -13,7 +13,7 @@ from hot_sdk.benchmarks.speed.intervals import paired_ratio
 from hot_sdk.benchmarks.speed.measuring import Running
 from hot_sdk.benchmarks.speed.plan import Configuration
 from hot_sdk.benchmarks.speed.profiling import Profile
-from hot_sdk.benchmarks.speed.record import (
+from hot_sdk.benchmarks.speed.result import (
     Accuracy,
     Ceiling,
     Cost,

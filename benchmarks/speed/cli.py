@@ -105,7 +105,7 @@ def build_parser() -> CommandParser:
     add("--checkpoint", type=Path, metavar="FILE", help="weights (default: the starter's)")
     add("--random-weights", action="store_true", help="no weights: for speed only")
     add("--frames", type=int, metavar="N", help="frames of a window (default: as published)")
-    add("--baseline", choices=BASELINES, metavar="B",
+    add("--baseline", type=_several(str), default=(), metavar="B[,B...]",
         help=f"also measure the network as {', '.join(BASELINES)}")  # fmt: skip
     effort = parser.add_argument_group("how long")
     add = effort.add_argument
@@ -244,7 +244,7 @@ def _asked(options: argparse.Namespace, folder: Path) -> Asked:
         precisions=tuple(options.precisions),
         batch=options.batch,
         threads=options.threads,
-        baseline=options.baseline,
+        baselines=tuple(options.baseline),
         checkpoint=options.checkpoint,
         random_weights=options.random_weights,
         frames=options.frames,

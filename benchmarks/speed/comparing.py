@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from hot_sdk.benchmarks.speed.figures import KINDS, FigureKind, served
 from hot_sdk.benchmarks.speed.intervals import Interval, unpaired_ratio
 from hot_sdk.benchmarks.speed.limits import Limit
-from hot_sdk.benchmarks.speed.record import Measure, Record, Result, Subject
+from hot_sdk.benchmarks.speed.record import Record
+from hot_sdk.benchmarks.speed.result import Measure, Result, Subject
 from hot_sdk.errors import ResultError
 
 _READ_ONCE = 0.05

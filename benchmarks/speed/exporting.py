@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hot_sdk.benchmarks.speed.assignment import Network
 from hot_sdk.errors import HotSDKError
-from hot_sdk.manifest import read_manifest
+from hot_sdk.manifest import Stage, read_manifest
 from hot_sdk.version import __version__
 
 if TYPE_CHECKING:
@@ -96,15 +96,14 @@ def _is_of(target: Path, prepared: Prepared, batch: int | None, precision: str) 
     except HotSDKError:
         return False
     spec = prepared.spec
-    stages = [(stage.prune_at, stage.tokens, stage.selector.value) for stage in spec.stages]
+    stages = tuple(Stage(one.prune_at, one.tokens, one.selector.value) for one in spec.stages)
     return (
         there.weights == prepared.weights
         and there.family == spec.family
         and there.variant == spec.variant.value
         and there.frames == spec.frames
         and there.recovery == (None if spec.recovery is None else spec.recovery.value)
-        and tuple((stage.prune_at, stage.tokens, stage.selector) for stage in there.stages)
-        == stages
+        and there.stages == stages
         and there.precision == precision
         and there.batch == batch
         and not there.flip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hot_sdk.benchmarks.speed.record import Measure, Result
+from hot_sdk.benchmarks.speed.result import Measure, Ratio, Result
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,9 @@ _KINDS = (
 )
 KINDS: Mapping[str, FigureKind] = {kind.name: kind for kind in _KINDS}
 """By name."""
+
+
+def ratio_of(result: Result) -> Ratio | None:
+    """The speed-up that a user sees first: end to end, or else of the engine."""
+    found = {ratio.measure: ratio for ratio in result.ratios}
+    return found.get("window") or found.get("engine")

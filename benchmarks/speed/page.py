@@ -11,10 +11,12 @@ import plotly.io
 
 from hot_sdk.benchmarks.speed.comparing import Comparison
 from hot_sdk.benchmarks.speed.figures import KINDS, frames_per_s, served
+from hot_sdk.benchmarks.speed.headline import closing_lines, headline
 from hot_sdk.benchmarks.speed.limits import Limit
 from hot_sdk.benchmarks.speed.pareto import front
 from hot_sdk.benchmarks.speed.record import Record
-from hot_sdk.benchmarks.speed.sheets import Sheet, closing_lines, headline, sheets
+from hot_sdk.benchmarks.speed.sheet import Sheet
+from hot_sdk.benchmarks.speed.sheets import sheets
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hot_sdk.benchmarks.speed.figures import KINDS
 from hot_sdk.benchmarks.speed.limits import Limit
-from hot_sdk.benchmarks.speed.record import Result
+from hot_sdk.benchmarks.speed.result import Result
 
 
 def front(results: Sequence[Result]) -> frozenset[str]:

@@ -68,9 +68,10 @@ def plan_configurations(
         for path, network in files:
             manifest, digest = read_manifest(path), sha256_of(path)
             batch = asked.batch or manifest.batch or 1
-            if network is not None and asked.baseline is not None:
+            if network is not None:
                 network = dataclasses.replace(network, batch=batch)
-                found.append(_baseline(asked, manifest, network, batch))
+                for baseline in asked.baselines:
+                    found.append(_baseline(asked, baseline, manifest, network))
             for engine, device in itertools.product(asked.engines, asked.devices):
                 found.append(
                     Configuration(
@@ -89,20 +90,19 @@ def plan_configurations(
     return _with_unique_names(_without_repeats(found))
 
 
-def _baseline(asked: Asked, manifest: Manifest, network: Network, batch: int) -> Configuration:
-    assert asked.baseline is not None
+def _baseline(asked: Asked, baseline: str, manifest: Manifest, network: Network) -> Configuration:
     ratio = f"_r{manifest.ratio:.2f}" if manifest.tokens is not None else ""
     return Configuration(
-        name=f"{manifest.family}{ratio} {asked.baseline}",
+        name=f"{manifest.family}{ratio} {baseline}",
         model=None,
         manifest=manifest,
         sha256=None,
-        baseline=asked.baseline,
+        baseline=baseline,
         network=network,
-        engine="onnxruntime" if asked.baseline == "torch-onnx" else "torch",
+        engine="onnxruntime" if baseline == "torch-onnx" else "torch",
         device="cpu",
         threads=asked.threads,
-        batch=batch,
+        batch=network.batch,
     )
 
 

@@ -24,7 +24,7 @@ class Share:
     Attributes:
         name: Of the block, the operator or the node.
         ms: Median over the runs.
-        share: Of all nodes' time.
+        share: Of all nodes' time, over all runs.
     """
 
     name: str
@@ -116,7 +116,7 @@ def profile_of(nodes: tuple[NodeRun, ...], run_us: tuple[float, ...]) -> Profile
             name: Share(
                 name,
                 float(np.median(times)) / 1e3,
-                float(np.median(np.divide(times, total))),
+                sum(times) / sum(total),
             )
             for name, times in sums.items()
         }

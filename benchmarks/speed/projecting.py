@@ -6,7 +6,7 @@ from hot_sdk.benchmarks.roofline import Board, bound
 from hot_sdk.benchmarks.roofline.bound import Roof
 from hot_sdk.benchmarks.roofline.this_cpu import cpu_roof
 from hot_sdk.benchmarks.speed.graph_cost import GraphCost
-from hot_sdk.benchmarks.speed.record import Projection
+from hot_sdk.benchmarks.speed.result import Projection
 from hot_sdk.benchmarks.speed.stamp import MachineStamp
 
 THIS_CPU = "this-cpu"

@@ -28,7 +28,8 @@ from hot_sdk.benchmarks.speed.measuring import (
 from hot_sdk.benchmarks.speed.plan import Configuration
 from hot_sdk.benchmarks.speed.profiling import Profile
 from hot_sdk.benchmarks.speed.projecting import project, project_here
-from hot_sdk.benchmarks.speed.record import SCHEMA, PowerTrace, Projection, Record, Settings
+from hot_sdk.benchmarks.speed.record import SCHEMA, PowerTrace, Record, Settings
+from hot_sdk.benchmarks.speed.result import Projection
 from hot_sdk.benchmarks.speed.stamp import MachineStamp, stamp_of
 from hot_sdk.benchmarks.speed.yardsticks import COPY, PRODUCT
 from hot_sdk.doctor.machine import Machine

@@ -8,11 +8,13 @@ import io
 import sys
 from collections.abc import Sequence
 
-from hot_sdk.benchmarks.speed.figures import KINDS
+from hot_sdk.benchmarks.speed.figures import KINDS, ratio_of
+from hot_sdk.benchmarks.speed.headline import closing_lines, headline
 from hot_sdk.benchmarks.speed.limits import Limit
 from hot_sdk.benchmarks.speed.pareto import front
 from hot_sdk.benchmarks.speed.record import Record
-from hot_sdk.benchmarks.speed.sheets import Sheet, closing_lines, headline, ratio_of, sheets
+from hot_sdk.benchmarks.speed.sheet import Sheet
+from hot_sdk.benchmarks.speed.sheets import sheets
 
 _SUBJECT = (
     "name",

@@ -6,17 +6,14 @@ import numpy as np
 
 from hot_sdk.benchmarks.speed.conditions import Conditions, Temperature
 from hot_sdk.benchmarks.speed.profiling import Profile, Share
-from hot_sdk.benchmarks.speed.record import (
-    SCHEMA,
+from hot_sdk.benchmarks.speed.record import SCHEMA, PowerTrace, Record, Settings
+from hot_sdk.benchmarks.speed.result import (
     Accuracy,
     Cost,
     Energy,
     Measure,
     Memory,
-    PowerTrace,
-    Record,
     Result,
-    Settings,
     Start,
     Stream,
     Subject,
