@@ -2,6 +2,8 @@
 #   make demo   installs into .venv, exports the starter model, proves that the file computes the same
 #               poses, lifts a real clip's keypoints with it, and draws them
 #   make test   installs what the tests need, checks style and types, runs the tests
+# On an idle machine:
+#   make bench  measures what the README claims, and writes docs/benchmarks.md
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -31,7 +33,7 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
-	$(BIN)/python -m hot_sdk.benchmarks.pytorch_against_onnxruntime
+	$(BIN)/python -m hot_sdk.benchmarks.studies --page docs/benchmarks.md
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info
@@ -43,7 +45,7 @@ $(VENV)/bin/python:
 
 # Dependencies are installed once; the package itself anew each time, as a user would have it.
 $(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt ".[export,viz]"
+	$(PIP) install --constraint constraints.txt ".[export,viz,report]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt

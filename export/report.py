@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -130,13 +131,10 @@ def _parity_text(result: ExportResult) -> str:
 
 def next_commands(result: ExportResult) -> str:
     """What to run next, a line each, ready to be copied."""
-    manifest = result.manifest
     commands = [
         f"python -c \"from hot_sdk.engines import open_session as o; s = o('{result.path}'); "
         'print(*s.inputs, *s.outputs)"',
-        f"python -m hot_sdk.benchmarks.pytorch_against_onnxruntime --model {manifest.family} "
-        f"--frames {manifest.frames}"
-        + (f" --tokens {manifest.tokens}" if manifest.tokens is not None else ""),
+        f"hot-benchmark {shlex.quote(str(result.path))}",
     ]
     return "\n".join(["", "Next:", *(f"  {command}" for command in commands)])
 

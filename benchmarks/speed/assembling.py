@@ -168,7 +168,7 @@ def ratios_of(one: Running, reference: Running) -> tuple[Ratio, ...]:
         interval = paired_ratio(*pairs)
         if interval is None:
             continue
-        flops = _flops_ratio(one.configuration, reference.configuration)
+        flops = _flops_ratio(one, reference)
         found.append(
             Ratio(
                 measure=measure,
@@ -194,22 +194,23 @@ def _pairs(one: Running, reference: Running, measure: str) -> tuple[np.ndarray, 
         units = (reference.opened.hop or 1, one.opened.hop or 1)
     else:
         # Per frame of the window, so that windows of other lengths compare.
-        units = (_window_frames(reference), _window_frames(one))
+        units = (reference.opened.frames, one.opened.frames)
     return above[counted] / units[0], below[counted] / units[1]
 
 
-def _window_frames(one: Running) -> int:
-    return one.opened.frames
-
-
-def _flops_ratio(one: Configuration, reference: Configuration) -> float | None:
-    """Of the operations of both per frame of the output; baselines compute everything."""
-    costs = []
-    for configuration in (reference, one):
-        flops = configuration.manifest.flops
-        executed = flops.executed if configuration.baseline is None else flops.products
-        costs.append(executed / configuration.manifest.output_frames)
+def _flops_ratio(one: Running, reference: Running) -> float | None:
+    """Of the operations of both for each frame that they give."""
+    costs = [
+        _executed(each.configuration) * each.opened.windows / each.opened.frames
+        for each in (reference, one)
+    ]
     return costs[0] / costs[1] if costs[1] else None
+
+
+def _executed(configuration: Configuration) -> int:
+    """Operations of a window; a baseline computes what an export folds, too."""
+    flops = configuration.manifest.flops
+    return flops.executed if configuration.baseline is None else flops.products
 
 
 def _cost(configuration: Configuration, graph: GraphCost | None) -> Cost:
@@ -219,7 +220,7 @@ def _cost(configuration: Configuration, graph: GraphCost | None) -> Cost:
         parameters=manifest.parameters,
         papers_flops=flops.papers,
         products_flops=flops.products,
-        executed_flops=flops.executed if configuration.baseline is None else flops.products,
+        executed_flops=_executed(configuration),
         weight_bytes=None if graph is None else graph.weight_bytes,
         moved_bytes=None if graph is None else sum(kernel.bytes for kernel in graph.kernels),
         kernels=None if graph is None else len(graph.kernels),
@@ -238,8 +239,7 @@ def _ceiling(one: Running, extra: Extras) -> Ceiling | None:
     if copy is not None:
         copied = extra.work[COPY] / float(np.median(copy.all))
     if engine is not None and len(engine.counted()):
-        cost = _cost(one.configuration, None)
-        flops = cost.executed_flops * one.opened.windows
+        flops = _executed(one.configuration) * one.opened.windows
         achieved = flops / float(np.median(engine.counted()))
     shape = None if extra.graph is None else extra.graph.largest_product
     return Ceiling(

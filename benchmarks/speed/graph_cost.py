@@ -12,7 +12,7 @@ from hot_sdk.benchmarks.speed.ort_trace import NodeRun, Trace, trace_runs
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.graph_io import KEYPOINTS
 
-PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm", "Conv")
+PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger")
 
 _FREE = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Constant", "Shape", "Dropout")
 """Operators that move nothing and start no kernel."""

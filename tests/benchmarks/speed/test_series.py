@@ -39,3 +39,14 @@ def test_a_turn_that_was_not_taken_has_no_median():
     series.add([1.0])
     series.add([])
     assert np.isnan(series.round_medians()[1])
+
+
+def test_parts_share_the_steady_state_of_the_whole():
+    whole = Series()
+    parts = Series(whole, parts=2)
+    for level in (2.0, 2.0, *[1.0] * 20):
+        whole.add([level] * 5)
+        parts.add([0.1 * level, 0.9 * level] * 5)
+    assert parts.steadiness().warm_up_runs == 20
+    assert len(parts.counted()) == 200
+    assert parts.steadiness().state == whole.steadiness().state == "steady"
