@@ -47,6 +47,7 @@ class Extras:
         profile: Where its time goes.
         accuracy: On a data set.
         projections: Bounds.
+        failed: What could not be found out, and why.
     """
 
     peak_mib: float | None = None
@@ -57,6 +58,7 @@ class Extras:
     profile: Profile | None = None
     accuracy: Accuracy | None = None
     projections: tuple[Projection, ...] = ()
+    failed: list[str] = field(default_factory=list)
 
 
 def results_of(

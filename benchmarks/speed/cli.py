@@ -20,11 +20,13 @@ from hot_sdk.benchmarks.speed.assignment import BASELINES, Streaming
 from hot_sdk.benchmarks.speed.comparing import Comparison, compare, failures, require_alike
 from hot_sdk.benchmarks.speed.figures import KINDS
 from hot_sdk.benchmarks.speed.limits import parse_limit
+from hot_sdk.benchmarks.speed.looking_further import Wanted
 from hot_sdk.benchmarks.speed.measuring import MEASURES, Effort
 from hot_sdk.benchmarks.speed.plan import plan_configurations
 from hot_sdk.benchmarks.speed.progress import Progress
 from hot_sdk.benchmarks.speed.record import Record, read_record
-from hot_sdk.benchmarks.speed.running import Wanted, run_benchmark
+from hot_sdk.benchmarks.speed.running import run_benchmark
+from hot_sdk.benchmarks.speed.stamp import stamp_of
 from hot_sdk.benchmarks.speed.texts import show
 from hot_sdk.benchmarks.speed.writing import FORMATS, check_formats, write_reports
 from hot_sdk.command_line import INTERRUPTED, CommandParser, run_command
@@ -162,6 +164,8 @@ def _run(arguments: list[str]) -> int:
     if any(limit.of_old for limit in limits) and old is None:
         raise UsageError("'old' is of an earlier record.", hint="Give --compare OLD.json too.")
     machine = this_machine()
+    if old is not None and not options.any_machine:
+        require_alike(stamp_of(machine), old.machine)
     with tempfile.TemporaryDirectory(prefix="hot-benchmark-") as folder:
         asked = _asked(options, Path(folder))
         check_plan(asked)
@@ -172,10 +176,7 @@ def _run(arguments: list[str]) -> int:
                 configurations, wanted, machine, [shlex.quote(word) for word in command],
                 progress.tell,
             )  # fmt: skip
-    comparison = None
-    if old is not None:
-        require_alike(record, old, any_machine=options.any_machine)
-        comparison = compare(record, old)
+    comparison = None if old is None else compare(record, old)
     _report(record, options, comparison)
     if options.json:
         sys.stdout.write(f"{to_json(record)}\n")

@@ -10,6 +10,7 @@ from hot_sdk.benchmarks.speed.intervals import Interval, unpaired_ratio
 from hot_sdk.benchmarks.speed.limits import Limit
 from hot_sdk.benchmarks.speed.record import Record
 from hot_sdk.benchmarks.speed.result import Measure, Result, Subject
+from hot_sdk.benchmarks.speed.stamp import MachineStamp
 from hot_sdk.errors import ResultError
 
 _READ_ONCE = 0.05
@@ -87,20 +88,23 @@ def _line(change: Change) -> str:
     )
 
 
-def require_alike(new: Record, old: Record, *, any_machine: bool) -> None:
+def require_alike(new: MachineStamp, old: MachineStamp) -> None:
     """Check that two records are of the same hardware.
 
     Raises:
-        ResultError: They are not, and that was not allowed.
+        ResultError: They are not.
     """
-    if any_machine or new.machine.identity == old.machine.identity:
+    if new.identity == old.identity:
         return
     raise ResultError(
-        f"The earlier record is of another machine ({old.machine.board or old.machine.cpu},"
-        f" {old.machine.processors} CPUs; this is {new.machine.board or new.machine.cpu},"
-        f" {new.machine.processors} CPUs).",
+        f"The earlier record is of another machine ({_hardware(old)}; this is {_hardware(new)}).",
         hint="Give --any-machine to compare all the same.",
     )
+
+
+def _hardware(stamp: MachineStamp) -> str:
+    parts = (stamp.board or stamp.cpu, f"{stamp.processors} CPUs", *stamp.gpus)
+    return ", ".join(parts)
 
 
 def compare(new: Record, old: Record) -> Comparison:

@@ -118,7 +118,7 @@ def opened(
         yield running
 
 
-def measure_in_turn(running: Sequence[Running], effort: Effort, tell: Telling) -> int:
+def measure_in_turn(running: Sequence[Running], effort: Effort, tell: Telling) -> None:
     """Measure until every measure of every configuration is steady and long enough.
 
     A measure that does not become steady is given up after some times its duration, and says so.
@@ -128,9 +128,6 @@ def measure_in_turn(running: Sequence[Running], effort: Effort, tell: Telling) -
         running: The configurations.
         effort: How long.
         tell: Is told how far it is.
-
-    Returns:
-        Rounds that were begun.
     """
     rounds = 0
     while True:
@@ -141,10 +138,9 @@ def measure_in_turn(running: Sequence[Running], effort: Effort, tell: Telling) -
             if not _is_enough(one, measure, effort)
         ]
         if not open_measures:
-            return rounds
-        share = _share(running, effort)
-        tell(f"measuring, round {rounds + 1}", share)
+            return
         rounds += 1
+        tell(f"measuring, round {rounds}", _share(running, effort))
         # All take part in each round, also those that have enough: pairs need both.
         for one in running:
             for measure in wanted(one, effort):
@@ -163,17 +159,17 @@ def _is_enough(one: Running, measure: str, effort: Effort) -> bool:
     series = one.series.get(measure)
     if series is None:
         return False
-    counted = series.counted()
     if effort.windows is not None:
-        return len(counted) >= effort.windows
+        return len(series.counted()) >= effort.windows
     assert effort.duration_s is not None
-    spent = float(series.all.sum())
-    if len(counted) < LEAST_RUNS:
-        return spent > effort.duration_s * _LONGER_WHILE_NOT_STEADY and len(counted) >= 1
-    if counted.sum() < effort.duration_s:
+    if series.seconds < effort.duration_s:
         return False
-    steady = series.steadiness().state == "steady"
-    return steady or spent > effort.duration_s * _LONGER_WHILE_NOT_STEADY
+    if series.seconds > effort.duration_s * _LONGER_WHILE_NOT_STEADY:
+        return True
+    counted = series.counted()
+    if len(counted) < LEAST_RUNS or float(counted.sum()) < effort.duration_s:
+        return False
+    return series.steadiness().state != "drifting"
 
 
 def _share(running: Sequence[Running], effort: Effort) -> float:
@@ -187,6 +183,6 @@ def _share(running: Sequence[Running], effort: Effort) -> float:
             if effort.windows is not None:
                 done = len(series.all) / effort.windows
             else:
-                done = float(series.all.sum()) / (effort.duration_s or 1.0)
+                done = series.seconds / (effort.duration_s or 1.0)
             least = min(least, done)
-    return min(least, 1.0)
+    return least

@@ -6,69 +6,28 @@ import contextlib
 import datetime
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from hot_sdk.benchmarks.evaluation.data_sets import data_set, load_data
-from hot_sdk.benchmarks.power import PowerSampler, PowerSamples, UnavailableError, open_source
-from hot_sdk.benchmarks.power.nvml import Nvml
-from hot_sdk.benchmarks.roofline import board
-from hot_sdk.benchmarks.speed.accuracy import measure_accuracy
+from hot_sdk.benchmarks.power import PowerSampler, PowerSamples, open_source
 from hot_sdk.benchmarks.speed.assembling import Extras, results_of
-from hot_sdk.benchmarks.speed.assignment import Streaming
 from hot_sdk.benchmarks.speed.conditions import Conditions, conditions_of, throttled_between
-from hot_sdk.benchmarks.speed.graph_cost import GraphCost
+from hot_sdk.benchmarks.speed.looking_further import Wanted, look_further, problems
 from hot_sdk.benchmarks.speed.measuring import (
-    Effort,
-    Running,
     Telling,
     measure_in_turn,
     opened,
 )
 from hot_sdk.benchmarks.speed.plan import Configuration
-from hot_sdk.benchmarks.speed.profiling import Profile
-from hot_sdk.benchmarks.speed.projecting import project, project_here
 from hot_sdk.benchmarks.speed.record import SCHEMA, PowerTrace, Record, Settings
-from hot_sdk.benchmarks.speed.result import Projection
 from hot_sdk.benchmarks.speed.stamp import MachineStamp, stamp_of
-from hot_sdk.benchmarks.speed.yardsticks import COPY, PRODUCT
 from hot_sdk.doctor.machine import Machine
-from hot_sdk.typed_json import build
+from hot_sdk.errors import UsageError
+from hot_sdk.result import METRES
 
 _IDLE_S = 1.0
-_YARDSTICK_ROUNDS = 5
-_YARDSTICK_S = 0.1
 _MOST_TRACED = 2000
 
 _BUSY = 0.5
 """Other processes that ran on average before the start; from so many on, the record says so."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is looked at beside times.
-
-    Attributes:
-        effort: How long it is measured.
-        streaming: How streams are run.
-        cache_dir: Folder for what engines build.
-        profile_runs: Runs under the profiler; 0 for none.
-        power: Source of power.
-        boards: Boards that bounds are made for.
-        data: Data set; None for no accuracy.
-        root: Folder of its files.
-        views: Cameras of each sequence, of ``starter-val``; None for all.
-    """
-
-    effort: Effort
-    streaming: Streaming
-    cache_dir: Path | None
-    profile_runs: int
-    power: str
-    boards: tuple[str, ...]
-    data: str | None
-    root: Path | None
-    views: int | None
 
 
 def run_benchmark(
@@ -92,10 +51,11 @@ def run_benchmark(
             engine failed.
         KeyboardInterrupt: It was interrupted before anything was measured.
     """
+    if wanted.data is not None:
+        _require_metric(configurations)
     stamp, before = stamp_of(machine), conditions_of(machine)
     source, problem = open_source(wanted.power, machine, configurations[0].device)
     interrupted = False
-    rounds = 0
     idle = None
     with contextlib.ExitStack() as stack:
         sampler = None if source is None else stack.enter_context(PowerSampler(source))
@@ -107,8 +67,8 @@ def run_benchmark(
         running = stack.enter_context(opened(configurations, wanted.streaming, cache, tell))
         extras = [Extras() for _ in running]
         try:
-            rounds = measure_in_turn(running, wanted.effort, tell)
-            _look_further(running, extras, wanted, stamp, tell)
+            measure_in_turn(running, wanted.effort, tell)
+            look_further(running, extras, wanted, stamp, tell)
         except KeyboardInterrupt:
             if not any(one.series for one in running):
                 raise
@@ -118,6 +78,7 @@ def run_benchmark(
             problem = sampler.problem
         results = results_of(running, extras, samples, idle)
         order = tuple(one.configuration.name for one in running)
+        rounds = max(len(series.turns) for one in running for series in one.series.values())
     after = conditions_of(machine)
     return Record(
         schema=SCHEMA,
@@ -137,94 +98,17 @@ def run_benchmark(
         power=None if samples is None or sampler is None else _trace(samples, sampler),
         power_problem=problem,
         results=results,
-        notes=_notes(stamp, before, after, interrupted),
+        notes=(*_notes(stamp, before, after, interrupted), *problems(running, extras)),
     )
 
 
-def _look_further(
-    running: Sequence[Running],
-    extras: Sequence[Extras],
-    wanted: Wanted,
-    stamp: MachineStamp,
-    tell: Telling,
-) -> None:
-    for number, (one, extra) in enumerate(zip(running, extras, strict=True)):
-        tell("looking at memory and graphs", number / len(running))
-        extra.peak_mib = one.worker.ask({"do": "memory"})["peak_mib"]
-        extra.gpu_mib = _gpu_memory(one)
-        if one.configuration.baseline is None:
-            extra.graph = build(GraphCost, one.worker.ask({"do": "graph"}))
-            extra.projections = _projections(one, extra.graph, wanted, stamp)
-    _measure_yardsticks(running, extras, tell)
-    for number, (one, extra) in enumerate(zip(running, extras, strict=True)):
-        if wanted.profile_runs:
-            tell(f"profiling {one.configuration.name}", number / len(running))
-            question = {"do": "profile", "runs": wanted.profile_runs}
-            extra.profile = build(Profile, one.worker.ask(question))
-    if wanted.data is not None:
-        _measure_accuracy(running, extras, wanted, tell)
-
-
-def _measure_yardsticks(
-    running: Sequence[Running], extras: Sequence[Extras], tell: Telling
-) -> None:
-    for one, extra in zip(running, extras, strict=True):
-        if one.configuration.baseline is None:
-            shape = None if extra.graph is None else extra.graph.largest_product
-            found = one.worker.ask({"do": "yardsticks", "shape": shape})
-            extra.work, extra.problems = found["work"], found["problems"]
-    for number in range(_YARDSTICK_ROUNDS):
-        tell("measuring the machine's ceilings", number / _YARDSTICK_ROUNDS)
-        for one, extra in zip(running, extras, strict=True):
-            for name in (PRODUCT, COPY):
-                if name in extra.work:
-                    one.take(name, one.worker.turn(name, _YARDSTICK_S))
-
-
-def _measure_accuracy(
-    running: Sequence[Running], extras: Sequence[Extras], wanted: Wanted, tell: Telling
-) -> None:
-    assert wanted.data is not None
-    clips = load_data(wanted.data, wanted.root, views=wanted.views)
-    for one, extra in zip(running, extras, strict=True):
-        if one.configuration.baseline is not None:
-            continue
-
-        def say(share: float, name: str = one.configuration.name) -> None:
-            tell(f"measuring the accuracy of {name}", share)
-
-        extra.accuracy = measure_accuracy(
-            one.configuration, data_set(wanted.data), clips, wanted.cache_dir, say
-        )
-
-
-def _projections(
-    one: Running, graph: GraphCost, wanted: Wanted, stamp: MachineStamp
-) -> tuple[Projection, ...]:
-    frames = one.opened.frames // one.opened.windows * graph.windows
-    found = [
-        project(graph, frames, one.opened.precision, board(key), stamp) for key in wanted.boards
-    ]
-    if wanted.boards and one.opened.device == "cpu":
-        found.append(project_here(graph, frames, stamp))
-    return tuple(one for one in found if one is not None)
-
-
-def _gpu_memory(one: Running) -> float | None:
-    device, _, index = one.opened.device.partition(":")
-    if device != "cuda":
-        return None
-    try:
-        nvml = Nvml(int(index or 0))
-    except UnavailableError:
-        return None
-    try:
-        taken = nvml.memory_of(one.worker.pid)
-    except UnavailableError:
-        taken = None
-    finally:
-        nvml.close()
-    return None if taken is None else taken / 2**20
+def _require_metric(configurations: Sequence[Configuration]) -> None:
+    for one in configurations:
+        if one.manifest.unit != METRES:
+            raise UsageError(
+                f"{one.name} gives '{one.manifest.unit}', which no accuracy can be measured in.",
+                hint="Leave --data out, or name models whose unit is the metre.",
+            )
 
 
 def _trace(samples: PowerSamples, sampler: PowerSampler) -> PowerTrace | None:

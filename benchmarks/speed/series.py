@@ -24,15 +24,19 @@ class Series:
 
     Attributes:
         turns: Seconds of each sample of each turn.
+        seconds: All of them together.
     """
 
     def __init__(self, of: Series | None = None, *, parts: int = 1) -> None:
         self.turns: list[Times] = []
+        self.seconds = 0.0
         self._of, self._parts = of, parts
 
     def add(self, seconds: Sequence[float] | Times) -> None:
         """Add a turn; an empty one stands for a turn that was not taken."""
-        self.turns.append(np.asarray(seconds, dtype=np.float64))
+        turn = np.asarray(seconds, dtype=np.float64)
+        self.turns.append(turn)
+        self.seconds += float(turn.sum())
 
     @property
     def all(self) -> Times:

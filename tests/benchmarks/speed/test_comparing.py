@@ -49,12 +49,12 @@ def test_versions_that_differ_are_told():
     assert found.notes == ("numpy was 2.4.6 and is absent.",)
 
 
-def test_unlike_machines_are_refused_unless_told():
+def test_unlike_machines_are_refused_and_the_comparison_tells():
     other = record(result("a", 10.0), machine=dataclasses.replace(MACHINE, cpu="Another"))
     here = record(result("a", 10.0))
     with pytest.raises(ResultError, match="--any-machine"):
-        require_alike(here, other, any_machine=False)
-    require_alike(here, other, any_machine=True)
+        require_alike(here.machine, other.machine)
+    require_alike(here.machine, here.machine)
     assert "the machines differ." in compare(here, other).notes
 
 
