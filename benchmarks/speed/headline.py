@@ -55,6 +55,11 @@ def closing_lines(record: Record, budgets: Sequence[Limit]) -> list[str]:
                 )
         if result.subject.random_weights:
             lines.append(f"Note: {result.subject.name} has random weights; its poses mean nothing.")
+        if result.subject.sha256 is None and result.subject.engine == "onnxruntime":
+            lines.append(
+                f"Note: {result.subject.name} is exported in the process that measures it, and its"
+                " start and memory are those of the export."
+            )
         if result.ceiling is not None:
             lines += [
                 f"Note: {result.subject.name}: no ceiling by {problem}."
