@@ -35,6 +35,7 @@ class Board:
         key: Its key.
         title: Its name.
         device_tree: Part of the name in its device tree.
+        memory_gb: Its memory, which tells modules of one name apart.
         flops_per_s: Dense operations a second, by precision.
         bytes_per_s: Of its memory.
     """
@@ -42,8 +43,20 @@ class Board:
     key: str
     title: str
     device_tree: str
+    memory_gb: float
     flops_per_s: dict[str, Figure]
     bytes_per_s: Figure
+
+    def may_be(self, name: str | None, memory_mib: int | None) -> bool:
+        """Whether a machine may be this board, in this power mode or another.
+
+        Args:
+            name: In its device tree, or None.
+            memory_mib: What the kernel says that it has, somewhat less than the board's.
+        """
+        if name is None or memory_mib is None or self.device_tree not in name:
+            return False
+        return 0.75 < memory_mib / 1024.0 / self.memory_gb <= 1.0
 
     def roof(self, precision: str) -> tuple[Roof, str] | None:
         """Its ceilings for a precision, and the precision that they are for.
@@ -95,6 +108,7 @@ def board(key: str) -> Board:
         key=key,
         title=entry["title"],
         device_tree=entry["device_tree"],
+        memory_gb=entry["memory_gb"]["value"],
         flops_per_s=flops,
         bytes_per_s=Figure(memory["value"] * 1e9, memory["mark"], memory["source"]),
     )

@@ -145,10 +145,9 @@ def _projections(
     one: Running, graph: GraphCost, wanted: Wanted, stamp: MachineStamp
 ) -> tuple[Projection, ...]:
     frames = one.opened.frames // one.opened.windows * graph.windows
-    found = [
-        project(graph, frames, one.opened.precision, board(key), stamp) for key in wanted.boards
-    ]
-    if wanted.boards and one.opened.device == "cpu":
+    precision, device = one.opened.precision, one.opened.device
+    found = [project(graph, frames, precision, board(key), stamp, device) for key in wanted.boards]
+    if wanted.boards and device == "cpu":
         found.append(project_here(graph, frames, stamp))
     return tuple(one for one in found if one is not None)
 

@@ -13,7 +13,12 @@ THIS_CPU = "this-cpu"
 
 
 def project(
-    graph: GraphCost, frames: int, precision: str, board: Board, stamp: MachineStamp
+    graph: GraphCost,
+    frames: int,
+    precision: str,
+    board: Board,
+    stamp: MachineStamp,
+    device: str,
 ) -> Projection | None:
     """The bound of a graph on a board; None where no figure of the board serves.
 
@@ -23,11 +28,12 @@ def project(
         precision: Of the model.
         board: The board.
         stamp: The machine that measures, which may be that very board.
+        device: That the model ran on; the bound is one of the board's GPU.
     """
     roof = board.roof(precision)
     if roof is None:
         return None
-    here = stamp.board is not None and board.device_tree in stamp.board
+    here = device.startswith("cuda") and board.may_be(stamp.board, stamp.memory_mib)
     return _projection(graph, frames, roof[1], roof[0], (board.key, board.title, here))
 
 

@@ -78,3 +78,14 @@ def test_a_derated_bound_counts_launches_and_is_never_faster():
     found = bound(roof, flops=10**9, least_bytes=0, kernels=[(10**7, 0)] * 100)
     assert found.derated_seconds == pytest.approx(2e-3 + 1e-3)
     assert found.derated_seconds >= found.seconds
+
+
+def test_a_machine_is_told_by_its_name_and_its_memory():
+    nano, half = board("orin-nano-8gb"), board("orin-nano-4gb")
+    name = "NVIDIA Jetson Orin Nano Developer Kit"
+    assert nano.may_be(name, 7620)
+    assert not half.may_be(name, 7620)
+    assert half.may_be(name, 3800)
+    assert not board("orin-nx-8gb").may_be(name, 7620)
+    assert not nano.may_be(None, 7620)
+    assert board("agx-orin-64gb").may_be("NVIDIA Jetson AGX Orin Developer Kit", 62800)
