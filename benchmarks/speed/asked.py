@@ -14,6 +14,9 @@ from hot_sdk.suggest import closest
 
 MODEL_SUFFIX = ".onnx"
 
+AUTO = "auto"
+"""In place of an engine's name, where this version's ``open_session`` knows it."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -59,7 +62,7 @@ class Asked:
 
 def is_file_name(model: str) -> bool:
     """Whether a model is named by its file, and not by its family."""
-    return Path(model).suffix.lower() == MODEL_SUFFIX or "/" in model
+    return "." in model or "/" in model
 
 
 def check_asked(asked: Asked) -> None:
@@ -75,7 +78,7 @@ def check_asked(asked: Asked) -> None:
         else:
             _check_family(model)
     for engine in asked.engines:
-        if engine not in list_engines():
+        if engine not in (*list_engines(), AUTO):
             raise UsageError(f"Unknown engine {engine!r}.", hint=closest(engine, list_engines()))
     for device in asked.devices:
         SessionOptions(device=device, threads=asked.threads)

@@ -65,7 +65,7 @@ def results_of(
     running: Sequence[Running],
     extras: Sequence[Extras],
     power: PowerSamples | None,
-    idle: tuple[float, float] | None,
+    idle_until: float,
 ) -> tuple[Result, ...]:
     """One result for each configuration that was measured at least once.
 
@@ -73,10 +73,10 @@ def results_of(
         running: The configurations; the first is the reference of the others.
         extras: What else was found of each.
         power: Power over time, or None.
-        idle: Seconds of the monotonic clock between which nothing ran, or None.
+        idle_until: Seconds of the monotonic clock until which nothing ran.
     """
     return tuple(
-        _result(one, running[0], extra, power, idle)
+        _result(one, running[0], extra, power, idle_until)
         for one, extra in zip(running, extras, strict=True)
         if one.series
     )
@@ -87,7 +87,7 @@ def _result(
     reference: Running,
     extra: Extras,
     power: PowerSamples | None,
-    idle: tuple[float, float] | None,
+    idle_until: float,
 ) -> Result:
     opened, configuration = one.opened, one.configuration
     manifest = configuration.manifest
@@ -105,7 +105,7 @@ def _result(
         measures=measures,
         ratios=() if one is reference else ratios_of(one, reference),
         ceiling=_ceiling(one, extra),
-        energy=None if power is None else _energy(one, power, idle),
+        energy=None if power is None else _energy(one, power, idle_until),
         accuracy=extra.accuracy,
         profile=extra.profile,
         projections=extra.projections,
@@ -255,7 +255,7 @@ def _ceiling(one: Running, extra: Extras) -> Ceiling | None:
     )
 
 
-def _energy(one: Running, power: PowerSamples, idle: tuple[float, float] | None) -> Energy | None:
+def _energy(one: Running, power: PowerSamples, idle_until: float) -> Energy | None:
     main = "window" if "window" in one.spans else "engine"
     watts = power.mean_watts([span[:2] for span in one.spans.get(main, ())])
     each = _joules_per(one, main, power, one.opened.frames)
@@ -263,7 +263,7 @@ def _energy(one: Running, power: PowerSamples, idle: tuple[float, float] | None)
         return None
     return Energy(
         mean_w=watts,
-        idle_w=None if idle is None else power.mean_watts([idle]),
+        idle_w=power.mean_watts([(float(power.times[0]), idle_until)]),
         j_per_frame=each,
         j_per_new_frame=_joules_per(one, "stream", power, one.opened.hop or 1),
     )

@@ -62,7 +62,7 @@ def closing_lines(record: Record, budgets: Sequence[Limit]) -> list[str]:
             )
         if result.ceiling is not None:
             lines += [
-                f"Note: {result.subject.name}: no ceiling by {problem}."
+                f"Note: {result.subject.name}: ceiling by {problem}."
                 for problem in result.ceiling.problems
             ]
         if result.profile is not None and result.profile.problem:

@@ -56,13 +56,12 @@ def run_benchmark(
     stamp, before = stamp_of(machine), conditions_of(machine)
     source, problem = open_source(wanted.power, machine, configurations[0].device)
     interrupted = False
-    idle = None
+    idle_until = 0.0
     with contextlib.ExitStack() as stack:
         sampler = None if source is None else stack.enter_context(PowerSampler(source))
         if sampler is not None:
-            start = time.monotonic()
             time.sleep(_IDLE_S)
-            idle = (start, time.monotonic())
+            idle_until = time.monotonic()
         cache = None if wanted.cache_dir is None else str(wanted.cache_dir)
         running = stack.enter_context(opened(configurations, wanted.streaming, cache, tell))
         extras = [Extras() for _ in running]
@@ -76,7 +75,7 @@ def run_benchmark(
         samples = None if sampler is None else sampler.samples()
         if sampler is not None:
             problem = sampler.problem
-        results = results_of(running, extras, samples, idle)
+        results = results_of(running, extras, samples, idle_until)
         order = tuple(one.configuration.name for one in running)
         rounds = max(len(series.turns) for one in running for series in one.series.values())
     after = conditions_of(machine)

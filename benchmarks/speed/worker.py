@@ -65,11 +65,12 @@ class Worker:
         assignment = typed_json.build(Assignment, question)
         base = memory_mib("VmRSS")
         subject = open_subject(assignment)
-        first = next(iter(subject.runs.values()))()[1]
+        whole, first = next(iter(subject.runs.values()))()
         startup = time.monotonic() - assignment.spawned
         loaded = memory_mib("VmRSS")
         self._subject, self._assignment = subject, assignment
         self._runs = dict(subject.runs)
+        self._usual = dict.fromkeys(self._runs, whole)
         streaming = subject.streaming
         return Opened(
             engine=subject.engine,
