@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hot_sdk.benchmarks.power import PowerSamples
 from hot_sdk.benchmarks.speed.graph_cost import GraphCost
@@ -32,6 +33,7 @@ from hot_sdk.benchmarks.speed.yardsticks import COPY, PRODUCT
 
 _MEASURES = ("window", "engine", "stream", "push")
 _COMPARED = ("window", "engine", "stream")
+_MOST_ROUNDS = 300
 
 
 @dataclass
@@ -143,21 +145,27 @@ def _measure(one: Running, name: str) -> Measure | None:
     counted = series.counted()
     if not len(counted):
         return None
-    streamed = name in ("stream", "push")
-    rounds = series.round_medians()
+    hop = one.opened.hop or 1
+    windows, frames = {"stream": (1, hop), "push": (0, 1)}.get(
+        name, (one.opened.windows, one.opened.frames)
+    )
     return Measure(
         name=name,
-        windows=(1 if name == "stream" else 0) if streamed else one.opened.windows,
-        frames=((one.opened.hop or 1) if name == "stream" else 1)
-        if streamed
-        else one.opened.frames,
+        windows=windows,
+        frames=frames,
         statistics=statistics_ms(counted),
         steadiness=series.steadiness(),
         quantiles_ms=quantiles_ms(counted),
-        rounds_ms=tuple(
-            float(f"{1e3 * value:.6g}") for value in rounds[np.isfinite(rounds)].tolist()
-        ),
+        rounds_ms=_thinned(1e3 * series.round_medians()),
     )
+
+
+def _thinned(rounds: NDArray[np.float64]) -> tuple[float, ...]:
+    """Rounds that count, or medians of neighbours, so that a long run has a small record."""
+    counted = rounds[np.isfinite(rounds)]
+    if len(counted) > _MOST_ROUNDS:
+        counted = np.array([np.median(part) for part in np.array_split(counted, _MOST_ROUNDS)])
+    return tuple(float(f"{value:.6g}") for value in counted.tolist())
 
 
 def ratios_of(one: Running, reference: Running) -> tuple[Ratio, ...]:
@@ -183,7 +191,9 @@ def ratios_of(one: Running, reference: Running) -> tuple[Ratio, ...]:
     return tuple(found)
 
 
-def _pairs(one: Running, reference: Running, measure: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _pairs(
+    one: Running, reference: Running, measure: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Seconds per window, or per frame of a stream, of both in the rounds that both counted."""
     own, other = one.series.get(measure), reference.series.get(measure)
     if own is None or other is None:

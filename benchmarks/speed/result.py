@@ -123,7 +123,7 @@ class Measure:
         statistics: Milliseconds of a sample, in the steady state; no sample of it is dropped.
         steadiness: Where that was found to begin.
         quantiles_ms: 0 %, 1 %, … 100 %.
-        rounds_ms: Median of each counted turn.
+        rounds_ms: Median of each counted turn; of neighbouring turns in a long run.
     """
 
     name: str

@@ -132,10 +132,8 @@ def test_a_record_reads_back_and_gives_every_report(record, made):
     markdown = (made / "benchmark.md").read_text()
     assert markdown.startswith("```console\nhot-benchmark ")
     assert "For latency<1000s take" in markdown
-    assert (
-        as_markdown(record, ()) in markdown.replace(markdown[markdown.index("For latency") :], "")
-        or "| mixste-hot |" in markdown
-    )
+    assert "| mixste-hot |" in markdown
+    assert markdown.startswith(as_markdown(record, ())[:200])
     rows = list(csv.DictReader(io.StringIO((made / "benchmark.csv").read_text())))
     assert [row["name"] for row in rows] == ["mixste-plain", "mixste-hot"]
     assert float(rows[1]["speed_up"]) > 0
