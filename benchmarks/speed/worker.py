@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 import sys
@@ -66,7 +67,7 @@ class Worker:
         base = memory_mib("VmRSS")
         subject = open_subject(assignment)
         whole, first = next(iter(subject.runs.values()))()
-        startup = time.monotonic() - assignment.spawned
+        startup = time.monotonic() - assignment.spawned - subject.measuring_seconds
         loaded = memory_mib("VmRSS")
         self._subject, self._assignment = subject, assignment
         self._runs = dict(subject.runs)
@@ -104,7 +105,7 @@ class Worker:
             for _ in range(group):
                 taken, inside = run()
                 total.append(taken)
-                if inside == inside:
+                if not math.isnan(inside):
                     engine.append(inside)
             end = time.monotonic()
             if end - start >= seconds or len(total) >= most:
