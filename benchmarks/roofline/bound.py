@@ -66,7 +66,7 @@ def bound(
         kernels: Operations, and bytes in float32, of each kernel.
         precision: Arithmetic that the roof is for; tensors are as narrow.
     """
-    narrow = _BYTES_OF.get(precision, 1.0)
+    narrow = _BYTES_OF.get(precision.partition("-")[0], 1.0)
     computing, moving = flops / roof.flops_per_s, narrow * least_bytes / roof.bytes_per_s
     each = sum(
         max(

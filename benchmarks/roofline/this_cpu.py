@@ -19,7 +19,11 @@ _BYTES_PER_S = 1e12
 """More than the memory of any CPU of today gives."""
 
 
-def cpu_roof(stamp: MachineStamp) -> Roof | None:
+_NARROWER = {"fp16": 2.0, "int8": 4.0}
+"""How many times as many operations an instruction holds, in float16 and in integers of 8 bits."""
+
+
+def cpu_roof(stamp: MachineStamp, precision: str = "fp32") -> Roof | None:
     """Ceilings that no CPU of this kind can exceed; None where its clock is not known.
 
     They are far off on purpose: a bound that is wrong on one CPU is none. What the machine really
@@ -28,5 +32,6 @@ def cpu_roof(stamp: MachineStamp) -> Roof | None:
     lanes = next((width for name, width in _LANES if name in stamp.instructions), None)
     if lanes is None or stamp.cpu_mhz is None:
         return None
-    each = 2.0 * lanes * _UNITS * stamp.cpu_mhz * 1e6 * _BOOST
+    narrower = _NARROWER.get(precision.partition("-")[0], 1.0)
+    each = narrower * 2.0 * lanes * _UNITS * stamp.cpu_mhz * 1e6 * _BOOST
     return Roof(flops_per_s=each * stamp.processors, bytes_per_s=_BYTES_PER_S)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hot_sdk.benchmarks.speed.figures import KINDS, FigureKind, served
-from hot_sdk.benchmarks.speed.intervals import Interval, unpaired_ratio
+from hot_sdk.benchmarks.speed.intervals import LEAST_ROUNDS, Interval, unpaired_ratio
 from hot_sdk.benchmarks.speed.limits import Limit
 from hot_sdk.benchmarks.speed.record import Record
 from hot_sdk.benchmarks.speed.result import Measure, Result, Subject
@@ -14,7 +14,7 @@ from hot_sdk.benchmarks.speed.stamp import MachineStamp
 from hot_sdk.errors import ResultError
 
 _READ_ONCE = 0.05
-"""Share by which a figure that is read once has to differ before it is told."""
+"""Share by which a figure without an interval has to differ before it is told."""
 
 _DRIFT = 0.02
 """Two runs of the same thing differ by so much even where each is steady: what cannot be seen
@@ -178,7 +178,7 @@ def _change(new: Result, old: Result, kind: FigureKind) -> Change | None:
     if value is None or before is None or before <= 0.0:
         return None
     ratio = _timed_ratio(new, old, kind)
-    if ratio is None:
+    if ratio is None or ratio.rounds < LEAST_ROUNDS:
         share = value / before
         interval = Interval(share, share, share, 1)
         return Change(

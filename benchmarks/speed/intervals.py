@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
 
+LEAST_ROUNDS = 6
+"""With fewer, no interval of a median holds 95 %: all lie on one side of it too often."""
+
 _RESAMPLES = 2000
 _SEED = 20240617
 
@@ -19,7 +22,8 @@ class Interval:
 
     Attributes:
         value: The estimate.
-        low: Lower end of the 95 % confidence interval.
+        low: Lower end of the 95 % confidence interval; of fewer rounds than ``LEAST_ROUNDS`` it is
+            no more than what they span, as is the next.
         high: Upper end.
         rounds: How many pairs, or values, it is of.
     """

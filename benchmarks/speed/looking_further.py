@@ -148,7 +148,7 @@ def _projections(
     precision, device = one.opened.precision, one.opened.device
     found = [project(graph, frames, precision, board(key), stamp, device) for key in wanted.boards]
     if wanted.boards and device == "cpu":
-        found.append(project_here(graph, frames, stamp))
+        found.append(project_here(graph, frames, precision, stamp))
     return tuple(one for one in found if one is not None)
 
 

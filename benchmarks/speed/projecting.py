@@ -37,13 +37,15 @@ def project(
     return _projection(graph, frames, roof[1], roof[0], (board.key, board.title, here))
 
 
-def project_here(graph: GraphCost, frames: int, stamp: MachineStamp) -> Projection | None:
+def project_here(
+    graph: GraphCost, frames: int, precision: str, stamp: MachineStamp
+) -> Projection | None:
     """The bound of a graph on the CPU that measures; None where too little is known of it."""
-    roof = cpu_roof(stamp)
+    roof = cpu_roof(stamp, precision)
     if roof is None:
         return None
     title = f"{stamp.cpu}, {stamp.processors} CPUs, at twice the clock that it tells"
-    return _projection(graph, frames, "fp32", roof, (THIS_CPU, title, True))
+    return _projection(graph, frames, precision, roof, (THIS_CPU, title, True))
 
 
 def _projection(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hot_sdk.benchmarks.speed.figures import frames_per_s
-from hot_sdk.benchmarks.speed.intervals import Interval
+from hot_sdk.benchmarks.speed.intervals import LEAST_ROUNDS, Interval
 from hot_sdk.benchmarks.speed.result import Measure, Result
 from hot_sdk.benchmarks.speed.sheet import NONE, Sheet, number
 from hot_sdk.latency import Statistics
@@ -111,6 +111,8 @@ def ratios_sheet(results: Sequence[Result]) -> Sheet:
 
 
 def _interval(one: Interval) -> str:
+    if one.rounds < LEAST_ROUNDS:
+        return f"{one.value:.3f} (too few rounds)"
     return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 

@@ -58,6 +58,23 @@ def test_unlike_machines_are_refused_and_the_comparison_tells():
     assert "the machines differ." in compare(here, other).notes
 
 
+def test_few_rounds_have_no_interval_and_large_changes_are_told_all_the_same():
+    few = [
+        record(
+            dataclasses.replace(
+                one,
+                measures=tuple(
+                    dataclasses.replace(measure, rounds_ms=measure.rounds_ms[:3])
+                    for measure in one.measures
+                ),
+            )
+        )
+        for one in (result("a", 10.0), result("a", 12.0, seed=9), result("a", 10.2, seed=9))
+    ]
+    assert told(compare(few[1], few[0]))["latency_median"].ratio.rounds == 1
+    assert told(compare(few[2], few[0])) == {}
+
+
 def failing(new, old, *texts):
     limits = [parse_limit(text, of_old=True) for text in texts]
     return failures(new, old, limits)

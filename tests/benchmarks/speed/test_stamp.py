@@ -96,3 +96,4 @@ def test_a_roof_grows_with_clock_width_and_cpus():
     assert roof.flops_per_s == pytest.approx(2 * 3e9 * 8 * 2 * 2 * 4)
     wider = cpu_roof(dataclasses.replace(stamp, instructions=("avx2", "avx512f")))
     assert wider.flops_per_s == pytest.approx(2 * roof.flops_per_s)
+    assert cpu_roof(stamp, "int8-dynamic").flops_per_s == pytest.approx(4 * roof.flops_per_s)
