@@ -91,6 +91,7 @@ def _pareto(record: Record) -> Any:  # noqa: ANN401
         text=[point[0] for point in points],
         mode="markers+text",
         textposition="top center",
+        cliponaxis=False,
         name="configurations",
         marker={"size": 10},
     )
@@ -141,7 +142,7 @@ def _empty(across: str, up: str) -> Any:  # noqa: ANN401
         layout={
             "template": "plotly_white",
             "height": _HEIGHT,
-            "margin": {"t": 20},
+            "margin": {"t": 40},
             "xaxis": {"title": {"text": across}},
             "yaxis": {"title": {"text": up}},
         }
