@@ -43,6 +43,10 @@ _DURATION_S = 5.0
 _PROFILE_RUNS = 20
 _Value = TypeVar("_Value")
 
+_FIGURES = "\n".join(
+    f"  {kind.name:<16} {kind.about}{f', {kind.unit}' if kind.unit else ''}"
+    for kind in KINDS.values()
+)
 _EPILOG = f"""\
 examples:
   hot-benchmark mixste_t243_r0.50.onnx mixste_t243_r1.00.onnx --threads 4
@@ -51,7 +55,7 @@ examples:
   hot-benchmark model.onnx --compare out/benchmark.json --fail-if 'frames_per_s<0.95*old'
 
 figures for --budget and --fail-if:
-  {", ".join(KINDS)}
+{_FIGURES}
 
 exit status:
   0 measured                  8 engine, device or source of power refused

@@ -39,13 +39,6 @@ def frames_per_s(measure: Measure | None) -> float | None:
     return None if measure is None else 1e3 * measure.frames / measure.statistics.median
 
 
-def per_window_ms(measure: Measure | None) -> float | None:
-    """Median milliseconds of one window."""
-    if measure is None or measure.windows == 0:
-        return None
-    return measure.statistics.median / measure.windows
-
-
 def _of(name: str, field: str) -> Callable[[Result], float | None]:
     def take(result: Result) -> float | None:
         measure = served(result) if name == "window" else result.measure(name)

@@ -33,10 +33,6 @@ class Interval:
     high: float
     rounds: int
 
-    def excludes(self, value: float) -> bool:
-        """Whether a value lies outside of the interval."""
-        return not self.low <= value <= self.high
-
 
 def paired_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Interval | None:
     """Median ratio of values that were taken in the same rounds.

@@ -21,6 +21,7 @@ from hot_sdk.engines.onnx_file import check_onnx
 from hot_sdk.errors import EngineError
 
 _SUFFIX = "_kernel_time"
+_PROVIDER = "CPUExecutionProvider"
 _BYTES = {
     "float": 4,
     "float16": 2,
@@ -54,8 +55,6 @@ class NodeRun:
     Attributes:
         name: Name of the node.
         operator: What it computes.
-        provider: Execution provider that ran it.
-        start_us: When, microseconds since the session began.
         taken_us: How long it took.
         inputs: With weights, unless they were packed.
         outputs: Its outputs.
@@ -63,8 +62,6 @@ class NodeRun:
 
     name: str
     operator: str
-    provider: str
-    start_us: float
     taken_us: float
     inputs: tuple[Operand, ...]
     outputs: tuple[Operand, ...]
@@ -91,7 +88,6 @@ def trace_runs(
     warm_up: int = 0,
     threads: int | None = None,
     as_written: bool = False,
-    provider: object = "CPUExecutionProvider",
 ) -> Trace:
     """Run a model under ONNX Runtime's profiler.
 
@@ -102,7 +98,6 @@ def trace_runs(
         warm_up: Runs before them.
         threads: CPU threads; None leaves it to ONNX Runtime.
         as_written: Neither optimise the graph nor pack weights, so that every node shows.
-        provider: Execution provider, as ONNX Runtime names it.
 
     Raises:
         EngineError: ONNX Runtime refuses the model, or writes no profile.
@@ -120,7 +115,7 @@ def trace_runs(
         settings.profile_file_prefix = str(Path(folder) / "profile")
         try:
             session = ort.InferenceSession(
-                str(file.content), settings, providers=[provider], enable_fallback=0
+                str(file.content), settings, providers=[_PROVIDER], enable_fallback=0
             )
             for _ in range(warm_up + runs):
                 session.run(None, dict(arrays))
@@ -158,8 +153,6 @@ def _node(event: dict[str, Any]) -> NodeRun:
     return NodeRun(
         name=event["name"].removesuffix(_SUFFIX),
         operator=about["op_name"],
-        provider=about.get("provider", ""),
-        start_us=float(event["ts"]),
         taken_us=float(event["dur"]),
         inputs=_operands(about.get("input_type_shape", [])),
         outputs=_operands(about.get("output_type_shape", [])),
