@@ -2,6 +2,9 @@
 #   make demo   installs into .venv, exports the starter model, proves that the file computes the same
 #               poses, lifts a real clip's keypoints with it, and draws them
 #   make test   installs what the tests need, checks style and types, runs the tests
+#   make docs   builds the documentation as a site
+# On an idle machine:
+#   make bench  measures what the README claims, and writes docs/benchmarks.md
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT := out
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
@@ -31,7 +34,12 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
-	$(BIN)/python -m hot_sdk.benchmarks.pytorch_against_onnxruntime
+	$(BIN)/python -m hot_sdk.benchmarks.studies --page docs/benchmarks.md
+
+docs: $(VENV)/.test
+	$(PIP) install --no-deps --force-reinstall .
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Made: $(CURDIR)/out/site/index.html"
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info
@@ -43,9 +51,9 @@ $(VENV)/bin/python:
 
 # Dependencies are installed once; the package itself anew each time, as a user would have it.
 $(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt ".[export,viz]"
+	$(PIP) install --constraint constraints.txt ".[export,viz,report]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt ".[export,video,viz,rtmlib,dev]"
+	$(PIP) install --constraint constraints.txt ".[export,video,viz,report,rtmlib,docs,dev]"
 	touch $@

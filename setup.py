@@ -8,6 +8,9 @@ setup(
         "hot_sdk.archive",
         "hot_sdk.benchmarks",
         "hot_sdk.benchmarks.evaluation",
+        "hot_sdk.benchmarks.power",
+        "hot_sdk.benchmarks.roofline",
+        "hot_sdk.benchmarks.speed",
         "hot_sdk.benchmarks.starter_val",
         "hot_sdk.doctor",
         "hot_sdk.drawing",
@@ -26,6 +29,9 @@ setup(
         "hot_sdk": "hot_sdk",
         "hot_sdk.benchmarks": "benchmarks",
         "hot_sdk.benchmarks.evaluation": "benchmarks/evaluation",
+        "hot_sdk.benchmarks.power": "benchmarks/power",
+        "hot_sdk.benchmarks.roofline": "benchmarks/roofline",
+        "hot_sdk.benchmarks.speed": "benchmarks/speed",
         # Data alone, which the tests share; it is found where it lies once it is installed.
         "hot_sdk.benchmarks.starter_val": "tests/data/starter_val",
         "hot_sdk.engines": "engines",
@@ -36,6 +42,7 @@ setup(
     package_data={
         "hot_sdk": ["py.typed", "data/skeletons/*", "data/starter/*"],
         "hot_sdk.benchmarks.evaluation": ["data/*"],
+        "hot_sdk.benchmarks.roofline": ["data/*"],
         "hot_sdk.benchmarks.starter_val": ["*"],
         "hot_sdk.doctor": ["data/*"],
         "hot_sdk.export": ["data/*"],

@@ -223,14 +223,11 @@ def _device_text(device: DeviceResult, unit: str) -> str:
 
 def next_commands(result: ExportResult) -> str:
     """What to run next, a line each, ready to be copied."""
-    manifest = result.manifest
     engine = ", engine='torch'" if result.path.suffix == ".safetensors" else ""
     commands = [
         'python -c "from hot_sdk.engines import open_session as o; '
         f"s = o('{result.path}'{engine}); print(*s.inputs, *s.outputs)\"",
-        f"python -m hot_sdk.benchmarks.pytorch_against_onnxruntime --model {manifest.family} "
-        f"--frames {manifest.frames}"
-        + (f" --tokens {manifest.tokens}" if manifest.tokens is not None else ""),
+        f"hot-benchmark {shlex.quote(str(result.path))}",
     ]
     if result.triton:
         repository = shlex.quote(str(result.triton[0].parent.resolve()))

@@ -1,0 +1,1 @@
+"""Speed, memory, energy and accuracy of exported models on this machine: ``hot-benchmark``."""

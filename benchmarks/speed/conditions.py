@@ -1,0 +1,124 @@
+"""How a machine is at one moment: clocks, governor, power mode, temperatures, throttling, load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hot_sdk.benchmarks.speed.stamp import load_average
+from hot_sdk.doctor.jetson import check_gpu_clock, check_power_mode
+from hot_sdk.doctor.machine import Machine
+
+_QUERY = (
+    "nvidia-smi",
+    "--query-gpu=temperature.gpu,clocks.sm,clocks_throttle_reasons.active",
+    "--format=csv,noheader,nounits",
+)
+_SECONDS = 20.0
+_IDLE = 0x1
+"""The bit of NVIDIA's reasons for lower clocks that says the GPU had nothing to do."""
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """A temperature.
+
+    Attributes:
+        zone: Where.
+        celsius: How hot.
+    """
+
+    zone: str
+    celsius: float
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How a machine is at one moment; empty or None where it does not say.
+
+    Attributes:
+        governors: Of the CPUs' clocks.
+        cpu_mhz: Clock of each CPU now.
+        gpu_clocks: What bounds the GPU's clock, as ``hot-doctor`` says it.
+        power_mode: Of a Jetson.
+        temperatures: Of each zone.
+        throttled: Times that the machine has slowed itself down since it started; None where it
+            does not count them, as is the next.
+        throttling: An NVIDIA card says that it is slowed down now.
+        load: Processes that ran or waited in the last minute.
+    """
+
+    governors: tuple[str, ...]
+    cpu_mhz: tuple[float, ...]
+    gpu_clocks: tuple[str, ...]
+    power_mode: str | None
+    temperatures: tuple[Temperature, ...]
+    throttled: int | None
+    throttling: bool | None
+    load: float | None
+
+
+def conditions_of(machine: Machine) -> Conditions:
+    """Look at a machine."""
+    cpus = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq"
+    governors = [machine.text(file) for file in machine.matching(f"{cpus}/scaling_governor")]
+    clocks = [machine.number(file) for file in machine.matching(f"{cpus}/scaling_cur_freq")]
+    mode = next(iter(check_power_mode(machine)), None)
+    temperatures, gpu_clocks, throttling = _nvidia(machine)
+    return Conditions(
+        governors=tuple(sorted({text for text in governors if text})),
+        cpu_mhz=tuple(clock / 1e3 for clock in clocks if clock is not None),
+        gpu_clocks=(*(found.detail for found in check_gpu_clock(machine)), *gpu_clocks),
+        power_mode=None if mode is None else mode.detail,
+        temperatures=(*_zones(machine), *temperatures),
+        throttled=_events(machine),
+        throttling=throttling,
+        load=load_average(),
+    )
+
+
+def throttled_between(before: Conditions, after: Conditions) -> bool | None:
+    """Whether the machine slowed itself down meanwhile; None where it does not say."""
+    if before.throttling or after.throttling:
+        return True
+    if before.throttled is None or after.throttled is None:
+        return after.throttling
+    return after.throttled > before.throttled
+
+
+def _zones(machine: Machine) -> tuple[Temperature, ...]:
+    found = []
+    for folder in machine.matching("/sys/class/thermal/thermal_zone[0-9]*"):
+        value = machine.number(folder / "temp")
+        if value is not None:
+            name = machine.text(folder / "type") or folder.name
+            found.append(Temperature(name, value / 1e3))
+    return tuple(found)
+
+
+def _events(machine: Machine) -> int | None:
+    """Throttling of a Jetson for want of current, and of Intel CPUs for heat."""
+    files = machine.matching("/sys/class/hwmon/*/oc*_event_cnt") + machine.matching(
+        "/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"
+    )
+    counts = [count for file in files if (count := machine.number(file)) is not None]
+    return sum(counts) if counts else None
+
+
+def _nvidia(machine: Machine) -> tuple[tuple[Temperature, ...], tuple[str, ...], bool | None]:
+    outcome = machine.run(_QUERY, _SECONDS)
+    rows = [line.split(", ") for line in outcome.out.splitlines() if line.strip()]
+    if outcome.status != 0 or not rows or any(len(row) != 3 for row in rows):
+        return (), (), None
+    temperatures, clocks = [], []
+    throttling: bool | None = None
+    for number, (celsius, megahertz, reasons) in enumerate(rows):
+        if celsius.isdecimal():
+            temperatures.append(Temperature(f"gpu {number}", float(celsius)))
+        if megahertz.isdecimal():
+            clocks.append(f"gpu {number}: {megahertz} MHz now")
+        try:
+            active = int(reasons, 16) & ~_IDLE
+        except ValueError:
+            continue
+        throttling = bool(throttling) or active != 0
+    return tuple(temperatures), tuple(clocks), throttling

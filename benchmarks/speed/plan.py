@@ -1,0 +1,148 @@
+"""From what was asked for to the configurations that are measured; families are exported first."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hot_sdk.benchmarks.speed.asked import Asked, is_file_name
+from hot_sdk.benchmarks.speed.assignment import Network
+from hot_sdk.benchmarks.speed.exporting import exported
+from hot_sdk.files import sha256_of
+from hot_sdk.manifest import Manifest, read_manifest
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One thing to measure.
+
+    Attributes:
+        name: Short, unique.
+        model: The file, absolute; None for a baseline.
+        manifest: Of the file; for a baseline, that of the exported file of the same network.
+        sha256: Of the file; None for a baseline.
+        baseline: One of ``BASELINES``; None for a file.
+        network: Of a baseline; None for a file.
+        engine: Name of the engine, or what the baseline runs in.
+        device: As of ``SessionOptions``.
+        threads: CPU threads.
+        batch: Windows in one call.
+    """
+
+    name: str
+    model: Path | None
+    manifest: Manifest
+    sha256: str | None
+    baseline: str | None
+    network: Network | None
+    engine: str
+    device: str
+    threads: int | None
+    batch: int
+
+
+def plan_configurations(
+    asked: Asked, progress: Callable[[str], None] = _LOG.info
+) -> tuple[Configuration, ...]:
+    """Every combination, exported where a family was named; the reference comes first.
+
+    Args:
+        asked: Already checked; see ``check_asked``.
+        progress: Is told what begins.
+
+    Raises:
+        HotSDKError: A file cannot be read, or an export fails.
+    """
+    found: list[Configuration] = []
+    for name in asked.models:
+        files: Sequence[tuple[Path, Network | None]] = [(Path(name), None)]
+        if not is_file_name(name):
+            files = exported(asked, name, progress)
+        for path, network in files:
+            manifest, digest = read_manifest(path), sha256_of(path)
+            batch = asked.batch or manifest.batch or 1
+            if network is not None:
+                network = dataclasses.replace(network, batch=batch)
+                for baseline in asked.baselines:
+                    found.append(_baseline(asked, baseline, manifest, network))
+            for engine, device in itertools.product(asked.engines, asked.devices):
+                found.append(
+                    Configuration(
+                        name=path.stem,
+                        model=path.resolve(),
+                        manifest=manifest,
+                        sha256=digest,
+                        baseline=None,
+                        network=None,
+                        engine=engine,
+                        device=device,
+                        threads=asked.threads,
+                        batch=batch,
+                    )
+                )
+    return _with_unique_names(_without_repeats(found))
+
+
+def _baseline(asked: Asked, baseline: str, manifest: Manifest, network: Network) -> Configuration:
+    ratio = f"_r{manifest.ratio:.2f}" if manifest.tokens is not None else ""
+    return Configuration(
+        name=f"{manifest.family}{ratio} {baseline}",
+        model=None,
+        manifest=manifest,
+        sha256=None,
+        baseline=baseline,
+        network=network,
+        engine="onnxruntime" if baseline == "torch-onnx" else "torch",
+        device="cpu",
+        threads=asked.threads,
+        batch=network.batch,
+    )
+
+
+def _without_repeats(found: Sequence[Configuration]) -> list[Configuration]:
+    """A file that is named twice is measured once."""
+    kept: list[Configuration] = []
+    for one in found:
+        if one not in kept:
+            kept.append(one)
+    return kept
+
+
+def _with_unique_names(found: Sequence[Configuration]) -> tuple[Configuration, ...]:
+    """Add to the names what tells the configurations apart, and no more."""
+    named = list(found)
+    for tell_apart in (_engine, _device, _folder):
+        counts = Counter(one.name for one in named)
+        if len({tell_apart(one) for one in named}) > 1:
+            named = [
+                dataclasses.replace(one, name=f"{one.name} {tell_apart(one)}".strip())
+                if counts[one.name] > 1
+                else one
+                for one in named
+            ]
+    seen: Counter[str] = Counter()
+    unique = []
+    for one in named:
+        seen[one.name] += 1
+        number = f" #{seen[one.name]}" if seen[one.name] > 1 else ""
+        unique.append(dataclasses.replace(one, name=f"{one.name}{number}"))
+    return tuple(unique)
+
+
+def _engine(one: Configuration) -> str:
+    return one.engine if one.baseline is None else ""
+
+
+def _device(one: Configuration) -> str:
+    return one.device if one.baseline is None else ""
+
+
+def _folder(one: Configuration) -> str:
+    return "" if one.model is None else one.model.parent.name

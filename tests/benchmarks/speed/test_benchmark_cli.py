@@ -1,0 +1,282 @@
+"""``hot-benchmark`` on real files, in real processes. No test asserts a time."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from exported_models import export_case
+
+from hot_sdk.benchmarks.speed.cli import main
+from hot_sdk.benchmarks.speed.record import read_record
+from hot_sdk.benchmarks.speed.texts import as_csv, as_markdown, as_text
+from hot_sdk.command_line import INTERRUPTED
+
+QUICK = ("--windows", "3", "--threads", "1", "--power", "off")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return [export_case("mixste", name, tmp_path_factory).path for name in ("plain", "hot")]
+
+
+@pytest.fixture(scope="module")
+def made(files, tmp_path_factory):
+    """One run with everything in it, and its folder."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    status = main(
+        [
+            *map(str, files),
+            *QUICK,
+            *("--stream", "hop=2,lookahead=3", "--profile", "--budget", "latency<1000s"),
+            *("--project", "orin-nano-8gb,thor-t5000", "--output", str(folder)),
+            *("--format", "json,csv,md"),
+        ]
+    )
+    assert status == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def record(made):
+    return read_record(made / "benchmark.json")
+
+
+def test_both_models_are_measured_in_every_way(record):
+    assert [result.subject.name for result in record.results] == ["mixste-plain", "mixste-hot"]
+    for result in record.results:
+        assert {measure.name for measure in result.measures} == {
+            "window",
+            "engine",
+            "stream",
+            "push",
+        }
+        for measure in result.measures:
+            assert measure.statistics.count >= 3
+            assert 0 < measure.statistics.median <= measure.statistics.p99
+            assert measure.statistics.p99 <= measure.statistics.max
+            assert measure.quantiles_ms[0] <= measure.quantiles_ms[100]
+        assert result.measure("window").frames == result.subject.frames == 27
+        assert result.measure("stream").frames == result.stream.hop == 2
+        assert result.stream.lookahead == 3
+        # A call is more than the engine's part of it.
+        assert result.measure("window").statistics.min > result.measure("engine").statistics.min
+
+
+def test_start_memory_and_cost_are_told(record):
+    for result in record.results:
+        assert result.start.startup_ms > result.start.load_ms > 0
+        assert result.start.build_ms is None
+        if sys.platform == "linux":
+            assert result.memory.base_mib < result.memory.loaded_mib <= result.memory.peak_mib
+        assert result.cost.executed_flops > 0
+        assert result.cost.kernels > 50
+        assert result.subject.file_bytes > 1000
+        assert len(result.subject.sha256) == 64
+
+
+def test_the_machines_ceilings_are_measured(record):
+    for result in record.results:
+        ceiling = result.ceiling
+        assert ceiling.problems == ()
+        assert ceiling.product_flops_per_s <= ceiling.best_flops_per_s
+        assert ceiling.copy_bytes_per_s > 0
+        assert ceiling.share_of_product == pytest.approx(
+            ceiling.achieved_flops_per_s / ceiling.product_flops_per_s
+        )
+
+
+def test_the_second_is_compared_with_the_first(record):
+    first, second = record.results
+    assert first.ratios == ()
+    assert {ratio.measure for ratio in second.ratios} == {"window", "engine", "stream"}
+    for ratio in second.ratios:
+        assert ratio.reference == "mixste-plain"
+        assert ratio.speed_up.low <= ratio.speed_up.value <= ratio.speed_up.high
+        flops = first.cost.executed_flops / second.cost.executed_flops
+        assert ratio.flops_ratio == pytest.approx(flops)
+        assert ratio.efficiency == pytest.approx(ratio.speed_up.value / flops)
+
+
+def test_the_profile_names_the_parts_of_the_network(record):
+    plain, hot = (result.profile for result in record.results)
+    assert [share.name for share in plain.blocks] == ["embedding", "spatial", "temporal", "head"]
+    assert {"prune", "recover"} < {share.name for share in hot.blocks}
+    assert sum(share.share for share in hot.blocks) == pytest.approx(1.0)
+    assert hot.nodes_ms <= hot.run_ms
+
+
+def test_the_bound_of_this_cpu_lies_above_what_was_measured(record):
+    for result in record.results:
+        boards = {projection.board: projection for projection in result.projections}
+        assert set(boards) >= {"orin-nano-8gb", "thor-t5000"}
+        for projection in boards.values():
+            assert projection.derated_frames_per_s <= projection.frames_per_s
+        here = boards.get("this-cpu")
+        if here is None:
+            pytest.skip("this CPU does not tell its clock")
+        assert here.is_this_machine
+        measured = result.measure("engine").statistics.min
+        assert here.bound_ms < measured
+
+
+def test_a_record_reads_back_and_gives_every_report(record, made):
+    text = as_text(record, ())
+    assert "mixste-hot" in text
+    assert "not measured (it was not asked for)" in text
+    markdown = (made / "benchmark.md").read_text()
+    assert markdown.startswith("```console\nhot-benchmark ")
+    assert "For latency<1000s take" in markdown
+    assert "| mixste-hot |" in markdown
+    assert markdown.startswith(as_markdown(record, ())[:200])
+    rows = list(csv.DictReader(io.StringIO((made / "benchmark.csv").read_text())))
+    assert [row["name"] for row in rows] == ["mixste-plain", "mixste-hot"]
+    assert float(rows[1]["speed_up"]) > 0
+    assert float(rows[0]["frames_per_s"]) > 0
+    assert as_csv(record) == (made / "benchmark.csv").read_text()
+
+
+def test_a_broken_record_is_told(made, capsys):
+    broken = made / "broken.json"
+    data = json.loads((made / "benchmark.json").read_text())
+    del data["machine"]["cpu"]
+    broken.write_text(json.dumps(data))
+    assert main(["any.onnx", "--compare", str(broken)]) == 11
+    assert "machine.cpu is missing" in capsys.readouterr().err
+    data["schema"] = 99
+    broken.write_text(json.dumps(data))
+    assert main(["any.onnx", "--compare", str(broken)]) == 11
+    assert "version 99" in capsys.readouterr().err
+
+
+def test_json_is_the_record_alone(files, capsys):
+    status = main([str(files[1]), *QUICK, "--measure", "window", "--json"])
+    printed = capsys.readouterr()
+    assert (status, printed.err) == (0, "")
+    record = json.loads(printed.out)
+    assert record["schema"] == 1
+    assert [one["name"] for one in record["results"][0]["measures"]] == ["window", "engine"]
+
+
+def test_a_limit_that_holds_fails_the_run(files, made, capsys):
+    asked = [str(files[1]), *QUICK, "--measure", "window"]
+    assert main([*asked, "--fail-if", "latency>0.000001ms"]) == 16
+    assert "failed: mixste-hot" in capsys.readouterr().err
+    compared = [*asked, "--compare", str(made / "benchmark.json")]
+    assert main([*compared, "--fail-if", "frames_per_s<0.000001*old"]) == 0
+    assert "only then: mixste-plain" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.onnx"], "There is no file 'missing.onnx'"),
+        (["mixst"], "Did you mean 'mixste'?"),
+        (["FILE", "--ratios", "0.5"], "only files were named"),
+        (["FILE", "--engines", "onnxruntim"], "Did you mean 'onnxruntime'?"),
+        (["FILE", "--devices", "tpu"], "Unknown device"),
+        (["FILE", "--duration", "1", "--windows", "2"], "Both --duration and --windows"),
+        (["FILE", "--windows", "0"], "expected more than 0"),
+        (["FILE", "--format", "html"], "Reports need a folder"),
+        (["FILE", "--output", ".", "--format", "pdf"], "Unknown format"),
+        (["FILE", "--power", "sun"], "Unknown source of power"),
+        (["FILE", "--project", "orin-nano-8"], "There is no board"),
+        (["FILE", "--stream", "hop"], "not of the form"),
+        (["FILE", "--measure", "windows"], "Unknown measure"),
+        (["FILE", "--fail-if", "latency<1.1*old"], "Give --compare"),
+        (["FILE", "--views", "1"], "are of --data"),
+        (["mixste", "--ratios", "1.5"], "at most 1"),
+    ],
+)
+def test_wrong_arguments_are_one_line(files, capsys, arguments, said):
+    given = [str(files[0]) if word == "FILE" else word for word in arguments]
+    assert main(given) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_batch_that_the_file_has_not_is_refused(files, capsys):
+    assert main([str(files[0]), *QUICK, "--batch", "2"]) == 2
+    assert "lifts 1 windows in one run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["tpc", "hot-flip-batch-any"])
+def test_other_kinds_of_files_are_measured(name, tmp_path_factory, capsys):
+    path = export_case("mixste", name, tmp_path_factory).path
+    batch = ("--batch", "2") if "any" in name else ()
+    assert main([str(path), *QUICK, *batch, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    (result,) = record["results"]
+    window = result["measures"][0]
+    if name == "tpc":
+        assert (window["windows"], window["frames"]) == (1, 1)
+        assert (result["stream"]["hop"], result["stream"]["lookahead"]) == (1, 13)
+    else:
+        assert (window["windows"], window["frames"]) == (2, 54)
+
+
+def test_single_frames_are_measured(tmp_path_factory, capsys):
+    path = export_case("htnet", "plain", tmp_path_factory).path
+    assert main([str(path), *QUICK, "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert (result["measures"][0]["frames"], result["stream"]["lookahead"]) == (1, 0)
+
+
+def test_a_robot_needs_numpy_onnxruntime_and_rich_alone(files):
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'onnxscript', 'scipy', 'pandas', 'plotly', 'cv2', 'jtop'):\n"
+        "    sys.modules[name] = None\n"
+        "from hot_sdk.benchmarks.speed.cli import main\n"
+        f"status = main([{str(files[1])!r}, *{QUICK!r}, '--profile', '--project', 'thor-t5000',"
+        " '--output', '.', '--format', 'json,csv,md'])\n"
+        "print(status, *sorted({name.partition('.')[0] for name, module in sys.modules.items()"
+        " if module is not None and 'site-packages' in (getattr(module, '__file__', '') or '')}))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300
+    )
+    status, *packages = ended.stdout.strip().rpartition("\n")[2].split()
+    assert status == "0", ended.stderr
+    # Nothing but these, in the process that was asked; its children load onnxruntime.
+    assert set(packages) <= {
+        "hot_sdk",
+        "numpy",
+        "onnxruntime",
+        "rich",
+        "pygments",
+        "markdown_it",
+        "mdurl",
+        "packaging",
+        "_distutils_hack",
+        "distutils-precedence",
+    }
+
+
+def test_ctrl_c_reports_what_was_measured(files, tmp_path):
+    program = "from hot_sdk.benchmarks.speed.cli import main; import sys; sys.exit(main())"
+    command = [sys.executable, "-c", program, str(files[1]), "--duration", "600"]
+    with subprocess.Popen(
+        [*command, "--threads", "1", "--output", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stderr:
+            if "measuring, round" in line:
+                break
+        # As long as it takes for a turn, however slow the machine is.
+        time.sleep(3.0)
+        os.kill(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=120)
+    assert process.returncode == INTERRUPTED
+    record = read_record(tmp_path / "benchmark.json")
+    assert record.interrupted
+    assert record.results[0].measure("window").statistics.count >= 1
+    assert "It was interrupted" in out

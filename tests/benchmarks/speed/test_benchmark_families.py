@@ -1,0 +1,50 @@
+"""A family instead of a file: it is exported first, and compared with PyTorch."""
+
+import csv
+import json
+
+import pytest
+from safetensors.torch import save_file
+from small_networks import small_size
+
+from hot_sdk.benchmarks.speed.cli import main
+from hot_sdk.export.models import build, resolve
+from hot_sdk.export.random_weights import random_state_dict
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a checkpoint of a small network that prunes before block 3."""
+    made = tmp_path_factory.mktemp("families")
+    spec = resolve("mixste", frames=27, ratio=0.5, **small_size("mixste", depth=4, heads=8))
+    state = random_state_dict(build(spec))
+    save_file({key: value.contiguous() for key, value in state.items()}, made / "small.safetensors")
+    return made
+
+
+def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
+    asked = [
+        *("mixste", "--checkpoint", str(folder / "small.safetensors"), "--output", str(folder)),
+        *("--windows", "2", "--threads", "1", "--power", "off", "--format", "json,csv"),
+    ]
+    status = main(
+        [*asked, "--baseline", "eager,torch-onnx", "--data", "starter-val", "--views", "1"]
+    )
+    assert status == 0
+    assert "front" in capsys.readouterr().out
+    record = json.loads((folder / "benchmark.json").read_text())
+    eager, plain_export, file = record["results"]
+    assert eager["subject"]["engine"] == "torch"
+    assert plain_export["subject"]["engine"] == "onnxruntime"
+    assert [one["name"] for one in eager["measures"]] == ["engine"]
+    assert file["subject"]["name"] == "mixste_t27_r0.52"
+    assert {one["measure"] for one in file["ratios"]} == {"engine"}
+    assert eager["accuracy"] is None
+    assert file["accuracy"]["mpjpe_mm"] > 0
+    assert file["accuracy"]["frames"] > 1000
+    rows = list(csv.DictReader((folder / "benchmark.csv").read_text().splitlines()))
+    assert [row["sha256"] == "" for row in rows] == [True, True, False]
+    exported = folder / "mixste_t27_r0.52.onnx"
+    stamp = exported.stat().st_mtime_ns
+    assert main(asked) == 0
+    assert exported.stat().st_mtime_ns == stamp

@@ -1,0 +1,25 @@
+"""The studies are command lines that hot-benchmark understands."""
+
+import pytest
+
+from hot_sdk.benchmarks import studies
+from hot_sdk.benchmarks.speed.asked import check_asked
+from hot_sdk.benchmarks.speed.cli import _asked, build_parser
+
+
+@pytest.mark.parametrize("study", studies.studies(), ids=lambda study: study.name)
+def test_every_study_can_be_asked_for(study, tmp_path):
+    options = build_parser().parse([*study.arguments, "--output", str(tmp_path)])
+    check_asked(_asked(options, tmp_path))
+    assert study.about.endswith((".", "?"))
+
+
+def test_a_busy_machine_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(studies, "load_average", lambda: 3.0)
+    assert studies.main(["--only", "starter"]) == 8
+    assert "The machine is busy (load 3.00)" in capsys.readouterr().err
+
+
+def test_an_unknown_study_is_refused(capsys):
+    assert studies.main(["--only", "weather"]) == 2
+    assert "There is no study 'weather'" in capsys.readouterr().err
