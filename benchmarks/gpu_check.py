@@ -257,7 +257,9 @@ def main() -> int:
     parser.add_argument("--checkout", type=Path, default=Path.cwd(), help="folder with tests/")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
-    config = {name: int(value) for name, value in (text.split("=") for text in options.set)}
+    config: dict[str, Any] = {
+        name: int(value) for name, value in (text.split("=") for text in options.set)
+    }
     console = Console()
     if options.device != "cpu" and not torch.cuda.is_available():
         sys.stderr.write(

@@ -91,7 +91,7 @@ def frames_per_second(spec: ModelSpec, batch: int, seconds: list[float]) -> floa
 
 def _captured(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """The run as one graph, on memory of its own that every replay writes again."""
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(_WARM_UP):

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk.benchmarks.speed.assignment import BASELINES, Streaming
-from hot_sdk.benchmarks.speed.exporting import FP32, exports_precisions
-from hot_sdk.engines import SessionOptions, list_engines
+from hot_sdk.engines import AUTO, SessionOptions, list_engines
 from hot_sdk.errors import UsageError
+from hot_sdk.export.options import Precision
 from hot_sdk.files import require_writable_target
 from hot_sdk.suggest import closest
 
 MODEL_SUFFIX = ".onnx"
-
-AUTO = "auto"
-"""In place of an engine's name, where this version's ``open_session`` knows it."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +118,8 @@ def _check_exports(asked: Asked) -> None:
                 f"A ratio is {ratio:g}; expected more than 0 and at most 1.",
                 hint="1 keeps every frame.",
             )
-    if asked.precisions not in ((), (FP32,)) and not exports_precisions():
-        raise UsageError(
-            f"This version exports {FP32} only; asked for: {', '.join(asked.precisions)}.",
-            hint="Leave --precisions out.",
-        )
+    names = [precision.value for precision in Precision]
+    for asked_for in asked.precisions:
+        if asked_for not in names:
+            raise UsageError(f"Unknown precision {asked_for!r}.", hint=closest(asked_for, names))
     require_writable_target(asked.folder / f"any{MODEL_SUFFIX}")

@@ -25,7 +25,7 @@ from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.export.clips import verification_windows
 from hot_sdk.export.lifting import build_lifting
-from hot_sdk.export.pipeline import Prepared, prepare
+from hot_sdk.export.preparing import Prepared, prepare
 from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest
 from hot_sdk.graph_io import KEYPOINTS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hot_sdk.benchmarks.speed.assignment import Network
 from hot_sdk.errors import HotSDKError
@@ -15,16 +15,9 @@ from hot_sdk.version import __version__
 if TYPE_CHECKING:
     from hot_sdk.benchmarks.speed.asked import Asked
     from hot_sdk.export import ExportRequest
-    from hot_sdk.export.pipeline import Prepared
+    from hot_sdk.export.preparing import Prepared
 
 FP32 = "fp32"
-
-
-def exports_precisions() -> bool:
-    """Whether this version's exporter writes other precisions than float32."""
-    from hot_sdk.export.request import ExportRequest
-
-    return any(field.name == "precision" for field in dataclasses.fields(ExportRequest))
 
 
 def exported(
@@ -44,7 +37,7 @@ def exported(
         HotSDKError: The weights do not fit, or an export fails.
     """
     from hot_sdk.export import export_model
-    from hot_sdk.export.pipeline import prepare
+    from hot_sdk.export.preparing import prepare
     from hot_sdk.export.request import check_request
 
     files = []
@@ -54,8 +47,6 @@ def exported(
             check_request(request)
             prepared = prepare(request)
             target = asked.folder / prepared.target.name
-            if precision != FP32 and precision not in target.name:
-                target = target.with_name(f"{target.stem}_{precision}{target.suffix}")
             if not _is_of(target, prepared, request.batch, precision):
                 progress(f"exporting {target.name}")
                 export_model(dataclasses.replace(request, output=target))
@@ -74,8 +65,6 @@ def exported(
 def _request(asked: Asked, name: str, ratio: float | None, precision: str) -> ExportRequest:
     from hot_sdk.export import ExportRequest
 
-    # Only where another precision is wanted, for not all versions of the exporter know of it.
-    extra: dict[str, Any] = {} if precision == FP32 else {"precision": precision}
     return ExportRequest(
         model=name,
         checkpoint=asked.checkpoint,
@@ -83,7 +72,7 @@ def _request(asked: Asked, name: str, ratio: float | None, precision: str) -> Ex
         ratio=ratio,
         frames=asked.frames,
         batch=asked.batch or 1,
-        **extra,
+        precision=precision,
     )
 
 
