@@ -74,6 +74,26 @@ def studies() -> tuple[Study, ...]:
             (*published, "--ratios", "0.33", "--baseline", "eager,compile,torch-onnx"),
         ),
         Study(
+            "precisions",
+            "Precision and engine",
+            "How much faster than plain MixSTE in PyTorch, the first row, does pruning, a lower"
+            " precision and the engine make it together? Accuracy does not show here, for the"
+            " weights are random.",
+            (
+                *(*published, "--ratios", "1,0.33", "--precisions", "fp32,int8,int8-dynamic"),
+                *("--engines", ",".join(engines), "--baseline", "eager", "--measure", "window"),
+            ),
+        ),
+        Study(
+            "starter-precisions",
+            "The starter model in each precision",
+            "What does int8 cost in millimetres, and is it faster, of the model that ships?",
+            (
+                *("mixste", "--ratios", "0.5", "--precisions", "fp32,int8,int8-dynamic"),
+                *("--engines", ",".join(engines), "--data", "starter-val"),
+            ),
+        ),
+        Study(
             "starter",
             "The starter model: accuracy and speed",
             "What does each ratio of the model that ships cost, in milliseconds and in"
