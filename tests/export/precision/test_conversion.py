@@ -58,6 +58,15 @@ def test_every_target_engine_takes_it(name, precision):
 
 
 @EVERY_FAMILY
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+def test_nvidias_compiler_takes_it(name, precision):
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
+    from test_tensorrt_compiles import compiled
+
+    assert len(compiled(converted(name, precision).model.SerializeToString())) > 10_000
+
+
+@EVERY_FAMILY
 @pytest.mark.parametrize("precision", [each for each in Precision if each is not Precision.FP32])
 def test_poses_stay_near(name, precision):
     model, spec = traced(name)
