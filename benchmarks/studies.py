@@ -26,6 +26,9 @@ from hot_sdk.engines import list_engines
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.files import replaced_on_success
 
+BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
+"""What is between these two in a page is replaced."""
+
 _PROGRAM = "studies"
 _BUSY = 0.5
 _LIBRARIES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
@@ -116,7 +119,7 @@ def _run(arguments: list[str]) -> int:
     add = parser.add_argument
     add("--only", metavar="NAME", help=f"{', '.join(study.name for study in studies())}")
     add("--output", type=Path, default=Path("out/bench"), metavar="DIR", help="folder of records")
-    add("--page", type=Path, metavar="FILE", help="page to write, such as docs/benchmarks.md")
+    add("--page", type=Path, metavar="FILE", help="page whose tables are replaced, such as docs/benchmarks.md")
     add("--threads", type=int, default=2, metavar="N", help="CPU threads (default 2)")
     add("--windows", type=int, metavar="N", help="counted runs, to try a study")
     add("--busy", action="store_true", help="measure although the machine is busy")
@@ -125,6 +128,10 @@ def _run(arguments: list[str]) -> int:
     chosen = [study for study in studies() if options.only in (None, study.name)]
     if not chosen:
         raise UsageError(f"There is no study '{options.only}'.", hint="See --help.")
+    if options.page is not None:
+        if not options.page.is_file():
+            raise UsageError(f"There is no page '{options.page}'.", hint="Check the path.")
+        with_tables(options.page.read_text(encoding="utf-8"), "")
     load = load_average()
     if load is not None and load > _BUSY and not options.busy:
         raise EngineError(
@@ -146,13 +153,30 @@ def _run(arguments: list[str]) -> int:
             return status
         tables = as_markdown(read_record(folder / "benchmark.json"), ())
         parts.append(f"## {study.title}\n\n{study.about}\n\n{tables}")
-    page = "\n".join(["# Measured\n", *parts])
+    tables = "\n".join(parts)
     if options.page is None:
-        sys.stdout.write(page)
+        sys.stdout.write(tables)
         return 0
+    page = with_tables(options.page.read_text(encoding="utf-8"), tables)
     with replaced_on_success(options.page) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return 0
+
+
+def with_tables(page: str, tables: str) -> str:
+    """A page with other tables between its two marks, and all else as it was.
+
+    Raises:
+        UsageError: The page has no such marks.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UsageError(
+            f"The page has no '{BEGIN}' and '{END}' for tables to go between.",
+            hint="Put both into it, or leave --page out.",
+        )
+    return f"{before}{BEGIN}\n\n{tables.strip()}\n\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def open_fastest(model: Path | bytes, options: SessionOptions) -> Session:
     """
     start = time.perf_counter()
     opens, file = _file(model)
-    candidates = list_engines(opens=opens)
+    candidates = list_engines(opens=opens, on_cpu=options.device == "cpu")
     entry = None
     if options.cache_dir is not None:
         entry = _entry(file, model, options, candidates, options.cache_dir)

@@ -200,7 +200,7 @@ class Manifest:
     versions: Versions
     flops: Flops
     parity: Parity
-    quantisation: Quantisation | None = None
+    quantisation: Quantisation | None
 
     def to_metadata(self) -> dict[str, str]:
         """Entries for a model file's metadata."""

@@ -30,7 +30,12 @@ def test_every_make_target_exists(target):
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
 def test_every_link_leads_somewhere(link):
-    assert link.startswith("https://") or (ROOT / link).exists()
+    if link.startswith("#"):
+        headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+        anchors = [re.sub(r"[^a-z0-9 -]", "", text.lower()).replace(" ", "-") for text in headings]
+        assert link[1:] in anchors
+    else:
+        assert link.startswith("https://") or (ROOT / link).exists()
 
 
 @pytest.mark.parametrize("snippet", re.findall(r"```python\n(.*?)```", README, re.DOTALL))

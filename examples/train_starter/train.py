@@ -140,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of cmu_h36m17_60fps.npz and index.json")
     parser.add_argument("output", type=Path, help="folder of checkpoint, log and weights")
-    parser.add_argument("--steps", default="8000,1800,900", help="of each stage")
+    parser.add_argument("--steps", default="8000,4000,2000", help="of each stage")
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help="never prune, for comparison")

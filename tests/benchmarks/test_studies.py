@@ -1,5 +1,7 @@
 """The studies are command lines that hot-benchmark understands."""
 
+from pathlib import Path
+
 import pytest
 
 from hot_sdk.benchmarks import studies
@@ -23,3 +25,15 @@ def test_a_busy_machine_is_refused(monkeypatch, capsys):
 def test_an_unknown_study_is_refused(capsys):
     assert studies.main(["--only", "weather"]) == 2
     assert "There is no study 'weather'" in capsys.readouterr().err
+
+
+def test_tables_replace_those_before_and_nothing_else(tmp_path, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    once = studies.with_tables(page, "| new |")
+    assert "| new |" in once
+    assert "## How to read them" in once
+    assert studies.with_tables(once, "| newer |") == studies.with_tables(page, "| newer |")
+    plain = tmp_path / "plain.md"
+    plain.write_text("# Nothing\n")
+    assert studies.main(["--only", "starter", "--page", str(plain)]) == 2
+    assert "<!-- tables -->" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from hot_sdk.manifest import (
     Joints,
     Manifest,
     Parity,
+    Quantisation,
     Stage,
     Versions,
     Weights,
@@ -64,6 +65,7 @@ HOT = Manifest(
     versions=Versions(sdk="0.1.0", torch="2.9.0", onnx="1.17.0"),
     flops=Flops(papers=167_000_000_000, products=180_000_000_000, executed=2**62),
     parity=Parity("onnxruntime 1.17", 14, 3e-6, 1.0e-7, 0.1 + 0.2, 1.0),
+    quantisation=Quantisation(products=60, windows=28, source="clip.json"),
 )
 PLAIN = replace(
     HOT,
@@ -397,6 +399,8 @@ def well_typed(kind):
         "tuple[str, ...]": st.lists(st.just("j"), max_size=3).map(tuple),
         "tuple[int, ...]": st.lists(small, max_size=3).map(tuple),
         "tuple[tuple[int, int], ...]": st.lists(st.tuples(small, small), max_size=2).map(tuple),
+        "Quantisation | None": st.none()
+        | st.builds(Quantisation, small, small, st.sampled_from([None, "clips"])),
         "tuple[Stage, ...]": st.lists(
             st.builds(Stage, small, small, st.sampled_from(["tpc", "motion"])), max_size=2
         ).map(tuple),
