@@ -119,7 +119,8 @@ def _run(arguments: list[str]) -> int:
     add = parser.add_argument
     add("--only", metavar="NAME", help=f"{', '.join(study.name for study in studies())}")
     add("--output", type=Path, default=Path("out/bench"), metavar="DIR", help="folder of records")
-    add("--page", type=Path, metavar="FILE", help="page whose tables are replaced, such as docs/benchmarks.md")
+    page = "page that takes the tables, such as docs/benchmarks.md"
+    add("--page", type=Path, metavar="FILE", help=page)
     add("--threads", type=int, default=2, metavar="N", help="CPU threads (default 2)")
     add("--windows", type=int, metavar="N", help="counted runs, to try a study")
     add("--busy", action="store_true", help="measure although the machine is busy")
@@ -157,9 +158,9 @@ def _run(arguments: list[str]) -> int:
     if options.page is None:
         sys.stdout.write(tables)
         return 0
-    page = with_tables(options.page.read_text(encoding="utf-8"), tables)
+    text = with_tables(options.page.read_text(encoding="utf-8"), tables)
     with replaced_on_success(options.page) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return 0
 
 
