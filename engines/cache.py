@@ -67,7 +67,7 @@ def new_entry(entry: Path) -> Iterator[Path]:
         entry.parent.mkdir(parents=True, exist_ok=True)
         building = tempfile.TemporaryDirectory(prefix=".building-", dir=entry.parent)
     except OSError as error:
-        raise _unwritable(entry.parent, error) from error
+        raise unwritable(entry.parent, error) from error
     with building:
         temporary = Path(building.name) / entry.name
         yield temporary
@@ -77,11 +77,12 @@ def new_entry(entry: Path) -> Iterator[Path]:
                     os.fsync(file.fileno())
                 temporary.replace(entry)
             except OSError as error:
-                raise _unwritable(entry.parent, error) from error
+                raise unwritable(entry.parent, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> EngineError:
+def unwritable(folder: Path, error: OSError) -> EngineError:
+    """The error for a cache folder that refuses to be written."""
     return EngineError(
         f"The cache folder '{folder}' cannot be written: {error.strerror or error}.",
-        hint="Name a folder that this user may write to, or leave the cache out.",
+        hint="Name a folder with room that this user may write to, or leave the cache out.",
     )

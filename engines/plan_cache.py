@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hot_sdk.engines.cache import cache_entry, new_entry
-from hot_sdk.errors import EngineError
+from hot_sdk.engines.cache import cache_entry, new_entry, unwritable
 from hot_sdk.typed_json import TypedJSONError, parse_object
 
 MODEL = "model"
@@ -94,7 +93,7 @@ class CachedFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             stream = path.open("a")
         except OSError as error:
-            raise _unwritable(path.parent, error) from error
+            raise unwritable(path.parent, error) from error
         with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,7 +101,7 @@ class CachedFile:
                 _logger.info("Waiting for another process that is making '%s'.", self.path)
                 fcntl.flock(stream, fcntl.LOCK_EX)
             except OSError as error:  # Some network file systems have no locks.
-                raise _unwritable(path.parent, error) from error
+                raise unwritable(path.parent, error) from error
             yield
 
     def why_missing(self) -> str:
@@ -168,11 +167,4 @@ def _write(path: Path, content: bytes) -> None:
         try:
             temporary.write_bytes(content)
         except OSError as error:
-            raise _unwritable(path.parent, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> EngineError:
-    return EngineError(
-        f"The cache folder '{folder}' cannot be written: {error.strerror or error}.",
-        hint="Name a folder with room that this user may write to, or leave the cache out.",
-    )
+            raise unwritable(path.parent, error) from error

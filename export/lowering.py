@@ -83,7 +83,7 @@ def lower_precision(
     """
     precision = Precision(request.precision)
     calibration = None
-    if precision.calibrated or request.sensitivity:
+    if precision.calibrated:
         progress("Reading the calibration clips")
         calibration = calibration_windows(spec, request.calibration)
     progress(f"Converting to {precision.value}")

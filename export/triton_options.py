@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk.errors import UsageError
 from hot_sdk.export.triton_config import MARK
+from hot_sdk.files import require_writable_folder
 
 BACKENDS = ("onnxruntime", "tensorrt")
 DEVICES = ("cpu", "gpu")
@@ -93,14 +93,7 @@ def check_folder(options: TritonOptions) -> None:
     folder = options.folder
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"'{folder}' is no folder.", hint="Give a folder with --triton.")
-    written = folder if folder.is_dir() else folder.parent
-    if not written.is_dir():
-        raise UsageError(
-            f"The folder '{written}' does not exist.",
-            hint=f"Run: mkdir -p {shlex.quote(str(written))}",
-        )
-    if not os.access(written, os.W_OK):
-        raise UsageError(f"The folder '{written}' is not writable.", hint="Choose another folder.")
+    require_writable_folder(folder if folder.is_dir() else folder.parent)
 
 
 def check_models(options: TritonOptions, file: Path) -> None:

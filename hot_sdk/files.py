@@ -53,6 +53,15 @@ def require_writable_target(target: Path) -> None:
         raise UsageError(f"'{target}' is a folder.", hint="Give the name of a file.")
     if not stat.S_ISREG(mode):
         raise UsageError(f"'{target}' is a device or a pipe.", hint="Give the name of a file.")
+    require_writable_folder(folder)
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Check, before any heavy work, that files can be made in a folder.
+
+    Raises:
+        UsageError: It is missing or not writable.
+    """
     if not folder.is_dir():
         raise UsageError(
             f"The folder '{folder}' does not exist.",
