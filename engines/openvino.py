@@ -107,7 +107,7 @@ def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
         MissingDependencyError: OpenVINO cannot be imported.
         EngineError: The file or the device is refused.
     """
-    ov = _import_openvino()
+    ov = import_openvino()
     start = time.perf_counter()
     if options.provider is not None:
         raise EngineError(
@@ -125,7 +125,7 @@ def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
         )
     core = ov.Core()
     version = ov.__version__.partition("-")[0]
-    device = _device(core, options.device, version)
+    device = name_device(core, options.device, version)
     try:
         compiled = _compiled(core, file, device, options, version)
     except RuntimeError as error:
@@ -143,7 +143,7 @@ def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
     )
 
 
-def _import_openvino() -> Any:  # noqa: ANN401
+def import_openvino() -> Any:  # noqa: ANN401
     """Import OpenVINO without its telemetry.
 
     Its Python package reports each import to its maker unless the telemetry's own package is
@@ -159,7 +159,7 @@ def _import_openvino() -> Any:  # noqa: ANN401
         del sys.modules[_TELEMETRY]
 
 
-def _device(core: openvino.Core, asked: str, version: str) -> str:
+def name_device(core: openvino.Core, asked: str, version: str) -> str:
     """OpenVINO's name of a device.
 
     Raises:

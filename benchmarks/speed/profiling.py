@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hot_sdk.benchmarks.speed.assignment import Assignment
 from hot_sdk.benchmarks.speed.blocks import BLOCKS, blocks_of
-from hot_sdk.benchmarks.speed.ort_trace import NodeRun, trace_runs
+from hot_sdk.benchmarks.speed.openvino_trace import trace_openvino
+from hot_sdk.benchmarks.speed.ort_trace import NodeRun, Trace, trace_runs
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.errors import EngineError
 
 _LONGEST_LIST = 12
+_WARM_UP = 2
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,43 @@ def _of_onnxruntime(assignment: Assignment, runs: int) -> Profile:
     if assignment.device != "cpu":
         # Kernels of a GPU run behind the CPU's back, and their launches are all that it would see.
         return _without(f"ONNX Runtime times its nodes on the CPU, not on {assignment.device}")
+    trace = trace_runs(
+        assignment.file,
+        _zeros(assignment),
+        runs=runs,
+        warm_up=_WARM_UP,
+        threads=assignment.threads,
+    )
+    return _profile_of(trace, "ONNX Runtime")
+
+
+def _of_openvino(assignment: Assignment, runs: int) -> Profile:
+    trace = trace_openvino(
+        assignment.file,
+        _zeros(assignment),
+        runs=runs,
+        warm_up=_WARM_UP,
+        device=assignment.device,
+        threads=assignment.threads,
+    )
+    # One run stands for all.
+    return replace(_profile_of(trace, "OpenVINO"), runs=runs)
+
+
+def _zeros(assignment: Assignment) -> dict[str, NDArray[Any]]:
     with open_session(assignment.file, SessionOptions(graph_optimisation="none")) as session:
-        arrays = {
+        return {
             spec.name: np.zeros(
                 [size if isinstance(size, int) else assignment.batch for size in spec.shape],
                 dtype=spec.dtype,
             )
             for spec in session.inputs
         }
-    trace = trace_runs(assignment.file, arrays, runs=runs, warm_up=2, threads=assignment.threads)
+
+
+def _profile_of(trace: Trace, engine: str) -> Profile:
     if not trace.nodes or not trace.run_us:
-        raise EngineError("ONNX Runtime's profile is empty.", hint="Leave --profile out.")
+        raise EngineError(f"{engine}'s profile is empty.", hint="Leave --profile out.")
     return profile_of(trace.nodes, trace.run_us)
 
 
@@ -141,5 +171,8 @@ def _without(problem: str) -> Profile:
     return Profile(problem, 0, (), (), (), 0.0, 0.0)
 
 
-_PROFILERS: Mapping[str, Callable[[Assignment, int], Profile]] = {"onnxruntime": _of_onnxruntime}
+_PROFILERS: Mapping[str, Callable[[Assignment, int], Profile]] = {
+    "onnxruntime": _of_onnxruntime,
+    "openvino": _of_openvino,
+}
 """By engine. A profiler takes an assignment and a number of runs."""
