@@ -141,6 +141,22 @@ class TokenRecoveringAttention(nn.Module):
         return cast(Tensor, self.proj(recovered)).reshape(-1, frames, joints, width)
 
 
+class FrameInterpolation(nn.Module):
+    """Recovery without weights; a module, so that an exported file's nodes bear its name.
+
+    Args:
+        frames: Frames of a window.
+    """
+
+    def __init__(self, frames: int) -> None:
+        super().__init__()
+        self.frames = frames
+
+    def forward(self, tokens: Tensor, index: Tensor) -> Tensor:
+        """Fill the dropped frames; see ``interpolate_frames``."""
+        return interpolate_frames(tokens, index, self.frames)
+
+
 class HourglassNetwork(nn.Module):
     """Base of every network that can prune and recover frames.
 
@@ -174,6 +190,8 @@ class HourglassNetwork(nn.Module):
             self.x_token = nn.Parameter(torch.zeros(1, frames, width))
             self.cross_attention = TokenRecoveringAttention(width, heads, bias=bias)
             nn.init.trunc_normal_(self.pos_embed_token, std=_INITIAL_STD)
+        if hourglass is not None and hourglass.recovery is RecoveryKind.INTERPOLATE:
+            self.interpolation = FrameInterpolation(frames)
 
     @property
     def recovers_by_attention(self) -> bool:
@@ -271,7 +289,7 @@ class HourglassNetwork(nn.Module):
             recovered = self.x_token.unsqueeze(2) + recovered
             return recovered + unpruned if self.hourglass.elastic else recovered
         if self.hourglass.recovery is RecoveryKind.INTERPOLATE:
-            return interpolate_frames(tokens, kept[-1], self.frames)
+            return cast(Tensor, self.interpolation(tokens, kept[-1]))
         return tokens
 
 

@@ -1,4 +1,7 @@
-"""From motion capture to what a detector sees of it: bodies, cameras, errors."""
+"""From motion capture to what a detector sees of it: bodies, cameras, errors.
+
+Random numbers are drawn on torch's default device, where the motion has to lie.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from torch import Tensor
 
 from hot_sdk.skeleton import H36M17
 
-MIRROR = torch.tensor(H36M17.mirror)
+MIRROR = list(H36M17.mirror)
 PARENTS = H36M17.parents
 # Joints whose place differs from one detector or data set to the next.
-LOOSE_JOINTS = torch.tensor([0, 1, 4, 7, 8, 9, 10])
+LOOSE_JOINTS = [0, 1, 4, 7, 8, 9, 10]
 LEGS = ((1, 2, 3), (4, 5, 6))
 """Hip, knee and ankle."""
 SWAPPED = ((1, 4), (2, 5), (3, 6), (14, 11), (15, 12), (16, 13))
@@ -114,7 +117,8 @@ def see(world: Tensor) -> tuple[Tensor, Tensor]:
     seen = (turned + ahead) @ past.transpose(1, 2)
     seen[..., 2].clamp_(min=0.3)
     slopes = seen[..., :2] / seen[..., 2:]
-    size = IMAGE_SIZES[torch.randint(len(IMAGE_SIZES), (batch,))]
+    sizes = IMAGE_SIZES.to(world.device)
+    size = sizes[torch.randint(len(sizes), (batch,))]
     reach = slopes.abs().amax(dim=1)
     filled = uniform(0.25, 0.97, batch)
     focal = filled * (size / 2.0 / reach).amin(dim=1)

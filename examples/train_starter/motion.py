@@ -25,7 +25,8 @@ class Motion:
 
     def __init__(self, folder: Path, split: str = "train") -> None:
         with np.load(folder / "cmu_h36m17_60fps.npz", allow_pickle=False) as arrays:
-            self.positions = torch.from_numpy(arrays["pos_mm"].astype(np.float32) / 1000.0)
+            metres = arrays["pos_mm"].astype(np.float32) / 1000.0
+            self.positions = torch.from_numpy(metres).to(torch.get_default_device())
             glitch = arrays["glitch"]
         # For each frame, how many sound frames of its sequence follow it, itself among them.
         self.ahead = np.zeros(len(glitch), dtype=np.int64)
@@ -42,7 +43,8 @@ class Motion:
         """Draw clips (batch, frames, 17, 3) at 30 frames a second, up to 20 % faster or slower."""
         span = math.ceil((frames - 1) * SOURCE_FPS / FPS * (1.0 + _SPEED)) + 2
         if span not in self._starts:
-            self._starts[span] = torch.from_numpy(np.flatnonzero(self.ahead >= span))
+            starts = torch.from_numpy(np.flatnonzero(self.ahead >= span))
+            self._starts[span] = starts.to(self.positions.device)
         starts = self._starts[span][torch.randint(len(self._starts[span]), (batch,))]
         speed = 1.0 + _SPEED * (2.0 * torch.rand(batch, 1) - 1.0)
         time = torch.arange(frames)[None] * (SOURCE_FPS / FPS) * speed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import logging
 import math
 import time
@@ -74,14 +75,16 @@ class Float32Choice(nn.Module):
 
     def forward(self, features: Tensor, keypoints: Tensor, *others: Tensor | None) -> Tensor:
         """Choose; see ``FrameSelector``."""
-        with torch.autocast("cpu", enabled=False), torch.no_grad():
+        with torch.autocast(features.device.type, enabled=False), torch.no_grad():
             return self.selector(features.float(), keypoints.float(), *others)
 
 
 def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassNetwork:
     """The elastic network for clips of a length, the weights' time embeddings stretched to it."""
     spec = resolve("mixste", frames=frames, ratio=0.5, prune_at=PRUNE_AT, elastic=True, **SIZE)
-    made = build(spec).train()
+    # On the CPU, so that a seed means the same weights everywhere.
+    with torch.device("cpu"):
+        made = build(spec).train()
     if weights is not None:
         stretched = {
             key: functional.interpolate(
@@ -99,7 +102,7 @@ def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassN
         # What follows the stem begins as no correction at all.
         nn.init.zeros_(made.head[1].weight)
         nn.init.zeros_(made.head[1].bias)
-    return made
+    return made.to(torch.get_default_device())
 
 
 def prune_otherwise(
@@ -120,8 +123,8 @@ def prune_otherwise(
 
 def prune_at_random(made: HourglassNetwork, frames: int, *, plain: bool) -> None:
     """Draw a ratio, and a selector: mostly the published one."""
-    ratio = 1.0 if plain else RATIOS[int(torch.randint(len(RATIOS), ()))]
-    uniform = float(torch.rand(())) < 0.2
+    ratio = 1.0 if plain else RATIOS[int(torch.randint(len(RATIOS), (), device="cpu"))]
+    uniform = float(torch.rand((), device="cpu")) < 0.2
     chosen = SelectorKind.UNIFORM if uniform else SelectorKind.TPC
     prune_otherwise(made, frames, ratio, chosen)
 
@@ -141,6 +144,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of cmu_h36m17_60fps.npz and index.json")
     parser.add_argument("output", type=Path, help="folder of checkpoint, log and weights")
     parser.add_argument("--steps", default="8000,4000,2000", help="of each stage")
+    parser.add_argument("--batches", default="2048,32,16", help="clips in a step of each stage")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help="never prune, for comparison")
@@ -154,26 +159,46 @@ def main() -> None:
         handlers=[logging.FileHandler(options.output / "train.log"), logging.StreamHandler()],
     )
     torch.set_num_threads(options.threads)
+    torch.set_default_device(options.device)
     torch.manual_seed(options.seed)
     steps = [int(text) for text in options.steps.split(",")]
+    batches = [int(text) for text in options.batches.split(",")]
     motion = Motion(options.data)
     kept = options.output / "checkpoint.pt"
     state: State | None = None
     if kept.exists():
-        state = torch.load(kept, weights_only=True)
+        state = torch.load(kept, weights_only=True, map_location="cpu")
     elif options.start is not None:
         first = next(number for number, count in enumerate(steps) if count > 0)
         state = {"stage": first, "step": 0, "average": load_file(options.start)}
     for number, stage in enumerate(STAGES):
         if state is not None and state["stage"] > number:
             continue
-        state = run_stage(number, stage, steps[number], motion, state, kept, options)
+        # With more clips in a step its gradient is surer, and it may go further.
+        rate = stage.rate * math.sqrt(batches[number] / stage.batch)
+        asked = dataclasses.replace(stage, batch=batches[number], rate=rate)
+        state = run_stage(number, asked, steps[number], motion, state, kept, options)
     assert state is not None
     record = TrainingRecord(FPS, SIZE["heads"], PRUNE_AT, LICENCE, CREDIT, LIMITS)
-    weights = {key: value.contiguous() for key, value in state["average"].items()}
+    weights = {key: value.contiguous().cpu() for key, value in state["average"].items()}
     target = options.output / "starter.safetensors"
     save_file(weights, target, {KEY: to_json(record)})
     target.chmod(0o644)
+
+
+def random_state() -> dict[str, Tensor]:
+    """What the next random numbers depend on, of every device in use."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.get_default_device().type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Tensor]) -> None:
+    """Go on with the random numbers of a run that was left."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.get_default_device().type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 def run_stage(
@@ -187,7 +212,7 @@ def run_stage(
         frames = state["average"]["Temporal_pos_embed"].shape[1]
     made = network(frames, None if state is None else state["average"])
     average = copy.deepcopy(made)
-    parameters = list(made.parameters())
+    parameters, means = list(made.parameters()), list(average.parameters())
     # A few clips show the stem far fewer views than it was trained on: it may only drift.
     stem = {"params": list(made.stem.parameters()), "share": stage.stem_share}
     others = [value for name, value in made.named_parameters() if not name.startswith("stem.")]
@@ -199,8 +224,8 @@ def run_stage(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
-        torch.set_rng_state(state["random"])
-    smooth = None
+        set_random_state(state["random"])
+    smooth: Tensor | None = None
     saved = told = time.monotonic()
     for step in tqdm(range(first, steps), desc=f"stage {number}", initial=first, total=steps):
         cosine = 0.02 + 0.49 * (1.0 + math.cos(math.pi * step / steps))
@@ -210,7 +235,8 @@ def run_stage(
         bodies = vary_bodies(straighten_legs(motion.clips(stage.batch, stage.frames)))
         keypoints, truth = mirror(*see(bodies))
         seen = detect(keypoints)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bfloat16):
+        device = seen.device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=options.bfloat16):
             if stage.frames == 1:
                 guess = made.stem(seen)[1]
             else:
@@ -223,12 +249,11 @@ def run_stage(
         optimiser.step()
         decay = min(0.999, (1 + step) / (10 + step))
         with torch.no_grad():
-            for mean, newest in zip(average.parameters(), parameters, strict=True):
-                mean.lerp_(newest, 1.0 - decay)
-        smooth = float(error) if smooth is None else 0.98 * smooth + 0.02 * float(error)
+            torch._foreach_lerp_(means, parameters, 1.0 - decay)
+        smooth = error if smooth is None else smooth.lerp(error, 0.02)
         now, last = time.monotonic(), step + 1 == steps
         if now - told > 20.0 or last:
-            shown = (number, step + 1, steps, 1000 * smooth, rate)
+            shown = (number, step + 1, steps, 1000 * float(smooth), rate)
             LOG.info("stage %d step %d of %d: %.1f mm, rate %.2g", *shown)
             told = now
         if now - saved > 60.0 or last:
@@ -239,7 +264,7 @@ def run_stage(
                 "network": made.state_dict(),
                 "average": average.state_dict(),
                 "optimiser": optimiser.state_dict(),
-                "random": torch.get_rng_state(),
+                "random": random_state(),
             }
             temporary = kept.with_suffix(".part")
             torch.save(state, temporary)

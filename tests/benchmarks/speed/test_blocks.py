@@ -8,7 +8,8 @@ from hot_sdk.benchmarks.speed.blocks import BLOCKS, block_of, blocks_of
 
 
 @pytest.mark.parametrize(
-    ("model", "name"), [case for case in cases() if case[1] in ("plain", "hot-17-batch-any")]
+    ("model", "name"),
+    [case for case in cases() if case[1] in ("plain", "hot-17-batch-any", "motion-interpolate")],
 )
 def test_every_module_is_known(model, name, tmp_path_factory):
     graph = onnx.load(export_case(model, name, tmp_path_factory).path).graph
