@@ -119,7 +119,7 @@ def _open(model: Path | bytes, options: SessionOptions, engine: str) -> Session:
 
     start = time.perf_counter()
     path = _path(model)
-    device = _device(options)
+    device = torch_device(options)
     held = load_torch_model(path)
     spec, manifest = held.spec, held.manifest
     lifting: Lifting = held.lifting.to(device)
@@ -164,7 +164,12 @@ def _path(model: Path | bytes) -> Path:
     return model
 
 
-def _device(options: SessionOptions) -> str:
+def torch_device(options: SessionOptions) -> str:
+    """PyTorch's name of a device.
+
+    Raises:
+        EngineError: It is not PyTorch's, or not there; or a provider was asked for.
+    """
     import torch
 
     if options.provider is not None:

@@ -27,6 +27,7 @@ from hot_sdk.export.clips import verification_windows
 from hot_sdk.export.lifting import build_lifting
 from hot_sdk.export.preparing import Prepared, prepare
 from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest
+from hot_sdk.export.torch_engine import torch_device
 from hot_sdk.graph_io import KEYPOINTS
 
 _OPSET = max(18, DEFAULT_OPSET)
@@ -41,21 +42,22 @@ class Baseline:
         assignment: What to open.
 
     Raises:
-        HotSDKError: The weights cannot be read, or the device is another than the CPU.
+        HotSDKError: The weights cannot be read, or PyTorch has no such device.
     """
 
     precision = "fp32"
-    device = "cpu"
     build_seconds = None
     streaming: Streaming | None = None
 
     def __init__(self, assignment: Assignment) -> None:
         network = assignment.network
-        if network is None or assignment.device != "cpu":
+        if network is None:
             raise UsageError(
-                f"The baseline '{assignment.baseline}' runs a family on the CPU.",
-                hint="Give --devices cpu, and name a family.",
+                f"The baseline '{assignment.baseline}' is of a family.",
+                hint="Name a family, such as mixste.",
             )
+        options = SessionOptions(device=assignment.device, threads=assignment.threads)
+        self.device = torch_device(options)
         if assignment.threads is not None:
             torch.set_num_threads(assignment.threads)
         start = time.perf_counter()
@@ -67,10 +69,11 @@ class Baseline:
         self.measuring_seconds = time.perf_counter() - before
         if assignment.baseline == "torch-onnx":
             self.engine = "onnxruntime"
-            self._run, self.engine_version = _exported(lifting, windows, assignment.threads)
+            self._run, self.engine_version = _exported(lifting, windows, options)
         else:
             self.engine, self.engine_version = "torch", torch.__version__
-            self._run = _in_torch(lifting, windows, compiled=assignment.baseline == "compile")
+            compiled = assignment.baseline == "compile"
+            self._run = _in_torch(lifting, windows, self.device, compiled=compiled)
         self.load_seconds = time.perf_counter() - start - self.measuring_seconds
         self.windows = network.batch
         self.frames = network.batch * prepared.spec.output_frames
@@ -100,19 +103,23 @@ def _prepared(network: Network) -> Prepared:
     )
 
 
-def _in_torch(lifting: nn.Module, windows: Windows, *, compiled: bool) -> Callable[[], object]:
+def _in_torch(
+    lifting: nn.Module, windows: Windows, device: str, *, compiled: bool
+) -> Callable[[], object]:
     tensor = torch.from_numpy(windows)
+    lifting = lifting.to(device)
     function: Callable[..., Any] = torch.compile(lifting) if compiled else lifting
 
     def run() -> object:
+        # From the host and back to it, as the engines take and give arrays.
         with torch.inference_mode():
-            return function(tensor)
+            return function(tensor.to(device))[0].cpu()
 
     return run
 
 
 def _exported(
-    lifting: nn.Module, windows: Windows, threads: int | None
+    lifting: nn.Module, windows: Windows, options: SessionOptions
 ) -> tuple[Callable[[], object], str]:
     """The network through ``torch.onnx.export`` with its defaults, in ONNX Runtime."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -133,5 +140,5 @@ def _exported(
     if program is None:
         raise EngineError("torch.onnx exported nothing.", hint="Leave --baseline out.")
     content = program.model_proto.SerializeToString()
-    session = open_session(content, SessionOptions(threads=threads))
+    session = open_session(content, options)
     return lambda: session.run({KEYPOINTS: windows}), session.engine_version

@@ -70,8 +70,8 @@ def plan_configurations(
             batch = asked.batch or manifest.batch or 1
             if network is not None:
                 network = dataclasses.replace(network, batch=batch)
-                for baseline in asked.baselines:
-                    found.append(_baseline(asked, baseline, manifest, network))
+                for baseline, device in itertools.product(asked.baselines, asked.devices):
+                    found.append(_baseline(asked, baseline, device, manifest, network))
             for engine, device in itertools.product(asked.engines, asked.devices):
                 found.append(
                     Configuration(
@@ -90,7 +90,9 @@ def plan_configurations(
     return _with_unique_names(_without_repeats(found))
 
 
-def _baseline(asked: Asked, baseline: str, manifest: Manifest, network: Network) -> Configuration:
+def _baseline(
+    asked: Asked, baseline: str, device: str, manifest: Manifest, network: Network
+) -> Configuration:
     ratio = f"_r{manifest.ratio:.2f}" if manifest.tokens is not None else ""
     return Configuration(
         name=f"{manifest.family}{ratio} {baseline}",
@@ -100,7 +102,7 @@ def _baseline(asked: Asked, baseline: str, manifest: Manifest, network: Network)
         baseline=baseline,
         network=network,
         engine="onnxruntime" if baseline == "torch-onnx" else "torch",
-        device="cpu",
+        device=device,
         threads=asked.threads,
         batch=network.batch,
     )
@@ -141,7 +143,7 @@ def _engine(one: Configuration) -> str:
 
 
 def _device(one: Configuration) -> str:
-    return one.device if one.baseline is None else ""
+    return one.device
 
 
 def _folder(one: Configuration) -> str:

@@ -50,15 +50,16 @@ def open_yardsticks(
         shape: Rows, length of the sums and columns of the product; None for no product.
     """
     opened = Yardsticks()
+    if assignment.device != "cpu":
+        moved = f"not measured on {assignment.device}: moving the arrays to it would count"
+        opened.problems.update({PRODUCT: moved, COPY: moved})
+        return opened
     if shape is not None:
         try:
             _open_product(opened, assignment, precision, shape)
         except HotSDKError as error:
             opened.problems[PRODUCT] = error.message
-    if assignment.device == "cpu":
-        _open_copy(opened, assignment.threads)
-    else:
-        opened.problems[COPY] = f"memory of {assignment.device} cannot be copied by this engine"
+    _open_copy(opened, assignment.threads)
     return opened
 
 
