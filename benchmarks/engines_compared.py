@@ -29,7 +29,7 @@ from rich.table import Table
 
 from hot_sdk.benchmarks.machine import describe_machine
 from hot_sdk.engines import Session, SessionOptions, list_engines, open_session
-from hot_sdk.engines.registry import ONNX, TORCH
+from hot_sdk.engines.registry import format_of
 from hot_sdk.errors import HotSDKError, MissingDependencyError
 from hot_sdk.graph_io import KEYPOINTS, POSES
 
@@ -62,7 +62,7 @@ def open_all(files: list[Path], options: SessionOptions, *, compiled: bool) -> l
     """
     candidates = []
     for file in files:
-        opens = TORCH if file.suffix == ".safetensors" else ONNX
+        opens = format_of(file)
         for engine in list_engines(opens=opens):
             if engine == _SLOW_TO_OPEN and not compiled:
                 continue

@@ -20,12 +20,18 @@ from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
 from hot_sdk.engines.closing import Closing
 from hot_sdk.engines.interface import Session, SessionOptions, TensorSpec
 from hot_sdk.engines.onnx_file import OnnxFile, check_onnx
-from hot_sdk.engines.registry import ONNX, TORCH, engine_of, list_engines, open_session
+from hot_sdk.engines.registry import (
+    ONNX,
+    TORCH,
+    engine_of,
+    format_of,
+    list_engines,
+    open_session,
+)
 from hot_sdk.errors import EngineError, HotSDKError, MissingDependencyError
 from hot_sdk.files import sha256_of
 
 _ROUNDS = 5
-_TORCH_SUFFIX = ".safetensors"
 
 _logger = logging.getLogger(__name__)
 
@@ -142,7 +148,7 @@ def open_fastest(model: Path | bytes, options: SessionOptions) -> Session:
 
 def _file(model: Path | bytes) -> tuple[str, OnnxFile | None]:
     """The format of a model, and the checked file where it is ONNX."""
-    if isinstance(model, Path) and model.suffix == _TORCH_SUFFIX:
+    if isinstance(model, Path) and format_of(model) == TORCH:
         if not model.is_file():
             raise EngineError(
                 f"There is no model file at '{model}'.", hint="Check the path, or export the model."

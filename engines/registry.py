@@ -22,6 +22,8 @@ ONNX = "onnx"
 TORCH = "torch"
 """Format of the weights that PyTorch opens: safetensors, written by ``hot-export``."""
 
+_TORCH_SUFFIX = ".safetensors"
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -65,6 +67,16 @@ def list_engines(*, opens: str | None = None, on_cpu: bool = False) -> tuple[str
         for name, engine in _ENGINES.items()
         if opens in (None, engine.opens) and (engine.on_cpu or not on_cpu)
     )
+
+
+def format_of(model: Path) -> str:
+    """Format of a model file, by its name: ``onnx`` or ``torch``."""
+    return TORCH if model.suffix.lower() == _TORCH_SUFFIX else ONNX
+
+
+def default_engine(model: Path) -> str:
+    """The engine that opens a model file where none is named."""
+    return list_engines(opens=format_of(model))[0]
 
 
 def engine_of(name: str) -> Engine:

@@ -14,6 +14,7 @@ from pathlib import Path
 from hot_sdk import typed_json
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.interface import PRECISION_KEY
+from hot_sdk.engines.registry import default_engine
 from hot_sdk.errors import ManifestError
 
 SCHEMA = 1
@@ -287,5 +288,6 @@ def read_manifest(path: Path) -> Manifest:
         ManifestError: There is none, it is broken, or a newer SDK wrote it.
         EngineError: The file is missing or is no model.
     """
-    with open_session(Path(path), SessionOptions(graph_optimisation="none")) as session:
+    options = SessionOptions(graph_optimisation="none")
+    with open_session(Path(path), options, engine=default_engine(Path(path))) as session:
         return Manifest.from_metadata(session.metadata)

@@ -8,12 +8,11 @@ from hot_sdk.benchmarks.evaluation.corruption import Corruption
 from hot_sdk.benchmarks.evaluation.data_sets import DataSet, check_asked, data_set
 from hot_sdk.benchmarks.evaluation.joint_sets import joint_set
 from hot_sdk.benchmarks.evaluation.protocols import Protocol, protocol
-from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.files import require_writable_target
 from hot_sdk.windows import check_mode
 
-MODEL = ".onnx"
+MODELS = (".onnx", ".safetensors")
 """How the name of a model's file ends."""
 
 _RESULTS = (".npz", ".json", ".csv")
@@ -23,7 +22,7 @@ _OF_A_MODEL = (
     ("--flip", "flip", False),
     ("--lookahead", "lookahead", None),
     ("--hop", "hop", None),
-    ("--engine", "engine", DEFAULT_ENGINE),
+    ("--engine", "engine", None),
     ("--device", "device", "cpu"),
     ("--threads", "threads", None),
     ("--noise", "noise", 0.0),
@@ -49,14 +48,15 @@ def check_arguments(options: argparse.Namespace) -> tuple[DataSet, Protocol, Cor
         seed=options.seed,
     )
     for path in options.inputs:
-        if path.suffix.lower() not in (MODEL, *_RESULTS):
+        if path.suffix.lower() not in (*MODELS, *_RESULTS):
             raise UsageError(
                 f"'{path}' is neither a model nor saved poses.",
-                hint=f"Give one file {MODEL}, or files {', '.join(_RESULTS)} of hot-infer.",
+                hint=f"Give one file {' or '.join(MODELS)}, or files {', '.join(_RESULTS)} of"
+                " hot-infer.",
             )
         if not path.is_file():
             raise UsageError(f"There is no file '{path}'.", hint="Check the path.")
-    models = [path for path in options.inputs if path.suffix.lower() == MODEL]
+    models = [path for path in options.inputs if path.suffix.lower() in MODELS]
     if models and len(options.inputs) > 1:
         raise UsageError("A model is evaluated by itself.", hint="Give one model, or results only.")
     if models:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from hot_sdk.benchmarks.evaluation.arguments import MODEL, check_arguments, windows_of
+from hot_sdk.benchmarks.evaluation.arguments import MODELS, check_arguments, windows_of
 from hot_sdk.benchmarks.evaluation.clips import EvaluationClip
 from hot_sdk.benchmarks.evaluation.corruption import Corruption
 from hot_sdk.benchmarks.evaluation.data_sets import DATA_SETS, DataSet, data_set, load_data
@@ -26,7 +26,7 @@ from hot_sdk.benchmarks.evaluation.running import (
 )
 from hot_sdk.benchmarks.evaluation.tables import show
 from hot_sdk.command_line import CommandParser, run_command
-from hot_sdk.engines import DEFAULT_ENGINE
+from hot_sdk.engines.registry import default_engine
 from hot_sdk.errors import UsageError
 from hot_sdk.files import replaced_on_success
 from hot_sdk.manifest import Manifest, read_manifest
@@ -90,7 +90,7 @@ def build_parser() -> CommandParser:
     add("--missing", type=float, default=0.0, metavar="SHARE", help="take away a share of joints")
     add("--resample-fps", type=float, metavar="F", help="lift at another frame rate")
     add("--seed", type=int, default=0, metavar="N", help="of noise and missing joints")
-    add("--engine", default=DEFAULT_ENGINE, metavar="E", help="inference engine")
+    add("--engine", metavar="E", help="inference engine (default: by the file's format)")
     add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
     add("--cache-dir", type=Path, metavar="FOLDER", help="where what the engine builds is kept")
@@ -103,12 +103,14 @@ def build_parser() -> CommandParser:
 def _run(arguments: list[str]) -> int:
     options = build_parser().parse(arguments)
     data, counted, corruption = check_arguments(options)
-    is_model = options.inputs[0].suffix.lower() == MODEL
+    is_model = options.inputs[0].suffix.lower() in MODELS
     manifest = read_manifest(options.inputs[0]) if is_model else None
     # Published evaluations give every frame to the network as it is.
     policies = data.policies
     if counted.windows is not None:
         policies = dataclasses.replace(policies, rate_tolerance=None)
+    if is_model and options.engine is None:
+        options.engine = default_engine(options.inputs[0])
     settings = EvaluationSettings(
         source=", ".join(path.name for path in options.inputs),
         data=data.name,

@@ -22,7 +22,7 @@ class Asked:
     Attributes:
         models: Files made by ``hot-export``, and names of families.
         ratios: Of families; empty for the default of each.
-        engines: Names of engines.
+        engines: Names of engines; empty for the one of each file's format.
         devices: Names of devices.
         precisions: Of families.
         batch: Windows in one call; None for what a file holds, else 1.
@@ -102,7 +102,7 @@ def _check_family(name: str) -> None:
 
     if name not in list_models():
         raise UsageError(
-            f"'{name}' is neither a file that ends in {MODEL_SUFFIX} nor a model family.",
+            f"'{name}' is neither a file nor a model family.",
             hint=closest(name, list_models()),
         )
     family(name)

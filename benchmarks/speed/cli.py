@@ -31,7 +31,7 @@ from hot_sdk.benchmarks.speed.texts import show
 from hot_sdk.benchmarks.speed.writing import FORMATS, check_formats, write_reports
 from hot_sdk.command_line import INTERRUPTED, CommandParser, run_command
 from hot_sdk.doctor import this_machine
-from hot_sdk.engines import DEFAULT_ENGINE, list_engines
+from hot_sdk.engines import list_engines
 from hot_sdk.errors import UsageError
 from hot_sdk.typed_json import to_json
 
@@ -91,7 +91,7 @@ def build_parser() -> CommandParser:
     )
     what = parser.add_argument_group("what is measured")
     add = what.add_argument
-    add("--engines", type=_several(str), default=(DEFAULT_ENGINE,), metavar="E[,E...]",
+    add("--engines", type=_several(str), default=(), metavar="E[,E...]",
         help=f"inference engines: {', '.join(list_engines())}")  # fmt: skip
     add("--devices", type=_several(str), default=("cpu",), metavar="D[,D...]",
         help="devices: cpu, cuda, cuda:N, gpu, npu")  # fmt: skip
@@ -207,7 +207,7 @@ def _checked(options: argparse.Namespace) -> tuple[Wanted, Record | None]:
     for measure in options.measure:
         if measure not in MEASURES:
             raise UsageError(f"Unknown measure '{measure}'.", hint=f"Known: {', '.join(MEASURES)}.")
-    if not options.measure or not options.engines or not options.devices:
+    if not options.measure or not options.devices:
         raise UsageError("A list is empty.", hint="Leave the argument out for its default.")
     check_source(options.power)
     for key in options.project:

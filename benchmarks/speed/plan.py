@@ -13,6 +13,9 @@ from pathlib import Path
 from hot_sdk.benchmarks.speed.asked import Asked, is_file_name
 from hot_sdk.benchmarks.speed.assignment import Network
 from hot_sdk.benchmarks.speed.exporting import exported
+from hot_sdk.engines import AUTO, list_engines
+from hot_sdk.engines.registry import default_engine, format_of
+from hot_sdk.errors import UsageError
 from hot_sdk.files import sha256_of
 from hot_sdk.manifest import Manifest, read_manifest
 
@@ -58,7 +61,8 @@ def plan_configurations(
         progress: Is told what begins.
 
     Raises:
-        HotSDKError: A file cannot be read, or an export fails.
+        HotSDKError: A file cannot be read, no engine that was asked for opens it, or an export
+            fails.
     """
     found: list[Configuration] = []
     for name in asked.models:
@@ -72,7 +76,7 @@ def plan_configurations(
                 network = dataclasses.replace(network, batch=batch)
                 for baseline, device in itertools.product(asked.baselines, asked.devices):
                     found.append(_baseline(asked, baseline, device, manifest, network))
-            for engine, device in itertools.product(asked.engines, asked.devices):
+            for engine, device in itertools.product(_engines(asked, path), asked.devices):
                 found.append(
                     Configuration(
                         name=path.stem,
@@ -88,6 +92,24 @@ def plan_configurations(
                     )
                 )
     return _with_unique_names(_without_repeats(found))
+
+
+def _engines(asked: Asked, model: Path) -> tuple[str, ...]:
+    """Of the engines that were asked for, those that open the file.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not asked.engines:
+        return (default_engine(model),)
+    opens = (AUTO, *list_engines(opens=format_of(model)))
+    engines = tuple(engine for engine in asked.engines if engine in opens)
+    if not engines:
+        raise UsageError(
+            f"None of the engines {', '.join(asked.engines)} opens '{model.name}'.",
+            hint=f"Known for this file: {', '.join(opens)}.",
+        )
+    return engines
 
 
 def _baseline(

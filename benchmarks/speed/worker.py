@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from hot_sdk import typed_json
 from hot_sdk.benchmarks.speed.assignment import Assignment, Opened, Turn
 from hot_sdk.engines import list_engines
+from hot_sdk.engines.registry import ONNX, format_of
 from hot_sdk.errors import HotSDKError, UsageError
 
 _MIB = 1 << 10
@@ -123,7 +124,10 @@ class Worker:
     def _graph(self) -> dict[str, Any]:
         from hot_sdk.benchmarks.speed.graph_cost import cost_of_file
 
-        return dataclasses.asdict(cost_of_file(self._chosen().file))
+        file = self._chosen().file
+        if format_of(file) != ONNX:
+            raise UsageError(f"'{file.name}' holds weights and no graph.", hint="Export to ONNX.")
+        return dataclasses.asdict(cost_of_file(file))
 
     def _profile(self, runs: int) -> dict[str, Any]:
         from hot_sdk.benchmarks.speed.profiling import profile_model
