@@ -2,12 +2,15 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
 from small_networks import small_size
 
+from hot_sdk.benchmarks.evaluation.cli import main as hot_eval
 from hot_sdk.benchmarks.speed.cli import main
+from hot_sdk.export.cli import main as hot_export
 from hot_sdk.export.models import build, resolve
 from hot_sdk.export.random_weights import random_state_dict
 
@@ -48,3 +51,37 @@ def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
     stamp = exported.stat().st_mtime_ns
     assert main(asked) == 0
     assert exported.stat().st_mtime_ns == stamp
+
+
+@pytest.fixture(scope="module")
+def both(folder):
+    """The same folder with the network as a graph, and as weights for PyTorch."""
+    made = folder / "graph.onnx", folder / "weights.safetensors"
+    shared = ("--model", "mixste", "--checkpoint", str(folder / "small.safetensors"))
+    assert hot_export([*shared, "--output", str(made[0])]) == 0
+    assert hot_export([*shared, "--engine", "torch", "--output", str(made[1])]) == 0
+    return folder
+
+
+def test_weights_for_pytorch_are_measured_beside_a_graph(both, monkeypatch, capsys):
+    monkeypatch.chdir(both)
+    quick = ("--windows", "2", "--threads", "1", "--power", "off", "--measure", "window")
+    assert main(["graph.onnx", "weights.safetensors", *quick, "--output", ".", "--profile"]) == 0
+    graph, weights = json.loads(Path("benchmark.json").read_text())["results"]
+    assert graph["subject"]["engine"] == "onnxruntime"
+    assert weights["subject"]["engine"] == "torch"
+    assert weights["cost"]["papers_flops"] == graph["cost"]["papers_flops"]
+    assert "'weights.safetensors' holds weights and no graph" in capsys.readouterr().out
+    assert main(["weights.safetensors", *quick, "--engines", "onnxruntime"]) == 2
+    assert "None of the engines onnxruntime opens" in capsys.readouterr().err
+
+
+def test_weights_for_pytorch_are_evaluated(both, monkeypatch, capsys):
+    monkeypatch.chdir(both)
+    asked = ("--data", "starter-val", "--views", "1", "--json")
+    figures = []
+    for name in ("graph.onnx", "weights.safetensors"):
+        assert hot_eval([name, *asked]) == 0
+        found = json.loads(capsys.readouterr().out)
+        figures.append(found[found["headline"]]["mpjpe_mm"])
+    assert figures[0] == pytest.approx(figures[1], rel=1e-3)
