@@ -36,8 +36,9 @@ class HourglassSpec:
         mirrored_pairs: The batch alternates between a window and its mirror image, and each mirror
             image uses the frames chosen for its window.
         elastic: The recovery serves any number of tokens. A kept token carries an embedding of its
-            frame instead of its rank, and what the network knew of every frame before it pruned is
-            added to what is recovered.
+            frame instead of its rank. Every frame comes back as the network knew it before it
+            pruned, changed as its kept neighbours have changed since, and attention corrects that.
+            So a network that keeps every frame and one that does not agree but for what is lost.
     """
 
     stages: tuple[PruningStage, ...]
@@ -190,7 +191,9 @@ class HourglassNetwork(nn.Module):
             self.x_token = nn.Parameter(torch.zeros(1, frames, width))
             self.cross_attention = TokenRecoveringAttention(width, heads, bias=bias)
             nn.init.trunc_normal_(self.pos_embed_token, std=_INITIAL_STD)
-        if hourglass is not None and hourglass.recovery is RecoveryKind.INTERPOLATE:
+        if hourglass is not None and (
+            hourglass.elastic or hourglass.recovery is RecoveryKind.INTERPOLATE
+        ):
             self.interpolation = FrameInterpolation(frames)
 
     @property
@@ -278,7 +281,7 @@ class HourglassNetwork(nn.Module):
             tokens: (batch, tokens, joints, channels).
             kept: Frames that each stage kept, the last one's those of the tokens.
             unpruned: The tokens of every frame as they were before pruning, (batch, frames, joints,
-                channels); an elastic hourglass adds them.
+                channels); an elastic hourglass starts from them.
 
         Returns:
             (batch, frames, joints, channels); the tokens themselves where nothing is recovered.
@@ -287,7 +290,10 @@ class HourglassNetwork(nn.Module):
         if self.hourglass.recovery is RecoveryKind.TRA:
             recovered = cast(Tensor, self.cross_attention(self.x_token, tokens))
             recovered = self.x_token.unsqueeze(2) + recovered
-            return recovered + unpruned if self.hourglass.elastic else recovered
+            if self.hourglass.elastic:
+                change = tokens - take_frames(unpruned, kept[-1])
+                return unpruned + self.interpolation(change, kept[-1]) + recovered
+            return recovered
         if self.hourglass.recovery is RecoveryKind.INTERPOLATE:
             return cast(Tensor, self.interpolation(tokens, kept[-1]))
         return tokens

@@ -54,16 +54,23 @@ State = dict[str, Any]
 class Stage:
     """Frames of a clip (1: the stem alone), clips of a step, highest rate of learning.
 
-    ``stem_share`` is the share of that rate which the stem learns at.
+    ``stem_share`` is the share of that rate which the stem learns at; ``prunes`` says whether the
+    network learns to do with fewer frames.
     """
 
     frames: int
     batch: int
     rate: float
     stem_share: float
+    prunes: bool = False
 
 
-STAGES = (Stage(1, 2048, 2e-3, 1.0), Stage(27, 32, 6e-4, 0.1), Stage(FRAMES, 16, 3e-4, 0.1))
+STAGES = (
+    Stage(1, 2048, 2e-3, 1.0),
+    Stage(27, 32, 6e-4, 0.1),
+    Stage(FRAMES, 16, 3e-4, 0.1),
+    Stage(FRAMES, 16, 1.5e-4, 0.1, prunes=True),
+)
 
 
 class Float32Choice(nn.Module):
@@ -105,6 +112,14 @@ def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassN
     return made.to(torch.get_default_device())
 
 
+def begin_recovery(made: HourglassNetwork) -> None:
+    """Have the recovery correct nothing at first: what it adds to is a good guess by itself."""
+    with torch.no_grad():
+        made.pos_embed_token.zero_()
+        made.cross_attention.proj.weight.zero_()
+        made.cross_attention.proj.bias.zero_()
+
+
 def prune_otherwise(
     made: HourglassNetwork, frames: int, ratio: float, selector: SelectorKind
 ) -> None:
@@ -121,9 +136,9 @@ def prune_otherwise(
     made.selectors = nn.ModuleList(Float32Choice(chooser) for chooser in choosers)
 
 
-def prune_at_random(made: HourglassNetwork, frames: int, *, plain: bool) -> None:
+def prune_at_random(made: HourglassNetwork, frames: int) -> None:
     """Draw a ratio, and a selector: mostly the published one."""
-    ratio = 1.0 if plain else RATIOS[int(torch.randint(len(RATIOS), (), device="cpu"))]
+    ratio = RATIOS[int(torch.randint(len(RATIOS), (), device="cpu"))]
     uniform = float(torch.rand((), device="cpu")) < 0.2
     chosen = SelectorKind.UNIFORM if uniform else SelectorKind.TPC
     prune_otherwise(made, frames, ratio, chosen)
@@ -143,8 +158,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of cmu_h36m17_60fps.npz and index.json")
     parser.add_argument("output", type=Path, help="folder of checkpoint, log and weights")
-    parser.add_argument("--steps", default="8000,4000,2000", help="of each stage")
-    parser.add_argument("--batches", default="2048,32,16", help="clips in a step of each stage")
+    parser.add_argument("--steps", default="16000,4000,4000,2000", help="of each stage")
+    batches = ",".join(str(stage.batch) for stage in STAGES)
+    parser.add_argument("--batches", default=batches, help="clips in a step of each stage")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--threads", type=int, default=2)
@@ -211,6 +227,11 @@ def run_stage(
         # The stem alone is trained: what follows it stays as it is.
         frames = state["average"]["Temporal_pos_embed"].shape[1]
     made = network(frames, None if state is None else state["average"])
+    prunes = stage.prunes and not options.plain
+    if prunes and (state is None or state["step"] == 0):
+        begin_recovery(made)
+    if not prunes:
+        made.hourglass = None
     average = copy.deepcopy(made)
     parameters, means = list(made.parameters()), list(average.parameters())
     # A few clips show the stem far fewer views than it was trained on: it may only drift.
@@ -240,7 +261,8 @@ def run_stage(
             if stage.frames == 1:
                 guess = made.stem(seen)[1]
             else:
-                prune_at_random(made, frames, plain=options.plain)
+                if prunes:
+                    prune_at_random(made, frames)
                 guess = made(seen)[0]
         loss, error = loss_of(guess.float(), truth)
         optimiser.zero_grad(set_to_none=True)

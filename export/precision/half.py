@@ -37,11 +37,26 @@ def to_float16(model: onnx.ModelProto, family: Family) -> onnx.ModelProto:
             op_block_list=sorted(FLOAT32_OPERATORS),
             node_block_list=kept,
         )
+    _drop_repeated_casts(converted.graph)
     # It puts the casts of inputs last.
     OnnxModel(converted).topological_sort()
     del converted.graph.value_info[:]
     onnx.checker.check_model(converted, full_check=False)
     return converted
+
+
+def _drop_repeated_casts(graph: onnx.GraphProto) -> None:
+    """Keep one cast of each value: ONNX Runtime 1.30 makes one for each node that takes it."""
+    made: set[str] = set()
+    kept = []
+    for node in graph.node:
+        if node.op_type != "Cast" or node.output[0] not in made:
+            kept.append(node)
+            made.update(node.output)
+    if len(kept) < len(graph.node):
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(copies)
 
 
 def _require_in_range(graph: onnx.GraphProto, kept: set[str]) -> None:

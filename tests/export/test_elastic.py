@@ -83,6 +83,26 @@ def test_what_was_known_before_pruning_is_not_lost():
 
 
 @pytest.mark.usefixtures("one_thread")
+def test_frames_come_back_changed_as_their_neighbours_changed():
+    network = elastic()
+    network.load_state_dict(random_state_dict(network))
+    with torch.no_grad():
+        network.x_token.zero_()
+        network.cross_attention.proj.weight.zero_()
+        network.cross_attention.proj.bias.zero_()
+    generator = torch.Generator().manual_seed(3)
+    unpruned = torch.randn(1, FRAMES, 17, SIZE["width"], generator=generator)
+    change = torch.randn(1, 3, 17, SIZE["width"], generator=generator)
+    kept = torch.tensor([[4, 8, 20]])
+    with torch.inference_mode():
+        found = network.recover(unpruned[:, kept[0]] + change, (kept,), unpruned)
+    changed = found - unpruned
+    torch.testing.assert_close(changed[:, kept[0]], change)
+    torch.testing.assert_close(changed[:, 5], 0.75 * change[:, 0] + 0.25 * change[:, 1])
+    torch.testing.assert_close(changed[:, -1], change[:, 2])
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_the_stem_knows_no_place_and_no_size():
     """Of a body that is twice as large elsewhere, it sees the same but for three numbers."""
     stem = elastic().stem

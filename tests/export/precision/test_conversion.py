@@ -7,6 +7,7 @@ import onnx
 import pytest
 from exported_models import FRAMES, small_request
 from onnx import TensorProto, numpy_helper
+from onnxruntime.transformers import float16
 
 from hot_sdk.engines import open_session
 from hot_sdk.errors import GraphCheckError, UsageError
@@ -178,6 +179,22 @@ def test_splitting_products_from_their_biases_changes_no_pose():
         np.testing.assert_allclose(
             poses(exact, keypoints), poses(traced("mixste")[0], keypoints), atol=1e-5
         )
+
+
+def test_a_converter_that_repeats_its_casts_is_mended(monkeypatch):
+    """ONNX Runtime 1.30's casts a value once for each node that takes it, by one name."""
+    convert_once = float16.convert_float_to_float16
+
+    def repeating(*arguments, **options):
+        model = convert_once(*arguments, **options)
+        casts = [node for node in model.graph.node if node.op_type == "Cast"]
+        model.graph.node.extend(casts)
+        return model
+
+    monkeypatch.setattr(float16, "convert_float_to_float16", repeating)
+    model, spec = traced("mixste")
+    again = convert(model, spec, Precision.FP16).model
+    assert again.graph.node == converted("mixste", Precision.FP16).model.graph.node
 
 
 def test_a_weight_beyond_float16_is_refused():
