@@ -141,7 +141,7 @@ def test_threads_share_a_session_and_leave_torch_s_settings_alone(hot):
 
 
 def test_torch_compile_takes_the_network_as_one_graph(tmp_path, monkeypatch):
-    # Generating code from the graph takes minutes; benchmarks/engines_compared does so.
+    # Generating code from the graph takes minutes; hot-benchmark --engines torch-compile does so.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     request, path, _ = exported(tmp_path, ratio=0.5, batch=None, token_index=True)
     with (
