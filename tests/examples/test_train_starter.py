@@ -15,7 +15,7 @@ from hot_sdk.export.checkpoints import read_checkpoint
 from hot_sdk.manifest import read_manifest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "train_starter"
-FEW = "3,2,2"
+FEW = "3,2,2,2"
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,13 @@ def test_it_trains_goes_on_and_fine_tunes(data, tmp_path):
     again = train(data, tmp_path / "first", "--steps", FEW)
     assert again.sha256 == first.sha256
 
-    start = ("--start", str(first.path), "--steps", "0,0,1", "--plain")
-    tuned = train(data, tmp_path / "tuned", *start)
-    assert not torch.equal(tuned.tensors["head.1.weight"], first.tensors["head.1.weight"])
+    start = ("--start", str(first.path), "--steps", "0,0,1,1", "--batches", "2048,32,4,4")
+    for options, learns in (((), True), (("--plain",), False)):
+        tuned = train(data, tmp_path / f"tuned{learns}", *start, *options)
+        assert not torch.equal(tuned.tensors["head.1.weight"], first.tensors["head.1.weight"])
+        # Where nothing is pruned, nothing is recovered.
+        corrects = tuned.tensors["cross_attention.proj.weight"]
+        assert torch.equal(corrects, first.tensors["cross_attention.proj.weight"]) != learns
 
 
 @pytest.fixture
