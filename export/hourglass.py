@@ -36,9 +36,8 @@ class HourglassSpec:
         mirrored_pairs: The batch alternates between a window and its mirror image, and each mirror
             image uses the frames chosen for its window.
         elastic: The recovery serves any number of tokens. A kept token carries an embedding of its
-            frame instead of its rank. Every frame comes back as the network knew it before it
-            pruned, changed as its kept neighbours have changed since, and attention corrects that.
-            So a network that keeps every frame and one that does not agree but for what is lost.
+            frame instead of its rank, and what attention recovers corrects what interpolation
+            between the kept frames gives.
     """
 
     stages: tuple[PruningStage, ...]
@@ -274,14 +273,12 @@ class HourglassNetwork(nn.Module):
             taken = taken + embedding.unsqueeze(2)
         return taken, (*kept, frames)
 
-    def recover(self, tokens: Tensor, kept: tuple[Tensor, ...], unpruned: Tensor) -> Tensor:
+    def recover(self, tokens: Tensor, kept: tuple[Tensor, ...]) -> Tensor:
         """Bring the dropped frames back, as the specification says.
 
         Args:
             tokens: (batch, tokens, joints, channels).
             kept: Frames that each stage kept, the last one's those of the tokens.
-            unpruned: The tokens of every frame as they were before pruning, (batch, frames, joints,
-                channels); an elastic hourglass starts from them.
 
         Returns:
             (batch, frames, joints, channels); the tokens themselves where nothing is recovered.
@@ -291,8 +288,7 @@ class HourglassNetwork(nn.Module):
             recovered = cast(Tensor, self.cross_attention(self.x_token, tokens))
             recovered = self.x_token.unsqueeze(2) + recovered
             if self.hourglass.elastic:
-                change = tokens - take_frames(unpruned, kept[-1])
-                return unpruned + self.interpolation(change, kept[-1]) + recovered
+                return cast(Tensor, self.interpolation(tokens, kept[-1])) + recovered
             return recovered
         if self.hourglass.recovery is RecoveryKind.INTERPOLATE:
             return cast(Tensor, self.interpolation(tokens, kept[-1]))

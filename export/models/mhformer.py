@@ -102,14 +102,13 @@ class MHFormer(HourglassNetwork):
         """
         frames, joints = self.frames, keypoints.shape[2]
         blocks = self.Transformer_hypothesis
-        tokens = unpruned = self._hypotheses(keypoints)
+        tokens = self._hypotheses(keypoints)
         wide = tokens.shape[1]
         split = HYPOTHESES, wide // HYPOTHESES
         kept: tuple[Tensor, ...] = ()
         received = None
         for number, block in enumerate([*blocks.SHR_blocks, *blocks.CHI_blocks]):
             if self.prunes_before(number):
-                unpruned = unpruned if kept else tokens
                 whole = tokens.reshape(-1, frames, *split)
                 pruned, kept = self.prune(whole, keypoints, kept, index, received)
                 tokens, frames = pruned.reshape(-1, wide), pruned.shape[1]
@@ -118,8 +117,7 @@ class MHFormer(HourglassNetwork):
             tokens = block(tokens, frames)
         tokens = cast(Tensor, blocks.norm(tokens))
         if kept:
-            of_all = cast(Tensor, blocks.norm(unpruned)).reshape(-1, self.frames, *split)
-            recovered = self.recover(tokens.reshape(-1, frames, *split), kept, of_all)
+            recovered = self.recover(tokens.reshape(-1, frames, *split), kept)
             tokens, frames = recovered.reshape(-1, wide), recovered.shape[1]
         poses = self.regression(tokens).reshape(-1, frames, joints, 3)
         return poses, chosen_frames(kept)

@@ -83,7 +83,6 @@ class MixSTE(HourglassNetwork):
         if self.has_stem:
             of_frames, guess = self.stem(keypoints)
             tokens = tokens + of_frames
-        unpruned = tokens.reshape(-1, *grid, width)
         kept: tuple[Tensor, ...] = ()
         received = None
         for pair, (spatial, temporal) in enumerate(
@@ -91,7 +90,6 @@ class MixSTE(HourglassNetwork):
         ):
             if self.prunes_before(pair):
                 whole = tokens.reshape(-1, *grid, width)
-                unpruned = unpruned if kept else whole
                 pruned, kept = self.prune(whole, keypoints, kept, index, received)
                 tokens, grid = pruned.reshape(-1, width), Grid(pruned.shape[1], joints)
             tokens = self.Spatial_norm(spatial(tokens, grid, Axis.JOINTS))
@@ -101,7 +99,7 @@ class MixSTE(HourglassNetwork):
             received = partial(cast(Block, temporal).received, tokens, grid)
             tokens = self.Temporal_norm(temporal(tokens, grid, Axis.FRAMES))
         if kept:
-            recovered = self.recover(tokens.reshape(-1, *grid, width), kept, unpruned)
+            recovered = self.recover(tokens.reshape(-1, *grid, width), kept)
             tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
         poses = cast(Tensor, self.head(tokens)).reshape(-1, *grid, 3)
         if guess is not None:

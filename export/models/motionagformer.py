@@ -164,12 +164,10 @@ class MotionAGFormer(HourglassNetwork):
         grid = Grid(frames, joints)
         tokens = cast(Tensor, self.joints_embed(keypoints.reshape(-1, channels)))
         tokens = (tokens.reshape(-1, joints, width) + self.pos_embed).reshape(-1, width)
-        unpruned = tokens
         kept: tuple[Tensor, ...] = ()
         times = received = None
         for number, layer in enumerate(self.layers):
             if self.prunes_before(number):
-                unpruned = unpruned if kept else tokens
                 whole = tokens.reshape(-1, *grid, width)
                 pruned, kept = self.prune(whole, keypoints, kept, index, received)
                 tokens, grid = pruned.reshape(-1, width), Grid(pruned.shape[1], joints)
@@ -179,8 +177,7 @@ class MotionAGFormer(HourglassNetwork):
             received = partial(block.received, by_joints, grid)
         tokens = cast(Tensor, self.norm(tokens))
         if kept:
-            of_all = cast(Tensor, self.norm(unpruned)).reshape(-1, frames, joints, width)
-            recovered = self.recover(tokens.reshape(-1, *grid, width), kept, of_all)
+            recovered = self.recover(tokens.reshape(-1, *grid, width), kept)
             tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
         return self.head(self.rep_logit(tokens)).reshape(-1, *grid, 3), chosen_frames(kept)
 

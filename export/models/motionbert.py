@@ -122,14 +122,12 @@ class DSTformer(HourglassNetwork):
         tokens = cast(Tensor, self.joints_embed(keypoints.reshape(-1, channels)))
         placed = tokens.reshape(-1, *grid, width) + self.pos_embed + self.temp_embed
         tokens = placed.reshape(-1, width)
-        unpruned = tokens
         kept: tuple[Tensor, ...] = ()
         received = None
         for number, (joints_first, frames_first, blend) in enumerate(
             zip(self.blocks_st, self.blocks_ts, self.ts_attn, strict=True)
         ):
             if self.prunes_before(number):
-                unpruned = unpruned if kept else tokens
                 whole = tokens.reshape(-1, *grid, width)
                 pruned, kept = self.prune(whole, keypoints, kept, index, received)
                 tokens, grid = pruned.reshape(-1, width), Grid(pruned.shape[1], joints)
@@ -139,8 +137,7 @@ class DSTformer(HourglassNetwork):
             tokens = by_joints * share[:, :1] + by_frames * share[:, 1:]
         tokens = cast(Tensor, self.norm(tokens))
         if kept:
-            of_all = cast(Tensor, self.norm(unpruned)).reshape(-1, frames, joints, width)
-            recovered = self.recover(tokens.reshape(-1, *grid, width), kept, of_all)
+            recovered = self.recover(tokens.reshape(-1, *grid, width), kept)
             tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
         return self.head(self.pre_logits(tokens)).reshape(-1, *grid, 3), chosen_frames(kept)
 

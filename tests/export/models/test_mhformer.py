@@ -223,9 +223,9 @@ def test_recovery_has_one_query_for_a_frame_and_three_answers():
     assert network.x_token.shape == (1, FRAMES, WIDTH)
     assert network.pos_embed_token.shape == (1, 5, WIDTH)
     tokens, kept = random(2, 5, 3, WIDTH), (torch.arange(5)[None],)
-    recovered = network.recover(tokens, kept, random(2, FRAMES, 3, WIDTH))
+    recovered = network.recover(tokens, kept)
     moved = tokens + torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64).reshape(3, 1)
-    changed = network.recover(moved, kept, random(2, FRAMES, 3, WIDTH)) - recovered
+    changed = network.recover(moved, kept) - recovered
     assert (changed.abs().amax(dim=(0, 1, 3)) > 1e-9).tolist() == [False, True, False]
 
 
