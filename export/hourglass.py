@@ -190,9 +190,7 @@ class HourglassNetwork(nn.Module):
             self.x_token = nn.Parameter(torch.zeros(1, frames, width))
             self.cross_attention = TokenRecoveringAttention(width, heads, bias=bias)
             nn.init.trunc_normal_(self.pos_embed_token, std=_INITIAL_STD)
-        if hourglass is not None and (
-            hourglass.elastic or hourglass.recovery is RecoveryKind.INTERPOLATE
-        ):
+        if hourglass is not None:
             self.interpolation = FrameInterpolation(frames)
 
     @property
