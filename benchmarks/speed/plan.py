@@ -75,7 +75,10 @@ def plan_configurations(
             if network is not None:
                 network = dataclasses.replace(network, batch=batch)
                 for baseline, device in itertools.product(asked.baselines, asked.devices):
-                    found.append(_baseline(asked, baseline, device, manifest, network))
+                    one = _baseline(asked, baseline, device, manifest, network)
+                    # A network that is exported in several precisions has one baseline.
+                    if not any(_same_baseline(one, other) for other in found):
+                        found.append(one)
             for engine, device in itertools.product(_engines(asked, path), asked.devices):
                 found.append(
                     Configuration(
@@ -128,6 +131,10 @@ def _baseline(
         threads=asked.threads,
         batch=network.batch,
     )
+
+
+def _same_baseline(one: Configuration, other: Configuration) -> bool:
+    return (one.baseline, one.device, one.network) == (other.baseline, other.device, other.network)
 
 
 def _without_repeats(found: Sequence[Configuration]) -> list[Configuration]:
