@@ -185,9 +185,13 @@ def name_device(core: openvino.Core, asked: str, version: str) -> str:
     return name if name in known else name.removesuffix(".0")
 
 
-def _compiled(
-    core: openvino.Core, file: OnnxFile, device: str, options: SessionOptions, version: str
-) -> openvino.CompiledModel:
+def compile_settings(device: str, options: SessionOptions) -> dict[str, str | int]:
+    """What a model is compiled with.
+
+    Args:
+        device: OpenVINO's name of it.
+        options: Of the session.
+    """
     settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
     if not options.fast_math:
         settings["INFERENCE_PRECISION_HINT"] = "f32"
@@ -195,6 +199,13 @@ def _compiled(
         # Pinned threads of two programs share the first cores, while the others stand idle.
         settings["ENABLE_CPU_PINNING"] = "NO"
         settings["INFERENCE_NUM_THREADS"] = options.threads or 0
+    return settings
+
+
+def _compiled(
+    core: openvino.Core, file: OnnxFile, device: str, options: SessionOptions, version: str
+) -> openvino.CompiledModel:
+    settings = compile_settings(device, options)
     if options.cache_dir is None:
         return core.compile_model(_read(core, file), device, settings)
     depends_on = {

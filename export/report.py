@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hot_sdk.engines import DEFAULT_ENGINE
+from hot_sdk.engines.registry import TORCH, format_of
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec
 from hot_sdk.export.options import Precision
@@ -223,7 +224,7 @@ def _device_text(device: DeviceResult, unit: str) -> str:
 
 def next_commands(result: ExportResult) -> str:
     """What to run next, a line each, ready to be copied."""
-    engine = ", engine='torch'" if result.path.suffix == ".safetensors" else ""
+    engine = ", engine='torch'" if format_of(result.path) == TORCH else ""
     commands = [
         'python -c "from hot_sdk.engines import open_session as o; '
         f"s = o('{result.path}'{engine}); print(*s.inputs, *s.outputs)\"",

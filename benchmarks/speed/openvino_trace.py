@@ -10,8 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hot_sdk.benchmarks.speed.ort_trace import NodeRun, Trace
+from hot_sdk.engines import SessionOptions
 from hot_sdk.engines.onnx_file import check_onnx
-from hot_sdk.engines.openvino import import_openvino, name_device
+from hot_sdk.engines.openvino import compile_settings, import_openvino, name_device
 from hot_sdk.errors import EngineError
 
 
@@ -48,13 +49,7 @@ def trace_openvino(
     file = check_onnx(model)
     core = ov.Core()
     name = name_device(core, device, ov.__version__.partition("-")[0])
-    settings: dict[str, str | int | bool] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERF_COUNT": True,
-    }
-    if name == "CPU":
-        settings["INFERENCE_NUM_THREADS"] = threads or 0
+    settings = compile_settings(name, SessionOptions(threads=threads)) | {"PERF_COUNT": "YES"}
     try:
         compiled = core.compile_model(core.read_model(str(file.content)), name, settings)
         request = compiled.create_infer_request()

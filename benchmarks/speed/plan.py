@@ -75,10 +75,7 @@ def plan_configurations(
             if network is not None:
                 network = dataclasses.replace(network, batch=batch)
                 for baseline, device in itertools.product(asked.baselines, asked.devices):
-                    one = _baseline(asked, baseline, device, manifest, network)
-                    # A network that is exported in several precisions has one baseline.
-                    if not any(_same_baseline(one, other) for other in found):
-                        found.append(one)
+                    found.append(_baseline(asked, baseline, device, manifest, network))
             for engine, device in itertools.product(_engines(asked, path), asked.devices):
                 found.append(
                     Configuration(
@@ -133,15 +130,18 @@ def _baseline(
     )
 
 
-def _same_baseline(one: Configuration, other: Configuration) -> bool:
+def _same(one: Configuration, other: Configuration) -> bool:
+    """Whether the same runs; a network exported in several precisions has one baseline."""
+    if one.baseline is None:
+        return one == other
     return (one.baseline, one.device, one.network) == (other.baseline, other.device, other.network)
 
 
 def _without_repeats(found: Sequence[Configuration]) -> list[Configuration]:
-    """A file that is named twice is measured once."""
+    """What is named twice is measured once."""
     kept: list[Configuration] = []
     for one in found:
-        if one not in kept:
+        if not any(_same(one, other) for other in kept):
             kept.append(one)
     return kept
 

@@ -14,7 +14,8 @@ from hot_sdk.benchmarks.speed.assignment import Assignment
 from hot_sdk.benchmarks.speed.blocks import BLOCKS, blocks_of
 from hot_sdk.benchmarks.speed.openvino_trace import trace_openvino
 from hot_sdk.benchmarks.speed.ort_trace import NodeRun, Trace, trace_runs
-from hot_sdk.engines import SessionOptions, open_session
+from hot_sdk.engines.onnx_file import check_onnx
+from hot_sdk.engines.onnx_signature import read_signature
 from hot_sdk.errors import EngineError
 
 _LONGEST_LIST = 12
@@ -108,14 +109,13 @@ def _of_openvino(assignment: Assignment, runs: int) -> Profile:
 
 
 def _zeros(assignment: Assignment) -> dict[str, NDArray[Any]]:
-    with open_session(assignment.file, SessionOptions(graph_optimisation="none")) as session:
-        return {
-            spec.name: np.zeros(
-                [size if isinstance(size, int) else assignment.batch for size in spec.shape],
-                dtype=spec.dtype,
-            )
-            for spec in session.inputs
-        }
+    return {
+        spec.name: np.zeros(
+            [size if isinstance(size, int) else assignment.batch for size in spec.shape],
+            dtype=spec.dtype,
+        )
+        for spec in read_signature(check_onnx(assignment.file)).inputs
+    }
 
 
 def _profile_of(trace: Trace, engine: str) -> Profile:
