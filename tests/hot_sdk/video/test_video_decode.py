@@ -3,12 +3,35 @@
 import logging
 import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.video import open_video, parse_source
+
+_REFUSED = """
+import sys
+from hot_sdk.errors import VideoError
+from hot_sdk.video import open_video
+try:
+    open_video(sys.argv[1])
+except VideoError as error:
+    print(error)
+"""
+
+
+def refused(path):
+    """What a new process says that opens the video as its first.
+
+    FFmpeg's level is set once in a process, so another test's video could have set it here.
+    """
+    command = [sys.executable, "-c", _REFUSED, str(path)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert out.stderr == ""
+    return out.stdout
 
 
 def test_a_real_video_gives_its_frames_in_order_with_their_times(two_people):
@@ -57,12 +80,11 @@ def test_a_video_cut_off_gives_what_is_left_and_says_what_is_missing(make_video,
     assert f"{30 - decoded} missing at the end" in caplog.text
 
 
-def test_an_mp4_cut_off_before_its_index_is_an_error(two_people, tmp_path, capfd):
+def test_an_mp4_cut_off_before_its_index_is_an_error_without_noise(two_people, tmp_path):
     path = tmp_path / "cut.mp4"
     path.write_bytes(two_people.read_bytes()[:100_000])
-    with pytest.raises(VideoError, match="cut off before its index"):
-        open_video(path)
-    assert capfd.readouterr() == ("", "")
+    (line,) = refused(path).splitlines()
+    assert "cut off before its index" in line
 
 
 def test_a_video_held_upright_is_given_upright(make_video):
@@ -86,13 +108,12 @@ def test_a_video_held_upright_is_given_upright(make_video):
         (b"\x00\x00\x00\x18ftypmp42" + bytes(2000), "cannot be opened as a video"),
     ],
 )
-def test_what_is_no_video_is_an_error_without_noise(tmp_path, content, expected, capfd):
+def test_what_is_no_video_is_an_error_without_noise(tmp_path, content, expected):
     pytest.importorskip("cv2", reason="OpenCV is not installed (extra video)")
     path = tmp_path / "video.mp4"
     path.write_bytes(content)
-    with pytest.raises(VideoError, match=expected):
-        open_video(path)
-    assert capfd.readouterr() == ("", "")
+    (line,) = refused(path).splitlines()
+    assert expected in line
 
 
 def test_what_is_not_there_or_not_a_file_is_an_error(tmp_path, two_people):
