@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk.benchmarks.speed.cli import main as hot_benchmark
+from hot_sdk.benchmarks.speed.conditions import busy_cpus
 from hot_sdk.benchmarks.speed.record import read_record
-from hot_sdk.benchmarks.speed.stamp import load_average
 from hot_sdk.benchmarks.speed.texts import as_markdown
 from hot_sdk.command_line import CommandParser, run_command
+from hot_sdk.doctor.machine import this_machine
 from hot_sdk.engines import list_engines
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.files import replaced_on_success
@@ -133,10 +134,10 @@ def _run(arguments: list[str]) -> int:
         if not options.page.is_file():
             raise UsageError(f"There is no page '{options.page}'.", hint="Check the path.")
         with_tables(options.page.read_text(encoding="utf-8"), "")
-    load = load_average()
-    if load is not None and load > _BUSY and not options.busy:
+    busy = busy_cpus(this_machine())
+    if busy is not None and busy > _BUSY and not options.busy:
         raise EngineError(
-            f"The machine is busy (load {load:.2f}); its times would tell nothing.",
+            f"The machine is busy ({busy:.2f} CPUs); its times would tell nothing.",
             hint="Wait until it is idle, or give --busy to try.",
         )
     shared = ["--threads", str(options.threads)]

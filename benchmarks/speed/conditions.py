@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
-from hot_sdk.benchmarks.speed.stamp import load_average
 from hot_sdk.doctor.jetson import check_gpu_clock, check_power_mode
 from hot_sdk.doctor.machine import Machine
 
@@ -14,6 +14,7 @@ _QUERY = (
     "--format=csv,noheader,nounits",
 )
 _SECONDS = 20.0
+_WATCHED_S = 0.5
 _IDLE = 0x1
 """The bit of NVIDIA's reasons for lower clocks that says the GPU had nothing to do."""
 
@@ -44,7 +45,7 @@ class Conditions:
         throttled: Times that the machine has slowed itself down since it started; None where it
             does not count them, as is the next.
         throttling: An NVIDIA card says that it is slowed down now.
-        load: Processes that ran or waited in the last minute.
+        load: CPUs that worked on something while this process slept for half a second.
     """
 
     governors: tuple[str, ...]
@@ -72,8 +73,36 @@ def conditions_of(machine: Machine) -> Conditions:
         temperatures=(*_zones(machine), *temperatures),
         throttled=_events(machine),
         throttling=throttling,
-        load=load_average(),
+        load=busy_cpus(machine),
     )
+
+
+def busy_cpus(machine: Machine) -> float | None:
+    """CPUs that work on something while this process sleeps for half a second.
+
+    What the system calls its load is of the last minute, and so counts an export or another run
+    that has just ended.
+
+    Returns:
+        Their mean number; None where the system does not say.
+    """
+    before = _cpu_ticks(machine)
+    time.sleep(_WATCHED_S)
+    after = _cpu_ticks(machine)
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    return after[2] * (after[0] - before[0]) / (after[1] - before[1])
+
+
+def _cpu_ticks(machine: Machine) -> tuple[int, int, int] | None:
+    """Ticks that all CPUs worked, that they worked or idled, and the number of CPUs."""
+    lines = (machine.text("/proc/stat") or "").splitlines()
+    fields = [line.split() for line in lines if line.startswith("cpu")]
+    # user, nice, system, idle, iowait, irq, softirq, steal; a guest's are among the user's.
+    if len(fields) < 2 or len(fields[0]) < 9 or not all(text.isdecimal() for text in fields[0][1:]):
+        return None
+    ticks = [int(text) for text in fields[0][1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks), len(fields) - 1
 
 
 def throttled_between(before: Conditions, after: Conditions) -> bool | None:

@@ -27,7 +27,7 @@ _IDLE_S = 1.0
 _MOST_TRACED = 2000
 
 _BUSY = 0.5
-"""Other processes that ran on average before the start; from so many on, the record says so."""
+"""CPUs that others kept busy before the start; from so many on, the record says so."""
 
 
 def run_benchmark(
@@ -129,8 +129,8 @@ def _notes(
     notes = []
     if before.load is not None and before.load > _BUSY:
         notes.append(
-            f"The machine was busy before the start (load {before.load:.2f} on {stamp.processors}"
-            " CPUs): times are longer than on an idle one, and ratios hold better than times."
+            f"The machine was busy before the start ({before.load:.2f} of {stamp.processors} CPUs):"
+            " times are longer than on an idle one, and ratios hold better than times."
         )
     if throttled_between(before, after):
         notes.append("The machine slowed itself down while it was measured, for heat or current.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 
@@ -99,11 +98,6 @@ def stamp_of(machine: Machine) -> MachineStamp:
             if name in machine.distributions
         ),
     )
-
-
-def load_average() -> float | None:
-    """Processes that ran or waited in the last minute; None where the system does not say."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def _field(cpuinfo: str, name: str) -> str | None:

@@ -17,9 +17,9 @@ def test_every_study_can_be_asked_for(study, tmp_path):
 
 
 def test_a_busy_machine_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr(studies, "load_average", lambda: 3.0)
+    monkeypatch.setattr(studies, "busy_cpus", lambda machine: 1.5)
     assert studies.main(["--only", "starter"]) == 8
-    assert "The machine is busy (load 3.00)" in capsys.readouterr().err
+    assert "The machine is busy (1.50 CPUs)" in capsys.readouterr().err
 
 
 def test_an_unknown_study_is_refused(capsys):

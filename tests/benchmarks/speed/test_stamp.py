@@ -1,14 +1,16 @@
 """What a machine says of itself, on machines that are not here."""
 
 import dataclasses
+import os
 
 import pytest
 from faked_machines import ABSENT, faked, programs
 
 from hot_sdk.benchmarks.roofline.this_cpu import cpu_roof
-from hot_sdk.benchmarks.speed.conditions import conditions_of, throttled_between
+from hot_sdk.benchmarks.speed import conditions
+from hot_sdk.benchmarks.speed.conditions import busy_cpus, conditions_of, throttled_between
 from hot_sdk.benchmarks.speed.stamp import stamp_of
-from hot_sdk.doctor.machine import Outcome
+from hot_sdk.doctor.machine import Outcome, this_machine
 
 ORIN = {
     "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
@@ -58,6 +60,22 @@ def test_throttling_meanwhile_is_found():
     unknown = dataclasses.replace(before, throttled=None)
     assert throttled_between(unknown, before) is None
     assert throttled_between(unknown, dataclasses.replace(unknown, throttling=True)) is True
+
+
+def test_cpus_that_others_keep_busy_are_counted(monkeypatch):
+    machine = faked({"proc/stat": "cpu  100 0 20 800 30 0 0 10 50 0\ncpu0 1\ncpu1 2\nintr 3\n"})
+    later = "cpu  130 5 25 840 30 3 2 15 99 0\ncpu0 1\ncpu1 2\n"
+    stat = machine.at("/proc/stat")
+    monkeypatch.setattr(conditions.time, "sleep", lambda _: stat.write_text(later))
+    # 50 of 90 ticks of two CPUs; the guest's are among the first 30.
+    assert busy_cpus(machine) == pytest.approx(2 * 50 / 90)
+    assert busy_cpus(machine) is None
+    assert busy_cpus(faked()) is None
+
+
+def test_this_machine_tells_how_busy_it_is():
+    busy = busy_cpus(this_machine())
+    assert busy is None or 0.0 <= busy <= (os.cpu_count() or 1) * 1.01
 
 
 def test_an_nvidia_card_tells_clock_heat_and_throttling():
