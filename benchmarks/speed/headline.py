@@ -71,7 +71,7 @@ def closing_lines(record: Record, budgets: Sequence[Limit]) -> list[str]:
 
 
 def _conditions(one: Conditions) -> str:
-    parts = [f"load {one.load:.2f}" if one.load is not None else "load unknown"]
+    parts = [f"{one.load:.2f} CPUs busy" if one.load is not None else "load unknown"]
     parts.append(f"governor {', '.join(one.governors)}" if one.governors else "governor unknown")
     if one.cpu_mhz:
         parts.append(f"CPU {min(one.cpu_mhz):.0f} to {max(one.cpu_mhz):.0f} MHz")

@@ -76,8 +76,9 @@ def profile_model(assignment: Assignment, runs: int) -> Profile:
     """
     profiler = _PROFILERS.get(assignment.engine)
     if assignment.model is None or profiler is None:
-        what = assignment.baseline or f"the engine {assignment.engine}"
-        return _without(f"{what} does not report the time of its nodes here")
+        what = assignment.baseline or assignment.engine
+        why = _SILENT.get(what, f"{what} does not report the time of its nodes")
+        return _without(why)
     return profiler(assignment, runs)
 
 
@@ -176,3 +177,9 @@ _PROFILERS: Mapping[str, Callable[[Assignment, int], Profile]] = {
     "openvino": _of_openvino,
 }
 """By engine. A profiler takes an assignment and a number of runs."""
+
+_SILENT: Mapping[str, str] = {
+    "tensorrt": "TensorRT compiles whole stretches of blocks into one region and times it as one;"
+    " nsys profile shows the kernels in it",
+}
+"""Why an engine tells nothing of blocks."""

@@ -70,6 +70,7 @@ def test_cpus_that_others_keep_busy_are_counted(monkeypatch):
     # 50 of 90 ticks of two CPUs; the guest's are among the first 30.
     assert busy_cpus(machine) == pytest.approx(2 * 50 / 90)
     assert busy_cpus(machine) is None
+    monkeypatch.setattr(conditions.time, "sleep", lambda _: None)
     assert busy_cpus(faked()) is None
 
 
