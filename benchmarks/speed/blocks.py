@@ -14,7 +14,7 @@ BLOCKS = ("embedding", "spatial", "temporal", "prune", "recover", "head")
 # The first that fits counts, over the module paths of all families.
 _RULES: tuple[tuple[str, str], ...] = (
     (r"^selectors", "prune"),
-    (r"^(cross_attention|interpolation)", "recover"),
+    (r"^(cross_attention|interpolation|guess_trust)", "recover"),
     (r"^(head|regression|fc|fcn\w*|rep_logit|pre_logits)(\.|$)", "head"),
     (r"(^|\.)(\w*patch_(to_)?embed\w*|joints_embed|embedding_\d|stem)", "embedding"),
     # MotionBERT and MotionAGFormer hold both in one block.

@@ -54,14 +54,15 @@ State = dict[str, Any]
 class Stage:
     """Frames of a clip (1: the stem alone), clips of a step, highest rate of learning.
 
-    ``stem_share`` is the share of that rate which the stem learns at; ``prunes`` says whether the
-    network learns to do with fewer frames.
+    ``stem_share`` is the share of that rate which the stem learns at; ``velocity`` is the weight of
+    velocities in the loss; ``prunes`` says whether the network learns to do with fewer frames.
     """
 
     frames: int
     batch: int
     rate: float
     stem_share: float
+    velocity: float = 2.0
     prunes: bool = False
 
 
@@ -69,7 +70,8 @@ STAGES = (
     Stage(1, 2048, 2e-3, 1.0),
     Stage(27, 32, 6e-4, 0.1),
     Stage(FRAMES, 16, 3e-4, 0.1),
-    Stage(FRAMES, 16, 1.5e-4, 0.1, prunes=True),
+    # With more, filling in between kept frames would give up fast movements for steady poses.
+    Stage(FRAMES, 16, 1.5e-4, 0.1, velocity=1.0, prunes=True),
 )
 
 
@@ -84,6 +86,17 @@ class Float32Choice(nn.Module):
         """Choose; see ``FrameSelector``."""
         with torch.autocast(features.device.type, enabled=False), torch.no_grad():
             return self.selector(features.float(), keypoints.float(), *others)
+
+
+def in_float32(layer: nn.Module) -> None:
+    """Have a layer give float32 always: half precision knows a metre to a few millimetres."""
+    plain = layer.forward
+
+    def forward(values: Tensor) -> Tensor:
+        with torch.autocast(values.device.type, enabled=False):
+            return plain(values.float())
+
+    layer.forward = forward
 
 
 def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassNetwork:
@@ -144,13 +157,13 @@ def prune_at_random(made: HourglassNetwork, frames: int) -> None:
     prune_otherwise(made, frames, ratio, chosen)
 
 
-def loss_of(poses: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean joint error plus twice that of velocities; and the former alone, metres."""
+def loss_of(poses: Tensor, truth: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    """Mean joint error plus that of velocities by its weight; and the former alone, metres."""
     error = (poses - truth).norm(dim=-1).mean()
     if truth.shape[1] == 1:
         return error, error.detach()
     velocity = ((poses - truth).diff(dim=1)).norm(dim=-1).mean()
-    return error + 2.0 * velocity, error.detach()
+    return error + weight * velocity, error.detach()
 
 
 def main() -> None:
@@ -233,6 +246,8 @@ def run_stage(
     if not prunes:
         made.hourglass = None
     average = copy.deepcopy(made)
+    for layer in (made.head[1], made.stem.guess):
+        in_float32(layer)
     parameters, means = list(made.parameters()), list(average.parameters())
     # A few clips show the stem far fewer views than it was trained on: it may only drift.
     stem = {"params": list(made.stem.parameters()), "share": stage.stem_share}
@@ -264,7 +279,7 @@ def run_stage(
                 if prunes:
                     prune_at_random(made, frames)
                 guess = made(seen)[0]
-        loss, error = loss_of(guess.float(), truth)
+        loss, error = loss_of(guess, truth, stage.velocity)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

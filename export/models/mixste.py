@@ -28,6 +28,10 @@ from hot_sdk.export.models.spec import ModelSpec
 __all__ = ["MixSTE", "build", "infer_shape"]
 
 
+_UNTRAINED_TRUST = -4.5
+"""Logarithm of the shaking, in metres, at which an untrained network trusts the stem by half."""
+
+
 class MixSTE(HourglassNetwork):
     """The network.
 
@@ -59,6 +63,9 @@ class MixSTE(HourglassNetwork):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
         if size.stem:
             self.stem = FrameStem(joints, size.channels, width=width, hidden=size.stem)
+            self.guess_trust = nn.Linear(width, 1)
+            nn.init.zeros_(self.guess_trust.weight)
+            nn.init.constant_(self.guess_trust.bias, _UNTRAINED_TRUST)
 
     def forward(
         self, keypoints: Tensor, index: Tensor | None = None
@@ -103,8 +110,24 @@ class MixSTE(HourglassNetwork):
             tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
         poses = cast(Tensor, self.head(tokens)).reshape(-1, *grid, 3)
         if guess is not None:
-            poses = poses + (take_frames(guess, kept[-1]) if grid.frames < frames else guess)
+            if grid.frames < frames:
+                guess = take_frames(guess, kept[-1])
+            elif kept:
+                guess = self._steadied(guess, kept, tokens)
+            poses = poses + guess
         return poses, chosen_frames(kept)
+
+    def _steadied(self, guess: Tensor, kept: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+        """The stem's guess, in dropped frames drawn towards that of the kept ones around them.
+
+        The stem's guess carries each frame's noise, which the blocks take out of kept frames only.
+        It is trusted less the more it shakes; the recovered tokens tell at how much by half.
+        """
+        smooth = cast(Tensor, self.interpolation(take_frames(guess, kept[-1]), kept[-1]))
+        bends = guess[:, 2:] - 2.0 * guess[:, 1:-1] + guess[:, :-2]
+        shaking = bends.abs().mean(dim=(1, 3)).unsqueeze(1).unsqueeze(3)
+        patience = cast(Tensor, self.guess_trust(tokens)).reshape(-1, *guess.shape[1:3], 1)
+        return smooth + (guess - smooth) / (1.0 + shaking * (-patience).exp())
 
 
 def _block(size: NetworkSize) -> Block:

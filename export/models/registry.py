@@ -125,7 +125,7 @@ _FAMILIES = (
         unit=Unit.METRE,
         training_fps=50.0,
         float32=("head.*", "stem", "stem.guess"),
-        unquantised=("stem.*",),
+        unquantised=("stem.*", "guess_trust"),
         conventions_source="github.com/NationalGAILab/HoT, common/camera.py and common/utils.py; "
         "github.com/Vegetebird/MHFormer/issues/40",
     ),

@@ -53,7 +53,7 @@ def test_the_weights_do_not_depend_on_the_ratio():
 
 def test_a_network_without_stem_has_the_published_keys():
     keys = create_model("mixste", frames=FRAMES, ratio=0.5, prune_at=1, depth=3).state_dict()
-    assert not any(key.startswith("stem.") for key in keys)
+    assert not any(key.startswith(("stem.", "guess_trust.")) for key in keys)
     assert keys["pos_embed_token"].shape[1] == 14
 
 
@@ -80,6 +80,28 @@ def test_what_the_stem_knows_of_dropped_frames_is_not_lost():
     with torch.inference_mode():
         change = (network(keypoints, index)[0] - network(moved, index)[0]).norm(dim=-1).mean((0, 2))
     assert int(change.argmax()) == 5
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("patience", "share"), [(0.0, 0.0), (1.0, 0.5), (1e15, 1.0)])
+def test_of_dropped_frames_the_stems_guess_is_trusted_the_less_it_shakes(patience, share):
+    """By half where it shakes as much as the network has patience with."""
+    network = elastic()
+    network.load_state_dict(random_state_dict(network))
+    keypoints = torch.randn(1, FRAMES, 17, 2, generator=torch.Generator().manual_seed(1))
+    index = torch.arange(0, FRAMES, 2).unsqueeze(0)
+    with torch.inference_mode():
+        guess = network.stem(keypoints)[1]
+        shaking = guess.diff(n=2, dim=1).abs().mean(dim=(0, 1, 3))
+        network.guess_trust.weight.zero_()
+        network.guess_trust.bias.fill_(float((patience * shaking[5]).log().clamp(min=-40.0)))
+        network.head[1].weight.zero_()
+        network.head[1].bias.zero_()
+        poses = network(keypoints, index)[0]
+    smooth = (guess[:, :-1:2] + guess[:, 2::2]) / 2.0
+    expected = smooth + share * (guess[:, 1::2] - smooth)
+    torch.testing.assert_close(poses[:, ::2], guess[:, ::2])
+    torch.testing.assert_close(poses[:, 1::2, 5], expected[:, :, 5])
 
 
 @pytest.mark.usefixtures("one_thread")
