@@ -2,6 +2,7 @@
 
     python -m hot_sdk.benchmarks.studies                          # all of them, on an idle machine
     python -m hot_sdk.benchmarks.studies --only baselines --windows 2 --busy    # to try one
+    python -m hot_sdk.benchmarks.studies --only starter --page docs/benchmarks.md     # that one again
 
 A study is a command line; its tables go into docs/benchmarks.md below that command. A machine that
 does something else gives figures that nobody can use, and is refused unless ``--busy`` is given.
@@ -12,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.files import replaced_on_success
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
-"""What is between these two in a page is replaced."""
+"""The studies' sections stand between these two in a page."""
 
 _PROGRAM = "studies"
 _BUSY = 0.5
@@ -133,7 +135,7 @@ def _run(arguments: list[str]) -> int:
     if options.page is not None:
         if not options.page.is_file():
             raise UsageError(f"There is no page '{options.page}'.", hint="Check the path.")
-        with_tables(options.page.read_text(encoding="utf-8"), "")
+        with_tables(options.page.read_text(encoding="utf-8"), {})
     busy = busy_cpus(this_machine())
     if busy is not None and busy > _BUSY and not options.busy:
         raise EngineError(
@@ -143,7 +145,7 @@ def _run(arguments: list[str]) -> int:
     shared = ["--threads", str(options.threads)]
     if options.windows is not None:
         shared += ["--windows", str(options.windows)]
-    parts = []
+    made = {}
     for study in chosen:
         folder = options.output / study.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,31 +156,41 @@ def _run(arguments: list[str]) -> int:
         if status != 0:
             return status
         tables = as_markdown(read_record(folder / "benchmark.json"), ())
-        parts.append(f"## {study.title}\n\n{study.about}\n\n{tables}")
-    tables = "\n".join(parts)
+        made[study.title] = f"## {study.title}\n\n{study.about}\n\n{tables}"
     if options.page is None:
-        sys.stdout.write(tables)
+        sys.stdout.write("\n".join(made.values()))
         return 0
-    text = with_tables(options.page.read_text(encoding="utf-8"), tables)
+    text = with_tables(options.page.read_text(encoding="utf-8"), made)
     with replaced_on_success(options.page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return 0
 
 
-def with_tables(page: str, tables: str) -> str:
+def with_tables(page: str, made: Mapping[str, str]) -> str:
     """A page with other tables between its two marks, and all else as it was.
+
+    Args:
+        page: Markdown.
+        made: The section of each study that has run, by its title; those of the others stay.
 
     Raises:
         UsageError: The page has no such marks.
     """
     before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    old, end, after = rest.partition(END)
     if not begin or not end:
         raise UsageError(
             f"The page has no '{BEGIN}' and '{END}' for tables to go between.",
             hint="Put both into it, or leave --page out.",
         )
-    return f"{before}{BEGIN}\n\n{tables.strip()}\n\n{END}{after}"
+    there = {
+        section.partition("\n")[0].removeprefix("## "): f"{section.rstrip()}\n"
+        for section in re.split(r"^(?=## )", old, flags=re.MULTILINE)
+        if section.startswith("## ")
+    }
+    sections = {**there, **made}
+    tables = "\n".join(sections[study.title] for study in studies() if study.title in sections)
+    return f"{before}{begin}\n\n{tables}\n{end}{after}"
 
 
 if __name__ == "__main__":

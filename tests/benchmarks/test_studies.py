@@ -27,12 +27,18 @@ def test_an_unknown_study_is_refused(capsys):
     assert "There is no study 'weather'" in capsys.readouterr().err
 
 
-def test_tables_replace_those_before_and_nothing_else(tmp_path, capsys):
+def test_a_study_replaces_its_own_tables_and_nothing_else(tmp_path, capsys):
     page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    once = studies.with_tables(page, "| new |")
-    assert "| new |" in once
+    assert studies.with_tables(page, {}) == page
+    second, third = studies.studies()[1:3]
+    assert f"## {third.title}\n\n{third.about}" in page
+    once = studies.with_tables(page, {third.title: f"## {third.title}\n\n| new |\n"})
+    assert f"## {third.title}\n\n| new |\n\n## " in once
+    assert f"## {second.title}\n\n{second.about}" in once
     assert "## How to read them" in once
-    assert studies.with_tables(once, "| newer |") == studies.with_tables(page, "| newer |")
+    assert third.about not in once
+    first = studies.with_tables(f"{studies.BEGIN}{studies.END}", {second.title: "## x\n"})
+    assert first == f"{studies.BEGIN}\n\n## x\n\n{studies.END}"
     plain = tmp_path / "plain.md"
     plain.write_text("# Nothing\n")
     assert studies.main(["--only", "starter", "--page", str(plain)]) == 2
