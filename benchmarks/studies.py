@@ -2,7 +2,7 @@
 
     python -m hot_sdk.benchmarks.studies                          # all of them, on an idle machine
     python -m hot_sdk.benchmarks.studies --only baselines --windows 2 --busy    # to try one
-    python -m hot_sdk.benchmarks.studies --only starter --page docs/benchmarks.md     # that one again
+    python -m hot_sdk.benchmarks.studies --only starter --page docs/benchmarks.md  # one again
 
 A study is a command line; its tables go into docs/benchmarks.md below that command. A machine that
 does something else gives figures that nobody can use, and is refused unless ``--busy`` is given.
