@@ -110,6 +110,7 @@ class Pose3DEngine(Closing):
             unless the model's manifest says otherwise.
 
         Raises:
+            UsageError: It is no ``Keypoints``.
             KeypointsError: No frame shows anybody, or the clip is too long.
             EngineError: The engine failed or is closed.
         """
@@ -131,9 +132,17 @@ class Pose3DEngine(Closing):
             One result each, in the same order; their latency is that of the whole call.
 
         Raises:
+            UsageError: One of them is no ``Keypoints``.
             KeypointsError: One of them shows nobody in any frame, or is too long.
             EngineError: The engine failed or is closed.
         """
+        for one in people:
+            if not isinstance(one, Keypoints):
+                raise UsageError(
+                    f"Poses are lifted from Keypoints, not from '{type(one).__name__}'.",
+                    hint="Of an array: Keypoints(points, skeleton=..., image_size=...); of a file:"
+                    " Keypoints.from_file(path).",
+                )
         session = self._open_session()
         recorder = LatencyRecorder("clip", within=self._recorder)
         start = time.perf_counter()

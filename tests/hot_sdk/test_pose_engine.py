@@ -50,6 +50,12 @@ def lifted_by_session(path, windows):
     return poses, [run.get("token_index") for run in runs]
 
 
+@pytest.mark.parametrize("given", ["clip.npz", np.zeros((3, 17, 2), np.float32), None])
+def test_what_is_no_keypoints_is_refused(given):
+    with Pose3DEngine(threads=1) as engine, pytest.raises(UsageError, match="from Keypoints, not"):
+        engine(given)
+
+
 def test_every_model_lifts_a_clip(model_file, clips):
     with Pose3DEngine(model_file, threads=1) as engine:
         result = engine(clips["pose_1"])
