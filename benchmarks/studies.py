@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk.benchmarks.speed.cli import main as hot_benchmark
-from hot_sdk.benchmarks.speed.conditions import busy_cpus
+from hot_sdk.benchmarks.speed.conditions import BUSY, busy_cpus
 from hot_sdk.benchmarks.speed.record import read_record
 from hot_sdk.benchmarks.speed.texts import as_markdown
 from hot_sdk.command_line import CommandParser, run_command
@@ -33,7 +33,6 @@ BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 """The studies' sections stand between these two in a page."""
 
 _PROGRAM = "studies"
-_BUSY = 0.5
 _LIBRARIES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
 """The package of each engine that runs on a CPU without torch."""
 
@@ -137,7 +136,7 @@ def _run(arguments: list[str]) -> int:
             raise UsageError(f"There is no page '{options.page}'.", hint="Check the path.")
         with_tables(options.page.read_text(encoding="utf-8"), {})
     busy = busy_cpus(this_machine())
-    if busy is not None and busy > _BUSY and not options.busy:
+    if busy is not None and busy > BUSY and not options.busy:
         raise EngineError(
             f"The machine is busy ({busy:.2f} CPUs); its times would tell nothing.",
             hint="Wait until it is idle, or give --busy to try.",

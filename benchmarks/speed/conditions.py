@@ -15,6 +15,8 @@ _QUERY = (
 )
 _SECONDS = 20.0
 _WATCHED_S = 0.5
+BUSY = 0.5
+"""CPUs that others work on; from so many on, times tell little."""
 _IDLE = 0x1
 """The bit of NVIDIA's reasons for lower clocks that says the GPU had nothing to do."""
 

@@ -9,7 +9,12 @@ from collections.abc import Sequence
 
 from hot_sdk.benchmarks.power import PowerSampler, PowerSamples, open_source
 from hot_sdk.benchmarks.speed.assembling import Extras, results_of
-from hot_sdk.benchmarks.speed.conditions import Conditions, conditions_of, throttled_between
+from hot_sdk.benchmarks.speed.conditions import (
+    BUSY,
+    Conditions,
+    conditions_of,
+    throttled_between,
+)
 from hot_sdk.benchmarks.speed.looking_further import Wanted, look_further, problems
 from hot_sdk.benchmarks.speed.measuring import (
     Telling,
@@ -25,9 +30,6 @@ from hot_sdk.result import METRES
 
 _IDLE_S = 1.0
 _MOST_TRACED = 2000
-
-_BUSY = 0.5
-"""CPUs that others kept busy before the start; from so many on, the record says so."""
 
 
 def run_benchmark(
@@ -127,7 +129,7 @@ def _notes(
     stamp: MachineStamp, before: Conditions, after: Conditions, interrupted: bool
 ) -> tuple[str, ...]:
     notes = []
-    if before.load is not None and before.load > _BUSY:
+    if before.load is not None and before.load > BUSY:
         notes.append(
             f"The machine was busy before the start ({before.load:.2f} of {stamp.processors} CPUs):"
             " times are longer than on an idle one, and ratios hold better than times."

@@ -75,28 +75,23 @@ STAGES = (
 )
 
 
-class Float32Choice(nn.Module):
-    """A selector that chooses in float32, for half precision chooses at chance level."""
+def in_float32(module: nn.Module) -> nn.Module:
+    """Have a module compute in float32 always; returns it.
 
-    def __init__(self, selector: nn.Module) -> None:
-        super().__init__()
-        self.selector = selector
+    Half precision knows a metre to a few millimetres, and chooses frames at chance level.
+    """
+    plain = module.forward
 
-    def forward(self, features: Tensor, keypoints: Tensor, *others: Tensor | None) -> Tensor:
-        """Choose; see ``FrameSelector``."""
-        with torch.autocast(features.device.type, enabled=False), torch.no_grad():
-            return self.selector(features.float(), keypoints.float(), *others)
+    def forward(first: Tensor, *others: Tensor | None) -> Tensor:
+        values = (
+            value.float() if value is not None and value.is_floating_point() else value
+            for value in (first, *others)
+        )
+        with torch.autocast(first.device.type, enabled=False):
+            return plain(*values)
 
-
-def in_float32(layer: nn.Module) -> None:
-    """Have a layer give float32 always: half precision knows a metre to a few millimetres."""
-    plain = layer.forward
-
-    def forward(values: Tensor) -> Tensor:
-        with torch.autocast(values.device.type, enabled=False):
-            return plain(values.float())
-
-    layer.forward = forward
+    module.forward = forward
+    return module
 
 
 def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassNetwork:
@@ -146,7 +141,7 @@ def prune_otherwise(
     )  # fmt: skip
     made.hourglass = hourglass_of(spec)
     choosers = selectors_of_stages(made.hourglass, frames)
-    made.selectors = nn.ModuleList(Float32Choice(chooser) for chooser in choosers)
+    made.selectors = nn.ModuleList(in_float32(chooser) for chooser in choosers)
 
 
 def prune_at_random(made: HourglassNetwork, frames: int) -> None:
