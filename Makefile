@@ -34,7 +34,7 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
-	$(BIN)/python -m hot_sdk.benchmarks.studies --page docs/benchmarks.md
+	$(BIN)/python -m hot_sdk.benchmarks.studies.readme_tables --page docs/benchmarks.md
 
 docs: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .

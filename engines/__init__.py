@@ -3,8 +3,8 @@
 Importing this package imports no engine's library; opening a session does.
 """
 
-from hot_sdk.engines.interface import Session, SessionOptions, TensorSpec
 from hot_sdk.engines.registry import AUTO, DEFAULT_ENGINE, list_engines, open_session
+from hot_sdk.engines.session import Session, SessionOptions, TensorSpec
 
 __all__ = [
     "AUTO",

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk import typed_json
+from hot_sdk._base import records
+from hot_sdk._base.closing import Closing
+from hot_sdk._base.files import sha256_of
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
-from hot_sdk.engines.closing import Closing
-from hot_sdk.engines.interface import Session, SessionOptions, TensorSpec
 from hot_sdk.engines.onnx_file import OnnxFile, check_onnx
 from hot_sdk.engines.registry import (
     ONNX,
@@ -28,8 +28,8 @@ from hot_sdk.engines.registry import (
     list_engines,
     open_session,
 )
+from hot_sdk.engines.session import Session, SessionOptions, TensorSpec
 from hot_sdk.errors import EngineError, HotSDKError, MissingDependencyError
-from hot_sdk.files import sha256_of
 
 _ROUNDS = 5
 
@@ -206,9 +206,9 @@ def _recall(entry: Path, candidates: tuple[str, ...]) -> Choice | None:
     if not entry.is_file():
         return None
     try:
-        data = typed_json.parse_object(entry.read_text(encoding="utf-8"))
-        choice = typed_json.build(Choice, {**data, "remembered": True})
-    except (OSError, UnicodeDecodeError, typed_json.TypedJSONError) as error:
+        data = records.parse_object(entry.read_text(encoding="utf-8"))
+        choice = records.build(Choice, {**data, "remembered": True})
+    except (OSError, UnicodeDecodeError, records.TypedJSONError) as error:
         _logger.warning("Choosing the engine again, for '%s' is damaged: %s", entry, error)
         return None
     if choice.engine not in candidates:

@@ -2,19 +2,29 @@
 
 An entry's name holds a hash of everything that it depends on, so an entry is either right or never
 found; nothing is ever updated in place.
+
+Compiled engines on disk: raw plans as other tools read them, each with a record beside it.
+
+A plan is machine code that its runtime trusts, so it is only handed out after its record, which is
+written last, has vouched for it: for what it was built from and for, and for each of its bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from hot_sdk._base.records import TypedJSONError, parse_object
 from hot_sdk.errors import EngineError
 
 _CPU_FIELDS = ("model name", "flags", "Features", "CPU implementer", "CPU part")
@@ -86,3 +96,155 @@ def unwritable(folder: Path, error: OSError) -> EngineError:
         f"The cache folder '{folder}' cannot be written: {error.strerror or error}.",
         hint="Name a folder with room that this user may write to, or leave the cache out.",
     )
+
+
+MODEL = "model"
+"""The field that holds the digest of the model file."""
+
+_SCHEMA = 1
+# A folder of more records than this is not searched for the nearest one; it is only for a message.
+_MOST_RECORDS = 1000
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """One file of the cache, whether or not it is there yet.
+
+    Attributes:
+        path: Where it is.
+        name: What people call the thing that it was made from.
+        fields: Everything that its content depends on, by name.
+    """
+
+    path: Path
+    name: str
+    fields: Mapping[str, str]
+
+    @property
+    def record(self) -> Path:
+        """The file beside it that vouches for it."""
+        return self.path.with_name(f"{self.path.name}.json")
+
+    def read(self) -> bytes | None:
+        """Its content; None where it is absent, or is not what its record says."""
+        said = _read_record(self.record)
+        if said is None or not self.path.is_file():
+            return None
+        if said.fields != dict(self.fields):
+            _logger.warning("'%s' was made for something else, and is made anew.", self.path)
+            return None
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            _logger.warning("'%s' cannot be read (%s), and is made anew.", self.path, error)
+            return None
+        if hashlib.sha256(content).hexdigest() != said.sha256:
+            _logger.warning("'%s' is not what was written, and is made anew.", self.path)
+            return None
+        return content
+
+    def write(self, content: bytes) -> None:
+        """Write it and then its record.
+
+        Raises:
+            EngineError: The folder cannot be written.
+        """
+        # Between the two renames the old record, if there is one, does not fit the new content.
+        _write(self.path, content)
+        record = {
+            "schema": _SCHEMA,
+            "name": self.name,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "fields": dict(self.fields),
+        }
+        _write(self.record, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes and threads from making the same file meanwhile.
+
+        Raises:
+            EngineError: The folder cannot be written.
+        """
+        path = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = path.open("a")
+        except OSError as error:
+            raise unwritable(path.parent, error) from error
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _logger.info("Waiting for another process that is making '%s'.", self.path)
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            except OSError as error:  # Some network file systems have no locks.
+                raise unwritable(path.parent, error) from error
+            yield
+
+    def why_missing(self) -> str:
+        """Why it has to be made, by the nearest file of the same model: which fields differ."""
+        nearest: tuple[int, str] | None = None
+        for path in sorted(self.path.parent.glob(f"*{self.path.suffix}.json"))[:_MOST_RECORDS]:
+            said = _read_record(path)
+            if said is None or path == self.record:
+                continue
+            if said.fields.get(MODEL) != self.fields[MODEL] and said.name != self.name:
+                continue
+            differing = [
+                f"{name} was {said.fields.get(name, 'not told')!r} and is {value!r}"
+                for name, value in self.fields.items()
+                if said.fields.get(name) != value
+            ]
+            if differing and (nearest is None or len(differing) < nearest[0]):
+                text = f"the nearest, '{path.name}', differs: {'; '.join(differing)}"
+                nearest = (len(differing), text)
+        return "the cache has nothing of this model" if nearest is None else nearest[1]
+
+
+def cached_file(
+    folder: Path, stem: str, suffix: str, fields: Mapping[str, str], *, name: str
+) -> CachedFile:
+    """The place of a file in the cache; it may not exist yet.
+
+    Args:
+        folder: The cache folder.
+        stem: Readable part of the file name.
+        suffix: File extension, with its dot.
+        fields: Everything that the content depends on, by name.
+        name: What people call the thing that it is made from.
+    """
+    return CachedFile(cache_entry(folder, stem, suffix, fields), name, dict(fields))
+
+
+@dataclass(frozen=True)
+class _Record:
+    name: str
+    sha256: str
+    fields: dict[str, str]
+
+
+def _read_record(path: Path) -> _Record | None:
+    """A record; None where it is absent or broken, which is the same to its readers."""
+    try:
+        data = parse_object(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, TypedJSONError):
+        return None
+    fields = data.get("fields")
+    if data.get("schema") != _SCHEMA or not isinstance(fields, dict):
+        return None
+    return _Record(
+        str(data.get("name")),
+        str(data.get("sha256")),
+        {str(name): str(value) for name, value in fields.items()},
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    with new_entry(path) as temporary:
+        try:
+            temporary.write_bytes(content)
+        except OSError as error:
+            raise unwritable(path.parent, error) from error

@@ -3,6 +3,12 @@
 Engines resolve the paths of external weights themselves, and not all releases keep them inside the
 model's folder: ONNX Runtime 1.17 follows '../' and symbolic links, later ones read weights from
 memory addresses written in the file. So every path in the file is found and checked here.
+
+The wire format of protocol buffers, as far as reading an ONNX file's structure needs it.
+
+What an ONNX file says of itself: its inputs, its outputs and its metadata.
+
+Not every engine keeps them: OpenVINO drops the metadata and the names of sizes.
 """
 
 from __future__ import annotations
@@ -10,13 +16,83 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
-from hot_sdk.engines.protobuf import Buffer, read_fields
+from hot_sdk._base.files import sha256_of
+from hot_sdk.engines.session import ANY_SIZE, TensorSpec
 from hot_sdk.errors import EngineError, UsageError
-from hot_sdk.files import sha256_of
+
+Buffer = bytes | mmap.mmap
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+class Field(NamedTuple):
+    """One field of a message.
+
+    Attributes:
+        number: Its number in the message's definition.
+        begin: Where its bytes begin, of a text, some bytes or a message.
+        end: Where they end.
+        value: Of a number; None for everything else. A floating-point number, which nothing here
+            needs, is 0.
+    """
+
+    number: int
+    begin: int
+    end: int
+    value: int | None
+
+
+def read_fields(buffer: Buffer, start: int, stop: int) -> Iterator[Field]:
+    """The fields of the message between two positions, in their order.
+
+    Raises:
+        ValueError: It is no message, or an incomplete one; says where.
+    """
+    position = start
+    while position < stop:
+        tag, position = _varint(buffer, position, stop)
+        wire = tag & 7
+        if not tag >> 3:
+            raise ValueError(f"byte {position} does not begin a field")
+        if wire == _BYTES:
+            length, position = _varint(buffer, position, stop)
+            end = position + length
+            if end > stop:
+                raise ValueError(f"it ends {end - stop} bytes early")
+            yield Field(tag >> 3, position, end, None)
+            position = end
+            continue
+        value = 0
+        if wire == _VARINT:
+            value, position = _varint(buffer, position, stop)
+        elif wire in (_FIXED64, _FIXED32):
+            position += 8 if wire == _FIXED64 else 4
+        else:
+            raise ValueError(f"byte {position} does not begin a field")
+        if position > stop:
+            raise ValueError(f"it ends {position - stop} bytes early")
+        yield Field(tag >> 3, position, position, value)
+
+
+def _varint(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
+    """The number written at a position, and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= stop:
+            raise ValueError("it ends in the middle of a number")
+        byte = buffer[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError(f"byte {position} does not end a number")
+
 
 # Protocol buffers, and with them the engines' parsers, end at 2 GiB.
 _MOST_BYTES = 2**31 - 1
@@ -214,3 +290,147 @@ def _unreadable(path: Path, error: OSError) -> EngineError:
         f"The model file '{path}' cannot be read: {error.strerror or error}.",
         hint="Check its permissions and the disk.",
     )
+
+
+# Numbers of fields in onnx.proto, by message.
+_MODEL_GRAPH, _MODEL_METADATA = 7, 14
+_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
+_TENSOR_NAME = 8
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TYPE_TENSOR = 1
+_TENSOR_TYPE, _TENSOR_SHAPE = 1, 2
+_SHAPE_DIMENSION = 1
+_DIMENSION_SIZE, _DIMENSION_NAME = 1, 2
+_KEY, _VALUE = 1, 2
+
+_DTYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+}
+_LARGEST_SIZE = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Of a model file.
+
+    Attributes:
+        inputs: In the order of the file, without those that have a value in it.
+        outputs: In the order of the file.
+        metadata: Read-only.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str]
+
+    @property
+    def static(self) -> bool:
+        """Whether every size is fixed."""
+        return all(
+            isinstance(size, int) for spec in (*self.inputs, *self.outputs) for size in spec.shape
+        )
+
+
+def read_signature(file: OnnxFile) -> Signature:
+    """Read it off a file that was checked.
+
+    Raises:
+        EngineError: The file changed since, holds text that is none, or an input or output that is
+            no dense tensor of numbers with a known number of dimensions.
+    """
+    try:
+        with file.opened() as buffer:
+            return _signature(buffer)
+    except (ValueError, StopIteration) as error:  # A text that is no text is a ValueError, too.
+        raise EngineError(
+            f"The inputs, outputs or metadata of the model '{file.name}' cannot be read: {error}.",
+            hint="Export the model again.",
+        ) from error
+
+
+def _signature(buffer: Buffer) -> Signature:
+    metadata: dict[str, str] = {}
+    graph = Field(_MODEL_GRAPH, 0, 0, None)
+    for field in read_fields(buffer, 0, len(buffer)):
+        if field.number == _MODEL_METADATA:
+            entry = dict(_texts(buffer, field))
+            metadata[entry.get(_KEY, "")] = entry.get(_VALUE, "")
+        elif field.number == _MODEL_GRAPH:
+            graph = field
+    valued: set[str] = set()
+    inputs, outputs = [], []
+    for field in read_fields(buffer, graph.begin, graph.end):
+        if field.number == _GRAPH_INITIALIZER:
+            valued.add(_name(buffer, field, _TENSOR_NAME))
+        elif field.number == _GRAPH_INPUT:
+            inputs.append(field)
+        elif field.number == _GRAPH_OUTPUT:
+            outputs.append(_value(buffer, field))
+    named = [(field, _name(buffer, field, _VALUE_NAME)) for field in inputs]
+    return Signature(
+        tuple(_value(buffer, field) for field, name in named if name not in valued),
+        tuple(outputs),
+        MappingProxyType(metadata),
+    )
+
+
+def _texts(buffer: Buffer, message: Field) -> Iterator[tuple[int, str]]:
+    for field in read_fields(buffer, message.begin, message.end):
+        if field.value is None:
+            yield field.number, buffer[field.begin : field.end].decode()
+
+
+def _name(buffer: Buffer, message: Field, number: int) -> str:
+    for field in read_fields(buffer, message.begin, message.end):
+        if field.number == number:
+            return buffer[field.begin : field.end].decode()
+    return ""
+
+
+def _value(buffer: Buffer, message: Field) -> TensorSpec:
+    name = _name(buffer, message, _VALUE_NAME)
+    tensor = _only(buffer, _only(buffer, message, _VALUE_TYPE), _TYPE_TENSOR)
+    kind, shape = 0, None
+    if tensor is not None:
+        for field in read_fields(buffer, tensor.begin, tensor.end):
+            if field.number == _TENSOR_TYPE:
+                kind = field.value or 0
+            elif field.number == _TENSOR_SHAPE:
+                shape = field
+    if kind not in _DTYPES:
+        raise ValueError(f"'{name}' is not a dense tensor of numbers")
+    if shape is None:
+        raise ValueError(f"'{name}' has no shape")
+    sizes = tuple(
+        _size(buffer, field)
+        for field in read_fields(buffer, shape.begin, shape.end)
+        if field.number == _SHAPE_DIMENSION
+    )
+    return TensorSpec(name, sizes, _DTYPES[kind])
+
+
+def _only(buffer: Buffer, message: Field | None, number: int) -> Field | None:
+    if message is None:
+        return None
+    fields = read_fields(buffer, message.begin, message.end)
+    return next((field for field in fields if field.number == number), None)
+
+
+def _size(buffer: Buffer, dimension: Field) -> int | str:
+    for field in read_fields(buffer, dimension.begin, dimension.end):
+        if field.number == _DIMENSION_SIZE and field.value is not None:
+            return field.value if field.value <= _LARGEST_SIZE else ANY_SIZE
+        if field.number == _DIMENSION_NAME:
+            return buffer[field.begin : field.end].decode() or ANY_SIZE
+    return ANY_SIZE

@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.engines.arrays import check_inputs
+from hot_sdk._base.closing import Closing
+from hot_sdk._base.optional import require
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
-from hot_sdk.engines.closing import Closing
-from hot_sdk.engines.interface import (
+from hot_sdk.engines.onnx_file import OnnxFile, Signature, check_onnx, read_signature
+from hot_sdk.engines.session import (
     ANY_SIZE,
     Session,
     SessionOptions,
     TensorSpec,
+    check_inputs,
     precision_of,
 )
-from hot_sdk.engines.onnx_file import OnnxFile, check_onnx
-from hot_sdk.engines.onnx_signature import Signature, read_signature
 from hot_sdk.errors import EngineError
-from hot_sdk.extras import require
 
 if TYPE_CHECKING:
     import openvino

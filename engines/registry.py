@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from hot_sdk.engines.interface import Session, SessionOptions
+from hot_sdk._base.validation import closest
+from hot_sdk.engines.session import Session, SessionOptions
 from hot_sdk.errors import UsageError
-from hot_sdk.suggest import closest
 
 DEFAULT_ENGINE = "onnxruntime"
 AUTO = "auto"
@@ -50,8 +50,10 @@ _ENGINES = {
     ),
     "openvino": Engine("hot_sdk.engines.openvino:open_openvino", ("openvino",)),
     "tensorrt": Engine("hot_sdk.engines.tensorrt:open_tensorrt", ("tensorrt",), on_cpu=False),
-    "torch": Engine("hot_sdk.export.torch_engine:open_torch", ("torch",), TORCH),
-    "torch-compile": Engine("hot_sdk.export.torch_engine:open_torch_compile", ("torch",), TORCH),
+    "torch": Engine("hot_sdk.export.torch_backend.session:open_torch", ("torch",), TORCH),
+    "torch-compile": Engine(
+        "hot_sdk.export.torch_backend.session:open_torch_compile", ("torch",), TORCH
+    ),
 }
 
 

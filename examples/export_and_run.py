@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hot_sdk.engines import open_session
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.clips import verification_windows
 from hot_sdk.export.models import resolve
+from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from hot_sdk import Keypoints, Pose3DEngine
-from hot_sdk.skeleton import H36M17
+from hot_sdk.skeletons import H36M17
 
 WRIST = H36M17.joints.index("right_wrist")
 PERIOD_S = 1 / 30

@@ -18,7 +18,7 @@ Read, all of it standard messages, for ROS has none for 2D keypoints of any skel
 Written, with the frame_id and the stamps of the keypoints:
 
 - /poses/markers, visualization_msgs/MarkerArray: bones and valid joints of everybody.
-- /poses/person_ID, geometry_msgs/PoseArray: the 17 joints of hot_sdk.skeleton.H36M17 in their
+- /poses/person_ID, geometry_msgs/PoseArray: the 17 joints of hot_sdk.skeletons.H36M17 in their
   order, not turned; NaN where a joint is not valid.
 - /tf_static: from camera_link to the keypoints' frame as in REP-103, unless the input has its own.
 """
@@ -36,10 +36,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk import Keypoints, Pose3DEngine
+from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import HotSDKError, KeypointsError, ResultError
-from hot_sdk.files import replaced_on_success, require_writable_target
-from hot_sdk.skeleton import H36M17
+from hot_sdk.skeletons import H36M17
 
 try:
     from mcap.exceptions import McapError

@@ -16,7 +16,7 @@ from pathlib import Path
 from hot_sdk import Pose3DEngine
 from hot_sdk.drawing import PersonClip, SideBySide
 from hot_sdk.errors import VideoError
-from hot_sdk.skeleton import H36M17
+from hot_sdk.skeletons import H36M17
 from hot_sdk.video import Frame, Tracker, VideoReader, VideoWriter, create_detector, open_video
 
 FILE = Path(__file__).parent / "data" / "exercise.mp4"

@@ -3,8 +3,8 @@
 Importing this package imports neither torch nor onnx.
 """
 
-from hot_sdk.export.exporting import export_model
-from hot_sdk.export.options import RecoveryKind, SelectorKind, Variant
-from hot_sdk.export.request import ExportRequest
+from hot_sdk.export.api import export_model
+from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.options import ExportRequest
 
 __all__ = ["ExportRequest", "RecoveryKind", "SelectorKind", "Variant", "export_model"]

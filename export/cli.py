@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hot_sdk.command_line import CommandParser, run_command
+from hot_sdk._base.cli import CommandParser, run_command
+from hot_sdk._base.optional import require
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
-from hot_sdk.export.exporting import export_model, require_export_packages
+from hot_sdk.export.api import export_model, require_export_packages
+from hot_sdk.export.enums import Precision
 from hot_sdk.export.models.registry import list_models
-from hot_sdk.export.options import Precision
-from hot_sdk.export.request import DEFAULT_OPSET, ExportRequest, check_request
-from hot_sdk.export.triton_options import BACKENDS, DEVICES, TritonOptions
-from hot_sdk.extras import require
+from hot_sdk.export.options import DEFAULT_OPSET, ExportRequest, check_request
+from hot_sdk.export.triton.options import BACKENDS, DEVICES, TritonOptions
 
 _EPILOG = """\
 example:
@@ -170,7 +170,7 @@ def _run(arguments: list[str]) -> None:
 
     console = report.stderr_console()
     if options.dry_run:
-        from hot_sdk.export.preparing import prepare
+        from hot_sdk.export.pipeline import prepare
 
         prepared = prepare(request)
         plan = report.plan_as_dict(prepared, request)
@@ -190,7 +190,7 @@ def _run(arguments: list[str]) -> None:
 def _list(*, as_json: bool) -> None:
     require_export_packages()
     require("rich", extra="export", purpose="The command line")
-    from hot_sdk.export import listing
+    from hot_sdk.export import report as listing
 
     networks = listing.list_networks()
     _print(listing.as_dict(networks), listing.render(networks), as_json)

@@ -1,61 +1,242 @@
-"""The choices a user can make about a model, as enums that cost no heavy import."""
+"""What is asked of an export, checked as far as it can be before anything heavy is imported."""
 
 from __future__ import annotations
 
-from enum import Enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hot_sdk._base.files import require_writable_target
+from hot_sdk._base.validation import closest
+from hot_sdk.engines import DEFAULT_ENGINE
+from hot_sdk.errors import UsageError
+from hot_sdk.export.enums import Precision, RecoveryKind, Variant
+from hot_sdk.export.models.registry import family
+from hot_sdk.export.models.spec import (
+    ModelSpec,
+    OneOrMore,
+    Selectors,
+    check_choices,
+    published_size,
+    resolve,
+)
+from hot_sdk.export.triton.options import TritonOptions, check_folder, check_models
+from hot_sdk.starter import FAMILY
+
+TENSORRT, TORCH = "tensorrt", "torch"
+ENGINES = (DEFAULT_ENGINE, TENSORRT, TORCH)
+"""What files are made for; other engines of ONNX files open the first's."""
+
+OPSETS = (17, 18, 19, 20)
+DEFAULT_OPSET = 20
+MOST_WINDOWS = 1024
 
 
-class Variant(str, Enum):
-    """What happens to the frames in the middle of the network."""
+@dataclass(frozen=True)
+class ExportRequest:
+    """One export.
 
-    PLAIN = "plain"
-    """Every frame goes through every block."""
-    HOT = "hot"
-    """Frames are pruned and all of them recovered at the end (Li et al., CVPR 2024)."""
-    TPC = "tpc"
-    """Frames are pruned, the centre frame always kept, and none recovered (ibid.)."""
+    Attributes:
+        model: Family.
+        checkpoint: Trained weights; None is the starter's, of the one family that has them.
+        random_weights: Use reproducible random weights instead, marked as such in the file.
+        variant: ``plain``, ``hot`` or ``tpc``; None, here and below, is what the checkpoint tells,
+            else the family's published value.
+        size: One of the family's published sizes.
+        frames: Frames of a window.
+        ratio: Frames kept over frames. Here, and in the three below, one value for each stage where
+            frames are pruned in several.
+        tokens: Frames kept, instead of a ratio.
+        prune_at: Block before which frames are pruned, counted from 0.
+        selector: How frames are chosen.
+        recovery: How frames come back.
+        config: Settings of the network other than published, such as ``{"heads": 4}``.
+        batch: Windows in one run; None leaves it symbolic.
+        opset: 17 to 20. 20 has GELU as one operator; 17 is what TensorRT 8.6 reads.
+        flip: Average with the mirror image inside the graph.
+        token_index: Make the kept frames an output.
+        precision: ``fp32``, ``fp16``, ``int8`` or ``int8-dynamic``.
+        calibration: Keypoint files that int8's scales are taken from; none is real clips that ship.
+        keep_float: Modules or blocks that are not quantised, as shell patterns.
+        sensitivity: Measure what quantising each block costs and gains.
+        resample_tokens: Resample a checkpoint's rank embedding to the tokens asked for.
+        output: File to write; None is a name in the working directory that tells what it is.
+        keep_failed: Keep a file that fails verification, under another name.
+        triton: Write a model repository for Triton Inference Server, too.
+        engine: What the file is made for: ``onnxruntime``, and with it every engine that opens
+            ONNX; ``tensorrt``, which also builds the file's engine on this device and verifies it
+            there; or ``torch``, weights in safetensors.
+        cache_dir: Where the engine that is built is kept for later sessions.
+    """
+
+    model: str
+    checkpoint: Path | None = None
+    random_weights: bool = False
+    variant: Variant | str | None = None
+    size: str | None = None
+    frames: int | None = None
+    ratio: OneOrMore[float] | None = None
+    tokens: OneOrMore[int] | None = None
+    prune_at: OneOrMore[int] | None = None
+    selector: Selectors | None = None
+    recovery: RecoveryKind | str | None = None
+    config: dict[str, int] = field(default_factory=dict)
+    batch: int | None = 1
+    opset: int = DEFAULT_OPSET
+    flip: bool = False
+    token_index: bool = False
+    precision: Precision | str = Precision.FP32
+    calibration: tuple[Path, ...] = ()
+    keep_float: tuple[str, ...] = ()
+    sensitivity: bool = False
+    resample_tokens: bool = False
+    output: Path | None = None
+    keep_failed: bool = False
+    triton: TritonOptions | None = None
+    engine: str = DEFAULT_ENGINE
+    cache_dir: Path | None = None
 
 
-class SelectorKind(str, Enum):
-    """How the frames that are kept are chosen."""
+def check_request(request: ExportRequest) -> None:
+    """Check everything that needs neither torch nor the checkpoint's content.
 
-    TPC = "tpc"
-    """Token pruning cluster: density peaks among the frames' features (ibid., section 3.2)."""
-    UNIFORM = "uniform"
-    """Evenly spaced frames; no data-dependent operator in the graph."""
-    MOTION = "motion"
-    """The frames whose keypoints move most."""
-    ATTENTION = "attention"
-    """The frames that the others attend to most in the block before."""
+    Raises:
+        UsageError: A value is unknown or out of range, two contradict each other, or a file is not
+            where it was said to be.
+    """
+    known = family(request.model)
+    published_size(known, request.size)
+    if request.engine not in ENGINES:
+        raise UsageError(
+            f"No files are made for the engine {request.engine!r}.",
+            hint=closest(str(request.engine), ENGINES),
+        )
+    shipped = request.model == FAMILY
+    if request.checkpoint is None and not request.random_weights and not shipped:
+        raise UsageError(
+            f"No weights were given, and no trained default exists for {known.title}.",
+            hint="Give --checkpoint FILE, or --random-weights to measure speed with poses that "
+            "mean nothing.",
+        )
+    if request.checkpoint is not None and request.random_weights:
+        raise UsageError(
+            "Both a checkpoint and random weights were asked for.", hint="Give one of them."
+        )
+    if request.checkpoint is not None and not request.checkpoint.is_file():
+        raise UsageError(
+            f"There is no checkpoint '{request.checkpoint}'.", hint="Check the path of the file."
+        )
+    if request.resample_tokens and request.random_weights:
+        raise UsageError(
+            "There is no checkpoint whose tokens could be resampled.",
+            hint="Drop --resample-tokens, or give --checkpoint FILE.",
+        )
+    if request.opset not in OPSETS:
+        raise UsageError(
+            f"opset is {request.opset}, which is outside {OPSETS[0]} to {OPSETS[-1]}.",
+            hint=f"Use {DEFAULT_OPSET}, or 17 for TensorRT 8.6.",
+        )
+    if request.batch is not None and not 1 <= request.batch <= MOST_WINDOWS:
+        raise UsageError(
+            f"batch is {request.batch}, which is outside 1 to {MOST_WINDOWS}.",
+            hint="Use a positive number, or 'dynamic'.",
+        )
+    if (request.engine == TENSORRT) != (request.cache_dir is not None):
+        raise UsageError(
+            "--cache-dir and --engine tensorrt go together: the engine that is built stays there.",
+            hint="Give both or neither, as in: --engine tensorrt --cache-dir engines",
+        )
+    _check_precision(request)
+    if request.random_weights:
+        resolve_request(request)
+    else:
+        # What is left out comes from the checkpoint, so the rest can only be judged with it.
+        check_choices(
+            request.ratio, request.tokens, request.variant, request.selector, request.recovery
+        )
+    if request.output is not None:
+        require_writable_target(request.output)
+    if request.triton is not None:
+        if request.engine == TORCH:
+            raise UsageError(
+                "Triton serves ONNX files, and PyTorch's was asked for.",
+                hint="Drop --engine torch, or --triton.",
+            )
+        check_folder(request.triton)
+        if request.output is not None:
+            check_models(request.triton, request.output)
 
 
-class RecoveryKind(str, Enum):
-    """How the pruned frames come back."""
+def _check_precision(request: ExportRequest) -> None:
+    names = [precision.value for precision in Precision]
+    if request.precision not in names:
+        raise UsageError(
+            f"Unknown precision {request.precision!r}.",
+            hint=closest(str(request.precision), names),
+        )
+    precision = Precision(request.precision)
+    if precision is not Precision.FP32:
+        if request.engine == TORCH:
+            raise UsageError(
+                f"PyTorch's files are float32, and the precision is {precision.value}.",
+                hint="Drop --engine torch, or --precision.",
+            )
+        if request.engine == TENSORRT and precision is Precision.INT8_DYNAMIC:
+            raise UsageError(
+                "TensorRT has no operators that quantise as they run.",
+                hint="Give --precision int8, whose scales are calibrated.",
+            )
+        if request.triton is not None and request.triton.backend == "tensorrt":
+            raise UsageError(
+                f"The file computes in {precision.value}, and TensorRT would narrow the choice of"
+                " frames with it.",
+                hint="Give --precision fp32, or --triton-backend onnxruntime.",
+            )
+    if not precision.calibrated and (request.calibration or request.sensitivity):
+        raise UsageError(
+            f"Calibration and sensitivity are of int8, and the precision is {precision.value}.",
+            hint="Add --precision int8.",
+        )
+    if not precision.quantised and request.keep_float:
+        raise UsageError(
+            f"Nothing is quantised in {precision.value}, so that nothing can be excepted.",
+            hint="Add --precision int8 or int8-dynamic.",
+        )
+    for path in request.calibration:
+        if not path.is_file():
+            raise UsageError(f"There is no keypoint file '{path}'.", hint="Check the path.")
 
-    TRA = "tra"
-    """Token recovering attention (ibid., section 3.3); needs trained weights."""
-    INTERPOLATE = "interpolate"
-    """Linear in time between the kept frames; needs no weights."""
+
+def resolve_request(request: ExportRequest, *, elastic: bool = False) -> ModelSpec:
+    """The architecture that a request describes; see :func:`hot_sdk.export.models.resolve`."""
+    return resolve(
+        request.model,
+        size=request.size,
+        frames=request.frames,
+        ratio=request.ratio,
+        tokens=request.tokens,
+        prune_at=request.prune_at,
+        variant=request.variant,
+        selector=request.selector,
+        recovery=request.recovery,
+        elastic=elastic,
+        **request.config,
+    )
 
 
-class Precision(str, Enum):
-    """Arithmetic of the network's products, written into the graph."""
-
-    FP32 = "fp32"
-    """float32 throughout."""
-    FP16 = "fp16"
-    """float16 where it may be, by explicit casts; for GPUs, since few CPUs compute in it."""
-    INT8 = "int8"
-    """Products of int8 weights and int8 activations, whose scales a calibration fixes."""
-    INT8_DYNAMIC = "int8-dynamic"
-    """As int8, but each run scales activations by itself; ONNX Runtime and OpenVINO only."""
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether a conversion to it needs keypoints."""
-        return self is Precision.INT8
-
-    @property
-    def quantised(self) -> bool:
-        """Whether products are chosen to be quantised."""
-        return self in (Precision.INT8, Precision.INT8_DYNAMIC)
+def default_name(spec: ModelSpec, request: ExportRequest) -> str:
+    """A file name that tells what the file is, as in ``mixste_t243_r0.50.onnx``."""
+    parts = [spec.family]
+    if spec.variant is Variant.TPC:
+        parts.append(spec.variant.value)
+    parts.append(f"t{spec.frames}")
+    if not family(spec.family).single_frame:
+        ratios = [stage.tokens / spec.frames for stage in spec.stages] or [1.0]
+        parts.append("r" + "-".join(f"{ratio:.2f}" for ratio in ratios))
+    if request.flip:
+        parts.append("flip")
+    precision = Precision(request.precision)
+    if precision is not Precision.FP32:
+        parts.append(precision.value)
+    if request.batch != 1:
+        parts.append("batch" if request.batch is None else f"b{request.batch}")
+    return "_".join(parts) + (".safetensors" if request.engine == TORCH else ".onnx")

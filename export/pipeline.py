@@ -1,4 +1,9 @@
-"""The export itself: graph, check, verification, file."""
+"""The export itself: graph, check, verification, file.
+
+The first step of an export: the weights are read and the architecture is settled.
+
+What an exported file says about itself.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +15,203 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk.engines import Session, open_session
 from hot_sdk.errors import GraphCheckError, VerificationError
-from hot_sdk.export.clips import Window, verification_windows
-from hot_sdk.export.flops import NetworkFlops, count_graph, count_network, count_parameters
-from hot_sdk.export.graph_check import require_clean
-from hot_sdk.export.lifting import build_lifting, folded
-from hot_sdk.export.lowering import Lowered, lower_precision
-from hot_sdk.export.manifests import make_manifest, parity_of
-from hot_sdk.export.neighbours import neighbours_exposed
-from hot_sdk.export.on_device import DeviceResult, verify_on_device
-from hot_sdk.export.options import Precision
-from hot_sdk.export.preparing import Prepared
-from hot_sdk.export.request import ExportRequest
-from hot_sdk.export.trace import trace, without_output
-from hot_sdk.export.triton import write_triton
-from hot_sdk.export.verify import FP32, Tolerances, WindowResult, compare, require_parity
-from hot_sdk.files import replaced_on_success
-from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
-from hot_sdk.manifest import Manifest
+from hot_sdk.export.checkpoints.loading import (
+    first_times,
+    fit,
+    load_strict,
+    random_state_dict,
+    resample_rank_embedding,
+    without_hourglass,
+)
+from hot_sdk.export.checkpoints.reader import TrainingRecord, read_checkpoint
+from hot_sdk.export.enums import Precision
+from hot_sdk.export.graph.check import require_clean
+from hot_sdk.export.graph.flops import NetworkFlops, count_graph, count_network, count_parameters
+from hot_sdk.export.graph.trace import trace, without_output
+from hot_sdk.export.graph.wrapper import build_lifting, folded
+from hot_sdk.export.models import ModelSpec, build, family, infer_shape
+from hot_sdk.export.options import ExportRequest, default_name, resolve_request
+from hot_sdk.export.precision import Lowered, lower_precision
+from hot_sdk.export.triton.options import check_models
+from hot_sdk.export.triton.repository import write_triton
+from hot_sdk.export.verification.clips import Window, verification_windows
+from hot_sdk.export.verification.compare import (
+    FP32,
+    Tolerances,
+    WindowResult,
+    compare,
+    require_parity,
+)
+from hot_sdk.export.verification.neighbours import neighbours_exposed
+from hot_sdk.export.verification.on_device import DeviceResult, verify_on_device
+from hot_sdk.manifest import (
+    KEYPOINTS,
+    POSES,
+    SCHEMA,
+    TOKEN_INDEX,
+    Flops,
+    Joints,
+    Manifest,
+    Parity,
+    Quantisation,
+    Stage,
+    Versions,
+    Weights,
+)
+from hot_sdk.starter import starter_checkpoint
+from hot_sdk.version import __version__
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What will be exported.
+
+    Attributes:
+        spec: The architecture.
+        state: Its weights, float32.
+        weights: Where they come from.
+        target: The file to write.
+        training: What the checkpoint says of its training; None where it says nothing.
+    """
+
+    spec: ModelSpec
+    state: dict[str, Tensor]
+    weights: Weights
+    target: Path
+    training: TrainingRecord | None = None
+
+
+def prepare(request: ExportRequest) -> Prepared:
+    """Read the weights and settle the architecture.
+
+    Args:
+        request: Already checked; see :func:`hot_sdk.export.options.check_request`.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read, or does not fit what is asked for.
+        UsageError: What is asked for does not hold together, or its file cannot be written.
+    """
+    training = None
+    if request.random_weights:
+        spec = resolve_request(request)
+        network = build(spec)
+        network.load_state_dict(random_state_dict(network))
+        weights = Weights(random=True, file=None, sha256=None, resampled_from=None)
+    else:
+        checkpoint = read_checkpoint(request.checkpoint or starter_checkpoint())
+        training = checkpoint.training
+        shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
+        found = infer_shape(request.model, shapes)
+        spec = fit(request, found, training)
+        resampled = None
+        if request.resample_tokens and spec.stages and spec.stages[0].tokens != found.tokens:
+            resampled = found.tokens
+            checkpoint = checkpoint.with_tensors(
+                resample_rank_embedding(checkpoint.tensors, spec.stages[0].tokens)
+            )
+        if found.time_embedding is not None:
+            checkpoint = checkpoint.with_tensors(
+                first_times(checkpoint.tensors, found.time_embedding, spec.frames)
+            )
+        if found.elastic and not spec.elastic:
+            checkpoint = checkpoint.with_tensors(without_hourglass(checkpoint.tensors))
+        network = build(spec)
+        load_strict(network, checkpoint)
+        weights = Weights(
+            random=False,
+            file=checkpoint.path.name,
+            sha256=checkpoint.sha256,
+            resampled_from=resampled,
+            credit=None if training is None else training.credit,
+            limits=None if training is None else training.limits,
+        )
+    target = request.output or Path(default_name(spec, request))
+    require_writable_target(target)
+    if request.triton is not None:
+        check_models(request.triton, target)
+    return Prepared(spec, dict(network.state_dict()), weights, target, training)
+
+
+def parity_of(engine: str, results: list[WindowResult]) -> Parity:
+    """The figures of a verification, over all its windows."""
+    shared = [result.frames_shared for result in results if result.frames_shared is not None]
+    return Parity(
+        engine=engine,
+        clips=len(results),
+        max_difference=max(result.max_difference for result in results),
+        mean_joint_error=float(np.mean([result.mean_joint_error for result in results])),
+        max_joint_error=max(result.max_joint_error for result in results),
+        frames_shared=float(np.mean(shared)) if shared else None,
+    )
+
+
+def make_manifest(
+    prepared: Prepared,
+    request: ExportRequest,
+    executed: int,
+    parity: Parity,
+    *,
+    opset: int | None,
+    quantisation: Quantisation | None = None,
+) -> Manifest:
+    """What a file says about itself.
+
+    Args:
+        prepared: What is exported.
+        request: As it was asked for.
+        executed: Operations of the matrix products of one window in this file.
+        parity: Of its verification.
+        opset: Of an ONNX file.
+        quantisation: What is in int8; None where nothing is.
+    """
+    spec = prepared.spec
+    entry = family(spec.family)
+    flops = count_network(spec)
+    skeleton = entry.skeleton
+    training = prepared.training
+    return Manifest(
+        schema=SCHEMA,
+        family=spec.family,
+        variant=spec.variant.value,
+        paper=entry.paper,
+        licence=entry.licence if training is None else training.licence,
+        frames=spec.frames,
+        output_frames=spec.output_frames,
+        ratio=spec.ratio,
+        tokens=spec.tokens,
+        stages=tuple(
+            Stage(stage.prune_at, stage.tokens, stage.selector.value) for stage in spec.stages
+        ),
+        recovery=None if spec.recovery is None else spec.recovery.value,
+        channels=spec.size.channels,
+        batch=request.batch,
+        flip=request.flip,
+        token_index=request.token_index and spec.tokens is not None,
+        joints=Joints(
+            skeleton=skeleton.name,
+            names=skeleton.joints,
+            parents=skeleton.parents,
+            flip_pairs=tuple(zip(skeleton.left, skeleton.right, strict=True)),
+        ),
+        normalisation=entry.normalisation.value,
+        unit=entry.unit.value,
+        axes=entry.axes,
+        training_fps=entry.training_fps if training is None else training.fps,
+        precision=Precision(request.precision).value,
+        opset=opset,
+        parameters=count_parameters(spec),
+        weights=prepared.weights,
+        versions=Versions(sdk=__version__, torch=torch.__version__, onnx=onnx.__version__),
+        flops=Flops(papers=flops.papers, products=flops.products, executed=executed),
+        parity=parity,
+        quantisation=quantisation,
+    )
+
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,7 +254,7 @@ def export_prepared(
     """Export, check, verify and write.
 
     Args:
-        prepared: Of :func:`hot_sdk.export.preparing.prepare`.
+        prepared: Of :func:`hot_sdk.export.pipeline.prepare`.
         request: The same request.
         progress: Is told what begins.
 

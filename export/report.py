@@ -1,9 +1,13 @@
-"""What an export prints: its plan, its result and what to run next."""
+"""What an export prints: its plan, its result and what to run next.
+
+The families that can be exported, with what their published networks cost.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -12,18 +16,18 @@ from rich.text import Text
 
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.engines.registry import TORCH, format_of
-from hot_sdk.export.models.registry import family
+from hot_sdk.export.enums import Precision, Variant
+from hot_sdk.export.graph.flops import count_network, count_parameters
+from hot_sdk.export.models import family, list_models, resolve
 from hot_sdk.export.models.spec import ModelSpec
-from hot_sdk.export.options import Precision
-from hot_sdk.export.request import ExportRequest
-from hot_sdk.export.triton_options import model_names
+from hot_sdk.export.options import ExportRequest
+from hot_sdk.export.triton.options import model_names
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
 if TYPE_CHECKING:
-    from hot_sdk.export.on_device import DeviceResult
-    from hot_sdk.export.pipeline import ExportResult
+    from hot_sdk.export.pipeline import ExportResult, Prepared
     from hot_sdk.export.precision import Speed
-    from hot_sdk.export.preparing import Prepared
+    from hot_sdk.export.verification.on_device import DeviceResult
 
 
 def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
@@ -239,3 +243,91 @@ def next_commands(result: ExportResult) -> str:
 def stderr_console() -> Console:
     """Where progress goes, so that standard output holds results alone."""
     return Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One published network.
+
+    Attributes:
+        family: Name of its family.
+        size: Name of its size.
+        variant: ``plain``, ``hot`` or ``tpc``.
+        frames: Of a window.
+        tokens: Frames kept; None where none is pruned.
+        parameters: Trained numbers.
+        flops_papers: Operations of one window, twice the multiply-accumulates of linear layers.
+        flops_products: Of all matrix products.
+        unit: Of the output.
+        licence: Of code and weights.
+        paper: The publication.
+    """
+
+    family: str
+    size: str
+    variant: str
+    frames: int
+    tokens: int | None
+    parameters: int
+    flops_papers: int
+    flops_products: int
+    unit: str
+    licence: str
+    paper: str
+
+
+def list_networks() -> list[Listed]:
+    """Every family in every published size, and in its default size with what it can prune."""
+    found = []
+    for name in list_models():
+        entry = family(name)
+        for number, size in enumerate(entry.sizes):
+            variants = [Variant.PLAIN, *(entry.pruning if number == 0 else ())]
+            for variant in variants:
+                spec = resolve(name, size=size, variant=variant)
+                flops = count_network(spec)
+                found.append(
+                    Listed(
+                        family=name,
+                        size=size,
+                        variant=variant.value,
+                        frames=spec.frames,
+                        tokens=spec.tokens,
+                        parameters=count_parameters(spec),
+                        flops_papers=flops.papers,
+                        flops_products=flops.products,
+                        unit=entry.unit.value,
+                        licence=entry.licence,
+                        paper=entry.paper,
+                    )
+                )
+    return found
+
+
+def render(networks: list[Listed]) -> RenderableType:
+    """As a table of figures and a list of sources."""
+    table = Table(title="Published networks, one window")
+    for name in ("family", "size", "variant"):
+        table.add_column(name, no_wrap=True)
+    for name in ("frames", "kept", "params M", "GFLOPs, papers", "GFLOPs, products"):
+        table.add_column(name, justify="right")
+    table.add_column("unit")
+    for listed in networks:
+        table.add_row(
+            listed.family,
+            listed.size,
+            listed.variant,
+            str(listed.frames),
+            "" if listed.tokens is None else str(listed.tokens),
+            f"{listed.parameters / 1e6:.2f}",
+            f"{listed.flops_papers / 1e9:.3f}",
+            f"{listed.flops_products / 1e9:.3f}",
+            listed.unit,
+        )
+    sources = {listed.family: f"{listed.paper}; {listed.licence}" for listed in networks}
+    return Group(table, *(f"{name}: {source}" for name, source in sources.items()))
+
+
+def as_dict(networks: list[Listed]) -> dict[str, object]:
+    """As JSON holds it."""
+    return {"networks": [dataclasses.asdict(listed) for listed in networks]}

@@ -17,21 +17,21 @@ from hot_sdk.version import __version__
 if TYPE_CHECKING:
     from hot_sdk.keypoints import Keypoints
     from hot_sdk.latency import LatencyReport
-    from hot_sdk.policies import InputPolicies
     from hot_sdk.pose_engine import Pose3DEngine
-    from hot_sdk.result import Pose3DResult
-    from hot_sdk.skeleton_formats import list_skeletons
+    from hot_sdk.preprocessing.policies import InputPolicies
+    from hot_sdk.results.result import Pose3DResult
+    from hot_sdk.skeletons import list_skeletons
     from hot_sdk.streams import Pose3DStream, StreamPose
 
 _HOMES = {
-    "InputPolicies": "hot_sdk.policies",
+    "InputPolicies": "hot_sdk.preprocessing.policies",
     "Keypoints": "hot_sdk.keypoints",
     "LatencyReport": "hot_sdk.latency",
     "Pose3DEngine": "hot_sdk.pose_engine",
-    "Pose3DResult": "hot_sdk.result",
+    "Pose3DResult": "hot_sdk.results.result",
     "Pose3DStream": "hot_sdk.streams",
     "StreamPose": "hot_sdk.streams",
-    "list_skeletons": "hot_sdk.skeleton_formats",
+    "list_skeletons": "hot_sdk.skeletons",
 }
 
 __all__ = [

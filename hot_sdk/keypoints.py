@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.skeleton_formats import SkeletonFormat, list_skeletons, skeleton_format
+from hot_sdk.skeletons import SkeletonFormat, list_skeletons, skeleton_format
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; annotations are not evaluated here.

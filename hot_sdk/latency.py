@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hot_sdk import typed_json
+from hot_sdk._base import records
 from hot_sdk.engines import Session
 from hot_sdk.errors import ResultError
 
@@ -163,8 +163,8 @@ class LatencyReport:
             ResultError: It is no such record.
         """
         try:
-            return typed_json.build(cls, record, "latency.")
-        except typed_json.TypedJSONError as error:
+            return records.build(cls, record, "latency.")
+        except records.TypedJSONError as error:
             raise ResultError(
                 f"The latency report is broken: {error}.", hint="Lift the keypoints again."
             ) from error

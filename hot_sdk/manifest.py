@@ -2,6 +2,8 @@
 
 It is one JSON object under one metadata key, so that a model stays one file that can be moved and
 renamed. The runtime reads from it everything it needs and asks the user for none of it.
+
+Names of an exported file's input and outputs.
 """
 
 from __future__ import annotations
@@ -11,10 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from hot_sdk import typed_json
+from hot_sdk._base import records
 from hot_sdk.engines import SessionOptions, open_session
-from hot_sdk.engines.interface import PRECISION_KEY
 from hot_sdk.engines.registry import default_engine
+from hot_sdk.engines.session import PRECISION_KEY
 from hot_sdk.errors import ManifestError
 
 SCHEMA = 1
@@ -205,7 +207,7 @@ class Manifest:
 
     def to_metadata(self) -> dict[str, str]:
         """Entries for a model file's metadata."""
-        return {KEY: typed_json.to_json(self), PRECISION_KEY: self.precision}
+        return {KEY: records.to_json(self), PRECISION_KEY: self.precision}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Manifest:
@@ -223,15 +225,15 @@ class Manifest:
         broken = "The model file's manifest is broken"
         again = "Export the model again with hot-export."
         try:
-            data = typed_json.parse_object(text)
+            data = records.parse_object(text)
             schema = data.get("schema")
             if type(schema) is int and SCHEMA < schema < 2**31:
                 raise ManifestError(
                     f"The model file's manifest has version {schema}; this SDK reads {SCHEMA}.",
                     hint="Run: pip install --upgrade hot-sdk",
                 )
-            manifest = typed_json.build(cls, data)
-        except typed_json.TypedJSONError as error:
+            manifest = records.build(cls, data)
+        except records.TypedJSONError as error:
             raise ManifestError(f"{broken}: {error}.", hint=again) from error
         if problem := manifest.contradiction():
             raise ManifestError(f"{broken}: {problem}.", hint=again)
@@ -291,3 +293,15 @@ def read_manifest(path: Path) -> Manifest:
     options = SessionOptions(graph_optimisation="none")
     with open_session(Path(path), options, engine=default_engine(Path(path))) as session:
         return Manifest.from_metadata(session.metadata)
+
+
+KEYPOINTS = "keypoints_2d"
+"""Normalised keypoints, (batch, frames, joints, 2 or 3) float32."""
+
+POSES = "poses_3d"
+"""Poses, (batch, frames, joints, 3) float32."""
+
+TOKEN_INDEX = "token_index"
+"""Kept frames, ascending, (batch, tokens) int64; with flip averaging (batch, 2, tokens), the
+window's and its mirror image's. Of a model that prunes in stages, the choices of all stages one
+after the other."""

@@ -8,19 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hot_sdk import windows as windowing
-from hot_sdk.clip_lifting import lift_clips
+from hot_sdk._base.closing import Closing
 from hot_sdk.engines import DEFAULT_ENGINE, Session, SessionOptions, open_session
-from hot_sdk.engines.closing import Closing
 from hot_sdk.errors import EngineError, UsageError
+from hot_sdk.inference import WindowRunner, lift_clips
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder, LatencyReport
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
-from hot_sdk.policies import AppliedPolicy, InputPolicies
-from hot_sdk.preparation import PreparedClip, prepare_clip
-from hot_sdk.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.preprocessing import PreparedClip, prepare_clip
+from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
+from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.starter import starter_model
 from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
-from hot_sdk.window_runner import WindowRunner
 
 
 class Pose3DEngine(Closing):

@@ -12,9 +12,9 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.benchmarks.evaluation.clips import EvaluationClip
+from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
 from hot_sdk.errors import UsageError
-from hot_sdk.preparation import rate as rates
+from hot_sdk.preprocessing import resampling as rates
 
 MEAN_GAP_FRAMES = 5.0
 """Frames that a joint is gone for, on average, when it goes."""

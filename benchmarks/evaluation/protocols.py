@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
-from hot_sdk.suggest import closest
 from hot_sdk.windows import HOT_CENTERED_EDGE, MIXSTE_LAST_OVERLAP
 
 Index = NDArray[np.int64]

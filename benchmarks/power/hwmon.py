@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk.benchmarks.power.source import UnavailableError
-from hot_sdk.doctor.machine import Machine
+from hot_sdk.host.machine import Machine
 
 NAME = "ina3221"
 

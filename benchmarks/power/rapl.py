@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hot_sdk.benchmarks.power.source import UnavailableError
-from hot_sdk.doctor.machine import Machine
+from hot_sdk.host.machine import Machine
 
 NAME = "rapl"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.closing import Closing
 from hot_sdk.benchmarks.power.source import PowerSource, UnavailableError
-from hot_sdk.engines.closing import Closing
 
 _INTERVAL_S = 0.05
 

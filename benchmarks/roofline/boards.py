@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from hot_sdk._base.validation import closest
 from hot_sdk.benchmarks.roofline.bound import Roof
 from hot_sdk.errors import UsageError
-from hot_sdk.suggest import closest
 
 
 @dataclass(frozen=True)

@@ -10,30 +10,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from hot_sdk._base.cli import INTERRUPTED, CommandParser, run_command
+from hot_sdk._base.progress import Progress
+from hot_sdk._base.records import to_json
 from hot_sdk.benchmarks.evaluation.data_sets import DATA_SETS, check_asked, data_set
+from hot_sdk.benchmarks.machine import stamp_of
 from hot_sdk.benchmarks.power import SOURCES
-from hot_sdk.benchmarks.power.choosing import check_source
+from hot_sdk.benchmarks.power.registry import check_source
 from hot_sdk.benchmarks.roofline import board, list_boards
-from hot_sdk.benchmarks.speed.asked import Asked
-from hot_sdk.benchmarks.speed.asked import check_asked as check_plan
-from hot_sdk.benchmarks.speed.assignment import BASELINES, Streaming
-from hot_sdk.benchmarks.speed.comparing import Comparison, compare, failures, require_alike
-from hot_sdk.benchmarks.speed.figures import KINDS
-from hot_sdk.benchmarks.speed.limits import parse_limit
-from hot_sdk.benchmarks.speed.looking_further import Wanted
-from hot_sdk.benchmarks.speed.measuring import MEASURES, Effort
+from hot_sdk.benchmarks.speed.comparison import Comparison, compare, failures, require_alike
+from hot_sdk.benchmarks.speed.extras import Wanted
+from hot_sdk.benchmarks.speed.figures import KINDS, parse_limit
+from hot_sdk.benchmarks.speed.measure import MEASURES, Effort
+from hot_sdk.benchmarks.speed.messages import BASELINES, Streaming
+from hot_sdk.benchmarks.speed.options import Asked
+from hot_sdk.benchmarks.speed.options import check_asked as check_plan
 from hot_sdk.benchmarks.speed.plan import plan_configurations
-from hot_sdk.benchmarks.speed.progress import Progress
 from hot_sdk.benchmarks.speed.record import Record, read_record
-from hot_sdk.benchmarks.speed.running import run_benchmark
-from hot_sdk.benchmarks.speed.stamp import stamp_of
-from hot_sdk.benchmarks.speed.texts import show
-from hot_sdk.benchmarks.speed.writing import FORMATS, check_formats, write_reports
-from hot_sdk.command_line import INTERRUPTED, CommandParser, run_command
+from hot_sdk.benchmarks.speed.report import FORMATS, check_formats, write_reports
+from hot_sdk.benchmarks.speed.report.text import show
+from hot_sdk.benchmarks.speed.run import run_benchmark
 from hot_sdk.doctor import this_machine
 from hot_sdk.engines import list_engines
 from hot_sdk.errors import UsageError
-from hot_sdk.typed_json import to_json
 
 LIMIT_BROKEN = 16
 """Exit status when ``--fail-if`` found a configuration to fail; no error of

@@ -1,15 +1,288 @@
-"""The record of a run of ``hot-benchmark``; tables, CSV, Markdown and the page follow from it."""
+"""The record of a run of ``hot-benchmark``; tables, CSV, Markdown and the page follow from it.
+
+All about one configuration, as the record holds it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from hot_sdk import typed_json
-from hot_sdk.benchmarks.speed.conditions import Conditions
-from hot_sdk.benchmarks.speed.result import Result
-from hot_sdk.benchmarks.speed.stamp import MachineStamp
+from hot_sdk._base import records
+from hot_sdk.benchmarks.machine import Conditions, MachineStamp
+from hot_sdk.benchmarks.speed.profilers import Profile
+from hot_sdk.benchmarks.speed.series import Interval, Steadiness
 from hot_sdk.errors import ResultError
+from hot_sdk.latency import Statistics
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One configuration.
+
+    Attributes:
+        name: Short, unique in the record.
+        model: Name of the model's file, or of the baseline.
+        sha256: Digest of the file; None for a baseline, as are the next and ``variant``.
+        file_bytes: Size of the file.
+        family: Model family.
+        variant: ``plain``, ``hot`` or ``tpc``.
+        ratio: Frames kept over frames.
+        tokens: Frames kept; None where none is pruned.
+        frames: Frames of a window.
+        batch: Windows in one call.
+        precision: Of the model.
+        engine: The engine.
+        engine_version: Its version.
+        device: The device in use.
+        threads: CPU threads that were asked for; None left it to the engine.
+        random_weights: Nobody trained the weights: accuracy means nothing.
+    """
+
+    name: str
+    model: str
+    sha256: str | None
+    file_bytes: int | None
+    family: str
+    variant: str | None
+    ratio: float
+    tokens: int | None
+    frames: int
+    batch: int
+    precision: str
+    engine: str
+    engine_version: str
+    device: str
+    threads: int | None
+    random_weights: bool
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a configuration starts, milliseconds; once, in a process of its own.
+
+    Attributes:
+        startup_ms: From the start of the process to the first poses, imports included.
+        load_ms: From the file to a ready session.
+        build_ms: The same where the engine had to build first; None where it had not.
+        first_inference_ms: The first run of the engine.
+    """
+
+    startup_ms: float
+    load_ms: float
+    build_ms: float | None
+    first_inference_ms: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of the configuration's process, MiB; None where the system does not say.
+
+    Attributes:
+        base_mib: Before the model was loaded.
+        loaded_mib: After its first run.
+        peak_mib: The most of all, windows and streams included, yardsticks excluded.
+        gpu_mib: Of the GPU; None where there is none, or the driver does not say.
+    """
+
+    base_mib: float | None
+    loaded_mib: float | None
+    peak_mib: float | None
+    gpu_mib: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one window costs.
+
+    Attributes:
+        parameters: Trained numbers.
+        papers_flops: Operations as the papers count: twice the multiply-accumulates of linear
+            layers.
+        products_flops: Of all matrix products of the published network.
+        executed_flops: Of all matrix products in the file.
+        weight_bytes: Constants that its products read; None where the graph was not looked at, as
+            are the next two.
+        moved_bytes: What its kernels read and write.
+        kernels: How many there are, element-wise operators joined to what comes before them.
+    """
+
+    parameters: int
+    papers_flops: int
+    products_flops: int
+    executed_flops: int
+    weight_bytes: int | None
+    moved_bytes: int | None
+    kernels: int | None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing that was measured many times.
+
+    Attributes:
+        name: ``window``: one call of the lifter, from keypoints to poses. ``engine``: the engine's
+            part of it. ``stream``: all pushes for one run of the engine, which are ``hop`` frames.
+            ``push``: each push by itself.
+        windows: Windows in each sample; 0 for pushes.
+        frames: Frames in each sample.
+        statistics: Milliseconds of a sample, in the steady state; no sample of it is dropped.
+        steadiness: Where that was found to begin.
+        quantiles_ms: 0 %, 1 %, … 100 %.
+        rounds_ms: Median of each counted turn; of neighbouring turns in a long run.
+    """
+
+    name: str
+    windows: int
+    frames: int
+    statistics: Statistics
+    steadiness: Steadiness
+    quantiles_ms: tuple[float, ...]
+    rounds_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream of one person.
+
+    Attributes:
+        hop: Frames between runs of the engine.
+        lookahead: Frames that a pose waits for.
+        lookahead_ms: How long that is at the model's frame rate.
+    """
+
+    hop: int
+    lookahead: int
+    lookahead_ms: float
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What the machine can do at most, measured in the same run.
+
+    Attributes:
+        product_shape: Rows, length of the sums and columns of the matrix product.
+        product_flops_per_s: Rate of that product through the same engine; median.
+        best_flops_per_s: Its best run.
+        copy_bytes_per_s: What a memory copy reads and writes; median.
+        achieved_flops_per_s: Of the model in the engine.
+        share_of_product: That over the product's rate.
+        problems: What could not be measured, and why.
+    """
+
+    product_shape: tuple[int, int, int] | None
+    product_flops_per_s: float | None
+    best_flops_per_s: float | None
+    copy_bytes_per_s: float | None
+    achieved_flops_per_s: float | None
+    share_of_product: float | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy while a configuration ran, of everything that the rail feeds.
+
+    Attributes:
+        mean_w: Mean power.
+        idle_w: Mean power before anything ran.
+        j_per_frame: Energy for each frame of a window.
+        j_per_new_frame: Energy for each new frame of a stream; None without one.
+    """
+
+    mean_w: float
+    idle_w: float | None
+    j_per_frame: float
+    j_per_new_frame: float | None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How accurate a configuration is on a data set.
+
+    Attributes:
+        data: Name of the data set.
+        frames: Frames that were scored.
+        mpjpe_mm: Mean distance of the joints.
+        p_mpjpe_mm: The same after alignment.
+        mpjve_mm_per_frame: Of the velocity.
+    """
+
+    data: str
+    frames: int
+    mpjpe_mm: float
+    p_mpjpe_mm: float
+    mpjve_mm_per_frame: float
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A roofline bound for a board: it cannot be faster than this. No measurement.
+
+    Attributes:
+        board: Key in the table of boards.
+        title: Its name.
+        precision: Arithmetic that the bound is for.
+        bound_ms: Least time of one window by the board's figures.
+        derated_ms: Least time with the shares of them that others have measured, and a launch for
+            each kernel.
+        frames_per_s: Most frames a second by the first.
+        derated_frames_per_s: By the second.
+        limited_by: ``compute`` or ``memory``: what the first is limited by.
+        is_this_machine: The board is the machine that measured.
+    """
+
+    board: str
+    title: str
+    precision: str
+    bound_ms: float
+    derated_ms: float
+    frames_per_s: float
+    derated_frames_per_s: float
+    limited_by: str
+    is_this_machine: bool
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How much faster a configuration is than the reference, in the same rounds.
+
+    Attributes:
+        measure: ``engine``, ``window`` or ``stream``.
+        reference: Name of the configuration that is compared with.
+        speed_up: The reference's time over this one's, per window or per frame.
+        flops_ratio: The reference's operations over this one's; None where they are not known.
+        efficiency: Speed-up over ``flops_ratio``: 1 where all that is saved is gained.
+    """
+
+    measure: str
+    reference: str
+    speed_up: Interval
+    flops_ratio: float | None
+    efficiency: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """All about one configuration."""
+
+    subject: Subject
+    start: Start
+    memory: Memory
+    cost: Cost | None
+    stream: Stream | None
+    measures: tuple[Measure, ...]
+    ratios: tuple[Ratio, ...]
+    ceiling: Ceiling | None
+    energy: Energy | None
+    accuracy: Accuracy | None
+    profile: Profile | None
+    projections: tuple[Projection, ...]
+
+    def measure(self, name: str) -> Measure | None:
+        """A measure by name; None where it was not taken."""
+        return next((one for one in self.measures if one.name == name), None)
+
 
 SCHEMA = 1
 """Version of the record."""
@@ -98,13 +371,13 @@ def read_record(path: Path) -> Record:
         ) from error
     again = "Measure again with this version of hot-benchmark."
     try:
-        data = typed_json.parse_object(text)
+        data = records.parse_object(text)
         if data.get("schema") != SCHEMA:
             raise ResultError(
                 f"The record '{path}' has version {data.get('schema')!r:.20}; this SDK reads"
                 f" {SCHEMA}.",
                 hint=again,
             )
-        return typed_json.build(Record, data)
-    except typed_json.TypedJSONError as error:
+        return records.build(Record, data)
+    except records.TypedJSONError as error:
         raise ResultError(f"The record '{path}' is broken: {error}.", hint=again) from error

@@ -1,15 +1,99 @@
-"""The times of one measure of one configuration, turn by turn, and what they say."""
+"""The times of one measure of one configuration, turn by turn, and what they say.
+
+Where a series of times has reached its steady state, and whether it stays there.
+
+A fixed number of warm-up runs is too many on one machine and too few on the next: clocks rise,
+caches fill, engines tune themselves. So the end of the warm-up is found in the times themselves.
+Only what comes before it is left out; after it no time is dropped, however long it is.
+
+Ratios of times that were taken in turn, with confidence intervals by the bootstrap.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from hot_sdk.benchmarks.speed.steadiness import Steadiness, examine
 from hot_sdk.latency import Statistics
+
+BLOCK = 5
+"""Runs whose median is compared: one slow run among them does not move it."""
+
+TOLERANCE = 0.02
+"""Changes of level up to this share are not told apart from a steady state."""
+
+_LEAST_BLOCKS = 4
+_SIGNIFICANT = 2.576
+"""Standard deviations of a two-sided test at 1 %."""
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """What was found of a series.
+
+    Attributes:
+        state: ``steady``; ``drifting`` where the later half of what is counted differs from the
+            earlier one; ``unknown`` where there are too few runs to say.
+        warm_up_runs: Runs before the steady state, which are not counted.
+        drift: Median of the later half over that of the earlier one, less 1; None if unknown.
+    """
+
+    state: str
+    warm_up_runs: int
+    drift: float | None
+
+
+def examine(times: NDArray[np.float64]) -> Steadiness:
+    """Find the end of the warm-up, and look for drift after it.
+
+    The warm-up ends with the first block of runs whose median lies where the later half of the
+    series does: within its quartiles, give or take ``TOLERANCE``. Drift is a difference of the two
+    halves of what follows that is larger than ``TOLERANCE`` and significant at 1 % by the rank test
+    of Mann and Whitney (Annals of Mathematical Statistics, 1947).
+
+    Args:
+        times: (runs,), in order, of one unit.
+    """
+    if len(times) < BLOCK * _LEAST_BLOCKS:
+        return Steadiness("unknown", 0, None)
+    start = _warm_up(times)
+    counted = times[start:]
+    half = len(counted) // 2
+    earlier, later = counted[:half], counted[-half:]
+    drift = float(np.median(later) / np.median(earlier) - 1.0)
+    drifts = abs(drift) > TOLERANCE and abs(_rank_score(earlier, later)) > _SIGNIFICANT
+    return Steadiness("drifting" if drifts else "steady", start, drift)
+
+
+def _warm_up(times: NDArray[np.float64]) -> int:
+    low, high = np.percentile(times[len(times) // 2 :], [25, 75])
+    blocks = len(times) // 2 // BLOCK
+    for block in range(blocks):
+        median = float(np.median(times[block * BLOCK : (block + 1) * BLOCK]))
+        if low * (1.0 - TOLERANCE) <= median <= high * (1.0 + TOLERANCE):
+            return block * BLOCK
+    return blocks * BLOCK
+
+
+def _rank_score(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Mann and Whitney's statistic in standard deviations; ties get their mean rank."""
+    values, inverse, counts = np.unique(
+        np.concatenate([first, second]), return_inverse=True, return_counts=True
+    )
+    if len(values) == 1:
+        return 0.0
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    n, m = len(first), len(second)
+    total = n + m
+    statistic = ranks[:n].sum() - n * (n + 1) / 2.0
+    ties = float((counts**3 - counts).sum()) / (total * (total - 1))
+    variance = n * m / 12.0 * (total + 1 - ties)
+    return float((statistic - n * m / 2.0) / math.sqrt(variance))
+
 
 Times = NDArray[np.float64]
 
@@ -85,3 +169,83 @@ def statistics_ms(seconds: Times) -> Statistics:
 def quantiles_ms(seconds: Times) -> tuple[float, ...]:
     """0 %, 1 %, … 100 %, in milliseconds."""
     return tuple(float(f"{value:.6g}") for value in np.percentile(1e3 * seconds, range(101)))
+
+
+CONFIDENCE = 0.95
+
+LEAST_ROUNDS = 6
+"""With fewer, no interval of a median holds 95 %: all lie on one side of it too often."""
+
+_RESAMPLES = 2000
+_SEED = 20240617
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate.
+
+    Attributes:
+        value: The estimate.
+        low: Lower end of the 95 % confidence interval; of fewer rounds than ``LEAST_ROUNDS`` it is
+            no more than what they span, as is the next.
+        high: Upper end.
+        rounds: How many pairs, or values, it is of.
+    """
+
+    value: float
+    low: float
+    high: float
+    rounds: int
+
+
+def paired_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Interval | None:
+    """Median ratio of values that were taken in the same rounds.
+
+    Rounds are drawn again with replacement (Efron, Annals of Statistics, 1979), each with both its
+    values, for what disturbs a round disturbs both.
+
+    Args:
+        numerator: (rounds,), one for each round.
+        denominator: (rounds,), of the same rounds.
+
+    Returns:
+        None without a round.
+    """
+    ratios = np.asarray(numerator, dtype=np.float64) / np.asarray(denominator, dtype=np.float64)
+    if len(ratios) == 0:
+        return None
+    return _interval(float(np.median(ratios)), _medians(ratios), len(ratios))
+
+
+def unpaired_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Interval | None:
+    """Ratio of the medians of two series that have nothing to do with each other.
+
+    Returns:
+        None where one of them is empty.
+    """
+    above = np.asarray(numerator, dtype=np.float64)
+    below = np.asarray(denominator, dtype=np.float64)
+    if len(above) == 0 or len(below) == 0:
+        return None
+    ratios = _medians(above) / _medians(below, seed=_SEED + 1)
+    value = float(np.median(above) / np.median(below))
+    return _interval(value, ratios, min(len(above), len(below)))
+
+
+def _interval(value: float, resampled: NDArray[np.float64], rounds: int) -> Interval:
+    outside = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(resampled, [outside, 1.0 - outside])
+    return Interval(value, min(float(low), value), max(float(high), value), rounds)
+
+
+def _medians(values: NDArray[np.float64], *, seed: int = _SEED) -> NDArray[np.float64]:
+    """Medians of resampled series; in parts, so that memory stays small."""
+    random = np.random.default_rng(seed)
+    parts = max(1, _RESAMPLES * len(values) // 2_000_000)
+    sizes = np.diff(np.linspace(0, _RESAMPLES, parts + 1).astype(int))
+    return np.concatenate(
+        [
+            np.median(values[random.integers(0, len(values), (size, len(values)))], axis=1)
+            for size in sizes.tolist()
+        ]
+    )

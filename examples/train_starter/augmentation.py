@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from hot_sdk.skeleton import H36M17
+from hot_sdk.skeletons import H36M17
 
 MIRROR = list(H36M17.mirror)
 PARENTS = H36M17.parents

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from hot_sdk.export.hourglass import HourglassNetwork, hourglass_of, selectors_of_stages
+from hot_sdk._base.records import to_json
+from hot_sdk.export.checkpoints.reader import KEY, TrainingRecord
+from hot_sdk.export.enums import SelectorKind
 from hot_sdk.export.models import build, resolve
-from hot_sdk.export.options import SelectorKind
-from hot_sdk.export.training_record import KEY, TrainingRecord
-from hot_sdk.typed_json import to_json
+from hot_sdk.export.models.hourglass import HourglassNetwork, hourglass_of, selectors_of_stages
 
 LOG = logging.getLogger("train_starter")
 

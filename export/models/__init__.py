@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from hot_sdk.export.models.checkpoint_shape import CheckpointShape
-from hot_sdk.export.models.published import Family
+from hot_sdk.export.enums import RecoveryKind, Variant
+from hot_sdk.export.models.family import Family
 from hot_sdk.export.models.registry import family, list_models
-from hot_sdk.export.models.spec import ModelSpec, resolve
-from hot_sdk.export.models.stages import OneOrMore, Selectors
-from hot_sdk.export.options import RecoveryKind, Variant
+from hot_sdk.export.models.spec import ModelSpec, OneOrMore, Selectors, resolve
+from hot_sdk.export.models.weight_shapes import CheckpointShape
 
 if TYPE_CHECKING:
-    from hot_sdk.export.hourglass import HourglassNetwork
+    from hot_sdk.export.models.hourglass import HourglassNetwork
 
 __all__ = [
     "CheckpointShape",

@@ -2,28 +2,119 @@
 
 Zhang et al., "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose Estimation in Video",
 CVPR 2022; with the hourglass of Li et al., CVPR 2024. State-dict keys are the published ones.
+
+A stem that lifts each frame by itself; the network that follows corrects it.
+
+It learns in minutes what a transformer on raw keypoints needs hours for, because it sees the body
+apart from where and how large it stands in the image.
+
+The sizes of a MixSTE network, read off the shapes of its weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.frame_stem import FrameStem
-from hot_sdk.export.frames import take_frames
-from hot_sdk.export.hourglass import (
+from hot_sdk.export.models.family import NetworkSize
+from hot_sdk.export.models.frame_selection import take_frames
+from hot_sdk.export.models.hourglass import (
     HourglassNetwork,
     HourglassSpec,
     chosen_frames,
     hourglass_of,
 )
-from hot_sdk.export.layers import Axis, Block, Grid
-from hot_sdk.export.models.mixste_checkpoint import infer_shape
-from hot_sdk.export.models.published import NetworkSize
+from hot_sdk.export.models.layers.transformer import Axis, Block, Grid
 from hot_sdk.export.models.spec import ModelSpec
+from hot_sdk.export.models.weight_shapes import CheckpointShape, ShapeRules
+
+_LAYERS = 3
+_PER_JOINT = 32
+_SMALLEST_SPREAD = 1e-6
+"""Squared, in units of normalised keypoints; a frame with all joints in one point is no body."""
+
+
+class FrameStem(nn.Module):
+    """Residual layers over a frame's keypoints, giving each joint a token.
+
+    Args:
+        joints: Joints of the skeleton.
+        channels: Of a keypoint: 2, or 3 with its confidence.
+        width: Channels of a token.
+        hidden: Channels of the residual layers.
+    """
+
+    def __init__(self, joints: int, channels: int, *, width: int, hidden: int) -> None:
+        super().__init__()
+        self.joints = joints
+        self.enter = nn.Linear(joints * channels + 3, hidden)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(_LAYERS))
+        self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(_LAYERS))
+        self.leave_norm = nn.LayerNorm(hidden)
+        self.leave = nn.Linear(hidden, joints * _PER_JOINT)
+        self.to_tokens = nn.Linear(_PER_JOINT, width)
+        self.guess = nn.Linear(_PER_JOINT, 3)
+
+    def forward(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        """Lift each frame.
+
+        Args:
+            keypoints: Normalised, (batch, frames, joints, channels).
+
+        Returns:
+            Tokens, (batch · frames · joints, width), and a first guess of the poses in metres,
+            (batch, frames, joints, 3).
+        """
+        features = self._joint_features(keypoints)
+        guess = cast(Tensor, self.guess(features))
+        tokens = cast(Tensor, self.to_tokens(features))
+        return tokens, guess.reshape(-1, keypoints.shape[1], self.joints, 3)
+
+    def _joint_features(self, keypoints: Tensor) -> Tensor:
+        points = keypoints[..., :2].reshape(-1, self.joints, 2)
+        centre = points.mean(dim=1)
+        offsets = points - centre.unsqueeze(1)
+        square = offsets.square().sum(dim=2).mean(dim=1, keepdim=True)
+        spread = square.clamp(min=_SMALLEST_SPREAD).sqrt()
+        seen = (offsets / spread.unsqueeze(2)).reshape(-1, 2 * self.joints)
+        features = [seen, centre, spread]
+        if keypoints.shape[3] > 2:
+            features.append(keypoints[..., 2].reshape(-1, self.joints))
+        state = cast(Tensor, self.enter(torch.cat(features, dim=1)))
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            state = state + layer(nn.functional.gelu(norm(state)))
+        left = cast(Tensor, self.leave(nn.functional.gelu(self.leave_norm(state))))
+        return left.reshape(-1, _PER_JOINT)
+
+
+def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
+    """Read the sizes off a state-dict's shapes.
+
+    Args:
+        shapes: Shape of each tensor by its key, without ``module.``.
+
+    Raises:
+        CheckpointError: A key of MixSTE is missing, or its shape contradicts another's.
+    """
+    rules = ShapeRules("MixSTE", shapes)
+    joints, width = rules.dimensions("Spatial_pos_embed", (1, None, None))
+    (frames,) = rules.dimensions("Temporal_pos_embed", (1, None, width))
+    (channels,) = rules.dimensions("Spatial_patch_to_embedding.weight", (width, None))
+    (mlp_hidden,) = rules.dimensions("STEblocks.0.mlp.fc1.weight", (None, width))
+    depth = rules.depth("STEblocks|TTEblocks")
+    for stream in ("STEblocks", "TTEblocks"):
+        for block in range(depth):
+            rules.dimensions(f"{stream}.{block}.mlp.fc1.weight", (mlp_hidden, width))
+    found = rules.hourglass(frames, width)
+    config = {"channels": channels, "width": width, "depth": depth, "mlp_hidden": mlp_hidden}
+    if rules.has("stem."):
+        (config["stem"],) = rules.dimensions("stem.leave_norm.weight", (None,))
+    return CheckpointShape(frames, joints, config, found.variant, found.tokens, found.elastic)
+
 
 __all__ = ["MixSTE", "build", "infer_shape"]
 

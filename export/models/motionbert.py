@@ -4,27 +4,75 @@ Zhu et al., "MotionBERT: A Unified Perspective on Learning Human Motion Represen
 2023, published in the sizes full and lite; with the hourglass of Li et al., CVPR 2024, whose
 MotionBERT is the lite one. State-dict keys are the published ones. A window may be shorter than
 those of training: it uses the first rows of the table of times.
+
+The sizes of a MotionBERT network, read off the shapes of its weights.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.hourglass import (
+from hot_sdk.export.enums import Variant
+from hot_sdk.export.models.family import NetworkSize
+from hot_sdk.export.models.hourglass import (
     HourglassNetwork,
     HourglassSpec,
     chosen_frames,
     hourglass_of,
 )
-from hot_sdk.export.layers import Attention, Axis, Grid, Mlp
-from hot_sdk.export.models.motionbert_checkpoint import infer_shape
-from hot_sdk.export.models.published import NetworkSize
+from hot_sdk.export.models.layers.transformer import Attention, Axis, Grid, Mlp
 from hot_sdk.export.models.spec import ModelSpec
+from hot_sdk.export.models.weight_shapes import CheckpointShape, ShapeRules
+
+_TIMES = "temp_embed"
+
+
+def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
+    """Read the sizes off a state-dict's shapes.
+
+    Args:
+        shapes: Shape of each tensor by its key, without ``module.``.
+
+    Raises:
+        CheckpointError: A key of MotionBERT is missing, or its shape contradicts another's.
+    """
+    rules = ShapeRules("MotionBERT", shapes)
+    joints, width = rules.dimensions("pos_embed", (1, None, None))
+    (frames,) = rules.dimensions(_TIMES, (1, None, 1, width))
+    (channels,) = rules.dimensions("joints_embed.weight", (width, None))
+    (mlp_hidden,) = rules.dimensions("blocks_st.0.mlp_s.fc1.weight", (None, width))
+    (representation,) = rules.dimensions("pre_logits.fc.weight", (None, width))
+    rules.dimensions("head.weight", (3, representation))
+    depth = rules.depth("blocks_st|blocks_ts")
+    for stream in ("blocks_st", "blocks_ts"):
+        for block in range(depth):
+            for mlp in ("mlp_s", "mlp_t"):
+                rules.dimensions(f"{stream}.{block}.{mlp}.fc1.weight", (mlp_hidden, width))
+    config = {
+        "channels": channels,
+        "width": width,
+        "depth": depth,
+        "mlp_hidden": mlp_hidden,
+        "representation": representation,
+    }
+    found = rules.hourglass(frames, width)
+    return CheckpointShape(
+        frames,
+        joints,
+        config,
+        found.variant,
+        found.tokens,
+        found.elastic,
+        # The recovery has a query for each frame of the window; nothing else counts the frames.
+        time_embedding=_TIMES if found.variant is Variant.PLAIN else None,
+    )
+
 
 __all__ = ["DSTformer", "build", "infer_shape"]
 

@@ -9,24 +9,82 @@ One network sees each joint with its path through all frames as one token; the o
 coefficient of all paths as one. That leaves few tokens, so that nothing more is pruned. The result
 is the poses of as many frames in the window's middle as coefficients are kept; the published
 evaluation uses the one in the very middle, of a window about every frame.
+
+The sizes of a NanoHTNet network, read off the shapes of its weights.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.hourglass import HourglassNetwork
-from hot_sdk.export.models.nanohtnet_checkpoint import JOINT_CHANNELS, infer_shape
-from hot_sdk.export.models.published import NetworkSize
+from hot_sdk.errors import CheckpointError
+from hot_sdk.export.enums import Variant
+from hot_sdk.export.models.family import NetworkSize
+from hot_sdk.export.models.hourglass import HourglassNetwork
+from hot_sdk.export.models.htnet import mixer_sizes
+from hot_sdk.export.models.layers.graph_convolution import bone_adjacency, chain_adjacency
+from hot_sdk.export.models.layers.topology_mixer import TopologyMixer
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec
-from hot_sdk.export.modulated_graph import bone_adjacency, chain_adjacency
-from hot_sdk.export.topology_mixer import TopologyMixer
-from hot_sdk.skeleton import Skeleton
+from hot_sdk.export.models.weight_shapes import CheckpointShape, ShapeRules
+from hot_sdk.skeletons import Skeleton
+
+JOINT_CHANNELS = 8
+"""Channels of one joint in one frame that each part of the network gives."""
+
+
+def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
+    """Read the sizes off a state-dict's shapes. Heads leave no trace.
+
+    Args:
+        shapes: Shape of each tensor by its key, without ``module.``.
+
+    Raises:
+        CheckpointError: A key of NanoHTNet is missing, or its shape contradicts another's.
+    """
+    rules = ShapeRules("NanoHTNet", shapes)
+    joints, width = rules.dimensions("pos_embed", (1, None, None))
+    (coefficients,) = rules.dimensions("tem_pos_embed", (1, None, width))
+    (of_frame,) = rules.dimensions("tem_patch_embed.weight", (width, None))
+    channels = _quotient("tem_patch_embed.weight", of_frame, joints)
+    (of_path,) = rules.dimensions("patch_embed.weight", (width, None))
+    frames = _quotient("patch_embed.weight", of_path, channels)
+    depth, mlp_hidden = mixer_sizes(rules, "Transformer", joints, width)
+    over_time = mixer_sizes(rules, "tem_Transformer", coefficients, width)
+    for setting, one, other in zip(
+        ("blocks", "hidden channels"), (depth, mlp_hidden), over_time, strict=True
+    ):
+        _require(one == other, f"its two parts have {one} and {other} {setting}")
+    rules.dimensions("fcn_spa.weight", (JOINT_CHANNELS * coefficients, width))
+    rules.dimensions("fcn_tem.weight", (JOINT_CHANNELS * joints, width))
+    rules.dimensions("fc.weight", (3, 2 * JOINT_CHANNELS))
+    config = {
+        "channels": channels,
+        "width": width,
+        "depth": depth,
+        "mlp_hidden": mlp_hidden,
+        "coefficients": coefficients,
+    }
+    return CheckpointShape(frames, joints, config, Variant.PLAIN, None)
+
+
+def _quotient(key: str, size: int, of: int) -> int:
+    _require(size % of == 0, f"{key!r} takes {size} channels, no multiple of {of}")
+    return size // of
+
+
+def _require(holds: bool, fault: str) -> None:
+    if not holds:
+        raise CheckpointError(
+            f"The checkpoint is not one of NanoHTNet: {fault}.",
+            hint="Name the model that the checkpoint was trained as.",
+        )
+
 
 __all__ = ["NanoHTNet", "build", "cosine_transform", "infer_shape"]
 

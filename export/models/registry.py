@@ -6,8 +6,10 @@ command line can answer for its arguments before it loads anything heavy.
 
 from __future__ import annotations
 
+from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
-from hot_sdk.export.models.published import (
+from hot_sdk.export.enums import Variant
+from hot_sdk.export.models.family import (
     BASIC_SETTINGS,
     Family,
     NetworkSize,
@@ -16,8 +18,6 @@ from hot_sdk.export.models.published import (
     PublishedSize,
     Unit,
 )
-from hot_sdk.export.options import Variant
-from hot_sdk.suggest import closest
 
 _MOTIONAGFORMER = "github.com/TaatiTeam/MotionAGFormer, configs/h36m/"
 _MHFORMER = "github.com/Vegetebird/MHFormer, model/mhformer.py"

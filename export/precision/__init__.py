@@ -1,9 +1,34 @@
-"""Precision written into the graph, as casts or quantising nodes that every engine reads."""
+"""Precision written into the graph, as casts or quantising nodes that every engine reads.
 
+The step of an export that lowers the precision, and what it cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from torch import nn
+
+from hot_sdk.engines import open_session
+from hot_sdk.export.enums import Precision
+from hot_sdk.export.graph.check import require_clean
+from hot_sdk.export.models import ModelSpec
+from hot_sdk.export.options import ExportRequest
 from hot_sdk.export.precision.calibration import CalibrationData, calibration_windows
-from hot_sdk.export.precision.conversion import Converted, convert
-from hot_sdk.export.precision.cost import Speed, measure_speed
-from hot_sdk.export.precision.sensitivity import BlockSensitivity, measure_sensitivity
+from hot_sdk.export.precision.convert import Converted, convert
+from hot_sdk.export.precision.sensitivity import (
+    BlockSensitivity,
+    Speed,
+    measure_sensitivity,
+    measure_speed,
+)
+from hot_sdk.export.verification.clips import Window
+from hot_sdk.export.verification.compare import Tolerances, WindowResult, compare, require_parity
+from hot_sdk.export.verification.neighbours import neighbours_exposed
+from hot_sdk.manifest import KEYPOINTS, POSES, Quantisation
 
 __all__ = [
     "BlockSensitivity",
@@ -15,3 +40,99 @@ __all__ = [
     "measure_sensitivity",
     "measure_speed",
 ]
+
+
+# Mean joint error over the size of a pose. What a conversion broke lies far beyond; how much of
+# what is below is too much, only the user can say, who is shown it.
+_LIMITS = {Precision.FP16: 0.02, Precision.INT8: 0.25, Precision.INT8_DYNAMIC: 0.25}
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A graph in a lower precision, verified.
+
+    Attributes:
+        model: The graph.
+        exposed: The same with every choice among its outputs; see
+            :mod:`hot_sdk.export.verification.neighbours`.
+        results: How far its poses are from PyTorch's in float32.
+        tolerances: Which they are within.
+        speed: Beside the float32 graph, on this machine.
+        quantisation: What was quantised; None in float16.
+        sensitivity: Block by block, where it was asked for.
+    """
+
+    model: onnx.ModelProto
+    exposed: bytes
+    results: tuple[WindowResult, ...]
+    tolerances: Tolerances
+    speed: Speed
+    quantisation: Quantisation | None
+    sensitivity: tuple[BlockSensitivity, ...]
+
+
+def lower_precision(
+    model: onnx.ModelProto,
+    spec: ModelSpec,
+    request: ExportRequest,
+    reference: nn.Module,
+    windows: list[Window],
+    progress: Callable[[str], None],
+) -> Lowered:
+    """Convert, check, verify and time.
+
+    Args:
+        model: In float32, verified.
+        spec: Its network.
+        request: Names the precision.
+        reference: The PyTorch model.
+        windows: To verify with.
+        progress: Is told what begins.
+
+    Raises:
+        UsageError: Nothing is left to quantise.
+        KeypointsError: A calibration file is broken.
+        GraphCheckError: The converted graph holds what the target engines cannot run.
+        VerificationError: Its poses are others.
+    """
+    precision = Precision(request.precision)
+    calibration = None
+    if precision.calibrated:
+        progress("Reading the calibration clips")
+        calibration = calibration_windows(spec, request.calibration)
+    progress(f"Converting to {precision.value}")
+    converted = convert(model, spec, precision, calibration, keep_float=request.keep_float)
+    if precision is not Precision.INT8_DYNAMIC:
+        require_clean(converted.model, dynamic_batch=request.batch is None)
+    progress(f"Verifying the {precision.value} graph")
+    with neighbours_exposed(converted.model, reference) as exposed:
+        content = exposed.SerializeToString()
+    with open_session(content) as session:
+        results = compare(reference, session, spec, windows)
+        inputs = np.stack([windows[0].keypoints] * (request.batch or 1))
+        size = float(np.sqrt(np.square(session.run({KEYPOINTS: inputs})[POSES]).mean()) * 3**0.5)
+    limit = _LIMITS[precision] * size
+    tolerances = Tolerances(max_difference=np.inf, mean_joint_error=limit, frames_shared=0.0)
+    require_parity(results, tolerances)
+    progress("Timing it beside float32")
+    speed = measure_speed(model, converted.model, inputs)
+    quantisation = None
+    if precision.quantised:
+        quantisation = Quantisation(
+            products=len(converted.products),
+            windows=0 if calibration is None else len(calibration.windows),
+            source=None if calibration is None else calibration.source,
+        )
+    sensitivity: list[BlockSensitivity] = []
+    if request.sensitivity:
+        assert calibration is not None
+        sensitivity = measure_sensitivity(converted, calibration, progress)
+    return Lowered(
+        converted.model,
+        content,
+        tuple(results),
+        tolerances,
+        speed,
+        quantisation,
+        tuple(sensitivity),
+    )

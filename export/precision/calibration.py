@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from hot_sdk import windows as windowing
 from hot_sdk.errors import KeypointsError
-from hot_sdk.export.clips import real_windows
 from hot_sdk.export.models import ModelSpec, family
-from hot_sdk.infer.keypoint_files import KeypointOptions, read_keypoint_file
+from hot_sdk.export.verification.clips import real_windows
+from hot_sdk.infer.inputs import KeypointOptions, read_keypoint_file
 from hot_sdk.keypoints import Keypoints
-from hot_sdk.policies import InputPolicies
-from hot_sdk.preparation import NetworkInput, prepare_clip
+from hot_sdk.preprocessing import NetworkInput, prepare_clip
+from hot_sdk.preprocessing.policies import InputPolicies
 
 MOST_WINDOWS = 64
 """More windows widen the extremes hardly at all, and take their time."""

@@ -6,10 +6,10 @@ import json
 import sys
 from collections.abc import Sequence
 
-from hot_sdk.command_line import CommandParser, run_command
+from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk.doctor.diagnosis import diagnose
-from hot_sdk.doctor.machine import this_machine
 from hot_sdk.doctor.report import as_record, show
+from hot_sdk.host.machine import this_machine
 
 SOMETHING_WRONG = 13
 """Exit status when a finding is ``wrong``; no error of ``hot_sdk.errors`` has it."""

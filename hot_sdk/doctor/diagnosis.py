@@ -6,22 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hot_sdk.doctor.engines import CPU, CUDA, check_onnxruntime, check_openvino
-from hot_sdk.doctor.finding import Finding, one_line
-from hot_sdk.doctor.jetson import (
-    check_gpu_clock,
-    check_jetpack,
-    check_power_mode,
-    check_throttling,
-)
-from hot_sdk.doctor.machine import Machine
+from hot_sdk.doctor.engines import CPU, CUDA, check_onnxruntime, check_openvino, check_tensorrt
 from hot_sdk.doctor.nvidia import check_gpus, check_pycuda, check_visible_devices
-from hot_sdk.doctor.python_packages import (
-    check_extras,
-    check_onnxruntime_builds,
-    check_python,
-    check_sdk,
-)
+from hot_sdk.doctor.packages import check_extras, check_onnxruntime_builds, check_python, check_sdk
 from hot_sdk.doctor.resources import (
     check_cpus,
     check_disk,
@@ -29,7 +16,9 @@ from hot_sdk.doctor.resources import (
     check_memory,
     check_swap,
 )
-from hot_sdk.doctor.tensorrt import check_tensorrt
+from hot_sdk.host.finding import Finding, one_line
+from hot_sdk.host.jetson import check_gpu_clock, check_jetpack, check_power_mode, check_throttling
+from hot_sdk.host.machine import Machine
 
 Check = Callable[[Machine], tuple[Finding, ...]]
 """Looks at a machine; finds nothing where its question does not arise there."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from hot_sdk.doctor.child import ask_child
-from hot_sdk.doctor.finding import Finding, one_line
-from hot_sdk.doctor.jetpack import is_jetson, jetson_model
-from hot_sdk.doctor.machine import Machine, Outcome
+from hot_sdk.doctor.probe import ask_child
+from hot_sdk.host.finding import Finding, one_line
+from hot_sdk.host.jetson import is_jetson, jetson_model
+from hot_sdk.host.machine import Machine, Outcome
 
 _QUERY = (
     "nvidia-smi",

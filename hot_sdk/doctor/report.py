@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hot_sdk.doctor.diagnosis import Capability, capabilities
-from hot_sdk.doctor.finding import STATUSES, Finding
+from hot_sdk.host.finding import STATUSES, Finding
 
 SCHEMA = 1
 """Version of the JSON record."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hot_sdk.doctor.cgroup import cpu_limit, memory_limit
-from hot_sdk.doctor.finding import Finding
-from hot_sdk.doctor.jetpack import is_jetson
-from hot_sdk.doctor.machine import Machine
+from hot_sdk.host.finding import Finding
+from hot_sdk.host.jetson import is_jetson
+from hot_sdk.host.machine import Machine, cpu_limit, memory_limit
 
 _MIB = 1 << 20
 # A published network of 34 million parameters takes 140 MB in float32 and as much again while it

@@ -3,9 +3,9 @@
 OpenCV, matplotlib and rerun are imported when they are first used.
 """
 
-from hot_sdk.drawing.person import PersonClip, PersonFrame
+from hot_sdk.drawing.people import PersonClip, PersonFrame
 from hot_sdk.drawing.plot import plot_result
-from hot_sdk.drawing.rerun_file import write_rerun
+from hot_sdk.drawing.rerun import write_rerun
 from hot_sdk.drawing.side_by_side import SideBySide, draw_side_by_side
 from hot_sdk.drawing.style import Style
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.optional import require
 from hot_sdk.drawing.style import Colour, Style
 from hot_sdk.errors import ResultError, UsageError
-from hot_sdk.extras import require
-from hot_sdk.files import replaced_on_success, require_writable_target
-from hot_sdk.result import CAMERA_AXES, Pose3DResult
-from hot_sdk.skeleton import H36M17
+from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.skeletons import H36M17
 
 _JOINTS = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 _POSES = 6

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from types import ModuleType
 
-from hot_sdk.extras import require
+from hot_sdk._base.optional import require
 
 Colour = tuple[int, int, int]
 """Blue, green, red, 0 to 255, as OpenCV has them."""

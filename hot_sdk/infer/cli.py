@@ -11,20 +11,28 @@ from pathlib import Path
 
 import numpy as np
 
-from hot_sdk.archive.command import add_arguments, check_arguments, lift_archive
-from hot_sdk.command_line import CommandParser, run_command
+from hot_sdk._base.cli import CommandParser, run_command
+from hot_sdk._base.progress import ProgressBar
+from hot_sdk._base.validation import closest
 from hot_sdk.engines import AUTO, DEFAULT_ENGINE, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
-from hot_sdk.infer.footage import Footage
-from hot_sdk.infer.keypoint_files import KeypointOptions
-from hot_sdk.infer.lifting import Lifting
-from hot_sdk.infer.one_input import InputOptions, lift_input, plain, read_input, save_results
-from hot_sdk.infer.pictures import check_pictures, write_plots, write_video, write_viewer
-from hot_sdk.infer.progress import ProgressBar
-from hot_sdk.infer.video_files import VideoOptions, check_video, is_video
+from hot_sdk.infer.batch_cli import add_arguments, check_arguments, lift_archive
+from hot_sdk.infer.inputs import (
+    Footage,
+    InputOptions,
+    KeypointOptions,
+    VideoOptions,
+    check_video,
+    is_video,
+    lift_input,
+    plain,
+    read_input,
+    save_results,
+)
+from hot_sdk.infer.outputs import check_pictures, write_plots, write_video, write_viewer
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.result_files import FORMATS
-from hot_sdk.suggest import closest
+from hot_sdk.results.files import FORMATS
+from hot_sdk.streams.offline import Lifting
 from hot_sdk.video import list_detectors, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
 

@@ -8,16 +8,8 @@ from pathlib import Path
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints, checked_size
-from hot_sdk.readers import (
-    alphapose,
-    coco,
-    csv_table,
-    landmarks,
-    mmpose,
-    npz,
-    openpose,
-)
-from hot_sdk.readers.frames import (
+from hot_sdk.readers import alphapose, coco, csv_table, mediapipe, mmpose, npz, openpose
+from hot_sdk.readers.detections import (
     LARGEST,
     MOST_DETECTIONS,
     Detection,
@@ -189,10 +181,10 @@ def _read_content(
         return "coco", coco.read_results(data)
     if coco.matches_annotations(data):
         return "coco", coco.read_annotations(data)
-    if landmarks.matches_named(data):
-        return "named", landmarks.read_named(data)
-    if landmarks.matches(data):
-        return "mediapipe", landmarks.read(data, image_size)
+    if mediapipe.matches_named(data):
+        return "named", mediapipe.read_named(data)
+    if mediapipe.matches(data):
+        return "mediapipe", mediapipe.read(data, image_size)
     raise _unknown(path)
 
 

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers.frames import Detection, KeypointFrames, broken, checked_frames
+from hot_sdk.readers.detections import Detection, KeypointFrames, broken, checked_frames
 from hot_sdk.readers.json_values import is_record, track, triples
 
 KIND = "AlphaPose JSON"

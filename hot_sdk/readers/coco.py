@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hot_sdk.readers.frames import Detection, KeypointFrames, broken, checked_frames
+from hot_sdk.readers.detections import Detection, KeypointFrames, broken, checked_frames
 from hot_sdk.readers.json_values import is_record, track, triples, whole
 
 RESULTS = "COCO keypoint results"

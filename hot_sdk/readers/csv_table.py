@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hot_sdk.readers.frames import (
+from hot_sdk.readers.detections import (
     MOST_DETECTIONS,
     Detection,
     Floats,
@@ -23,7 +23,7 @@ from hot_sdk.readers.frames import (
     broken,
     checked_frames,
 )
-from hot_sdk.skeleton_formats import list_skeletons, skeleton_format
+from hot_sdk.skeletons import list_skeletons, skeleton_format
 
 KIND = "a CSV table"
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers.frames import Floats, TrackId, broken
+from hot_sdk.readers.detections import Floats, TrackId, broken
 
 LARGEST_FILE = 512 << 20
 """Longest file that is read, in bytes."""

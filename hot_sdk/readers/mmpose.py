@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hot_sdk.readers.frames import Detection, Floats, KeypointFrames, broken, checked_frames
+from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, broken, checked_frames
 from hot_sdk.readers.json_values import floats, is_record, track, whole
 
 KIND = "MMPose predictions"

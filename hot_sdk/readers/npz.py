@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.archives import ArchiveError, open_archive
+from hot_sdk._base.safe_npz import ArchiveError, open_archive
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers.frames import (
+from hot_sdk.readers.detections import (
     MOST_DETECTIONS,
     Detection,
     Floats,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES
-from hot_sdk.readers.frames import Detection, KeypointFrames, broken
+from hot_sdk.readers.detections import Detection, KeypointFrames, broken
 from hot_sdk.readers.json_values import (
     LARGEST_FILE,
     is_record,

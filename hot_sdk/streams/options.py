@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hot_sdk._base.validation import check_settings
 from hot_sdk.errors import UsageError
-from hot_sdk.settings import check_settings
-from hot_sdk.skeleton_formats import skeleton_format
+from hot_sdk.skeletons import skeleton_format
 
 MODES = ("live", "video")
 

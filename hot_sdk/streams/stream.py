@@ -10,20 +10,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hot_sdk._base.closing import Closing
 from hot_sdk.engines import Session
-from hot_sdk.engines.closing import Closing
 from hot_sdk.errors import StreamError
+from hot_sdk.inference import WindowRunner
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
-from hot_sdk.policies import InputPolicies
-from hot_sdk.streams.lifting import lift_jobs
+from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.streams.options import StreamOptions
-from hot_sdk.streams.person import Job
-from hot_sdk.streams.pose import StreamPose
-from hot_sdk.streams.report import StreamReport
-from hot_sdk.streams.roster import Body, Roster, TrackId, body_of
-from hot_sdk.streams.worker import Worker
-from hot_sdk.window_runner import WindowRunner
+from hot_sdk.streams.report import StreamPose, StreamReport
+from hot_sdk.streams.tracks import Body, Job, Roster, TrackId, body_of
+from hot_sdk.streams.worker import Worker, lift_jobs
 
 
 class Pose3DStream(Closing):

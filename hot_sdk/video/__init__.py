@@ -3,12 +3,11 @@
 OpenCV, MediaPipe, rtmlib and the tracker are imported when they are first used.
 """
 
-from hot_sdk.video.decode import Frame, VideoReader, open_video, parse_source
 from hot_sdk.video.detector import Detector, create_detector, list_detectors
-from hot_sdk.video.encode import VideoWriter
-from hot_sdk.video.keypoints_from_video import VideoKeypoints, keypoints_from_video
-from hot_sdk.video.people import PeopleTimeline
-from hot_sdk.video.tracking import Tracker
+from hot_sdk.video.extraction import VideoKeypoints, keypoints_from_video
+from hot_sdk.video.reader import Frame, VideoReader, open_video, parse_source
+from hot_sdk.video.tracking import PeopleTimeline, Tracker
+from hot_sdk.video.writer import VideoWriter
 
 __all__ = [
     "Detector",

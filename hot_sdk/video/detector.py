@@ -9,9 +9,9 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.keypoints import Keypoints
-from hot_sdk.suggest import closest
 
 DEFAULT_DETECTOR = "mediapipe"
 DEFAULT_MAX_PEOPLE = 2
@@ -20,8 +20,8 @@ MOST_PEOPLE = 50
 # Name -> 'module:function'. The function takes max_people and the detector's own options; its
 # module is imported when its detector is asked for.
 _DETECTORS = {
-    "mediapipe": "hot_sdk.video.mediapipe_detector:create_mediapipe_detector",
-    "rtmlib": "hot_sdk.video.rtmlib_detector:create_rtmlib_detector",
+    "mediapipe": "hot_sdk.video.mediapipe:create_mediapipe_detector",
+    "rtmlib": "hot_sdk.video.rtmlib:create_rtmlib_detector",
 }
 
 
@@ -41,7 +41,7 @@ class Detector(Protocol):
 
     @property
     def skeleton(self) -> str:
-        """Name of the skeleton that it finds, one of ``hot_sdk.skeleton_formats``."""
+        """Name of the skeleton that it finds, one of ``hot_sdk.skeletons``."""
 
     def __call__(self, image: NDArray[np.uint8], timestamp: float) -> tuple[Keypoints, ...]:
         """Find people.

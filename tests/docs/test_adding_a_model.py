@@ -11,8 +11,9 @@ import torch
 
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.models import create_model, family, infer_shape, published, registry
-from hot_sdk.export.options import Variant
+from hot_sdk.export.enums import Variant
+from hot_sdk.export.models import create_model, family, infer_shape, registry
+from hot_sdk.export.models import family as published
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
 SMALL = {"width": 32, "depth": 4, "heads": 4, "mlp_hidden": 48}

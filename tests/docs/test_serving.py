@@ -11,8 +11,8 @@ import pytest
 
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.engines import open_session
-from hot_sdk.export.triton import write_triton
-from hot_sdk.export.triton_options import TritonOptions
+from hot_sdk.export.triton.options import TritonOptions
+from hot_sdk.export.triton.repository import write_triton
 from hot_sdk.starter import starter_model
 
 ROOT = Path(__file__).parents[2]

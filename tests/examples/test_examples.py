@@ -10,8 +10,8 @@ import torch
 from exported_models import export_case
 
 from hot_sdk import Pose3DResult
+from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.models import create_model
-from hot_sdk.export.random_weights import random_state_dict
 from hot_sdk.video import open_video
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -14,7 +14,7 @@ from exported_models import export_case
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import KeypointsError
-from hot_sdk.skeleton import H36M17
+from hot_sdk.skeletons import H36M17
 
 pytest.importorskip("mcap_ros2", reason="mcap-ros2-support, which this example needs, is missing")
 from mcap.reader import make_reader

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from hot_sdk.benchmarks.evaluation.starter_val import ARRAYS, default_folder
+from hot_sdk.benchmarks.evaluation.data_sets.starter_val import ARRAYS, default_folder
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.checkpoints import read_checkpoint
+from hot_sdk.export.checkpoints.reader import read_checkpoint
 from hot_sdk.manifest import read_manifest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "train_starter"

@@ -10,14 +10,14 @@ from hot_sdk.engines import list_engines, open_session
 from hot_sdk.engines.registry import ONNX
 from hot_sdk.errors import MissingDependencyError
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.clips import real_clips, verification_windows
-from hot_sdk.export.lifting import build_lifting
+from hot_sdk.export.checkpoints.loading import random_state_dict
+from hot_sdk.export.graph.wrapper import build_lifting
 from hot_sdk.export.models import build, list_models
-from hot_sdk.export.neighbours import neighbours_exposed
-from hot_sdk.export.random_weights import random_state_dict
-from hot_sdk.export.request import resolve_request
-from hot_sdk.export.verify import compare, require_parity
-from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.export.options import resolve_request
+from hot_sdk.export.verification.clips import real_clips, verification_windows
+from hot_sdk.export.verification.compare import compare, require_parity
+from hot_sdk.export.verification.neighbours import neighbours_exposed
+from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
 from hot_sdk.starter import FAMILY
 
 pytestmark = pytest.mark.usefixtures("one_thread")

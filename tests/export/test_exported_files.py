@@ -7,14 +7,14 @@ import torch
 
 from hot_sdk.engines import list_engines, open_session
 from hot_sdk.engines.registry import ONNX
-from hot_sdk.export.clips import verification_windows
-from hot_sdk.export.flops import count_graph, count_network, count_parameters
-from hot_sdk.export.graph_check import check_graph
-from hot_sdk.export.graph_view import view_graph
-from hot_sdk.export.lifting import build_lifting
+from hot_sdk.export.checkpoints.loading import random_state_dict
+from hot_sdk.export.graph.check import check_graph
+from hot_sdk.export.graph.flops import count_graph, count_network, count_parameters
+from hot_sdk.export.graph.view import view_graph
+from hot_sdk.export.graph.wrapper import build_lifting
 from hot_sdk.export.models import build, family
-from hot_sdk.export.random_weights import random_state_dict
-from hot_sdk.export.request import resolve_request
+from hot_sdk.export.options import resolve_request
+from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.manifest import read_manifest
 
 # Where a network chooses neighbours, rounding settles some of them, and the poses move with them;

@@ -4,7 +4,7 @@ import pytest
 from exported_models import cases, export_case
 
 from hot_sdk import Keypoints, Pose3DEngine
-from hot_sdk.export.clips import real_clips
+from hot_sdk.export.verification.clips import real_clips
 
 # What differs for the runtime; the rest is between the exporter and the inference engine.
 RUNTIME_CASES = ("plain", "hot", "hot-flip-batch-any", "motion-interpolate", "tpc", "confidence")

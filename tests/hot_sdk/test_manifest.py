@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from hot_sdk._base.records import MAX_TEXT
 from hot_sdk.engines import open_session
 from hot_sdk.errors import EngineError, ManifestError
 from hot_sdk.manifest import (
@@ -27,8 +28,7 @@ from hot_sdk.manifest import (
     Weights,
     read_manifest,
 )
-from hot_sdk.skeleton import H36M17
-from hot_sdk.typed_json import MAX_TEXT
+from hot_sdk.skeletons import H36M17
 
 AGAIN = "Export the model again with hot-export."
 

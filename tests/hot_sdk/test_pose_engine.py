@@ -17,9 +17,8 @@ from hot_sdk.errors import (
     UsageError,
 )
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
-from hot_sdk.preparation.normalisation import by_image_width
-from hot_sdk.skeleton import H36M17
-from hot_sdk.skeleton_formats import skeleton_format
+from hot_sdk.preprocessing.normalization import by_image_width
+from hot_sdk.skeletons import H36M17, skeleton_format
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hot_sdk import InputPolicies, Keypoints, Pose3DEngine
 from hot_sdk.engines import open_session
 from hot_sdk.errors import UsageError
 from hot_sdk.export import export_model
-from hot_sdk.preparation.normalisation import by_image_width
-from hot_sdk.window_runner import SINGLE_FRAMES
+from hot_sdk.inference import SINGLE_FRAMES
+from hot_sdk.preprocessing.normalization import by_image_width
 from hot_sdk.windows import MODES, MOTIONBERT_TAIL_SHORT
 
 FPS = 50.0

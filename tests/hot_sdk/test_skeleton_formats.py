@@ -6,8 +6,7 @@ from mocap import CAMERA, NAMES, body
 
 from hot_sdk import list_skeletons
 from hot_sdk.errors import KeypointsError
-from hot_sdk.skeleton import H36M17
-from hot_sdk.skeleton_formats import skeleton_format
+from hot_sdk.skeletons import H36M17, skeleton_format
 
 # Where a face's parts are on a head, metres in front of and above the middle of the ears, and to
 # the left; a foot's, from the ankle. Of a grown person, from anatomy and not from the data files.

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from hot_sdk import Pose3DEngine
+from hot_sdk._base.files import sha256_of
 from hot_sdk.benchmarks.evaluation import evaluate_poses, load_starter_val
 from hot_sdk.errors import CheckpointError, UsageError
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.files import sha256_of
 from hot_sdk.manifest import read_manifest
 from hot_sdk.starter import starter_checkpoint, starter_model
 

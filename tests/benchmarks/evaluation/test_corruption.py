@@ -11,7 +11,7 @@ from hot_sdk.benchmarks.evaluation.corruption import (
     with_missing_joints,
     with_noise,
 )
-from hot_sdk.benchmarks.evaluation.starter_val import load_starter_val
+from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
 from hot_sdk.errors import UsageError
 
 

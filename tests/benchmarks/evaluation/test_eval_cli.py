@@ -15,10 +15,10 @@ from published_layouts import save_3dhp, save_h36m
 from hot_sdk import Keypoints, Pose3DEngine, Pose3DResult
 from hot_sdk.benchmarks.evaluation.cli import main
 from hot_sdk.benchmarks.evaluation.data_sets import PUBLISHED_POLICIES, load_data
-from hot_sdk.benchmarks.evaluation.human36m import load_human36m
+from hot_sdk.benchmarks.evaluation.data_sets.human36m import load_human36m
 from hot_sdk.benchmarks.evaluation.metrics import evaluate_poses
 from hot_sdk.cameras import CameraPose
-from hot_sdk.result import CAMERA_AXES
+from hot_sdk.results.result import CAMERA_AXES
 
 CLIP = "14_05-1"
 

@@ -12,10 +12,10 @@ import time
 import pytest
 from exported_models import export_case
 
+from hot_sdk._base.cli import INTERRUPTED
 from hot_sdk.benchmarks.speed.cli import main
 from hot_sdk.benchmarks.speed.record import read_record
-from hot_sdk.benchmarks.speed.texts import as_csv, as_markdown, as_text
-from hot_sdk.command_line import INTERRUPTED
+from hot_sdk.benchmarks.speed.report.text import as_csv, as_markdown, as_text
 
 QUICK = ("--windows", "3", "--threads", "1", "--power", "off")
 

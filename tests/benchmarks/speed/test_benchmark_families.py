@@ -10,9 +10,9 @@ from small_networks import small_size
 
 from hot_sdk.benchmarks.evaluation.cli import main as hot_eval
 from hot_sdk.benchmarks.speed.cli import main
+from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.cli import main as hot_export
 from hot_sdk.export.models import build, resolve
-from hot_sdk.export.random_weights import random_state_dict
 
 
 @pytest.fixture(scope="module")

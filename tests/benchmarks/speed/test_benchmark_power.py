@@ -4,13 +4,13 @@ import pytest
 from exported_models import export_case
 from faked_machines import faked
 
-from hot_sdk.benchmarks.speed.asked import Asked
-from hot_sdk.benchmarks.speed.assignment import Streaming
-from hot_sdk.benchmarks.speed.looking_further import Wanted
-from hot_sdk.benchmarks.speed.measuring import Effort
+from hot_sdk.benchmarks.speed.extras import Wanted
+from hot_sdk.benchmarks.speed.measure import Effort
+from hot_sdk.benchmarks.speed.messages import Streaming
+from hot_sdk.benchmarks.speed.options import Asked
 from hot_sdk.benchmarks.speed.plan import plan_configurations
-from hot_sdk.benchmarks.speed.running import run_benchmark
-from hot_sdk.benchmarks.speed.texts import as_text
+from hot_sdk.benchmarks.speed.report.text import as_text
+from hot_sdk.benchmarks.speed.run import run_benchmark
 
 INA3221 = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
 WATTS = 6.0

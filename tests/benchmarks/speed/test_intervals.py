@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hot_sdk.benchmarks.speed.intervals import paired_ratio, unpaired_ratio
+from hot_sdk.benchmarks.speed.series import paired_ratio, unpaired_ratio
 
 
 def test_a_drift_that_both_share_cancels_in_pairs():

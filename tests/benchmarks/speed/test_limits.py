@@ -2,7 +2,7 @@
 
 import pytest
 
-from hot_sdk.benchmarks.speed.limits import parse_limit
+from hot_sdk.benchmarks.speed.figures import parse_limit
 from hot_sdk.errors import UsageError
 
 

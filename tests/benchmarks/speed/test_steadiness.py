@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hot_sdk.benchmarks.speed.steadiness import examine
+from hot_sdk.benchmarks.speed.series import examine
 
 
 def noise(count, level=1.0, seed=0):

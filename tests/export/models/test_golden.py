@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from hot_sdk.export.checkpoints.loading import random_state_dict
+from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import build, family, list_models, resolve
-from hot_sdk.export.options import Variant
-from hot_sdk.export.random_weights import random_state_dict
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 PREFIX = {Variant.PLAIN: "", Variant.HOT: "hot_", Variant.TPC: "tpc_"}

@@ -14,16 +14,16 @@ from torch.testing import assert_close
 from hot_sdk.engines import open_session
 from hot_sdk.errors import CheckpointError, UsageError
 from hot_sdk.export import ExportRequest, export_model
+from hot_sdk.export.checkpoints.loading import random_state_dict
+from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import build, resolve
-from hot_sdk.export.models.checkpoint_shape import CheckpointShape
 from hot_sdk.export.models.htnet import infer_shape
-from hot_sdk.export.modulated_graph import ModulatedGraphConvolution, bone_adjacency
-from hot_sdk.export.options import Variant
-from hot_sdk.export.pose_refinement import PoseRefinement
-from hot_sdk.export.preparing import prepare
-from hot_sdk.export.random_weights import random_state_dict
-from hot_sdk.export.topology_mixer import LimbPooling, PartConstraint
-from hot_sdk.skeleton import H36M17
+from hot_sdk.export.models.layers.graph_convolution import ModulatedGraphConvolution, bone_adjacency
+from hot_sdk.export.models.layers.refinement import PoseRefinement
+from hot_sdk.export.models.layers.topology_mixer import LimbPooling, PartConstraint
+from hot_sdk.export.models.weight_shapes import CheckpointShape
+from hot_sdk.export.pipeline import prepare
+from hot_sdk.skeletons import H36M17
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "htnet-s7.json"
 SMALL = small_size("htnet", depth=1)

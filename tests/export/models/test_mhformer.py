@@ -12,16 +12,19 @@ from torch.testing import assert_close
 from hot_sdk.engines import open_session
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.flops import count_parameters
-from hot_sdk.export.hypotheses import CrossAttention, Generator
-from hot_sdk.export.layers import Grid
+from hot_sdk.export.checkpoints.loading import random_state_dict
+from hot_sdk.export.enums import Variant
+from hot_sdk.export.graph.flops import count_parameters
 from hot_sdk.export.models import create_model, family, resolve
-from hot_sdk.export.models.checkpoint_shape import CheckpointShape
-from hot_sdk.export.models.mhformer import infer_shape
-from hot_sdk.export.options import Variant
-from hot_sdk.export.pointwise import ActivatedPointwise, NormedPointwise, PointwiseLinear
-from hot_sdk.export.preparing import prepare
-from hot_sdk.export.random_weights import random_state_dict
+from hot_sdk.export.models.layers.pointwise import (
+    ActivatedPointwise,
+    NormedPointwise,
+    PointwiseLinear,
+)
+from hot_sdk.export.models.layers.transformer import Grid
+from hot_sdk.export.models.mhformer import CrossAttention, Generator, infer_shape
+from hot_sdk.export.models.weight_shapes import CheckpointShape
+from hot_sdk.export.pipeline import prepare
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FRAMES, WIDTH = 9, 16

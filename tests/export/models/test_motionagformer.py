@@ -12,25 +12,24 @@ from torch.testing import assert_close
 from hot_sdk.engines import open_session
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.graph_convolution import (
+from hot_sdk.export.checkpoints.loading import random_state_dict, resample_rank_embedding
+from hot_sdk.export.enums import Variant
+from hot_sdk.export.graph.trace import trace
+from hot_sdk.export.graph.wrapper import build_lifting, folded
+from hot_sdk.export.models import build, create_model, family, resolve
+from hot_sdk.export.models.layers.graph_convolution import (
     FrameGraph,
     JointGraph,
     NodeNorm,
     bone_graph,
     similar_frames,
 )
-from hot_sdk.export.layers import Grid
-from hot_sdk.export.lifting import build_lifting, folded
-from hot_sdk.export.models import build, create_model, family, resolve
-from hot_sdk.export.models.checkpoint_shape import CheckpointShape
+from hot_sdk.export.models.layers.transformer import Grid
 from hot_sdk.export.models.motionagformer import infer_shape
-from hot_sdk.export.neighbours import neighbours_exposed, neighbours_given
-from hot_sdk.export.options import Variant
-from hot_sdk.export.preparing import prepare
-from hot_sdk.export.random_weights import random_state_dict
-from hot_sdk.export.state_dict import resample_rank_embedding
-from hot_sdk.export.trace import trace
-from hot_sdk.skeleton import H36M17
+from hot_sdk.export.models.weight_shapes import CheckpointShape
+from hot_sdk.export.pipeline import prepare
+from hot_sdk.export.verification.neighbours import neighbours_exposed, neighbours_given
+from hot_sdk.skeletons import H36M17
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FRAMES = 9

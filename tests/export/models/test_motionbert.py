@@ -11,11 +11,10 @@ from torch.testing import assert_close
 from hot_sdk.engines import open_session
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.fit import fit
+from hot_sdk.export.checkpoints.loading import fit, random_state_dict
+from hot_sdk.export.checkpoints.reader import TrainingRecord
+from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import build, create_model, infer_shape, resolve
-from hot_sdk.export.options import Variant
-from hot_sdk.export.random_weights import random_state_dict
-from hot_sdk.export.training_record import TrainingRecord
 from hot_sdk.manifest import read_manifest
 
 SMALL = small_size("motionbert")

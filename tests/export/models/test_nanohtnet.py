@@ -7,12 +7,12 @@ from small_networks import small_size
 
 from hot_sdk.errors import CheckpointError, UsageError
 from hot_sdk.export import ExportRequest, export_model
+from hot_sdk.export.checkpoints.loading import random_state_dict
+from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import build, resolve
-from hot_sdk.export.models.checkpoint_shape import CheckpointShape
+from hot_sdk.export.models.layers.graph_convolution import chain_adjacency
 from hot_sdk.export.models.nanohtnet import cosine_transform, infer_shape
-from hot_sdk.export.modulated_graph import chain_adjacency
-from hot_sdk.export.options import Variant
-from hot_sdk.export.random_weights import random_state_dict
+from hot_sdk.export.models.weight_shapes import CheckpointShape
 
 SMALL = small_size("nanohtnet", depth=1)
 

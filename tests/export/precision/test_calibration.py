@@ -8,8 +8,8 @@ from exported_models import small_request
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.export.models import list_models
+from hot_sdk.export.options import resolve_request
 from hot_sdk.export.precision.calibration import MOST_WINDOWS, SHIPPED, calibration_windows
-from hot_sdk.export.request import resolve_request
 
 JUMP = Path(__file__).parents[3] / "examples" / "data" / "jump_mediapipe33.npz"
 

@@ -11,17 +11,17 @@ from onnxruntime.transformers import float16
 
 from hot_sdk.engines import open_session
 from hot_sdk.errors import GraphCheckError, UsageError
-from hot_sdk.export.graph_check import check_graph
-from hot_sdk.export.graph_view import view_graph
-from hot_sdk.export.lifting import build_lifting, folded
+from hot_sdk.export.enums import Precision, Variant
+from hot_sdk.export.graph.check import check_graph
+from hot_sdk.export.graph.trace import trace
+from hot_sdk.export.graph.view import view_graph
+from hot_sdk.export.graph.wrapper import build_lifting, folded
 from hot_sdk.export.models import family, list_models
-from hot_sdk.export.options import Precision, Variant
+from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.precision import calibration_windows, convert
-from hot_sdk.export.precision.integers import with_some
+from hot_sdk.export.precision.int8 import with_some
 from hot_sdk.export.precision.rules import block_of, module_of, weighted_products
-from hot_sdk.export.preparing import prepare
-from hot_sdk.export.trace import trace
-from hot_sdk.graph_io import KEYPOINTS, POSES
+from hot_sdk.manifest import KEYPOINTS, POSES
 
 EVERY_FAMILY = pytest.mark.parametrize("name", list_models())
 QUANTISED = pytest.mark.parametrize("precision", [Precision.INT8, Precision.INT8_DYNAMIC])

@@ -9,11 +9,10 @@ import pytest
 
 from hot_sdk.engines import open_session
 from hot_sdk.errors import VerificationError
-from hot_sdk.export import lowering
+from hot_sdk.export import precision as lowering
 from hot_sdk.export.cli import main
-from hot_sdk.export.options import Precision
-from hot_sdk.graph_io import KEYPOINTS, POSES, TOKEN_INDEX
-from hot_sdk.manifest import read_manifest
+from hot_sdk.export.enums import Precision
+from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX, read_manifest
 from hot_sdk.pose_engine import Pose3DEngine
 
 SMALL = [

@@ -13,9 +13,9 @@ from faked_machines import answers, faked, jetson, programs
 from hot_sdk.doctor import Finding
 from hot_sdk.doctor.cli import main
 from hot_sdk.doctor.diagnosis import CHECKS, capabilities, diagnose
-from hot_sdk.doctor.finding import one_line
 from hot_sdk.doctor.report import as_record, as_text
 from hot_sdk.errors import HotSDKError
+from hot_sdk.host.finding import one_line
 from hot_sdk.version import __version__
 
 CALL = "import sys; from hot_sdk.doctor.cli import main; sys.exit(main())"

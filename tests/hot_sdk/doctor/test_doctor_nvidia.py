@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from faked_machines import absent, answers, faked, found, jetson, only, programs
 
-from hot_sdk.doctor.child import ask_child
-from hot_sdk.doctor.machine import Outcome, this_machine
+from hot_sdk.doctor.engines import check_tensorrt
 from hot_sdk.doctor.nvidia import check_gpus, check_pycuda, check_visible_devices
-from hot_sdk.doctor.tensorrt import check_tensorrt
+from hot_sdk.doctor.probe import ask_child
+from hot_sdk.host.machine import Outcome, this_machine
 
 DRIVER = {
     "proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.163.01  Tue"

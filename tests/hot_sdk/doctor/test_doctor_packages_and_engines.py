@@ -9,14 +9,9 @@ import pytest
 from faked_machines import answers, faked, found, only, programs
 
 from hot_sdk.doctor.engines import check_onnxruntime, check_openvino
-from hot_sdk.doctor.machine import this_machine
+from hot_sdk.doctor.packages import check_extras, check_onnxruntime_builds, check_python, check_sdk
 from hot_sdk.doctor.probe import ADD_MODEL
-from hot_sdk.doctor.python_packages import (
-    check_extras,
-    check_onnxruntime_builds,
-    check_python,
-    check_sdk,
-)
+from hot_sdk.host.machine import this_machine
 from hot_sdk.version import __version__
 
 CUDA = "provider CUDAExecutionProvider"

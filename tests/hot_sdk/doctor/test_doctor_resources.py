@@ -3,7 +3,6 @@
 import pytest
 from faked_machines import GIB, faked, found, only
 
-from hot_sdk.doctor.machine import this_machine
 from hot_sdk.doctor.resources import (
     check_cpus,
     check_disk,
@@ -11,6 +10,7 @@ from hot_sdk.doctor.resources import (
     check_memory,
     check_swap,
 )
+from hot_sdk.host.machine import this_machine
 
 MEMINFO = {"proc/meminfo": "MemTotal:       16777216 kB\nMemAvailable:    8388608 kB\n"}
 V2 = "sys/fs/cgroup"

@@ -7,8 +7,8 @@ from hot_sdk import Keypoints, Pose3DResult
 from hot_sdk.cameras import CameraPose
 from hot_sdk.drawing import PersonClip
 from hot_sdk.errors import UsageError
-from hot_sdk.result import CAMERA_AXES
-from hot_sdk.skeleton import H36M17
+from hot_sdk.results.result import CAMERA_AXES
+from hot_sdk.skeletons import H36M17
 
 FRAMES = 5
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hot_sdk.drawing import PersonFrame, SideBySide, Style, draw_side_by_side
-from hot_sdk.drawing.latency_strip import draw_latency_strip
-from hot_sdk.drawing.skeleton2d import draw_skeleton_2d
+from hot_sdk.drawing.side_by_side import draw_latency_strip
+from hot_sdk.drawing.skeleton_2d import draw_skeleton_2d
 from hot_sdk.errors import UsageError
 
 cv2 = pytest.importorskip("cv2", reason="drawing needs OpenCV (extra video)")

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from hot_sdk.drawing import PersonFrame
-from hot_sdk.drawing.skeleton3d import grid_step, viewpoint_of
-from hot_sdk.drawing.stage import Stage, joints_m
+from hot_sdk.drawing.scene_3d import Stage, Viewpoint, grid_step, joints_m, viewpoint_of
 from hot_sdk.drawing.style import Style
-from hot_sdk.drawing.viewpoint import Viewpoint
 
 TARGET = np.array([0.5, -0.2, 4.0])
 POINTS = TARGET + np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [-0.4, 0.1, -0.7]])

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from hot_sdk import Keypoints, Pose3DResult
+from hot_sdk._base.progress import ProgressBar
 from hot_sdk.infer.cli import main
-from hot_sdk.infer.keypoint_files import KeypointOptions, read_keypoint_file
-from hot_sdk.infer.progress import ProgressBar
+from hot_sdk.infer.inputs import KeypointOptions, read_keypoint_file
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed (extra video)")
 
@@ -242,7 +242,7 @@ def test_what_is_wrong_is_one_line(capsys, hot_file, arguments, status, said):
 def test_film_of_a_camera_is_kept_to_be_drawn(capsys, hot_file, monkeypatch):
     """No camera is needed: what is live is decided by the source alone."""
     pytest.importorskip("mediapipe")
-    monkeypatch.setattr("hot_sdk.infer.video_files.is_live_source", lambda source: True)
+    monkeypatch.setattr("hot_sdk.infer.inputs.is_live_source", lambda source: True)
     options = ["--model", hot_file, "--seconds", 0.5, "--max-people", 1, "--video", "out.mp4"]
     status, _, _ = infer(capsys, EXERCISE, *options)
     assert status == 0
@@ -253,7 +253,7 @@ def test_bar_is_drawn_after_a_while_on_a_terminal_only():
     pytest.importorskip("rich")
     program = (
         "import sys, time\n"
-        "from hot_sdk.infer.progress import ProgressBar\n"
+        "from hot_sdk._base.progress import ProgressBar\n"
         "with ProgressBar('lifting') as bar:\n"
         "    for step in range(int(sys.argv[1])):\n"
         "        bar.update(step, 5)\n"

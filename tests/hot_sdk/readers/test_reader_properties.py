@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from hot_sdk import Keypoints, list_skeletons
 from hot_sdk.errors import HotSDKError, KeypointsError
 from hot_sdk.readers import read_frames, read_keypoints, read_people, sniff
-from hot_sdk.skeleton_formats import skeleton_format
+from hot_sdk.skeletons import skeleton_format
 
 SIZE = (640, 480)
 STARTS = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hot_sdk import Keypoints
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers import read_frames, read_keypoints, read_people, sniff
-from hot_sdk.skeleton_formats import skeleton_format
+from hot_sdk.skeletons import skeleton_format
 
 SIZE = (640, 480)
 FRAMES = 4

@@ -12,7 +12,7 @@ import pytest
 from hot_sdk import Keypoints
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers import read_people
-from hot_sdk.skeleton_formats import skeleton_format
+from hot_sdk.skeletons import skeleton_format
 
 SIZE = (640, 480)
 

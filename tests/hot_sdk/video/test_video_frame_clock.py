@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hot_sdk.video.frame_clock import FrameClock
+from hot_sdk.video.reader import FrameClock
 
 
 def placed(clock, times):

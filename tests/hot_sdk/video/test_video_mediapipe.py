@@ -7,7 +7,7 @@ import pytest
 
 from hot_sdk.errors import StreamError, UsageError, VideoError
 from hot_sdk.video import create_detector, keypoints_from_video, list_detectors, open_video
-from hot_sdk.video.keypoints_from_video import VideoKeypoints
+from hot_sdk.video.extraction import VideoKeypoints
 
 pytest.importorskip("mediapipe", reason="mediapipe is not installed (extra video)")
 pytest.importorskip("trackers", reason="trackers is not installed (extra video)")

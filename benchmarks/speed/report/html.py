@@ -1,0 +1,156 @@
+"""A record as one page that needs no network: figures by plotly, whose script is inside."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+
+from hot_sdk._base.tables import Sheet
+from hot_sdk.benchmarks.speed.comparison import Comparison, front
+from hot_sdk.benchmarks.speed.figures import KINDS, Limit, frames_per_s, served
+from hot_sdk.benchmarks.speed.record import Record
+from hot_sdk.benchmarks.speed.report.tables import sheets
+from hot_sdk.benchmarks.speed.report.text import closing_lines, headline
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #ddd; padding: .3em .7em; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+.note, .on { color: #555; font-size: 13px; }
+pre { background: #f4f4f4; overflow-x: auto; padding: .7em; }
+"""
+_HEIGHT = 420
+
+
+def as_page(record: Record, budgets: Sequence[Limit], comparison: Comparison | None) -> str:
+    """The page as HTML."""
+    parts = [
+        f"<pre>{html.escape(' '.join(record.settings.command))}</pre>",
+        *(f"<div class='on'>{html.escape(line)}</div>" for line in headline(record)),
+        *(f"<p>{html.escape(line)}</p>" for line in closing_lines(record, budgets)),
+    ]
+    script: bool | str = True
+    for name, title, figure in _figures(record):
+        drawn = plotly.io.to_html(
+            figure,
+            full_html=False,
+            include_plotlyjs=script,
+            div_id=name,
+            config={"displaylogo": False},
+        )
+        script = False
+        parts.append(f"<h2>{html.escape(title)}</h2>{drawn}")
+    if comparison is not None:
+        parts.append(f"<pre>{html.escape(comparison.as_text())}</pre>")
+    parts += [_table(sheet) for sheet in sheets(record)]
+    body = "\n".join(parts)
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        f"<link rel='icon' href='data:,'><title>hot-benchmark</title><style>{_STYLE}</style></head>"
+        f"<body><h1>hot-benchmark, {html.escape(record.created)}</h1>{body}</body></html>\n"
+    )
+
+
+def _figures(record: Record) -> Iterator[tuple[str, str, Any]]:
+    """Name, title and figure of everything that there are figures for."""
+    if any(result.accuracy is not None for result in record.results):
+        yield "pareto", "Accuracy against speed", _pareto(record)
+    yield "latency", "Latency: share of calls that take no longer", _latency(record)
+    if any(result.profile is not None and result.profile.blocks for result in record.results):
+        yield "blocks", "Time by block", _blocks(record)
+    if record.power is not None:
+        yield "power", f"Power, {record.power.source}, {record.power.rail}", _power(record)
+
+
+def _pareto(record: Record) -> Any:  # noqa: ANN401
+    points = [
+        (result.subject.name, frames_per_s(served(result)), KINDS["mpjpe"].of(result))
+        for result in record.results
+        if result.accuracy is not None
+    ]
+    points.sort(key=lambda point: point[1] or 0.0)
+    best = front(record.results)
+    figure = _empty("frames a second, end to end", "MPJPE, mm")
+    figure.add_scatter(
+        x=[point[1] for point in points if point[0] in best],
+        y=[point[2] for point in points if point[0] in best],
+        mode="lines",
+        name="Pareto front",
+        line={"dash": "dot"},
+    )
+    figure.add_scatter(
+        x=[point[1] for point in points],
+        y=[point[2] for point in points],
+        text=[point[0] for point in points],
+        mode="markers+text",
+        textposition="top center",
+        cliponaxis=False,
+        name="configurations",
+        marker={"size": 10},
+    )
+    return figure
+
+
+def _latency(record: Record) -> Any:  # noqa: ANN401
+    figure = _empty("ms", "% of calls")
+    for result in record.results:
+        measure = served(result)
+        if measure is not None:
+            figure.add_scatter(
+                x=list(measure.quantiles_ms), y=list(range(101)), name=result.subject.name
+            )
+    return figure
+
+
+def _blocks(record: Record) -> Any:  # noqa: ANN401
+    profiled = [
+        (result.subject.name, result.profile)
+        for result in record.results
+        if result.profile is not None and result.profile.blocks
+    ]
+    names = list(dict.fromkeys(share.name for _, profile in profiled for share in profile.blocks))
+    figure = _empty("ms under the profiler", "")
+    for name in names:
+        times = [
+            next((share.ms for share in profile.blocks if share.name == name), 0.0)
+            for _, profile in profiled
+        ]
+        figure.add_bar(x=times, y=[who for who, _ in profiled], orientation="h", name=name)
+    figure.update_layout(barmode="stack")
+    return figure
+
+
+def _power(record: Record) -> Any:  # noqa: ANN401
+    assert record.power is not None
+    figure = _empty("s", "W")
+    figure.add_scatter(
+        x=list(record.power.seconds), y=list(record.power.watts), line={"shape": "hv"}, name="W"
+    )
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def _empty(across: str, up: str) -> Any:  # noqa: ANN401
+    return go.Figure(
+        layout={
+            "template": "plotly_white",
+            "height": _HEIGHT,
+            "margin": {"t": 40},
+            "xaxis": {"title": {"text": across}},
+            "yaxis": {"title": {"text": up}},
+        }
+    )
+
+
+def _table(sheet: Sheet) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in sheet.header)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in sheet.rows
+    )
+    note = f"<p class='note'>{html.escape(sheet.note)}</p>" if sheet.note else ""
+    return f"<h2>{html.escape(sheet.title)}</h2><table><tr>{head}</tr>{rows}</table>{note}"

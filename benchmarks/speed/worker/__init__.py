@@ -1,0 +1,1 @@
+"""The child process that runs one configuration, and its parent's side."""

@@ -1,0 +1,1 @@
+"""What the maintainers run to make the figures of the docs; not in the wheel."""

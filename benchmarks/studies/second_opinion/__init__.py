@@ -1,0 +1,1 @@
+"""Compare the starter model with another lifter on real clips."""

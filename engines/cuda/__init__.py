@@ -1,0 +1,1 @@
+"""CUDA through PyCUDA: the driver, the device, and buffers on it."""

@@ -1,0 +1,198 @@
+"""One NVIDIA GPU through PyCUDA: found before anything else touches CUDA, shared with any library.
+
+The context is the device's primary one, which PyTorch and the CUDA runtime use too, and it is
+current only inside of ``CudaDevice.pushed``: what the calling thread had before is there again
+afterwards. ``pycuda.autoinit``, which does neither, is not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hot_sdk.engines.cuda.driver import LIBRARY, CudaCallError, CudaDriver
+from hot_sdk.errors import EngineError, MissingDependencyError
+
+_L4T_FILE = Path("/etc/nv_tegra_release")
+_L4T = re.compile(r"R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
+_DRIVER_FILE = Path("/proc/driver/nvidia/version")
+_DRIVER = re.compile(r"\b(\d+\.\d+(?:\.\d+)?)\b")
+
+# Texts of cuGetErrorString for errors after which no call of this process succeeds any more.
+_LOST = ("illegal", "unspecified launch", "assert", "misaligned", "uncorrectable", "unavailable")
+_LOST_HINT = (
+    "The GPU is lost to this process: end it and start it again; if that does not help, look into"
+    " dmesg for errors of NVRM or nvgpu."
+)
+
+_logger = logging.getLogger(__name__)
+
+
+class CudaDevice:
+    """A GPU that is open; made by ``open_device``.
+
+    Attributes:
+        name: ``cuda:N``.
+        model: The GPU's own name.
+        capability: Its compute capability, such as ``8.7``.
+        driver: Release of the driver, or of Jetson Linux.
+        shares_memory: Whether CPU and GPU share one memory, as on a Jetson.
+        cuda: The module ``pycuda.driver``.
+        calls: What that module lacks.
+    """
+
+    def __init__(self, cuda: ModuleType, calls: CudaDriver, index: int) -> None:
+        device = cuda.Device(index)
+        self.name = f"cuda:{index}"
+        self.model: str = device.name()
+        self.capability = "{}.{}".format(*device.compute_capability())
+        self.driver = driver_release() or f"CUDA {cuda.get_driver_version()}"
+        attribute = cuda.device_attribute.INTEGRATED
+        self.shares_memory = bool(device.get_attribute(attribute))
+        self.cuda = cuda
+        self.calls = calls
+        self._process = os.getpid()
+        self._handle = calls.device(index)
+        self._errors: tuple[type[Exception], ...] = (cuda.Error, CudaCallError)
+        self._context: Any = device.retain_primary_context()
+
+    @contextlib.contextmanager
+    def pushed(self, doing: str) -> Iterator[None]:
+        """Make the context current in this thread, and take it away again.
+
+        Args:
+            doing: What is done meanwhile, for messages, as in ``running the model``.
+
+        Raises:
+            EngineError: Something of CUDA failed meanwhile, or the device was lost or released.
+        """
+        if self._context is None:
+            raise EngineError(
+                f"{self.name} was lost or closed; {doing} is impossible.", hint=_LOST_HINT
+            )
+        if os.getpid() != self._process:
+            raise EngineError(
+                f"This process was forked after {self.name} was opened, and cannot use it.",
+                hint="Open the session in the new process, or start it by multiprocessing 'spawn'.",
+            )
+        try:
+            self._context.push()
+            try:
+                yield
+            finally:
+                self._pop()
+        except self._errors as error:
+            raise self._failure(doing, error) from error
+
+    def free_memory(self) -> int:
+        """Bytes that are free on the device; needs the context pushed."""
+        free, _ = self.cuda.mem_get_info()
+        return int(free)
+
+    def release(self) -> None:
+        """Give the context back; nothing that was made in it may be used afterwards."""
+        if self._context is None or os.getpid() != self._process:
+            return
+        context, self._context = self._context, None
+        try:
+            # PyCUDA leaves a released primary context on the thread's stack. Counted once more, it
+            # is still alive when it is taken off there.
+            handle = self.calls.retain(self._handle)
+            context.push()
+            context.detach()
+            self.calls.take_off_stack(handle)
+            self.calls.release(self._handle)
+        except self._errors as error:
+            _logger.warning("The context of %s could not be given back: %s", self.name, error)
+
+    def _pop(self) -> None:
+        try:
+            self._context.pop()
+        except self._errors:
+            # Left on PyCUDA's own stack, it would abort the process at its end.
+            context, self._context = self._context, None
+            context.detach()
+            raise
+
+    def _failure(self, doing: str, error: Exception) -> EngineError:
+        said = " ".join(str(error).split())
+        if isinstance(error, self.cuda.MemoryError) or "out of memory" in said:
+            what = "memory, which CPU and GPU share," if self.shares_memory else "GPU memory"
+            hint = f"Free {what} by ending other programs, or use a smaller batch or network."
+        elif isinstance(error, self.cuda.LaunchError) or any(word in said for word in _LOST):
+            hint = _LOST_HINT
+        else:
+            hint = "Run hot-doctor to see whether the driver and the GPU are in order."
+        return EngineError(f"{self.name} ({self.model}) failed while {doing}: {said}.", hint=hint)
+
+
+def open_device(index: int, *, purpose: str) -> CudaDevice:
+    """Find a GPU and retain its primary context.
+
+    Args:
+        index: Which one, as CUDA counts them.
+        purpose: What needs it, as the subject of a sentence.
+
+    Raises:
+        MissingDependencyError: PyCUDA is not installed.
+        EngineError: There is no driver, no such GPU, or it does not answer.
+    """
+    cuda = _import_pycuda(purpose)
+    try:
+        cuda.init()
+        count = cuda.Device.count()
+    except cuda.Error as error:
+        raise EngineError(
+            f"{purpose} needs an NVIDIA GPU, but its driver gives none ({error}).",
+            hint="Run hot-doctor; in a container, start it with access to the GPU.",
+        ) from error
+    if index >= count:
+        there = f"{count} GPU" + ("s" if count > 1 else "")
+        raise EngineError(
+            f"There is no cuda:{index}; CUDA sees {there}.",
+            hint="Use cuda:0 for the first one, and see CUDA_VISIBLE_DEVICES.",
+        )
+    try:
+        return CudaDevice(cuda, CudaDriver(), index)
+    except (cuda.Error, CudaCallError, OSError) as error:
+        raise EngineError(
+            f"cuda:{index} cannot be opened ({error}).",
+            hint="Run hot-doctor; another program may hold the GPU for itself.",
+        ) from error
+
+
+def driver_release() -> str | None:
+    """Release of Jetson Linux, else of NVIDIA's driver; None where neither file is there."""
+    for path, pattern, prefix in ((_L4T_FILE, _L4T, "L4T "), (_DRIVER_FILE, _DRIVER, "")):
+        try:
+            match = pattern.search(path.read_text(errors="replace"))
+        except OSError:
+            continue
+        if match:
+            return prefix + ".".join(match.groups())
+    return None
+
+
+def _import_pycuda(purpose: str) -> ModuleType:
+    try:
+        return importlib.import_module("pycuda.driver")
+    except (ImportError, OSError) as error:
+        said = " ".join(str(error).split())
+        if LIBRARY in said:
+            raise EngineError(
+                f"{purpose} needs an NVIDIA GPU, and its driver is not installed ({said}).",
+                hint="Install NVIDIA's driver; in a container, start it with access to the GPU.",
+            ) from error
+        # It is only published as source, and looks for nvcc and cuda.h by these two variables.
+        raise MissingDependencyError(
+            f"{purpose} needs the package 'pycuda', which cannot be imported ({said}).",
+            hint="Run: export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda &&"
+            ' pip install "hot-sdk[tensorrt]"',
+        ) from error

@@ -1,0 +1,291 @@
+"""What every inference engine offers: a session with named arrays in and named arrays out.
+
+The check of a run's arrays against a session's inputs, the same for every engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.errors import EngineError, UsageError
+
+ANY_SIZE = "?"
+"""The name of a dimension that has neither a size nor a name in the model file."""
+
+PRECISION_KEY = "hot_sdk.precision"
+"""The key under which a model file states its precision."""
+
+OPTIMISATION_LEVELS = ("none", "basic", "extended", "all")
+
+_DEVICE = re.compile(r"cpu|npu|(cuda|gpu)(:(0|[1-9][0-9]{0,2}))?")
+_MOST_THREADS = 1024
+_FLOATS = {"float16": "fp16", "float32": "fp32", "float64": "fp64"}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a session.
+
+    Attributes:
+        name: Its name in the model file.
+        shape: One entry for each dimension: its size, or the name of a size that each run chooses.
+            Dimensions of one name have one size; ``ANY_SIZE`` stands for any size.
+        dtype: Name of its NumPy type, such as ``float32``.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype} {format_shape(self.shape)}"
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How to open a session.
+
+    Attributes:
+        device: ``cpu``; ``cuda`` (the first NVIDIA GPU) or ``cuda:N``; ``gpu``, ``gpu:N`` or
+            ``npu``, which are Intel's. It is used or refused, never exchanged for another.
+        threads: CPU threads that share one operator; None leaves the choice to the engine.
+        graph_optimisation: How far the engine may rewrite the graph: ``none``, ``basic``,
+            ``extended`` or ``all``. Engines that know no such levels rewrite it as they see fit.
+        cache_dir: Folder for what the engine builds from a model file, to be reused by the next
+            session; None builds it every time. It is made where absent, and may be emptied at any
+            time. Sessions run what they find in it, so only trusted users should write to it.
+        fast_math: Let the engine compute float32 products in a narrower type where the device has
+            one (TensorFloat-32, bfloat16), which costs accuracy. What the file states to be
+            float32 is computed as float32 otherwise.
+        provider: An execution provider of ONNX Runtime by its own name, such as
+            ``CoreMLExecutionProvider``; None is the device's own.
+
+    Raises:
+        UsageError: A value is unknown or out of range.
+    """
+
+    device: str = "cpu"
+    threads: int | None = None
+    graph_optimisation: str = "all"
+    cache_dir: Path | None = None
+    fast_math: bool = False
+    provider: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.device, str) and self.device.partition(":")[0] == "dla":
+            raise UsageError(
+                f"The device {self.device!r} is a DLA, which multiplies by constants only: it has"
+                " neither attention nor layer normalisation, and cannot run these networks.",
+                hint="Use the GPU of the same board, 'cuda:0'.",
+            )
+        if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
+            raise UsageError(
+                f"Unknown device {self.device!r}; expected 'cpu', 'cuda', 'cuda:N', 'gpu', 'gpu:N'"
+                " or 'npu'.",
+                hint="Use 'cpu', 'cuda:0' for the first NVIDIA GPU, or 'gpu' for Intel's.",
+            )
+        if self.threads is not None and not (
+            type(self.threads) is int and 1 <= self.threads <= _MOST_THREADS
+        ):
+            raise UsageError(
+                f"Cannot run on {self.threads!r} threads; expected a whole number from 1 to"
+                f" {_MOST_THREADS}.",
+                hint="Leave threads out to let the engine choose.",
+            )
+        if self.graph_optimisation not in OPTIMISATION_LEVELS:
+            raise UsageError(
+                f"Unknown graph optimisation {self.graph_optimisation!r}.",
+                hint=f"Use one of: {', '.join(OPTIMISATION_LEVELS)}.",
+            )
+        if self.cache_dir is not None and not isinstance(self.cache_dir, Path):
+            raise UsageError(
+                f"The cache folder is {self.cache_dir!r}; expected a pathlib.Path or None.",
+                hint="Wrap it in pathlib.Path.",
+            )
+        if type(self.fast_math) is not bool or not (
+            self.provider is None or (isinstance(self.provider, str) and self.provider)
+        ):
+            raise UsageError(
+                f"fast_math is {self.fast_math!r} and provider {self.provider!r}; expected True or"
+                " False, and a name or None.",
+                hint="Leave them out for the device's own provider and full precision.",
+            )
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A model that is loaded on a device and ready to run.
+
+    ``run`` may be called from several threads at once. A session cannot be used in a process
+    forked after it was opened.
+    """
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs the model, as in ``list_engines()``."""
+
+    @property
+    def engine_version(self) -> str:
+        """Version of the vendor's library."""
+
+    @property
+    def device(self) -> str:
+        """The device that is really in use, with its index: ``cpu``, ``cuda:0``, ``gpu:0``.
+
+        Of an execution provider that chooses among devices by itself, the provider's name.
+        """
+
+    @property
+    def precision(self) -> str:
+        """Precision of the loaded model; see ``precision_of``."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs, in the order of the model file."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs, in the order of the model file."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the model file says of itself; read-only."""
+
+    @property
+    def load_seconds(self) -> float:
+        """Seconds from the model file to a ready session, without importing the library."""
+
+    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the model once.
+
+        Args:
+            arrays: One array for each input, of exactly its type and shape. Arrays that are not
+                contiguous are copied.
+
+        Returns:
+            One array for each output, owned by the caller.
+
+        Raises:
+            EngineError: An array is missing, unknown, or of another type or shape; the session is
+                closed; or the engine failed.
+        """
+
+    def close(self) -> None:
+        """Release the model and its memory; closing twice is allowed."""
+
+    def __enter__(self) -> Session: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+def format_shape(shape: Iterable[int | str]) -> str:
+    """A shape for messages, such as ``(1, frames, 17, 2)``."""
+    return "(" + ", ".join(str(size) for size in shape) + ")"
+
+
+def precision_of(metadata: Mapping[str, str], inputs: Iterable[TensorSpec]) -> str:
+    """The precision of a model: what its file declares, else what its inputs' types say.
+
+    An engine may still compute parts of the graph in a wider type, as ONNX Runtime does on a CPU
+    that lacks half-precision kernels.
+
+    Args:
+        metadata: The metadata of the model file.
+        inputs: The inputs of the model.
+
+    Returns:
+        The declared name, else ``fp16``, ``fp32`` or ``fp64``, ``mixed`` where floating-point
+        inputs differ, or ``unknown`` where there are none.
+    """
+    declared = metadata.get(PRECISION_KEY)
+    if declared:
+        return declared
+    floats = {_FLOATS[spec.dtype] for spec in inputs if spec.dtype in _FLOATS}
+    if len(floats) > 1:
+        return "mixed"
+    return floats.pop() if floats else "unknown"
+
+
+def check_inputs(
+    arrays: Mapping[str, NDArray[Any]], inputs: Sequence[TensorSpec]
+) -> dict[str, NDArray[Any]]:
+    """Check the arrays of one run, without changing type or shape.
+
+    Args:
+        arrays: One array for each input, by name.
+        inputs: The inputs of the session.
+
+    Returns:
+        The arrays in C order; those that already were are passed on without a copy.
+
+    Raises:
+        EngineError: An array is missing, unknown, or of another type or shape.
+    """
+    _check_names(arrays, inputs)
+    sizes: dict[str, int] = {}
+    checked = {}
+    for spec in inputs:
+        array = arrays[spec.name]
+        _check_type(array, spec)
+        _check_shape(array.shape, spec, sizes)
+        # Not numpy.ascontiguousarray, which turns a scalar into an array of one element.
+        checked[spec.name] = array if array.flags.c_contiguous else np.array(array, order="C")
+    return checked
+
+
+def _check_names(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[TensorSpec]) -> None:
+    expected = [spec.name for spec in inputs]
+    missing = [name for name in expected if name not in arrays]
+    unknown = [name for name in arrays if name not in expected]
+    if missing or unknown:
+        found = [f"{name!r} is missing" for name in missing]
+        found += [f"{name!r} is not one of them" for name in unknown]
+        raise EngineError(
+            f"The arrays do not match the model's inputs: {', '.join(found)}.",
+            hint=f"Pass exactly: {'; '.join(str(spec) for spec in inputs)}.",
+        )
+
+
+def _check_type(array: NDArray[Any], spec: TensorSpec) -> None:
+    if not isinstance(array, np.ndarray):
+        raise EngineError(
+            f"Input {spec.name!r} is a {type(array).__name__}; expected a NumPy array.",
+            hint=f"Use numpy.asarray(..., dtype=numpy.{spec.dtype}).",
+        )
+    if array.dtype != np.dtype(spec.dtype):
+        raise EngineError(
+            f"Input {spec.name!r} holds {array.dtype}; expected {spec.dtype}.",
+            hint=f"Convert it with .astype(numpy.{spec.dtype}); engines never convert it for you.",
+        )
+
+
+def _check_shape(shape: tuple[int, ...], spec: TensorSpec, sizes: dict[str, int]) -> None:
+    """Check one shape, and note in ``sizes`` what the named dimensions are in this run."""
+    fits = len(shape) == len(spec.shape)
+    for size, expected in zip(shape, spec.shape, strict=False):
+        if isinstance(expected, int):
+            fits = fits and size == expected
+        elif expected != ANY_SIZE:
+            fits = fits and size == sizes.setdefault(expected, size)
+    if not fits:
+        named = {name: size for name, size in sizes.items() if name in spec.shape}
+        raise EngineError(
+            f"Input {spec.name!r} has shape {format_shape(shape)};"
+            f" expected {format_shape(spec.shape)}"
+            + "".join(f", where {name} is {size}" for name, size in named.items())
+            + ".",
+            hint="Give it that shape, or export the model for the shape that you have.",
+        )

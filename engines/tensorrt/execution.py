@@ -1,0 +1,339 @@
+"""One loaded plan with its memory and its stream: arrays in, arrays out, as fast as it goes.
+
+In which types a plan really computes, read back from the plan itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from math import prod
+from types import ModuleType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hot_sdk.engines.cuda.buffers import CudaBuffer, free_all
+from hot_sdk.engines.cuda.device import CudaDevice
+from hot_sdk.engines.cuda.driver import CudaCallError
+from hot_sdk.engines.onnx_file import Signature
+from hot_sdk.engines.session import format_shape
+from hot_sdk.engines.tensorrt.bindings import ICudaEngine, IExecutionContext, Runtime
+from hot_sdk.errors import EngineError
+
+# The words of TensorRT's layer information for types, which differ between its releases.
+_TYPES = {
+    "float": "fp32",
+    "float32": "fp32",
+    "fp32": "fp32",
+    "half": "fp16",
+    "float16": "fp16",
+    "fp16": "fp16",
+    "bfloat16": "bf16",
+    "bf16": "bf16",
+    "fp8": "fp8",
+    "fp4": "fp4",
+    "int8": "int8",
+    "int4": "int4",
+}
+_NARROW = ("fp16", "bf16", "fp8", "fp4", "int8", "int4")
+# What a file of a declared precision has to have, at least one of them.
+_EXPECTED = {
+    "fp16": ("fp16",),
+    "bf16": ("bf16",),
+    "mixed": ("fp16", "bf16"),
+    "int8": ("int8",),
+    "fp8": ("fp8",),
+}
+
+
+def read_layer_types(trt: ModuleType, engine: ICudaEngine) -> dict[str, int]:
+    """How many tensors between an engine's layers are of each floating-point or quantised type.
+
+    Returns:
+        Counts by ``fp32``, ``fp16`` and so on; empty where the engine does not tell.
+    """
+    inspector = engine.create_engine_inspector()
+    return count_types(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def count_types(information: str) -> dict[str, int]:
+    """The same of the text that TensorRT's inspector gives."""
+    try:
+        data = json.loads(information)
+    except (ValueError, RecursionError):
+        return {}
+    found: Counter[str] = Counter()
+    for text in _type_texts(data):
+        words = re.findall(r"[a-z]+\d*", text.lower())
+        found.update({_TYPES[word] for word in words if word in _TYPES})
+    return dict(found)
+
+
+def precision_mismatch(declared: str, found: Mapping[str, int]) -> str | None:
+    """What is wrong between the precision that a file declares and the types of its engine.
+
+    Args:
+        declared: Such as ``fp32`` or ``fp16``.
+        found: Of :func:`read_layer_types`.
+
+    Returns:
+        A sentence, or None where they agree.
+    """
+    shown = ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
+    if not found:
+        return "The engine does not tell the types of its layers, so they were not checked."
+    if declared == "fp32":
+        narrow = [name for name in _NARROW if name in found]
+        if narrow:
+            return f"The file declares fp32, but the engine's tensors are: {shown}."
+        return None
+    expected = _EXPECTED.get(declared)
+    if expected is not None and not any(name in found for name in expected):
+        return f"The file declares {declared}, but the engine's tensors are: {shown}."
+    return None
+
+
+def _type_texts(data: object) -> Iterator[str]:
+    """Every text under a key that names a data type, wherever it stands."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if isinstance(value, str) and "datatype" in str(key).lower().replace(" ", ""):
+                yield value
+            else:
+                yield from _type_texts(value)
+    elif isinstance(data, list):
+        for item in data:
+            yield from _type_texts(item)
+
+
+# CU_STREAM_NON_BLOCKING: what other libraries do in CUDA's default stream does not hold this up.
+_NON_BLOCKING = 1
+
+_logger = logging.getLogger("hot_sdk.engines.tensorrt")
+
+
+# TensorRT's names of the types that NumPy has, too.
+_DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "INT8": "int8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "UINT8": "uint8",
+    "BOOL": "bool",
+}
+
+# Whether it is an input, its type, its shape.
+_Description = tuple[bool, str, tuple[int | str, ...]]
+
+
+class TensorRTExecution:
+    """A plan that is loaded and ready to run; not safe for threads by itself.
+
+    To be made, used and freed with the device's context pushed.
+
+    Args:
+        trt: The module ``tensorrt``.
+        log: Its logger; see ``create_log``.
+        device: Where.
+        plan: The plan.
+        signature: What its file says of itself.
+        largest_batch: Most items of an open batch; None where the batch is fixed.
+
+    Raises:
+        EngineError: TensorRT refuses the plan, or it is that of another file.
+
+    Attributes:
+        graph: Handle of the CUDA graph of one run; None where there is none.
+        layer_types: How many tensors between its layers are of each type.
+        largest_batch: As given.
+    """
+
+    def __init__(
+        self,
+        trt: ModuleType,
+        log: Any,  # noqa: ANN401
+        device: CudaDevice,
+        plan: bytes,
+        signature: Signature,
+        largest_batch: int | None,
+    ) -> None:
+        self._device = device
+        self._log = log
+        self._inputs = signature.inputs
+        self._outputs = signature.outputs
+        self.largest_batch = largest_batch
+        self._batch: int | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._buffers: dict[str, CudaBuffer] = {}
+        self._stream: Any = None
+        self._engine: ICudaEngine | None = None
+        self._context: IExecutionContext | None = None
+        self.graph: int | None = None
+        self._runtime: Runtime | None = trt.Runtime(log)
+        try:
+            self._load(trt, plan)
+            self._allocate()
+            if largest_batch is None:
+                self._capture()
+            else:
+                _logger.info("No CUDA graph: the batch is open, and a graph has fixed shapes.")
+        except BaseException:
+            self.free()
+            raise
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once, on checked arrays.
+
+        Raises:
+            EngineError: The batch is larger than the engine was built for, or TensorRT failed.
+        """
+        if self.largest_batch is not None:
+            self._set_batch(self._asked_batch(feeds))
+        for spec in self._inputs:
+            self._buffers[spec.name].view(self._shapes[spec.name])[...] = feeds[spec.name]
+        if self.graph is not None:
+            self._device.calls.launch(self.graph, self._stream.handle)
+        else:
+            self._enqueue()
+        self._stream.synchronize()
+        return {
+            spec.name: self._buffers[spec.name].view(self._shapes[spec.name]).copy()
+            for spec in self._outputs
+        }
+
+    def free(self) -> None:
+        """Free everything, what uses something before what is used; freeing twice is allowed."""
+        graph, self.graph = self.graph, None
+        with contextlib.suppress(CudaCallError, self._device.cuda.Error):
+            # A run that Ctrl-C cut short may still be under way.
+            if self._stream is not None:
+                self._stream.synchronize()
+            if graph is not None:
+                self._device.calls.destroy_graph(graph)
+        self._context = None
+        self._engine = None
+        self._runtime = None
+        buffers, self._buffers = self._buffers, {}
+        free_all(buffers)
+        self._stream = None
+
+    def _load(self, trt: ModuleType, plan: bytes) -> None:
+        assert self._runtime is not None
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise self._refused("load the engine")
+        names = map(self._engine.get_tensor_name, range(self._engine.num_io_tensors))
+        found = {name: self._describe(trt, self._engine, name) for name in names}
+        expected = {
+            spec.name: (is_input, spec.dtype, spec.shape)
+            for specs, is_input in ((self._inputs, True), (self._outputs, False))
+            for spec in specs
+        }
+        same = found.keys() == expected.keys()
+        if not same or not all(_fits(found[name], expected[name]) for name in found):
+            raise EngineError(
+                f"The engine's inputs and outputs are {found}, the file's {expected}.",
+                hint="Export the model again with hot-export, whose shapes and types stay.",
+            )
+        self.layer_types = read_layer_types(trt, self._engine)
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise self._refused("create an execution context")
+
+    @staticmethod
+    def _describe(trt: ModuleType, engine: ICudaEngine, name: str) -> _Description:
+        return (
+            engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+            _DTYPES.get(engine.get_tensor_dtype(name).name, "another type"),
+            tuple(int(size) for size in engine.get_tensor_shape(name)),
+        )
+
+    def _allocate(self) -> None:
+        assert self._context is not None
+        self._stream = self._device.cuda.Stream(_NON_BLOCKING)
+        self._set_batch(self.largest_batch)
+        for spec in (*self._inputs, *self._outputs):
+            buffer = CudaBuffer(self._device, prod(self._shapes[spec.name]), spec.dtype)
+            self._buffers[spec.name] = buffer
+            if not self._context.set_tensor_address(spec.name, buffer.address):
+                raise self._refused(f"take the memory of '{spec.name}'")
+
+    def _enqueue(self) -> None:
+        assert self._context is not None
+        for spec in self._inputs:
+            self._buffers[spec.name].upload(prod(self._shapes[spec.name]), self._stream)
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise self._refused("run the model")
+        for spec in self._outputs:
+            self._buffers[spec.name].download(prod(self._shapes[spec.name]), self._stream)
+
+    def _capture(self) -> None:
+        """Record a run as a CUDA graph, which a later run starts with one call."""
+        # TensorRT sets itself up in the first run after shapes or addresses change, and what it
+        # does then must not be recorded.
+        self._enqueue()
+        self._stream.synchronize()
+        try:
+            self.graph = self._device.calls.capture(self._stream.handle, self._enqueue)
+        except (CudaCallError, self._device.cuda.Error, EngineError) as error:
+            _logger.warning("No CUDA graph, so every run starts its kernels one by one: %s", error)
+        else:
+            _logger.info("Captured a CUDA graph of one run.")
+
+    def _asked_batch(self, feeds: Mapping[str, NDArray[Any]]) -> int:
+        size = next(
+            feeds[spec.name].shape[0]
+            for spec in self._inputs
+            if spec.shape and isinstance(spec.shape[0], str)
+        )
+        if not 1 <= size <= (self.largest_batch or 0):
+            raise EngineError(
+                f"The batch is {size}; this engine was built for 1 to {self.largest_batch}.",
+                hint="Run it in parts, or export the model with a fixed batch of that size.",
+            )
+        return int(size)
+
+    def _set_batch(self, batch: int | None) -> None:
+        """Settle the shapes of everything for a batch; None where all are fixed."""
+        if self._shapes and batch == self._batch:
+            return
+        assert self._context is not None
+        self._batch = None
+        for spec in self._inputs:
+            shape = tuple(batch if isinstance(size, str) else size for size in spec.shape)
+            settled = tuple(int(size) for size in shape if size is not None)
+            if batch is not None and not self._context.set_input_shape(spec.name, settled):
+                raise self._refused(f"take '{spec.name}' of shape {format_shape(settled)}")
+            self._shapes[spec.name] = settled
+        for spec in self._outputs:
+            found = tuple(int(size) for size in self._context.get_tensor_shape(spec.name))
+            if any(size < 0 for size in found):
+                raise EngineError(
+                    f"The shape of the output '{spec.name}' depends on the data.",
+                    hint="Export the model with static shapes.",
+                )
+            self._shapes[spec.name] = found
+        self._batch = batch
+
+    def _refused(self, what: str) -> EngineError:
+        return EngineError(
+            f"TensorRT failed to {what} on {self._device.name}: {self._log.last_errors()}.",
+            hint="Free GPU memory by ending other programs, or delete the engine's cached plan to"
+            " have it built anew.",
+        )
+
+
+def _fits(found: _Description, expected: _Description) -> bool:
+    """Whether a tensor of an engine is that of the file, which may leave sizes open."""
+    shapes = found[2], expected[2]
+    return (
+        found[:2] == expected[:2]
+        and len(shapes[0]) == len(shapes[1])
+        and all(isinstance(b, str) or a == b for a, b in zip(*shapes, strict=True))
+    )

@@ -1,0 +1,62 @@
+"""The Python call behind ``hot-export``; importing it costs nothing heavy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hot_sdk._base.optional import require
+from hot_sdk.export.options import TENSORRT, TORCH, ExportRequest, check_request
+
+if TYPE_CHECKING:
+    from hot_sdk.export.pipeline import ExportResult
+
+_LOG = logging.getLogger(__name__)
+
+
+def export_model(
+    request: ExportRequest, progress: Callable[[str], None] = _LOG.info
+) -> ExportResult:
+    """Export a network to a verified file: ONNX, or weights for PyTorch where that is its engine.
+
+    An ONNX file has static shapes, the input ``keypoints_2d`` (batch, frames, joints, 2 or 3), the
+    output ``poses_3d`` (batch, frames, joints, 3), and its manifest inside; see
+    :class:`hot_sdk.manifest.Manifest` for units, axes and the rest.
+
+    Args:
+        request: What to export.
+        progress: Is told what begins.
+
+    Raises:
+        UsageError: What is asked for is unknown, out of range or contradictory.
+        MissingDependencyError: torch, onnx, onnxscript or safetensors is not installed, or what the
+            engine asked for needs.
+        CheckpointError: The checkpoint cannot be read, is unsafe, or does not fit.
+        GraphCheckError: The graph holds what the target engines cannot run.
+        VerificationError: The file does not compute the PyTorch model's poses; none is written.
+        EngineError: The engine asked for, or its device, is not there or refuses the file.
+    """
+    check_request(request)
+    require_export_packages()
+    if request.engine == TENSORRT:
+        # Before minutes of export, of which nothing would be kept.
+        from hot_sdk.engines.tensorrt import require_tensorrt
+
+        require_tensorrt("cuda")
+    from hot_sdk.export.pipeline import export_prepared, prepare
+    from hot_sdk.export.torch_backend.export import export_torch
+
+    progress("Reading the weights")
+    export = export_torch if request.engine == TORCH else export_prepared
+    return export(prepare(request), request, progress)
+
+
+def require_export_packages() -> None:
+    """Check that everything an export needs is installed.
+
+    Raises:
+        MissingDependencyError: Names the first package that is not.
+    """
+    for package in ("torch", "onnx", "onnxscript", "safetensors"):
+        require(package, extra="export", purpose="Exporting a model")

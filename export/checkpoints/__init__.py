@@ -1,0 +1,1 @@
+"""Read checkpoints safely and fit them to a network."""

@@ -1,0 +1,1 @@
+"""The exported graph: tracing, editing, checking, counting."""

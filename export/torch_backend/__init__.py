@@ -1,0 +1,1 @@
+"""Export to weights for PyTorch, and the engine that runs them."""

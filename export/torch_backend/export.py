@@ -1,0 +1,62 @@
+"""The export to a file that PyTorch runs; see :mod:`hot_sdk.export.torch_backend.file`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from hot_sdk._base.files import replaced_on_success
+from hot_sdk.engines import open_session
+from hot_sdk.export.graph.flops import count_eager, count_network, count_parameters
+from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.options import ExportRequest
+from hot_sdk.export.pipeline import ExportResult, Prepared, make_manifest, parity_of
+from hot_sdk.export.torch_backend.file import save_torch_model
+from hot_sdk.export.verification.clips import verification_windows
+from hot_sdk.export.verification.compare import compare, require_parity
+from hot_sdk.manifest import Manifest, Parity
+
+_LOG = logging.getLogger(__name__)
+
+
+def export_torch(
+    prepared: Prepared, request: ExportRequest, progress: Callable[[str], None] = _LOG.info
+) -> ExportResult:
+    """Write the file, and verify that what is read from it computes the same poses.
+
+    Args:
+        prepared: Of :func:`hot_sdk.export.pipeline.prepare`.
+        request: The same request.
+        progress: Is told what begins.
+
+    Raises:
+        VerificationError: The file does not compute the network's poses; none is written.
+    """
+    spec = prepared.spec
+    executed = count_eager(spec, flip=request.flip)
+    reference = build_lifting(spec, prepared.state, flip=request.flip)
+    windows = verification_windows(spec)
+
+    def write(parity: Parity) -> Manifest:
+        manifest = make_manifest(prepared, request, executed, parity, opset=None)
+        save_torch_model(temporary, spec, prepared.state, manifest)
+        return manifest
+
+    with replaced_on_success(prepared.target) as temporary:
+        progress(f"Verifying on {len(windows)} windows, from the file and before")
+        write(Parity("torch", 0, 0.0, 0.0, 0.0, None))
+        with open_session(temporary, engine="torch") as session:
+            results = compare(reference, session, spec, windows)
+            engine = f"{session.engine} {session.engine_version}"
+        require_parity(results)
+        progress("Writing the file")
+        manifest = write(parity_of(engine, results))
+    plain = spec.plain()
+    return ExportResult(
+        path=prepared.target,
+        file_bytes=prepared.target.stat().st_size,
+        manifest=manifest,
+        plain_parameters=count_parameters(plain),
+        plain_flops=count_network(plain),
+        windows=tuple(results),
+    )

@@ -1,0 +1,140 @@
+"""The file that PyTorch runs: weights in safetensors, with the manifest and the architecture.
+
+It loads no pickle, as PyTorch's own formats do, and holds everything that rebuilds the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from hot_sdk._base import records
+from hot_sdk.errors import EngineError, HotSDKError
+from hot_sdk.export.checkpoints.reader import read_checkpoint
+from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.models import ModelSpec, build, family, resolve
+from hot_sdk.manifest import Manifest
+
+SUFFIX = ".safetensors"
+
+_SPEC_KEY = "hot_sdk.network"
+
+
+@dataclass(frozen=True)
+class TorchModel:
+    """What such a file holds.
+
+    Attributes:
+        spec: The architecture.
+        manifest: What the file says of itself.
+        metadata: All texts of its header.
+        lifting: The function of keypoints, with its weights, on the CPU; nothing is folded.
+    """
+
+    spec: ModelSpec
+    manifest: Manifest
+    metadata: Mapping[str, str]
+    lifting: nn.Module
+
+
+def save_torch_model(
+    path: Path, spec: ModelSpec, state: Mapping[str, Tensor], manifest: Manifest
+) -> None:
+    """Write such a file.
+
+    Args:
+        path: The file.
+        spec: The architecture.
+        state: A state-dict that fits it.
+        manifest: What the file is to say of itself.
+    """
+    metadata = {**manifest.to_metadata(), _SPEC_KEY: records.to_json(spec)}
+    # Tensors that share memory are not saved.
+    tensors = {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}
+    # Not by save_file, whose files only their owner may read.
+    path.write_bytes(save(tensors, metadata=metadata))
+
+
+def load_torch_model(path: Path) -> TorchModel:
+    """Read such a file.
+
+    Raises:
+        EngineError: It is absent, another format, damaged, or its parts contradict each other.
+        ManifestError: Its manifest is broken, or a newer version's.
+    """
+    metadata, shapes = _header(path)
+    if _SPEC_KEY not in metadata:
+        raise _wrong_file(f"'{path}' holds weights and does not say of which network")
+    spec = _spec(metadata[_SPEC_KEY], path)
+    # Before any memory is taken: an architecture can claim more than a file of weights holds.
+    with torch.device("meta"):
+        network = build(spec)
+    wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    if wanted != shapes:
+        raise EngineError(
+            f"The weights in '{path}' are not those of the network that it names.",
+            hint="Export the model again with hot-export.",
+        )
+    manifest = Manifest.from_metadata(metadata)
+    try:
+        state = dict(read_checkpoint(path).tensors)
+    except HotSDKError as error:
+        raise EngineError(error.message, hint=error.hint) from error
+    return TorchModel(spec, manifest, metadata, build_lifting(spec, state, flip=manifest.flip))
+
+
+def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
+    if not path.is_file():
+        raise EngineError(
+            f"There is no model file at '{path}'.", hint="Check the path, or export the model."
+        )
+    try:
+        with safe_open(path, framework="pt", device="cpu") as held:
+            shapes = {key: tuple(held.get_slice(key).get_shape()) for key in held.keys()}  # noqa: SIM118
+            return held.metadata() or {}, shapes
+    except (SafetensorError, OSError) as error:
+        raise _wrong_file(f"'{path}' is no safetensors file, or a damaged one ({error})") from error
+
+
+def _spec(text: str, path: Path) -> ModelSpec:
+    """The architecture, which has to be one that ``resolve`` would give."""
+    try:
+        spec = records.build(ModelSpec, records.parse_object(text))
+        settings = {name: getattr(spec.size, name) for name in family(spec.family).settings}
+        each = tuple(zip(*((s.tokens, s.prune_at, s.selector) for s in spec.stages), strict=True))
+        tokens, prune_at, selector = each or (None, None, None)
+        complete = resolve(
+            spec.family,
+            frames=spec.frames,
+            tokens=tokens,
+            prune_at=prune_at,
+            selector=selector,
+            variant=spec.variant,
+            recovery=spec.recovery,
+            elastic=spec.elastic,
+            **settings,
+        )
+    except (records.TypedJSONError, HotSDKError) as error:
+        raise EngineError(
+            f"The network that '{path}' names is broken: {str(error).rstrip('.')}.",
+            hint="Export the model again with hot-export.",
+        ) from error
+    if complete != spec:
+        raise EngineError(
+            f"The network that '{path}' names contradicts itself.",
+            hint="Export the model again with hot-export.",
+        )
+    return spec
+
+
+def _wrong_file(problem: str) -> EngineError:
+    return EngineError(
+        f"{problem}; PyTorch runs the files that hot-export writes for it.",
+        hint="Run: hot-export --engine torch --model FAMILY --checkpoint FILE",
+    )

@@ -1,0 +1,224 @@
+"""PyTorch as an inference engine: the yardstick that the others are held to.
+
+It is no engine for a robot: it needs torch there, and loads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk._base.closing import Closing
+from hot_sdk._base.optional import require
+from hot_sdk.engines import Session, SessionOptions, TensorSpec
+from hot_sdk.engines.session import check_inputs, precision_of
+from hot_sdk.errors import EngineError, UsageError
+from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
+
+# Threads and the precision of products are settings of the whole process.
+_SETTINGS = threading.Lock()
+
+Lifting = Callable[[Any], tuple[Any, ...]]
+
+
+class TorchSession(Closing):
+    """A session of PyTorch; see ``hot_sdk.engines.Session``. Threads take turns."""
+
+    def __init__(
+        self,
+        lifting: Lifting,
+        *,
+        engine: str,
+        device: str,
+        options: SessionOptions,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        metadata: Mapping[str, str],
+    ) -> None:
+        import torch
+
+        self._lifting: Lifting | None = lifting
+        self._options = options
+        self.engine = engine
+        self.engine_version = str(torch.__version__)
+        self.device = device
+        self.inputs = inputs
+        self.outputs = outputs
+        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata))
+        self.precision = precision_of(self.metadata, inputs)
+        self.load_seconds = 0.0
+
+    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the model once; see ``hot_sdk.engines.Session.run``."""
+        import torch
+
+        lifting = self._lifting
+        if lifting is None:
+            raise EngineError("The session is closed.", hint="Open the model again to run it.")
+        feeds = check_inputs(arrays, self.inputs)
+        try:
+            with _settings(self._options), torch.inference_mode():
+                keypoints = torch.tensor(feeds[KEYPOINTS], device=self.device)
+                values = [value.cpu().numpy() for value in lifting(keypoints)]
+        except RuntimeError as error:  # The compiler's errors are such, too.
+            raise EngineError(
+                f"PyTorch {self.engine_version} failed on {self.device}: {_text(error)}",
+                hint="Check that memory is left, and for torch-compile that a C++ compiler is"
+                " installed; engine='torch' needs none.",
+            ) from error
+        return {spec.name: value for spec, value in zip(self.outputs, values, strict=False)}
+
+    def close(self) -> None:
+        """Release the model."""
+        self._lifting = None
+
+
+def open_torch(model: Path | bytes, options: SessionOptions) -> Session:
+    """Load a file of ``hot-export --engine torch`` in PyTorch as it is.
+
+    Nothing is built and nothing kept in a cache.
+
+    Args:
+        model: The file.
+        options: How to open it. Threads and precision are set for each run and put back after it.
+
+    Raises:
+        MissingDependencyError: torch or safetensors is not installed.
+        EngineError: The file, the device or a provider is refused.
+        ManifestError: The file's manifest is broken, or a newer version's.
+    """
+    return _open(model, options, "torch")
+
+
+def open_torch_compile(model: Path | bytes, options: SessionOptions) -> Session:
+    """The same as ``open_torch`` through ``torch.compile``, which takes up to minutes to open.
+
+    Raises:
+        MissingDependencyError: torch or safetensors is not installed.
+        EngineError: The file, the device or a provider is refused, or the compiler fails.
+        ManifestError: The file's manifest is broken, or a newer version's.
+    """
+    return _open(model, options, "torch-compile")
+
+
+def _open(model: Path | bytes, options: SessionOptions, engine: str) -> Session:
+    for package in ("torch", "safetensors"):
+        require(package, extra="export", purpose=f"The engine '{engine}'")
+    import torch
+
+    from hot_sdk.export.torch_backend.file import load_torch_model
+
+    start = time.perf_counter()
+    path = _path(model)
+    device = torch_device(options)
+    held = load_torch_model(path)
+    spec, manifest = held.spec, held.manifest
+    lifting: Lifting = held.lifting.to(device)
+    if engine == "torch-compile":
+        lifting = torch.compile(lifting, fullgraph=True, dynamic=manifest.batch is None)
+    batch = "batch" if manifest.batch is None else manifest.batch
+    joints = len(manifest.joints.names)
+    outputs = [TensorSpec(POSES, (batch, spec.output_frames, joints, 3), "float32")]
+    if manifest.token_index:
+        passes = (2,) if manifest.flip else ()
+        chosen = sum(stage.tokens for stage in spec.stages)
+        outputs.append(TensorSpec(TOKEN_INDEX, (batch, *passes, chosen), "int64"))
+    keypoints = TensorSpec(KEYPOINTS, (batch, spec.frames, joints, spec.size.channels), "float32")
+    session = TorchSession(
+        lifting,
+        engine=engine,
+        device=device,
+        options=options,
+        inputs=(keypoints,),
+        outputs=tuple(outputs),
+        metadata=held.metadata,
+    )
+    if engine == "torch-compile":
+        # It compiles when it runs first.
+        sizes = [2 if size == "batch" else int(size) for size in keypoints.shape]
+        session.run({KEYPOINTS: np.zeros(sizes, np.float32)})
+    session.load_seconds = time.perf_counter() - start
+    return session
+
+
+def _path(model: Path | bytes) -> Path:
+    if isinstance(model, bytes):
+        raise EngineError(
+            "PyTorch opens a model from its file, and was given bytes.",
+            hint="Pass the path of a file that hot-export --engine torch wrote.",
+        )
+    if not isinstance(model, Path):
+        raise UsageError(
+            f"The model is a {type(model).__name__}; expected a pathlib.Path.",
+            hint="Wrap a file name in pathlib.Path.",
+        )
+    return model
+
+
+def torch_device(options: SessionOptions) -> str:
+    """PyTorch's name of a device.
+
+    Raises:
+        EngineError: It is not PyTorch's, or not there; or a provider was asked for.
+    """
+    import torch
+
+    if options.provider is not None:
+        raise EngineError(
+            f"PyTorch has no execution provider '{options.provider}': providers are ONNX"
+            " Runtime's.",
+            hint="Leave the provider out, or use engine='onnxruntime'.",
+        )
+    kind, _, index = options.device.partition(":")
+    if kind == "cpu":
+        return "cpu"
+    if kind != "cuda":
+        raise EngineError(
+            f"PyTorch does not run on '{options.device}' here.",
+            hint="Use device='cpu' or 'cuda', or engine='openvino' for Intel's GPUs and NPUs.",
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(index or 0)
+    if number >= count:
+        raise EngineError(
+            f"There is no device 'cuda:{number}' for PyTorch {torch.__version__}; it sees {count}"
+            " GPUs.",
+            hint="Check with nvidia-smi that the driver sees the GPU, and that torch was built for"
+            " CUDA; or use device='cpu'.",
+        )
+    return f"cuda:{number}"
+
+
+@contextlib.contextmanager
+def _settings(options: SessionOptions) -> Iterator[None]:
+    """PyTorch's settings as the options have them, and afterwards as they were."""
+    import torch
+
+    precision = "highest"
+    if options.fast_math:
+        # TensorFloat-32 on NVIDIA's GPUs, bfloat16 on CPUs that have it.
+        precision = "medium" if options.device == "cpu" else "high"
+    with _SETTINGS:
+        before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+        try:
+            if options.threads is not None:
+                torch.set_num_threads(options.threads)
+            torch.set_float32_matmul_precision(precision)
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            torch.set_float32_matmul_precision(before[1])
+
+
+def _text(error: Exception) -> str:
+    """The vendor's message as one sentence in one line, cut where it becomes a log."""
+    text = " ".join(str(error).split())[:300]
+    return text if text.endswith(".") else f"{text}."

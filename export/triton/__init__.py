@@ -1,0 +1,1 @@
+"""Write a model repository for Triton Inference Server."""

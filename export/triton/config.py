@@ -1,0 +1,140 @@
+"""The text of ``config.pbtxt``, what Triton Inference Server is told of a model.
+
+The fields are those of ``ModelConfig`` in its protobuf schema, model_config.proto of
+triton-inference-server/common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hot_sdk.engines.session import TensorSpec
+
+MARK = "# Written by hot-export, which writes it anew when the model is exported again."
+"""First line of every file; a folder without it is not ours to replace."""
+
+_TYPES = {"float32": "TYPE_FP32", "int32": "TYPE_INT32", "int64": "TYPE_INT64"}
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """An execution provider of the ONNX Runtime backend.
+
+    Attributes:
+        name: ``cuda`` or ``tensorrt``.
+        parameters: Its settings.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model of an ensemble; its tensors have the same names there as in the ensemble.
+
+    Attributes:
+        model: The model's name.
+        inputs: Names of its inputs.
+        outputs: Names of its outputs.
+    """
+
+    model: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One model of the repository.
+
+    Attributes:
+        name: Of the model and of its folder.
+        max_batch: Most windows of a run; 0 where the file's own number is fixed, and shapes then
+            hold it.
+        inputs: As the file has them.
+        outputs: As the file has them.
+        instances: How many run at a time; 0 for an ensemble, which has none of its own.
+        gpu: The instances are on a GPU: so many on each that the server has.
+        preferred: Sizes of the batches that are formed of waiting requests; none form where empty.
+        accelerators: Execution providers, in order.
+        warm_up: Sizes of the batches that are run before the model counts as ready.
+        steps: Of an ensemble, the models it runs.
+        notes: What a reader of the file should know, a line each.
+    """
+
+    name: str
+    max_batch: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    instances: int = 1
+    gpu: bool = False
+    preferred: tuple[int, ...] = ()
+    accelerators: tuple[Accelerator, ...] = ()
+    warm_up: tuple[int, ...] = ()
+    steps: tuple[Step, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+
+    def to_text(self) -> str:
+        """The file's content."""
+        kind = 'platform: "ensemble"' if self.steps else 'backend: "onnxruntime"'
+        lines = [
+            MARK,
+            *(f"# {note}" for note in self.notes),
+            f'name: "{self.name}"',
+            kind,
+            f"max_batch_size: {self.max_batch}",
+        ]
+        for what, specs in (("input", self.inputs), ("output", self.outputs)):
+            lines += [f"{what} {{ {self._tensor(spec)} }}" for spec in specs]
+        if self.preferred:
+            sizes = ", ".join(map(str, self.preferred))
+            lines.append(f"dynamic_batching {{ preferred_batch_size: [ {sizes} ] }}")
+        if self.instances:
+            where = "KIND_GPU" if self.gpu else "KIND_CPU"
+            lines.append(f"instance_group {{ count: {self.instances} kind: {where} }}")
+        lines += [*self._optimization(), *self._warm_up(), *self._ensemble()]
+        return "\n".join(lines) + "\n"
+
+    def _tensor(self, spec: TensorSpec) -> str:
+        return f'name: "{spec.name}" {self._typed(spec)}'
+
+    def _typed(self, spec: TensorSpec) -> str:
+        sizes = spec.shape[1:] if self.max_batch else spec.shape
+        return f"data_type: {_TYPES[spec.dtype]} dims: [ {', '.join(map(str, sizes))} ]"
+
+    def _optimization(self) -> list[str]:
+        if not self.accelerators:
+            return []
+        lines = ["optimization {", "  execution_accelerators {"]
+        for one in self.accelerators:
+            lines += ["    gpu_execution_accelerator {", f'      name: "{one.name}"']
+            lines += [
+                f'      parameters {{ key: "{key}" value: "{value}" }}'
+                for key, value in one.parameters.items()
+            ]
+            lines.append("    }")
+        return [*lines, "  }", "}"]
+
+    def _warm_up(self) -> list[str]:
+        lines = []
+        for size in self.warm_up:
+            lines += ["model_warmup {", f'  name: "{size}"', f"  batch_size: {size}"]
+            lines += [
+                f'  inputs {{ key: "{spec.name}" value {{ {self._typed(spec)} zero_data: true }} }}'
+                for spec in self.inputs
+            ]
+            lines.append("}")
+        return lines
+
+    def _ensemble(self) -> list[str]:
+        if not self.steps:
+            return []
+        lines = ["ensemble_scheduling {"]
+        for step in self.steps:
+            lines += ["  step {", f'    model_name: "{step.model}"', "    model_version: -1"]
+            for what, names in (("input_map", step.inputs), ("output_map", step.outputs)):
+                lines += [f'    {what} {{ key: "{name}" value: "{name}" }}' for name in names]
+            lines.append("  }")
+        return [*lines, "}"]

@@ -1,0 +1,125 @@
+"""What is asked of a Triton model repository, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hot_sdk._base.files import require_writable_folder
+from hot_sdk.errors import UsageError
+from hot_sdk.export.triton.config import MARK
+
+BACKENDS = ("onnxruntime", "tensorrt")
+DEVICES = ("cpu", "gpu")
+CONFIG = "config.pbtxt"
+MODEL = "1/model.onnx"
+_MOST_INSTANCES = 1024
+
+
+@dataclass(frozen=True)
+class TritonOptions:
+    """A model repository for Triton Inference Server, beside the exported file.
+
+    Attributes:
+        folder: The repository; it is made where only its parent exists.
+        instances: Copies of the network that run at a time; on a GPU, on each of the server's.
+        device: ``cpu`` or ``gpu``; None is the GPU with TensorRT, else the CPU.
+        backend: ``onnxruntime``, or ``tensorrt``: ONNX Runtime with TensorRT in it, whose plan the
+            server builds when it loads the model.
+
+    Raises:
+        UsageError: A value is unknown or out of range, or TensorRT was asked for on a CPU.
+    """
+
+    folder: Path
+    instances: int = 1
+    device: str | None = None
+    backend: str = "onnxruntime"
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("backend", self.backend, BACKENDS),
+            ("device", self.device, (None, *DEVICES)),
+        ):
+            if value not in known:
+                names = ", ".join(name for name in known if name is not None)
+                raise UsageError(f"Unknown {what} '{value}'.", hint=f"Use one of: {names}.")
+        if not 1 <= self.instances <= _MOST_INSTANCES:
+            raise UsageError(
+                f"{self.instances} instances were asked for.",
+                hint=f"Give a number from 1 to {_MOST_INSTANCES}.",
+            )
+        if self.backend == "tensorrt" and self.device == "cpu":
+            raise UsageError(
+                "TensorRT runs on NVIDIA GPUs, and the CPU was asked for.",
+                hint="Use the device 'gpu', or the backend 'onnxruntime'.",
+            )
+
+    @property
+    def gpu(self) -> bool:
+        """Whether the network runs on a GPU."""
+        return self.device == "gpu" or self.backend == "tensorrt"
+
+
+@dataclass(frozen=True)
+class ModelNames:
+    """Names of the repository's models, which are those of their folders.
+
+    Attributes:
+        network: The exported file: normalised keypoints in.
+        normaliser: Pixels to normalised keypoints.
+        ensemble: Both, one after the other: pixels in.
+    """
+
+    network: str
+    normaliser: str
+    ensemble: str
+
+
+def model_names(file: Path) -> ModelNames:
+    """Names after an exported file's, with whatever a server's address cannot hold replaced."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", file.stem)
+    return ModelNames(plain, f"{plain}_normalise", f"{plain}_pixels")
+
+
+def check_folder(options: TritonOptions) -> None:
+    """Check, before any heavy work, that the repository can be written.
+
+    Raises:
+        UsageError: It is no folder, it or its parent is not writable, or the parent is missing.
+    """
+    folder = options.folder
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"'{folder}' is no folder.", hint="Give a folder with --triton.")
+    require_writable_folder(folder if folder.is_dir() else folder.parent)
+
+
+def check_models(options: TritonOptions, file: Path) -> None:
+    """Check that no folder in the repository is in the way of this file's models.
+
+    Raises:
+        UsageError: One has the name and holds what hot-export did not write.
+    """
+    names = model_names(file)
+    for name in (names.network, names.normaliser, names.ensemble):
+        folder = options.folder / name
+        if os.path.lexists(folder) and not _replaceable(folder):
+            raise UsageError(
+                f"'{folder}' holds what hot-export did not write.",
+                hint="Move it away, or choose another folder or --output.",
+            )
+
+
+def _replaceable(folder: Path) -> bool:
+    """Whether it is empty, or one of ours and nothing was put beside what we wrote."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    if not found:
+        return True
+    if CONFIG not in found or found - {CONFIG, MODEL, str(Path(MODEL).parent)}:
+        return False
+    with (folder / CONFIG).open("rb") as stream:
+        return stream.readline(len(MARK) + 2).rstrip() == MARK.encode()

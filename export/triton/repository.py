@@ -1,0 +1,162 @@
+"""A model repository for Triton Inference Server, of an exported and verified file.
+
+Three models: the network, which takes normalised keypoints; a small one that normalises; and an
+ensemble of both, which takes pixels. See docs/serving.md.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+
+from hot_sdk.engines import SessionOptions, open_session
+from hot_sdk.engines.session import TensorSpec
+from hot_sdk.errors import UsageError
+from hot_sdk.export.graph.trace import BATCH
+from hot_sdk.export.triton.config import Accelerator, ModelConfig, Step
+from hot_sdk.export.triton.options import (
+    CONFIG,
+    MODEL,
+    TritonOptions,
+    check_folder,
+    check_models,
+    model_names,
+)
+from hot_sdk.export.triton.pixel_input import pixel_input_graph, require_same_input
+from hot_sdk.inference import DYNAMIC_BATCH, SINGLE_FRAMES
+from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
+
+# ONNX Runtime computes float32 in the narrower TensorFloat-32 otherwise, which picks other tokens.
+_CUDA = Accelerator("cuda", {"use_tf32": "0"})
+_TENSORRT = Accelerator("tensorrt", {"precision_mode": "FP32"})
+
+_Write = Callable[[Path], object]
+
+
+def write_triton(file: Path, options: TritonOptions) -> tuple[Path, ...]:
+    """Write the models of an exported file into a repository.
+
+    Each folder is whole or not there, and the ensemble comes last. What an earlier export wrote
+    under the same names is replaced.
+
+    Args:
+        file: Made by ``hot-export``.
+        options: The repository and how the server runs the network.
+
+    Returns:
+        The folders: of the normalising model, the network and the ensemble.
+
+    Raises:
+        UsageError: A folder cannot be written, or holds what hot-export did not write; or TensorRT
+            was asked for a file in another precision than fp32.
+        ManifestError: The file is none of hot-export's.
+        VerificationError: The step from pixels does not compute what the runtime does.
+    """
+    check_folder(options)
+    check_models(options, file)
+    with open_session(file, SessionOptions(graph_optimisation="none")) as session:
+        manifest = Manifest.from_metadata(session.metadata)
+        inputs, outputs = session.inputs, session.outputs
+    if options.backend == "tensorrt" and manifest.precision != "fp32":
+        # Told to use narrower types, it uses them wherever it likes.
+        raise UsageError(
+            f"The file computes in {manifest.precision}, and TensorRT would narrow the choice of"
+            " frames with the rest.",
+            hint="Use the backend 'onnxruntime', or export in fp32.",
+        )
+    batch = BATCH if manifest.batch is None else manifest.batch
+    pixels = pixel_input_graph(manifest, batch)
+    require_same_input(pixels, manifest)
+    with open_session(pixels.SerializeToString()) as session:
+        raw = session.inputs
+    network, normaliser, ensemble = _configs(file, manifest, options, inputs, outputs, raw)
+    options.folder.mkdir(exist_ok=True)
+    return (
+        _written(options.folder, normaliser, lambda target: onnx.save(pixels, target)),
+        _written(options.folder, network, lambda target: shutil.copyfile(file, target)),
+        _written(options.folder, ensemble, None),
+    )
+
+
+def _configs(
+    file: Path,
+    manifest: Manifest,
+    options: TritonOptions,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    pixels: tuple[TensorSpec, ...],
+) -> tuple[ModelConfig, ModelConfig, ModelConfig]:
+    names = model_names(file)
+    most = 0
+    if manifest.batch is None:
+        most = SINGLE_FRAMES if manifest.frames == 1 else DYNAMIC_BATCH
+    tensorrt = options.backend == "tensorrt"
+    accelerators = (*(_TENSORRT,) * tensorrt, *(_CUDA,) * options.gpu)
+    notes = (f"Warning: {RANDOM_WEIGHTS_WARNING}.",) if manifest.weights.random else ()
+    # Of an open batch TensorRT's plan spans the sizes that it has seen, and is built anew for one
+    # outside of them; of a fixed one it is built when the file is loaded.
+    warm_up = (1, most) if tensorrt and most else ()
+    built = ("The server builds a TensorRT plan when it loads the model, which takes minutes.",)
+    network = ModelConfig(
+        name=names.network,
+        max_batch=most,
+        inputs=inputs,
+        outputs=outputs,
+        instances=options.instances,
+        gpu=options.gpu,
+        preferred=(most // 2, most) if most else (),
+        accelerators=accelerators,
+        warm_up=warm_up,
+        notes=notes + built * tensorrt,
+    )
+    normaliser = ModelConfig(
+        name=names.normaliser,
+        max_batch=most,
+        inputs=pixels,
+        outputs=inputs,
+        instances=options.instances,
+    )
+    steps = (
+        Step(names.normaliser, _names(pixels), _names(inputs)),
+        Step(names.network, _names(inputs), _names(outputs)),
+    )
+    ensemble = ModelConfig(
+        name=names.ensemble,
+        max_batch=most,
+        inputs=pixels,
+        outputs=outputs,
+        instances=0,
+        steps=steps,
+        notes=notes,
+    )
+    return network, normaliser, ensemble
+
+
+def _names(specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    return tuple(spec.name for spec in specs)
+
+
+def _written(repository: Path, config: ModelConfig, write: _Write | None) -> Path:
+    """Write one model's folder beside its place, and put it there."""
+    target = repository / config.name
+    # In the repository, for a folder is only renamed within one file system.
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=repository) as temporary:
+        made = Path(temporary) / "new"
+        version = (made / MODEL).parent
+        version.mkdir(parents=True)
+        if write is not None:
+            write(made / MODEL)
+        (made / CONFIG).write_text(config.to_text(), encoding="utf-8")
+        for path in made.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        if target.exists():
+            target.rename(Path(temporary) / "old")
+        made.rename(target)
+    return target

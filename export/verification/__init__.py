@@ -1,0 +1,1 @@
+"""Compare an exported file with PyTorch on real clips."""

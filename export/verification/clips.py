@@ -1,0 +1,147 @@
+"""Keypoint windows to verify exported files with: real clips, and a smooth one that is made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.preprocessing import NetworkInput
+from hot_sdk.preprocessing.normalization import IMAGE_WIDTH
+from hot_sdk.preprocessing.resampling import sample
+
+_FILE = "data/verification_clips.npz"
+_SEED = 20240617
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Keypoints of one person.
+
+    Attributes:
+        name: Name for reports.
+        points: (frames, joints, 2), pixels, x right, y down; finite.
+        scores: (frames, joints), 0 to 1.
+        size: Width and height of the image, pixels.
+        fps: Frames a second.
+    """
+
+    name: str
+    points: Floats
+    scores: Floats
+    size: tuple[int, int]
+    fps: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """One input of a network.
+
+    Attributes:
+        name: Name for reports.
+        keypoints: Normalised, (frames, joints, channels), float32.
+    """
+
+    name: str
+    keypoints: NDArray[np.float32]
+
+
+def real_clips() -> list[Clip]:
+    """The clips that ship with the package, gaps without a person filled linearly in time."""
+    source = resources.files("hot_sdk.export").joinpath(_FILE)
+    with source.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        names = sorted(key.removesuffix("_points") for key in arrays if key.endswith("_points"))
+        return [
+            Clip(
+                name,
+                _filled(arrays[f"{name}_points"].astype(np.float64)),
+                _filled(arrays[f"{name}_scores"].astype(np.float64)),
+                (int(arrays[f"{name}_size"][0]), int(arrays[f"{name}_size"][1])),
+                float(arrays[f"{name}_fps"]),
+            )
+            for name in names
+        ]
+
+
+def verification_windows(spec: ModelSpec) -> list[Window]:
+    """Windows as the network sees them in use: at its training fps, normalised, of its length.
+
+    Clips that are longer give their first and their last window; shorter ones are continued by
+    their last frame, as the published evaluations do.
+    """
+    windows = []
+    fps = family(spec.family).training_fps
+    for clip in [*real_clips(), _smooth_clip(spec.frames, fps)]:
+        resampled = _at_fps(clip, fps)
+        for name, start in _starts(resampled, spec.frames):
+            windows.append(Window(name, _normalised(resampled, start, spec)))
+    return windows
+
+
+def real_windows(spec: ModelSpec) -> list[NDArray[np.float32]]:
+    """Windows of the real clips, each half over the one before it; (frames, joints, channels)."""
+    fps, step = family(spec.family).training_fps, max(1, spec.frames // 2)
+    windows = []
+    for clip in (_at_fps(each, fps) for each in real_clips()):
+        last = max(0, len(clip.points) - spec.frames)
+        starts = sorted({*range(0, last + 1, step), last})
+        windows += [_normalised(clip, start, spec) for start in starts]
+    return windows
+
+
+def _starts(clip: Clip, frames: int) -> Iterator[tuple[str, int]]:
+    length = len(clip.points)
+    if length <= frames:
+        yield clip.name if length == frames else f"{clip.name}, last frame held", 0
+        return
+    yield f"{clip.name}, start", 0
+    yield f"{clip.name}, end", length - frames
+
+
+def _normalised(clip: Clip, start: int, spec: ModelSpec) -> NDArray[np.float32]:
+    times = np.minimum(np.arange(start, start + spec.frames), len(clip.points) - 1)
+    points, scores = clip.points[times].astype(np.float32), clip.scores[times].astype(np.float32)
+    # As the runtime does, so that a file is verified on what it will be given.
+    network = NetworkInput(IMAGE_WIDTH, spec.size.channels)
+    return network.of(points, scores, np.isfinite(scores), clip.size, "published")
+
+
+def _filled(values: Floats) -> Floats:
+    """Fill NaN linearly along the first axis; hold at both ends."""
+    time = np.arange(len(values))
+    columns = values.reshape(len(values), -1).copy()
+    for column in columns.T:
+        known = np.isfinite(column)
+        column[~known] = np.interp(time[~known], time[known], column[known])
+    filled: Floats = columns.reshape(values.shape)
+    return filled
+
+
+def _at_fps(clip: Clip, fps: float) -> Clip:
+    seconds = (len(clip.points) - 1) / clip.fps
+    times = np.arange(int(seconds * fps) + 1) / fps * clip.fps
+    frames = np.arange(len(clip.points), dtype=np.float64)
+    points, scores = sample(clip.points, frames, times), sample(clip.scores, frames, times)
+    return Clip(clip.name, points, scores, clip.size, fps)
+
+
+def _smooth_clip(frames: int, fps: float) -> Clip:
+    """Every joint swings slowly about a standing figure, in its own rhythm."""
+    legs_and_trunk = [[0, 0], [-1, 0], [-1, 4], [-1, 8], [1, 0], [1, 4], [1, 8], [0, -3], [0, -5]]
+    head_and_arms = [[0, -6], [0, -7], [2, -5], [3, -3], [4, -1], [-2, -5], [-3, -3], [-4, -1]]
+    figure = np.array([*legs_and_trunk, *head_and_arms], dtype=np.float64)
+    random = np.random.default_rng(_SEED)
+    seconds = np.arange(frames)[:, None, None] / fps
+    points = 500.0 + 30.0 * figure
+    for frequency in (0.2, 0.5, 1.1):
+        phase = random.uniform(0.0, 2.0 * np.pi, size=(1, *figure.shape))
+        reach = random.uniform(2.0, 20.0, size=(1, *figure.shape)) / frequency**0.5
+        points = points + reach * np.sin(2.0 * np.pi * frequency * seconds + phase)
+    scores = 0.9 + 0.1 * np.sin(seconds[..., 0] + np.arange(len(figure)))
+    return Clip("smooth", points, np.clip(scores, 0.0, 1.0), (1000, 1000), fps)

@@ -1,0 +1,243 @@
+"""Whether an exported file still computes the poses of the PyTorch model, and where it does not.
+
+In two stages, since one frame chosen otherwise moves poses far more than rounding does: given the
+same frames, and the same neighbours where a network chooses some, coordinates must agree closely;
+end to end, each choosing for itself, the frames must be shared and the joints be near.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hot_sdk.engines import Session
+from hot_sdk.errors import VerificationError
+from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.export.verification.clips import Window
+from hot_sdk.export.verification.neighbours import neighbours_given
+from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
+
+GIVEN_FRAMES = "given the frames"
+END_TO_END = "end to end"
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """What counts as the same poses.
+
+    Attributes:
+        max_difference: Of a coordinate, both given the same frames, in the model's unit. Rounding
+            alone gives about 3e-6 where poses are about 1 in size.
+        mean_joint_error: Mean distance of a window's joints end to end, in the model's unit. One
+            frame of 81 chosen otherwise gives about 3e-4.
+        frames_shared: Share of a window's chosen frames that both choose.
+    """
+
+    max_difference: float = 1e-4
+    mean_joint_error: float = 1e-3
+    frames_shared: float = 0.95
+
+
+FP32 = Tolerances()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One statistic of one window against its limit.
+
+    Attributes:
+        stage: ``given the frames`` or ``end to end``.
+        statistic: What was compared.
+        window: Name of the window.
+        value: Of the statistic.
+        limit: The value must not be beyond it.
+        at_most: Whether the limit is an upper one.
+        where: Frame and joint of the largest difference.
+    """
+
+    stage: str
+    statistic: str
+    window: str
+    value: float
+    limit: float
+    at_most: bool = True
+    where: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is within its limit; NaN never is."""
+        return self.value <= self.limit if self.at_most else self.value >= self.limit
+
+    def __str__(self) -> str:
+        relation = "above" if self.at_most else "below"
+        where = f", at {self.where}" if self.where else ""
+        return (
+            f"{self.stage}: {self.statistic} of window '{self.window}' is {self.value:.3g}, "
+            f"{relation} {self.limit:.3g}{where}"
+        )
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """How far apart two poses of one window are.
+
+    Attributes:
+        window: Its name.
+        max_difference: Largest difference of a coordinate, given the same frames.
+        where: Frame and joint of that difference.
+        mean_joint_error: Mean distance of a joint, end to end.
+        max_joint_error: Largest such distance.
+        worst_joint: Frame and joint of that distance.
+        frames_shared: Share of the chosen frames that both chose; None where none is pruned.
+    """
+
+    window: str
+    max_difference: float
+    where: str
+    mean_joint_error: float
+    max_joint_error: float
+    worst_joint: str
+    frames_shared: float | None
+
+    def checks(self, tolerances: Tolerances) -> list[Check]:
+        """Its statistics against their limits."""
+        checks = [
+            Check(
+                GIVEN_FRAMES,
+                "largest coordinate difference",
+                self.window,
+                self.max_difference,
+                tolerances.max_difference,
+                where=self.where,
+            ),
+            Check(
+                END_TO_END,
+                "mean joint error",
+                self.window,
+                self.mean_joint_error,
+                tolerances.mean_joint_error,
+                where=self.worst_joint,
+            ),
+        ]
+        if self.frames_shared is not None:
+            shared, limit = self.frames_shared, tolerances.frames_shared
+            checks.append(Check(END_TO_END, "frames shared", self.window, shared, limit, False))
+        return checks
+
+
+def compare(
+    reference: nn.Module, session: Session, spec: ModelSpec, windows: list[Window]
+) -> list[WindowResult]:
+    """Run windows through PyTorch and through an engine.
+
+    Args:
+        reference: Of :mod:`hot_sdk.export.graph.wrapper`, with nothing folded.
+        session: The exported file, with ``token_index`` among its outputs where frames are pruned,
+            and the neighbours where it chooses some; see
+                :mod:`hot_sdk.export.verification.neighbours`.
+        spec: The architecture of both.
+        windows: What to run.
+    """
+    results: list[WindowResult] = []
+    for group in _batches(windows, session):
+        keypoints = np.stack([window.keypoints for window in group])
+        outputs = session.run({KEYPOINTS: keypoints})
+        own, given, own_index = _reference(reference, keypoints, outputs)
+        for item, window in enumerate(group):
+            shared = None
+            if own_index is not None:
+                shared = _shared(outputs[TOKEN_INDEX][item], own_index[item], spec)
+            exported = outputs[POSES][item].astype(np.float64)
+            difference = np.abs(exported - given[item])
+            distance = np.linalg.norm(exported - own[item], axis=-1)
+            results.append(
+                WindowResult(
+                    window=window.name,
+                    max_difference=float(difference.max()),
+                    where=_place(spec, difference.max(axis=-1)),
+                    mean_joint_error=float(distance.mean()),
+                    max_joint_error=float(distance.max()),
+                    worst_joint=_place(spec, distance),
+                    frames_shared=shared,
+                )
+            )
+    # A fixed batch may be larger than the number of windows: the last ones then came twice.
+    return list({result.window: result for result in results}.values())
+
+
+def require_parity(results: list[WindowResult], tolerances: Tolerances = FP32) -> None:
+    """Refuse a file that computes other poses.
+
+    Raises:
+        VerificationError: Names each stage, statistic, window, frame and joint that is off.
+    """
+    failed = [
+        check for result in results for check in result.checks(tolerances) if not check.passed
+    ]
+    if failed:
+        shown = "; ".join(str(check) for check in failed[:3])
+        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+        raise VerificationError(
+            f"The exported file does not compute the PyTorch model's poses. {shown}{more}.",
+            hint="Run again with --keep-failed to look at the file, and report it with both.",
+        )
+
+
+def _batches(windows: list[Window], session: Session) -> Iterator[list[Window]]:
+    size = session.inputs[0].shape[0]
+    # A symbolic batch is tried with one window and with more.
+    sizes = [size] if isinstance(size, int) else [1, 3]
+    start = 0
+    while start < len(windows):
+        wanted = sizes[min(start, len(sizes) - 1)]
+        group = windows[start : start + wanted]
+        start += wanted
+        if isinstance(size, int):
+            group = (group * size)[:size]
+        yield group
+
+
+def _reference(
+    lifting: nn.Module, keypoints: NDArray[np.float32], outputs: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
+    """Poses with choices of its own, poses given the engine's, and the frames of its own choice."""
+    index = outputs.get(TOKEN_INDEX)
+    with torch.inference_mode():
+        own, *chosen = lifting(torch.from_numpy(keypoints))
+        own_index = chosen[0].numpy() if chosen and index is not None else None
+        frames = None if own_index is None else torch.from_numpy(index)
+        same = own_index is None or bool((own_index == index).all())
+        with neighbours_given(lifting, outputs) as any_given:
+            if same and not any_given:
+                return own.numpy(), own.numpy(), own_index
+            given = lifting(torch.from_numpy(keypoints), frames)[0]
+    return own.numpy(), given.numpy(), own_index
+
+
+def _place(spec: ModelSpec, by_frame_and_joint: NDArray[np.float64]) -> str:
+    # NaN counts as the largest, so that it is what a report names.
+    flat = np.where(np.isnan(by_frame_and_joint), np.inf, by_frame_and_joint)
+    frame, joint = np.unravel_index(int(flat.argmax()), flat.shape)
+    return f"frame {frame}, joint {family(spec.family).skeleton.joints[joint]}"
+
+
+def _shared(first: NDArray[np.int64], second: NDArray[np.int64], spec: ModelSpec) -> float:
+    """Share of frames in both choices; the mean over stages, and passes where there are two."""
+    ends = np.cumsum([stage.tokens for stage in spec.stages])[:-1]
+    pairs = [
+        pair
+        for a, b in zip(_rows(first), _rows(second), strict=True)
+        for pair in zip(np.split(a, ends), np.split(b, ends), strict=True)
+    ]
+    return float(np.mean([len(np.intersect1d(a, b)) / len(a) for a, b in pairs]))
+
+
+def _rows(index: NDArray[np.int64]) -> NDArray[np.int64]:
+    rows: NDArray[np.int64] = index.reshape(-1, index.shape[-1])
+    return rows

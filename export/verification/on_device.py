@@ -1,0 +1,123 @@
+"""An exported file's engine, built on this device and held to the poses of PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from torch import nn
+
+from hot_sdk.engines import Session, SessionOptions, open_session
+from hot_sdk.errors import VerificationError
+from hot_sdk.export.models import ModelSpec
+from hot_sdk.export.verification.clips import Window
+from hot_sdk.export.verification.compare import (
+    FP32,
+    Tolerances,
+    WindowResult,
+    compare,
+    require_parity,
+)
+
+ENGINE = "tensorrt"
+DEVICE = "cuda"
+
+
+@dataclass(frozen=True)
+class DeviceResult:
+    """How an engine on this device compares with PyTorch.
+
+    Attributes:
+        engine: Its name and version.
+        device: Where it ran.
+        plan: The plan of the file, in the cache.
+        cuda_graph: Whether a run is one CUDA graph.
+        load_seconds: Seconds to build it, or to take it from the cache.
+        windows: The verification, window by window; given the same frames where it says so.
+    """
+
+    engine: str
+    device: str
+    plan: Path | None
+    cuda_graph: bool
+    load_seconds: float
+    windows: tuple[WindowResult, ...]
+
+
+def verify_on_device(
+    path: Path,
+    exposed: bytes,
+    *,
+    cache_dir: Path,
+    reference: nn.Module,
+    spec: ModelSpec,
+    windows: list[Window],
+    progress: Callable[[str], None],
+    tolerances: Tolerances = FP32,
+) -> DeviceResult:
+    """Build a file's engine into the cache, and compare its poses with PyTorch's.
+
+    Where the file does not tell which frames it chose, a second engine is built of the same graph
+    that does, for the comparison given the same frames.
+
+    Args:
+        path: The file.
+        exposed: The same graph with every choice among its outputs; see
+            :mod:`hot_sdk.export.verification.neighbours`.
+        cache_dir: Folder of the cache.
+        reference: Of :mod:`hot_sdk.export.graph.wrapper`, with nothing folded.
+        spec: The architecture of both.
+        windows: What to run.
+        progress: Is told what begins.
+        tolerances: What counts as the same poses, in the precision of the file.
+
+    Raises:
+        MissingDependencyError: TensorRT or PyCUDA is not installed.
+        EngineError: The engine cannot be built, or does not run.
+        VerificationError: It computes other poses.
+    """
+    options = SessionOptions(device=DEVICE, cache_dir=cache_dir)
+    tells_all = _outputs(exposed) == _outputs(path.read_bytes())
+    progress("Building the engine on this device, which may take minutes")
+    with open_session(path, options, engine=ENGINE) as session:
+        results = compare(reference, session, spec, windows)
+        # Without the chosen frames among its outputs, it can only be compared end to end.
+        end_to_end = dataclasses.replace(tolerances, max_difference=math.inf)
+        _require(results, tolerances if tells_all else end_to_end, session)
+        result = DeviceResult(
+            engine=f"{session.engine} {session.engine_version}",
+            device=session.device,
+            plan=getattr(session, "plan", None),
+            cuda_graph=bool(getattr(session, "cuda_graph", False)),
+            load_seconds=session.load_seconds,
+            windows=tuple(results),
+        )
+    if not tells_all:
+        progress("Building it once more, with the chosen frames among its outputs")
+        with open_session(exposed, options, engine=ENGINE) as session:
+            results = compare(reference, session, spec, windows)
+            _require(results, tolerances, session)
+    return result
+
+
+def _outputs(model: bytes) -> list[str]:
+    return [value.name for value in onnx.load_from_string(model).graph.output]
+
+
+def _require(results: list[WindowResult], tolerances: Tolerances, session: Session) -> None:
+    try:
+        require_parity(results, tolerances)
+    except VerificationError as error:
+        # Builds differ from run to run; kept, this one would be taken again.
+        plan = getattr(session, "plan", None)
+        if plan is not None:
+            plan.unlink(missing_ok=True)
+        raise VerificationError(
+            f"In {session.engine} {session.engine_version} on {session.device}: {error.message}",
+            hint="Export without --engine to have the file that ONNX Runtime computes rightly, and"
+            " report this with it.",
+        ) from error

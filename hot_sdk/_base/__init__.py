@@ -1,0 +1,1 @@
+"""What every floor uses and no user imports: files, records, command lines, progress, tables."""

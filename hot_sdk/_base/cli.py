@@ -1,0 +1,161 @@
+"""What every command line of the SDK shares: arguments, logging, errors, exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import select
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from hot_sdk._base.validation import closest
+from hot_sdk.errors import HotSDKError, UsageError
+from hot_sdk.version import __version__
+
+INTERNAL_ERROR = 1
+"""Exit status after an error that nobody foresaw."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell would give it."""
+
+OUTPUT_CLOSED = 141
+"""Exit status when the reader of standard output left early, as a shell would give it."""
+
+_LONGEST_TEXT = 300
+_LOG = logging.getLogger(__name__)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that raises ``UsageError`` instead of printing and leaving.
+
+    Flags are not abbreviated, so that a new flag cannot change what an old command means. The
+    epilog keeps its lines.
+    """
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        settings.setdefault("allow_abbrev", False)
+        super().__init__(**settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ``UsageError``; called by argparse."""
+        raise UsageError(
+            f"{message[:1].upper()}{message[1:]}.", hint=f"Run: {self.prog} --help"
+        ) from None
+
+    def add_shared_arguments(self) -> None:
+        """Add ``--json``, ``--verbose`` and ``--version``, which all command lines have."""
+        self.add_argument("--json", action="store_true", help="print JSON on standard output")
+        self.add_argument("--verbose", "-v", action="store_true", help="say more on standard error")
+        self.add_argument("--version", action="version", version=f"hot-sdk {__version__}")
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse arguments.
+
+        Raises:
+            UsageError: One is unknown, missing or malformed; an unknown one is told with the
+                nearest flag.
+        """
+        options, unknown = self.parse_known_args(list(arguments))
+        if unknown:
+            known = [flag for action in self._actions for flag in action.option_strings]
+            raise UsageError(f"Unknown argument '{unknown[0]}'.", hint=closest(unknown[0], known))
+        return options
+
+
+def run_command(
+    prog: str,
+    arguments: Sequence[str] | None,
+    run: Callable[[list[str]], int | None],
+    *,
+    interrupted: str = "interrupted",
+) -> int:
+    """Run the body of a command line; whatever happens becomes one line and an exit status.
+
+    Logging goes to standard error, from level INFO with ``-v`` or ``--verbose`` and from WARNING
+    without. A ``HotSDKError`` is one line there and its own exit status; with ``--json`` also the
+    object ``{"error": {"code", "message", "hint"}}`` on standard output. Any other error is one
+    line and ``INTERNAL_ERROR``, with the traceback under ``-v``.
+
+    Args:
+        prog: Name of the command, for messages.
+        arguments: What follows the command's name; None for those of this process.
+        run: The body, given the arguments. Returns an exit status, None standing for 0.
+        interrupted: What is said after Ctrl-C, such as what was left undone.
+
+    Returns:
+        The exit status.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_missing_streams()
+    logging.basicConfig(
+        level=logging.INFO if {"-v", "--verbose"} & set(given) else logging.WARNING,
+        format=f"{prog}: %(message)s",
+    )
+    try:
+        try:
+            return _status_of(prog, given, run, interrupted)
+        finally:
+            # Here rather than at the interpreter's exit, which would complain in its own words;
+            # also after --help, which leaves by SystemExit.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return OUTPUT_CLOSED
+    except OSError as error:
+        _discard_output()
+        sys.stderr.write(f"{prog}: standard output cannot be written: {error.strerror}\n")
+        return INTERNAL_ERROR
+
+
+def _status_of(
+    prog: str, given: list[str], run: Callable[[list[str]], int | None], interrupted: str
+) -> int:
+    try:
+        return run(given) or 0
+    except HotSDKError as error:
+        if "--json" in given:
+            record = {"code": error.code, "message": error.message, "hint": error.hint}
+            sys.stdout.write(json.dumps({"error": record}) + "\n")
+        sys.stderr.write(f"{prog}: error: {error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{prog}: {interrupted}\n")
+        return INTERRUPTED
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            raise
+        _LOG.info("internal error", exc_info=error)
+        text = " ".join(str(error).split())[:_LONGEST_TEXT]
+        sys.stderr.write(
+            f"{prog}: internal error: {type(error).__name__}: {text} "
+            "Run again with -v for the traceback, and report it.\n"
+        )
+        return INTERNAL_ERROR
+
+
+def _reader_is_gone() -> bool:
+    """Whether a broken pipe is that of standard output, and not one of the command's own."""
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+    except (OSError, ValueError):  # Replaced by something that is no file, or closed.
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, or the interpreter fails on it at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _open_missing_streams() -> None:
+    """A process started with a standard stream closed has None in its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115

@@ -1,0 +1,236 @@
+"""Recordings for the Rerun viewer: video, 2D keypoints, 3D poses and latency on one timeline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.optional import require
+from hot_sdk.drawing.people import PersonClip
+from hot_sdk.drawing.style import Style, link_colours, opencv
+from hot_sdk.errors import UsageError
+from hot_sdk.skeletons import H36M17
+
+FRAME, SECONDS = "frame", "seconds"
+"""Names of the timelines."""
+
+_JPEG_QUALITY = 80
+_APART_M = 1.2
+_RADIUS_M = 0.025
+_LINKS = tuple((joint, parent) for joint, parent in enumerate(H36M17.parents) if parent >= 0)
+
+
+def write_rerun(
+    path: str | Path,
+    people: Sequence[PersonClip],
+    *,
+    timestamps: NDArray[np.floating],
+    images: Iterable[NDArray[np.uint8]] | None = None,
+    latency_ms: NDArray[np.floating] | None = None,
+) -> Path:
+    """Write a file that ``rerun FILE`` shows; no viewer is started.
+
+    Entities: ``video/image`` (JPEG); ``video/person_ID`` and ``video/person_ID/links`` in pixels;
+    ``world/person_ID/pose`` and ``.../links`` in metres along the camera's axes (right, down,
+    forward), at their roots where these are known and side by side otherwise; joints that are not
+    valid are smaller; ``latency/frame`` in milliseconds. Timelines: ``frame`` and ``seconds``.
+
+    Args:
+        path: A name that ends in ``.rrd``.
+        people: Everybody, each with another ``track_id``.
+        timestamps: (frames,), seconds, of the video's frames.
+        images: (height, width, 3), blue, green, red, one for each frame from the first on; taken
+            one by one.
+        latency_ms: (frames,), not finite where there was none.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: The name has another suffix or cannot be written, ids are not unique, or there
+            are more frames than timestamps.
+        MissingDependencyError: rerun-sdk is not installed, or OpenCV where there are images.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".rrd":
+        raise UsageError(f"'{target}' does not end in .rrd.", hint="Name the recording out.rrd.")
+    require_writable_target(target)
+    names = _names(people)
+    _check_lengths(people, timestamps, latency_ms)
+    rr = require("rerun", extra="viz", purpose="A Rerun recording")
+    if images is not None:
+        opencv()
+    with replaced_on_success(target) as temporary:
+        # Neither the process's default recording nor the thread's.
+        stream = rr.RecordingStream("hot-sdk")
+        try:
+            stream.save(temporary, default_blueprint=_blueprint(latency_ms is not None))
+            recording = _Recording(rr, stream, timestamps)
+            stream.log("world", rr.ViewCoordinates.RDF, static=True)
+            for place, (name, person) in enumerate(zip(names, people, strict=True)):
+                recording.send_keypoints(f"video/{name}", person)
+                aside = _APART_M * (place - (len(people) - 1) / 2)
+                recording.send_poses(f"world/{name}", person, aside)
+            if latency_ms is not None:
+                recording.send_latency(latency_ms)
+            if images is not None:
+                recording.send_images(images)
+            stream.flush()
+        finally:
+            # Otherwise the file stays open, and is written to, until the stream is collected.
+            stream.disconnect()
+    return target
+
+
+def _names(people: Sequence[PersonClip]) -> list[str]:
+    names = [
+        "person_" + re.sub(r"[^A-Za-z0-9_-]", "_", str(place if p.track_id is None else p.track_id))
+        for place, p in enumerate(people)
+    ]
+    if len(set(names)) != len(names):
+        raise UsageError(
+            f"The people are called {', '.join(names)}.", hint="Give each another track_id."
+        )
+    return names
+
+
+def _check_lengths(
+    people: Sequence[PersonClip],
+    timestamps: NDArray[np.floating],
+    latency_ms: NDArray[np.floating] | None,
+) -> None:
+    longest = max((person.first_frame + len(person) for person in people), default=0)
+    longest = max(longest, 0 if latency_ms is None else len(latency_ms))
+    if longest > len(timestamps):
+        raise UsageError(
+            f"There are {longest} frames and {len(timestamps)} timestamps.",
+            hint="Give the time of each of the video's frames.",
+        )
+
+
+def _blueprint(has_latency: bool) -> object:
+    rrb = require("rerun.blueprint", extra="viz", purpose="A Rerun recording")
+    views = rrb.Horizontal(
+        rrb.Spatial2DView(origin="video", name="Video and keypoints"),
+        rrb.Spatial3DView(origin="world", name="3D pose"),
+    )
+    if not has_latency:
+        return rrb.Blueprint(views)
+    strip = rrb.TimeSeriesView(origin="latency", name="Latency, ms")
+    return rrb.Blueprint(rrb.Vertical(views, strip, row_shares=[4, 1]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Recording:
+    rr: ModuleType
+    stream: Any
+    timestamps: NDArray[np.floating]
+
+    def send_keypoints(self, entity: str, person: PersonClip) -> None:
+        rr, skeleton, points = self.rr, person.keypoints.format, person.keypoints.points
+        left = tuple(skeleton.joints.index(name) for name in skeleton.left)
+        right = tuple(skeleton.joints.index(name) for name in skeleton.right)
+        self._describe(entity, skeleton.joints, left, right)
+        scores = person.keypoints.scores
+        seen: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=-1))
+        if scores is not None:
+            seen &= scores > 0.0
+        ids = np.broadcast_to(np.arange(points.shape[1]), seen.shape)[seen]
+        sure = np.ones(len(ids)) if scores is None else scores[seen]
+        columns = rr.Points2D.columns(
+            positions=points[seen],
+            radii=-(1.5 + 2.5 * sure),  # Negative: points of the screen.
+            class_ids=np.zeros(len(ids), dtype=np.uint16),
+            keypoint_ids=ids.astype(np.uint16),
+        )
+        # A frame without the person has no points, which clears those of the frame before.
+        indexes = self._indexes(np.arange(len(person)) + person.first_frame)
+        self.stream.send_columns(entity, indexes, columns.partition(seen.sum(axis=1)))
+        links = np.array(skeleton.link_indices, dtype=np.intp).reshape(-1, 2)
+        there: NDArray[np.bool_] = np.asarray(seen[:, links].all(axis=-1))
+        colours = np.array(link_colours(Style(), skeleton.link_indices, left, right), np.uint8)
+        strips = rr.LineStrips2D.columns(
+            strips=points[:, links][there], colors=colours[np.nonzero(there)[1], ::-1]
+        )
+        self.stream.send_columns(f"{entity}/links", indexes, strips.partition(there.sum(axis=1)))
+
+    def send_poses(self, entity: str, person: PersonClip, aside_m: float) -> None:
+        poses, result = person.poses_m, person.result
+        if poses is None or result is None:
+            return
+        rr = self.rr
+        there: NDArray[np.bool_] = np.asarray(
+            result.valid.any(axis=1) & np.isfinite(poses).all(axis=(1, 2))
+        )
+        if person.roots_m is None:
+            self.stream.log(entity, rr.Transform3D(translation=[aside_m, 0.0, 0.0]), static=True)
+        else:
+            there &= np.isfinite(person.roots_m).all(axis=1)
+            poses = poses + person.roots_m[:, None]
+        self._describe(entity, H36M17.joints, H36M17.left, H36M17.right)
+        indexes = self._indexes(np.arange(len(person)) + person.first_frame)
+        joints, frames = len(H36M17.joints), int(there.sum())
+        columns = rr.Points3D.columns(
+            positions=poses[there].reshape(-1, 3),
+            radii=np.where(result.valid[there], _RADIUS_M, 0.4 * _RADIUS_M).reshape(-1),
+            class_ids=np.zeros(joints * frames, dtype=np.uint16),
+            keypoint_ids=np.tile(np.arange(joints, dtype=np.uint16), frames),
+        )
+        self.stream.send_columns(f"{entity}/pose", indexes, columns.partition(joints * there))
+        colours = np.array(link_colours(Style(), _LINKS, H36M17.left, H36M17.right), np.uint8)
+        strips = rr.LineStrips3D.columns(
+            strips=poses[there][:, np.array(_LINKS)].reshape(-1, 2, 3),
+            colors=np.tile(colours[:, ::-1], (frames, 1)),
+        )
+        self.stream.send_columns(f"{entity}/links", indexes, strips.partition(len(_LINKS) * there))
+
+    def send_latency(self, latency_ms: NDArray[np.floating]) -> None:
+        rr, entity = self.rr, "latency/frame"
+        self.stream.log(entity, rr.SeriesLines(names="ms per frame"), static=True)
+        known = np.flatnonzero(np.isfinite(latency_ms))
+        columns = rr.Scalars.columns(scalars=latency_ms[known].astype(np.float64))
+        self.stream.send_columns(entity, self._indexes(known), columns)
+
+    def send_images(self, images: Iterable[NDArray[np.uint8]]) -> None:
+        cv2 = opencv()
+        for number, image in enumerate(images):
+            if number >= len(self.timestamps):
+                raise UsageError(
+                    f"There are more images than the {len(self.timestamps)} timestamps.",
+                    hint="Give the time of each of the video's frames.",
+                )
+            _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+            columns = self.rr.EncodedImage.columns(
+                blob=[encoded.tobytes()], media_type=["image/jpeg"]
+            )
+            indexes = self._indexes(np.array([number]))
+            self.stream.send_columns("video/image", indexes, columns)
+
+    def _indexes(self, frames: NDArray[np.intp]) -> list[Any]:
+        seconds = self.timestamps[frames].astype(np.float64)
+        return [
+            self.rr.TimeColumn(FRAME, sequence=frames),
+            self.rr.TimeColumn(SECONDS, duration=seconds),
+        ]
+
+    def _describe(
+        self, entity: str, joints: Sequence[str], left: Sequence[int], right: Sequence[int]
+    ) -> None:
+        # Links are lines: of a connection between keypoint ids the viewer wants both ends.
+        rr, style = self.rr, Style()
+        described = rr.ClassDescription(
+            info=rr.AnnotationInfo(id=0, label="person"),
+            keypoint_annotations=[
+                rr.AnnotationInfo(id=at, label=name, color=style.side(at, left, right)[::-1])
+                for at, name in enumerate(joints)
+            ],
+        )
+        self.stream.log(entity, rr.AnnotationContext([described]), static=True)

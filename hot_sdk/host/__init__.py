@@ -1,0 +1,1 @@
+"""Facts about the machine, for hot-doctor and hot-benchmark alike."""

@@ -1,0 +1,123 @@
+"""From pixels to what a network was trained to see; the manifest names which.
+
+What a network wants as input, as its manifest says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.errors import ManifestError
+from hot_sdk.manifest import Manifest
+
+IMAGE_WIDTH = "image_width"
+BOUNDING_BOX = "bounding_box"
+NORMALISATIONS = (IMAGE_WIDTH, BOUNDING_BOX)
+
+SQUARE_ENOUGH = 1.1
+"""Height over width up to which an image is left as it is: Human3.6M's own are 1000 by 1002."""
+
+SMALLEST_BOX = 1e-6
+"""Shortest side of a bounding box, pixels, for keypoints that are all in one place."""
+
+
+def pads_to_square(image_size: tuple[int, int], aspect: str) -> bool:
+    """Whether an image gets margins left and right under a policy."""
+    width, height = image_size
+    return aspect == "pad_to_square" and height > SQUARE_ENOUGH * width
+
+
+def by_image_width(
+    points: NDArray[np.float32], image_size: tuple[int, int], aspect: str
+) -> NDArray[np.float32]:
+    """Map x to -1 … 1 over the image's width, and y by the same factor about the middle.
+
+    As VideoPose3D (Pavllo et al., CVPR 2019) and all that follow it do.
+
+    Args:
+        points: (frames, joints, 2), pixels.
+        image_size: Width and height, pixels.
+        aspect: ``pad_to_square`` or ``published``; see ``InputPolicies``.
+    """
+    width, height = image_size
+    side = height if pads_to_square(image_size, aspect) else width
+    middle = np.array([width / 2, height / 2], dtype=np.float32)
+    normalised: NDArray[np.float32] = (points - middle) * np.float32(2.0 / side)
+    return normalised
+
+
+def by_bounding_box(points: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Map the square about all valid joints of all frames to -1 … 1, and cut off there.
+
+    As MotionBERT (Zhu et al., ICCV 2023) does for videos in the wild: the square is as large as
+    the longer side of the box and shares its centre.
+
+    Args:
+        points: (frames, joints, 2), pixels.
+        valid: (frames, joints); where there is none, all are taken.
+    """
+    known = points[valid] if valid.any() else points.reshape(-1, 2)
+    low, high = known.min(axis=0), known.max(axis=0)
+    side = max(float((high - low).max()), SMALLEST_BOX)
+    middle = (low + high) * np.float32(0.5)
+    normalised: NDArray[np.float32] = np.clip((points - middle) * np.float32(2.0 / side), -1.0, 1.0)
+    return normalised
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """How filled keypoints become an array for a network.
+
+    Attributes:
+        normalisation: ``image_width`` or ``bounding_box``.
+        channels: 2 for x and y, 3 with the score.
+    """
+
+    normalisation: str
+    channels: int
+
+    def of(
+        self,
+        points: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        image_size: tuple[int, int],
+        aspect: str,
+    ) -> NDArray[np.float32]:
+        """Normalise.
+
+        Args:
+            points: (frames, 17, 2), pixels, finite.
+            scores: (frames, 17), 0 to 1.
+            valid: (frames, 17).
+            image_size: Width and height, pixels.
+            aspect: See ``InputPolicies``.
+
+        Returns:
+            (frames, 17, channels), float32.
+        """
+        if self.normalisation == BOUNDING_BOX:
+            normalised = by_bounding_box(points, valid)
+        else:
+            normalised = by_image_width(points, image_size, aspect)
+        if self.channels == 2:
+            return normalised
+        return np.concatenate([normalised, scores[..., None]], axis=-1, dtype=np.float32)
+
+
+def network_input_of(manifest: Manifest) -> NetworkInput:
+    """Read it from a manifest.
+
+    Raises:
+        ManifestError: The normalisation is none that this version knows.
+    """
+    if manifest.normalisation not in NORMALISATIONS:
+        raise ManifestError(
+            f"The model wants its keypoints normalised by '{manifest.normalisation}'; this version"
+            f" knows {', '.join(NORMALISATIONS)}.",
+            hint="Run: pip install --upgrade hot-sdk",
+        )
+    return NetworkInput(manifest.normalisation, manifest.channels)

@@ -1,0 +1,76 @@
+"""What is done about keypoints that are not as a lifter was trained to see them, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hot_sdk._base.validation import check_settings
+
+ASPECTS = ("pad_to_square", "published")
+
+
+@dataclass(frozen=True)
+class InputPolicies:
+    """How incomplete or unusual keypoints are treated; what was done stands in each result.
+
+    Attributes:
+        min_score: A joint with a lower score counts as missing.
+        interpolate_frames: A joint that is missing for at most so many frames is put on the line
+            between its neighbours in time, and stays valid.
+        hold_frames: In a longer gap, a joint stays where it was last seen, and valid, for so many
+            frames; from then on it is still given to the network but marked invalid.
+        outlier_size: A joint that is farther than this from the median of itself and its two
+            neighbours in time on either side, as a share of the body's spread, counts as missing;
+            None lets every jump through. The spread is the root mean square distance of the joints
+            from their mean: about half a metre where a person stands.
+        rate_tolerance: Keypoints at another frame rate than the model was trained at are resampled
+            in time, and the poses back, when the rates differ by more than this share; None never
+            resamples.
+        aspect: ``pad_to_square`` gives an image that is taller than wide equal margins left and
+            right, as if the camera's sensor were square; ``published`` divides by the width
+            whatever the height, as the published code does.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    min_score: float = 0.3
+    interpolate_frames: int = 10
+    hold_frames: int = 15
+    outlier_size: float | None = 1.0
+    rate_tolerance: float | None = 0.1
+    aspect: str = "pad_to_square"
+
+    def __post_init__(self) -> None:
+        size, tolerance = self.outlier_size, self.rate_tolerance
+        expected = {
+            "min_score": (0.0 <= self.min_score <= 1.0, "0 to 1"),
+            "interpolate_frames": (self.interpolate_frames >= 0, ">= 0"),
+            "hold_frames": (self.hold_frames >= 0, "0 or more"),
+            "outlier_size": (size is None or size > 0.0, "a share above 0, or None"),
+            "rate_tolerance": (
+                tolerance is None or tolerance >= 0.0,
+                "a share of 0 or more, or None",
+            ),
+            "aspect": (self.aspect in ASPECTS, f"one of {', '.join(ASPECTS)}"),
+        }
+        check_settings(self, expected)
+
+
+@dataclass(frozen=True)
+class AppliedPolicy:
+    """One policy as it was applied to one clip.
+
+    Attributes:
+        name: Stable name, such as ``missing_joints`` or ``resampled``.
+        detail: What was done, in words, with the settings that were in force.
+        count: How many items it changed; 0 where it looked and found nothing to do.
+        of: How many items it looked at.
+        item: What the items are: ``joints`` (one joint in one frame), ``frames`` or ``clips``.
+    """
+
+    name: str
+    detail: str
+    count: int
+    of: int
+    item: str

@@ -1,0 +1,1 @@
+"""One result of lifting: the poses, their geometry, their files."""

@@ -1,0 +1,243 @@
+"""The joints of other data sets and detectors, and how Human3.6M's 17 are made of them.
+
+Each format is one data file in ``data/skeletons``, which names its joints, says where their order
+is documented, and states for each of the 17 joints which of its own they are mixed from, and why.
+
+Skeletons: the joints of a body, their order, their tree and their mirror image.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk._base import records
+from hot_sdk._base.validation import closest
+from hot_sdk.errors import KeypointsError
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """An ordered set of joints.
+
+    Attributes:
+        name: Name used in files and on command lines.
+        joints: Joint names, in the order of the arrays.
+        parents: Index of each joint's parent; -1 for the root.
+        left: Indices of the left joints.
+        right: Indices of the right joints, each the mirror image of its partner in ``left``.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+
+    @property
+    def mirror(self) -> tuple[int, ...]:
+        """For each joint, the index of its mirror image (itself for joints in the middle)."""
+        order = list(range(len(self.joints)))
+        for left, right in zip(self.left, self.right, strict=True):
+            order[left], order[right] = right, left
+        return tuple(order)
+
+
+# Order and parents of the 17-joint Human3.6M convention of VideoPose3D (Pavllo et al., CVPR 2019),
+# which every model family here shares.
+H36M17 = Skeleton(
+    name="h36m17",
+    joints=(
+        "pelvis",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "spine",
+        "thorax",
+        "neck_nose",
+        "head",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    ),
+    parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
+    left=(4, 5, 6, 11, 12, 13),
+    right=(1, 2, 3, 14, 15, 16),
+)
+
+
+_NAMES = (
+    "h36m17",
+    "coco17",
+    "coco_wholebody133",
+    "halpe26",
+    "openpose18",
+    "openpose25",
+    "mediapipe33",
+    "mpii16",
+    "aic14",
+    "crowdpose14",
+)
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One joint of a mixture: its name and its weight, which may be negative."""
+
+    joint: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A point as a mixture of joints.
+
+    Attributes:
+        why: What makes it the joint that it stands for.
+        terms: The joints; their weights sum to 1.
+    """
+
+    why: str
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True)
+class DerivedJoint:
+    """How one of the 17 joints is made.
+
+    Attributes:
+        joint: Its name in ``H36M17``.
+        recipes: The first whose joints are all there is taken, frame by frame.
+    """
+
+    joint: str
+    recipes: tuple[Recipe, ...]
+
+
+@dataclass(frozen=True)
+class SkeletonFormat:
+    """The joints of a data set or detector.
+
+    Attributes:
+        name: Name used in files and on command lines.
+        source: Where the order of the joints is documented.
+        joints: Joint names, in the order of the arrays.
+        left: Names of the left joints.
+        right: Names of the right joints, each the mirror image of its partner in ``left``.
+        links: Pairs of joint names to be drawn as lines.
+        derived: How each of the 17 joints of ``H36M17`` is made, in their order.
+    """
+
+    name: str
+    source: str
+    joints: tuple[str, ...]
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    derived: tuple[DerivedJoint, ...]
+
+    @property
+    def link_indices(self) -> tuple[tuple[int, int], ...]:
+        """The links as pairs of indices."""
+        return tuple((self.joints.index(a), self.joints.index(b)) for a, b in self.links)
+
+    def to_h36m17(self, points: Floats, scores: Floats | None) -> tuple[Floats, Floats | None]:
+        """Make Human3.6M's joints.
+
+        Args:
+            points: (frames, joints, 2), pixels, NaN where a joint is missing.
+            scores: (frames, joints), where 0 also says that a joint is missing; or None.
+
+        Returns:
+            Points (frames, 17, 2), NaN where what a joint is made of is missing; and scores
+            (frames, 17), the lowest of those that a joint is made of, or None.
+        """
+        there = ~np.isnan(points[..., 0])
+        if scores is not None:
+            there &= scores > 0.0
+        mixed = np.full((len(points), len(H36M17.joints), 2), np.nan, dtype=np.float32)
+        lowest = None if scores is None else np.zeros(mixed.shape[:2], dtype=np.float32)
+        open_ = np.ones(mixed.shape[:2], dtype=np.bool_)
+        for level in _levels(self.name):
+            usable = there[:, level.sources].all(axis=2) & open_[:, level.joints]
+            if not usable.any():
+                continue
+            # Weighted by hand, for a product with a matrix would spread NaN to every joint.
+            made = (points[:, level.sources] * level.weights[..., None]).sum(axis=2)
+            mixed[:, level.joints] = np.where(usable[..., None], made, mixed[:, level.joints])
+            if lowest is not None and scores is not None:
+                least = scores[:, level.sources].min(axis=2)
+                lowest[:, level.joints] = np.where(usable, least, lowest[:, level.joints])
+            open_[:, level.joints] &= ~usable
+            if not open_.any():
+                break
+        return mixed, lowest
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The nth recipes of all joints that have so many, as arrays padded to one width."""
+
+    joints: NDArray[np.intp]
+    sources: NDArray[np.intp]
+    weights: Floats
+
+
+@functools.cache
+def _levels(name: str) -> tuple[_Level, ...]:
+    skeleton = skeleton_format(name)
+    levels = []
+    for number in range(max(len(derived.recipes) for derived in skeleton.derived)):
+        chosen = [
+            (place, derived.recipes[number].terms)
+            for place, derived in enumerate(skeleton.derived)
+            if len(derived.recipes) > number
+        ]
+        width = max(len(terms) for _, terms in chosen)
+        sources = np.zeros((len(chosen), width), dtype=np.intp)
+        weights = np.zeros((len(chosen), width), dtype=np.float32)
+        for row, (_, terms) in enumerate(chosen):
+            # Padded with the first term's joint at weight 0, which asks for no other joint.
+            sources[row] = skeleton.joints.index(terms[0].joint)
+            for column, term in enumerate(terms):
+                sources[row, column] = skeleton.joints.index(term.joint)
+                weights[row, column] = term.weight
+        levels.append(_Level(np.array([place for place, _ in chosen]), sources, weights))
+    return tuple(levels)
+
+
+def list_skeletons() -> tuple[str, ...]:
+    """Names of all formats."""
+    return _NAMES
+
+
+def skeleton_format(name: str) -> SkeletonFormat:
+    """The description of a format.
+
+    Raises:
+        KeypointsError: There is none of this name.
+    """
+    if not isinstance(name, str) or name not in _NAMES:
+        plain = str(name).lower().replace("-", "").replace("_", "").replace(" ", "")
+        raise KeypointsError(f"Unknown skeleton {str(name)[:80]!r}.", hint=closest(plain, _NAMES))
+    return _read(name)
+
+
+@functools.cache
+def _read(name: str) -> SkeletonFormat:
+    # Here, for it costs a tenth of what importing the engine does.
+    from importlib import resources
+
+    file = resources.files("hot_sdk").joinpath(f"data/skeletons/{name}.json")
+    return records.build(SkeletonFormat, records.parse_object(file.read_text(encoding="utf-8")))

@@ -1,0 +1,137 @@
+"""2D keypoints of everybody in a video."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.errors import UsageError, VideoError
+from hot_sdk.keypoints import MAX_FRAMES, Keypoints
+from hot_sdk.video.detector import Detector
+from hot_sdk.video.reader import Frame, open_video
+from hot_sdk.video.tracking import PeopleTimeline, Tracker
+
+DEFAULT_MIN_FRAMES = 10
+_CAMERA_FPS = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class VideoKeypoints:
+    """Everybody who was found in a video.
+
+    Attributes:
+        people: Keypoints of each, over all frames, with NaN where he was not found; in the order
+            of their ids. May be empty.
+        timestamps: (frames,), seconds, the same for all.
+        image_size: Width and height in pixels.
+        fps: Nominal frames a second of the video; None where it does not say.
+        detector: Name and version of the detector.
+        undecodable_frames: Frames that could not be decoded; they have a place on the timeline, and
+            nobody in it.
+        missing_at_end: Frames that the file says it has but that did not come at its end.
+        detection_ms: (frames,), what finding and tracking the people of each frame took; NaN for a
+            frame that could not be decoded.
+        dropped_people: People left out because they were found in fewer than ``min_frames``.
+    """
+
+    people: tuple[Keypoints, ...]
+    timestamps: NDArray[np.float64]
+    image_size: tuple[int, int]
+    fps: float | None
+    detector: str
+    undecodable_frames: int
+    missing_at_end: int
+    detection_ms: NDArray[np.float64]
+    dropped_people: int
+
+
+def keypoints_from_video(
+    source: str | Path | int,
+    detector: Detector,
+    tracker: Tracker | None = None,
+    *,
+    min_frames: int = DEFAULT_MIN_FRAMES,
+    max_frames: int | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+    on_frame: Callable[[Frame], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> VideoKeypoints:
+    """Find everybody in a video, and say who is who from frame to frame.
+
+    How many people are looked for is the detector's ``max_people``. The detector and the tracker
+    remember this video afterwards: give each video its own, and close the detector.
+
+    Args:
+        source: What ``open_video`` takes.
+        detector: Finds the people of one frame.
+        tracker: Says who they are; None for a ``Tracker`` at the video's frame rate.
+        min_frames: People found in fewer frames are left out (in fewer than half of all, where
+            the video is shorter than twice this).
+        max_frames: Stop after so many decoded frames.
+        progress: Called after each frame with the frames done, and how many there are to do or
+            None where that is not known.
+        on_frame: Is given each decoded frame, such as to keep what a camera saw.
+        stop: Asked before each frame; True ends the video there.
+
+    Raises:
+        UsageError: A number is out of range, or a live source has neither ``max_frames`` nor
+            ``stop``.
+        VideoError: The video or the detector fails, or the video is over a million frames long.
+    """
+    for name, value in (("min_frames", min_frames), ("max_frames", max_frames)):
+        if value is not None and (isinstance(value, bool) or value < 1):
+            raise UsageError(f"{name} is {value!r}.", hint="Give a whole number from 1.")
+    timeline = PeopleTimeline()
+    with open_video(source) as video:
+        if video.is_live and max_frames is None and stop is None:
+            raise UsageError(
+                f"'{video.name}' has no end.", hint="Give max_frames, or stop, to end it."
+            )
+        if tracker is None:
+            tracker = Tracker(fps=video.fps or _CAMERA_FPS)
+        total = video.frame_count
+        if max_frames is not None:
+            total = max_frames if total is None else min(max_frames, total)
+        index, last = -1, -1.0 / (video.fps or _CAMERA_FPS)
+        detection_ms: list[float] = []
+        for frame in video:
+            if stop is not None and stop():
+                break
+            lost = frame.index - index - 1
+            if len(timeline) + lost >= MAX_FRAMES:
+                raise VideoError(
+                    f"'{video.name}' has over {MAX_FRAMES} frames.", hint="Cut it in parts."
+                )
+            for place in range(1, lost + 1):
+                step = (frame.timestamp_s - last) / (lost + 1)
+                timeline.add(max(0.0, last + place * step), ())
+                detection_ms.append(math.nan)
+            if on_frame is not None:
+                on_frame(frame)
+            start = time.perf_counter()
+            found = tracker.update(detector(frame.image, frame.timestamp_s), frame.timestamp_s)
+            detection_ms.append(1e3 * (time.perf_counter() - start))
+            timeline.add(frame.timestamp_s, found)
+            index, last = frame.index, frame.timestamp_s
+            if progress is not None:
+                progress(video.decoded, total)
+            if video.decoded == max_frames:
+                break
+        people, dropped = timeline.clips(min_frames=min_frames)
+        return VideoKeypoints(
+            people=people,
+            timestamps=timeline.timestamps,
+            image_size=video.size,
+            fps=video.fps,
+            detector=f"{detector.name} {detector.version}",
+            undecodable_frames=video.undecodable_frames,
+            missing_at_end=video.missing_at_end,
+            detection_ms=np.array(detection_ms),
+            dropped_people=dropped,
+        )

@@ -1,0 +1,79 @@
+"""Keeps the chatter of native libraries off the terminal.
+
+OpenCV without its own lines on the terminal: what goes wrong is in our errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from types import ModuleType
+
+_log = logging.getLogger(__name__)
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def native_stderr_to_log(chatter: re.Pattern[str]) -> Iterator[None]:
+    """Send what native code writes to the terminal as errors to our log, where it is chatter.
+
+    Native libraries write to file descriptor 2 itself, which belongs to the whole process; so keep
+    the block short. Lines that are no chatter, of other threads for instance, are written to the
+    terminal when the block ends.
+
+    Args:
+        chatter: Matches the beginning of the lines that are only logged, at level DEBUG.
+    """
+    with _lock, contextlib.ExitStack() as stack:
+        try:
+            terminal = os.dup(2)
+        except OSError:  # A daemon may have closed it.
+            yield
+            return
+        stack.callback(os.close, terminal)
+        held = stack.enter_context(tempfile.TemporaryFile())
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            held.seek(0)
+            for line in held.read().splitlines(keepends=True):
+                text = line.decode(errors="replace").rstrip()
+                if chatter.match(text):
+                    _log.debug("%s", text)
+                else:
+                    os.write(terminal, line)
+
+
+_FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
+_QUIET = "-8"  # AV_LOG_QUIET
+
+
+@contextlib.contextmanager
+def quiet_opencv(cv2: ModuleType) -> Iterator[None]:
+    """Keep OpenCV and the FFmpeg in it from writing to the terminal.
+
+    OpenCV's level is put back at the end. FFmpeg's is read from the environment when the process
+    opens its first video, and stays; a level that the user set there is left alone.
+    """
+    with _lock:
+        set_here = _FFMPEG_LEVEL not in os.environ
+        if set_here:
+            os.environ[_FFMPEG_LEVEL] = _QUIET
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+            if set_here:
+                os.environ.pop(_FFMPEG_LEVEL, None)

@@ -1,0 +1,230 @@
+"""Pickled object arrays are read, and nothing that a file names is ever called."""
+
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hot_sdk.benchmarks.evaluation.data_sets.safe_pickle import items, mapping, numbers, read_object
+from hot_sdk.errors import DatasetError
+
+
+def saved(path, value):
+    np.savez_compressed(path, held=value)
+    return path
+
+
+def saved_pickle(path, content, header=None):
+    """An npz whose one member is an object array with this pickle."""
+    stream = io.BytesIO()
+    described = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(stream, header or described)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("held.npy", stream.getvalue() + content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "dtype", ["f2", "<f4", ">f4", "f8", "b1", "i1", "u2", ">i4", "i8", "u8"], ids=str
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_come_back_as_they_were(tmp_path, dtype, order):
+    array = np.asarray(np.arange(24).reshape(2, 3, 4), dtype=dtype, order=order)
+    held = mapping(read_object(saved(tmp_path / "a.npz", {"x": {"y": array}}), "held"))
+    found = numbers(mapping(held["x"])["y"])
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == array.dtype.newbyteorder("=")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_every_protocol_that_numpy_saved_with(tmp_path, protocol):
+    value = np.array({"S9": {"Walking 1": [np.ones((3, 2), np.float32)]}}, dtype=object)
+    path = saved_pickle(tmp_path / "a.npz", pickle.dumps(value, protocol))
+    (array,) = items(mapping(mapping(read_object(path, "held"))["S9"])["Walking 1"])
+    np.testing.assert_array_equal(numbers(array), np.ones((3, 2)))
+
+
+def test_what_python_2_saved(tmp_path):
+    """Texts and bytes were one type then: a dictionary of an array, pickled by hand."""
+    raw = np.arange(3, dtype="<f4").tobytes()
+    content = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+        b"(I1\n(tcnumpy\ndtype\n(S'O8'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI63\ntbI00\n"
+        b"(lp1\n(dS'S9'\ncnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+        b"(I1\n(I3\ntcnumpy\ndtype\n(S'f4'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\n"
+        b"U" + bytes([len(raw)]) + raw + b"tbsatb."
+    )
+    path = saved_pickle(tmp_path / "a.npz", content)
+    np.testing.assert_array_equal(numbers(mapping(read_object(path, "held"))["S9"]), [0, 1, 2])
+
+
+def test_arrays_of_objects_are_lists(tmp_path):
+    views = np.empty(2, dtype=object)
+    views[:] = [np.zeros(1), np.ones(4)]
+    path = saved(tmp_path / "a.npz", {"views": views})
+    found = items(mapping(read_object(path, "held"))["views"])
+    assert [numbers(one).tolist() for one in found] == [[0.0], [1.0] * 4]
+
+
+class _Calls:
+    def __init__(self, function, *arguments):
+        self.called = (function, arguments)
+
+    def __reduce__(self):
+        return self.called
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        _Calls(os.system, "touch harmed"),
+        _Calls(eval, "open('harmed', 'w')"),
+        _Calls(open, "harmed", "w"),
+        _Calls(np.save, "harmed.npy", 1),
+        _Calls(getattr, "text", "upper"),
+        _Calls(pickle.loads, pickle.dumps(_Calls(os.system, "touch harmed"))),
+        _Calls(np.zeros, 4),
+    ],
+    ids=lambda hostile: hostile.called[0].__name__,
+)
+@pytest.mark.parametrize("place", ["instead", "inside"])
+def test_a_file_that_calls_something_is_refused(tmp_path, hostile, place):
+    value = hostile if place == "instead" else np.array({"x": hostile}, dtype=object)
+    path = saved_pickle(tmp_path / "a.npz", pickle.dumps(value))
+    with pytest.raises(DatasetError, match=r"not safe to read.*nothing was run"):
+        read_object(path, "held")
+    assert [one.name for one in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_names_stand_for_nothing_that_can_be_changed(tmp_path):
+    """A pickle may set attributes of what it names; ours keep none from one file to the next."""
+    spoilt = b"\x80\x02cnumpy\nndarray\n}U\x05_makeNs\x86b."
+    path = saved_pickle(tmp_path / "a.npz", spoilt)
+    with pytest.raises(DatasetError, match="published layout"):
+        read_object(path, "held")
+    good = saved(tmp_path / "b.npz", {"x": np.ones(2)})
+    np.testing.assert_array_equal(numbers(mapping(read_object(good, "held"))["x"]), [1, 1])
+
+
+def pickled_array(state):
+    """An object array of one item: an array with any state."""
+    outer = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    dtype = b"cnumpy\ndtype\nU\x02%s\x89\x88\x87R(K\x03U\x01%sNNNJ\xff\xff\xff\xffK\x00K\x00tb"
+    shape, code, raw = state
+    inner = (
+        outer
+        + b"(K\x01"
+        + pickle.dumps(shape, 2)[2:-1]
+        + dtype % (code[1:], code[:1])
+        + b"\x89"
+        + pickle.dumps(raw, 2)[2:-1]
+        + b"tb"
+    )
+    return outer + b"(K\x01)" + dtype % (b"O8", b"|") + b"\x89]" + inner[2:] + b"atb."
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (((5,), b"<f4", "12345678"), "shape .5,. has 8 bytes"),
+        (((-1,), b"<f4", "12345678"), "no shape"),
+        (((2**41,), b"<f4", "12345678"), "no shape"),
+        (("ab", b"<f4", "12345678"), "no shape"),
+        (((2,), b"<U4", "12345678"), "numbers is expected"),
+        (((1,), b"<V8", "12345678"), "numbers is expected"),
+        (((1,), b"<f4", 17), "numbers is expected"),
+    ],
+)
+def test_an_array_that_lies_of_itself_is_refused(tmp_path, state, said):
+    path = saved_pickle(tmp_path / "a.npz", pickled_array(state))
+    with pytest.raises(ValueError, match=said):
+        numbers(read_object(path, "held"))
+
+
+def test_that_such_an_array_could_be_told_the_truth(tmp_path):
+    path = saved_pickle(tmp_path / "a.npz", pickled_array(((2,), b"<i4", "\1\0\0\0\2\0\0\0")))
+    assert numbers(read_object(path, "held")).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "ask", "said"),
+    [
+        ({1: 2}, mapping, "dictionary"),
+        ([1], mapping, "dictionary is expected, not a list"),
+        (np.ones(3), mapping, "not an array"),
+        ("text", items, "not a str"),
+        (np.ones(3), items, "list is expected"),
+        ([1.0], numbers, "not a list"),
+        (np.array(["a"]), numbers, "numbers"),
+    ],
+)
+def test_asking_for_something_else(tmp_path, value, ask, said):
+    holder = np.empty((), dtype=object)
+    holder[()] = {"x": value}
+    path = saved(tmp_path / "a.npz", holder)
+    with pytest.raises(ValueError, match=said):
+        ask(mapping(read_object(path, "held"))["x"])
+
+
+def test_files_of_other_kinds(tmp_path):
+    with pytest.raises(DatasetError, match="cannot be read: No such file"):
+        read_object(tmp_path / "absent.npz", "held")
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(DatasetError, match="published layout"):
+        read_object(tmp_path / "text.npz", "held")
+    with pytest.raises(DatasetError, match="no objects"):
+        read_object(saved(tmp_path / "plain.npz", np.ones(3)), "held")
+    with pytest.raises(DatasetError, match="other"):
+        read_object(saved(tmp_path / "a.npz", {}), "other")
+    with pytest.raises(DatasetError, match="3 objects"):
+        read_object(saved(tmp_path / "b.npz", np.array([{}, {}, {}])), "held")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    from hot_sdk.benchmarks.evaluation.data_sets import safe_pickle
+
+    monkeypatch.setattr(safe_pickle, "LARGEST_UNPACKED", 1 << 20)
+    with pytest.raises(DatasetError, match="unpacks to"):
+        read_object(saved(tmp_path / "a.npz", {"x": np.zeros(1 << 20)}), "held")
+
+
+@given(data=st.data())
+def test_damage_is_told_and_harms_nothing(tmp_path_factory, data):
+    """Bytes changed at random give arrays, or our errors."""
+    folder = tmp_path_factory.getbasetemp()
+    value = np.array({"S9": {"a": [np.ones((4, 2))], "b": np.zeros(3, "f4")}}, dtype=object)
+    content = bytearray(pickle.dumps(value, 4))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = saved_pickle(folder / "damaged.npz", bytes(content))
+    try:
+        held = mapping(mapping(read_object(path, "held"))["S9"])
+        for one in items(held["a"]):
+            numbers(one)
+    except (DatasetError, ValueError, KeyError):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        # Room for two thousand million objects, asked for by one.
+        (b"\x80\x02}r\xff\xff\xff\x7f.", "remembers what it does not hold"),
+        (b"(dp99999999999\n.", "remembers what it does not hold"),
+        (b"\x80\x05\x96\xff\xff\xff\xff\x00\x00\x00\x00.", "exhausted|expected|BYTEARRAY8"),
+        (b"\x80\x02cnumpy\nndarray\n)\x81.", "NEWOBJ"),
+        (b"Pid\n.", "PERSID"),
+        (b"\x80\x02\x82\x01.", "EXT1"),
+        (b"", "exhausted|no pickle|published layout"),
+        (b"\x80\x02}", "published layout"),
+    ],
+)
+def test_what_no_array_needs_is_refused_before_it_is_read(tmp_path, content, said):
+    path = saved_pickle(tmp_path / "a.npz", content)
+    with pytest.raises(DatasetError, match=said):
+        read_object(path, "held")

@@ -1,0 +1,143 @@
+"""The clips that ship: where they lie, and that they are what they say."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from hot_sdk.benchmarks.evaluation.data_sets.starter_val import (
+    ARRAYS,
+    INDEX,
+    default_folder,
+    load_starter_val,
+)
+from hot_sdk.errors import DatasetError
+from hot_sdk.skeletons import H36M17
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return load_starter_val()
+
+
+@pytest.fixture
+def copied(tmp_path):
+    for name in (INDEX, ARRAYS):
+        shutil.copy(default_folder() / name, tmp_path)
+    return tmp_path
+
+
+def test_what_it_holds(clips):
+    assert len(clips) == 88
+    assert sum(map(len, clips)) == 4 * 10596
+    assert len({clip.name for clip in clips}) == 88
+    assert {clip.subject for clip in clips} == {"14"}
+    assert len({clip.action for clip in clips}) == 9
+    assert {clip.keypoints.fps for clip in clips} == {30.0}
+    sizes = {clip.keypoints.image_size for clip in clips}
+    assert any(width > height for width, height in sizes)
+    assert any(width < height for width, height in sizes)
+    assert sum(path.stat().st_size for path in default_folder().iterdir()) < 1_000_000
+
+
+def test_licence_and_credit_lie_beside_it():
+    names = {path.name for path in default_folder().iterdir()}
+    assert {"README.md", "TERMS-CMU-mocap.txt"} <= names
+    assert "NSF EIA-0196217" in (default_folder() / "README.md").read_text()
+
+
+def test_keypoints_are_the_projected_truth(clips):
+    for clip in clips:
+        placed = clip.truth + clip.root[:, None]
+        seen = clip.intrinsics.project(placed.astype(np.float64))
+        np.testing.assert_allclose(seen, clip.keypoints.points, atol=2e-2)
+        assert (clip.truth[:, 0] == 0.0).all()
+        assert (placed[..., 2] > 0.4).all()
+
+
+def test_everybody_is_in_the_image(clips):
+    for clip in clips:
+        assert (clip.keypoints.points > 0.0).all()
+        assert (clip.keypoints.points < clip.keypoints.image_size).all()
+
+
+def test_people_stand_upright_and_left_is_left(clips):
+    """Knees bend forward: what a camera that mirrored, or left named right, would turn round."""
+    left, up = (H36M17.joints.index(name) for name in ("left_hip", "head"))
+    for clip in clips:
+        poses = clip.truth.astype(np.float64)
+        assert (poses[:, up, 1] < 0.0).mean() > 0.9, "the head is above the pelvis"
+        across = poses[:, left] - poses[:, 1]
+        forward = np.cross(across, poses[:, 8])
+        for hip, knee, ankle in ((1, 2, 3), (4, 5, 6)):
+            bent = poses[:, knee] - (poses[:, hip] + poses[:, ankle]) / 2.0
+            assert (bent * forward).sum(axis=1).mean() > 0.0
+
+
+def test_the_views_of_a_sequence_are_of_the_same_poses(clips):
+    """Distances between joints do not depend on the camera."""
+    for first in range(0, 88, 4):
+        spans = [
+            np.linalg.norm(clip.truth[:, :, None] - clip.truth[:, None], axis=-1)[::20]
+            for clip in clips[first : first + 4]
+        ]
+        for other in spans[1:]:
+            np.testing.assert_allclose(other, spans[0], atol=1e-5)
+
+
+def test_bones_are_those_of_a_person(clips):
+    thigh = np.linalg.norm(clips[0].truth[:, 2] - clips[0].truth[:, 1], axis=-1)
+    np.testing.assert_allclose(thigh, 0.368, atol=0.02)
+
+
+def test_fewer_views_are_the_first_ones(clips):
+    few = load_starter_val(views=2)
+    assert [clip.name for clip in few] == [
+        clip.name for clip in clips if clip.name.endswith(("-1", "-2"))
+    ]
+    np.testing.assert_array_equal(few[1].keypoints.points, clips[1].keypoints.points)
+    for views in (0, 5):
+        with pytest.raises(DatasetError, match=f"no {views} views"):
+            load_starter_val(views=views)
+
+
+def test_another_folder(copied, clips):
+    np.testing.assert_array_equal(load_starter_val(copied)[7].truth, clips[7].truth)
+
+
+def test_an_empty_folder_is_told(tmp_path):
+    with pytest.raises(DatasetError, match="does not hold starter-val"):
+        load_starter_val(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda index: index.update(schema=2), "its version"),
+        (lambda index: index.pop("fps"), "fps"),
+        (lambda index: index["sequences"][3].update(frames=10**7), "other frames"),
+        (lambda index: index["sequences"][0].update(start=-5), "other frames"),
+        (lambda index: index["sequences"][0].update(start="0"), "broken"),
+        (lambda index: index["sequences"][0]["cameras"][0].update(focal_px=-1), "focal"),
+        (lambda index: index["sequences"][0]["cameras"][0].update(rotation=[1]), "reshape"),
+        (lambda index: index["sequences"][0]["cameras"][0].update(image_size=[0, 4]), "image_size"),
+        (lambda index: index.update(sequences=4), "broken"),
+    ],
+)
+def test_a_damaged_index_is_told(copied, change, said):
+    index = json.loads((copied / INDEX).read_text())
+    change(index)
+    (copied / INDEX).write_text(json.dumps(index))
+    with pytest.raises(DatasetError, match=said):
+        load_starter_val(copied)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"{}"])
+def test_damaged_files_are_told(copied, content):
+    (copied / ARRAYS).write_bytes(content)
+    with pytest.raises(DatasetError, match="broken"):
+        load_starter_val(copied)
+    (copied / INDEX).write_bytes(content)
+    with pytest.raises(DatasetError, match="broken"):
+        load_starter_val(copied)

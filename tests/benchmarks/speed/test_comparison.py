@@ -1,0 +1,104 @@
+"""What changed since an earlier record, and what fails."""
+
+import dataclasses
+
+import pytest
+from benchmark_records import MACHINE, record, result
+
+from hot_sdk.benchmarks.speed.comparison import compare, failures, require_alike
+from hot_sdk.benchmarks.speed.figures import parse_limit
+from hot_sdk.errors import ResultError
+
+
+def told(comparison):
+    return {change.kind.name: change for change in comparison.changes if change.beyond_noise}
+
+
+def test_the_same_again_is_no_change():
+    found = compare(record(result("a", 10.0, seed=9)), record(result("a", 10.0)))
+    assert told(found) == {}
+    assert "nothing changed beyond noise" in found.as_text()
+
+
+def test_a_slower_model_is_worse_in_time_and_rate():
+    changes = told(compare(record(result("a", 11.0, seed=9)), record(result("a", 10.0))))
+    assert {"latency_median", "frames_per_s", "engine", "per_frame"} <= set(changes)
+    assert all(change.is_worse for change in changes.values())
+    assert changes["latency_median"].ratio.value == pytest.approx(1.1, rel=0.02)
+    assert changes["frames_per_s"].ratio.value == pytest.approx(1 / 1.1, rel=0.02)
+
+
+def test_a_faster_and_larger_model_is_both():
+    new = record(result("a", 8.0, seed=9, memory=150.0))
+    changes = told(compare(new, record(result("a", 10.0))))
+    assert not changes["latency_median"].is_worse
+    assert changes["memory"].is_worse
+    text = compare(new, record(result("a", 10.0))).as_text()
+    assert "better: a, latency_median" in text
+    assert "worse: a, memory 100 → 150 MiB, +50.0%" in text
+
+
+def test_what_only_one_record_has_is_told():
+    found = compare(record(result("a", 10.0)), record(result("b", 10.0, ratio=0.5)))
+    assert (found.only_old, found.only_new) == (("b",), ("a",))
+
+
+def test_versions_that_differ_are_told():
+    newer = dataclasses.replace(MACHINE, packages=())
+    found = compare(record(result("a", 10.0), machine=newer), record(result("a", 10.0)))
+    assert found.notes == ("numpy was 2.4.6 and is absent.",)
+
+
+def test_unlike_machines_are_refused_and_the_comparison_tells():
+    other = record(result("a", 10.0), machine=dataclasses.replace(MACHINE, cpu="Another"))
+    here = record(result("a", 10.0))
+    with pytest.raises(ResultError, match="--any-machine"):
+        require_alike(here.machine, other.machine)
+    require_alike(here.machine, here.machine)
+    assert "the machines differ." in compare(here, other).notes
+
+
+def test_few_rounds_have_no_interval_and_large_changes_are_told_all_the_same():
+    few = [
+        record(
+            dataclasses.replace(
+                one,
+                measures=tuple(
+                    dataclasses.replace(measure, rounds_ms=measure.rounds_ms[:3])
+                    for measure in one.measures
+                ),
+            )
+        )
+        for one in (result("a", 10.0), result("a", 12.0, seed=9), result("a", 10.2, seed=9))
+    ]
+    assert told(compare(few[1], few[0]))["latency_median"].ratio.rounds == 1
+    assert told(compare(few[2], few[0])) == {}
+
+
+def failing(new, old, *texts):
+    limits = [parse_limit(text, of_old=True) for text in texts]
+    return failures(new, old, limits)
+
+
+def test_a_limit_against_the_old_figure():
+    old, new = record(result("a", 10.0)), record(result("a", 12.0, seed=9))
+    assert len(failing(new, old, "frames_per_s<0.95*old")) == 1
+    assert failing(new, old, "frames_per_s<0.5*old") == []
+    assert len(failing(new, old, "latency_median>1.1*old")) == 1
+
+
+def test_noise_fails_nothing():
+    old, new = record(result("a", 10.0)), record(result("a", 10.05, seed=9))
+    assert failing(new, old, "latency_median>1*old") == []
+
+
+def test_a_check_that_checks_nothing_fails():
+    new = record(result("a", 10.0))
+    assert "no figure 'mpjpe'" in failing(new, new, "mpjpe>50mm")[0]
+    assert "the earlier record has no" in failing(new, record(), "frames_per_s<0.9*old")[0]
+
+
+def test_a_limit_of_its_own():
+    new = record(result("a", 10.0))
+    assert failing(new, None, "latency>33ms") == []
+    assert len(failing(new, None, "latency>5ms")) == 1

@@ -1,0 +1,47 @@
+"""The studies are command lines that hot-benchmark understands."""
+
+from pathlib import Path
+
+import pytest
+
+from hot_sdk.benchmarks.speed.cli import _asked, build_parser
+from hot_sdk.benchmarks.speed.options import check_asked
+from hot_sdk.benchmarks.studies import readme_tables
+
+
+@pytest.mark.parametrize("study", readme_tables.studies(), ids=lambda study: study.name)
+def test_every_study_can_be_asked_for(study, tmp_path):
+    options = build_parser().parse([*study.arguments, "--output", str(tmp_path)])
+    check_asked(_asked(options, tmp_path))
+    assert study.about.endswith((".", "?"))
+
+
+def test_a_busy_machine_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(readme_tables, "busy_cpus", lambda machine: 1.5)
+    assert readme_tables.main(["--only", "starter"]) == 8
+    assert "The machine is busy (1.50 CPUs)" in capsys.readouterr().err
+
+
+def test_an_unknown_study_is_refused(capsys):
+    assert readme_tables.main(["--only", "weather"]) == 2
+    assert "There is no study 'weather'" in capsys.readouterr().err
+
+
+def test_a_study_replaces_its_own_tables_and_nothing_else(tmp_path, capsys):
+    page = (Path(__file__).parents[3] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert readme_tables.with_tables(page, {}) == page
+    second, third = readme_tables.studies()[1:3]
+    assert f"## {third.title}\n\n{third.about}" in page
+    once = readme_tables.with_tables(page, {third.title: f"## {third.title}\n\n| new |\n"})
+    assert f"## {third.title}\n\n| new |\n\n## " in once
+    assert f"## {second.title}\n\n{second.about}" in once
+    assert "## How to read them" in once
+    assert third.about not in once
+    first = readme_tables.with_tables(
+        f"{readme_tables.BEGIN}{readme_tables.END}", {second.title: "## x\n"}
+    )
+    assert first == f"{readme_tables.BEGIN}\n\n## x\n\n{readme_tables.END}"
+    plain = tmp_path / "plain.md"
+    plain.write_text("# Nothing\n")
+    assert readme_tables.main(["--only", "starter", "--page", str(plain)]) == 2
+    assert "<!-- tables -->" in capsys.readouterr().err

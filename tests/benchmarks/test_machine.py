@@ -1,0 +1,117 @@
+"""What a machine says of itself, on machines that are not here."""
+
+import dataclasses
+import os
+
+import pytest
+from faked_machines import ABSENT, faked, programs
+
+from hot_sdk.benchmarks import machine as conditions
+from hot_sdk.benchmarks.machine import busy_cpus, conditions_of, stamp_of, throttled_between
+from hot_sdk.benchmarks.roofline.bound import cpu_roof
+from hot_sdk.host.machine import Outcome, this_machine
+
+ORIN = {
+    "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
+    "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 1, BOARD: generic\n",
+    "proc/cpuinfo": "processor : 0\nFeatures : fp asimd sve\n",
+    "proc/meminfo": "MemTotal:        7800000 kB\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq": "1510400\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "729600\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil\n",
+    "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+    "sys/class/thermal/thermal_zone0/temp": "48500\n",
+    "sys/class/hwmon/hwmon4/oc1_event_cnt": "2\n",
+    "sys/class/devfreq/17000000.gpu/min_freq": "306000000\n",
+    "sys/class/devfreq/17000000.gpu/max_freq": "624750000\n",
+    "sys/class/devfreq/17000000.gpu/available_frequencies": "306000000 624750000 1020000000\n",
+}
+
+
+def orin(**files):
+    mode = Outcome(0, "NV Power Mode: 15W\n0\n", "")
+    return faked({**ORIN, **files}, run=programs(nvpmodel=mode))
+
+
+def test_a_jetson_is_stamped_with_board_and_releases():
+    stamp = stamp_of(orin())
+    assert stamp.board == "NVIDIA Jetson Orin Nano Developer Kit"
+    assert (stamp.l4t, stamp.jetpack) == ("36.4.3", "6.2")
+    assert stamp.instructions == ("asimd", "sve")
+    assert (stamp.cpu_mhz, stamp.memory_mib) == (pytest.approx(1510.4), 7617)
+    assert (stamp.gpus, stamp.driver) == ((), None)
+
+
+def test_a_jetsons_conditions_are_told():
+    found = conditions_of(orin())
+    assert found.governors == ("schedutil",)
+    assert found.cpu_mhz == (pytest.approx(729.6),)
+    assert "capped by the power mode" in found.gpu_clocks[0]
+    assert found.power_mode.startswith("15W (mode 0)")
+    assert [(zone.zone, zone.celsius) for zone in found.temperatures] == [("cpu-thermal", 48.5)]
+    assert found.throttled == 2
+
+
+def test_throttling_meanwhile_is_found():
+    before = conditions_of(orin())
+    assert throttled_between(before, dataclasses.replace(before, throttled=3)) is True
+    assert throttled_between(before, before) is False
+    unknown = dataclasses.replace(before, throttled=None)
+    assert throttled_between(unknown, before) is None
+    assert throttled_between(unknown, dataclasses.replace(unknown, throttling=True)) is True
+
+
+def test_cpus_that_others_keep_busy_are_counted(monkeypatch):
+    machine = faked({"proc/stat": "cpu  100 0 20 800 30 0 0 10 50 0\ncpu0 1\ncpu1 2\nintr 3\n"})
+    later = "cpu  130 5 25 840 30 3 2 15 99 0\ncpu0 1\ncpu1 2\n"
+    stat = machine.at("/proc/stat")
+    monkeypatch.setattr(conditions.time, "sleep", lambda _: stat.write_text(later))
+    # 50 of 90 ticks of two CPUs; the guest's are among the first 30.
+    assert busy_cpus(machine) == pytest.approx(2 * 50 / 90)
+    assert busy_cpus(machine) is None
+    monkeypatch.setattr(conditions.time, "sleep", lambda _: None)
+    assert busy_cpus(faked()) is None
+
+
+def test_this_machine_tells_how_busy_it_is():
+    busy = busy_cpus(this_machine())
+    assert busy is None or 0.0 <= busy <= (os.cpu_count() or 1) * 1.01
+
+
+def test_an_nvidia_card_tells_clock_heat_and_throttling():
+    answers = iter(["NVIDIA X, 580.1\n", "71, 1410, 0x0000000000000004\n"])
+    machine = faked(run=lambda command, _: Outcome(0, next(answers), ""))
+    stamp = stamp_of(machine)
+    assert (stamp.gpus, stamp.driver) == (("NVIDIA X",), "580.1")
+    found = conditions_of(machine)
+    assert found.temperatures[0].celsius == 71.0
+    assert found.gpu_clocks == ("gpu 0: 1410 MHz now",)
+    assert found.throttling is True
+
+
+def test_a_machine_that_says_nothing_is_stamped_all_the_same():
+    machine = faked(run=lambda *_: ABSENT)
+    stamp, found = stamp_of(machine), conditions_of(machine)
+    assert stamp.instructions == ()
+    assert stamp.cpu_mhz is None
+    assert stamp.memory_mib is None
+    assert (found.temperatures, found.throttled, found.power_mode) == ((), None, None)
+    assert cpu_roof(stamp) is None
+
+
+def test_machines_are_alike_by_their_hardware():
+    stamp = stamp_of(orin())
+    assert dataclasses.replace(stamp, python="3.99.0").identity == stamp.identity
+    assert dataclasses.replace(stamp, processors=99).identity != stamp.identity
+
+
+def test_a_roof_grows_with_clock_width_and_cpus():
+    stamp = dataclasses.replace(
+        stamp_of(orin()), instructions=("avx2", "fma"), cpu_mhz=3000.0, processors=4
+    )
+    roof = cpu_roof(stamp)
+    # Twice the clock, 8 lanes, 2 units, 2 operations each, 4 CPUs.
+    assert roof.flops_per_s == pytest.approx(2 * 3e9 * 8 * 2 * 2 * 4)
+    wider = cpu_roof(dataclasses.replace(stamp, instructions=("avx2", "avx512f")))
+    assert wider.flops_per_s == pytest.approx(2 * roof.flops_per_s)
+    assert cpu_roof(stamp, "int8-dynamic").flops_per_s == pytest.approx(4 * roof.flops_per_s)

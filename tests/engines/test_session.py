@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from hot_sdk.engines import SessionOptions, TensorSpec, list_engines, open_session
+from hot_sdk.engines.session import precision_of
+from hot_sdk.errors import UsageError
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:12", "gpu", "gpu:1", "npu"])
+def test_devices_that_exist(device):
+    assert SessionOptions(device=device).device == device
+
+
+@pytest.mark.parametrize("device", ["tpu", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:01", "", None])
+def test_unknown_device(device):
+    with pytest.raises(UsageError, match="Unknown device"):
+        SessionOptions(device=device)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 2.0, True, "2"])
+def test_impossible_threads(threads):
+    with pytest.raises(UsageError, match="Cannot run on"):
+        SessionOptions(threads=threads)
+
+
+@pytest.mark.parametrize("level", ["O2", "ALL", "", None])
+def test_unknown_optimisation(level):
+    with pytest.raises(UsageError, match="Unknown graph optimisation") as raised:
+        SessionOptions(graph_optimisation=level)
+    assert "none, basic, extended, all" in raised.value.hint
+
+
+def test_cache_folder_is_a_path():
+    with pytest.raises(UsageError, match=r"expected a pathlib\.Path"):
+        SessionOptions(cache_dir="cache")  # type: ignore[arg-type]
+
+
+def test_unknown_engine_suggests_the_nearest():
+    with pytest.raises(UsageError, match="Did you mean 'onnxruntime'"):
+        open_session(b"", engine="onnxruntine")
+    with pytest.raises(UsageError) as raised:
+        open_session(b"", engine="zzz")
+    assert "Did you mean" not in raised.value.hint
+    assert all(name in raised.value.hint for name in (*list_engines(), "auto"))
+
+
+def test_a_dla_is_refused_with_its_reason():
+    for device in ("dla", "dla:0"):
+        with pytest.raises(UsageError, match="multiplies by constants only"):
+            SessionOptions(device=device)
+
+
+def specs(*dtypes):
+    return [TensorSpec(f"input{i}", (1,), dtype) for i, dtype in enumerate(dtypes)]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "inputs", "precision"),
+    [
+        ({}, specs("float32"), "fp32"),
+        ({}, specs("float16"), "fp16"),
+        ({}, specs("float32", "int64"), "fp32"),
+        ({}, specs("float32", "float16"), "mixed"),
+        ({}, specs("int64"), "unknown"),
+        ({"hot_sdk.precision": "fp16"}, specs("float32"), "fp16"),
+        ({"hot_sdk.precision": ""}, specs("float32"), "fp32"),
+    ],
+)
+def test_precision_is_declared_or_read_from_the_inputs(metadata, inputs, precision):
+    assert precision_of(metadata, inputs) == precision
+
+
+def test_spec_reads_well():
+    assert str(TensorSpec("x", ("batch", 3), "float32")) == "x: float32 (batch, 3)"
+
+
+def test_import_loads_no_engine():
+    code = (
+        "import sys, hot_sdk.engines; "
+        "print([m for m in ('onnxruntime', 'onnx', 'torch', 'tensorrt') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_missing_library_is_named():
+    code = (
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "from hot_sdk.engines import open_session\n"
+        "from hot_sdk.errors import MissingDependencyError\n"
+        "try: open_session(b'')\n"
+        "except MissingDependencyError as error: print(error.hint)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "Run: pip install onnxruntime"

@@ -1,0 +1,150 @@
+"""Every family and variant is read and compiled by NVIDIA's own parser and compiler.
+
+They are those of TensorRT-RTX, which needs no GPU, driven by the code that builds engines on a
+device. What that does not show: that TensorRT 10.3 reads the file (RTX is newer; the operator table
+and ``--opset`` stand for that), how fast an engine is, what memory it takes, or what it computes.
+Files are always compiled and never only parsed: the parser passes what the compiler refuses.
+"""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from hot_sdk.engines import SessionOptions
+from hot_sdk.engines.onnx_file import check_onnx, read_signature
+from hot_sdk.engines.tensorrt.bindings import create_log
+from hot_sdk.engines.tensorrt.plan import build_plan, build_settings
+from hot_sdk.errors import EngineError
+
+trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
+
+# Ampere, as Jetson Orin; RTX knows no sm_87.
+CAPABILITY = trt.ComputeCapability.SM86
+MEMORY = 4 << 30
+
+
+class WithoutDevice:
+    """The module, with a builder that compiles for a GPU that is not there."""
+
+    def __getattr__(self, name):
+        return getattr(trt, name)
+
+    @staticmethod
+    def Builder(log):  # noqa: N802
+        return BuilderWithoutDevice(log)
+
+
+class BuilderWithoutDevice:
+    def __init__(self, log):
+        self._builder = trt.Builder(log)
+
+    def __getattr__(self, name):
+        return getattr(self._builder, name)
+
+    def create_builder_config(self):
+        config = ConfigWithoutTimings(self._builder.create_builder_config())
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(CAPABILITY, 0)
+        return config
+
+    def build_serialized_network(self, network, config):
+        return self._builder.build_serialized_network(network, config.config)
+
+
+class ConfigWithoutTimings:
+    """Settings of a build without a timing cache, for which RTX wants a device."""
+
+    def __init__(self, config):
+        self.__dict__["config"] = config
+
+    def __getattr__(self, name):
+        return getattr(self.config, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.config, name, value)
+
+    def create_timing_cache(self, _):
+        return None
+
+    def get_timing_cache(self):
+        return None
+
+
+def compiled(model):
+    """The plan of a file or of its bytes."""
+    file = check_onnx(model)
+    signature = read_signature(file)
+    settings = build_settings(SessionOptions(device="cuda"), signature)
+    module = WithoutDevice()
+    log = create_log(module)
+    plan, _ = build_plan(module, log, file, signature, settings, free_memory=MEMORY, timings=b"")
+    return plan
+
+
+def test_every_exported_file_compiles(exported):
+    assert len(compiled(exported.path)) > 10_000
+
+
+def model(operator, *, inputs, outputs, weights=(), opset=20, domain="", **attributes):
+    """A graph of one node; inputs and outputs as (name, type, shape)."""
+    names = [name for name, *_ in inputs] + [name for name, _ in weights]
+    node = helper.make_node(
+        operator, names, [name for name, *_ in outputs], name="it", domain=domain, **attributes
+    )
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [helper.make_tensor_value_info(*spec) for spec in inputs],
+        [helper.make_tensor_value_info(*spec) for spec in outputs],
+        [numpy_helper.from_array(value, name) for name, value in weights],
+    )
+    opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    return helper.make_model(graph, ir_version=8, opset_imports=opsets).SerializeToString()
+
+
+def top_k(k):
+    return model(
+        "TopK",
+        inputs=[("x", TensorProto.FLOAT, [1, 8192])],
+        weights=[("k", np.array([k], np.int64))],
+        outputs=[("y", TensorProto.FLOAT, [1, k]), ("i", TensorProto.INT64, [1, k])],
+    )
+
+
+def product(second):
+    return model(
+        "MatMul",
+        inputs=[("a", TensorProto.FLOAT, [4, 4]), ("b", second, [4, 4])],
+        outputs=[("y", TensorProto.FLOAT, [4, 4])],
+    )
+
+
+class TestTheGateDiscriminates:
+    def test_an_operator_that_it_has_not_is_named(self):
+        content = model(
+            "Det",
+            inputs=[("x", TensorProto.FLOAT, [1, 3, 3])],
+            outputs=[("y", TensorProto.FLOAT, [1])],
+        )
+        with pytest.raises(EngineError, match="cannot read 'model': Det 'it'"):
+            compiled(content)
+
+    def test_an_operator_of_somebody_else_is_named(self):
+        content = model(
+            "Mine",
+            domain="mine",
+            inputs=[("x", TensorProto.FLOAT, [4])],
+            outputs=[("y", TensorProto.FLOAT, [4])],
+        )
+        with pytest.raises(EngineError, match="cannot read 'model': Mine 'it'"):
+            compiled(content)
+
+    def test_types_are_kept_and_so_must_agree(self):
+        assert compiled(product(TensorProto.FLOAT))
+        with pytest.raises(EngineError, match=r"cannot (read|build)"):
+            compiled(product(TensorProto.FLOAT16))
+
+    def test_what_is_read_may_still_not_be_compiled(self):
+        assert compiled(top_k(2000))
+        with pytest.raises(EngineError, match="cannot build an engine of 'model'"):
+            compiled(top_k(4000))

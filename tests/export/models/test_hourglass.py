@@ -1,0 +1,364 @@
+"""Which frames are kept, and how the others come back."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.models import family, list_models, resolve
+from hot_sdk.export.models.frame_selection import (
+    FrameSelector,
+    density_peak_scores,
+    highest_frames,
+    interpolate_frames,
+    motion_scores,
+    take_frames,
+    take_kept,
+    uniform_frames,
+)
+from hot_sdk.export.models.hourglass import HourglassSpec, TokenRecoveringAttention, hourglass_of
+from hot_sdk.export.models.spec import PruningStage
+
+FRAMES, TOKENS, CHANNELS, JOINTS = 243, 81, 512, 17
+# What the network's attention chooses is tested with networks.
+KINDS = [kind for kind in SelectorKind if kind is not SelectorKind.ATTENTION]
+SELECTORS = pytest.mark.parametrize("kind", KINDS)
+CENTRES = pytest.mark.parametrize("keep_centre", [False, True])
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def smooth_walk(seed, columns, frames=FRAMES):
+    """A random walk whose steps are averaged over 9 frames, (frames, columns)."""
+    steps = np.random.default_rng(seed).standard_normal((frames + 8, columns))
+    sums = np.cumsum(np.concatenate([np.zeros((1, columns)), steps]), axis=0)
+    return np.cumsum((sums[9:] - sums[:-9]) / 9, axis=0)
+
+
+def body_features(seed, speed):
+    """Features that follow a body of eight degrees of freedom, (frames, channels)."""
+    mixing = np.random.default_rng(seed).standard_normal((9, CHANNELS)) / math.sqrt(8)
+    walk = smooth_walk(seed, 8) * speed
+    return torch.from_numpy((walk @ mixing[:8] + mixing[8]).astype(np.float32))
+
+
+def clips(count, frames=FRAMES, joints=JOINTS):
+    """Features and keypoints of clips at several speeds, (count, frames, ...)."""
+    speeds = [(1.0, 0.1, 0.01, 0.03)[clip % 4] for clip in range(count)]
+    features = [body_features(clip, speed)[:frames] for clip, speed in enumerate(speeds)]
+    walks = [smooth_walk(clip, joints * 2, frames) * 0.01 for clip in range(count)]
+    keypoints = np.stack(walks).reshape(count, frames, joints, 2).astype(np.float32)
+    return torch.stack(features), torch.from_numpy(keypoints)
+
+
+def selector(kind, *, tokens=TOKENS, keep_centre=False, mirrored_pairs=False, frames=FRAMES):
+    return FrameSelector(
+        (PruningStage(1, tokens, SelectorKind(kind)),),
+        frames=frames,
+        keep_centre=keep_centre,
+        mirrored_pairs=mirrored_pairs,
+    )
+
+
+def published_choice(features, tokens):
+    """``cluster_dpc_knn`` of the authors in float64, frame by frame, without its noise."""
+    points = features.numpy().astype(np.float64)
+    frames, channels = points.shape
+    distance = np.array(
+        [np.sqrt(np.square(points - point).sum(axis=1)) for point in points]
+    ) / math.sqrt(channels)
+    two_nearest = np.sort(distance, axis=1)[:, :2]
+    density = np.exp(-np.square(two_nearest).mean(axis=1))
+    separation = np.empty(frames)
+    for i in range(frames):
+        denser = [
+            distance[i, j]
+            for j in range(frames)
+            if density[j] > density[i] or (density[j] == density[i] and j < i)
+        ]
+        separation[i] = min(denser, default=distance.max())
+    return sorted(np.argsort(-separation * density, kind="stable")[:tokens].tolist())
+
+
+def choose(features, tokens=TOKENS):
+    return highest_frames(density_peak_scores(features), tokens)
+
+
+# Clustering
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.1, 0.01])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("tokens", [2, 81])
+def test_clustering_is_the_published_one(seed, speed, tokens):
+    features = body_features(seed, speed)
+    assert choose(features[None].double(), tokens)[0].tolist() == published_choice(features, tokens)
+
+
+def test_equally_dense_frames_go_to_the_earlier():
+    """Two pairs, each the other's nearest: density exp(-1/2) for all four."""
+    features = torch.tensor([[[0.0], [1.0], [5.0], [6.0]]])
+    expected = math.exp(-0.5) * torch.tensor([[6.0, 1.0, 4.0, 1.0]])
+    assert_close(density_peak_scores(features), expected)
+    assert choose(features, 3).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.1, 0.01, 0.001])
+def test_float32_picks_the_frames_of_float64(speed):
+    """In at least 18 of 20 clips; else one frame differs, where two scores agree to float32."""
+    features = torch.stack([body_features(seed, speed) for seed in range(20)])
+    single, double = choose(features), choose(features.double())
+    common = [len({*a} & {*b}) for a, b in zip(single.tolist(), double.tolist(), strict=True)]
+    assert min(common) >= TOKENS - 1
+    assert common.count(TOKENS) >= 18
+
+
+def test_half_precision_is_scored_in_float32():
+    features = body_features(0, 0.1)[None].half()
+    scores = density_peak_scores(features)
+    assert scores.dtype == torch.float32
+    assert torch.equal(scores, density_peak_scores(features.float()))
+    assert density_peak_scores(features.double()).dtype == torch.float64
+
+
+@SELECTORS
+@CENTRES
+def test_two_runs_choose_the_same(kind, keep_centre):
+    select, inputs = selector(kind, keep_centre=keep_centre), clips(2)
+    assert torch.equal(select(*inputs), select(*(part.clone() for part in inputs)))
+    assert torch.equal(density_peak_scores(inputs[0]), density_peak_scores(inputs[0].clone()))
+
+
+@SELECTORS
+@CENTRES
+def test_a_batch_chooses_as_each_clip_alone(kind, keep_centre):
+    select, (features, keypoints) = selector(kind, keep_centre=keep_centre), clips(4)
+    together = select(features, keypoints).expand(4, -1)
+    alone = [select(features[i : i + 1], keypoints[i : i + 1]) for i in range(4)]
+    assert torch.equal(together, torch.cat(alone))
+    assert kind is SelectorKind.UNIFORM or len({*map(tuple, together.tolist())}) == 4
+
+
+@pytest.mark.parametrize("kind", [SelectorKind.TPC, SelectorKind.MOTION])
+def test_a_mirror_image_uses_the_frames_of_its_window(kind):
+    features, keypoints = clips(4)
+    pairs = selector(kind, mirrored_pairs=True)(features, keypoints)
+    windows = selector(kind)(features[::2], keypoints[::2])
+    assert torch.equal(pairs, windows.repeat_interleave(2, dim=0))
+
+
+@SELECTORS
+@CENTRES
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_copies_get_no_more_than_their_share(kind, keep_centre, dtype, end):
+    """A third of each clip repeats one frame, as padding does; nothing tells the copies apart."""
+    copies = slice(0, FRAMES // 3) if end == "first" else slice(FRAMES - FRAMES // 3, FRAMES)
+    features, keypoints = (part.to(dtype) for part in clips(8))
+    features[:, copies] = features[:, copies.start : copies.start + 1]
+    keypoints[:, copies] = keypoints[:, copies.start : copies.start + 1]
+    index = selector(kind, keep_centre=keep_centre)(features, keypoints)
+    spent = ((index >= copies.start) & (index < copies.stop)).sum(dim=1)
+    assert spent.max() <= TOKENS // 3
+    assert kind is SelectorKind.UNIFORM or spent.max() <= 2
+
+
+# What every choice holds to
+
+
+@st.composite
+def requests(draw):
+    frames = draw(st.integers(3, 40))
+    tokens = draw(st.one_of(st.just(2), st.just(frames - 1), st.integers(2, frames - 1)))
+    kind = draw(st.sampled_from(KINDS))
+    levels = draw(st.sampled_from([1, 2, 5, 10**6]), label="values; 1 is a constant clip")
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    features, keypoints = (
+        torch.from_numpy(random.integers(0, levels, (2, frames, *rest)).astype(np.float32))
+        for rest in ((3,), (2, 2))
+    )
+    centred = draw(st.booleans())
+    choose = selector(kind, tokens=tokens, keep_centre=centred, frames=frames)
+    return choose, features, keypoints
+
+
+@settings(deadline=None, max_examples=150)
+@given(requests())
+def test_choices_are_distinct_ascending_and_hold_the_centre(request):
+    select, features, keypoints = request
+    frames = features.shape[1]
+    index = select(features, keypoints)
+    assert index.dtype == torch.int64
+    assert index.shape[0] in (1, 2)
+    for chosen in index.tolist():
+        assert len(chosen) == select.stage.tokens
+        assert chosen == sorted({*chosen})
+        assert chosen[0] >= 0
+        assert chosen[-1] < frames
+        assert select.centre is None or frames // 2 in chosen
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.sampled_from([-1.0, 0.0, 1e-30, 0.5, 3.0, 1e30]), min_size=3, max_size=40),
+    st.data(),
+    st.booleans(),
+)
+def test_highest_frames_sorts_by_score_then_time(scores, data, keep_centre):
+    tokens = data.draw(st.integers(2, len(scores) - 1))
+    centre = len(scores) // 2 if keep_centre else None
+    order = sorted(range(len(scores)), key=lambda i: (i != centre, -scores[i], i))
+    keep = torch.tensor([[i == centre for i in range(len(scores))]]) if keep_centre else None
+    index = highest_frames(torch.tensor([scores]), tokens, keep=keep)
+    assert index.tolist() == [sorted(order[:tokens])]
+
+
+def test_equal_scores_go_to_the_earlier_frame():
+    assert highest_frames(torch.zeros(1, 9), 4).tolist() == [[0, 1, 2, 3]]
+    centre = torch.arange(9)[None] == 4
+    assert highest_frames(torch.zeros(1, 9), 3, keep=centre).tolist() == [[0, 1, 4]]
+
+
+# Uniform and motion
+
+
+@given(st.integers(3, 400), st.data(), st.booleans())
+def test_uniform_frames_are_even_and_hold_both_ends(frames, data, keep_centre):
+    tokens = data.draw(st.integers(2, frames - 1))
+    chosen = uniform_frames(frames, tokens, centre=frames // 2 if keep_centre else None)
+    gaps = np.diff(chosen)
+    if keep_centre:
+        assert frames // 2 in chosen
+    else:
+        assert gaps.max() - gaps.min() <= 1
+    # Of two frames, one makes room for the centre.
+    assert {chosen[0], chosen[-1]} >= {0, frames - 1} or (keep_centre and tokens == 2)
+    assert len(chosen) == tokens
+    assert gaps.min() >= 1
+
+
+def test_uniform_frames_round_half_up():
+    assert uniform_frames(10, 3, centre=None) == [0, 5, 9]
+    assert uniform_frames(9, 4, centre=None) == [0, 3, 5, 8]
+    assert uniform_frames(9, 4, centre=4) == [0, 4, 5, 8]
+
+
+def test_motion_picks_the_frames_that_move():
+    keypoints = torch.zeros(2, 20, JOINTS, 3)
+    moving = [[3, 8, 9, 15], [5, 6, 11, 19]]
+    for clip, frames in enumerate(moving):
+        for frame in frames:
+            keypoints[clip, frame:, 4:9, :2] += torch.tensor([0.01, -0.02])
+    # The confidence changes wildly where nothing moves.
+    keypoints[..., 2] = torch.rand(2, 20, JOINTS, generator=torch.Generator().manual_seed(1)) * 100
+    scores = motion_scores(keypoints)
+    assert highest_frames(scores, 4).tolist() == moving
+    assert_close(scores[0, 3], torch.tensor(5 * math.hypot(0.01, 0.02)))
+    assert torch.equal(scores, motion_scores(keypoints[..., :2]))
+
+
+def test_motion_of_the_first_frame_is_that_of_the_second():
+    keypoints = torch.arange(5.0).square().reshape(1, 5, 1, 1).expand(1, 5, 1, 2)
+    root_2 = math.sqrt(2)
+    assert_close(motion_scores(keypoints), torch.tensor([[1.0, 1.0, 3.0, 5.0, 7.0]]) * root_2)
+
+
+# Taking and recovering
+
+
+@pytest.mark.parametrize("rest", [(5, 3), (4,), ()])
+@pytest.mark.parametrize(("batch", "choices"), [(1, 1), (3, 1), (3, 3)])
+def test_take_frames_is_indexing(rest, batch, choices):
+    random = np.random.default_rng(0)
+    values = random.standard_normal((batch, 11, *rest))
+    index = np.sort(np.stack([random.permutation(11)[:4] for _ in range(choices)]), axis=1)
+    expected = values[np.arange(batch)[:, None], np.broadcast_to(index, (batch, 4))]
+    taken = take_frames(torch.from_numpy(values), torch.from_numpy(index))
+    assert torch.equal(taken, torch.from_numpy(expected))
+
+
+def test_frames_of_a_later_stage_are_those_of_the_window():
+    kept, fixed = torch.tensor([[0, 3, 5, 9], [1, 2, 7, 8]]), torch.tensor([[0, 3, 5, 9]])
+    positions = torch.tensor([[0, 2], [1, 3]])
+    assert take_kept(kept, positions).tolist() == [[0, 5], [2, 8]]
+    assert take_kept(fixed, positions).tolist() == [[0, 5], [3, 9]]
+    assert take_kept(kept, positions[:1]).tolist() == [[0, 5], [1, 7]]
+    assert take_kept(fixed, positions[:1]).tolist() == [[0, 5]]
+
+
+@pytest.mark.parametrize(("batch", "choices"), [(1, 1), (3, 1), (3, 3)])
+@pytest.mark.parametrize("kept", [2, 7, 29])
+def test_interpolation_is_that_of_numpy(batch, choices, kept):
+    random, frames = np.random.default_rng(kept), 30
+    tokens = random.standard_normal((batch, kept, 2, 3)).astype(np.float32)
+    index = np.sort(np.stack([random.permutation(frames)[:kept] for _ in range(choices)]), axis=1)
+    filled = interpolate_frames(torch.from_numpy(tokens), torch.from_numpy(index), frames).numpy()
+    assert filled.shape == (batch, frames, 2, 3)
+    for item, when in enumerate(np.broadcast_to(index, (batch, kept))):
+        np.testing.assert_array_equal(filled[item, when], tokens[item])
+        np.testing.assert_array_equal(filled[item, : when[0]] - tokens[item, 0], 0)
+        np.testing.assert_array_equal(filled[item, when[-1] :] - tokens[item, -1], 0)
+        for joint, channel in np.ndindex(2, 3):
+            expected = np.interp(np.arange(frames), when, tokens[item, :, joint, channel])
+            np.testing.assert_allclose(filled[item, :, joint, channel], expected, atol=1e-6)
+
+
+def test_interpolation_is_exact_where_motion_is_linear():
+    index = torch.tensor([[0, 1, 5, 13, 15], [0, 4, 8, 12, 15]])
+    slope = torch.tensor([[0.5, -2.0, 4.0]])
+    line = torch.arange(16.0).reshape(1, 16, 1, 1) * slope + 8.0
+    filled = interpolate_frames(take_frames(line.expand(2, -1, -1, -1), index), index, 16)
+    assert_close(filled, line.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
+
+
+def test_recovering_attention_by_its_definition():
+    generator = torch.Generator().manual_seed(3)
+    layer = TokenRecoveringAttention(24, 4).double().requires_grad_(False)
+    queries = torch.randn(1, 7, 24, generator=generator, dtype=torch.float64)
+    tokens = torch.randn(2, 3, 5, 24, generator=generator, dtype=torch.float64)
+    expected = torch.empty(2, 7, 5, 24, dtype=torch.float64)
+    for item, joint in np.ndindex(2, 5):
+        heads = []
+        kept = tokens[item, :, joint]
+        for head in range(4):
+            own = slice(6 * head, 6 * head + 6)
+            query, key, value = (
+                part[:, own]
+                for part in (layer.linear_q(queries[0]), layer.linear_k(kept), layer.linear_v(kept))
+            )
+            heads.append((query @ key.T / math.sqrt(6)).softmax(dim=1) @ value)
+        expected[item, :, joint] = layer.proj(torch.cat(heads, dim=1))
+    assert_close(layer(queries, tokens), expected)
+    layer.fold_queries(queries)
+    assert_close(layer(queries, tokens), expected)
+    # Folded, neither the queries nor their projection are read any more.
+    layer.linear_q.weight.zero_()
+    assert_close(layer(queries * 0, tokens), expected)
+
+
+# From a network's specification
+
+PRUNED = [(name, variant) for name in list_models() for variant in family(name).pruning]
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_plain_network_has_no_hourglass(name):
+    assert hourglass_of(resolve(name), mirrored_pairs=True) is None
+
+
+@pytest.mark.parametrize(("name", "variant"), PRUNED)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_hourglass_of_a_published_network(name, variant, mirrored):
+    published, centred = family(name).pruning[variant], variant is Variant.TPC
+    assert hourglass_of(resolve(name, variant=variant), mirrored_pairs=mirrored) == HourglassSpec(
+        stages=(PruningStage(published.prune_at, published.tokens, SelectorKind.TPC),),
+        recovery=None if centred else RecoveryKind.TRA,
+        keep_centre=centred,
+        mirrored_pairs=mirrored and centred,
+    )

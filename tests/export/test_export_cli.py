@@ -1,0 +1,300 @@
+"""``hot-export`` as a user meets it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from hot_sdk.engines import open_session
+from hot_sdk.export import pipeline
+from hot_sdk.export.checkpoints.loading import random_state_dict
+from hot_sdk.export.cli import main
+from hot_sdk.export.models import create_model
+from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
+
+SIZE = {"width": 32, "depth": 3, "heads": 4, "mlp_hidden": 48}
+SET = [word for name, value in SIZE.items() for word in ("--set", f"{name}={value}")]
+SMALL = ["--model", "mixste", "--frames", "27", *SET]
+PRUNED = [*SMALL, "--ratio", "0.5", "--prune-at", "1"]
+
+
+def saved(path, *, prefix="", container=None, **options):
+    network = create_model("mixste", frames=27, **SIZE, **options)
+    state = {f"{prefix}{key}": value.float() for key, value in random_state_dict(network).items()}
+    torch.save({container: state, "epoch": 1} if container else state, path)
+    return path
+
+
+def failed(capsys, arguments, status):
+    assert main(arguments) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    *stages, error = captured.err.splitlines()
+    assert error.startswith("hot-export: error: ")
+    assert all(stage.startswith("hot-export: ") for stage in stages)
+    assert not (stages and status == 2 and "--checkpoint" not in arguments)
+    assert list(Path.cwd().glob("*.onnx*")) == []
+    return error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "required: --model"),
+        (["--model", "mixst", "--random-weights"], "Did you mean 'mixste'?"),
+        (["--model", "mixste", "--random-weights", "--ration", "0.5"], "Did you mean '--ratio'?"),
+        (["--model", "mixste", "--random-weights", "--ratio", "1.5"], "outside 0 to 1"),
+        (["--model", "mixste", "--random-weights", "--ratio", "half"], "invalid float value"),
+        (["--model", "mixste", "--random-weights", "--ratio", "nan"], "outside 0 to 1"),
+        (
+            ["--model", "mixste", "--random-weights", "--ratio", ".5", "--tokens", "9"],
+            "one of them",
+        ),
+        (["--model", "mixste", "--random-weights", "--variant", "hott"], "Did you mean 'hot'?"),
+        (["--model", "mixste", "--random-weights", "--ratio", ".5", "--selector", "tcp"], "'tpc'"),
+        (["--model", "mixste", "--random-weights", "--precision", "int9"], "Did you mean 'int8'?"),
+        (["--model", "mixste", "--random-weights", "--sensitivity"], "the precision is fp32"),
+        (
+            ["--model", "mixste", "--random-weights", "--precision", "int8", "--calibration", "no"],
+            "no keypoint file 'no'",
+        ),
+        (
+            ["--model", "mixste", "--random-weights", "--precision", "fp16", "--keep-float", "x"],
+            "Nothing is quantised in fp16",
+        ),
+        (
+            ["--model", "mixste", "--random-weights", "--precision", "fp16", "--engine", "torch"],
+            "PyTorch's files are float32",
+        ),
+        (["--model", "mixste", "--random-weights", "--recovery", "tra"], "prunes nothing"),
+        (["--model", "mixste", "--random-weights", "--ratio", ".5", "--prune-at", "8"], "1 to 7"),
+        (["--model", "mixste", "--random-weights", "--opset", "16"], "17 to 20"),
+        (["--model", "mixste", "--random-weights", "--batch", "0"], "1 to 1024"),
+        (["--model", "mixste", "--random-weights", "--batch", "some"], "'dynamic'"),
+        (["--model", "mixste", "--random-weights", "--set", "width"], "NAME=N"),
+        (["--model", "mixste", "--random-weights", "--set", "widht=8"], "Did you mean 'width'?"),
+        (["--model", "mixste", "--random-weights", "--set", "width=100"], "heads"),
+        (["--model", "mixste", "--random-weights", "--checkpoint", "x.pth"], "one of them"),
+        (["--model", "mixste", "--checkpoint", "absent.pth"], "no checkpoint 'absent.pth'"),
+        (["--model", "mixste", "--random-weights", "-o", "no/such/x.onnx"], "mkdir -p"),
+        (["--model", "mixste", "--random-weights", "--resample-tokens"], "--checkpoint"),
+        (["--model", "mixste", "--random-weights", "--engine", "tourch"], "Did you mean 'torch'?"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_status_2(capsys, arguments, said):
+    assert said in failed(capsys, arguments, 2)
+
+
+def test_wrong_arguments_are_told_before_torch_is_imported():
+    code = (
+        "import sys\n"
+        "from hot_sdk.export.cli import main\n"
+        "status = main(['--model', 'mixste', '--random-weights', '--ratio', '2'])\n"
+        "print(status, [name for name in ('torch', 'onnx', 'rich') if name in sys.modules])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "2 []"
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx", "onnxscript", "safetensors", "rich"])
+def test_a_missing_package_names_its_extra(package):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from hot_sdk.export.cli import main\n"
+        "sys.exit(main(['--model', 'mixste', '--random-weights']))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 3
+    assert 'pip install "hot-sdk[export]"' in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_json_carries_the_error_too(capsys):
+    assert main(["--model", "mixst", "--random-weights", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error == {
+        "code": "usage",
+        "message": "There is no model family 'mixst'.",
+        "hint": "Did you mean 'mixste'?",
+    }
+
+
+def test_the_command_is_installed():
+    command = Path(sys.executable).with_name("hot-export")
+    if not os.access(command, os.X_OK):
+        pytest.skip("the package is not installed with its scripts")
+    run = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    assert "exit status:" in run.stdout
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(capsys):
+    assert main([*PRUNED, "--random-weights", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "keeps 14 frames" in " ".join(out.replace("│", " ").split())
+    assert "mixste_t27_r0.52.onnx" in out
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_dry_run_as_json(capsys):
+    assert main([*PRUNED, "--random-weights", "--dry-run", "--json", "--batch", "dynamic"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["file"] == "mixste_t27_r0.52_batch.onnx"
+    assert [stage["tokens"] for stage in plan["network"]["stages"]] == [14]
+    assert plan["weights"]["random"]
+
+
+def test_random_weights_are_marked_and_the_next_commands_work(capsys):
+    assert main([*PRUNED, "--random-weights"]) == 0
+    out = capsys.readouterr().out
+    assert RANDOM_WEIGHTS_WARNING in out
+    assert "FLOPs, as the papers count" in out
+    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.52.onnx"]
+    assert read_manifest(Path("mixste_t27_r0.52.onnx")).weights.random
+    first = next(line for line in out.splitlines() if line.startswith("  python -c"))
+    shell = first.replace("python", f"'{sys.executable}'", 1)
+    run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
+    assert "keypoints_2d: float32 (1, 27, 17, 2)" in run.stdout
+
+
+def test_a_file_for_pytorch_is_opened_by_its_next_command(capsys):
+    assert main([*PRUNED, "--random-weights", "--engine", "torch"]) == 0
+    out = capsys.readouterr().out
+    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.52.safetensors"]
+    first = next(line for line in out.splitlines() if line.startswith("  python -c"))
+    shell = first.replace("python", f"'{sys.executable}'", 1)
+    run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
+    assert "keypoints_2d: float32 (1, 27, 17, 2)" in run.stdout
+
+
+def test_a_trained_checkpoint_names_itself_in_the_manifest(capsys):
+    path = saved(Path("best.bin"), prefix="module.", container="model_pos", ratio=0.5, prune_at=1)
+    arguments = ["--model", "mixste", "--checkpoint", str(path), "--prune-at", "1", "--json"]
+    assert main([*arguments, "--set", "heads=4", "-o", "a b.onnx"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    manifest = read_manifest(Path("a b.onnx"))
+    assert record["manifest"]["weights"]["sha256"] == manifest.weights.sha256
+    assert (manifest.weights.file, manifest.weights.random) == ("best.bin", False)
+    assert (manifest.tokens, manifest.frames, manifest.variant) == (14, 27, "hot")
+    assert record["file_bytes"] == Path("a b.onnx").stat().st_size
+
+
+CHECKPOINT = ["--model", "mixste", "--set", "heads=4", "--checkpoint"]
+
+
+class TestCheckpointsThatDoNotFit:
+    def test_another_ratio_is_refused_and_resampling_named(self, capsys):
+        path = saved(Path("hot.pth"), tokens=9, prune_at=1)
+        said = failed(capsys, [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"], 4)
+        assert "trained to keep 9 of 27 frames (ratio 0.33), but 14 were asked for" in said
+        assert "--resample-tokens" in said
+
+    def test_resampling_is_marked(self, capsys):
+        path = saved(Path("hot.pth"), tokens=9, prune_at=1)
+        arguments = [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"]
+        assert main([*arguments, "--resample-tokens", "-o", "x.onnx"]) == 0
+        manifest = read_manifest(Path("x.onnx"))
+        assert (manifest.tokens, manifest.weights.resampled_from) == (14, 9)
+        assert "measure the accuracy" in capsys.readouterr().out
+
+    def test_a_plain_checkpoint_has_no_recovery(self, capsys):
+        path = saved(Path("plain.pth"))
+        said = failed(capsys, [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"], 4)
+        assert "10 missing" in said
+        assert "--recovery interpolate" in said
+
+    def test_a_plain_checkpoint_has_nothing_to_resample(self, capsys):
+        path = saved(Path("plain.pth"))
+        arguments = [*CHECKPOINT, str(path), "--ratio", "0.5", "--resample-tokens"]
+        assert "no rank embedding" in failed(capsys, arguments, 4)
+
+    def test_a_plain_checkpoint_is_pruned_and_interpolated(self, capsys):
+        path = saved(Path("plain.pth"))
+        arguments = [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"]
+        assert main([*arguments, "--recovery", "interpolate", "-o", "x.onnx"]) == 0
+        manifest = read_manifest(Path("x.onnx"))
+        assert (manifest.variant, manifest.recovery, manifest.tokens) == ("hot", "interpolate", 14)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--frames", "81"], "trained with frames = 27, but 81"),
+            (["--set", "depth=4"], "trained with depth = 3, but 4"),
+            (["--variant", "plain"], "--variant hot"),
+            (["--recovery", "interpolate"], "Drop '--recovery interpolate'"),
+        ],
+    )
+    def test_what_it_was_not_trained_for(self, capsys, arguments, said):
+        path = saved(Path("hot.pth"), tokens=9, prune_at=1)
+        assert said in failed(capsys, [*CHECKPOINT, str(path), *arguments], 4)
+
+    def test_where_to_prune_is_not_guessed(self, capsys):
+        # The published block lies outside of this network of three.
+        path = saved(Path("hot.pth"), tokens=9, prune_at=1)
+        said = failed(capsys, [*CHECKPOINT, str(path)], 2)
+        assert "published before block 3" in said
+        assert "--prune-at" in said
+
+    def test_no_checkpoint_at_all(self, capsys):
+        Path("page.pth").write_text("<!DOCTYPE html><html>Sign in</html>")
+        assert "web page" in failed(capsys, [*CHECKPOINT, "page.pth"], 4)
+
+
+class TestFailedVerification:
+    @pytest.fixture(autouse=True)
+    def _break_the_export(self, monkeypatch):
+        traced = pipeline.trace
+
+        def wrong(*arguments, **options):
+            model = traced(*arguments, **options)
+            bias = next(t for t in model.graph.initializer if t.name.endswith("head.1.bias"))
+            values = onnx.numpy_helper.to_array(bias) + 0.5
+            bias.CopyFrom(onnx.numpy_helper.from_array(values.astype("float32"), bias.name))
+            return model
+
+        monkeypatch.setattr(pipeline, "trace", wrong)
+
+    def test_keeps_no_file_and_what_was_there_before(self, capsys):
+        Path("mine.onnx").write_bytes(b"before")
+        assert main([*SMALL, "--random-weights", "-o", "mine.onnx"]) == 6
+        said = capsys.readouterr().err
+        assert "given the frames: largest coordinate difference of window" in said
+        assert "joint" in said
+        assert Path("mine.onnx").read_bytes() == b"before"
+        assert [path.name for path in Path.cwd().iterdir()] == ["mine.onnx"]
+
+    def test_keeps_it_under_another_name_when_asked(self, capsys):
+        assert main([*SMALL, "--random-weights", "--keep-failed", "-o", "mine.onnx"]) == 6
+        capsys.readouterr()
+        assert [path.name for path in Path.cwd().iterdir()] == ["mine.failed.onnx"]
+        with open_session(Path("mine.failed.onnx")) as session:
+            assert "hot_sdk.manifest" not in session.metadata
+
+
+def test_a_graph_that_no_target_runs_is_refused(capsys, monkeypatch):
+    traced = pipeline.trace
+
+    def wrong(*arguments, **options):
+        model = traced(*arguments, **options)
+        node = onnx.helper.make_node("Shape", ["keypoints_2d"], ["shape"], name="shape_of_input")
+        model.graph.node.append(node)
+        return model
+
+    monkeypatch.setattr(pipeline, "trace", wrong)
+    assert "shape_of_input" in failed(capsys, [*SMALL, "--random-weights"], 5)
+
+
+def test_an_unforeseen_error_is_one_line(capsys, monkeypatch):
+    def broken(*_arguments, **_options):
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setattr(pipeline, "trace", broken)
+    assert main([*SMALL, "--random-weights"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "hot-export: internal error: RuntimeError: first second "
+        "Run again with -v for the traceback, and report it."
+    )

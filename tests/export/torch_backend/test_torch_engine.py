@@ -1,0 +1,229 @@
+"""The file for PyTorch, and PyTorch as an engine."""
+
+import functools
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from exported_models import EXPORTS, small_request
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from hot_sdk import Pose3DEngine
+from hot_sdk.engines import Session, SessionOptions, TensorSpec, open_session
+from hot_sdk.errors import EngineError, HotSDKError, ManifestError, UsageError
+from hot_sdk.export import ExportRequest, export_model
+from hot_sdk.export.checkpoints.loading import random_state_dict
+from hot_sdk.export.checkpoints.reader import read_checkpoint
+from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.models import build, list_models
+from hot_sdk.export.options import resolve_request
+from hot_sdk.export.verification.clips import verification_windows
+from hot_sdk.manifest import Manifest
+from hot_sdk.starter import starter_checkpoint, starter_model
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TORCH_ENGINES = ("torch", "torch-compile")
+
+
+def exported(folder, model="mixste", **options):
+    path = folder / f"{model}.safetensors"
+    request = small_request(model, output=path, engine="torch", **options)
+    return request, path, export_model(request)
+
+
+@pytest.fixture(scope="module")
+def hot(tmp_path_factory):
+    return exported(tmp_path_factory.mktemp("torch"), ratio=0.5, token_index=True)
+
+
+@pytest.fixture
+def header(hot):
+    with safe_open(hot[1], framework="pt") as held:
+        return held.metadata()
+
+
+def windows_of(request, count):
+    windows = verification_windows(resolve_request(request))
+    return np.stack([window.keypoints for window in windows[:count]])
+
+
+def rewritten(path, folder, metadata, **tensors):
+    target = folder / "changed.safetensors"
+    held = {**read_checkpoint(path).tensors, **tensors}
+    save_file(held, target, metadata=metadata)
+    return target
+
+
+@pytest.mark.parametrize("model", list_models())
+def test_each_family_computes_what_the_network_does(tmp_path, model):
+    request, path, result = exported(tmp_path, model, batch=None)
+    spec = resolve_request(request)
+    network = build(spec)
+    network.load_state_dict(random_state_dict(network))
+    lifting = build_lifting(spec, network.state_dict(), flip=False)
+    keypoints = windows_of(request, 3)
+    with open_session(path, engine="torch") as session, torch.inference_mode():
+        found = session.run({"keypoints_2d": keypoints})
+        expected = lifting(torch.from_numpy(keypoints))
+        assert Manifest.from_metadata(session.metadata) == result.manifest
+    np.testing.assert_allclose(found["poses_3d"], expected[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("case", ["tpc-flip-batch-2", "stages"])
+def test_shapes_are_those_of_the_same_onnx_file(tmp_path, case):
+    request, path, result = exported(tmp_path, **EXPORTS[case])
+    assert result.manifest.opset is None
+    assert result.manifest.parity.engine.startswith("torch ")
+    with open_session(path, engine="torch") as session:
+        outputs = session.run({"keypoints_2d": windows_of(request, request.batch)})
+        assert isinstance(session, Session)
+        assert {spec.name: spec.shape for spec in session.outputs} == {
+            name: value.shape for name, value in outputs.items()
+        }
+        assert [spec.dtype for spec in session.outputs] == ["float32", "int64"]
+
+
+def test_session_describes_itself(hot):
+    with open_session(hot[1], engine="torch") as session:
+        assert (session.engine, session.device, session.precision) == ("torch", "cpu", "fp32")
+        assert session.engine_version == torch.__version__
+        assert session.inputs == (TensorSpec("keypoints_2d", (1, 27, 17, 2), "float32"),)
+        assert session.load_seconds > 0
+        with pytest.raises(TypeError):
+            session.metadata["author"] = "someone"
+
+
+def test_others_may_read_the_file(hot):
+    mask = os.umask(0)
+    os.umask(mask)
+    assert hot[1].stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_outputs_belong_to_the_caller_and_a_closed_session_refuses(hot):
+    request, path, _ = hot
+    x, other = windows_of(request, 2)[:, np.newaxis]
+    x.setflags(write=False)
+    session = open_session(path, engine="torch")
+    first = session.run({"keypoints_2d": x})["poses_3d"]
+    kept = first.copy()
+    session.run({"keypoints_2d": other})
+    np.testing.assert_array_equal(first, kept)
+    with pytest.raises(EngineError, match="expected float32"):
+        session.run({"keypoints_2d": x.astype(np.float64)})
+    session.close()
+    session.close()
+    with pytest.raises(EngineError, match="closed"):
+        session.run({"keypoints_2d": x})
+
+
+def test_threads_share_a_session_and_leave_torch_s_settings_alone(hot):
+    request, path, _ = hot
+    torch.set_num_threads(2)
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    start = threading.Barrier(3)
+    x = windows_of(request, 1)
+
+    def run(_):
+        start.wait()
+        return [session.run({"keypoints_2d": x})["poses_3d"] for _ in range(5)]
+
+    options = SessionOptions(threads=1, fast_math=True)
+    with open_session(path, options, engine="torch") as session, ThreadPoolExecutor(3) as pool:
+        outs = [out for outs in pool.map(run, range(3)) for out in outs]
+    assert all(np.array_equal(out, outs[0]) for out in outs)
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+def test_torch_compile_takes_the_network_as_one_graph(tmp_path, monkeypatch):
+    # Generating code from the graph takes minutes; hot-benchmark --engines torch-compile does so.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    request, path, _ = exported(tmp_path, ratio=0.5, batch=None, token_index=True)
+    with (
+        open_session(path, engine="torch") as plain,
+        open_session(path, engine="torch-compile") as compiled,
+    ):
+        assert compiled.engine == "torch-compile"
+        for size in (1, 3):
+            arrays = {"keypoints_2d": windows_of(request, size)}
+            expected, found = plain.run(arrays), compiled.run(arrays)
+            for name, value in expected.items():
+                np.testing.assert_array_equal(found[name], value)
+
+
+@pytest.mark.parametrize("engine", TORCH_ENGINES)
+def test_onnx_is_refused_with_the_command_that_makes_the_right_file(engine):
+    with pytest.raises(EngineError, match="hot-export --engine torch"):
+        open_session(starter_model(), engine=engine)
+    with pytest.raises(EngineError, match="hot-export --engine torch"):
+        Pose3DEngine(engine=engine)
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(EngineError, match="does not say of which network"):
+        open_session(starter_checkpoint(), engine="torch")
+    pickled = tmp_path / "model.pt"
+    torch.save({"a": torch.ones(1)}, pickled)
+    with pytest.raises(EngineError, match="no safetensors file"):
+        open_session(pickled, engine="torch")
+    with pytest.raises(EngineError, match="There is no model file"):
+        open_session(tmp_path / "none.safetensors", engine="torch")
+    with pytest.raises(EngineError, match="was given bytes"):
+        open_session(b"", engine="torch")
+    with pytest.raises(UsageError, match=r"pathlib\.Path"):
+        open_session(7, engine="torch")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"family": "mixsta"}, "is broken"),
+        ({"frames": 10**9}, "is broken"),
+        ({"variant": "hottest"}, "is broken"),
+        ({"recovery": None}, "contradicts itself"),
+        ({"frames": 9}, "is broken|are not those"),
+    ],
+)
+def test_network_that_cannot_be_is_refused(hot, header, tmp_path, change, says):
+    network = {**json.loads(header["hot_sdk.network"]), **change}
+    path = rewritten(hot[1], tmp_path, {**header, "hot_sdk.network": json.dumps(network)})
+    with pytest.raises(EngineError, match=says):
+        open_session(path, engine="torch")
+
+
+def test_weights_that_do_not_fit_are_refused_before_memory_is_taken(hot, header, tmp_path):
+    network = json.loads(header["hot_sdk.network"])
+    network["size"] = {**network["size"], "width": 4096, "depth": 64, "mlp_hidden": 16384}
+    path = rewritten(hot[1], tmp_path, {**header, "hot_sdk.network": json.dumps(network)})
+    with pytest.raises(EngineError, match="are not those of the network"):
+        open_session(path, engine="torch")
+
+
+def test_weights_that_are_no_numbers_and_broken_manifests_are_refused(hot, header, tmp_path):
+    key, tensor = next(iter(read_checkpoint(hot[1]).tensors.items()))
+    path = rewritten(hot[1], tmp_path, header, **{key: torch.full_like(tensor, torch.nan)})
+    with pytest.raises(EngineError):
+        open_session(path, engine="torch")
+    path = rewritten(hot[1], tmp_path, {**header, "hot_sdk.manifest": "{}"})
+    with pytest.raises(ManifestError):
+        open_session(path, engine="torch")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(EngineError, match="no safetensors file"):
+        open_session(path, engine="torch")
+
+
+@pytest.mark.parametrize("options", [{"device": "npu"}, {"device": "cuda:7"}, {"provider": "X"}])
+def test_what_it_does_not_run_on_is_refused(hot, options):
+    with pytest.raises(EngineError) as raised:
+        open_session(hot[1], SessionOptions(**options), engine="torch")
+    assert raised.value.hint
+
+
+def test_unknown_engine_for_a_file_is_refused():
+    with pytest.raises(HotSDKError, match="No files are made for the engine 'tourch'"):
+        export_model(ExportRequest("mixste", engine="tourch"))

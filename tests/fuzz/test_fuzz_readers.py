@@ -1,0 +1,34 @@
+import subprocess
+import sys
+
+import pytest
+
+from hot_sdk.readers import read_people
+from tests.fuzz.fuzz_readers import _seeds
+
+pytest.importorskip("atheris", reason="atheris is not installed (extra dev)")
+
+
+def fuzz(*arguments):
+    command = [sys.executable, "-m", "tests.fuzz.fuzz_readers", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("reader", [name for name in _seeds() if name != "npz members"])
+def test_fuzzing_begins_with_a_sound_file(tmp_path, reader):
+    path = tmp_path / "seed"
+    path.write_bytes(_seeds()[reader])
+    (person,) = read_people(path, image_size=None if reader == "npz" else (640, 480))
+    assert len(person) >= 1
+
+
+def test_counts_runs_and_finds_nothing_untyped():
+    run = fuzz("--seconds", "1", "--reader", "openpose", "--reader", "csv")
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = [
+        line.split() for line in run.stdout.splitlines() if line.startswith(("openpose", "csv"))
+    ]
+    assert len(rows) == 2
+    for row in rows:
+        assert int(row[1]) > 10
+        assert row[-1] == "0"

@@ -1,0 +1,158 @@
+"""What all command lines do alike."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hot_sdk._base.cli import CommandParser, run_command
+from hot_sdk._base.validation import closest
+from hot_sdk.errors import EngineError, UsageError
+
+
+def raising(error):
+    def run(_arguments):
+        raise error
+
+    return run
+
+
+def test_the_body_gets_the_arguments_and_gives_the_status(capsys):
+    seen = []
+    assert run_command("hot-x", ["a", "--b"], seen.append) == 0
+    assert seen == [["a", "--b"]]
+    assert run_command("hot-x", [], lambda _: 13) == 13
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_arguments_of_the_process(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["hot-x", "one"])
+    seen = []
+    assert run_command("hot-x", None, seen.append) == 0
+    assert seen == [["one"]]
+
+
+def test_our_errors_are_one_line_with_their_status(capsys):
+    assert run_command("hot-x", [], raising(EngineError("It is absent.", hint="Get it."))) == 8
+    assert capsys.readouterr() == ("", "hot-x: error: It is absent. Get it.\n")
+
+
+def test_with_json_they_are_a_record_too(capsys):
+    run_command("hot-x", ["--json"], raising(UsageError("Not so.", hint="So.")))
+    out = capsys.readouterr().out
+    expected = {"code": "usage", "message": "Not so.", "hint": "So."}
+    assert json.loads(out) == {"error": expected}
+
+
+def test_an_interrupt(capsys):
+    run = raising(KeyboardInterrupt())
+    assert run_command("hot-x", [], run, interrupted="interrupted; half done") == 130
+    assert capsys.readouterr().err == "hot-x: interrupted; half done\n"
+
+
+def test_an_unforeseen_error_is_short(capsys):
+    assert run_command("hot-x", [], raising(RuntimeError("one\n" + "two " * 999))) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("hot-x: internal error: RuntimeError: one two two")
+    assert said.endswith("Run again with -v for the traceback, and report it.\n")
+    assert said.count("\n") == 1
+    assert len(said) < 420
+
+
+def test_a_broken_pipe_of_the_commands_own_is_no_lost_output(capsys):
+    assert run_command("hot-x", [], raising(BrokenPipeError(32, "Broken pipe"))) == 1
+    assert "internal error: BrokenPipeError" in capsys.readouterr().err
+
+
+BODY = """
+import sys
+from hot_sdk._base.cli import CommandParser, run_command
+def run(arguments):
+    parser = CommandParser(prog="hot-x")
+    parser.add_shared_arguments()
+    parser.parse(arguments)
+    {body}
+sys.exit(run_command("hot-x", None, run))
+"""
+
+
+def process(body, *arguments, flags=(), **options):
+    command = [sys.executable, *flags, "-c", BODY.format(body=body), *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        command, stderr=subprocess.PIPE, text=True, check=False, env=environment, **options
+    )
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+@pytest.mark.parametrize("flags", [(), ("-u",)])
+def test_a_reader_who_leaves_early(size, flags):
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = process(f"sys.stdout.write('x' * {size})", flags=flags, stdout=writer)
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (141, "")
+
+
+def test_help_into_a_pipe_that_is_closed():
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = process("pass", "--help", stdout=writer)
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_full_disk(size):
+    with open("/dev/full", "w") as full:
+        run = process(f"sys.stdout.write('x' * {size})", stdout=full)
+    assert run.returncode == 1
+    assert run.stderr.startswith("hot-x: ")
+    assert "No space left on device" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert "Exception ignored" not in run.stderr
+
+
+def test_no_standard_output_at_all():
+    run = process("sys.stdout.write('x')", preexec_fn=lambda: os.close(1))
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_the_traceback_is_for_those_who_ask():
+    assert "Traceback" not in process("1 / 0", stdout=subprocess.DEVNULL).stderr
+    assert "Traceback" in process("1 / 0", "-v", stdout=subprocess.DEVNULL).stderr
+
+
+def parser():
+    made = CommandParser(prog="hot-x", epilog="line one\nline two")
+    made.add_argument("--model", required=True)
+    made.add_shared_arguments()
+    return made
+
+
+def test_the_parser():
+    options = parser().parse(["--model", "m", "--json", "-v"])
+    assert (options.model, options.json, options.verbose) == ("m", True, True)
+    assert "line one\nline two" in parser().format_help()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "required: --model. Run: hot-x --help"),
+        (["--model", "m", "--jsn"], "Unknown argument '--jsn'. Did you mean '--json'?"),
+        (["--mode", "m"], "required: --model"),
+        (["--model", "m", "what"], "Unknown argument 'what'. Known: -h, --help, --model"),
+    ],
+)
+def test_the_parser_raises_usage_errors(arguments, said):
+    with pytest.raises(UsageError) as caught:
+        parser().parse(arguments)
+    assert said in str(caught.value)
+
+
+def test_closest():
+    assert closest("jsno", ["json", "csv"]) == "Did you mean 'json'?"
+    assert closest("zzz", ["json", "csv"]) == "Known: json, csv."

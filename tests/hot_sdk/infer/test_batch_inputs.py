@@ -1,0 +1,78 @@
+"""Which files of an archive are inputs."""
+
+from pathlib import Path
+
+import pytest
+
+from hot_sdk.errors import UsageError
+from hot_sdk.infer.batch import find_inputs
+
+
+@pytest.fixture(autouse=True)
+def _tree():
+    for name in (
+        "films/a.mp4",
+        "films/notes.txt",
+        "films/.hidden.json",
+        "films/.cache/b.json",
+        "films/day/b.npz",
+        "films/day/B.CSV",
+        "films/walk/000_keypoints.json",
+        "films/walk/001_keypoints.json",
+        "films/walk/film.avi",
+        "films/results/a.mp4_3d.npz",
+        "empty/readme.md",
+    ):
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    Path("films/link.json").symlink_to("day/b.npz")
+    Path("out").mkdir()
+
+
+FOUND = ("a.mp4", "day/B.CSV", "day/b.npz", "link.json", "walk", "walk/film.avi")
+
+
+def test_a_folder_gives_what_can_be_lifted():
+    root, names = find_inputs("films", Path("films/results"))
+    assert (root, names) == (Path("films").resolve(), FOUND)
+    assert find_inputs("films", Path("out"))[1] == (
+        *FOUND[:3],
+        "link.json",
+        *sorted(["results/a.mp4_3d.npz", "walk", "walk/film.avi"]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("films/**/*.npz", ("day/b.npz", "results/a.mp4_3d.npz")),
+        ("films/*", ("a.mp4", "link.json", "walk")),
+        ("films/d?y/*", ("day/B.CSV", "day/b.npz")),
+    ],
+)
+def test_a_pattern_gives_what_it_matches(pattern, names):
+    assert find_inputs(pattern, Path("out")) == (Path("films").resolve(), names)
+
+
+@pytest.mark.parametrize("archive", ["films/walk", "films/walk/*.json"])
+def test_an_archive_that_is_itself_a_folder_of_openpose_keeps_its_name(archive):
+    root, names = find_inputs(archive, Path("out"))
+    assert root == Path("films").resolve()
+    assert names == (("walk",) if "*" in archive else ("walk", "walk/film.avi"))
+
+
+@pytest.mark.parametrize(
+    ("archive", "output", "said"),
+    [
+        ("nowhere", "out", "no folder 'nowhere'"),
+        ("nowhere/*.json", "out", "no folder 'nowhere'"),
+        ("empty", "out", "Nothing in 'empty' can be lifted"),
+        ("films/*.xyz", "out", "can be lifted"),
+        ("films", "films", "would lie in 'films'"),
+        ("films", ".", "--output DIR"),
+    ],
+)
+def test_what_is_no_archive_is_refused(archive, output, said):
+    with pytest.raises(UsageError, match=said):
+        find_inputs(archive, Path(output))

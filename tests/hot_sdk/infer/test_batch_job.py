@@ -1,0 +1,153 @@
+"""What a worker does with one input, and what it leaves alone."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from hot_sdk import Pose3DResult
+from hot_sdk.errors import EngineError
+from hot_sdk.infer.batch_job import lift_one
+
+RESULTS = Path("results")
+
+
+def states(job, openings, *names):
+    return [lift_one(job, name, openings).state for name in names]
+
+
+def test_results_mirror_the_archive_and_equal_names_stay_apart(job, openings, save):
+    save("archive/day 1/clip.npz")
+    save("archive/day 2/clip.npz", 50)
+    coco = [
+        {"image_id": f"{at}.jpg", "keypoints": [*range(1, 51), at + 1], "idx": 1}
+        for at in range(30)
+    ]
+    Path("archive/day 1/clip.json").write_text(json.dumps(coco))
+    known = dataclasses.replace(job.options.keypoints, image_size=(640, 480), fps=25.0)
+    with_size = dataclasses.replace(job, options=dataclasses.replace(job.options, keypoints=known))
+    names = ["day 1/clip.npz", "day 2/clip.npz"]
+    outcomes = [lift_one(job, name, openings) for name in names]
+    outcomes.append(lift_one(with_size, "day 1/clip.json", openings))
+    assert [outcome.message for outcome in outcomes] == [None, None, None]
+    assert [outcome.frames for outcome in outcomes] == [40, 50, 30]
+    files = [outcome.files[0] for outcome in outcomes]
+    assert files[:2] == ["day 1/clip.npz_3d.npz", "day 2/clip.npz_3d.npz"]
+    assert [len(Pose3DResult.load(RESULTS / file)) for file in files] == [40, 50, 30]
+
+
+def test_only_what_is_new_or_changed_is_lifted(job, openings, save, changed, tmp_path):
+    save("archive/a.npz")
+    assert states(job, openings, "a.npz", "a.npz") == ["done", "skipped"]
+    assert len(openings.engines) == 1
+    # The time of a file says nothing, its content all.
+    Path("archive/a.npz").touch()
+    assert states(job, openings, "a.npz") == ["skipped"]
+    save("archive/a.npz", 41)
+    assert states(job, openings, "a.npz", "a.npz") == ["done", "skipped"]
+    other = changed(job, constant_bones=True)
+    assert states(other, openings, "a.npz", "a.npz") == ["done", "skipped"]
+    assert states(dataclasses.replace(job, flip=True), openings, "a.npz") == ["done"]
+    model = dataclasses.replace(job, model_sha256="another")
+    assert states(model, openings, "a.npz", "a.npz") == ["done", "skipped"]
+    (RESULTS / "a.npz_3d.npz").unlink()
+    assert states(model, openings, "a.npz") == ["done"]
+    (RESULTS / "a.npz.done.json").write_text("{")
+    assert states(model, openings, "a.npz", "a.npz") == ["done", "skipped"]
+    assert sorted(path.name for path in RESULTS.iterdir()) == ["a.npz.done.json", "a.npz_3d.npz"]
+
+
+def test_results_of_an_earlier_run_do_not_lie_among_the_new(job, openings, save, changed):
+    save("archive/a.npz")
+    (RESULTS / "mine.txt").write_text("mine")
+    both = changed(job, formats=("npz", "csv"))
+    assert states(both, openings, "a.npz") == ["done"]
+    assert (RESULTS / "a.npz_3d.csv").is_file()
+    record = json.loads((RESULTS / "a.npz.done.json").read_text())
+    record["files"].append("mine.txt")
+    (RESULTS / "a.npz.done.json").write_text(json.dumps(record))
+    assert states(job, openings, "a.npz") == ["done"]
+    assert sorted(path.name for path in RESULTS.iterdir()) == [
+        "a.npz.done.json",
+        "a.npz_3d.npz",
+        "mine.txt",
+    ]
+
+
+def test_people_whose_ids_make_one_name_are_numbered(job, openings, changed):
+    people = [
+        {"image_id": f"{at}.jpg", "keypoints": [*range(1, 51), at + 1], "idx": who}
+        for at in range(30)
+        for who in ("a b", "a_b")
+    ]
+    Path("archive/two.json").write_text(json.dumps(people))
+    known = dataclasses.replace(job.options.keypoints, image_size=(640, 480), fps=25.0)
+    outcome = lift_one(changed(job, keypoints=known), "two.json", openings)
+    assert outcome.files == ("two.json_1_a_b_3d.npz", "two.json_2_a_b_3d.npz")
+    ids = [Pose3DResult.load(RESULTS / file).track_id for file in outcome.files]
+    assert ids == ["a b", "a_b"]
+
+
+def test_a_folder_of_openpose_is_one_input(job, openings, changed):
+    folder = Path("archive/walk")
+    folder.mkdir()
+    for frame in range(30):
+        pose = [float(value) for joint in range(25) for value in (joint + 1, frame + 1, 0.9)]
+        person = {"person_id": [-1], "pose_keypoints_2d": pose}
+        (folder / f"{frame}_keypoints.json").write_text(json.dumps({"people": [person]}))
+    known = dataclasses.replace(job.options.keypoints, image_size=(640, 480), fps=25.0)
+    sized = changed(job, keypoints=known)
+    assert states(sized, openings, "walk", "walk") == ["done", "skipped"]
+    (folder / "29_keypoints.json").unlink()
+    outcome = lift_one(sized, "walk", openings)
+    assert (outcome.state, outcome.frames, outcome.files) == ("done", 29, ("walk_3d.npz",))
+
+
+def test_what_is_wrong_with_an_input_is_told(job, openings, save, monkeypatch):
+    Path("archive/broken.json").write_text("[1")
+    outcome = lift_one(job, "broken.json", openings)
+    assert (outcome.state, outcome.code) == ("failed", "keypoints")
+    assert "not JSON" in outcome.message
+    outcome = lift_one(job, "absent.npz", openings)
+    assert (outcome.state, outcome.code) == ("failed", "internal")
+    assert "FileNotFoundError" in outcome.message
+    assert list(RESULTS.iterdir()) == []
+
+
+def test_an_attempt_that_killed_its_worker_is_not_made_again(job, openings, save):
+    save("archive/a.npz")
+    mark = RESULTS / ".a.npz.begun"
+
+    class Killed(BaseException):
+        pass
+
+    def dies():
+        # What a killed process leaves behind.
+        left.append(mark.read_text())
+        raise Killed
+
+    left = []
+    with pytest.raises(Killed):
+        lift_one(job, "a.npz", dies)
+    mark.write_text(left[0])
+    outcome = lift_one(job, "a.npz", openings)
+    assert (outcome.state, outcome.code) == ("failed", "worker")
+    assert openings.engines == []
+    # The next attempt has another name, and so has one after a run that was killed as a whole.
+    mark.write_text(left[0])
+    assert states(dataclasses.replace(job, attempt="first 2"), openings, "a.npz") == ["done"]
+    assert not mark.exists()
+
+
+def test_another_model_under_the_same_name_is_refused(job, tmp_path):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(Path(job.model).read_bytes())
+    same = dataclasses.replace(job, model=str(model))
+    same.open_engine().close()
+    model.write_bytes(b"another")
+    with pytest.raises(EngineError, match="was changed"):
+        same.open_engine()
+    model.unlink()
+    with pytest.raises(EngineError, match="all workers see"):
+        same.open_engine()

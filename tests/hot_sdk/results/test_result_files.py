@@ -1,0 +1,235 @@
+import contextlib
+import dataclasses
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mocap import CAMERA, body, result_of, seen
+
+from hot_sdk import Pose3DResult
+from hot_sdk.errors import ResultError, UsageError
+
+FORMATS = ("npz", "json", "csv")
+
+
+@pytest.fixture
+def result(hot_engine, clips):
+    return dataclasses.replace(hot_engine(clips["sports2d_demo"]), track_id=7)
+
+
+def same(found, expected, *, whole=True):
+    for name in ("poses", "valid", "timestamps", "root", "root_error"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        if getattr(expected, name) is not None:
+            assert getattr(found, name).dtype == getattr(expected, name).dtype
+    for name in ("unit", "axes", "track_id", "policies", "model", "warnings"):
+        assert getattr(found, name) == getattr(expected, name)
+    assert found.seams == (expected.seams if whole else None)
+    assert found.latency == (expected.latency if whole else None)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_comes_back_bit_for_bit(result, tmp_path, name):
+    path = result.save(tmp_path / f"poses.{name}")
+    assert path == tmp_path / f"poses.{name}"
+    same(Pose3DResult.load(path), result, whole=name != "csv")
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_root_and_its_gaps_come_back(tmp_path, name):
+    joints = body("walk")
+    points = seen(joints).points.copy()
+    points[4, 2:] = np.nan
+    keypoints = dataclasses.replace(seen(joints), points=points)
+    placed = result_of(joints, track_id="left").with_root_by_reprojection(keypoints, CAMERA)
+    assert np.isnan(placed.root[4]).all()
+    same(Pose3DResult.load(placed.save(tmp_path / f"p.{name}")), placed, whole=name != "csv")
+
+
+def test_csv_is_a_table_with_named_columns(tmp_path):
+    result_of(body("sit")).save(tmp_path / "poses.csv")
+    lines = (tmp_path / "poses.csv").read_text().splitlines()
+    header = next(line for line in lines if not line.startswith("#")).split(",")
+    assert header[:6] == [
+        "frame",
+        "timestamp_s",
+        "pelvis_x",
+        "pelvis_y",
+        "pelvis_z",
+        "pelvis_valid",
+    ]
+    assert len(header) == 2 + 17 * 4
+    assert len(lines) == 42
+
+
+def test_json_says_what_it_holds(tmp_path):
+    result_of(body("sit")).save(tmp_path / "poses.json")
+    record = json.loads((tmp_path / "poses.json").read_text())
+    assert record["description"]["joints"][16] == "right_wrist"
+    assert record["description"]["unit"] == "m"
+    assert np.shape(record["poses"]) == (40, 17, 3)
+
+
+def test_unknown_formats_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"\.npz, \.json, \.csv"):
+        result_of(body("sit")).save(tmp_path / "poses.txt")
+    with pytest.raises(UsageError, match="Did you mean 'json'"):
+        result_of(body("sit")).save(tmp_path / "poses.npz", format="jsn")
+    with pytest.raises(UsageError, match="does not exist"):
+        result_of(body("sit")).save(tmp_path / "nowhere" / "poses.npz")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_content_says_what_a_file_is(tmp_path, name):
+    expected = result_of(body("sit"))
+    same(Pose3DResult.load(expected.save(tmp_path / "poses.bin", format=name)), expected)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_float32_comes_back(tmp_path, name):
+    bits = np.random.default_rng(0).integers(0, 2**32, 4 * 17 * 3, dtype=np.uint32)
+    poses = bits.view(np.float32).reshape(4, 17, 3).copy()
+    poses[~np.isfinite(poses)] = np.nan
+    poses[0, 0] = [np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal, -0.0]
+    times = np.array([-1e-7, 0.1 + 0.2, 1.0 / 3.0, 1.7e9 + 1e-6])
+    expected = result_of(body("sit")[:4], poses=poses, timestamps=times)
+    found = Pose3DResult.load(expected.save(tmp_path / f"p.{name}"))
+    same(found, expected)
+    np.testing.assert_array_equal(np.signbit(found.poses), np.signbit(np.nan_to_num(poses)))
+
+
+def test_a_folder_and_a_stranger_are_no_result(tmp_path):
+    with pytest.raises(ResultError, match="is no file"):
+        Pose3DResult.load(tmp_path)
+    (tmp_path / "poses.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(ResultError, match="none of npz, json, csv"):
+        Pose3DResult.load(tmp_path / "poses.csv")
+
+
+def test_json_is_not_written_longer_than_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("hot_sdk.results.files._LARGEST_JSON", 10_000)
+    with pytest.raises(ResultError, match="Save it as npz"):
+        result_of(body("sit")).save(tmp_path / "poses.json")
+    (tmp_path / "long.json").write_text("{" + " " * 10_000)
+    with pytest.raises(ResultError, match="more than the 10000 that are read"):
+        Pose3DResult.load(tmp_path / "long.json")
+
+
+def test_missing_file_is_told(tmp_path):
+    with pytest.raises(ResultError, match="No such file"):
+        Pose3DResult.load(tmp_path / "poses.npz")
+
+
+def test_newer_version_is_told(tmp_path):
+    path = result_of(body("sit")).save(tmp_path / "poses.json")
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(ResultError, match="has version 2"):
+        Pose3DResult.load(path)
+
+
+def test_pickles_are_refused(tmp_path):
+    np.savez(tmp_path / "poses.npz", poses=np.array([{}], dtype=object))
+    with pytest.raises(ResultError, match="no result"):
+        Pose3DResult.load(tmp_path / "poses.npz")
+
+
+def test_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("hot_sdk.results.files._LARGEST", 1 << 20)
+    with zipfile.ZipFile(tmp_path / "poses.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("poses.npy", bytes(2 << 20))
+    with pytest.raises(ResultError, match="unpacks to 2097152 bytes"):
+        Pose3DResult.load(tmp_path / "poses.npz")
+
+
+def loads_or_is_told(path):
+    with contextlib.suppress(ResultError):
+        loaded = Pose3DResult.load(path)
+        assert loaded.poses.shape == (len(loaded), 17, 3)
+
+
+def flipped(content, data, first=0, last=None):
+    """Some bytes changed; those of a header's syntax more often than others."""
+    changed = bytearray(content)
+    last = len(content) - 1 if last is None else min(last, len(content) - 1)
+    values = st.one_of(st.sampled_from(b"()[]{}'\",:<fO0 \n"), st.integers(0, 255))
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(first, last))] = data.draw(values)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_broken_files_give_our_error_only(tmp_path, name, data):
+    path = tmp_path / f"poses.{name}"
+    content = flipped(result_of(body("sit")[:2]).save(path).read_bytes(), data)
+    cut = data.draw(st.one_of(st.none(), st.integers(0, len(content))))
+    path.write_bytes(content[:cut])
+    loads_or_is_told(path)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_broken_arrays_in_a_whole_archive_give_our_error_only(tmp_path, data):
+    # Its checksums hold, so that numpy is reached.
+    path = result_of(body("sit")[:2]).save(tmp_path / "poses.npz")
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    broken = data.draw(st.sampled_from(sorted(entries)))
+    entries[broken] = flipped(entries[broken], data, last=128)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    loads_or_is_told(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("poses", [[[1e300] * 3] * 17] * 2),
+        ("poses", [[["x"] * 3] * 17] * 2),
+        ("poses", [[[10**400] * 3] * 17] * 2),
+        ("poses", None),
+        ("timestamps", [None, 1.0]),
+        ("timestamps", [0.0]),
+        ("timestamps", 10**400),
+        ("valid", [["yes"] * 17] * 2),
+        ("valid", [[True] * 17]),
+        ("root", [[0.0, 0.0, 1.0]] * 2),
+        ("description", None),
+        ("description", {"schema": 1}),
+    ],
+)
+def test_values_that_do_not_fit_are_told(tmp_path, place, value):
+    path = result_of(body("sit")[:2]).save(tmp_path / "poses.json")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, place: value}))
+    with pytest.raises(ResultError):
+        Pose3DResult.load(path)
+
+
+@pytest.mark.parametrize("cell", ["1e39", "inf", "x", '"', "1,2"])
+def test_cells_that_do_not_fit_are_told(tmp_path, cell):
+    path = result_of(body("sit")[:2]).save(tmp_path / "poses.csv")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], lines[2].rsplit(",", 2)[0] + f",{cell},1", lines[3]]))
+    with pytest.raises(ResultError):
+        Pose3DResult.load(path)
+
+
+def test_truncated_lzma_is_told(tmp_path):
+    path = tmp_path / "poses.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("description.npy", bytes(range(256)) * 40)
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(ResultError, match="no result of this SDK"):
+        Pose3DResult.load(path)

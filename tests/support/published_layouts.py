@@ -1,0 +1,91 @@
+"""Tiny data sets in the published layouts, as the field's scripts save them."""
+
+import numpy as np
+
+from hot_sdk.benchmarks.evaluation.data_sets.human36m import ACTIONS, KEPT_OF_32, camera
+from hot_sdk.benchmarks.evaluation.data_sets.mpi_inf_3dhp import SEQUENCES, TO_H36M17
+from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
+
+RECORDINGS = {
+    "S9": ("Directions", "Directions 1", "WalkDog 1", "Walking"),
+    "S11": ("Directions 1", "Walking", "SittingDown 2"),
+}
+LENGTHS = {
+    "Directions": 31,
+    "Directions 1": 54,
+    "WalkDog 1": 20,
+    "Walking": 83,
+    "SittingDown 2": 27,
+}
+
+
+def body(frames, start=0):
+    """Somebody in a room whose z is up, (frames, 17, 3), metres."""
+    clip = load_starter_val(views=1)[11]
+    poses = clip.truth[start : start + frames].astype(np.float64)
+    # Upright: the camera of the clip is nearly level.
+    return poses[..., [0, 2, 1]] * [1.0, 1.0, -1.0] + [0.1, -0.2, 0.95]
+
+
+def save_h36m(folder, *, keypoints=("gt", "cpn_ft_h36m_dbb"), longer=3, noise=4.0):
+    """Both files of VideoPose3D; returns the poses in the room by subject and recording."""
+    random = np.random.default_rng(0)
+    room = {
+        subject: {name: body(LENGTHS[name], 40 * place) for place, name in enumerate(names)}
+        for subject, names in RECORDINGS.items()
+    }
+    recorded = {}
+    for subject, held in room.items():
+        recorded[subject] = {}
+        for name, poses in held.items():
+            all32 = random.normal(size=(len(poses), 32, 3))
+            all32[:, KEPT_OF_32] = poses
+            recorded[subject][name] = all32.astype(np.float32)
+    recorded["S1"] = {"Walking": np.zeros((2, 32, 3), dtype=np.float32)}
+    np.savez_compressed(folder / "data_3d_h36m.npz", positions_3d=recorded)
+    for kind in keypoints:
+        seen = {
+            subject: {
+                name: [
+                    projected(subject, number, poses, longer if kind != "gt" else 0)
+                    + random.normal(0.0, 0.0 if kind == "gt" else noise, 2).astype(np.float32)
+                    for number in range(4)
+                ]
+                for name, poses in held.items()
+            }
+            for subject, held in room.items()
+        }
+        metadata = {"num_joints": 17, "keypoints_symmetry": [[4, 5, 6], [1, 2, 3]]}
+        np.savez_compressed(
+            folder / f"data_2d_h36m_{kind}.npz", positions_2d=seen, metadata=metadata
+        )
+    return room
+
+
+def projected(subject, number, poses, longer=0):
+    """Pixels of a camera, with frames past the last pose."""
+    pose, intrinsics, _, _ = camera(subject, number)
+    points = intrinsics.project((poses - pose.translation) @ pose.rotation)
+    return np.concatenate([points, points[-1:].repeat(longer, axis=0)]).astype(np.float32)
+
+
+def save_3dhp(folder, frames=30):
+    """The file of the test set; returns poses in the 17 joints of Human3.6M, mm, by sequence."""
+    random = np.random.default_rng(1)
+    data, poses = {}, {}
+    for place, name in enumerate(SEQUENCES):
+        lying = body(frames + place, 25 * place)[..., [0, 2, 1]] * [1.0, -1.0, 1.0]
+        ours = lying * 1000.0 + np.array([100.0, 50.0, 3500.0])
+        theirs = np.empty_like(ours)
+        theirs[:, TO_H36M17] = ours
+        data[name] = {
+            "data_2d": theirs[..., :2] / theirs[..., 2:] * 1500.0 + 900.0,
+            "data_3d": theirs,
+            "valid": (random.random(len(ours)) < 0.6).astype(np.float64),
+        }
+        poses[name] = ours
+    np.savez_compressed(folder / "data_test_3dhp.npz", data=data)
+    return data, poses
+
+
+assert set(ACTIONS) > {name.partition(" ")[0] for name in LENGTHS}
