@@ -173,11 +173,15 @@ def _run(arguments: list[str]) -> int:
         asked = _asked(options, Path(folder))
         check_plan(asked)
         command = ["hot-benchmark", *arguments]
-        with Progress("hot-benchmark", quiet=options.json) as progress:
-            configurations = plan_configurations(asked, progress.tell)
+        with Progress("starting", lines_of="hot-benchmark", quiet=options.json) as progress:
+
+            def tell(task: str, share: float | None = None) -> None:
+                progress.update(share or 0.0, None if share is None else 1.0, task=task)
+
+            configurations = plan_configurations(asked, tell)
             record = run_benchmark(
                 configurations, wanted, machine, [shlex.quote(word) for word in command],
-                progress.tell,
+                tell,
             )  # fmt: skip
     comparison = None if old is None else compare(record, old)
     _report(record, options, comparison)

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from hot_sdk.export.enums import RecoveryKind, Variant
-from hot_sdk.export.models.family import Family
+from hot_sdk.export.models.families import Family
 from hot_sdk.export.models.registry import family, list_models
 from hot_sdk.export.models.spec import ModelSpec, OneOrMore, Selectors, resolve
 from hot_sdk.export.models.weight_shapes import CheckpointShape

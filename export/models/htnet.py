@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hot_sdk.export.enums import Variant
-from hot_sdk.export.models.family import NetworkSize
+from hot_sdk.export.models.families import NetworkSize
 from hot_sdk.export.models.hourglass import HourglassNetwork
 from hot_sdk.export.models.layers.graph_convolution import bone_adjacency
 from hot_sdk.export.models.layers.refinement import PoseRefinement

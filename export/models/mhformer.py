@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hot_sdk.export.models.family import NetworkSize
+from hot_sdk.export.models.families import NetworkSize
 from hot_sdk.export.models.hourglass import (
     HourglassNetwork,
     HourglassSpec,

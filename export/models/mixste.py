@@ -20,7 +20,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.models.family import NetworkSize
+from hot_sdk.export.models.families import NetworkSize
 from hot_sdk.export.models.frame_selection import take_frames
 from hot_sdk.export.models.hourglass import (
     HourglassNetwork,

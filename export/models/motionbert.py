@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hot_sdk.export.enums import Variant
-from hot_sdk.export.models.family import NetworkSize
+from hot_sdk.export.models.families import NetworkSize
 from hot_sdk.export.models.hourglass import (
     HourglassNetwork,
     HourglassSpec,

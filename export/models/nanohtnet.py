@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export.enums import Variant
-from hot_sdk.export.models.family import NetworkSize
+from hot_sdk.export.models.families import NetworkSize
 from hot_sdk.export.models.hourglass import HourglassNetwork
 from hot_sdk.export.models.htnet import mixer_sizes
 from hot_sdk.export.models.layers.graph_convolution import bone_adjacency, chain_adjacency

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import Variant
-from hot_sdk.export.models.family import (
+from hot_sdk.export.models.families import (
     BASIC_SETTINGS,
     Family,
     NetworkSize,

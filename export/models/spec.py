@@ -18,7 +18,7 @@ from typing import TypeAlias, TypeVar
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
-from hot_sdk.export.models.family import Family, NetworkSize, PublishedSize
+from hot_sdk.export.models.families import Family, NetworkSize, PublishedSize
 from hot_sdk.export.models.registry import family
 
 T = TypeVar("T")

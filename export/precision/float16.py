@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from hot_sdk.errors import GraphCheckError
-from hot_sdk.export.models.family import Family
+from hot_sdk.export.models.families import Family
 from hot_sdk.export.precision.rules import FLOAT32_OPERATORS, float32_nodes
 
 _LARGEST = float(np.finfo(np.float16).max)

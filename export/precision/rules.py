@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from onnx import GraphProto, NodeProto, TensorProto
 
-from hot_sdk.export.models.family import Family
+from hot_sdk.export.models.families import Family
 
 FLOAT32_OPERATORS = frozenset(
     {

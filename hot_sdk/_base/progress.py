@@ -1,7 +1,4 @@
-"""A progress bar for whatever takes longer than a user waits without a word.
-
-How far a run is, on a terminal's standard error, with the time that is left.
-"""
+"""Show on standard error how far a long task is."""
 
 from __future__ import annotations
 
@@ -12,40 +9,66 @@ import time
 from types import TracebackType
 from typing import Any
 
-_PATIENCE_S = 2.0
+_DELAY_S = 2.0
+_LINE_EVERY_S = 10.0
 
 
-class ProgressBar:
-    """A bar on standard error that appears after two seconds; a context manager.
+class Progress:
+    """A bar with the time left, as a context manager.
 
-    It is for eyes alone: where standard error is no terminal, or rich (extras video and viz) is
-    not installed, nothing is drawn. ``update`` may be called from the thread that made it.
+    The bar appears after two seconds, on a terminal that ``rich`` can draw on. Elsewhere nothing
+    is shown, or, with ``lines_of``, a line when the task changes and every ten seconds.
+
+    Args:
+        task: What goes on.
+        lines_of: Name of the program that writes lines if no bar can be drawn; None for no lines.
+        quiet: Show nothing at all.
     """
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, *, lines_of: str | None = None, quiet: bool = False) -> None:
         self._task = task
+        self._lines_of = None if quiet else lines_of
         self._bar: Any = None
         self._timer: threading.Timer | None = None
-        if sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
-            self._timer = threading.Timer(_PATIENCE_S, self._show)
+        if not quiet and sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
+            self._lines_of = None
+            self._timer = threading.Timer(_DELAY_S, self._show)
             self._timer.daemon = True
         self._lock = threading.Lock()
         self._done = False
-        self._at: tuple[int, int | None] = (0, None)
+        self._state: tuple[float, float | None] = (0.0, None)
+        self._kind_written = ""
+        self._written_at = 0.0
 
-    def update(self, completed: int, total: int | None = None) -> None:
-        """Say how far it is.
+    def update(
+        self, completed: float, total: float | None = None, *, task: str | None = None
+    ) -> None:
+        """Say how far the task is.
 
         Args:
-            completed: What is done.
-            total: All there is to do; None where that is not known.
+            completed: What is done, in units of the caller.
+            total: All there is to do; None if unknown.
+            task: What goes on now; None if that has not changed. A task that differs only after
+                its first comma ("measuring, round 2") counts as the same.
         """
         with self._lock:
-            self._at = completed, total
+            kind, before = _kind(task or self._task), _kind(self._task)
+            self._task = task or self._task
+            self._state = completed, total
             if self._bar is not None:
-                self._bar.update(0, completed=completed, total=total)
+                if kind != before:
+                    self._bar.reset(0)
+                self._bar.update(
+                    0,
+                    description=self._task,
+                    completed=completed,
+                    total=total,
+                    amount=_amount(completed, total),
+                )
+            elif self._lines_of is not None:
+                self._write_line(kind)
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Progress:
         if self._timer is not None:
             self._timer.start()
         return self
@@ -66,89 +89,41 @@ class ProgressBar:
 
     def _show(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
         with self._lock:
             if self._done:
                 return
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                Remaining(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            completed, total = self._at
-            self._bar.add_task(self._task, completed=completed, total=total)
-            self._bar.start()
-
-
-_EVERY_S = 10.0
-
-
-class Progress:
-    """A bar with the time left; where there is no terminal, a line now and then.
-
-    A context manager. ``tell`` may be called as often as one likes.
-    """
-
-    def __init__(self, program: str, *, quiet: bool) -> None:
-        self._program = program
-        self._quiet = quiet
-        self._bar: Any = None
-        self._task = ""
-        self._said = 0.0
-
-    def tell(self, task: str, share: float | None = None) -> None:
-        """Say what is going on.
-
-        Args:
-            task: What.
-            share: How much of it is done, 0 to 1; None where that is not known.
-        """
-        if self._bar is not None:
-            if _kind(task) != _kind(self._task):
-                self._bar.reset(0)
-            self._bar.update(0, description=task, completed=share or 0.0, total=1.0)
-        elif not self._quiet:
-            now = time.monotonic()
-            if _kind(task) != _kind(self._task) or now - self._said >= _EVERY_S:
-                done = "" if share is None else f" ({share:.0%})"
-                sys.stderr.write(f"{self._program}: {task}{done}\n")
-                self._said = now
-        self._task = task
-
-    def __enter__(self) -> Progress:
-        if not self._quiet and sys.stderr.isatty() and importlib.util.find_spec("rich"):
-            from rich.console import Console
-            from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TaskProgressColumn(),
+                TextColumn("{task.fields[amount]}"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._bar.add_task("starting", total=1.0)
+            completed, total = self._state
+            self._bar.add_task(
+                self._task, completed=completed, total=total, amount=_amount(completed, total)
+            )
             self._bar.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+    def _write_line(self, kind: str) -> None:
+        now = time.monotonic()
+        if kind == self._kind_written and now - self._written_at < _LINE_EVERY_S:
+            return
+        amount = _amount(*self._state)
+        sys.stderr.write(f"{self._lines_of}: {self._task}{f' ({amount})' if amount else ''}\n")
+        self._kind_written, self._written_at = kind, now
 
 
 def _kind(task: str) -> str:
-    """What is going on without its number: rounds are one task."""
     return task.partition(",")[0]
+
+
+def _amount(completed: float, total: float | None) -> str:
+    """Return a share for fractions of 1, else a count."""
+    if total is None:
+        return f"{completed:g}" if completed else ""
+    return f"{completed:.0%}" if total == 1.0 else f"{completed:g}/{total:g}"

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from hot_sdk._base.files import require_writable_target, sha256_of
-from hot_sdk._base.progress import ProgressBar
+from hot_sdk._base.progress import Progress
 from hot_sdk.errors import UsageError
 from hot_sdk.infer.batch import REPORT, ArchiveReport, find_inputs, run_archive
 from hot_sdk.infer.batch_job import Job
@@ -86,7 +86,7 @@ def lift_archive(options: argparse.Namespace, inputs: InputOptions) -> int:
     require_writable_target(options.output / REPORT)
     job = _job(options, inputs, root)
     workers = options.workers or len(os.sched_getaffinity(0))
-    with ProgressBar("lifting the archive") as bar:
+    with Progress("lifting the archive") as bar:
         report = run_archive(
             job,
             names,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hot_sdk._base.cli import CommandParser, run_command
-from hot_sdk._base.progress import ProgressBar
+from hot_sdk._base.progress import Progress
 from hot_sdk._base.validation import closest
 from hot_sdk.engines import AUTO, DEFAULT_ENGINE, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
@@ -135,7 +135,7 @@ def _run(arguments: list[str]) -> int:
     wanted = _input_options(options, known)
     if options.archive is not None:
         return lift_archive(options, wanted)
-    with ProgressBar("loading the model"):
+    with Progress("loading the model"):
         engine = Pose3DEngine(
             options.model,
             engine=options.engine,

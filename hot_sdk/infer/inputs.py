@@ -24,7 +24,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.progress import ProgressBar
+from hot_sdk._base.progress import Progress
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.pose_engine import Pose3DEngine
@@ -230,7 +230,7 @@ def read_video(text: str, options: VideoOptions) -> Iterator[Footage]:
             again = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "camera.mp4"
         watcher = _Watcher(again, options.seconds, is_live=is_live)
         recording = _ended_by_interrupt(watcher) if is_live else contextlib.nullcontext()
-        with watcher, recording, ProgressBar(f"finding people in {text}") as bar:
+        with watcher, recording, Progress(f"finding people in {text}") as bar:
             found = keypoints_from_video(
                 source,
                 detector,

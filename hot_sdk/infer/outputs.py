@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.files import require_writable_target
 from hot_sdk._base.optional import require
-from hot_sdk._base.progress import ProgressBar
+from hot_sdk._base.progress import Progress
 from hot_sdk.drawing import PersonClip, SideBySide, plot_result, write_rerun
 from hot_sdk.drawing.side_by_side import DEFAULT_SIZE
 from hot_sdk.errors import UsageError
@@ -68,7 +68,7 @@ def write_video(path: Path, footage: Footage, lifting: Lifting) -> Path:
     latency, times = _latency(footage, lifting), _times(footage)
     pictures = SideBySide(fps=rate)
     writer = VideoWriter(path, size=pictures.size, fps=rate / step)
-    with _images(footage) as images, writer, ProgressBar(f"drawing {path}") as bar:
+    with _images(footage) as images, writer, Progress(f"drawing {path}") as bar:
         for frame, image in enumerate(images or itertools.repeat(None, frames)):
             shown = [person.frame(frame) for person in people]
             picture = pictures.draw(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.progress import ProgressBar
+from hot_sdk._base.progress import Progress
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
@@ -49,7 +49,7 @@ def lift_clips(engine: Pose3DEngine, people: Sequence[Keypoints]) -> Lifting:
         KeypointsError: Somebody is seen in no frame.
         EngineError: The engine failed.
     """
-    with ProgressBar("lifting") as bar:
+    with Progress("lifting") as bar:
         results = engine.lift(people, progress=bar.update)
     report, frames = results[0].latency, len(people[0])
     assert report is not None
@@ -87,7 +87,7 @@ def lift_stream(
     poses: list[StreamPose] = []
     latency_ms = np.zeros(len(times))
     opened = engine.stream("video", lookahead=lookahead, hop=hop, fps=rate, max_people=len(people))
-    with opened as stream, ProgressBar("lifting") as bar:
+    with opened as stream, Progress("lifting") as bar:
         for frame, timestamp in enumerate(times.tolist()):
             start = time.perf_counter()
             seen = [_frame(person, frame) for person in people]

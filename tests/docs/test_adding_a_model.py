@@ -13,7 +13,7 @@ from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import create_model, family, infer_shape, registry
-from hot_sdk.export.models import family as published
+from hot_sdk.export.models import families as published
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
 SMALL = {"width": 32, "depth": 4, "heads": 4, "mlp_hidden": 48}

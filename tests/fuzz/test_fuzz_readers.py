@@ -1,16 +1,17 @@
 import subprocess
 import sys
 
+import fuzz_readers
 import pytest
+from fuzz_readers import _seeds
 
 from hot_sdk.readers import read_people
-from tests.fuzz.fuzz_readers import _seeds
 
 pytest.importorskip("atheris", reason="atheris is not installed (extra dev)")
 
 
 def fuzz(*arguments):
-    command = [sys.executable, "-m", "tests.fuzz.fuzz_readers", *arguments]
+    command = [sys.executable, fuzz_readers.__file__, *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -176,7 +176,7 @@ def test_nobody_stays_nobody():
 
 def test_two_detectors_of_one_video_agree(clips):
     """MoveNet's COCO joints and MediaPipe's landmarks, both brought to the 17."""
-    with np.load(Path(__file__).parent / "data" / "pose_1_coco17.npz") as arrays:
+    with np.load(Path(__file__).parents[1] / "support" / "data" / "pose_1_coco17.npz") as arrays:
         coco = arrays["points"]
     found = skeleton_format("coco17").to_h36m17(coco, None)[0]
     other = clips["pose_1"].points

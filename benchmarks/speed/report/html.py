@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 
-from hot_sdk._base.tables import Sheet
+from hot_sdk._base.tables import Table
 from hot_sdk.benchmarks.speed.comparison import Comparison, front
 from hot_sdk.benchmarks.speed.figures import KINDS, Limit, frames_per_s, served
 from hot_sdk.benchmarks.speed.record import Record
@@ -147,7 +147,7 @@ def _empty(across: str, up: str) -> Any:  # noqa: ANN401
     )
 
 
-def _table(sheet: Sheet) -> str:
+def _table(sheet: Table) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in sheet.header)
     rows = "".join(
         f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in sheet.rows

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hot_sdk._base.tables import NONE, Sheet, number
+from hot_sdk._base.tables import NONE, Table, number
 from hot_sdk.benchmarks.speed.comparison import front
 from hot_sdk.benchmarks.speed.figures import KINDS, frames_per_s, served
 from hot_sdk.benchmarks.speed.profilers.blocks import BLOCKS
@@ -18,7 +18,7 @@ from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval
 from hot_sdk.latency import Statistics
 
 
-def cost_sheet(results: Sequence[Result]) -> Sheet:
+def cost_sheet(results: Sequence[Result]) -> Table:
     """Operations, and the machine's ceilings."""
     rows = []
     for result in results:
@@ -42,7 +42,7 @@ def cost_sheet(results: Sequence[Result]) -> Sheet:
                 number(None if copy is None else copy / 1e9),
             )
         )
-    return Sheet(
+    return Table(
         "cost of a window, and what the machine can do at most",
         (
             "",
@@ -62,7 +62,7 @@ def cost_sheet(results: Sequence[Result]) -> Sheet:
     )
 
 
-def energy_sheet(results: Sequence[Result]) -> Sheet:
+def energy_sheet(results: Sequence[Result]) -> Table:
     """Power and energy."""
     rows = []
     for result in results:
@@ -77,14 +77,14 @@ def energy_sheet(results: Sequence[Result]) -> Sheet:
                     number(None if each is None else 1e3 * each),
                 )
             )
-    return Sheet(
+    return Table(
         "power and energy of everything on the rail",
         ("", "mean W", "idle W", "mJ/frame", "mJ/new frame"),
         tuple(rows),
     )
 
 
-def accuracy_sheet(results: Sequence[Result]) -> Sheet:
+def accuracy_sheet(results: Sequence[Result]) -> Table:
     """Accuracy beside speed."""
     best = front(results)
     rows = []
@@ -102,7 +102,7 @@ def accuracy_sheet(results: Sequence[Result]) -> Sheet:
                 )
             )
     data = next(one.accuracy.data for one in results if one.accuracy is not None)
-    return Sheet(
+    return Table(
         f"accuracy on {data}, and speed",
         ("", "MPJPE mm", "P-MPJPE mm", "MPJVE mm/frame", "frames/s", "p95 ms", "Pareto"),
         tuple(rows),
@@ -110,7 +110,7 @@ def accuracy_sheet(results: Sequence[Result]) -> Sheet:
     )
 
 
-def profile_sheet(results: Sequence[Result]) -> Sheet:
+def profile_sheet(results: Sequence[Result]) -> Table:
     """Time by block."""
     there = {
         share.name
@@ -130,7 +130,7 @@ def profile_sheet(results: Sequence[Result]) -> Sheet:
             for name in names
         )
         rows.append((result.subject.name, *cells, number(profile.run_ms)))
-    return Sheet(
+    return Table(
         "time by block in the engine, ms",
         ("", *names, "whole run"),
         tuple(rows),
@@ -138,7 +138,7 @@ def profile_sheet(results: Sequence[Result]) -> Sheet:
     )
 
 
-def projections_sheet(results: Sequence[Result]) -> Sheet:
+def projections_sheet(results: Sequence[Result]) -> Table:
     """Roofline bounds."""
     rows = []
     for result in results:
@@ -158,7 +158,7 @@ def projections_sheet(results: Sequence[Result]) -> Sheet:
                 )
             )
             name = NONE
-    return Sheet(
+    return Table(
         "roofline bounds: nothing here was measured but the last column",
         ("", "board", "in", "ms at least", "frames/s at most", "derated", "limit", "measured"),
         tuple(rows),
@@ -170,7 +170,7 @@ def projections_sheet(results: Sequence[Result]) -> Sheet:
 _SPREAD = ("runs", "median", "p90", "p95", "p99", "max", "std")
 
 
-def speed_sheet(results: Sequence[Result]) -> Sheet:
+def speed_sheet(results: Sequence[Result]) -> Table:
     """Calls of the lifter, end to end and in the engine alone."""
     rows = []
     for result in results:
@@ -192,7 +192,7 @@ def speed_sheet(results: Sequence[Result]) -> Sheet:
             name = NONE
     batches = {result.subject.batch for result in results}
     one = "one window" if batches == {1} else "one call"
-    return Sheet(
+    return Table(
         f"{one}, ms",
         ("", "", *_SPREAD, "per frame", "frames/s", "state"),
         tuple(rows),
@@ -213,7 +213,7 @@ def _state(measure: Measure) -> str:
     return f"{found.state} after {found.warm_up_runs}"
 
 
-def streams_sheet(results: Sequence[Result]) -> Sheet:
+def streams_sheet(results: Sequence[Result]) -> Table:
     """Streams of one person."""
     rows = []
     for result in results:
@@ -231,7 +231,7 @@ def streams_sheet(results: Sequence[Result]) -> Sheet:
                 _state(each),
             )
         )
-    return Sheet(
+    return Table(
         "a stream of one person, ms",
         ("", "hop", "lookahead", "per new frame", "frames/s", *_SPREAD, "state"),
         tuple(rows),
@@ -240,7 +240,7 @@ def streams_sheet(results: Sequence[Result]) -> Sheet:
     )
 
 
-def ratios_sheet(results: Sequence[Result]) -> Sheet:
+def ratios_sheet(results: Sequence[Result]) -> Table:
     """Speed-up against the first configuration."""
     rows = []
     for result in results:
@@ -258,7 +258,7 @@ def ratios_sheet(results: Sequence[Result]) -> Sheet:
             )
             name = NONE
     reference = next((ratio.reference for one in results for ratio in one.ratios), "")
-    return Sheet(
+    return Table(
         f"speed-up against {reference}, per frame",
         ("", "measure", "speed-up (95 %)", "rounds", "fewer FLOPs", "efficiency"),
         tuple(rows),
@@ -273,7 +273,7 @@ def _interval(one: Interval) -> str:
     return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 
-def start_sheet(results: Sequence[Result]) -> Sheet:
+def start_sheet(results: Sequence[Result]) -> Table:
     """Start and memory."""
     rows = []
     for result in results:
@@ -290,7 +290,7 @@ def start_sheet(results: Sequence[Result]) -> Sheet:
             None if size is None else size / 2**20,
         )
         rows.append((result.subject.name, *(number(value) for value in cells)))
-    return Sheet(
+    return Table(
         "start (ms) and memory (MiB), each in a process of its own",
         (
             "",
@@ -309,7 +309,7 @@ def start_sheet(results: Sequence[Result]) -> Sheet:
     )
 
 
-def sheets(record: Record) -> Iterator[Sheet]:
+def sheets(record: Record) -> Iterator[Table]:
     """Every table that a record has figures for."""
     results = record.results
     yield speed_sheet(results)

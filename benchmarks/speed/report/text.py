@@ -11,7 +11,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from hot_sdk._base.tables import Sheet
+from hot_sdk._base.tables import Table
 from hot_sdk.benchmarks.machine import Conditions
 from hot_sdk.benchmarks.speed.comparison import advice, front
 from hot_sdk.benchmarks.speed.figures import KINDS, Limit, ratio_of
@@ -133,7 +133,7 @@ def as_text(record: Record, budgets: Sequence[Limit]) -> str:
     return "\n\n".join([*parts, *(["\n".join(closing)] if closing else [])]) + "\n"
 
 
-def _aligned(sheet: Sheet) -> str:
+def _aligned(sheet: Table) -> str:
     rows = [sheet.header, *sheet.rows]
     widths = [max(len(row[place]) for row in rows) for place in range(len(sheet.header))]
     lines = [

@@ -113,7 +113,7 @@ def child(driver, pycuda, tmp_path):
     """Starts a function of ``fake_gpu_checks`` in a process of its own."""
 
     def start(name):
-        folders = [pycuda, HERE, HERE / "fake_tensorrt"]
+        folders = [pycuda, HERE.parents[1] / "support", HERE / "fake_tensorrt"]
         environment = {
             **os.environ,
             "LD_LIBRARY_PATH": str(driver),

@@ -11,7 +11,7 @@ from small_networks import small_frames, small_size
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import create_model, family, list_models, resolve
-from hot_sdk.export.models.family import Normalisation, Unit
+from hot_sdk.export.models.families import Normalisation, Unit
 
 FAMILIES = pytest.mark.parametrize("name", list_models())
 PRUNED = [(name, variant) for name in list_models() for variant in family(name).pruning]

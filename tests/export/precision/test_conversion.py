@@ -62,7 +62,7 @@ def test_every_target_engine_takes_it(name, precision):
 @pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
 def test_nvidias_compiler_takes_it(name, precision):
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
-    from test_tensorrt_compiles import compiled
+    from tensorrt_compiler import compiled
 
     assert len(compiled(converted(name, precision).model.SerializeToString())) > 10_000
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from export_runs import PRUNED, failed
 from exported_models import export_case
-from test_cli import PRUNED, failed
 
 from hot_sdk import InputPolicies, Keypoints
 from hot_sdk.engines import open_session

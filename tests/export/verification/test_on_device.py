@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import PRUNED, SMALL
+from export_runs import PRUNED, SMALL
 
 from hot_sdk.engines import SessionOptions, open_session, tensorrt
 from hot_sdk.export.cli import main

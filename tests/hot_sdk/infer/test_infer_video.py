@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hot_sdk import Keypoints, Pose3DResult
-from hot_sdk._base.progress import ProgressBar
+from hot_sdk._base.progress import Progress
 from hot_sdk.infer.cli import main
 from hot_sdk.infer.inputs import KeypointOptions, read_keypoint_file
 
@@ -253,8 +253,8 @@ def test_bar_is_drawn_after_a_while_on_a_terminal_only():
     pytest.importorskip("rich")
     program = (
         "import sys, time\n"
-        "from hot_sdk._base.progress import ProgressBar\n"
-        "with ProgressBar('lifting') as bar:\n"
+        "from hot_sdk._base.progress import Progress\n"
+        "with Progress('lifting') as bar:\n"
         "    for step in range(int(sys.argv[1])):\n"
         "        bar.update(step, 5)\n"
         "        time.sleep(0.5)\n"
@@ -282,6 +282,6 @@ def test_bar_is_drawn_after_a_while_on_a_terminal_only():
 
 
 def test_bar_may_be_left_by_an_error(capsys):
-    with pytest.raises(ZeroDivisionError), ProgressBar("lifting") as bar:
+    with pytest.raises(ZeroDivisionError), Progress("lifting") as bar:
         bar.update(1 // 0)
     assert capsys.readouterr().err == ""

@@ -1,0 +1,72 @@
+"""TensorRT-RTX's parser and compiler, which need no GPU, driven by our own building code."""
+
+import pytest
+
+from hot_sdk.engines import SessionOptions
+from hot_sdk.engines.onnx_file import check_onnx, read_signature
+from hot_sdk.engines.tensorrt.bindings import create_log
+from hot_sdk.engines.tensorrt.plan import build_plan, build_settings
+
+trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
+
+# Ampere, as Jetson Orin; RTX knows no sm_87.
+CAPABILITY = trt.ComputeCapability.SM86
+MEMORY = 4 << 30
+
+
+class WithoutDevice:
+    """The module, with a builder that compiles for a GPU that is not there."""
+
+    def __getattr__(self, name):
+        return getattr(trt, name)
+
+    @staticmethod
+    def Builder(log):  # noqa: N802
+        return BuilderWithoutDevice(log)
+
+
+class BuilderWithoutDevice:
+    def __init__(self, log):
+        self._builder = trt.Builder(log)
+
+    def __getattr__(self, name):
+        return getattr(self._builder, name)
+
+    def create_builder_config(self):
+        config = ConfigWithoutTimings(self._builder.create_builder_config())
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(CAPABILITY, 0)
+        return config
+
+    def build_serialized_network(self, network, config):
+        return self._builder.build_serialized_network(network, config.config)
+
+
+class ConfigWithoutTimings:
+    """Settings of a build without a timing cache, for which RTX wants a device."""
+
+    def __init__(self, config):
+        self.__dict__["config"] = config
+
+    def __getattr__(self, name):
+        return getattr(self.config, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.config, name, value)
+
+    def create_timing_cache(self, _):
+        return None
+
+    def get_timing_cache(self):
+        return None
+
+
+def compiled(model):
+    """The plan of a file or of its bytes."""
+    file = check_onnx(model)
+    signature = read_signature(file)
+    settings = build_settings(SessionOptions(device="cuda"), signature)
+    module = WithoutDevice()
+    log = create_log(module)
+    plan, _ = build_plan(module, log, file, signature, settings, free_memory=MEMORY, timings=b"")
+    return plan
