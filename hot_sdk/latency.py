@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hot_sdk._base import records
 from hot_sdk.engines import Session
@@ -53,6 +54,23 @@ class Statistics:
     max: float
     std: float
 
+    @classmethod
+    def from_seconds(cls, seconds: ArrayLike) -> Statistics:
+        """Return the statistics of all given samples, one or more, which are in seconds."""
+        ms = 1e3 * np.asarray(seconds, dtype=np.float64)
+        median, p90, p95, p99 = np.percentile(ms, [50, 90, 95, 99]).tolist()
+        return cls(
+            count=len(ms),
+            min=float(ms.min()),
+            mean=float(ms.mean()),
+            median=median,
+            p90=p90,
+            p95=p95,
+            p99=p99,
+            max=float(ms.max()),
+            std=float(ms.std()),
+        )
+
 
 @dataclass
 class _Samples:
@@ -86,15 +104,12 @@ class _Samples:
         """In milliseconds; None without samples."""
         if self.count == 0:
             return None
-        median, p90, p95, p99 = np.percentile(self.newest, [50, 90, 95, 99])
-        return Statistics(
+        newest = Statistics.from_seconds(self.newest)
+        return dataclasses.replace(
+            newest,
             count=self.count,
             min=1e3 * self.smallest,
             mean=1e3 * self.mean,
-            median=float(1e3 * median),
-            p90=float(1e3 * p90),
-            p95=float(1e3 * p95),
-            p99=float(1e3 * p99),
             max=1e3 * self.largest,
             std=1e3 * math.sqrt(self.squares / self.count),
         )

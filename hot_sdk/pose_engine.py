@@ -18,7 +18,7 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 from hot_sdk.preprocessing import PreparedClip, prepare_clip
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
-from hot_sdk.starter import starter_model
+from hot_sdk.starter import STARTER, resolve_model
 from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
 
 
@@ -29,7 +29,8 @@ class Pose3DEngine(Closing):
     model. A process that was forked after the model was loaded cannot use it, and is told so.
 
     Args:
-        model: File made by ``hot-export``, or its bytes; None is the starter model that ships.
+        model: A file written by ``hot-export``, or its bytes; ``starter`` or None for the model
+            that ships.
         engine: Name of the inference engine, one of ``hot_sdk.engines.list_engines()``; or
             ``auto`` for the fastest of those that run the model here, by trial.
         device: ``cpu``, ``cuda`` or ``cuda:N``, ``gpu`` or ``gpu:N`` (Intel's), ``npu``; used or
@@ -69,8 +70,8 @@ class Pose3DEngine(Closing):
         overlap: int | None = None,
         flip: bool = False,
     ) -> None:
-        if model is None:
-            model = starter_model()
+        if not isinstance(model, bytes):
+            model = resolve_model(STARTER if model is None else model)
         options = SessionOptions(
             device=device,
             threads=threads,
@@ -81,7 +82,7 @@ class Pose3DEngine(Closing):
         if windows is not None:
             windowing.check_mode(windows)
         self.policies = policies if policies is not None else InputPolicies()
-        self.model_name = Path(model).name if isinstance(model, (str, Path)) else "model"
+        self.model_name = "model" if isinstance(model, bytes) else model.name
         self._session: Session | None = open_session(model, options, engine=engine)
         self.manifest = Manifest.from_metadata(self._session.metadata)
         self._runner = WindowRunner(self._session, self.manifest, flip=flip)

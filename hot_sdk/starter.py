@@ -1,6 +1,6 @@
-"""The starter model: trained weights that ship, so that the first command gives real poses.
+"""The starter model: trained weights that ship, so that the first command returns real poses.
 
-MODEL_CARD.md says what it was trained on, how well it does and what it is not for.
+MODEL_CARD.md describes the training data, the accuracy and the limits.
 """
 
 from __future__ import annotations
@@ -11,11 +11,26 @@ from hot_sdk.errors import UsageError
 
 FAMILY = "mixste"
 
+STARTER = "starter"
+"""The name that stands for the shipped model wherever a model file is accepted."""
+
 _FOLDER = Path(__file__).resolve().parent / "data" / "starter"
 
 
+def resolve_model(model: str | Path) -> Path:
+    """Return the path of a model file; the text ``starter`` names the shipped model.
+
+    A file of that name is reached as ``./starter``, or as a ``Path``: a command line that offers
+    ``starter`` therefore has to pass its argument on as text.
+
+    Raises:
+        UsageError: The starter model is missing from the installed package.
+    """
+    return starter_model() if model == STARTER else Path(model)
+
+
 def starter_model() -> Path:
-    """The exported model, at ratio 0.5.
+    """Return the exported model, at ratio 0.5.
 
     Raises:
         UsageError: The installed package does not hold it.
@@ -24,7 +39,7 @@ def starter_model() -> Path:
 
 
 def starter_checkpoint() -> Path:
-    """The checkpoint, which serves every ratio.
+    """Return the checkpoint, which serves every ratio.
 
     Raises:
         UsageError: The installed package does not hold it.
@@ -36,7 +51,7 @@ def _shipped(name: str) -> Path:
     path = _FOLDER / name
     if not path.is_file():
         raise UsageError(
-            f"The starter model '{name}' is not in this installation.",
-            hint="Install hot-sdk again, or give a model or checkpoint of your own.",
+            f"The starter model '{name}' is missing from this installation.",
+            hint="Reinstall hot-sdk, or pass your own model or checkpoint.",
         )
     return path

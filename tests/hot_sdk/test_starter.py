@@ -1,5 +1,7 @@
 """The starter model that ships: what it says of itself, and that its poses are poses."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from hot_sdk.benchmarks.evaluation import evaluate_poses, load_starter_val
 from hot_sdk.errors import CheckpointError, UsageError
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.manifest import read_manifest
-from hot_sdk.starter import starter_checkpoint, starter_model
+from hot_sdk.starter import resolve_model, starter_checkpoint, starter_model
 
 _MOST_BYTES = 8_000_000
 
@@ -67,7 +69,18 @@ def test_it_is_what_it_is():
         export_model(ExportRequest("mixste", frames=243))
 
 
+def test_name_starter_resolves_to_shipped_model():
+    assert resolve_model("starter") == starter_model()
+    with Pose3DEngine("starter") as engine:
+        assert engine.model_name == "starter.onnx"
+
+
+@pytest.mark.parametrize("model", ["./starter", Path("starter"), "folder/starter", "starter.onnx"])
+def test_file_named_starter_is_reached_by_a_path(model):
+    assert resolve_model(model) == Path(model)
+
+
 def test_an_installation_without_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr("hot_sdk.starter._FOLDER", tmp_path)
-    with pytest.raises(UsageError, match="not in this installation"):
+    with pytest.raises(UsageError, match="missing from this installation"):
         Pose3DEngine()
