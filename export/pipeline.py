@@ -59,7 +59,6 @@ from hot_sdk.manifest import (
     Manifest,
     Parity,
     Quantisation,
-    Stage,
     Versions,
     Weights,
 )
@@ -184,9 +183,7 @@ def make_manifest(
         output_frames=spec.output_frames,
         ratio=spec.ratio,
         tokens=spec.tokens,
-        stages=tuple(
-            Stage(stage.prune_at, stage.tokens, stage.selector.value) for stage in spec.stages
-        ),
+        stages=spec.stages,
         recovery=None if spec.recovery is None else spec.recovery.value,
         channels=spec.size.channels,
         batch=request.batch,

@@ -106,7 +106,7 @@ def describe(spec: ModelSpec) -> str:
         return text
     stages = ", then ".join(
         f"keeps {stage.tokens} frames (ratio {stage.tokens / spec.frames:.2f}) from block "
-        f"{stage.prune_at} on, selector {stage.selector.value}"
+        f"{stage.prune_at} on, selector {stage.selector}"
         for stage in spec.stages
     )
     return f"{text}; {stages}; recovery {spec.recovery.value if spec.recovery else 'none'}"

@@ -42,7 +42,7 @@ class Joints:
 
 
 @dataclass(frozen=True)
-class Stage:
+class PruningStage:
     """One choice of frames.
 
     Attributes:
@@ -185,7 +185,7 @@ class Manifest:
     output_frames: int
     ratio: float
     tokens: int | None
-    stages: tuple[Stage, ...]
+    stages: tuple[PruningStage, ...]
     recovery: str | None
     channels: int
     batch: int | None

@@ -20,7 +20,7 @@ from hot_sdk.benchmarks.speed.options import Asked, is_file_name
 from hot_sdk.engines import AUTO, list_engines
 from hot_sdk.engines.registry import default_engine, format_of
 from hot_sdk.errors import HotSDKError, UsageError
-from hot_sdk.manifest import Manifest, Stage, read_manifest
+from hot_sdk.manifest import Manifest, read_manifest
 from hot_sdk.version import __version__
 
 if TYPE_CHECKING:
@@ -95,14 +95,13 @@ def _is_of(target: Path, prepared: Prepared, batch: int | None, precision: str) 
     except HotSDKError:
         return False
     spec = prepared.spec
-    stages = tuple(Stage(one.prune_at, one.tokens, one.selector.value) for one in spec.stages)
     return (
         there.weights == prepared.weights
         and there.family == spec.family
         and there.variant == spec.variant.value
         and there.frames == spec.frames
         and there.recovery == (None if spec.recovery is None else spec.recovery.value)
-        and there.stages == stages
+        and there.stages == spec.stages
         and there.precision == precision
         and there.batch == batch
         and not there.flip

@@ -74,8 +74,8 @@ def count_eager(spec: ModelSpec, *, flip: bool) -> int:
 
 def _without_attention_selectors(spec: ModelSpec) -> ModelSpec:
     stages = tuple(
-        replace(stage, selector=SelectorKind.MOTION)
-        if stage.selector is SelectorKind.ATTENTION
+        replace(stage, selector=SelectorKind.MOTION.value)
+        if stage.selector == SelectorKind.ATTENTION
         else stage
         for stage in spec.stages
     )

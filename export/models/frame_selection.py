@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hot_sdk.export.enums import SelectorKind
-from hot_sdk.export.models.spec import PruningStage
+from hot_sdk.manifest import PruningStage
 
 
 def highest_frames(scores: Tensor, tokens: int, *, keep: Tensor | None = None) -> Tensor:
@@ -234,12 +234,12 @@ class FrameSelector(nn.Module):
         self, features: Tensor, keypoints: Tensor, kept: Tensor | None, received: Tensor | None
     ) -> Tensor:
         kind = self.stage.selector
-        if kind is SelectorKind.TPC:
+        if kind == SelectorKind.TPC:
             return density_peak_scores(self._first(features))
-        if kind is SelectorKind.MOTION:
+        if kind == SelectorKind.MOTION:
             there = keypoints if kept is None else take_frames(keypoints, kept)
             return motion_scores(self._first(there))
-        if kind is SelectorKind.ATTENTION:
+        if kind == SelectorKind.ATTENTION:
             assert received is not None
             return self._first(received)
         count = features.shape[1]
@@ -269,7 +269,7 @@ def _fixed_positions(
     """Positions where neither this stage nor one before it looks at the data."""
     present, positions = list(range(frames)), None
     for stage in stages:
-        if stage.selector is not SelectorKind.UNIFORM:
+        if stage.selector != SelectorKind.UNIFORM:
             return None
         at = None if centre is None else present.index(centre)
         positions = uniform_frames(len(present), stage.tokens, centre=at)

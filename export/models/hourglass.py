@@ -22,7 +22,8 @@ from hot_sdk.export.models.frame_selection import (
     take_kept,
 )
 from hot_sdk.export.models.layers.transformer import Attention
-from hot_sdk.export.models.spec import ModelSpec, PruningStage
+from hot_sdk.export.models.spec import ModelSpec
+from hot_sdk.manifest import PruningStage
 
 _INITIAL_STD = 0.02
 
@@ -249,7 +250,7 @@ class HourglassNetwork(nn.Module):
         there = kept[-1] if kept else None
         if index is None:
             attention = None
-            if stage.selector is SelectorKind.ATTENTION:
+            if stage.selector == SelectorKind.ATTENTION:
                 assert received is not None
                 attention = received()
             choose = self.selectors[len(kept)]

@@ -20,27 +20,13 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models.families import Family, NetworkSize, PublishedSize
 from hot_sdk.export.models.registry import family
+from hot_sdk.manifest import PruningStage
 
 T = TypeVar("T")
 OneOrMore: TypeAlias = T | Sequence[T]
 """A value for the one stage, or one for each of several."""
 Selectors: TypeAlias = SelectorKind | str | Sequence[SelectorKind | str]
 """The same of selectors; a name is a sequence of letters, so that it takes a type of its own."""
-
-
-@dataclass(frozen=True)
-class PruningStage:
-    """One choice of frames.
-
-    Attributes:
-        prune_at: Block before which it happens, counted from 0.
-        tokens: Frames kept.
-        selector: How they are chosen.
-    """
-
-    prune_at: int
-    tokens: int
-    selector: SelectorKind
 
 
 def as_tuple(value: OneOrMore[T] | None) -> tuple[T, ...]:
@@ -124,7 +110,7 @@ def pruning_stages(
         "Name the blocks in the order in which they come.",
     )
     return tuple(
-        PruningStage(block, tokens, SelectorKind(chosen))
+        PruningStage(block, tokens, SelectorKind(chosen).value)
         for block, tokens, chosen in zip(prune_at, kept, selectors, strict=True)
     )
 

@@ -22,8 +22,8 @@ from hot_sdk.manifest import (
     Joints,
     Manifest,
     Parity,
+    PruningStage,
     Quantisation,
-    Stage,
     Versions,
     Weights,
     read_manifest,
@@ -42,7 +42,7 @@ HOT = Manifest(
     output_frames=243,
     ratio=81 / 243,
     tokens=81,
-    stages=(Stage(1, 162, "uniform"), Stage(3, 81, "tpc")),
+    stages=(PruningStage(1, 162, "uniform"), PruningStage(3, 81, "tpc")),
     recovery="tra",
     channels=2,
     batch=1,
@@ -317,7 +317,7 @@ def with_joints(**changes):
         (replace(PLAIN, stages=HOT.stages), "stages and tokens disagree"),
         (replace(HOT, stages=HOT.stages[:1]), "stages and tokens disagree"),
         (replace(HOT, stages=HOT.stages[::-1]), "stages and tokens disagree"),
-        (replace(HOT, stages=(Stage(0, 81, "tpc"),)), "stages and tokens disagree"),
+        (replace(HOT, stages=(PruningStage(0, 81, "tpc"),)), "stages and tokens disagree"),
         (replace(HOT, recovery=None), "variant and recovery disagree"),
         (replace(TPC, recovery="tra"), "variant and recovery disagree"),
         (replace(HOT, output_frames=81), "output_frames is 81"),
@@ -401,8 +401,8 @@ def well_typed(kind):
         "tuple[tuple[int, int], ...]": st.lists(st.tuples(small, small), max_size=2).map(tuple),
         "Quantisation | None": st.none()
         | st.builds(Quantisation, small, small, st.sampled_from([None, "clips"])),
-        "tuple[Stage, ...]": st.lists(
-            st.builds(Stage, small, small, st.sampled_from(["tpc", "motion"])), max_size=2
+        "tuple[PruningStage, ...]": st.lists(
+            st.builds(PruningStage, small, small, st.sampled_from(["tpc", "motion"])), max_size=2
         ).map(tuple),
     }
     records = {r.__name__: r for r in (Joints, Weights, Versions, Flops, Parity)}

@@ -58,8 +58,9 @@ PRUNED += [
 
 
 def label(spec):
-    parts = (spec.variant, *(stage.selector for stage in spec.stages), spec.recovery)
-    return "-".join([spec.family, *(part.value for part in parts if part is not None)])
+    recovery = [] if spec.recovery is None else [spec.recovery.value]
+    selectors = [stage.selector for stage in spec.stages]
+    return "-".join([spec.family, spec.variant.value, *selectors, *recovery])
 
 
 NETWORKS = pytest.mark.parametrize("spec", [*PLAIN, *PRUNED], ids=label)
@@ -135,7 +136,7 @@ def by_stage(index, spec):
 
 
 def looks_at_attention(spec):
-    return any(stage.selector is SelectorKind.ATTENTION for stage in spec.stages)
+    return any(stage.selector == SelectorKind.ATTENTION for stage in spec.stages)
 
 
 # MHFormer's hypotheses come from layers over the frames of a path, whose weights are each frame's

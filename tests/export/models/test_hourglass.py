@@ -22,7 +22,7 @@ from hot_sdk.export.models.frame_selection import (
     uniform_frames,
 )
 from hot_sdk.export.models.hourglass import HourglassSpec, TokenRecoveringAttention, hourglass_of
-from hot_sdk.export.models.spec import PruningStage
+from hot_sdk.manifest import PruningStage
 
 FRAMES, TOKENS, CHANNELS, JOINTS = 243, 81, 512, 17
 # What the network's attention chooses is tested with networks.

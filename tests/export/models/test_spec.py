@@ -8,7 +8,8 @@ from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models import family, list_models, resolve
-from hot_sdk.export.models.spec import PruningStage, tokens_for_ratio
+from hot_sdk.export.models.spec import tokens_for_ratio
+from hot_sdk.manifest import PruningStage
 
 FAMILIES = pytest.mark.parametrize("name", list_models())
 PRUNING = pytest.mark.parametrize("name", [name for name in list_models() if family(name).pruning])
