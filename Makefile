@@ -1,36 +1,43 @@
 # Two commands on a fresh machine with Python 3.10 or newer and make:
 #   make demo   installs into .venv, exports the starter model, proves that the file computes the same
 #               poses, lifts a real clip's keypoints with it, and draws them
-#   make test   installs what the tests need, checks style and types, runs the tests
+#   make test   installs what the tests need, checks style, types and imports, runs the tests
 #   make docs   builds the documentation as a site
-# On an idle machine:
-#   make bench  measures what the README claims, and writes docs/benchmarks.md
+#   make bench  measures what the README claims and writes docs/benchmarks.md; needs an idle machine
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT := out
+LINT_IMPORTS = cd $(VENV) && bin/lint-imports --no-logo --no-cache $(CURDIR)/pyproject.toml
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint imports bench docs clean
 
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
 	mkdir -p $(OUT)
 	$(BIN)/hot-export --model mixste --ratio 0.5 --output $(OUT)/mixste_t81_r0.50.onnx
 	$(BIN)/hot-infer examples/data/jump_mediapipe33.npz --model $(OUT)/mixste_t81_r0.50.onnx \
-		--output $(OUT) --format npz,csv --video $(OUT)/jump_3d.mp4 --plot $(OUT)/jump_3d.png
+		--output-dir $(OUT) --format npz,csv --save-video $(OUT)/jump_3d.mp4 --save-plot $(OUT)/jump_3d.png
 	@echo "Made in $(CURDIR)/$(OUT): mixste_t81_r0.50.onnx, poses, jump_3d.mp4, jump_3d.png"
 
 test: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .
 	$(MAKE) lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
+		--cov --cov-report=term
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	cd $(VENV) && bin/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p hot_sdk
+	$(LINT_IMPORTS)
+
+imports: $(VENV)/.test
+	$(PIP) install --no-deps --force-reinstall .
+	$(LINT_IMPORTS)
 
 bench: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
@@ -47,9 +54,10 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# mypy looks into the working directory first, where the folder hot_sdk is only a part of the package.
+# mypy and import-linter look into the working directory first, where the folder hot_sdk is only a part
+# of the package: they run from another.
 
-# Dependencies are installed once; the package itself anew each time, as a user would have it.
+# Dependencies are installed once, the package itself each time, as a user would have it.
 $(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt ".[export,viz,report]"
 	touch $@
