@@ -151,7 +151,13 @@ def check_request(request: ExportRequest) -> None:
     else:
         # What is left out comes from the checkpoint, so the rest can only be judged with it.
         check_choices(
-            request.ratio, request.tokens, request.variant, request.selector, request.recovery
+            {
+                "ratio": request.ratio,
+                "tokens": request.tokens,
+                "variant": request.variant,
+                "selector": request.selector,
+                "recovery": request.recovery,
+            }
         )
     if request.output is not None:
         require_writable_target(request.output)

@@ -15,7 +15,7 @@ from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.loading import random_state_dict, resample_rank_embedding
 from hot_sdk.export.enums import Variant
 from hot_sdk.export.graph.trace import trace
-from hot_sdk.export.graph.wrapper import build_lifting, folded
+from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import build, create_model, family, resolve
 from hot_sdk.export.models.layers.graph_convolution import (
     FrameGraph,
@@ -422,8 +422,8 @@ def test_pruning_elsewhere_than_trained_is_refused(tmp_path):
 
 def test_a_file_returns_its_neighbours_and_pytorch_takes_them():
     spec = resolve("motionagformer", frames=FRAMES, **SMALL)
-    lifting = build_lifting(spec, random_state_dict(build(spec)), flip=True)
-    model = trace(folded(lifting), spec, batch=1, opset=20)
+    lifting = build_lifter(spec, random_state_dict(build(spec)), flip=True)
+    model = trace(fold_constants(lifting), spec, batch=1, opset=20)
     before = model.SerializeToString()
     with neighbours_exposed(model, lifting) as exposed:
         onnx.checker.check_model(exposed)
