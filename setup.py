@@ -26,4 +26,5 @@ setup(
     packages=list(package_dir),
     package_dir=package_dir,
     package_data={"": ["py.typed", "data/*", "data/*/*"]},
+    include_package_data=False,  # MANIFEST.in is about the sdist, which holds more than the wheel.
 )
