@@ -10,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT := out
-LINT_IMPORTS = cd $(VENV) && bin/lint-imports --no-logo --no-cache $(CURDIR)/pyproject.toml
+LINT_IMPORTS = cd $(VENV) && bin/lint-imports --no-logo --no-cache --config $(CURDIR)/pyproject.toml
 
 .PHONY: demo test lint imports bench docs clean
 
