@@ -13,8 +13,8 @@ from hot_sdk import windows as windowing
 from hot_sdk.errors import KeypointsError
 from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.verification.clips import real_windows
-from hot_sdk.infer.inputs import KeypointOptions, read_keypoint_file
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.people import read_tracked_people
 from hot_sdk.preprocessing import NetworkInput, prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
 
@@ -60,7 +60,7 @@ def calibration_windows(spec: ModelSpec, files: Sequence[Path] = ()) -> Calibrat
     found = [
         window
         for path in files
-        for person in read_keypoint_file(path, KeypointOptions()).people
+        for person in read_tracked_people(path).people
         for window in _windows_of(person, spec)
     ]
     if not found:
@@ -74,7 +74,7 @@ def calibration_windows(spec: ModelSpec, files: Sequence[Path] = ()) -> Calibrat
 
 def _windows_of(person: Keypoints, spec: ModelSpec) -> list[NDArray[np.float32]]:
     entry = family(spec.family)
-    network = NetworkInput(entry.normalisation.value, spec.size.channels)
+    network = NetworkInput(entry.normalization.value, spec.size.channels)
     clip = prepare_clip(
         person, network, InputPolicies(), frames=spec.frames, training_fps=entry.training_fps
     )

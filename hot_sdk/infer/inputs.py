@@ -27,26 +27,17 @@ from numpy.typing import NDArray
 from hot_sdk._base.progress import Progress
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.people import MIN_FRAMES, USUAL_FPS, dropped_note, read_tracked_people
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.readers import KeypointFrames, choose_person, read_frames
-from hot_sdk.readers.detections import people_of
 from hot_sdk.streams.offline import Lifting, lift_clips, lift_stream
 from hot_sdk.video import (
     Frame,
-    PeopleTimeline,
-    Tracker,
     VideoWriter,
     create_detector,
     keypoints_from_video,
     parse_source,
 )
 from hot_sdk.video.reader import is_live_source
-
-USUAL_FPS = 30.0
-"""Frames a second where nothing says how many."""
-
-MIN_FRAMES = 10
-"""Tracked people who are seen in fewer frames are left out, as chance finds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +56,6 @@ class Footage:
     video: str | None = None
     detection_ms: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
-
-
-def left_out(people: int) -> str:
-    """The end of a note on tracked people."""
-    if not people:
-        return ""
-    return f"; {people} more, seen in fewer than {MIN_FRAMES} frames, were left out"
 
 
 @dataclass(frozen=True)
@@ -98,58 +82,8 @@ def read_keypoint_file(path: Path, options: KeypointOptions) -> Footage:
         KeypointsError: The file is broken, or does not say what is needed.
         MissingDependencyError: People have to be tracked, and the tracker is not installed.
     """
-    source = read_frames(
-        path, skeleton=options.skeleton, image_size=options.image_size, fps=options.fps
-    )
-    if options.track_id is not None:
-        return Footage((choose_person(source, options.track_id),))
-    if not _needs_tracking(source):
-        return Footage(people_of(source))
-    people, dropped = track_people(source)
-    notes = f"{len(people)} people were told apart by tracking, for the file has no ids"
-    return Footage(people, notes=(notes + left_out(dropped),))
-
-
-def track_people(source: KeypointFrames) -> tuple[tuple[Keypoints, ...], int]:
-    """Tell apart the people of a file that names nobody.
-
-    Returns:
-        Keypoints of each person, and how many were left out for being seen in a few frames only.
-
-    Raises:
-        KeypointsError: The file shows nobody for long enough.
-        MissingDependencyError: The tracker is not installed.
-    """
-    rate = source.fps or USUAL_FPS
-    times = source.timestamps
-    if times is None:
-        times = np.arange(source.frames) / rate
-    seen: dict[int, list[Keypoints]] = {}
-    for found in source.detections:
-        first = dataclasses.replace(found, frame=0)
-        one = dataclasses.replace(source, frames=1, detections=(first,), timestamps=None)
-        seen.setdefault(found.frame, []).extend(people_of(one))
-    tracker, timeline = Tracker(fps=rate), PeopleTimeline()
-    for frame, time_s in enumerate(times.tolist()):
-        timeline.add(time_s, tracker.update(seen.get(frame, ()), time_s))
-    people, dropped = timeline.clips(min_frames=MIN_FRAMES)
-    if not people:
-        raise KeypointsError(
-            "Nobody could be followed from frame to frame.",
-            hint="Write the file with tracking, or choose track_id='largest'.",
-        )
-    return tuple(
-        dataclasses.replace(person, fps=source.fps, timestamps=source.timestamps)
-        for person in people
-    ), dropped
-
-
-def _needs_tracking(source: KeypointFrames) -> bool:
-    """Whether nobody has an id, and a frame shows several."""
-    if any(found.track_id is not None for found in source.detections):
-        return False
-    frames = [found.frame for found in source.detections]
-    return len(set(frames)) < len(frames)
+    found = read_tracked_people(path, **dataclasses.asdict(options))
+    return Footage(found.people, notes=found.notes)
 
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif")
@@ -255,7 +189,7 @@ def read_video(text: str, options: VideoOptions) -> Iterator[Footage]:
                 )
         many = len(found.people)
         who = f"{many} {'person' if many == 1 else 'people'} found by {found.detector}"
-        notes = [who + left_out(found.dropped_people)]
+        notes = [who + dropped_note(found.dropped_people)]
         if found.undecodable_frames or found.missing_at_end:
             notes.append(
                 f"{found.undecodable_frames} frames could not be decoded, {found.missing_at_end}"
