@@ -117,7 +117,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     )
     | {"action": "append", "default": []},
     "--keep-float": _value(
-        "PATTERN", str, "module or block that is not quantised, as in 'STEblocks.*', repeatable"
+        "PATTERN", str, "module or block that is not quantized, as in 'STEblocks.*', repeatable"
     )
     | {"action": "append", "default": []},
     "--sensitivity": _flag("measure what int8 costs in each block, and gains"),

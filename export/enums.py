@@ -56,6 +56,6 @@ class Precision(str, Enum):
         return self is Precision.INT8
 
     @property
-    def quantised(self) -> bool:
-        """Whether products are chosen to be quantised."""
+    def quantized(self) -> bool:
+        """Whether products are chosen to be quantized."""
         return self in (Precision.INT8, Precision.INT8_DYNAMIC)

@@ -56,8 +56,8 @@ class ExportRequest:
         token_index: Make the kept frames an output.
         precision: ``fp32``, ``fp16``, ``int8`` or ``int8-dynamic``.
         calibration: Keypoint files that int8's scales are taken from; none is real clips that ship.
-        keep_float: Modules or blocks that are not quantised, as shell patterns.
-        sensitivity: Measure what quantising each block costs and gains.
+        keep_float: Modules or blocks that are not quantized, as shell patterns.
+        sensitivity: Measure what quantizing each block costs and gains.
         resample_tokens: Resample a checkpoint's rank embedding to the tokens asked for.
         output: File to write; None is a name in the working directory that tells what it is.
         keep_failed: Keep a file that fails verification, under another name.
@@ -188,7 +188,7 @@ def _check_precision(request: ExportRequest) -> None:
             )
         if request.engine == TENSORRT and precision is Precision.INT8_DYNAMIC:
             raise UsageError(
-                "TensorRT has no operators that quantise as they run.",
+                "TensorRT has no operators that quantize as they run.",
                 hint="Give --precision int8, whose scales are calibrated.",
             )
         if request.triton is not None and request.triton.backend == "tensorrt":
@@ -202,9 +202,9 @@ def _check_precision(request: ExportRequest) -> None:
             f"Calibration and sensitivity are of int8, and the precision is {precision.value}.",
             hint="Add --precision int8.",
         )
-    if not precision.quantised and request.keep_float:
+    if not precision.quantized and request.keep_float:
         raise UsageError(
-            f"Nothing is quantised in {precision.value}, so that nothing can be excepted.",
+            f"Nothing is quantized in {precision.value}, so that nothing can be excepted.",
             hint="Add --precision int8 or int8-dynamic.",
         )
     for path in request.calibration:

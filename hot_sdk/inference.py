@@ -58,7 +58,7 @@ class WindowRunner:
     Attributes:
         manifest: What the model file says of itself.
         network: What the network wants as input.
-        centre_only: The network gives poses of the middle frame of each window only.
+        center_only: The network gives poses of the middle frame of each window only.
         batch: Windows in one run.
     """
 
@@ -66,7 +66,7 @@ class WindowRunner:
         _check_model(session, manifest)
         self.manifest = manifest
         self.network = network_input_of(manifest)
-        self.centre_only = manifest.output_frames < manifest.frames
+        self.center_only = manifest.output_frames < manifest.frames
         open_batch = SINGLE_FRAMES if manifest.frames == 1 else DYNAMIC_BATCH
         self.batch = open_batch if manifest.batch is None else manifest.batch
         self._session = session
@@ -80,7 +80,7 @@ class WindowRunner:
         """Lift windows.
 
         Args:
-            windows: (windows, frames, 17, channels), normalised.
+            windows: (windows, frames, 17, channels), normalized.
 
         Raises:
             EngineError: The engine failed, returned NaN, or this process was forked from the one
@@ -129,7 +129,7 @@ class WindowRunner:
                 " are not finite.",
                 hint="Export the model again in fp32, and check its weights.",
             )
-        return self._centres(poses, outputs) if self.centre_only else poses
+        return self._centres(poses, outputs) if self.center_only else poses
 
     def _centres(self, poses: Floats, outputs: Mapping[str, NDArray[Any]]) -> Floats:
         """Of the poses that the network gives of each window, that of its centre."""

@@ -9,19 +9,34 @@ Names of an exported file's input and outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from hot_sdk._base import records
+from hot_sdk._base.records import WAS
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.registry import default_engine
 from hot_sdk.engines.session import PRECISION_KEY
 from hot_sdk.errors import ManifestError
 
-SCHEMA = 1
+T = TypeVar("T")
+
+SCHEMA = 2
+"""Version that is written. Version 1, which is read, too, has British names."""
+
 KEY = "hot_sdk.manifest"
 RANDOM_WEIGHTS_WARNING = "random weights: the poses mean nothing"
+
+
+NORMALIZED_PIXELS = "normalized_px"
+"""Unit of poses without a metric scale: half the image's width."""
+
+
+def current_unit(unit: T) -> T | str:
+    """Return today's name of a unit that an older file may state."""
+    return NORMALIZED_PIXELS if unit == "normalized_px" else unit
 
 
 @dataclass(frozen=True)
@@ -125,8 +140,8 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Quantisation:
-    """What was quantised, and with what.
+class Quantization:
+    """What was quantized, and with what.
 
     Attributes:
         products: How many products take int8.
@@ -149,7 +164,7 @@ class Manifest:
         family: Model family.
         variant: ``plain``, ``hot`` or ``tpc``.
         paper: The publication.
-        licence: Of code and weights, as far as they are known.
+        license: Of code and weights, as far as they are known.
         frames: Frames of the input window.
         output_frames: Frames of the output: ``frames``, or the kept ones where none is recovered,
             or the window's middle ones where a network that prunes none gives no more.
@@ -162,7 +177,7 @@ class Manifest:
         flip: Averages with the mirror image inside the graph.
         token_index: The kept frames are an output.
         joints: The skeleton.
-        normalisation: How pixels become input.
+        normalization: How pixels become input.
         unit: Of the output.
         axes: Of the output.
         training_fps: Frames a second of the training data.
@@ -173,14 +188,14 @@ class Manifest:
         versions: Software that made the file.
         flops: Of one window.
         parity: How far the file is from the PyTorch model.
-        quantisation: What is in int8; None where nothing is.
+        quantization: What is in int8; None where nothing is.
     """
 
     schema: int
     family: str
     variant: str
     paper: str
-    licence: str
+    license: str = field(metadata={WAS: "license"})
     frames: int
     output_frames: int
     ratio: float
@@ -192,7 +207,7 @@ class Manifest:
     flip: bool
     token_index: bool
     joints: Joints
-    normalisation: str
+    normalization: str = field(metadata={WAS: "normalization"})
     unit: str
     axes: str
     training_fps: float
@@ -203,7 +218,7 @@ class Manifest:
     versions: Versions
     flops: Flops
     parity: Parity
-    quantisation: Quantisation | None
+    quantization: Quantization | None = field(metadata={WAS: "quantization"})
 
     def to_metadata(self) -> dict[str, str]:
         """Entries for a model file's metadata."""
@@ -232,6 +247,8 @@ class Manifest:
                     f"The model file's manifest has version {schema}; this SDK reads {SCHEMA}.",
                     hint="Run: pip install --upgrade hot-sdk",
                 )
+            if type(schema) is int and schema == 1:
+                data = {**data, "schema": SCHEMA, "unit": current_unit(data.get("unit"))}
             manifest = records.build(cls, data)
         except records.TypedJSONError as error:
             raise ManifestError(f"{broken}: {error}.", hint=again) from error
@@ -290,13 +307,13 @@ def read_manifest(path: Path) -> Manifest:
         ManifestError: There is none, it is broken, or a newer SDK wrote it.
         EngineError: The file is missing or is no model.
     """
-    options = SessionOptions(graph_optimisation="none")
+    options = SessionOptions(graph_optimization="none")
     with open_session(Path(path), options, engine=default_engine(Path(path))) as session:
         return Manifest.from_metadata(session.metadata)
 
 
 KEYPOINTS = "keypoints_2d"
-"""Normalised keypoints, (batch, frames, joints, 2 or 3) float32."""
+"""Normalized keypoints, (batch, frames, joints, 2 or 3) float32."""
 
 POSES = "poses_3d"
 """Poses, (batch, frames, joints, 3) float32."""

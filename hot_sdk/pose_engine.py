@@ -283,7 +283,7 @@ class Pose3DEngine(Closing):
         return session
 
     def _window_mode(self, asked: str | None) -> str:
-        if not self._runner.centre_only:
+        if not self._runner.center_only:
             return windowing.OVERLAP if asked is None else asked
         if asked not in (None, windowing.MHFORMER_CENTER):
             raise UsageError(

@@ -23,7 +23,7 @@ from hot_sdk.benchmarks.speed.record import SCHEMA, PowerTrace, Record, Settings
 from hot_sdk.benchmarks.speed.results import Extras, results_of
 from hot_sdk.errors import UsageError
 from hot_sdk.host.machine import Machine
-from hot_sdk.results.result import METRES
+from hot_sdk.results.result import METERS
 
 _IDLE_S = 1.0
 _MOST_TRACED = 2000
@@ -102,7 +102,7 @@ def run_benchmark(
 
 def _require_metric(configurations: Sequence[Configuration]) -> None:
     for one in configurations:
-        if one.manifest.unit != METRES:
+        if one.manifest.unit != METERS:
             raise UsageError(
                 f"{one.name} gives '{one.manifest.unit}', which no accuracy can be measured in.",
                 hint="Leave --data out, or name models whose unit is the metre.",

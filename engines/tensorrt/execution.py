@@ -52,7 +52,7 @@ _EXPECTED = {
 
 
 def read_layer_types(trt: ModuleType, engine: ICudaEngine) -> dict[str, int]:
-    """How many tensors between an engine's layers are of each floating-point or quantised type.
+    """How many tensors between an engine's layers are of each floating-point or quantized type.
 
     Returns:
         Counts by ``fp32``, ``fp16`` and so on; empty where the engine does not tell.

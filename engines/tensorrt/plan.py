@@ -19,7 +19,7 @@ from hot_sdk.engines.cuda.device import CudaDevice
 from hot_sdk.engines.onnx_file import OnnxFile, Signature
 from hot_sdk.engines.session import (
     ANY_SIZE,
-    OPTIMISATION_LEVELS,
+    OPTIMIZATION_LEVELS,
     SessionOptions,
     TensorSpec,
     precision_of,
@@ -48,7 +48,7 @@ class BuildSettings:
     """What shapes a plan, beside the file, the device and TensorRT's release.
 
     Attributes:
-        level: TensorRT's optimisation level, 0 to 3; 3 is its default.
+        level: TensorRT's optimization level, 0 to 3; 3 is its default.
         tf32: Whether float32 products may be computed in TensorFloat-32.
         largest_batch: Most items in one run of an open batch; None where the batch is fixed.
     """
@@ -60,7 +60,7 @@ class BuildSettings:
     def fields(self) -> dict[str, str]:
         """The settings as text, for a key."""
         return {
-            "optimisation level": str(self.level),
+            "optimization level": str(self.level),
             "TF32": "allowed" if self.tf32 else "refused",
             "largest batch": str(self.largest_batch or "fixed"),
         }
@@ -73,7 +73,7 @@ def build_settings(options: SessionOptions, signature: Signature) -> BuildSettin
         EngineError: A dimension other than the batch is open.
     """
     return BuildSettings(
-        level=OPTIMISATION_LEVELS.index(options.graph_optimisation),
+        level=OPTIMIZATION_LEVELS.index(options.graph_optimization),
         tf32=options.fast_math,
         largest_batch=_largest_batch(signature.inputs),
     )

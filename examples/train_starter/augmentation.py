@@ -93,7 +93,7 @@ def see(world: Tensor) -> tuple[Tensor, Tensor]:
     """Put every clip before a camera of its own.
 
     Returns:
-        Normalised keypoints, (batch, frames, 17, 2), as the runtime makes them of pixels, and poses
+        Normalized keypoints, (batch, frames, 17, 2), as the runtime makes them of pixels, and poses
         along the camera's axes relative to the pelvis, metres.
     """
     batch = len(world)

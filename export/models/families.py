@@ -10,7 +10,7 @@ from hot_sdk.export.enums import Variant
 from hot_sdk.skeletons import H36M17, Skeleton
 
 
-class Normalisation(str, Enum):
+class Normalization(str, Enum):
     """How pixels become the network's input."""
 
     IMAGE_WIDTH = "image_width"
@@ -21,8 +21,8 @@ class Unit(str, Enum):
     """Unit of the network's output."""
 
     METRE = "m"
-    NORMALISED_PIXEL = "normalised_px"
-    """Half the image's width, as the input is normalised; what it is in metres is not known."""
+    NORMALIZED_PIXEL = "normalized_px"
+    """Half the image's width, as the input is normalized; what it is in metres is not known."""
 
 
 BASIC_SETTINGS = ("channels", "width", "depth", "heads", "mlp_hidden")
@@ -99,7 +99,7 @@ class Family:
         module: Module under ``hot_sdk.export.models`` with ``build``, from a specification to the
             network, and ``infer_shape``, from a checkpoint's shapes to a ``CheckpointShape``.
         paper: The publication.
-        licence: Licence of the authors' code, and the terms their weights are under.
+        license: License of the authors' code, and the terms their weights are under.
         sizes: Published sizes by their names, the default first.
         settings: Fields of ``NetworkSize`` that the family has.
         parts: Parts that the width is cut into, each with all the attention heads.
@@ -110,22 +110,22 @@ class Family:
         float32: Modules that stay float32 in every precision, as shell patterns of their paths:
             the layers that make the poses, and what chooses by comparing.
         unquantised: Modules that float16 is enough for and int8 is not.
-        normalisation: Of the input.
+        normalization: Of the input.
         unit: Of the output.
         axes: Axes of the output.
         skeleton: Joints of input and output.
         training_fps: Frames a second of the training data.
-        conventions_source: Where normalisation, unit, axes and joints are stated.
+        conventions_source: Where normalization, unit, axes and joints are stated.
     """
 
     name: str
     title: str
     module: str
     paper: str
-    licence: str
+    license: str
     sizes: Mapping[str, PublishedSize]
     pruning: Mapping[Variant, Pruning]
-    normalisation: Normalisation
+    normalization: Normalization
     unit: Unit
     training_fps: float
     conventions_source: str

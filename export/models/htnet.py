@@ -103,7 +103,7 @@ class HTNet(HourglassNetwork):
         """Lift keypoints.
 
         Args:
-            keypoints: Normalised, (batch, frames, joints, channels); any number of frames, which
+            keypoints: Normalized, (batch, frames, joints, channels); any number of frames, which
                 know nothing of each other.
             index: No frames can be chosen: None.
 

@@ -322,7 +322,7 @@ class MHFormer(HourglassNetwork):
         """Lift keypoints.
 
         Args:
-            keypoints: Normalised, (batch, frames, joints, channels).
+            keypoints: Normalized, (batch, frames, joints, channels).
             index: Frames to keep, as returned, instead of the selectors' choice.
 
         Returns:

@@ -35,7 +35,7 @@ from hot_sdk.export.models.weight_shapes import CheckpointShape, ShapeRules
 _LAYERS = 3
 _PER_JOINT = 32
 _SMALLEST_SPREAD = 1e-6
-"""Squared, in units of normalised keypoints; a frame with all joints in one point is no body."""
+"""Squared, in units of normalized keypoints; a frame with all joints in one point is no body."""
 
 
 class FrameStem(nn.Module):
@@ -63,7 +63,7 @@ class FrameStem(nn.Module):
         """Lift each frame.
 
         Args:
-            keypoints: Normalised, (batch, frames, joints, channels).
+            keypoints: Normalized, (batch, frames, joints, channels).
 
         Returns:
             Tokens, (batch · frames · joints, width), and a first guess of the poses in metres,
@@ -164,7 +164,7 @@ class MixSTE(HourglassNetwork):
         """Lift keypoints.
 
         Args:
-            keypoints: Normalised, (batch, frames, joints, channels).
+            keypoints: Normalized, (batch, frames, joints, channels).
             index: Frames to keep, as returned, instead of the selectors' choice.
 
         Returns:

@@ -87,7 +87,7 @@ _INITIAL_SCALE = 1e-5
 
 
 class ScaledBlock(nn.Module):
-    """A mixer and an MLP, each normalised before and scaled channel by channel after."""
+    """A mixer and an MLP, each normalized before and scaled channel by channel after."""
 
     def __init__(self, mixer: nn.Module, size: NetworkSize) -> None:
         super().__init__()
@@ -198,11 +198,11 @@ class MotionAGFormer(HourglassNetwork):
         """Lift keypoints.
 
         Args:
-            keypoints: Normalised, (batch, frames, joints, channels).
+            keypoints: Normalized, (batch, frames, joints, channels).
             index: Frames to keep, as returned, instead of the selectors' choice.
 
         Returns:
-            Poses in normalised pixels, (batch, frames, joints, 3), or (batch, tokens, joints, 3)
+            Poses in normalized pixels, (batch, frames, joints, 3), or (batch, tokens, joints, 3)
             where nothing is recovered; and the kept frames of all stages, (batch, sum of their
             tokens), or None where nothing is pruned.
         """

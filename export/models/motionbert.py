@@ -156,11 +156,11 @@ class DSTformer(HourglassNetwork):
         """Lift keypoints.
 
         Args:
-            keypoints: Normalised, (batch, frames, joints, channels).
+            keypoints: Normalized, (batch, frames, joints, channels).
             index: Frames to keep, as returned, instead of the selectors' choice.
 
         Returns:
-            Poses in normalised pixels, (batch, frames, joints, 3), or (batch, tokens, joints, 3)
+            Poses in normalized pixels, (batch, frames, joints, 3), or (batch, tokens, joints, 3)
             where nothing is recovered; and the kept frames of all stages, (batch, sum of their
             tokens), or None where nothing is pruned.
         """

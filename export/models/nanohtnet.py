@@ -127,7 +127,7 @@ class NanoHTNet(HourglassNetwork):
         """Lift keypoints.
 
         Args:
-            keypoints: Normalised, (batch, frames, joints, channels).
+            keypoints: Normalized, (batch, frames, joints, channels).
             index: No frames can be chosen: None.
 
         Returns:

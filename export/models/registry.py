@@ -13,7 +13,7 @@ from hot_sdk.export.models.families import (
     BASIC_SETTINGS,
     Family,
     NetworkSize,
-    Normalisation,
+    Normalization,
     Pruning,
     PublishedSize,
     Unit,
@@ -53,13 +53,13 @@ _FAMILIES = (
         title="HTNet",
         module="htnet",
         paper="Cai et al., ICASSP 2023 (HTNet)",
-        licence="network code published under MIT; weights trained on Human3.6M, whose terms are "
+        license="network code published under MIT; weights trained on Human3.6M, whose terms are "
         "academic",
         sizes={"240": _htnet(240), "96": _htnet(96)},
         settings=(*BASIC_SETTINGS, "refine"),
         parts=3,
         pruning={},
-        normalisation=Normalisation.IMAGE_WIDTH,
+        normalization=Normalization.IMAGE_WIDTH,
         unit=Unit.METRE,
         training_fps=50.0,
         float32=("fcn",),
@@ -71,7 +71,7 @@ _FAMILIES = (
         title="MHFormer",
         module="mhformer",
         paper="Li et al., CVPR 2022 (MHFormer); Li et al., CVPR 2024 (TPC)",
-        licence="network code published under MIT; weights trained on Human3.6M, whose terms are "
+        license="network code published under MIT; weights trained on Human3.6M, whose terms are "
         "academic",
         sizes={
             "351": _mhformer(351, f"{_MHFORMER} and common/opt.py"),
@@ -91,7 +91,7 @@ _FAMILIES = (
             ),
         },
         hypotheses=HYPOTHESES,
-        normalisation=Normalisation.IMAGE_WIDTH,
+        normalization=Normalization.IMAGE_WIDTH,
         unit=Unit.METRE,
         training_fps=50.0,
         float32=("regression",),
@@ -103,7 +103,7 @@ _FAMILIES = (
         title="MixSTE",
         module="mixste",
         paper="Zhang et al., CVPR 2022 (MixSTE); Li et al., CVPR 2024 (HoT, TPC)",
-        licence="network code published under MIT with HoT; weights trained on Human3.6M, "
+        license="network code published under MIT with HoT; weights trained on Human3.6M, "
         "whose terms are academic",
         sizes={
             "base": PublishedSize(
@@ -121,7 +121,7 @@ _FAMILIES = (
                 61, 7, "github.com/NationalGAILab/HoT, model/mixste/tpc_mixste.py"
             ),
         },
-        normalisation=Normalisation.IMAGE_WIDTH,
+        normalization=Normalization.IMAGE_WIDTH,
         unit=Unit.METRE,
         training_fps=50.0,
         float32=("head.*", "stem", "stem.guess"),
@@ -134,7 +134,7 @@ _FAMILIES = (
         title="MotionAGFormer",
         module="motionagformer",
         paper="Mehraban et al., WACV 2024 (MotionAGFormer); Li et al., CVPR 2024 (HoT)",
-        licence="network code published under Apache-2.0, and under MIT with HoT; weights trained "
+        license="network code published under Apache-2.0, and under MIT with HoT; weights trained "
         "on Human3.6M, whose terms are academic",
         sizes={
             "b": PublishedSize(
@@ -163,8 +163,8 @@ _FAMILIES = (
                 81, 7, "github.com/NationalGAILab/HoT, model/motionagformer/hot_motionagformer.py"
             ),
         },
-        normalisation=Normalisation.IMAGE_WIDTH,
-        unit=Unit.NORMALISED_PIXEL,
+        normalization=Normalization.IMAGE_WIDTH,
+        unit=Unit.NORMALIZED_PIXEL,
         training_fps=50.0,
         float32=("head", "layers.*.graph_temporal.mixer"),
         conventions_source="github.com/TaatiTeam/MotionAGFormer, data/reader/h36m.py; "
@@ -175,7 +175,7 @@ _FAMILIES = (
         title="MotionBERT",
         module="motionbert",
         paper="Zhu et al., ICCV 2023 (MotionBERT); Li et al., CVPR 2024 (HoT, TPC)",
-        licence="code under Apache-2.0; weights trained on Human3.6M, whose terms are academic",
+        license="code under Apache-2.0; weights trained on Human3.6M, whose terms are academic",
         sizes={
             "lite": PublishedSize(
                 243,
@@ -203,8 +203,8 @@ _FAMILIES = (
                 "frames before block 3 have as many",
             ),
         },
-        normalisation=Normalisation.IMAGE_WIDTH,
-        unit=Unit.NORMALISED_PIXEL,
+        normalization=Normalization.IMAGE_WIDTH,
+        unit=Unit.NORMALIZED_PIXEL,
         training_fps=50.0,
         float32=("head",),
         conventions_source="github.com/Walter0807/MotionBERT, lib/data and issues 9, 21, 121",
@@ -214,7 +214,7 @@ _FAMILIES = (
         title="NanoHTNet",
         module="nanohtnet",
         paper="Cai et al., IEEE TIP 2025, arXiv 2501.15763 (NanoHTNet)",
-        licence="network code published under MIT; weights trained on Human3.6M, whose terms are "
+        license="network code published under MIT; weights trained on Human3.6M, whose terms are "
         "academic",
         sizes={
             "base": PublishedSize(
@@ -231,7 +231,7 @@ _FAMILIES = (
         pruning={},
         unprunable="it has no token for each frame, but one for each joint and one for each kept "
         "coefficient of the transform over time; keep fewer of those",
-        normalisation=Normalisation.IMAGE_WIDTH,
+        normalization=Normalization.IMAGE_WIDTH,
         unit=Unit.METRE,
         training_fps=50.0,
         float32=("fc", "fcn_*"),

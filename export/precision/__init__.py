@@ -1,4 +1,4 @@
-"""Precision written into the graph, as casts or quantising nodes that every engine reads.
+"""Precision written into the graph, as casts or quantizing nodes that every engine reads.
 
 The step of an export that lowers the precision, and what it cost.
 """
@@ -28,7 +28,7 @@ from hot_sdk.export.precision.sensitivity import (
 from hot_sdk.export.verification.clips import Window
 from hot_sdk.export.verification.compare import Tolerances, WindowResult, compare, require_parity
 from hot_sdk.export.verification.neighbours import neighbours_exposed
-from hot_sdk.manifest import KEYPOINTS, POSES, Quantisation
+from hot_sdk.manifest import KEYPOINTS, POSES, Quantization
 
 __all__ = [
     "BlockSensitivity",
@@ -58,7 +58,7 @@ class Lowered:
         results: How far its poses are from PyTorch's in float32.
         tolerances: Which they are within.
         speed: Beside the float32 graph, on this machine.
-        quantisation: What was quantised; None in float16.
+        quantization: What was quantized; None in float16.
         sensitivity: Block by block, where it was asked for.
     """
 
@@ -67,7 +67,7 @@ class Lowered:
     results: tuple[WindowResult, ...]
     tolerances: Tolerances
     speed: Speed
-    quantisation: Quantisation | None
+    quantization: Quantization | None
     sensitivity: tuple[BlockSensitivity, ...]
 
 
@@ -90,7 +90,7 @@ def lower_precision(
         progress: Is told what begins.
 
     Raises:
-        UsageError: Nothing is left to quantise.
+        UsageError: Nothing is left to quantize.
         KeypointsError: A calibration file is broken.
         GraphCheckError: The converted graph holds what the target engines cannot run.
         VerificationError: Its poses are others.
@@ -116,9 +116,9 @@ def lower_precision(
     require_parity(results, tolerances)
     progress("Timing it beside float32")
     speed = measure_speed(model, converted.model, inputs)
-    quantisation = None
-    if precision.quantised:
-        quantisation = Quantisation(
+    quantization = None
+    if precision.quantized:
+        quantization = Quantization(
             products=len(converted.products),
             windows=0 if calibration is None else len(calibration.windows),
             source=None if calibration is None else calibration.source,
@@ -133,6 +133,6 @@ def lower_precision(
         tuple(results),
         tolerances,
         speed,
-        quantisation,
+        quantization,
         tuple(sensitivity),
     )

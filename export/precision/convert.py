@@ -12,7 +12,7 @@ from hot_sdk.export.enums import Precision
 from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.precision.calibration import CalibrationData
 from hot_sdk.export.precision.float16 import to_float16
-from hot_sdk.export.precision.int8 import products_apart, quantise, quantise_dynamically
+from hot_sdk.export.precision.int8 import products_apart, quantize, quantise_dynamically
 from hot_sdk.export.precision.rules import Product, weighted_products
 
 
@@ -23,7 +23,7 @@ class Converted:
     Attributes:
         model: The graph.
         exact: The same in float32, with the same names of products.
-        products: Those that are quantised; empty where none is.
+        products: Those that are quantized; empty where none is.
     """
 
     model: onnx.ModelProto
@@ -46,10 +46,10 @@ def convert(
         spec: Its network.
         precision: Other than fp32.
         calibration: For int8.
-        keep_float: Patterns of modules or blocks whose products are not quantised.
+        keep_float: Patterns of modules or blocks whose products are not quantized.
 
     Raises:
-        UsageError: Nothing is left to quantise.
+        UsageError: Nothing is left to quantize.
         GraphCheckError: A weight is beyond what float16 holds.
     """
     entry = family(spec.family)
@@ -58,7 +58,7 @@ def convert(
     products = weighted_products(model.graph, entry, keep_float=keep_float)
     if not products:
         raise UsageError(
-            f"No product of {entry.title} is left to quantise.",
+            f"No product of {entry.title} is left to quantize.",
             hint="Give fewer blocks to --keep-float, or --precision fp32.",
         )
     names = {product.node for product in products}
@@ -68,5 +68,5 @@ def convert(
         return Converted(quantise_dynamically(exact, names), exact, tuple(products))
     assert calibration is not None
     size = exact.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-    made = quantise(exact, names, calibration.batches(size))
+    made = quantize(exact, names, calibration.batches(size))
     return Converted(made, exact, tuple(products))

@@ -1,4 +1,4 @@
-"""int8 by explicit quantising nodes, through ONNX Runtime's quantiser.
+"""int8 by explicit quantizing nodes, through ONNX Runtime's quantiser.
 
 Weights are symmetric, one scale for each output channel; activations symmetric, one scale each,
 taken from the extremes of the calibration. TensorRT reads no other kind.
@@ -25,7 +25,7 @@ from hot_sdk.manifest import KEYPOINTS
 _LAID_OUT = "hot_sdk.rows"
 
 
-def quantise(
+def quantize(
     model: onnx.ModelProto, products: Collection[str], batches: list[NDArray[np.float32]]
 ) -> onnx.ModelProto:
     """A copy whose products take int8 inputs and int8 weights.
@@ -85,14 +85,14 @@ def products_apart(
 ) -> onnx.ModelProto:
     """A copy in which products with a bias are a product and a sum.
 
-    A quantised product with its bias inside needs the bias in int32, which TensorRT does not read.
+    A quantized product with its bias inside needs the bias in int32, which TensorRT does not read.
 
     Args:
         model: In float32.
         products: Names of the nodes.
         for_good: Give the bias three axes. One with fewer ONNX Runtime joins to the product again,
-            before it sees that the product is quantised, and then computes it in float32: four
-            times slower. Where activations are quantised as they come it joins them rightly.
+            before it sees that the product is quantized, and then computes it in float32: four
+            times slower. Where activations are quantized as they come it joins them rightly.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -140,17 +140,17 @@ def products_apart(
 
 
 def with_some(
-    quantised: onnx.ModelProto, original: onnx.ModelProto, products: Collection[str]
+    quantized: onnx.ModelProto, original: onnx.ModelProto, products: Collection[str]
 ) -> onnx.ModelProto:
-    """A copy of a quantised model in which only some of its products are.
+    """A copy of a quantized model in which only some of its products are.
 
     Args:
-        quantised: Of :func:`quantise`.
+        quantized: Of :func:`quantize`.
         original: What it was made from.
-        products: Names of the products that stay quantised.
+        products: Names of the products that stay quantized.
     """
     copy = onnx.ModelProto()
-    copy.CopyFrom(quantised)
+    copy.CopyFrom(quantized)
     exact = {node.name: node for node in original.graph.node}
     for node in copy.graph.node:
         before = exact.get(node.name)
@@ -188,7 +188,7 @@ def _quantiser(model: onnx.ModelProto) -> Iterator[tuple[onnx.ModelProto, Path]]
     root.setLevel(logging.ERROR)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            yield copy, Path(folder) / "quantised.onnx"
+            yield copy, Path(folder) / "quantized.onnx"
     finally:
         root.setLevel(level)
 
@@ -207,7 +207,7 @@ def _read(target: Path, model: onnx.ModelProto, products: Collection[str]) -> on
 
 
 def _require_quantised(graph: onnx.GraphProto, products: Collection[str]) -> None:
-    """The quantiser leaves out, without a word, what it cannot quantise."""
+    """The quantiser leaves out, without a word, what it cannot quantize."""
     maker = {output: node.op_type for node in graph.node for output in node.output}
     left = [
         node.name
@@ -218,7 +218,7 @@ def _require_quantised(graph: onnx.GraphProto, products: Collection[str]) -> Non
     ]
     if left:
         raise GraphCheckError(
-            f"{len(left)} products were not quantised, '{left[0]}' among them.",
+            f"{len(left)} products were not quantized, '{left[0]}' among them.",
             hint="Install another onnxruntime, or except them with --keep-float.",
         )
 

@@ -1,4 +1,4 @@
-"""What stays float32 in every precision, and which products are worth quantising.
+"""What stays float32 in every precision, and which products are worth quantizing.
 
 Nodes are named ``module path/operation`` by the exporter, so that a rule is a pattern of module
 paths. Those of a family are data in its registry entry; see ``Family.float32`` and
@@ -46,7 +46,7 @@ FLOAT32_OPERATORS = frozenset(
 CHOICES = ("selectors.*",)
 """The selectors of frames, in every family: half precision chooses at chance level."""
 
-# Thinner products do not pay for quantising their input.
+# Thinner products do not pay for quantizing their input.
 _THINNEST = 32
 _BLOCK = re.compile(r"(.*?[._]?\d+)(?:[._].*)?")
 
@@ -100,7 +100,7 @@ def float32_nodes(graph: GraphProto, family: Family) -> list[str]:
 def weighted_products(
     graph: GraphProto, family: Family, *, keep_float: Iterable[str] = ()
 ) -> list[Product]:
-    """The products that are quantised: with a constant matrix, thick enough, and not excepted.
+    """The products that are quantized: with a constant matrix, thick enough, and not excepted.
 
     Args:
         graph: Of the exported model, in float32.

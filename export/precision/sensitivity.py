@@ -1,4 +1,4 @@
-"""What quantising each block costs in accuracy, and gains in time, measured one block at a time.
+"""What quantizing each block costs in accuracy, and gains in time, measured one block at a time.
 
 What a precision is worth on this machine: two graphs timed in turn, in one process.
 """
@@ -88,11 +88,11 @@ _WINDOWS = 12
 
 @dataclass(frozen=True)
 class BlockSensitivity:
-    """One block quantised, and all others in float32.
+    """One block quantized, and all others in float32.
 
     Attributes:
         block: Its name.
-        products: How many of its products are quantised.
+        products: How many of its products are quantized.
         error: Mean distance of a joint from the float32 graph's, in the model's unit.
         gained_ms: Milliseconds that a run is shorter; negative where it is longer.
     """

@@ -68,8 +68,8 @@ class ModelNames:
     """Names of the repository's models, which are those of their folders.
 
     Attributes:
-        network: The exported file: normalised keypoints in.
-        normaliser: Pixels to normalised keypoints.
+        network: The exported file: normalized keypoints in.
+        normaliser: Pixels to normalized keypoints.
         ensemble: Both, one after the other: pixels in.
     """
 

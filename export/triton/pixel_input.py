@@ -48,16 +48,16 @@ def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
     if network.channels == 3:
         points = graph.add("Slice", PIXELS, graph.whole([0]), graph.whole([2]), graph.whole([3]))
     inputs = [helper.make_tensor_value_info(PIXELS, TensorProto.FLOAT, shape)]
-    if network.normalisation == BOUNDING_BOX:
-        normalised = _by_bounding_box(graph, points)
+    if network.normalization == BOUNDING_BOX:
+        normalized = _by_bounding_box(graph, points)
     else:
         inputs.append(helper.make_tensor_value_info(IMAGE_SIZE, TensorProto.INT32, [batch, 2]))
-        normalised = _by_image_width(graph, points)
+        normalized = _by_image_width(graph, points)
     if network.channels == 3:
         scores = graph.add("Slice", PIXELS, graph.whole([2]), graph.whole([3]), graph.whole([3]))
         cut = graph.add("Clip", scores, graph.number(0.0), graph.number(1.0))
-        normalised = graph.add("Concat", normalised, cut, axis=-1)
-    graph.nodes.append(helper.make_node("Identity", [normalised], [KEYPOINTS], KEYPOINTS))
+        normalized = graph.add("Concat", normalized, cut, axis=-1)
+    graph.nodes.append(helper.make_node("Identity", [normalized], [KEYPOINTS], KEYPOINTS))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -151,5 +151,5 @@ def _by_bounding_box(graph: _Graph, points: str) -> str:
     side = graph.add("Max", longer, graph.number(SMALLEST_BOX))
     middle = graph.add("Mul", graph.add("Add", low, high), graph.number(0.5))
     scale = graph.add("Div", graph.number(2.0), side)
-    normalised = graph.add("Mul", graph.add("Sub", points, middle), scale)
-    return graph.add("Clip", normalised, graph.number(-1.0), graph.number(1.0))
+    normalized = graph.add("Mul", graph.add("Sub", points, middle), scale)
+    return graph.add("Clip", normalized, graph.number(-1.0), graph.number(1.0))

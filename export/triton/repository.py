@@ -1,6 +1,6 @@
 """A model repository for Triton Inference Server, of an exported and verified file.
 
-Three models: the network, which takes normalised keypoints; a small one that normalises; and an
+Three models: the network, which takes normalized keypoints; a small one that normalizes; and an
 ensemble of both, which takes pixels. See docs/serving.md.
 """
 
@@ -59,7 +59,7 @@ def write_triton(file: Path, options: TritonOptions) -> tuple[Path, ...]:
     """
     check_folder(options)
     check_models(options, file)
-    with open_session(file, SessionOptions(graph_optimisation="none")) as session:
+    with open_session(file, SessionOptions(graph_optimization="none")) as session:
         manifest = Manifest.from_metadata(session.metadata)
         inputs, outputs = session.inputs, session.outputs
     if options.backend == "tensorrt" and manifest.precision != "fp32":

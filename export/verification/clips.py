@@ -45,7 +45,7 @@ class Window:
 
     Attributes:
         name: Name for reports.
-        keypoints: Normalised, (frames, joints, channels), float32.
+        keypoints: Normalized, (frames, joints, channels), float32.
     """
 
     name: str
@@ -70,7 +70,7 @@ def real_clips() -> list[Clip]:
 
 
 def verification_windows(spec: ModelSpec) -> list[Window]:
-    """Windows as the network sees them in use: at its training fps, normalised, of its length.
+    """Windows as the network sees them in use: at its training fps, normalized, of its length.
 
     Clips that are longer give their first and their last window; shorter ones are continued by
     their last frame, as the published evaluations do.

@@ -15,6 +15,9 @@ _Record = TypeVar("_Record")
 MAX_TEXT = 1 << 20
 """Longest JSON text that is read, in characters."""
 
+WAS = "was"
+"""Key in the ``metadata`` of a dataclass's field: the name that older files have for it."""
+
 
 class TypedJSONError(ValueError):
     """A JSON text does not describe the record that was expected."""
@@ -59,12 +62,21 @@ def build(kind: type[_Record], data: object, where: str = "") -> _Record:
     if not isinstance(data, dict):
         raise TypedJSONError(f"{where or 'the text'} is not an object")
     hints = typing.get_type_hints(kind)
+    data = _with_current_names(kind, data)
     if missing := sorted(hints.keys() - data.keys()):
         raise TypedJSONError(f"{where}{missing[0]} is missing")
     if unknown := sorted(_shown(key) for key in data.keys() - hints.keys()):
         raise TypedJSONError(f"{where}{unknown[0]} is unknown")
     values = {key: _value(hint, data[key], f"{where}{key}") for key, hint in hints.items()}
     return kind(**values)
+
+
+def _with_current_names(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    for field in dataclasses.fields(kind):
+        old = field.metadata.get(WAS)
+        if old in data and field.name not in data:
+            data = {(field.name if key == old else key): value for key, value in data.items()}
+    return data
 
 
 def _value(hint: Any, value: object, where: str) -> object:  # noqa: ANN401

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hot_sdk.doctor.nvidia import has_nvidia_gpu
 from hot_sdk.host.finding import Finding
 from hot_sdk.host.jetson import installed_jetpack, is_jetson
-from hot_sdk.host.machine import Machine, normalised
+from hot_sdk.host.machine import Machine, normalized
 from hot_sdk.version import __version__
 
 # All of them install the one folder 'onnxruntime'.
@@ -160,7 +160,7 @@ def _extra_requirements(requirements: tuple[str, ...]) -> Iterator[tuple[str, st
         # The extra 'all' asks for the SDK itself with other extras, which are told on their own.
         if parts is None or extra is None or extra[1] in _NOT_FOR_USERS:
             continue
-        name = normalised(parts["name"])
+        name = normalized(parts["name"])
         if name != "hot-sdk":
             minimum = _AT_LEAST.search(parts["rest"])
             yield extra[1], name, minimum[1] if minimum else "0", parts["marker"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import UsageError
 from hot_sdk.keypoints import Keypoints
-from hot_sdk.results.result import METRES, MILLIMETRES, ROBOT_AXES, Pose3DResult
+from hot_sdk.results.result import METERS, MILLIMETERS, ROBOT_AXES, Pose3DResult
 from hot_sdk.skeletons import H36M17
 
 _ROBOT_TO_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -172,9 +172,9 @@ def metres_per_unit(result: Pose3DResult) -> float:
     Poses without a metric unit are drawn as if their median leg were an adult's, which changes
     nothing but the size on the screen.
     """
-    if result.unit == METRES:
+    if result.unit == METERS:
         return 1.0
-    if result.unit == MILLIMETRES:
+    if result.unit == MILLIMETERS:
         return 1e-3
     hip, knee, ankle = (
         [H36M17.joints.index(f"{side}_{joint}") for side in ("left", "right")]

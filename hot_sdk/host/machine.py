@@ -74,7 +74,7 @@ class Machine:
     Attributes:
         root: Folder that stands for ``/``.
         environment: Environment variables.
-        distributions: Version of each installed Python distribution, by normalised name.
+        distributions: Version of each installed Python distribution, by normalized name.
         requirements: What the installed SDK asks for, as its metadata lists it.
         interpreter: The Python that the SDK runs in.
         processors: CPUs that this process may run on.
@@ -166,7 +166,7 @@ def run_program(command: Sequence[str], seconds: float) -> Outcome:
     )
 
 
-def normalised(distribution: str) -> str:
+def normalized(distribution: str) -> str:
     """A distribution's name as package indexes compare it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
@@ -178,7 +178,7 @@ def _installed() -> dict[str, str]:
         name = distribution.metadata["Name"] if distribution.metadata else None
         if name:
             # The first on the path is the one that is imported.
-            found.setdefault(normalised(name), distribution.version)
+            found.setdefault(normalized(name), distribution.version)
     return found
 
 

@@ -199,13 +199,13 @@ def _image_records(
     image_size: tuple[int, int], network: NetworkInput, policies: InputPolicies
 ) -> tuple[AppliedPolicy, ...]:
     width, height = image_size
-    normalised = AppliedPolicy("normalised", f"by {network.normalisation}", 1, 1, "clips")
-    if network.normalisation != IMAGE_WIDTH:
-        return (normalised,)
+    normalized = AppliedPolicy("normalized", f"by {network.normalization}", 1, 1, "clips")
+    if network.normalization != IMAGE_WIDTH:
+        return (normalized,)
     if pads_to_square(image_size, policies.aspect):
         detail = f"{width}x{height} taken as the middle of a square image of {height} pixels"
-        return (normalised, AppliedPolicy("portrait", detail, 1, 1, "clips"))
+        return (normalized, AppliedPolicy("portrait", detail, 1, 1, "clips"))
     if width > _WIDE * height:
         detail = f"{width}x{height} is wider than what models are trained on; left as it is"
-        return (normalised, AppliedPolicy("wide", detail, 0, 1, "clips"))
-    return (normalised,)
+        return (normalized, AppliedPolicy("wide", detail, 0, 1, "clips"))
+    return (normalized,)

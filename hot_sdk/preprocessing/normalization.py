@@ -15,7 +15,7 @@ from hot_sdk.manifest import Manifest
 
 IMAGE_WIDTH = "image_width"
 BOUNDING_BOX = "bounding_box"
-NORMALISATIONS = (IMAGE_WIDTH, BOUNDING_BOX)
+NORMALIZATIONS = (IMAGE_WIDTH, BOUNDING_BOX)
 
 SQUARE_ENOUGH = 1.1
 """Height over width up to which an image is left as it is: Human3.6M's own are 1000 by 1002."""
@@ -45,8 +45,8 @@ def by_image_width(
     width, height = image_size
     side = height if pads_to_square(image_size, aspect) else width
     middle = np.array([width / 2, height / 2], dtype=np.float32)
-    normalised: NDArray[np.float32] = (points - middle) * np.float32(2.0 / side)
-    return normalised
+    normalized: NDArray[np.float32] = (points - middle) * np.float32(2.0 / side)
+    return normalized
 
 
 def by_bounding_box(points: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -63,8 +63,8 @@ def by_bounding_box(points: NDArray[np.float32], valid: NDArray[np.bool_]) -> ND
     low, high = known.min(axis=0), known.max(axis=0)
     side = max(float((high - low).max()), SMALLEST_BOX)
     middle = (low + high) * np.float32(0.5)
-    normalised: NDArray[np.float32] = np.clip((points - middle) * np.float32(2.0 / side), -1.0, 1.0)
-    return normalised
+    normalized: NDArray[np.float32] = np.clip((points - middle) * np.float32(2.0 / side), -1.0, 1.0)
+    return normalized
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class NetworkInput:
     """How filled keypoints become an array for a network.
 
     Attributes:
-        normalisation: ``image_width`` or ``bounding_box``.
+        normalization: ``image_width`` or ``bounding_box``.
         channels: 2 for x and y, 3 with the score.
     """
 
-    normalisation: str
+    normalization: str
     channels: int
 
     def of(
@@ -99,25 +99,25 @@ class NetworkInput:
         Returns:
             (frames, 17, channels), float32.
         """
-        if self.normalisation == BOUNDING_BOX:
-            normalised = by_bounding_box(points, valid)
+        if self.normalization == BOUNDING_BOX:
+            normalized = by_bounding_box(points, valid)
         else:
-            normalised = by_image_width(points, image_size, aspect)
+            normalized = by_image_width(points, image_size, aspect)
         if self.channels == 2:
-            return normalised
-        return np.concatenate([normalised, scores[..., None]], axis=-1, dtype=np.float32)
+            return normalized
+        return np.concatenate([normalized, scores[..., None]], axis=-1, dtype=np.float32)
 
 
 def network_input_of(manifest: Manifest) -> NetworkInput:
     """Read it from a manifest.
 
     Raises:
-        ManifestError: The normalisation is none that this version knows.
+        ManifestError: The normalization is none that this version knows.
     """
-    if manifest.normalisation not in NORMALISATIONS:
+    if manifest.normalization not in NORMALIZATIONS:
         raise ManifestError(
-            f"The model wants its keypoints normalised by '{manifest.normalisation}'; this version"
-            f" knows {', '.join(NORMALISATIONS)}.",
+            f"The model wants its keypoints normalized by '{manifest.normalization}'; this version"
+            f" knows {', '.join(NORMALIZATIONS)}.",
             hint="Run: pip install --upgrade hot-sdk",
         )
-    return NetworkInput(manifest.normalisation, manifest.channels)
+    return NetworkInput(manifest.normalization, manifest.channels)

@@ -16,15 +16,15 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.results.result import (
     CAMERA_AXES,
-    METRES,
-    MILLIMETRES,
-    NORMALISED_PIXELS,
+    METERS,
+    MILLIMETERS,
+    NORMALIZED_PIXELS,
     ROBOT_AXES,
     Pose3DResult,
 )
 from hot_sdk.skeletons import H36M17
 
-_SCALE = {METRES: 1.0, MILLIMETRES: 1000.0}
+_SCALE = {METERS: 1.0, MILLIMETERS: 1000.0}
 # Shortest bone that has a direction, as a share of its usual length.
 _SHORTEST = np.float32(1e-6)
 
@@ -39,7 +39,7 @@ def in_unit(unit: str, what: str) -> float:
     Raises:
         ResultError: It is no metric unit.
     """
-    if unit == NORMALISED_PIXELS:
+    if unit == NORMALIZED_PIXELS:
         raise ResultError(
             f"{what} needs metric poses, and the model gives '{unit}', whose scale is unknown.",
             hint="Use a model that gives metres, such as the mixste family.",
@@ -47,11 +47,11 @@ def in_unit(unit: str, what: str) -> float:
     return _SCALE[unit]
 
 
-def to_millimetres(result: Pose3DResult) -> Pose3DResult:
-    """See ``Pose3DResult.to_millimetres``."""
-    factor = _SCALE[MILLIMETRES] / in_unit(result.unit, "A conversion to millimetres")
-    applied = _applied("to_millimetres", f"from {result.unit}", len(result))
-    return scaled(result, factor, MILLIMETRES, applied)
+def to_millimeters(result: Pose3DResult) -> Pose3DResult:
+    """See ``Pose3DResult.to_millimeters``."""
+    factor = _SCALE[MILLIMETERS] / in_unit(result.unit, "A conversion to millimetres")
+    applied = _applied("to_millimeters", f"from {result.unit}", len(result))
+    return scaled(result, factor, MILLIMETERS, applied)
 
 
 def scaled(result: Pose3DResult, factor: float, unit: str, applied: AppliedPolicy) -> Pose3DResult:

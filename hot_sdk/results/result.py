@@ -24,10 +24,10 @@ CAMERA_AXES = "camera: x right, y down, z forward"
 ROBOT_AXES = "robot: x forward, y left, z up"
 AXES = (CAMERA_AXES, ROBOT_AXES)
 
-METRES = "m"
-MILLIMETRES = "mm"
-NORMALISED_PIXELS = "normalised_px"
-UNITS = (METRES, MILLIMETRES, NORMALISED_PIXELS)
+METERS = "m"
+MILLIMETERS = "mm"
+NORMALIZED_PIXELS = "normalized_px"
+UNITS = (METERS, MILLIMETERS, NORMALIZED_PIXELS)
 
 _JOINTS = len(H36M17.joints)
 
@@ -41,7 +41,7 @@ class Pose3DResult:
             the pelvis.
         valid: (frames, 17), False where the keypoint was missing for so long that the joint is no
             more than the network's guess.
-        unit: ``m``, ``mm`` or ``normalised_px`` (half the image's width; no metric scale).
+        unit: ``m``, ``mm`` or ``normalized_px`` (half the image's width; no metric scale).
         axes: ``CAMERA_AXES`` or ``ROBOT_AXES``.
         root: (frames, 3), the pelvis's position in ``unit`` along ``axes``, where a conversion
             found it, NaN where it could not; None otherwise. ``poses`` stays relative to it.
@@ -134,15 +134,15 @@ class Pose3DResult:
         view: NDArray[np.float32] = self.poses[:, H36M17.joints.index(name)]
         return view
 
-    def to_millimetres(self) -> Pose3DResult:
+    def to_millimeters(self) -> Pose3DResult:
         """The same poses in millimetres.
 
         Raises:
             ResultError: The model gives no metric unit.
         """
-        from hot_sdk.results.geometry import to_millimetres
+        from hot_sdk.results.geometry import to_millimeters
 
-        return to_millimetres(self)
+        return to_millimeters(self)
 
     def to_robot_frame(self, camera: CameraPose) -> Pose3DResult:
         """The same poses along a robot's axes: x forward, y left, z up (ROS REP-103).

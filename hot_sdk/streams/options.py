@@ -44,21 +44,21 @@ class StreamOptions:
 
 
 def check_reach(
-    options: StreamOptions, *, frames: int, centre_only: bool, fps: float, step: float
+    options: StreamOptions, *, frames: int, center_only: bool, fps: float, step: float
 ) -> None:
     """Check that the frames that become final lie inside the window.
 
     Args:
         options: The stream's.
         frames: The network's window.
-        centre_only: The network gives its centre frame only.
+        center_only: The network gives its centre frame only.
         fps: Frames a second of the stream.
         step: Seconds between the frames of a window.
 
     Raises:
         UsageError: They do not.
     """
-    if centre_only:
+    if center_only:
         if (options.lookahead, options.hop) != (frames // 2, 1):
             raise UsageError(
                 f"The model gives the centre of {frames} frames only, so that a stream needs"

@@ -187,7 +187,7 @@ def windows_of(
     frames = runner.manifest.frames
     offsets = np.arange(frames) - (frames - 1)
     ends = seen.times[-1:]
-    if runner.centre_only:
+    if runner.center_only:
         ends = seen.times[job.final] + (frames - 1 - frames // 2) * step
     grids = ends[:, None] + offsets * step
     values = runner.network.of(
@@ -200,10 +200,10 @@ def windows_of(
 
 
 def poses_of(
-    job: Job, windows: JobWindows, poses: NDArray[np.float32], *, centre_only: bool
+    job: Job, windows: JobWindows, poses: NDArray[np.float32], *, center_only: bool
 ) -> NDArray[np.float32]:
     """The poses of a job's final frames, (frames, 17, 3), from those of its windows."""
-    if centre_only:
+    if center_only:
         return poses[:, 0]
     return sample(poses[0], windows.grids[0], job.seen.times[job.final])
 
@@ -424,7 +424,7 @@ class Roster:
         check_reach(
             self._options,
             frames=self._runner.manifest.frames,
-            centre_only=self._runner.centre_only,
+            center_only=self._runner.center_only,
             fps=self.rate.assumed_fps,
             step=self.rate.step,
         )
@@ -472,7 +472,7 @@ class Roster:
     def _job(self, person: Person, frames: int, lookahead: int) -> Job:
         span = (self._remembered + 1) * self.rate.step
         newest = person.last_time
-        if self._runner.centre_only:
+        if self._runner.center_only:
             newest -= (frames + lookahead) / self.rate.assumed_fps
         seen = person.buffer.newest(self._capacity, newest - span)
         return Job(person.track_id, seen, frames, lookahead)

@@ -154,7 +154,7 @@ def lift_jobs(
     for job, windows in prepared:
         own = lifted.poses[first : first + len(windows.inputs)]
         first += len(windows.inputs)
-        poses = poses_of(job, windows, own, centre_only=runner.centre_only)
+        poses = poses_of(job, windows, own, center_only=runner.center_only)
         newest = job.seen.times[-1]
         times = job.seen.times[job.final].tolist()
         computing = time.perf_counter() - float(job.seen.arrivals[-1])

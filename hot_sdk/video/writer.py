@@ -17,7 +17,7 @@ from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.video.quiet import quiet_opencv
 
 # The one codec for mp4 that the pip wheels of OpenCV write on every machine: they hold no H.264
-# encoder, for its licence, and VP9 comes at about one frame a second.
+# encoder, for its license, and VP9 comes at about one frame a second.
 _FOURCC = "mp4v"
 _FASTEST_GIF = 50.0
 _MAX_GIF_BYTES = 1 << 29

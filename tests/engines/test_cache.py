@@ -45,7 +45,7 @@ def test_miss_then_hit_compute_the_same(tmp_path, folder, x, caplog):
     hit = compute(path, folder, x)
     assert entry.stat().st_mtime_ns == written
     assert [record.message.split(" '")[0] for record in caplog.records] == [
-        "Cached the optimised graph as",
+        "Cached the optimized graph as",
         "Loaded the cached graph",
     ]
     for result in (missed, hit):
@@ -85,7 +85,7 @@ def test_layout_for_this_cpu_survives_the_cache(folder):
     hit, *_ = compute(model, folder, x)
     np.testing.assert_array_equal(missed, hit)
     np.testing.assert_allclose(
-        hit, compute(model, None, x, graph_optimisation="none")[0], atol=1e-4
+        hit, compute(model, None, x, graph_optimization="none")[0], atol=1e-4
     )
 
 
@@ -99,7 +99,7 @@ def test_another_model_or_level_is_another_entry(tmp_path, folder, x):
     path = tmp_path / "model.onnx"
     for number, (factor, level) in enumerate([(1, "all"), (2, "all"), (2, "basic")], start=1):
         path.write_bytes(make_affine(weight=factor * WEIGHT).SerializeToString())
-        out, *_ = compute(path, folder, x, graph_optimisation=level)
+        out, *_ = compute(path, folder, x, graph_optimization=level)
         np.testing.assert_allclose(out, 2 * factor * x @ WEIGHT, rtol=1e-6)
         assert len(list(folder.iterdir())) == number
 
@@ -191,7 +191,7 @@ def test_full_disk_costs_the_cache_and_not_the_session(affine_file, folder):
     )
     command = [sys.executable, "-c", code, str(affine_file), str(folder)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert out[0].startswith("WARNING Could not cache the optimised graph")
+    assert out[0].startswith("WARNING Could not cache the optimized graph")
     assert out[1] == "cpu"
     assert list(folder.iterdir()) == []
 

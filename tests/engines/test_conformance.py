@@ -227,7 +227,7 @@ def test_bytes_cannot_name_weights(engine, tmp_path, monkeypatch):
 @pytest.mark.parametrize("level", ["none", "basic", "extended", "all"])
 @pytest.mark.parametrize("threads", [None, 1, 2])
 def test_options_do_not_change_the_result(engine, affine_file, x, level, threads):
-    options = SessionOptions(threads=threads, graph_optimisation=level)
+    options = SessionOptions(threads=threads, graph_optimization=level)
     with open_session(affine_file, options, engine=engine) as session:
         np.testing.assert_allclose(session.run({"x": x})["y"], 2 * x @ WEIGHT, rtol=1e-6)
 

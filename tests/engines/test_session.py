@@ -29,8 +29,8 @@ def test_impossible_threads(threads):
 
 @pytest.mark.parametrize("level", ["O2", "ALL", "", None])
 def test_unknown_optimisation(level):
-    with pytest.raises(UsageError, match="Unknown graph optimisation") as raised:
-        SessionOptions(graph_optimisation=level)
+    with pytest.raises(UsageError, match="Unknown graph optimization") as raised:
+        SessionOptions(graph_optimization=level)
     assert "none, basic, extended, all" in raised.value.hint
 
 

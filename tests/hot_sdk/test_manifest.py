@@ -23,7 +23,7 @@ from hot_sdk.manifest import (
     Manifest,
     Parity,
     PruningStage,
-    Quantisation,
+    Quantization,
     Versions,
     Weights,
     read_manifest,
@@ -37,7 +37,7 @@ HOT = Manifest(
     family="mixste",
     variant="hot",
     paper="Hourglass Tokenizer, CVPR 2024 \u2014 \u00ab\U0001f57a\u00bb",
-    licence="MIT",
+    license="MIT",
     frames=243,
     output_frames=243,
     ratio=81 / 243,
@@ -54,7 +54,7 @@ HOT = Manifest(
         H36M17.parents,
         tuple(zip(H36M17.left, H36M17.right, strict=True)),
     ),
-    normalisation="x and y over half the width",
+    normalization="x and y over half the width",
     unit="metre",
     axes="x right, y down, z forward",
     training_fps=50.0,
@@ -65,7 +65,7 @@ HOT = Manifest(
     versions=Versions(sdk="0.1.0", torch="2.9.0", onnx="1.17.0"),
     flops=Flops(papers=167_000_000_000, products=180_000_000_000, executed=2**62),
     parity=Parity("onnxruntime 1.17", 14, 3e-6, 1.0e-7, 0.1 + 0.2, 1.0),
-    quantisation=Quantisation(products=60, windows=28, source="clip.json"),
+    quantization=Quantization(products=60, windows=28, source="clip.json"),
 )
 PLAIN = replace(
     HOT,
@@ -399,8 +399,8 @@ def well_typed(kind):
         "tuple[str, ...]": st.lists(st.just("j"), max_size=3).map(tuple),
         "tuple[int, ...]": st.lists(small, max_size=3).map(tuple),
         "tuple[tuple[int, int], ...]": st.lists(st.tuples(small, small), max_size=2).map(tuple),
-        "Quantisation | None": st.none()
-        | st.builds(Quantisation, small, small, st.sampled_from([None, "clips"])),
+        "Quantization | None": st.none()
+        | st.builds(Quantization, small, small, st.sampled_from([None, "clips"])),
         "tuple[PruningStage, ...]": st.lists(
             st.builds(PruningStage, small, small, st.sampled_from(["tpc", "motion"])), max_size=2
         ).map(tuple),

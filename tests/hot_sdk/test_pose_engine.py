@@ -29,10 +29,10 @@ def clip(clips):
 
 
 def windows_of(clip, starts, channels=2, frames=27):
-    normalised = by_image_width(clip.points, clip.image_size, "published")
+    normalized = by_image_width(clip.points, clip.image_size, "published")
     if channels == 3:
-        normalised = np.concatenate([normalised, np.ones((len(clip), 17, 1), np.float32)], axis=-1)
-    return np.stack([normalised[start : start + frames] for start in starts])
+        normalized = np.concatenate([normalized, np.ones((len(clip), 17, 1), np.float32)], axis=-1)
+    return np.stack([normalized[start : start + frames] for start in starts])
 
 
 def lifted_by_session(path, windows):

@@ -30,7 +30,7 @@ def test_it_is_small_and_says_what_it_is():
     assert manifest.weights.sha256 == sha256_of(starter_checkpoint())
     assert "mocap.cs.cmu.edu" in manifest.weights.credit
     assert "virtual cameras" in manifest.weights.limits
-    assert "Apache-2.0" in manifest.licence
+    assert "Apache-2.0" in manifest.license
 
 
 def test_it_lifts_real_keypoints_without_a_warning(starter, clips):

@@ -62,7 +62,7 @@ def cost_of_file(model: Path) -> GraphCost:
     Raises:
         EngineError: ONNX Runtime refuses it.
     """
-    with open_session(model, SessionOptions(graph_optimisation="none")) as session:
+    with open_session(model, SessionOptions(graph_optimization="none")) as session:
         spec = session.inputs[0]
     shape = tuple(size if isinstance(size, int) else 1 for size in spec.shape)
     window = np.zeros(shape, dtype=spec.dtype)
@@ -74,7 +74,7 @@ def cost_of_trace(trace: Trace, *, windows: int, input_bytes: int) -> GraphCost:
     """Cost of one traced run.
 
     Args:
-        trace: Of one run, the graph not optimised and no weight packed.
+        trace: Of one run, the graph not optimized and no weight packed.
         windows: Windows in it.
         input_bytes: Of the model's input.
     """

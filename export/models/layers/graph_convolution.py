@@ -2,7 +2,7 @@
 
 Mehraban et al., "MotionAGFormer: Enhancing 3D Human Pose Estimation with a Transformer-GCNFormer
 Network", WACV 2024. Each node adds what it gathers from its neighbours to what it makes of itself;
-the sum is normalised node by node. Parameter names are the published ones.
+the sum is normalized node by node. Parameter names are the published ones.
 
 Modulated graph convolution: each node has its own say in how much it takes of each channel.
 
@@ -201,7 +201,7 @@ def bone_adjacency(skeleton: Skeleton) -> Tensor:
 
 
 def chain_adjacency(nodes: int) -> Tensor:
-    """Each node joined to itself and to the one on either side, (nodes, nodes), not normalised."""
+    """Each node joined to itself and to the one on either side, (nodes, nodes), not normalized."""
     place = torch.arange(nodes)
     return ((place.unsqueeze(0) - place.unsqueeze(1)).abs() <= 1).to(torch.float32)
 

@@ -41,7 +41,7 @@ class PoseRefinement(nn.Module):
 
         Args:
             poses: (batch, joints, 3), metres, relative to the root.
-            points: (batch, joints, 2), normalised keypoints.
+            points: (batch, joints, 2), normalized keypoints.
 
         Returns:
             The shape of ``poses``; depths are those of ``poses``.

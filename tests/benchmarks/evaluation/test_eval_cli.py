@@ -263,7 +263,7 @@ class TestResults:
     def test_perfect_poses_have_no_error(self, capsys, suffix, unit):
         result = perfect(clip_of(CLIP))
         if unit == "mm":
-            result = result.to_millimetres()
+            result = result.to_millimeters()
         result.save(f"{CLIP}_3d.{suffix}")
         found = report(capsys, f"{CLIP}_3d.{suffix}", "--data", "starter-val")
         assert found["overall"]["mpjpe_mm"] == pytest.approx(0.0, abs=1e-3)
@@ -287,7 +287,7 @@ class TestResults:
     @pytest.mark.parametrize(
         ("change", "status", "said"),
         [
-            (lambda result: dataclasses.replace(result, unit="normalised_px"), 11, "normalised_px"),
+            (lambda result: dataclasses.replace(result, unit="normalized_px"), 11, "normalized_px"),
             (lambda result: result.to_robot_frame(CameraPose.mounted()), 11, "robot"),
         ],
     )

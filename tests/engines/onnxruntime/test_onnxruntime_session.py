@@ -141,7 +141,7 @@ def test_optimisation_level_is_the_one_asked_for(affine_file, tmp_path):
     operators = {}
     for level in ("none", "basic", "extended", "all"):
         folder = tmp_path / level
-        options = SessionOptions(graph_optimisation=level, cache_dir=folder)
+        options = SessionOptions(graph_optimization=level, cache_dir=folder)
         open_session(affine_file, options).close()
         (saved,) = folder.iterdir()
         operators[level] = [node.op_type for node in onnx.load(saved).graph.node]

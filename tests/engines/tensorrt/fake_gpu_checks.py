@@ -387,7 +387,7 @@ def an_engine_is_built_once_and_then_loaded():
     assert record["fields"]["GPU"] == "Fake GPU"
     assert set(record["fields"]) == {
         "model", "TensorRT", "compute capability", "GPU", "driver", "precision", "shapes",
-        "optimisation level", "TF32", "largest batch",
+        "optimization level", "TF32", "largest batch",
     }  # fmt: skip
     # Raw, as other tools read it.
     assert json.loads(plan.read_bytes())

@@ -82,7 +82,7 @@ def test_published_sizes(name, expected):
 
 def test_b_is_what_is_built_unless_said_otherwise():
     assert resolve("motionagformer") == resolve("motionagformer", size="b")
-    assert family("motionagformer").unit.value == "normalised_px"
+    assert family("motionagformer").unit.value == "normalized_px"
 
 
 # The graph over joints
@@ -385,7 +385,7 @@ def test_official_layout_is_exported(tmp_path):
         ExportRequest("motionagformer", checkpoint=source, output=tmp_path / "m.onnx")
     )
     manifest = result.manifest
-    assert (manifest.frames, manifest.channels, manifest.unit) == (FRAMES, 3, "normalised_px")
+    assert (manifest.frames, manifest.channels, manifest.unit) == (FRAMES, 3, "normalized_px")
     assert manifest.parity.max_difference < 1e-4
     assert not manifest.weights.random
 

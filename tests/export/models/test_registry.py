@@ -11,7 +11,7 @@ from small_networks import small_frames, small_size
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import create_model, family, list_models, resolve
-from hot_sdk.export.models.families import Normalisation, Unit
+from hot_sdk.export.models.families import Normalization, Unit
 
 FAMILIES = pytest.mark.parametrize("name", list_models())
 PRUNED = [(name, variant) for name in list_models() for variant in family(name).pruning]
@@ -30,7 +30,7 @@ def test_entry_is_complete(name):
     for text in (
         entry.title,
         entry.paper,
-        entry.licence,
+        entry.license,
         *(size.source for size in entry.sizes.values()),
         entry.conventions_source,
         entry.axes,
@@ -38,7 +38,7 @@ def test_entry_is_complete(name):
         assert len(text) > 3
         assert text == text.strip()
     assert entry.training_fps > 0
-    assert isinstance(entry.normalisation, Normalisation)
+    assert isinstance(entry.normalization, Normalization)
     assert isinstance(entry.unit, Unit)
     assert sorted(entry.skeleton.mirror) == list(range(len(entry.skeleton.joints)))
 

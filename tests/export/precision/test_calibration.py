@@ -25,7 +25,7 @@ def test_windows_are_what_the_network_takes(name, files):
     assert 1 < len(windows) <= MOST_WINDOWS
     assert np.isfinite(windows).all()
     assert data.source == (JUMP.name if files else SHIPPED)
-    # Normalised: bodies are in the picture, and they move.
+    # Normalized: bodies are in the picture, and they move.
     assert np.abs(windows[..., :2]).max() < 2.0
     assert np.ptp(windows, axis=0).max() > 0.1
 

@@ -42,7 +42,7 @@ def test_the_file_says_and_is_what_was_asked_for(capsys, precision, further):
     assert precision in path.stem
     manifest = read_manifest(path)
     assert manifest.precision == precision
-    assert (manifest.quantisation is None) == (precision == "fp16")
+    assert (manifest.quantization is None) == (precision == "fp16")
     assert 0.0 < manifest.parity.mean_joint_error < 0.5
     assert record["speed"]["runs"] >= 5
     onnx.checker.check_model(path, full_check=True)

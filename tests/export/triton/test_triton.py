@@ -128,10 +128,10 @@ def smooth_keypoints(frames, size):
     return Keypoints(points, scores, skeleton="h36m17", image_size=size, fps=50.0)
 
 
-@pytest.mark.parametrize(("model", "normalisation"), KINDS)
-def test_step_from_pixels_is_the_runtimes_preparation(tmp_path_factory, model, normalisation):
+@pytest.mark.parametrize(("model", "normalization"), KINDS)
+def test_step_from_pixels_is_the_runtimes_preparation(tmp_path_factory, model, normalization):
     path = export_case(model, "plain", tmp_path_factory).path
-    manifest = dataclasses.replace(read_manifest(path), normalisation=normalisation)
+    manifest = dataclasses.replace(read_manifest(path), normalization=normalization)
     graph = pixel_input_graph(manifest, "batch")
     require_same_input(graph, manifest)
     network = network_input_of(manifest)
@@ -146,7 +146,7 @@ def test_step_from_pixels_is_the_runtimes_preparation(tmp_path_factory, model, n
         assert {policy.count for policy in clip.applied if policy.item == "joints"} == {0}
     pixels = [np.dstack([clip.points, clip.scores]) for clip in clips]
     given = {PIXELS: np.stack(pixels)[..., : network.channels].astype(np.float32)}
-    if network.normalisation == "image_width":
+    if network.normalization == "image_width":
         given[IMAGE_SIZE] = np.array(sizes, dtype=np.int32)
     with open_session(graph.SerializeToString()) as session:
         found = session.run(given)[KEYPOINTS]

@@ -243,8 +243,8 @@ class TestChildProcesses:
         assert answer.values["problem"] == "it creates no builder"
 
     def test_an_early_exit(self, monkeypatch):
-        self.package(monkeypatch, "pycuda", "import sys; sys.exit('no licence')")
-        assert ask_child(this_machine(), "pycuda").problem == "no licence"
+        self.package(monkeypatch, "pycuda", "import sys; sys.exit('no license')")
+        assert ask_child(this_machine(), "pycuda").problem == "no license"
 
     def test_a_folder_of_the_same_name_is_not_the_package(self):
         Path("onnxruntime").mkdir()

@@ -67,7 +67,7 @@ def test_pose_without_a_valid_joint_is_nobody():
 
 def test_units_and_axes_come_back_to_metres_along_the_camera():
     plain = PersonClip(keypoints(), clip())
-    for other in (clip().to_millimetres(), clip().to_robot_frame(CameraPose.mounted())):
+    for other in (clip().to_millimeters(), clip().to_robot_frame(CameraPose.mounted())):
         frame = PersonClip(keypoints(), other).frame(3)
         np.testing.assert_allclose(frame.pose, plain.frame(3).pose, atol=1e-5)
         np.testing.assert_allclose(frame.root, plain.frame(3).root, atol=1e-5)
@@ -80,10 +80,10 @@ def test_poses_without_a_metric_unit_are_drawn_at_an_adults_size():
         poses[:, joint(f"{side}_knee"), 1] = 0.1
         poses[:, joint(f"{side}_ankle"), 1] = 0.2
     frame = PersonClip(
-        keypoints(), clip(poses=poses, unit="normalised_px", root=None, root_error=None)
+        keypoints(), clip(poses=poses, unit="normalized_px", root=None, root_error=None)
     ).frame(0)
     assert frame.pose[joint("left_ankle"), 1] == pytest.approx(0.86)
-    collapsed = clip(poses=0 * poses, unit="normalised_px", root=None, root_error=None)
+    collapsed = clip(poses=0 * poses, unit="normalized_px", root=None, root_error=None)
     assert np.isfinite(PersonClip(keypoints(), collapsed).frame(0).pose).all()
 
 

@@ -24,19 +24,19 @@ def at(point):
 def test_millimetres():
     seams = SeamReport(2, "m", 0.1, 0.2, None, None, 0.05, 0.3)
     result = dataclasses.replace(at([1.0, 2.0, 3.0]), seams=seams)
-    found = result.to_millimetres()
+    found = result.to_millimeters()
     assert found.unit == found.seams.unit == "mm"
     np.testing.assert_allclose(found.poses, 1000.0 * result.poses)
     assert found.root.tolist() == [[1000.0, 2000.0, 3000.0]]
     assert (found.seams.mean_step, found.seams.max_disagreement) == (100.0, 300.0)
     assert (found.seams.seams, found.seams.mean_step_inside) == (2, None)
-    np.testing.assert_array_equal(found.to_millimetres().poses, found.poses)
+    np.testing.assert_array_equal(found.to_millimeters().poses, found.poses)
     assert result.unit == "m"
 
 
 def test_normalised_pixels_have_no_scale():
     with pytest.raises(ResultError, match="scale is unknown"):
-        dataclasses.replace(at([0, 0, 1]), unit="normalised_px").to_millimetres()
+        dataclasses.replace(at([0, 0, 1]), unit="normalized_px").to_millimeters()
 
 
 def test_person_ahead_of_a_level_camera_stands_ahead_and_upright():
@@ -84,7 +84,7 @@ def test_distances_survive_the_turn():
 
 
 def test_poses_without_scale_can_be_turned_but_not_placed():
-    flat = dataclasses.replace(at([0, 0, 1]), unit="normalised_px")
+    flat = dataclasses.replace(at([0, 0, 1]), unit="normalized_px")
     with pytest.raises(ResultError, match="metric"):
         flat.to_robot_frame(CameraPose.mounted())
     turned = dataclasses.replace(flat, root=None, root_error=None).to_robot_frame(
@@ -141,7 +141,7 @@ def test_a_bone_of_no_length_has_no_direction_to_grow_in(unit):
     joints = body("walk")
     joints[0, 13] = joints[0, 12]
     result = result_of(joints)
-    found = (result if unit == "m" else result.to_millimetres()).with_constant_bones()
+    found = (result if unit == "m" else result.to_millimeters()).with_constant_bones()
     assert bone_lengths(found)[0, 13] == 0.0
     assert bone_lengths(found)[1, 13] > 0.1
 
@@ -163,7 +163,7 @@ def test_robot_frame_agrees_with_rotations_composed_one_by_one():
     x, z = x * math.cos(pitch) + z * math.sin(pitch), z * math.cos(pitch) - x * math.sin(pitch)
     x, y = x * math.cos(yaw) - y * math.sin(yaw), x * math.sin(yaw) + y * math.cos(yaw)
     np.testing.assert_allclose(found, np.stack([x + 0.2, y - 0.1, z + 1.4], axis=-1), atol=1e-5)
-    millimetres = placed.to_millimetres().to_robot_frame(camera)
+    millimetres = placed.to_millimeters().to_robot_frame(camera)
     np.testing.assert_allclose(millimetres.root, 1000.0 * turned.root, atol=1e-2)
 
 

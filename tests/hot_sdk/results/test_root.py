@@ -174,7 +174,7 @@ def test_height_gives_the_scale(name):
 
 def test_millimetres_stay_millimetres():
     joints = body("walk")
-    in_mm = result_of(joints).to_millimetres()
+    in_mm = result_of(joints).to_millimeters()
     found = in_mm.with_root_by_reprojection(seen(joints), CAMERA)
     np.testing.assert_allclose(found.root, 1000.0 * joints[:, 0], atol=0.1)
     tall = in_mm.with_root_by_height(seen(joints), CAMERA, 1.75)
@@ -188,7 +188,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ResultError, match="The keypoints have 39 frames, the poses 40"):
         result.with_root_by_reprojection(seen(joints[:39]), CAMERA)
     with pytest.raises(ResultError, match="needs metric poses"):
-        result_of(joints, unit="normalised_px").with_root_by_reprojection(seen(joints), CAMERA)
+        result_of(joints, unit="normalized_px").with_root_by_reprojection(seen(joints), CAMERA)
     with pytest.raises(ResultError, match="other axes"):
         result_of(joints, axes="robot: x forward, y left, z up").with_root_by_height(
             seen(joints), CAMERA, 1.7
