@@ -36,7 +36,7 @@ NORMALIZED_PIXELS = "normalized_px"
 
 def current_unit(unit: T) -> T | str:
     """Return today's name of a unit that an older file may state."""
-    return NORMALIZED_PIXELS if unit == "normalized_px" else unit
+    return NORMALIZED_PIXELS if unit == "normalised_px" else unit
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Manifest:
     family: str
     variant: str
     paper: str
-    license: str = field(metadata={WAS: "license"})
+    license: str = field(metadata={WAS: "licence"})
     frames: int
     output_frames: int
     ratio: float
@@ -207,7 +207,7 @@ class Manifest:
     flip: bool
     token_index: bool
     joints: Joints
-    normalization: str = field(metadata={WAS: "normalization"})
+    normalization: str = field(metadata={WAS: "normalisation"})
     unit: str
     axes: str
     training_fps: float
@@ -218,7 +218,7 @@ class Manifest:
     versions: Versions
     flops: Flops
     parity: Parity
-    quantization: Quantization | None = field(metadata={WAS: "quantization"})
+    quantization: Quantization | None = field(metadata={WAS: "quantisation"})
 
     def to_metadata(self) -> dict[str, str]:
         """Entries for a model file's metadata."""
