@@ -1,173 +1,74 @@
-"""``hot-eval``: how accurate a model, or saved poses, are on a data set.
-
-What ``hot-eval`` was asked for, checked before any heavy work.
-"""
+"""``hot-eval``: measure how accurate a model, or saved poses, are on a data set."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.progress import Progress
+from hot_sdk._base.tables import print_report
 from hot_sdk._base.validation import closest
+from hot_sdk.benchmarks.evaluation.clip_errors import JOINT_SETS
 from hot_sdk.benchmarks.evaluation.corruption import Corruption
 from hot_sdk.benchmarks.evaluation.data_sets import (
     DATA_SETS,
     DataSet,
-    check_asked,
-    data_set,
+    check_data_options,
     load_data,
 )
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
-from hot_sdk.benchmarks.evaluation.metrics import joint_set
-from hot_sdk.benchmarks.evaluation.protocols import PROTOCOLS, Protocol, protocol
+from hot_sdk.benchmarks.evaluation.protocols import PROTOCOLS, Protocol
 from hot_sdk.benchmarks.evaluation.report import (
     EvaluationReport,
     EvaluationSettings,
     make_report,
-    show,
+    report_parts,
 )
 from hot_sdk.benchmarks.evaluation.run import (
     MeasuredClip,
-    Streaming,
     check_rates,
     check_windows,
     measure_model,
     measure_result,
 )
-from hot_sdk.engines.registry import default_engine
+from hot_sdk.engines import list_engines
+from hot_sdk.engines.registry import AUTO, default_engine
 from hot_sdk.errors import UsageError
-from hot_sdk.manifest import Manifest, read_manifest
+from hot_sdk.manifest import read_manifest
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.results.result import Pose3DResult
-from hot_sdk.windows import MODES, check_mode
+from hot_sdk.starter import STARTER, resolve_model
+from hot_sdk.windows import MODES
 
-MODELS = (".onnx", ".safetensors")
-"""How the name of a model's file ends."""
-
+_MODELS = (".onnx", ".safetensors")
 _RESULTS = (".npz", ".json", ".csv")
-_OF_A_MODEL = (
-    ("--windows", "windows", None),
-    ("--overlap", "overlap", None),
-    ("--flip", "flip", False),
-    ("--lookahead", "lookahead", None),
-    ("--hop", "hop", None),
-    ("--engine", "engine", None),
-    ("--device", "device", "cpu"),
-    ("--threads", "threads", None),
-    ("--noise", "noise", 0.0),
-    ("--missing", "missing", 0.0),
-    ("--resample-fps", "resample_fps", None),
-    ("--save-results", "save_results", None),
+_MODEL_ONLY = (
+    "windows",
+    "overlap",
+    "flip",
+    "lookahead",
+    "hop",
+    "engine",
+    "device",
+    "threads",
+    "noise",
+    "missing",
+    "resample_fps",
+    "save_results",
 )
-
-
-def check_arguments(options: argparse.Namespace) -> tuple[DataSet, Protocol, Corruption]:
-    """The data set, the protocol and the corruption that were asked for.
-
-    Raises:
-        UsageError: An argument is unknown, out of range, missing, or contradicts another.
-    """
-    data, counted = data_set(options.data), protocol(options.protocol)
-    check_asked(data, options.root, keypoints=options.keypoints, views=options.views)
-    joint_set(options.joints)
-    corruption = Corruption(
-        fps=options.resample_fps,
-        noise_px=options.noise,
-        missing=options.missing,
-        seed=options.seed,
-    )
-    for path in options.inputs:
-        if path.suffix.lower() not in (*MODELS, *_RESULTS):
-            raise UsageError(
-                f"'{path}' is neither a model nor saved poses.",
-                hint=f"Give one file {' or '.join(MODELS)}, or files {', '.join(_RESULTS)} of"
-                " hot-infer.",
-            )
-        if not path.is_file():
-            raise UsageError(f"There is no file '{path}'.", hint="Check the path.")
-    models = [path for path in options.inputs if path.suffix.lower() in MODELS]
-    if models and len(options.inputs) > 1:
-        raise UsageError("A model is evaluated by itself.", hint="Give one model, or results only.")
-    if models:
-        _check_of_model(options, counted)
-    else:
-        _check_of_results(options, counted)
-    if options.output is not None:
-        require_writable_target(options.output)
-    return data, counted, corruption
-
-
-def _check_of_model(options: argparse.Namespace, counted: Protocol) -> None:
-    if options.clip is not None:
-        raise UsageError("--clip is of saved poses.", hint="For a model, give --only.")
-    if options.windows is not None:
-        check_mode(options.windows)
-    if counted.windows is not None and options.windows not in (None, counted.windows):
-        raise UsageError(
-            f"The protocol '{counted.name}' has windows of its own, '{counted.windows}'.",
-            hint="Leave --windows out, or give --protocol frames.",
-        )
-    if counted.windows is not None and options.save_results is not None:
-        raise UsageError(
-            f"The protocol '{counted.name}' takes clips apart, and their poses are not kept.",
-            hint="Give --protocol frames to keep them.",
-        )
-    if options.hop is not None and options.lookahead is None:
-        raise UsageError("--hop is of a stream.", hint="Give --lookahead N too.")
-    if options.lookahead is not None and _cut(options, counted):
-        raise UsageError(
-            "A stream has windows of its own.",
-            hint="Give --protocol frames, and neither --windows nor --overlap, with --lookahead.",
-        )
-    if options.save_results is not None and not options.save_results.is_dir():
-        raise UsageError(
-            f"The folder '{options.save_results}' does not exist.",
-            hint=f"Run: mkdir -p '{options.save_results}'",
-        )
-
-
-def _check_of_results(options: argparse.Namespace, counted: Protocol) -> None:
-    for flag, name, default in _OF_A_MODEL:
-        if getattr(options, name) != default:
-            raise UsageError(
-                f"{flag} is of a model, and saved poses are what they are.", hint="Leave it out."
-            )
-    if counted.windows is not None:
-        raise UsageError(
-            f"The protocol '{counted.name}' counts what a model gives beyond the clip.",
-            hint="Give --protocol frames for saved poses.",
-        )
-    if options.only is not None:
-        raise UsageError("--only is of a model.", hint="Give --clip NAME for a saved result.")
-    if options.clip is not None and len(options.inputs) > 1:
-        raise UsageError(
-            "--clip names one clip, and several results are given.",
-            hint="Name the files after their clips: NAME_3d.npz.",
-        )
-
-
-def _cut(options: argparse.Namespace, counted: Protocol) -> bool:
-    return windows_of(options, counted) is not None or options.overlap is not None
-
-
-def windows_of(options: argparse.Namespace, counted: Protocol) -> str | None:
-    """The mode of windows: the protocol's where it has one, else what was asked for."""
-    asked: str | None = options.windows
-    return asked if counted.windows is None else counted.windows
-
+"""Options that saved poses do not have."""
 
 _EPILOG = """\
 example:
   hot-eval mixste_t243_r0.50.onnx --data starter-val
-  hot-eval hot_mixste.onnx --data h36m --root data --protocol hot --flip --output report.json
+  hot-eval hot_mixste.onnx --data h36m --data-root data --protocol hot --flip --output report.json
   hot-eval 14_12-1_3d.npz --data starter-val
 
 protocols:
@@ -178,7 +79,7 @@ protocols:
 exit status:
   0 measured                  8 engine refused
   1 internal error            9 keypoints broken or incomplete
-  2 wrong arguments          10 stream cannot run so
+  2 wrong arguments          10 stream options not supported by this model
   3 package not installed    11 result broken, or not of this clip
   7 model's manifest broken  14 data set missing, broken or unsafe
 """
@@ -192,175 +93,229 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> CommandParser:
-    """The parser, with every option."""
+    """Return the parser with every option."""
     parser = CommandParser(
         prog="hot-eval",
         description="Measure the accuracy of an exported model, or of saved poses, against the"
         " truth.",
         epilog=_EPILOG,
     )
-    add = parser.add_argument
-    add("inputs", nargs="+", type=Path, metavar="INPUT", help="one model, or saved poses of clips")
-    add("--data", required=True, metavar="D", help=f"data set: {', '.join(DATA_SETS)}")
-    add("--root", type=Path, metavar="DIR", help="folder of the data set's files")
-    add("--keypoints", metavar="K", help="of h36m: cpn_ft_h36m_dbb (default) or gt")
-    add("--views", type=int, metavar="N", help="of starter-val: cameras of each sequence, 1 to 4")
-    add("--only", metavar="TEXT", help="only clips whose name contains this")
+    inputs = f"a model ({STARTER}: the one that ships), or saved poses of clips"
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
+    add = parser.add_argument_group("data").add_argument
+    add("--data", required=True, choices=tuple(DATA_SETS), help="data set")
+    add("--data-root", type=Path, metavar="DIR", help="folder of the data set's files")
+    detections = "2D detections of h36m: cpn_ft_h36m_dbb or gt (default: cpn_ft_h36m_dbb)"
+    add("--detections", metavar="K", help=detections)
+    add("--views", type=int, metavar="N", help="cameras per sequence of starter-val, 1 to 4")
+    add("--filter", metavar="TEXT", help="only clips whose name contains TEXT")
     add("--clip", metavar="NAME", help="clip of a saved result (default: as its file is named)")
-    add("--protocol", default="frames", metavar="P", help=f"{', '.join(PROTOCOLS)}; see below")
-    add("--joints", type=int, default=17, metavar="N", help="17 or 14 joints (default 17)")
-    add("--windows", metavar="MODE", help=f"how clips are cut: {', '.join(MODES)}")
-    add("--overlap", type=int, metavar="N", help="frames that neighbouring windows share")
+    add = parser.add_argument_group("what is counted").add_argument
+    protocols = "which frames count, see below (default: frames)"
+    add("--protocol", default="frames", choices=tuple(PROTOCOLS), help=protocols)
+    add("--joints", type=int, default=17, choices=tuple(JOINT_SETS), help="joints (default: 17)")
+    add = parser.add_argument_group("windows and streams").add_argument
+    add("--windows", choices=MODES, help="window scheme (default: the model's own)")
+    add("--overlap", type=int, metavar="N", help="overlap between windows, in frames")
     add("--flip", action="store_true", help="average with the mirror image")
     add("--lookahead", type=int, metavar="N", help="lift as a stream that waits for N frames")
-    add("--hop", type=int, metavar="N", help="frames between runs of a stream (default 1)")
-    add("--noise", type=float, default=0.0, metavar="PX", help="add noise of so many pixels")
-    add("--missing", type=float, default=0.0, metavar="SHARE", help="take away a share of joints")
+    add("--hop", type=int, metavar="N", help="frames between runs of a stream (default: 1)")
+    add = parser.add_argument_group("worse keypoints").add_argument
+    add("--noise", type=float, default=0.0, metavar="PX", help="standard deviation of added noise")
+    add("--missing", type=float, default=0.0, metavar="SHARE", help="share of joints to remove")
     add("--resample-fps", type=float, metavar="F", help="lift at another frame rate")
-    add("--seed", type=int, default=0, metavar="N", help="of noise and missing joints")
-    add("--engine", metavar="E", help="inference engine (default: by the file's format)")
-    add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
+    add("--seed", type=int, default=0, metavar="N", help="seed of noise and missing joints")
+    add = parser.add_argument_group("engine").add_argument
+    engines = "inference engine (default: by the file's format)"
+    add("--engine", choices=(*list_engines(), AUTO), help=engines)
+    add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N (default: cpu)")
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
-    add("--cache-dir", type=Path, metavar="FOLDER", help="where what the engine builds is kept")
-    add("--save-results", type=Path, metavar="DIR", help="keep the poses of each clip as npz")
+    add("--cache-dir", type=Path, metavar="DIR", help="folder for what the engine builds")
+    add = parser.add_argument_group("output").add_argument
+    add("--save-results", type=Path, metavar="DIR", help="save the poses of each clip as npz")
     add("--output", "-o", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_shared_arguments()
     return parser
 
 
 def _run(arguments: list[str]) -> int:
-    options = build_parser().parse(arguments)
-    data, counted, corruption = check_arguments(options)
-    is_model = options.inputs[0].suffix.lower() in MODELS
-    manifest = read_manifest(options.inputs[0]) if is_model else None
-    # Published evaluations give every frame to the network as it is.
+    parser = build_parser()
+    options = parser.parse(arguments)
+    options.inputs = [resolve_model(name) for name in options.inputs]
+    data, protocol = DATA_SETS[options.data], PROTOCOLS[options.protocol]
+    check_data_options(data, options.data_root, detections=options.detections, views=options.views)
+    corruption = Corruption(options.resample_fps, options.noise, options.missing, options.seed)
+    is_model = _check_inputs(options.inputs)
+    if is_model:
+        _check_model_options(options, protocol)
+    else:
+        _check_result_options(options, protocol, parser)
+    if options.output is not None:
+        require_writable_target(options.output)
     policies = data.policies
-    if counted.windows is not None:
+    if protocol.windows is not None:
+        # Published evaluations give every frame to the network as it is.
         policies = dataclasses.replace(policies, rate_tolerance=None)
-    if is_model and options.engine is None:
-        options.engine = default_engine(options.inputs[0])
+    if is_model:
+        options.engine = options.engine or default_engine(options.inputs[0])
+        options.windows = protocol.windows or options.windows
+    if options.lookahead is not None and options.hop is None:
+        options.hop = 1
     settings = EvaluationSettings(
         source=", ".join(path.name for path in options.inputs),
         data=data.name,
-        keypoints=options.keypoints or data.keypoints[0],
-        protocol=counted.name,
+        keypoints=options.detections or data.detections[0],
+        protocol=protocol.name,
         joints=options.joints,
         by_action=data.by_action,
-        windows=windows_of(options, counted),
+        windows=options.windows,
         flip=options.flip,
         lookahead=options.lookahead,
-        hop=None if options.lookahead is None else _hop(options),
+        hop=options.hop,
         corruption=corruption,
-        engine=options.engine if is_model else None,
+        engine=options.engine,
         device=options.device if is_model else None,
         threads=options.threads,
         policies=policies if is_model else None,
-        manifest=manifest,
+        manifest=read_manifest(options.inputs[0]) if is_model else None,
     )
-    if manifest is None:
-        measured = _measure_results(options, data)
-    else:
-        measured = _measure_model(options, manifest, policies, corruption)
-    _give(make_report(settings, measured), options)
+    measured = _measure_model(options, settings) if is_model else _measure_results(options, data)
+    _write(make_report(settings, measured), options)
     return 0
 
 
-def _hop(options: argparse.Namespace) -> int:
-    return 1 if options.hop is None else int(options.hop)
+def _check_inputs(inputs: Sequence[Path]) -> bool:
+    """Check the files; return True for a model, False for saved poses."""
+    for path in inputs:
+        if path.suffix.lower() not in (*_MODELS, *_RESULTS):
+            raise UsageError(
+                f"'{path}' is neither a model nor saved poses.",
+                hint=f"Give {STARTER}, one file {' or '.join(_MODELS)}, or files"
+                f" {', '.join(_RESULTS)} of hot-infer.",
+            )
+        if not path.is_file():
+            raise UsageError(f"There is no file '{path}'.", hint="Check the path.")
+    is_model = any(path.suffix.lower() in _MODELS for path in inputs)
+    if is_model and len(inputs) > 1:
+        raise UsageError("A model is evaluated by itself.", hint="Give one model, or results only.")
+    return is_model
 
 
-def _give(report: EvaluationReport, options: argparse.Namespace) -> None:
-    text = json.dumps(report.to_dict(), allow_nan=False)
-    if options.output is not None:
-        with replaced_on_success(options.output) as temporary:
-            temporary.write_text(f"{text}\n", encoding="utf-8")
-    if options.json:
-        sys.stdout.write(f"{text}\n")
-        return
-    show(report)
-    if options.output is not None:
-        sys.stdout.write(f"\nMade: {options.output}\n")
+def _check_model_options(options: argparse.Namespace, protocol: Protocol) -> None:
+    if options.clip is not None:
+        raise UsageError("--clip applies only to saved poses.", hint="For a model, give --filter.")
+    if protocol.windows is not None and options.windows not in (None, protocol.windows):
+        raise UsageError(
+            f"The protocol '{protocol.name}' has its own windows, '{protocol.windows}'.",
+            hint="Leave --windows out, or give --protocol frames.",
+        )
+    if protocol.windows is not None and options.save_results is not None:
+        raise UsageError(
+            f"The protocol '{protocol.name}' divides clips, so their poses cannot be saved.",
+            hint="Give --protocol frames to save them.",
+        )
+    if options.hop is not None and options.lookahead is None:
+        raise UsageError("--hop applies only to streams.", hint="Add --lookahead N.")
+    cuts = (protocol.windows, options.windows, options.overlap)
+    if options.lookahead is not None and cuts != (None, None, None):
+        raise UsageError(
+            "A stream has its own windows.",
+            hint="Give --protocol frames, and neither --windows nor --overlap, with --lookahead.",
+        )
+    if options.save_results is not None and not options.save_results.is_dir():
+        raise UsageError(
+            f"The folder '{options.save_results}' does not exist.",
+            hint=f"Run: mkdir -p {shlex.quote(str(options.save_results))}",
+        )
 
 
-def _clips(options: argparse.Namespace, data: DataSet) -> list[EvaluationClip]:
-    return load_data(data.name, options.root, keypoints=options.keypoints, views=options.views)
+def _check_result_options(
+    options: argparse.Namespace, protocol: Protocol, parser: CommandParser
+) -> None:
+    for name in _MODEL_ONLY:
+        if getattr(options, name) != parser.get_default(name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} needs a model; saved poses cannot be changed.",
+                hint="Leave it out.",
+            )
+    if protocol.windows is not None:
+        raise UsageError(
+            f"The protocol '{protocol.name}' counts poses beyond the clip, which only a model"
+            " returns.",
+            hint="Give --protocol frames for saved poses.",
+        )
+    if options.filter is not None:
+        raise UsageError(
+            "--filter applies only to a model.", hint="Give --clip NAME for a saved result."
+        )
+    if options.clip is not None and len(options.inputs) > 1:
+        raise UsageError(
+            "--clip names one clip, but several results are given.",
+            hint="Name the files after their clips: NAME_3d.npz.",
+        )
 
 
-def _measure_model(
-    options: argparse.Namespace, manifest: Manifest, policies: InputPolicies, corruption: Corruption
-) -> list[MeasuredClip]:
-    data, counted = data_set(options.data), protocol(options.protocol)
-    check_windows(manifest, counted)
+def _clips(options: argparse.Namespace) -> list[EvaluationClip]:
+    return load_data(
+        options.data, options.data_root, detections=options.detections, views=options.views
+    )
+
+
+def _measure_model(options: argparse.Namespace, settings: EvaluationSettings) -> list[MeasuredClip]:
+    protocol, manifest = PROTOCOLS[settings.protocol], settings.manifest
+    assert manifest is not None
+    check_windows(manifest, protocol)
+    measured = []
+    folder = options.save_results
     with Pose3DEngine(
         options.inputs[0],
         engine=options.engine,
         device=options.device,
         threads=options.threads,
         cache_dir=options.cache_dir,
-        policies=policies,
-        windows=windows_of(options, counted),
+        policies=settings.policies,
+        windows=options.windows,
         overlap=options.overlap,
         flip=options.flip,
     ) as engine:
-        clips = _clips(options, data)
-        if options.only is not None:
-            clips = [clip for clip in clips if options.only in clip.name]
+        clips = _clips(options)
+        if options.filter is not None:
+            clips = [clip for clip in clips if options.filter in clip.name]
         if not clips:
             raise UsageError(
-                f"No clip's name contains '{options.only}'.", hint="Leave --only out for all."
+                f"No clip's name contains '{options.filter}'.", hint="Leave --filter out for all."
             )
-        check_rates(manifest, counted, clips)
-        streaming = None
-        if options.lookahead is not None:
-            streaming = Streaming(options.lookahead, _hop(options))
-        with _progress(clips) as following:
-            return [
-                measure_model(
+        check_rates(manifest, protocol, clips)
+        with Progress("evaluating") as bar:
+            for number, clip in enumerate(clips):
+                bar.update(number, len(clips), task=f"evaluating, {clip.name}")
+                one = measure_model(
                     engine,
-                    corruption.of(clip),
-                    counted,
+                    settings.corruption.apply(clip),
+                    protocol,
                     joints=options.joints,
-                    streaming=streaming,
-                    keep=_keeper(options.save_results, clip.name),
+                    lookahead=options.lookahead,
+                    hop=options.hop,
+                    on_result=None if folder is None else _saver(folder / f"{clip.name}_3d.npz"),
                 )
-                for clip in following
-            ]
+                measured.append(one)
+    return measured
 
 
-def _keeper(folder: Path | None, name: str) -> Callable[[Pose3DResult], object] | None:
-    return None if folder is None else lambda result: result.save(folder / f"{name}_3d.npz")
-
-
-@contextlib.contextmanager
-def _progress(clips: Sequence[EvaluationClip]) -> Iterator[Iterator[EvaluationClip]]:
-    """The clips, each told on a line of a terminal's standard error that is gone in the end."""
-    shown = sys.stderr.isatty()
-
-    def following() -> Iterator[EvaluationClip]:
-        for number, clip in enumerate(clips, start=1):
-            if shown:
-                sys.stderr.write(f"\r\x1b[Khot-eval: {number} of {len(clips)}, {clip.name}")
-                sys.stderr.flush()
-            yield clip
-
-    try:
-        yield following()
-    finally:
-        if shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+def _saver(path: Path) -> Callable[[Pose3DResult], object]:
+    return lambda result: result.save(path)
 
 
 def _measure_results(options: argparse.Namespace, data: DataSet) -> list[MeasuredClip]:
     results = {path: Pose3DResult.load(path) for path in options.inputs}
-    clips = {clip.name: clip for clip in _clips(options, data)}
+    clips = {clip.name: clip for clip in _clips(options)}
     named: dict[str, Path] = {}
     for path in results:
         name = options.clip or path.stem.removesuffix("_3d")
         if name not in clips:
             raise UsageError(
                 f"{data.name} has no clip '{name}', which '{path}' is named after.",
-                hint=f"{closest(name, tuple(clips))} Give --clip NAME, or name the file so.",
+                hint=f"{closest(name, tuple(clips))} Give --clip NAME, or rename the file.",
             )
         if name in named:
             raise UsageError(
@@ -372,3 +327,16 @@ def _measure_results(options: argparse.Namespace, data: DataSet) -> list[Measure
         measure_result(results[path], clips[name], joints=options.joints)
         for name, path in named.items()
     ]
+
+
+def _write(report: EvaluationReport, options: argparse.Namespace) -> None:
+    text = json.dumps(report.to_dict(), allow_nan=False)
+    if options.output is not None:
+        with replaced_on_success(options.output) as temporary:
+            temporary.write_text(f"{text}\n", encoding="utf-8")
+    if options.json:
+        sys.stdout.write(f"{text}\n")
+        return
+    print_report(report_parts(report))
+    if options.output is not None:
+        sys.stdout.write(f"\nMade: {options.output}\n")

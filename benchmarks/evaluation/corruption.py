@@ -1,7 +1,7 @@
-"""Clips as a worse detector or another camera would give them, the same in every run.
+"""Degrade clips as a worse detector or another camera would, the same way in every run.
 
-Each function leaves the truth what it is and returns a new clip. The numbers depend on the seed and
-on the clip's name only, so that a clip is treated alike whatever else is evaluated beside it.
+Each function keeps the truth and returns a new clip. The random numbers depend only on the seed and
+on the clip's name, so a clip is treated alike whichever other clips are evaluated with it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.validation import check_settings
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
 from hot_sdk.errors import UsageError
-from hot_sdk.preprocessing import resampling as rates
+from hot_sdk.preprocessing.resampling import sample
 
 MEAN_GAP_FRAMES = 5.0
-"""Frames that a joint is gone for, on average, when it goes."""
+"""Mean number of frames that a joint is missing for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +26,10 @@ class Corruption:
     """What is done to clips before they are lifted.
 
     Attributes:
-        fps: Frames a second to resample to; None leaves them.
+        fps: Frames per second to resample to; None keeps the clip's rate.
         noise_px: Standard deviation of the noise of each coordinate, pixels of the clip's image.
-        missing: Share of joints, 0 to 0.8, that are taken away, ``MEAN_GAP_FRAMES`` at a time.
-        seed: Of the noise and the gaps.
+        missing: Share of joints to remove, 0 to 0.8, for ``MEAN_GAP_FRAMES`` at a time.
+        seed: Seed of the noise and the gaps.
 
     Raises:
         UsageError: A value is out of range.
@@ -46,17 +47,12 @@ class Corruption:
             "missing": (0.0 <= self.missing <= 0.8, "a share, 0 to 0.8"),
             "seed": (0 <= self.seed < 1 << 32, "0 to 4294967295"),
         }
-        for name, (holds, what) in expected.items():
-            if not holds:
-                raise UsageError(
-                    f"{name} is {getattr(self, name)!r}; expected {what}.",
-                    hint="Leave it out for the default.",
-                )
+        check_settings(self, expected)
 
-    def of(self, clip: EvaluationClip) -> EvaluationClip:
-        """A clip, resampled first, then with noise, then with joints taken away."""
+    def apply(self, clip: EvaluationClip) -> EvaluationClip:
+        """Return the clip resampled, then with noise, then with joints removed."""
         if self.fps is not None:
-            clip = at_rate(clip, self.fps)
+            clip = with_frame_rate(clip, self.fps)
         if self.noise_px > 0.0:
             clip = with_noise(clip, self.noise_px, seed=self.seed)
         if self.missing > 0.0:
@@ -72,9 +68,9 @@ def with_noise(
     Args:
         clip: The clip.
         sigma_px: Standard deviation, pixels.
-        seed: Of the noise.
-        correlation: Between a joint's noise in a frame and in the next, 0 to below 1; a detector's
-            error is not new in every frame. The standard deviation stays what it is.
+        seed: Seed of the noise.
+        correlation: Correlation of a joint's noise in a frame and in the next, 0 to below 1, as a
+            detector's error is not new in every frame. It does not change the standard deviation.
     """
     points = clip.keypoints.points
     noise = _random(clip, "noise", seed).normal(0.0, sigma_px, points.shape)
@@ -82,7 +78,7 @@ def with_noise(
         fresh = (1.0 - correlation**2) ** 0.5
         for frame in range(1, len(noise)):
             noise[frame] = correlation * noise[frame - 1] + fresh * noise[frame]
-    return _seen(clip, points + noise)
+    return _with_points(clip, points + noise)
 
 
 def with_missing_joints(
@@ -92,24 +88,24 @@ def with_missing_joints(
     seed: int = 0,
     mean_gap_frames: float = MEAN_GAP_FRAMES,
 ) -> EvaluationClip:
-    """Take joints away, each by itself and for some frames in a row, as a body part hides.
+    """Remove joints, each by itself and for some frames in a row, as an occlusion would.
 
-    A joint goes and comes back as a Markov chain of two states, so that a share of all joints is
+    A joint goes and comes back as a Markov chain of two states, so that ``share`` of all joints is
     missing on average and gaps last geometrically distributed numbers of frames.
 
     Args:
         clip: The clip.
-        share: Of all joints of all frames, 0 to below 1.
-        seed: Of the gaps.
-        mean_gap_frames: Mean length of a gap, frames; at least ``1 / (1 - share)``, as it would be
-            if every frame were drawn by itself.
+        share: Share of all joints of all frames, 0 to below 1.
+        seed: Seed of the gaps.
+        mean_gap_frames: Mean length of a gap, frames; at least ``1 / (1 - share)``, which is the
+            mean length if every frame is drawn by itself.
 
     Raises:
-        UsageError: Gaps so short cannot make up the share.
+        UsageError: Gaps that short cannot make up the share.
     """
     if mean_gap_frames * (1.0 - share) < 1.0 - 1e-9:
         raise UsageError(
-            f"Gaps of {mean_gap_frames:g} frames cannot take away {share:.0%} of the joints.",
+            f"Gaps of {mean_gap_frames:g} frames cannot remove {share:.0%} of the joints.",
             hint=f"Give mean_gap_frames of {1.0 / (1.0 - share):.2f} or more.",
         )
     points = clip.keypoints.points
@@ -119,18 +115,14 @@ def with_missing_joints(
     gone[0] = drawn[0] < share
     for frame in range(1, len(gone)):
         gone[frame] = drawn[frame] < np.where(gone[frame - 1], stays, goes)
-    return _seen(clip, np.where(gone[..., None], np.nan, points))
+    return _with_points(clip, np.where(gone[..., None], np.nan, points))
 
 
-def at_rate(clip: EvaluationClip, fps: float) -> EvaluationClip:
-    """The clip as a camera of another frame rate would have taken it.
+def with_frame_rate(clip: EvaluationClip, fps: float) -> EvaluationClip:
+    """Resample a clip as a camera of another frame rate would have recorded it.
 
-    Keypoints and truth are put on straight lines between the frames; from 30 a second to 15 or 10
-    no frame is made up.
-
-    Args:
-        clip: The clip.
-        fps: Frames a second.
+    Keypoints and truth are interpolated linearly between frames; from 30 per second to 15 or 10
+    every frame is one of the clip's.
 
     Raises:
         UsageError: The clip's own rate is unknown.
@@ -139,31 +131,29 @@ def at_rate(clip: EvaluationClip, fps: float) -> EvaluationClip:
     if rate is None:
         raise UsageError(
             f"The frame rate of '{clip.name}' is unknown, so it cannot be changed.",
-            hint="Use a data set that says it, such as starter-val.",
+            hint="Use a data set that has one, such as starter-val.",
         )
     times = np.arange(len(clip)) / rate
-    # A frame past the clip's end would be made up; the end itself may miss by rounding only.
+    # No frame past the clip's end; the end itself may be missed by rounding only.
     at = np.arange(int(times[-1] * fps + 1e-6) + 1) / fps
     nearest = np.minimum((at * rate + 0.5).astype(np.int64), len(clip) - 1)
-    points = rates.sample(clip.keypoints.points, times, at)
     scores = clip.keypoints.scores
-    truth = rates.sample(clip.truth, times, at)
     return dataclasses.replace(
         clip,
         keypoints=dataclasses.replace(
             clip.keypoints,
-            points=points,
+            points=sample(clip.keypoints.points, times, at),
             scores=None if scores is None else scores[nearest],
             fps=fps,
             timestamps=None,
         ),
-        truth=truth,
+        truth=sample(clip.truth, times, at),
         valid=clip.valid[nearest],
-        root=None if clip.root is None else rates.sample(clip.root, times, at),
+        root=None if clip.root is None else sample(clip.root, times, at),
     )
 
 
-def _seen(clip: EvaluationClip, points: NDArray[np.floating]) -> EvaluationClip:
+def _with_points(clip: EvaluationClip, points: NDArray[np.floating]) -> EvaluationClip:
     keypoints = dataclasses.replace(clip.keypoints, points=points.astype(np.float32))
     return dataclasses.replace(clip, keypoints=keypoints)
 

@@ -1,16 +1,16 @@
-"""Which frames of a clip count, and how often: published evaluations differ in it.
+"""Which frames of a clip count, and how often: published evaluations differ in this.
 
-- ``frames``: every frame once, whatever the windows.
-- ``hot``: windows side by side about the clip's middle, its first and last frame repeated, and the
-  repetitions count as frames with a truth of their own; so do HoT and all that share its
-  generator (NationalGAILab/HoT, common/generator_stride.py).
+- ``frames``: every frame once, with any windows.
+- ``hot``: windows side by side about the clip's middle, its first and last frame repeated; the
+  repetitions count as frames with their own truth. So do HoT and all that share its generator
+  (NationalGAILab/HoT, common/generator_stride.py).
 - ``mixste``: windows side by side, the last one moved back to end with the clip, so that some
   frames count twice; a clip shorter than a window ends in repetitions, which count. So does MixSTE
   (JinluZhang1126/MixSTE, run.py), which also leaves the predicted pelvis where it is; here it is
   at 0, as everywhere else.
 
-A clip is taken apart into pieces that a lifter sees as clips of their own; a piece of the last two
-is a whole number of windows long, so that the windows of its name add nothing to it.
+A clip is divided into pieces, which a lifter sees as clips. Each piece of the last two protocols
+is a whole number of windows long, so that the protocol's window scheme adds nothing to it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a clip is counted.
+    """How the frames of a clip are counted.
 
     Attributes:
-        name: Of ``PROTOCOLS``.
-        about: In words, for a report.
-        windows: The mode of windows that belongs to it; None leaves it open.
-        pieces: Given a clip's frames and a window's, the clip frame that each frame of each piece
-            is.
+        name: Its key in ``PROTOCOLS``.
+        about: A description for reports.
+        windows: The window scheme that belongs to it; None if any does.
+        pieces: Maps the frame counts of a clip and of a window to the clip frame that each frame
+            of each piece is.
     """
 
     name: str
@@ -50,7 +50,7 @@ def _whole(frames: int, _: int) -> list[Index]:
     return [np.arange(frames)]
 
 
-def _centred(frames: int, length: int) -> list[Index]:
+def _centered(frames: int, length: int) -> list[Index]:
     count = -(-frames // length)
     before = (count * length - frames) // 2
     return [np.clip(np.arange(count * length) - before, 0, frames - 1)]
@@ -69,10 +69,10 @@ PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         Protocol("frames", "every frame once", None, _whole),
-        Protocol("hot", "as HoT: padding counted", HOT_CENTERED_EDGE, _centred),
+        Protocol("hot", "as HoT: padding counted", HOT_CENTERED_EDGE, _centered),
         Protocol(
             "mixste",
-            "as MixSTE: frames of the last two windows counted twice where they overlap",
+            "as MixSTE: frames of the last two windows counted twice if they overlap",
             MIXSTE_LAST_OVERLAP,
             _last_moved_back,
         ),
@@ -81,13 +81,11 @@ PROTOCOLS: Mapping[str, Protocol] = {
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol of a name.
+    """Return the protocol of a name.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such protocol.
     """
     if name not in PROTOCOLS:
-        raise UsageError(
-            f"There is no protocol {name!r}.", hint=closest(str(name), tuple(PROTOCOLS))
-        )
+        raise UsageError(f"Unknown protocol {name!r}.", hint=closest(name, tuple(PROTOCOLS)))
     return PROTOCOLS[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import logging
 import os
@@ -45,6 +46,18 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(
             f"{message[:1].upper()}{message[1:]}.", hint=f"Run: {self.prog} --help"
         ) from None
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401
+        """Raise ``UsageError`` for a value that is not one of the choices; called by argparse."""
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        near = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=0.5)
+        name = action.option_strings[0] if action.option_strings else str(action.metavar)
+        raise UsageError(
+            f"{name} is {str(value)!r}; expected one of {', '.join(known)}.",
+            hint=f"Did you mean '{near[0]}'?" if near else f"Run: {self.prog} --help",
+        )
 
     def add_shared_arguments(self) -> None:
         """Add ``--json``, ``--verbose`` and ``--version``, which all command lines have."""

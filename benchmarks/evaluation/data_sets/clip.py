@@ -1,4 +1,4 @@
-"""What every data set becomes: clips of keypoints with the poses that are true."""
+"""The form that every data set is loaded into: clips of keypoints with their true poses."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from hot_sdk.keypoints import Keypoints
 
 @dataclass(frozen=True, eq=False)
 class EvaluationClip:
-    """One person before one camera.
+    """One person seen by one camera.
 
     Attributes:
         name: Unique in its data set; letters, digits, ``_`` and ``-``, so that it can name a file.
-        subject: Who it is.
-        action: What they do; clips are averaged by it.
-        keypoints: What a lifter is given.
+        subject: Who is seen.
+        action: What they do; published numbers are averaged over actions.
+        keypoints: The input of a lifter.
         truth: (frames, 17, 3), float32, the joints of ``H36M17`` along the camera's axes (x right,
-            y down, z forward), relative to the pelvis, metres.
-        valid: (frames,), False where the truth is not to be used.
-        root: (frames, 3), the pelvis along the camera's axes, metres; None where unknown.
-        intrinsics: The camera's, where known.
+            y down, z forward), relative to the pelvis, meters.
+        valid: (frames,), False if the truth must not be used.
+        root: (frames, 3), the pelvis along the camera's axes, meters; None if unknown.
+        intrinsics: The camera's intrinsics; None if unknown.
     """
 
     name: str
@@ -38,15 +38,15 @@ class EvaluationClip:
     intrinsics: Intrinsics | None = None
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self.truth)
 
     @property
     def truth_mm(self) -> NDArray[np.float64]:
-        """``truth`` in millimetres."""
+        """``truth`` in millimeters."""
         return self.truth.astype(np.float64) * 1000.0
 
 
 def plain_name(text: str) -> str:
-    """A text as a part of a file's name."""
+    """Return a text that can be a part of a file's name."""
     return re.sub(r"[^\w-]+", "_", text)

@@ -1,21 +1,21 @@
 """Human3.6M (Ionescu et al., TPAMI 2014) in the npz layout of VideoPose3D, which the field uses.
 
-``data_3d_h36m.npz`` holds ``positions_3d``: by subject and action, (frames, 32 or 17, 3), metres in
+``data_3d_h36m.npz`` holds ``positions_3d``: by subject and action, (frames, 32 or 17, 3), meters in
 the room. ``data_2d_h36m_NAME.npz`` holds ``positions_2d``: by subject and action, one array for
 each of the four cameras, (frames, 17, 2), pixels; NAME is ``gt`` for projections and
 ``cpn_ft_h36m_dbb`` for the detections of most published numbers. DATASETS.md of VideoPose3D
-(facebookresearch/VideoPose3D) tells how to make both from the licensed data. They are pickles and
-are read as ``object_arrays`` describes.
+(facebookresearch/VideoPose3D) describes how to make both from the licensed data. Both are pickles,
+which ``safe_pickle`` reads.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +32,16 @@ from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import DatasetError, KeypointsError
 from hot_sdk.keypoints import Keypoints
 
+_Part = TypeVar("_Part")
+
 NAME = "h36m"
 FPS = 50.0
 TEST_SUBJECTS = ("S9", "S11")
 DETECTIONS = "cpn_ft_h36m_dbb"
 
 KEPT_OF_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
-"""Which of the 32 recorded joints are the 17 of ``H36M17``, in its order; the others are copies,
-toes and fingers."""
+"""Indices of the 17 joints of ``H36M17``, in its order, among the 32 recorded ones; the others are
+copies, toes and fingers."""
 
 ACTIONS = (
     "Directions",
@@ -58,43 +60,44 @@ ACTIONS = (
     "Walking",
     "WalkTogether",
 )
-"""The 15 that published numbers are averaged over; each is in the files as it is called here,
-once with a number after a space."""
+"""The 15 actions that published numbers are averaged over; each recording in the files is named by
+its action, in some after a space also by a number."""
 
 
-def load_human36m(root: Path, *, keypoints: str = DETECTIONS) -> list[EvaluationClip]:
+def load_human36m(root: Path, *, detections: str = DETECTIONS) -> list[EvaluationClip]:
     """Load the test set: subjects S9 and S11, every action, all four cameras.
 
-    Where there are more keypoints than poses, those past the end are left out, as in the published
+    If there are more keypoints than poses, those past the end are left out, as in the published
     evaluations. One recording of S11, Directions, is broken and in no published file.
 
     Args:
         root: Folder of the files.
-        keypoints: NAME of ``data_2d_h36m_NAME.npz``.
+        detections: NAME of ``data_2d_h36m_NAME.npz``.
 
     Returns:
-        A clip for each, named as in ``S9_Directions_1_54138969``; ``action`` is one of ``ACTIONS``.
+        A clip for each recording and camera, named as in ``S9_Directions_1_54138969``; ``action``
+        is one of ``ACTIONS``.
 
     Raises:
         DatasetError: A file is missing, broken, not safe to read, or of other people or joints.
     """
     poses_file = root / "data_3d_h36m.npz"
-    points_file = root / f"data_2d_h36m_{keypoints}.npz"
+    points_file = root / f"data_2d_h36m_{detections}.npz"
     for path in (poses_file, points_file):
         if not path.is_file():
             raise DatasetError(
                 f"There is no '{path}'.",
-                hint="Give the folder of VideoPose3D's files; its DATASETS.md tells how to make"
+                hint="Give the folder of VideoPose3D's files; its DATASETS.md describes how to make"
                 " them.",
             )
     poses = read_object(poses_file, "positions_3d")
     points = read_object(points_file, "positions_2d")
     try:
-        world = _test_part(mapping(poses), lambda held: _joints(numbers(held)))
+        world = _test_part(poses, lambda held: _joints(numbers(held)))
     except ValueError as error:
         raise broken(poses_file, error) from error
     try:
-        seen = _test_part(mapping(points), lambda held: [numbers(one) for one in items(held)])
+        seen = _test_part(points, lambda held: [numbers(one) for one in items(held)])
         return [
             clip
             for (subject, recording), positions in world.items()
@@ -105,7 +108,7 @@ def load_human36m(root: Path, *, keypoints: str = DETECTIONS) -> list[Evaluation
 
 
 def camera(subject: str, number: int) -> tuple[CameraPose, Intrinsics, str, tuple[int, int]]:
-    """Of one of the four cameras: its pose in the room (metres), intrinsics, name, image size."""
+    """Return a camera's pose in the room (meters), intrinsics, name and image size."""
     known = _calibration()
     shared, own = known["cameras"][number], known["subjects"][subject][number]
     w, x, y, z = own["camera_to_world_wxyz"]
@@ -122,23 +125,22 @@ def _calibration() -> dict[str, Any]:
     return held
 
 
-def _test_part(held: dict[str, Any], convert: Any) -> dict[tuple[str, str], Any]:  # noqa: ANN401
+def _test_part(data: object, convert: Callable[[object], _Part]) -> dict[tuple[str, str], _Part]:
+    """Return what is held for the test subjects, by subject and recording."""
+    held = mapping(data)
+    for subject in TEST_SUBJECTS:
+        if subject not in held:
+            raise ValueError(f"there is no {subject!a} in it")
     return {
         (subject, recording): convert(value)
         for subject in TEST_SUBJECTS
-        for recording, value in mapping(_entry(held, subject)).items()
+        for recording, value in mapping(held[subject]).items()
     }
-
-
-def _entry(held: dict[str, Any], name: str) -> object:
-    if name not in held:
-        raise ValueError(f"there is no {name!a} in it")
-    return held[name]
 
 
 def _joints(positions: NDArray[Any]) -> NDArray[np.float64]:
     if positions.ndim != 3 or positions.shape[1] not in (17, 32) or positions.shape[2] != 3:
-        raise ValueError(f"poses have shape {positions.shape} where 32 or 17 joints are expected")
+        raise ValueError(f"poses have shape {positions.shape}; expected 32 or 17 joints")
     if positions.shape[1] == 32:
         positions = positions[:, KEPT_OF_32]
     return positions.astype(np.float64)
@@ -152,10 +154,10 @@ def _recording(
 ) -> list[EvaluationClip]:
     views = seen.get((subject, recording), ())
     if len(views) != len(_calibration()["cameras"]):
-        raise ValueError(f"{subject} {recording!a} is seen by {len(views)} cameras and not by 4")
+        raise ValueError(f"{subject} {recording!a} is seen by {len(views)} cameras instead of 4")
     action = recording.partition(" ")[0]
     if action not in ACTIONS:
-        raise ValueError(f"{recording!a} is none of the 15 actions")
+        raise ValueError(f"{recording!a} is not one of the 15 actions")
     clips = []
     for number, points in enumerate(views):
         pose, intrinsics, identity, size = camera(subject, number)

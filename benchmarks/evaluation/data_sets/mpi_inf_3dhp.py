@@ -1,15 +1,15 @@
 """The test set of MPI-INF-3DHP (Mehta et al., 3DV 2017) in the npz layout that the field uses.
 
 ``data_test_3dhp.npz`` holds ``data``: by sequence, TS1 to TS6, a dictionary of ``data_2d``
-(frames, 17, 2), pixels, ``data_3d`` (frames, 17, 3), millimetres along the camera's axes (the
-``univ_annot3`` of the original), and ``valid`` (frames,), 1 where the evaluation looks. P-STMO
-(paTRICK-swk/P-STMO) brought it in; ``data/preprocess/data_to_npz_3dhp_test.py`` of MotionAGFormer
-(TaatiTeam/MotionAGFormer) makes it from the data set's own files. It is a pickle, read as
-``object_arrays`` describes.
+(frames, 17, 2), pixels, ``data_3d`` (frames, 17, 3), millimeters along the camera's axes (the
+``univ_annot3`` of the original), and ``valid`` (frames,), 1 for frames to evaluate. P-STMO
+(paTRICK-swk/P-STMO) introduced it; ``data/preprocess/data_to_npz_3dhp_test.py`` of MotionAGFormer
+(TaatiTeam/MotionAGFormer) makes it from the data set's own files. It is a pickle, which
+``safe_pickle`` reads.
 
-The keypoints are the annotated ones. Frames that are not valid are given to a lifter, as in the
-published evaluations, but not scored. The file names neither activities nor frame rates; each
-sequence counts as an action of its own.
+The keypoints are the annotated ones. Frames that are not valid are lifted, as in the published
+evaluations, but not scored. The file names neither activities nor frame rates; each sequence counts
+as an action.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ FILE = "data_test_3dhp.npz"
 SEQUENCES = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
 
 TO_H36M17 = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
-"""Which of the data set's 17 relevant joints stands for each of ``H36M17``: its head top for the
-head, its head for what is between neck and nose, its neck for the thorax. Annotators of the two
-data sets put them at slightly different places."""
+"""Indices, among the data set's 17 relevant joints, of those that stand for joints of ``H36M17``:
+its head top for the head, its head for what is between neck and nose, its neck for the thorax.
+Annotators of the two data sets put them at slightly different places."""
 
 _STUDIO, _OUTDOORS = (2048, 2048), (1920, 1080)
 
@@ -75,7 +75,7 @@ def _sequence(name: str, held: dict[str, Any]) -> EvaluationClip:
     if points.shape != (frames, 17, 2) or poses.shape != (frames, 17, 3):
         raise ValueError(f"{name} has keypoints {points.shape} and poses {poses.shape}")
     if valid.shape != (frames,) or not np.isin(valid, (0, 1)).all():
-        raise ValueError(f"{name} does not say of each of {frames} frames whether it is valid")
+        raise ValueError(f"{name} does not state for each of {frames} frames whether it is valid")
     placed = poses[:, TO_H36M17].astype(np.float64) / 1000.0
     return EvaluationClip(
         name=name,

@@ -1,11 +1,11 @@
-"""Data sets that were saved as pickled Python objects, read without running anything.
+"""Read data sets that were saved as pickled Python objects, without running anything in them.
 
 The field's npz files hold one object array each: a dictionary of dictionaries of arrays. NumPy
-reads them with ``allow_pickle=True`` only, which lets a file call any function. Here a pickle is
-taken apart by an unpickler that knows the few names by which NumPy arrays are pickled and makes
-inert stand-ins of them; what a stand-in says of itself is checked when it is turned into an array.
-No name in a file is ever looked up, and no code of NumPy's reads the pickle. See "Restricting
-Globals" in Python's pickle documentation.
+reads them with ``allow_pickle=True`` only, which lets a file call any function. The unpickler here
+knows the few names by which NumPy arrays are pickled and makes inert stand-ins of them; shape,
+type and content of a stand-in are checked when it is turned into an array. No name in a file is
+ever looked up, and no code of NumPy's reads the pickle. See "Restricting Globals" in the
+documentation of pickle.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _BROKEN = (
     zlib.error,
 )
 _NUMBERS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
-# What pickles of dictionaries, lists, texts, numbers and arrays are made of, protocols 0 to 4.
+# The opcodes of dictionaries, lists, texts, numbers and arrays in protocols 0 to 4.
 _OPCODES = frozenset(
     """APPEND APPENDS BINBYTES BINBYTES8 BINFLOAT BINGET BININT BININT1 BININT2 BINPUT BINSTRING
     BINUNICODE BINUNICODE8 BUILD DICT EMPTY_DICT EMPTY_LIST EMPTY_TUPLE FLOAT FRAME GET GLOBAL
@@ -61,7 +61,7 @@ _BYTE_ORDERS = frozenset({"<", ">", "|", "="})
 
 
 class _Array:
-    """Stands for an array: what its pickle says of it, not yet believed."""
+    """Stands for an array: the state in its pickle, unchecked."""
 
     __slots__ = ("state",)
 
@@ -86,7 +86,7 @@ class _DType:
 
 
 class _Named:
-    """Stands for a function or class; nothing can be stored in it, and it calls one of ours."""
+    """Stands for a function or class; it calls one of ours, and nothing can be stored in it."""
 
     __slots__ = ("_make",)
     _make: Callable[..., object]
@@ -102,9 +102,9 @@ class _Named:
 
 
 def _latin1(text: object, codec: object) -> bytes:
-    """What pickles of protocol 2 call to make bytes."""
+    """Encode a text as pickles of protocol 2 do to store bytes."""
     if not isinstance(text, str) or codec not in ("latin1", "latin-1"):
-        raise ValueError("it holds bytes in an unusual coding")
+        raise ValueError("it holds bytes in an unusual encoding")
     return text.encode("latin1")
 
 
@@ -132,27 +132,27 @@ class _Unpickler(pickle.Unpickler):
         known = _KNOWN.get((module, name))
         if known is None:
             raise DatasetError(
-                f"'{self._source}' is not safe to read: it asks for {f'{module}.{name}'!a}, which"
-                " is no part of an array; nothing was run.",
+                f"'{self._source}' is not safe to read: it names {f'{module}.{name}'!a}, which"
+                " is not a part of an array; nothing was run.",
                 hint="Make the file again from its source.",
             )
         return known
 
 
 def read_object(path: Path, member: str) -> object:
-    """The one object that an array of an npz file holds.
+    """Return the one object that an object array of an npz file holds.
 
     Args:
         path: The npz file.
         member: Name of the array.
 
     Returns:
-        Dictionaries, lists, texts and numbers as they are; what stands for an array is for
+        Dictionaries, lists, texts and numbers as they are; pass what stands for an array to
         ``numbers`` or ``items``.
 
     Raises:
-        DatasetError: There is no such file or array, or it is broken, too large, or asks for
-            something that is no part of an array.
+        DatasetError: There is no such file or array, or it is broken, too large, or names
+            something that is not a part of an array.
     """
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
@@ -168,7 +168,7 @@ def read_object(path: Path, member: str) -> object:
                 _skip_header(stream)
                 held = items(_Unpickler(stream, path.name).load())
                 if len(held) != 1:
-                    raise ValueError(f"it holds {len(held)} objects where one is expected")
+                    raise ValueError(f"it holds {len(held)} objects instead of one")
                 return held[0]
     except DatasetError:
         raise
@@ -181,11 +181,11 @@ def read_object(path: Path, member: str) -> object:
 
 
 def broken(path: Path, error: Exception) -> DatasetError:
-    """The error for a file whose content is not what it should be."""
+    """Return the error for a file that is not of the published layout."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return DatasetError(
         f"'{path}' is not of the published layout: {reason}.",
-        hint="Make or fetch it again; README.md of hot_sdk.benchmarks names the layouts.",
+        hint="Make or download it again; README.md of hot_sdk.benchmarks names the layouts.",
     )
 
 
@@ -193,53 +193,40 @@ def _skip_header(stream: IO[bytes]) -> None:
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"it is of npy version {version}")
-    # A file's own text, of a few kilobytes at most, which NumPy parses and does not run.
-    size = struct.unpack("<H", stream.read(2)) if version == (1, 0) else _long(stream)
-    header = stream.read(min(size[0], 1 << 16)).decode("latin1")
+    layout = "<H" if version == (1, 0) else "<I"
+    (size,) = struct.unpack(layout, stream.read(struct.calcsize(layout)))
+    header = stream.read(min(size, 1 << 16)).decode("latin1")
     if "'descr': '|O'" not in header:
         raise ValueError("its array holds no objects")
 
 
 def _check_opcodes(stream: IO[bytes]) -> None:
-    """Look a pickle over before it is read.
+    """Check a pickle before it is loaded.
 
-    An unpickler makes room for as many remembered objects as the highest number that a pickle gives
-    one, so that ten bytes can ask for all memory.
+    An unpickler allocates room for as many memoized objects as the highest index in the pickle, so
+    ten bytes can exhaust all memory.
     """
     count = 0
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream), start=1):
         if opcode.name not in _OPCODES:
             raise ValueError(f"its pickle holds {opcode.name}, which no array needs")
         if count > _MOST_OPCODES:
-            raise ValueError(f"its pickle is of more than {_MOST_OPCODES} steps")
+            raise ValueError(f"its pickle has more than {_MOST_OPCODES} steps")
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= count:
             raise ValueError("its pickle remembers what it does not hold")
     if count == 0:
         raise ValueError("it holds no pickle")
 
 
-def _long(stream: IO[bytes]) -> tuple[int]:
-    (size,) = struct.unpack("<I", stream.read(4))
-    return (size,)
-
-
 def mapping(value: object) -> dict[str, Any]:
-    """A dictionary whose keys are texts.
-
-    Raises:
-        ValueError: It is something else.
-    """
+    """Return a dictionary whose keys are texts, or raise ValueError for anything else."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"a dictionary is expected, not {_called(value)}")
     return value
 
 
 def items(value: object) -> list[Any]:
-    """What a list, or an array of objects, holds.
-
-    Raises:
-        ValueError: It is something else.
-    """
+    """Return the items of a list or an object array, or raise ValueError for anything else."""
     if isinstance(value, (list, tuple)):
         return list(value)
     _, code, held, _ = _state(value)
@@ -249,10 +236,10 @@ def items(value: object) -> list[Any]:
 
 
 def numbers(value: object) -> NDArray[Any]:
-    """An array of numbers or truth values.
+    """Return an array of numbers or truth values.
 
     Raises:
-        ValueError: It is something else, or says of itself what does not fit.
+        ValueError: It is something else, or its shape, type and content do not fit each other.
     """
     shape, code, raw, by_columns = _state(value)
     if isinstance(raw, str):
@@ -267,7 +254,7 @@ def numbers(value: object) -> NDArray[Any]:
 
 
 def _state(value: object) -> tuple[tuple[int, ...], str, object, bool]:
-    """Shape, type, content and order of what stands for an array."""
+    """Return shape, type, content and column order of what stands for an array."""
     if not isinstance(value, _Array):
         raise ValueError(f"an array is expected, not {_called(value)}")
     state = value.state

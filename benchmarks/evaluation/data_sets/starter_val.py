@@ -1,9 +1,9 @@
 """``starter-val``: the part of the starter model's motion capture that it was not trained on.
 
-22 sequences of one person at 30 frames a second, each before four virtual cameras at rest. The
-keypoints are projections without noise, the same on every machine: the cameras lie in the file,
-not in a seed. ``benchmarks/data/starter_val/README.md`` says where the data comes from and what it
-may be used for.
+22 sequences of one person at 30 frames per second, each seen by four virtual cameras at rest. The
+keypoints are projections without noise, the same on every machine: the cameras are stored in the
+file instead of a seed. ``benchmarks/data/starter_val/README.md`` describes the source and the terms
+of the data.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def load_starter_val(folder: Path | None = None, *, views: int = 4) -> list[Eval
     """Load the clips.
 
     Args:
-        folder: Where the data lies; None for ``default_folder()``.
-        views: Cameras of each sequence, from 1; the first so many are taken.
+        folder: Folder of the data; None for ``default_folder()``.
+        views: Number of cameras per sequence, from 1; the first ones are used.
 
     Returns:
-        A clip for each sequence and camera, named as in ``14_04-1``; the action is what the
-        sequence's description says before its first comma.
+        A clip for each sequence and camera, named as in ``14_04-1``; the action is the sequence's
+        description up to its first comma.
 
     Raises:
-        DatasetError: It is not there or broken, or has fewer cameras.
+        DatasetError: The data is missing or broken, or has fewer cameras.
     """
     place = default_folder() if folder is None else folder
     try:
@@ -67,16 +67,16 @@ def load_starter_val(folder: Path | None = None, *, views: int = 4) -> list[Eval
         with (place / ARRAYS).open("rb") as stream, open_archive(stream, largest=_LARGEST) as held:
             steps = held["steps_mm"]
         if index["schema"] != SCHEMA or steps.dtype != np.int16 or steps.shape[1:] != (17, 3):
-            raise ValueError("its version or its arrays are others than expected")
+            raise ValueError("its version or its arrays are not the expected ones")
         return [clip for entry in index["sequences"] for clip in _clips(entry, steps, index, views)]
     except OSError as error:
         raise DatasetError(
             f"'{place}' does not hold {NAME}: {error.strerror}.",
             hint=f"Give the folder of '{INDEX}' and '{ARRAYS}'.",
         ) from error
+    except DatasetError:
+        raise
     except (ArchiveError, HotSDKError, *_BROKEN) as error:
-        if isinstance(error, DatasetError):
-            raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DatasetError(
             f"The data of {NAME} in '{place}' is broken: {reason}.", hint="Install it again."
@@ -89,7 +89,7 @@ def _clips(
     first, frames = entry["start"], entry["frames"]
     part = steps[first : first + frames]
     if not isinstance(first, int) or first < 0 or len(part) != frames:
-        raise ValueError(f"sequence {entry['name']!a} has other frames than the index says")
+        raise ValueError(f"sequence {entry['name']!a} has other frames than its index entry")
     if not 1 <= views <= len(entry["cameras"]):
         raise DatasetError(
             f"{NAME} has no {views} views of each sequence.",
@@ -105,7 +105,7 @@ def _clips(
 def _clip(
     entry: dict[str, Any], name: str, world: NDArray[np.float64], camera: VirtualCamera, fps: float
 ) -> EvaluationClip:
-    seen = camera.seen(world)
+    seen = camera.to_camera_axes(world)
     return EvaluationClip(
         name=name,
         subject=entry["subject"],

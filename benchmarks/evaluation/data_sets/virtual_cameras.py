@@ -1,4 +1,4 @@
-"""Cameras that were never there: how motion capture becomes 2D keypoints of every view."""
+"""Virtual cameras, which turn motion capture into 2D keypoints of any view."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class VirtualCamera:
         image_size: Width and height, pixels.
         rotation: (3, 3), from world axes (y up, right-handed) to the camera's (x right, y down,
             z forward).
-        position: (3,), in the world, metres.
+        position: (3,), in the world, meters.
         intrinsics: Square pixels, principal point in the middle of the image.
     """
 
@@ -48,14 +48,14 @@ class VirtualCamera:
     position: Floats
     intrinsics: Intrinsics
 
-    def seen(self, world: Floats) -> Floats:
-        """Points (..., 3) of the world along the camera's axes, metres."""
+    def to_camera_axes(self, world: Floats) -> Floats:
+        """Return points (..., 3) of the world along the camera's axes, meters."""
         turned: Floats = (world - self.position) @ self.rotation.T
         return turned
 
 
 def draw_camera(random: np.random.Generator, world: Floats) -> VirtualCamera:
-    """Draw a camera that has a whole clip in its image.
+    """Draw a camera whose image holds a whole clip.
 
     Yaw is uniform, pitch uniform from 15 degrees below level to 45 above, roll normal with 15
     degrees, the distance from the middle of the clip uniform from 2.5 to 6.5 m. It looks up to 12
@@ -63,8 +63,8 @@ def draw_camera(random: np.random.Generator, world: Floats) -> VirtualCamera:
     joint farthest from the middle of the image comes 0.5 to 0.95 of the way to its edge.
 
     Args:
-        random: Source of the numbers.
-        world: (frames, joints, 3), metres, y up, right-handed.
+        random: The random generator.
+        world: (frames, joints, 3), meters, y up, right-handed.
     """
     points = world.reshape(-1, 3)
     middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
@@ -79,10 +79,10 @@ def draw_camera(random: np.random.Generator, world: Floats) -> VirtualCamera:
         backwards = np.array(
             [math.cos(pitch) * math.sin(yaw), math.sin(pitch), math.cos(pitch) * math.cos(yaw)]
         )
-        rotation = _about_z(roll) @ _about_x(above) @ _about_y(aside) @ _looking(-backwards)
+        rotation = _about(2, roll) @ _about(0, above) @ _about(1, aside) @ _looking(-backwards)
         position = middle + distance * backwards
         seen = (points - position) @ rotation.T
-        # Who walks into the camera is drawn again, from elsewhere.
+        # A clip in which the person walks into the camera needs another one.
         if seen[:, 2].min() > _NEAREST_M:
             break
     slopes = np.abs(seen[:, :2] / seen[:, 2:]).max(axis=0)
@@ -92,22 +92,17 @@ def draw_camera(random: np.random.Generator, world: Floats) -> VirtualCamera:
 
 
 def _looking(forward: Floats) -> Floats:
-    """The axes of an upright camera that looks along a direction of a world whose y is up."""
+    """Return the axes of an upright camera that looks along a direction; the world's y is up."""
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(forward, right), forward])
 
 
-def _about_x(angle: float) -> Floats:
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
-
-
-def _about_y(angle: float) -> Floats:
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
-
-
-def _about_z(angle: float) -> Floats:
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+def _about(axis: int, angle: float) -> Floats:
+    """Return the rotation about a coordinate axis."""
+    rotation = np.eye(3)
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    rotation[first, first] = rotation[second, second] = math.cos(angle)
+    rotation[second, first] = math.sin(angle)
+    rotation[first, second] = -math.sin(angle)
+    return rotation

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.benchmarks.evaluation.metrics import Floats
+from hot_sdk.benchmarks.evaluation.clip_errors import Floats
 from hot_sdk.skeletons import H36M17
 
 SIDES = ("left", "right")

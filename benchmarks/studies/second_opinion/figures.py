@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hot_sdk import Keypoints
 from hot_sdk._base.safe_npz import ArchiveError, open_archive
 from hot_sdk.benchmarks.evaluation import measure_clip
-from hot_sdk.benchmarks.evaluation.metrics import Floats
+from hot_sdk.benchmarks.evaluation.clip_errors import Floats
 from hot_sdk.benchmarks.studies.second_opinion import body_checks
 from hot_sdk.errors import KeypointsError, ResultError
 from hot_sdk.skeletons import H36M17, skeleton_format
@@ -198,9 +198,9 @@ def compare(opinion: Opinion, poses: NDArray[np.floating], valid: NDArray[np.boo
         scale=scale,
         mpjpe_mm=float(errors.position.mean()),
         n_mpjpe_mm=float(errors.scaled.mean()),
-        p_mpjpe_mm=float(errors.similar.mean()),
+        p_mpjpe_mm=float(errors.aligned.mean()),
         per_joint_mm={
-            name: (float(errors.scaled[:, at].mean()), float(errors.similar[:, at].mean()))
+            name: (float(errors.scaled[:, at].mean()), float(errors.aligned[:, at].mean()))
             for at, name in enumerate(H36M17.joints)
         },
         limb_degrees={name: _median_degrees(seen, theirs, name) for name in body_checks.LIMBS},

@@ -7,7 +7,7 @@ import pytest
 
 from hot_sdk.benchmarks.evaluation.corruption import (
     Corruption,
-    at_rate,
+    with_frame_rate,
     with_missing_joints,
     with_noise,
 )
@@ -30,7 +30,7 @@ def gaps(missing):
 
 
 def test_nothing_asked_is_nothing_done(clip):
-    assert Corruption().of(clip) is clip
+    assert Corruption().apply(clip) is clip
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.5])
@@ -83,7 +83,7 @@ def test_noise_has_its_size_and_memory(clip, sigma, correlation):
 
 @pytest.mark.parametrize("fps", [10.0, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0])
 def test_another_frame_rate(clip, fps):
-    found = at_rate(clip, fps)
+    found = with_frame_rate(clip, fps)
     assert found.keypoints.rate == fps
     seconds = (len(clip) - 1) / 30.0
     assert 0.0 <= seconds - (len(found) - 1) / fps < 1.0 / fps
@@ -100,31 +100,31 @@ def test_another_frame_rate(clip, fps):
 
 
 def test_between_frames_poses_lie_on_straight_lines(clip):
-    found = at_rate(clip, 60.0)
+    found = with_frame_rate(clip, 60.0)
     middle = (clip.truth[:-1] + clip.truth[1:]) / 2.0
     np.testing.assert_allclose(found.truth[1::2], middle, atol=1e-5)
 
 
 def test_frames_without_a_truth_stay_so(clip):
     valid = np.arange(len(clip)) % 4 != 0
-    found = at_rate(dataclasses.replace(clip, valid=valid), 15.0)
+    found = with_frame_rate(dataclasses.replace(clip, valid=valid), 15.0)
     np.testing.assert_array_equal(found.valid, valid[::2])
 
 
 def test_a_clip_of_unknown_rate_keeps_it(clip):
     timeless = dataclasses.replace(clip, keypoints=dataclasses.replace(clip.keypoints, fps=None))
     with pytest.raises(UsageError, match="frame rate of '14_12-1' is unknown"):
-        at_rate(timeless, 15.0)
+        with_frame_rate(timeless, 15.0)
 
 
 def test_the_same_seed_gives_the_same_clip_and_another_another(clip):
-    one, again, other = (Corruption(25.0, 2.0, 0.1, seed).of(clip) for seed in (3, 3, 4))
+    one, again, other = (Corruption(25.0, 2.0, 0.1, seed).apply(clip) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.keypoints.points, again.keypoints.points)
     assert not np.array_equal(one.keypoints.points, other.keypoints.points, equal_nan=True)
     renamed = dataclasses.replace(clip, name="another")
     assert not np.array_equal(
         one.keypoints.points,
-        Corruption(25.0, 2.0, 0.1, 3).of(renamed).keypoints.points,
+        Corruption(25.0, 2.0, 0.1, 3).apply(renamed).keypoints.points,
         equal_nan=True,
     )
 

@@ -13,6 +13,7 @@ from exported_models import FRAMES, export_case
 from published_layouts import save_3dhp, save_h36m
 
 from hot_sdk import Keypoints, Pose3DEngine, Pose3DResult
+from hot_sdk._base import progress
 from hot_sdk.benchmarks.evaluation.cli import main
 from hot_sdk.benchmarks.evaluation.data_sets import PUBLISHED_POLICIES, load_data
 from hot_sdk.benchmarks.evaluation.data_sets.human36m import load_human36m
@@ -29,7 +30,7 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def centre_model(tmp_path_factory):
+def center_model(tmp_path_factory):
     return export_case("mixste", "tpc", tmp_path_factory).path
 
 
@@ -85,7 +86,7 @@ def perfect(clip, **changes):
 
 class TestModel:
     def test_measures_what_the_engine_gives(self, capsys, model):
-        asked = [model, "--data", "starter-val", "--only", CLIP, "--threads", 1]
+        asked = [model, "--data", "starter-val", "--filter", CLIP, "--threads", 1]
         found = report(capsys, *asked, "--cache-dir", "cache")
         clip = clip_of(CLIP)
         assert len(list(Path("cache").iterdir())) == 1
@@ -104,7 +105,7 @@ class TestModel:
         assert any("random weights" in text for text in found["warnings"])
 
     def test_text_and_report_file_say_the_same(self, capsys, model, tmp_path):
-        asked = [model, "--data", "starter-val", "--only", "14_3", "--views", 1, "-o", "r.json"]
+        asked = [model, "--data", "starter-val", "--filter", "14_3", "--views", 1, "-o", "r.json"]
         status, out, _ = run(capsys, *asked)
         assert status == 0
         written = json.loads((tmp_path / "r.json").read_text())
@@ -117,21 +118,24 @@ class TestModel:
         assert written["clips"] == 8
 
     def test_a_terminal_gets_tables_of_the_same_numbers(self, capsys, monkeypatch, model):
-        asked = [model, "--data", "starter-val", "--only", "14_05", "--threads", 1]
+        asked = [model, "--data", "starter-val", "--filter", "14_05", "--threads", 1]
         expected = report(capsys, *asked)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
         monkeypatch.setenv("COLUMNS", "60")
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr(progress, "_DELAY_S", 0.0)
         status, out, err = run(capsys, *asked)
         assert status == 0
         for name in ("mpjpe_mm", "acceleration_error_mm_per_s2", "symmetry_error_mm"):
             assert f"{expected['overall'][name]:.2f}" in out
         assert "Accuracy, over all frames" in out
-        assert "hot-eval: 4 of 4, 14_05-4" in err
-        assert err.endswith("\r\x1b[K")
+        assert "evaluating, 14_05-4" in err
+        assert "3/4" in err
+        assert err.endswith("\x1b[2K")  # The line of the bar is erased.
 
     def test_windows_flip_and_joints_are_passed_on(self, capsys, model):
-        asked = ["--data", "starter-val", "--only", CLIP, "--threads", 1]
+        asked = ["--data", "starter-val", "--filter", CLIP, "--threads", 1]
         plain = report(capsys, model, *asked)["overall"]["mpjpe_mm"]
         mode = report(capsys, model, *asked, "--windows", "mixste_last_overlap", "--joints", 14)
         flipped = report(capsys, model, *asked, "--flip", "--overlap", 3)
@@ -147,7 +151,7 @@ class TestModel:
         assert plain != flipped["overall"]["mpjpe_mm"]
 
     def test_as_a_stream(self, capsys, model):
-        asked = ["--data", "starter-val", "--only", CLIP, "--lookahead", 4, "--hop", 3]
+        asked = ["--data", "starter-val", "--filter", CLIP, "--lookahead", 4, "--hop", 3]
         found = report(capsys, model, *asked)
         assert found["settings"]["lookahead"] == 4
         assert found["settings"]["hop"] == 3
@@ -155,7 +159,7 @@ class TestModel:
         assert overall["frames_scored"] + overall["frames_without_prediction"] == 211
 
     def test_corruption_is_reproducible(self, capsys, model):
-        asked = [model, "--data", "starter-val", "--only", CLIP, "--threads", 1]
+        asked = [model, "--data", "starter-val", "--filter", CLIP, "--threads", 1]
         worse = [*asked, "--noise", 5, "--missing", 0.2, "--resample-fps", 15]
         one, again = (report(capsys, *worse)["overall"] for _ in range(2))
         other = report(capsys, *worse, "--seed", 1)["overall"]
@@ -164,11 +168,11 @@ class TestModel:
         assert one["frames_given"] == 106
         status, out, _ = run(capsys, *worse)
         assert status == 0
-        assert "resampled to 15 frames a second; noise of 5 px; 20% of joints missing" in out
+        assert "resampled to 15 frames per second; noise of 5 px; 20% of joints missing" in out
 
     def test_saved_results_measure_the_same(self, capsys, model, tmp_path):
         (tmp_path / "kept").mkdir()
-        asked = ["--data", "starter-val", "--only", "14_05", "--save-results", "kept"]
+        asked = ["--data", "starter-val", "--filter", "14_05", "--save-results", "kept"]
         first = report(capsys, model, *asked)
         files = sorted((tmp_path / "kept").iterdir())
         assert [file.name for file in files] == [f"14_05-{view}_3d.npz" for view in (1, 2, 3, 4)]
@@ -212,7 +216,7 @@ class TestProtocols:
 
     @pytest.mark.parametrize("name", ["hot", "mixste"])
     def test_published_ways_of_counting(self, capsys, model, h36m, name):
-        found = report(capsys, model, "--data", "h36m", "--root", h36m, "--protocol", name)
+        found = report(capsys, model, "--data", "h36m", "--data-root", h36m, "--protocol", name)
         expected = self.by_hand(model, h36m, getattr(self, name))
         measured = {action: one["mpjpe_mm"] for action, one in found["by_action"].items()}
         assert measured == pytest.approx(expected, rel=1e-4)
@@ -225,30 +229,30 @@ class TestProtocols:
         assert found["by_subject"].keys() == {"S9", "S11"}
 
     def test_padding_not_counted(self, capsys, model, h36m):
-        asked = ["--data", "h36m", "--root", h36m, "--keypoints", "gt"]
+        asked = ["--data", "h36m", "--data-root", h36m, "--detections", "gt"]
         found = report(capsys, model, *asked, "--windows", "hot_centered_edge")
         frames = 4 * (31 + 54 + 20 + 83 + 54 + 83 + 27)
         assert found["overall"]["frames_given"] == frames
         counted = report(capsys, model, *asked, "--protocol", "hot")
         assert counted["overall"]["frames_given"] > frames
 
-    def test_a_centre_model(self, capsys, centre_model, h36m):
-        asked = ["--data", "h36m", "--root", h36m]
-        found = report(capsys, centre_model, *asked, "--only", "Walking")
+    def test_center_model(self, capsys, center_model, h36m):
+        asked = ["--data", "h36m", "--data-root", h36m]
+        found = report(capsys, center_model, *asked, "--filter", "Walking")
         assert found["overall"]["frames_scored"] == 8 * 83
-        status, _, err = run(capsys, centre_model, *asked, "--protocol", "hot")
+        status, _, err = run(capsys, center_model, *asked, "--protocol", "hot")
         assert status == 2
         assert "--protocol frames" in err
 
     def test_whole_windows_want_the_models_frame_rate(self, capsys, model):
         status, _, err = run(capsys, model, "--data", "starter-val", "--protocol", "hot")
         assert status == 2
-        assert "50 frames a second" in err
+        assert "50 frames per second" in err
 
 
 def test_mpi_inf_3dhp_scores_valid_frames_only(capsys, model, tmp_path):
     data, _ = save_3dhp(tmp_path)
-    found = report(capsys, model, "--data", "mpi-inf-3dhp", "--root", tmp_path)
+    found = report(capsys, model, "--data", "mpi-inf-3dhp", "--data-root", tmp_path)
     valid = int(sum(held["valid"].sum() for held in data.values()))
     assert found["overall"]["frames_scored"] == valid
     assert found["overall"]["frames_without_truth"] == found["overall"]["frames_given"] - valid
@@ -319,25 +323,29 @@ VAL = ["--data", "starter-val"]
     [
         (["{model}"], 2, "--data"),
         (["{model}", "--data", "starter"], 2, "Did you mean 'starter-val'?"),
-        (["{model}", "--data", "h36m"], 2, "--root DIR"),
-        (["{model}", "--data", "h36m", "--root", "."], 14, "data_3d_h36m.npz"),
-        (["{model}", "--data", "mpi-inf-3dhp", "--root", "."], 14, "data_test_3dhp.npz"),
-        (["{model}", *VAL, "--root", "."], 14, "does not hold starter-val"),
-        (["{model}", *VAL, "--keypoints", "gt"], 2, "no keypoints 'gt'"),
+        (["{model}", "--data", "h36m"], 2, "--data-root DIR"),
+        (["{model}", "--data", "h36m", "--data-root", "."], 14, "data_3d_h36m.npz"),
+        (["{model}", "--data", "mpi-inf-3dhp", "--data-root", "."], 14, "data_test_3dhp.npz"),
+        (["{model}", *VAL, "--data-root", "."], 14, "does not hold starter-val"),
+        (["{model}", *VAL, "--detections", "gt"], 2, "no detections 'gt'"),
         (["{model}", *VAL, "--views", "9"], 14, "no 9 views"),
-        (["{broken}", "--data", "h36m", "--root", ".", "--views", "2"], 2, "--views is of"),
+        (
+            ["{broken}", "--data", "h36m", "--data-root", ".", "--views", "2"],
+            2,
+            "applies only to starter-val",
+        ),
         (["{model}", *VAL, "--protocol", "hots"], 2, "Did you mean 'hot'?"),
         (["{model}", *VAL, "--joints", "16"], 2, "17, 14"),
         (["{model}", *VAL, "--windows", "overlp"], 2, "Did you mean 'overlap'?"),
-        (["{model}", *VAL, "--windows", "overlap", "--protocol", "hot"], 2, "windows of its own"),
-        (["{model}", *VAL, "--protocol", "hot", "--save-results", "."], 2, "takes clips apart"),
+        (["{model}", *VAL, "--windows", "overlap", "--protocol", "hot"], 2, "its own windows"),
+        (["{model}", *VAL, "--protocol", "hot", "--save-results", "."], 2, "divides clips"),
         (["{model}", *VAL, "--protocol", "hot", "--lookahead", "3"], 2, "--protocol frames"),
-        (["{model}", *VAL, "--overlap", "0", "--lookahead", "3"], 2, "windows of its own"),
-        (["{model}", *VAL, "--hop", "3"], 2, "--hop is of a stream"),
+        (["{model}", *VAL, "--overlap", "0", "--lookahead", "3"], 2, "its own windows"),
+        (["{model}", *VAL, "--hop", "3"], 2, "--hop applies only to streams"),
         (["{model}", *VAL, "--lookahead", "3", "--hop", "0"], 2, "hop is 0"),
-        (["{model}", *VAL, "--lookahead", "99", "--only", "14_05-1"], 2, "lookahead"),
-        (["{model}", *VAL, "--only", "15_"], 2, "No clip's name contains '15_'"),
-        (["{model}", *VAL, "--clip", "14_05-1"], 2, "--clip is of saved poses"),
+        (["{model}", *VAL, "--lookahead", "99", "--filter", "14_05-1"], 2, "lookahead"),
+        (["{model}", *VAL, "--filter", "15_"], 2, "No clip's name contains '15_'"),
+        (["{model}", *VAL, "--clip", "14_05-1"], 2, "--clip applies only to saved poses"),
         (["{model}", *VAL, "--missing", "1"], 2, "missing is 1.0; expected a share"),
         (["{model}", *VAL, "--noise", "-1"], 2, "noise_px is -1.0"),
         (["{model}", *VAL, "--resample-fps", "0"], 2, "fps is 0.0"),
@@ -352,9 +360,9 @@ VAL = ["--data", "starter-val"]
         (["{broken}", *VAL], 8, "broken.onnx"),
         (["{broken_result}", *VAL], 11, "broken.npz"),
         (["{result}", *VAL], 2, "no clip 'mine'"),
-        (["{result}", *VAL, "--only", "14"], 2, "--only is of a model"),
-        (["{result}", *VAL, "--flip"], 2, "--flip is of a model"),
-        (["{result}", *VAL, "--noise", "3"], 2, "--noise is of a model"),
+        (["{result}", *VAL, "--filter", "14"], 2, "--filter applies only to a model"),
+        (["{result}", *VAL, "--flip"], 2, "--flip needs a model"),
+        (["{result}", *VAL, "--noise", "3"], 2, "--noise needs a model"),
         (["{result}", *VAL, "--protocol", "hot"], 2, "beyond the clip"),
         (["{result}", "{broken_result}", *VAL, "--clip", "14_05-1"], 2, "several results"),
     ],
@@ -385,10 +393,18 @@ def test_json_carries_the_error_too(capsys):
     assert json.loads(out)["error"]["code"] == "usage"
 
 
-def test_help_tells_protocols_and_exit_statuses(capsys):
+def test_the_shipped_model_has_a_name(capsys):
+    found = report(capsys, "starter", *VAL, "--filter", CLIP, "--views", 1, "--threads", 1)
+    assert found["settings"]["source"] == "starter.onnx"
+    assert 5.0 < found["overall"]["mpjpe_mm"] < 100.0
+
+
+def test_help_lists_choices_protocols_and_exit_statuses(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
+    assert "--data {starter-val,h36m,mpi-inf-3dhp}" in out
+    assert "--protocol {frames,hot,mixste}" in out
     assert "14 data set missing" in out
     assert "mixste  whole windows" in out
 

@@ -8,18 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
-from hot_sdk.benchmarks.evaluation.metrics import (
+from hot_sdk.benchmarks.evaluation.clip_errors import (
     BONES,
     LIMBS_NECK_AND_HEAD,
     MIRRORED_BONES,
-    evaluate_poses,
-    mean_of,
     measure_clip,
     scale_aligned,
     similarity_aligned,
-    summarise,
 )
+from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
+from hot_sdk.benchmarks.evaluation.metrics import evaluate_poses, mean_of, summarize
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.skeletons import H36M17
 
@@ -304,7 +302,7 @@ class TestManyClips:
     def test_every_frame_counts_once(self, truth, random):
         predicted = truth + random.normal(0.0, 30.0, truth.shape)
         parts = [slice(0, 7), slice(7, 8), slice(8, 60)]
-        together = summarise([measure_clip(predicted[p], truth[p], fps=25.0) for p in parts])
+        together = summarize([measure_clip(predicted[p], truth[p], fps=25.0) for p in parts])
         whole = evaluate_poses(predicted, truth, fps=25.0)
         for field in ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "auc_percent", "symmetry_error_mm"):
             assert getattr(together, field) == pytest.approx(getattr(whole, field))
@@ -315,11 +313,11 @@ class TestManyClips:
         predicted = truth.copy()
         predicted[:, 1:] += np.arange(60.0)[:, None, None] * [1.0, 0.0, 0.0]
         clips = [measure_clip(predicted, truth, fps=fps) for fps in (10.0, 30.0)]
-        found = summarise(clips)
+        found = summarize(clips)
         assert found.mpjve_mm_per_frame == pytest.approx(16 / 17)
         assert found.mpjve_mm_per_s == pytest.approx(20.0 * 16 / 17)
         unknown = dataclasses.replace(clips[0], fps=None)
-        assert summarise([unknown, clips[1]]).mpjve_mm_per_s is None
+        assert summarize([unknown, clips[1]]).mpjve_mm_per_s is None
 
     def test_mean_of_groups_counts_each_once(self, truth):
         def beside(frames, distance):
@@ -335,8 +333,8 @@ class TestManyClips:
     def test_different_joints_cannot_be_put_together(self, truth):
         clips = [measure_clip(truth, truth, joints=joints) for joints in (17, 14)]
         with pytest.raises(UsageError, match="different joints"):
-            summarise(clips)
-        for nothing in (summarise, mean_of):
+            summarize(clips)
+        for nothing in (summarize, mean_of):
             with pytest.raises(UsageError, match=r"[Nn]o"):
                 nothing([])
 
@@ -348,10 +346,10 @@ def test_alignment_only_helps_in_the_squares_and_ignores_what_it_undoes(seed, no
     predicted = truth + random.normal(0.0, noise, truth.shape)
     moved = predicted @ rotation(random) * random.uniform(0.3, 3.0) if turn else predicted * 2.0
     plain, changed = measure_clip(predicted, truth), measure_clip(moved, truth)
-    np.testing.assert_allclose(changed.similar, plain.similar, atol=1e-6)
+    np.testing.assert_allclose(changed.aligned, plain.aligned, atol=1e-6)
     if not turn:
         np.testing.assert_allclose(changed.scaled, plain.scaled, atol=1e-6)
-    squares = [(part**2).sum(axis=1) for part in (plain.similar, plain.scaled, plain.position)]
+    squares = [(part**2).sum(axis=1) for part in (plain.aligned, plain.scaled, plain.position)]
     assert (squares[0] <= squares[1] + 1e-6).all()
     assert (squares[1] <= squares[2] + 1e-6).all()
 

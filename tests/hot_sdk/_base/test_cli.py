@@ -128,6 +128,7 @@ def test_the_traceback_is_for_those_who_ask():
 def parser():
     made = CommandParser(prog="hot-x", epilog="line one\nline two")
     made.add_argument("--model", required=True)
+    made.add_argument("--side", type=int, choices=(17, 14))
     made.add_shared_arguments()
     return made
 
@@ -144,6 +145,8 @@ def test_the_parser():
         ([], "required: --model. Run: hot-x --help"),
         (["--model", "m", "--jsn"], "Unknown argument '--jsn'. Did you mean '--json'?"),
         (["--mode", "m"], "required: --model"),
+        (["--side", "18"], "--side is '18'; expected one of 17, 14. Did you mean '17'?"),
+        (["--side", "0"], "--side is '0'; expected one of 17, 14. Run: hot-x --help"),
         (["--model", "m", "what"], "Unknown argument 'what'. Known: -h, --help, --model"),
     ],
 )

@@ -39,7 +39,7 @@ class TestHuman36M:
 
     def test_truth_is_along_the_cameras_axes(self, tmp_path):
         room = save_h36m(tmp_path)
-        clip = load_human36m(tmp_path, keypoints="gt")[1]
+        clip = load_human36m(tmp_path, detections="gt")[1]
         poses = room["S9"]["Directions"].astype(np.float32).astype(np.float64)
         # The second camera of S9, its numbers once more; its quaternion is of unit length.
         wxyz = (0.618784487247467, 0.7634735107421875, 0.14132238924503326, -0.11933968216180801)
@@ -50,14 +50,14 @@ class TestHuman36M:
 
     def test_truth_and_keypoints_are_of_the_same_frames_and_joints(self, tmp_path):
         save_h36m(tmp_path)
-        for clip in load_human36m(tmp_path, keypoints="gt"):
+        for clip in load_human36m(tmp_path, detections="gt"):
             placed = (clip.truth + clip.root[:, None]).astype(np.float64)
             seen = clip.intrinsics.project(placed)
             np.testing.assert_allclose(seen, clip.keypoints.points, atol=0.05)
 
     def test_detections_go_on_after_the_last_pose(self, tmp_path):
         save_h36m(tmp_path, longer=7)
-        exact = load_human36m(tmp_path, keypoints="gt")
+        exact = load_human36m(tmp_path, detections="gt")
         for clip, same in zip(load_human36m(tmp_path), exact, strict=True):
             assert len(clip.keypoints) == len(clip)
             assert len(clip) in LENGTHS.values()
@@ -140,7 +140,7 @@ class TestHuman36M:
         seen = {subject: dict.fromkeys(names, views) for subject, names in RECORDINGS.items()}
         np.savez(tmp_path / "data_2d_h36m_gt.npz", positions_2d=seen)
         with pytest.raises(DatasetError, match=said):
-            load_human36m(tmp_path, keypoints="gt")
+            load_human36m(tmp_path, detections="gt")
 
     def test_an_action_that_is_none_is_told(self, tmp_path):
         poses = {"S9": {"Juggling": body(9)}, "S11": {}}
@@ -148,8 +148,8 @@ class TestHuman36M:
         np.savez(tmp_path / "data_3d_h36m.npz", positions_3d=poses)
         seen = {"S9": {"Juggling": views}, "S11": {}}
         np.savez(tmp_path / "data_2d_h36m_gt.npz", positions_2d=seen)
-        with pytest.raises(DatasetError, match="none of the 15 actions"):
-            load_human36m(tmp_path, keypoints="gt")
+        with pytest.raises(DatasetError, match="not one of the 15 actions"):
+            load_human36m(tmp_path, detections="gt")
 
 
 class TestMpiInf3dhp:
@@ -211,15 +211,15 @@ class TestByName:
         save_3dhp(tmp_path)
         for name, data in DATA_SETS.items():
             root = tmp_path if data.licensed else None
-            for keypoints in data.keypoints:
-                clips = load_data(name, root, keypoints=keypoints)
+            for detections in data.detections:
+                clips = load_data(name, root, detections=detections)
                 assert len({clip.name for clip in clips}) == len(clips) > 5
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
             (("h36",), "Did you mean 'h36m'"),
-            (("h36m",), "--root DIR"),
+            (("h36m",), "--data-root DIR"),
             (("mpi-inf-3dhp",), "does not ship"),
         ],
     )
@@ -229,6 +229,6 @@ class TestByName:
 
     def test_options_of_another_data_set(self, tmp_path):
         with pytest.raises(UsageError, match="Did you mean 'gt'"):
-            load_data("h36m", tmp_path, keypoints="gtt")
-        with pytest.raises(UsageError, match="--views is of starter-val"):
+            load_data("h36m", tmp_path, detections="gtt")
+        with pytest.raises(UsageError, match="--views applies only to starter-val"):
             load_data("mpi-inf-3dhp", tmp_path, views=2)

@@ -23,7 +23,7 @@ def test_a_drawn_camera_sees_the_whole_clip(seed):
     camera = draw_camera(np.random.default_rng(seed), world)
     np.testing.assert_allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(camera.rotation) == pytest.approx(1.0)
-    seen = camera.seen(world)
+    seen = camera.to_camera_axes(world)
     assert seen[..., 2].min() > 0.5
     points = camera.intrinsics.project(seen)
     halves = np.array(camera.image_size) / 2.0
