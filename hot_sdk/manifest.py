@@ -1,9 +1,7 @@
-"""What a model file says about itself: the manifest inside its metadata.
+"""The manifest of an exported file: one JSON object under one key of the file's metadata.
 
-It is one JSON object under one metadata key, so that a model stays one file that can be moved and
-renamed. The runtime reads from it everything it needs and asks the user for none of it.
-
-Names of an exported file's input and outputs.
+A model thus stays one file that can be moved and renamed, and the runtime reads from it everything
+it needs. The names of the file's input and outputs are here, too.
 """
 
 from __future__ import annotations
@@ -24,18 +22,27 @@ from hot_sdk.errors import ManifestError
 T = TypeVar("T")
 
 SCHEMA = 2
-"""Version that is written. Version 1, which is read, too, has British names."""
+"""The version that is written. Version 1 is read, too; some of its names are British."""
 
 KEY = "hot_sdk.manifest"
 RANDOM_WEIGHTS_WARNING = "random weights: the poses mean nothing"
 
+KEYPOINTS = "keypoints_2d"
+"""Normalized keypoints, (batch, frames, joints, 2 or 3) float32."""
+
+POSES = "poses_3d"
+"""Poses, (batch, frames, joints, 3) float32."""
+
+TOKEN_INDEX = "token_index"
+"""Kept frames, ascending, (batch, tokens) int64; with flip averaging (batch, 2, tokens): the window
+and its mirror image. If a model prunes in stages, the choices of all stages are concatenated."""
 
 NORMALIZED_PIXELS = "normalized_px"
 """Unit of poses without a metric scale: half the image's width."""
 
 
 def current_unit(unit: T) -> T | str:
-    """Return today's name of a unit that an older file may state."""
+    """Return the current name of a unit that an older file may state."""
     return NORMALIZED_PIXELS if unit == "normalised_px" else unit
 
 
@@ -44,7 +51,7 @@ class Joints:
     """The skeleton of input and output.
 
     Attributes:
-        skeleton: Its name.
+        skeleton: The skeleton's name.
         names: Joint names, in order.
         parents: Index of each joint's parent, -1 for the root.
         flip_pairs: Left and right joints that a mirror swaps.
@@ -61,9 +68,9 @@ class PruningStage:
     """One choice of frames.
 
     Attributes:
-        prune_at: Block before which it happens, counted from 0.
+        prune_at: Block before which frames are pruned, counted from 0.
         tokens: Frames kept.
-        selector: How they are chosen.
+        selector: How they are chosen, the value of a ``SelectorKind``.
     """
 
     prune_at: int
@@ -73,16 +80,16 @@ class PruningStage:
 
 @dataclass(frozen=True)
 class Weights:
-    """Where the weights come from.
+    """Origin of the weights.
 
     Attributes:
-        random: Nobody trained them: the poses mean nothing.
+        random: The weights are untrained: the poses mean nothing.
         file: Name of the checkpoint's file.
         sha256: Digest of that file.
-        resampled_from: Tokens that the checkpoint was trained for, where its rank embedding was
-            resampled to another number; accuracy is then unknown until it is measured.
-        credit: Whom users of the weights have to name, where that is known.
-        limits: What the training data does not hold, where that is known.
+        resampled_from: Tokens that the checkpoint was trained for, if its rank embedding was
+            resampled to another number; the accuracy is then unknown until it is measured.
+        credit: Whom users of the weights have to name, if known.
+        limits: What the training data does not hold, if known.
     """
 
     random: bool
@@ -95,7 +102,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Versions:
-    """Software that made the file."""
+    """Software that wrote the file."""
 
     sdk: str
     torch: str
@@ -107,28 +114,28 @@ class Flops:
     """Floating-point operations of one window, one addition or multiplication each.
 
     Attributes:
-        papers: As the papers count: twice the multiply-accumulates of linear layers.
-        products: Of all matrix products of the published network, attention among them.
-        executed: Of all matrix products in this file, with what was folded left out, and flip
-            averaging counted.
+        papers: Counted as in the papers: twice the multiply-accumulates of linear layers.
+        matmuls: All matrix multiplications of the published network, attention included.
+        executed: All matrix multiplications in this file, without those that were folded, and with
+            flip averaging.
     """
 
     papers: int
-    products: int
+    matmuls: int = field(metadata={WAS: "products"})
     executed: int
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the file is from the PyTorch model, over all clips of the verification.
+    """Distance of the file from the PyTorch model, over all clips of the verification.
 
     Attributes:
         engine: Engine that ran the file.
-        clips: How many windows were compared.
-        max_difference: Largest difference of a coordinate, both given the same frames.
+        clips: Number of windows compared.
+        max_difference: Largest difference of a coordinate, with the same kept frames in both.
         mean_joint_error: Mean distance of a joint, each having chosen its frames.
         max_joint_error: Largest such distance.
-        frames_shared: Share of the chosen frames that both chose; None where none is pruned.
+        frames_shared: Share of the chosen frames that both chose; None if nothing is pruned.
     """
 
     engine: str
@@ -141,54 +148,54 @@ class Parity:
 
 @dataclass(frozen=True)
 class Quantization:
-    """What was quantized, and with what.
+    """How the file was quantized.
 
     Attributes:
-        products: How many products take int8.
-        windows: Windows that the activations' scales were calibrated with; 0 where each run finds
-            them by itself.
-        source: Where these windows are from.
+        matmuls: Number of matrix multiplications in int8.
+        windows: Windows that the scales of the activations were calibrated with; 0 if each run
+            computes the scales itself.
+        source: Where these windows come from.
     """
 
-    products: int
+    matmuls: int = field(metadata={WAS: "products"})
     windows: int
     source: str | None
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The manifest.
+    """What a model file states about itself.
 
     Attributes:
         schema: Version of this record.
         family: Model family.
         variant: ``plain``, ``hot`` or ``tpc``.
         paper: The publication.
-        license: Of code and weights, as far as they are known.
+        license: License of code and weights, as far as known.
         frames: Frames of the input window.
-        output_frames: Frames of the output: ``frames``, or the kept ones where none is recovered,
-            or the window's middle ones where a network that prunes none gives no more.
+        output_frames: Frames of the output: ``frames``; the kept ones if none is recovered; or the
+            window's middle ones if an unpruned network returns only those.
         ratio: Frames kept over frames.
-        tokens: Frames kept in the end; None where none is pruned.
-        stages: Where frames are pruned, in order; empty where none is.
-        recovery: How frames come back; None where none does.
-        channels: Of the input: 2 (x, y), or 3 with a confidence.
-        batch: Windows in one run; None where any number goes.
-        flip: Averages with the mirror image inside the graph.
+        tokens: Frames kept in the end; None if none is pruned.
+        stages: Where frames are pruned, in order; empty if nowhere.
+        recovery: How frames are recovered; None if they are not.
+        channels: Input channels: 2 (x, y), or 3 with a confidence.
+        batch: Windows in one run; None if any number is accepted.
+        flip: The graph averages with the mirror image.
         token_index: The kept frames are an output.
         joints: The skeleton.
         normalization: How pixels become input.
-        unit: Of the output.
-        axes: Of the output.
-        training_fps: Frames a second of the training data.
+        unit: Unit of the output.
+        axes: Axes of the output.
+        training_fps: Frames per second of the training data.
         precision: Arithmetic of the network.
-        opset: Of an ONNX file; None for other formats.
-        parameters: Trained numbers of the network.
-        weights: Where they come from.
-        versions: Software that made the file.
-        flops: Of one window.
-        parity: How far the file is from the PyTorch model.
-        quantization: What is in int8; None where nothing is.
+        opset: Opset of an ONNX file; None for other formats.
+        parameters: Number of trained parameters.
+        weights: Origin of the weights.
+        versions: Software that wrote the file.
+        flops: Operations of one window.
+        parity: Distance from the PyTorch model.
+        quantization: How the file was quantized; None if it was not.
     """
 
     schema: int
@@ -221,15 +228,15 @@ class Manifest:
     quantization: Quantization | None = field(metadata={WAS: "quantisation"})
 
     def to_metadata(self) -> dict[str, str]:
-        """Entries for a model file's metadata."""
+        """Return the entries for a model file's metadata."""
         return {KEY: records.to_json(self), PRECISION_KEY: self.precision}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Manifest:
-        """Read it back from a model file's metadata.
+        """Read the manifest from a model file's metadata.
 
         Raises:
-            ManifestError: There is none, it is broken, or a newer SDK wrote it.
+            ManifestError: There is no manifest, it is broken, or a newer SDK wrote it.
         """
         text = metadata.get(KEY)
         if text is None:
@@ -248,7 +255,9 @@ class Manifest:
                     hint="Run: pip install --upgrade hot-sdk",
                 )
             if type(schema) is int and schema == 1:
-                data = {**data, "schema": SCHEMA, "unit": current_unit(data.get("unit"))}
+                data["schema"] = SCHEMA
+                if "unit" in data:
+                    data["unit"] = current_unit(data["unit"])
             manifest = records.build(cls, data)
         except records.TypedJSONError as error:
             raise ManifestError(f"{broken}: {error}.", hint=again) from error
@@ -257,13 +266,16 @@ class Manifest:
         return manifest
 
     def contradiction(self) -> str | None:
-        """What in the manifest cannot be true, if anything."""
+        """Return what in the manifest cannot be true, or None."""
         joints = len(self.joints.names)
+        parents = self.joints.parents
         indices = [index for pair in self.joints.flip_pairs for index in pair]
         share = self.frames if self.tokens is None else self.tokens
         kept = share if self.variant == "tpc" else self.frames
         middle = 0 < self.output_frames < self.frames and self.variant == "plain"
         middle = middle and self.output_frames % 2 == self.frames % 2 == 1
+        tree = all(0 <= parent < child for child, parent in enumerate(parents) if child)
+        paired = len(set(indices)) == len(indices) and all(0 <= i < joints for i in indices)
         checks = (
             (self.schema == SCHEMA, f"schema is {self.schema}"),
             (self.frames >= 1 and joints >= 1, "it has no frames or no joints"),
@@ -274,25 +286,18 @@ class Manifest:
             (self.tokens is None or 2 <= self.tokens < self.frames, f"tokens is {self.tokens}"),
             (self.variant in ("plain", "hot", "tpc"), "variant is none of plain, hot and tpc"),
             ((self.tokens is None) == (self.variant == "plain"), "variant and tokens disagree"),
-            (self._stages_hold(), "stages and tokens disagree"),
+            (self._stages_agree(), "stages and tokens disagree"),
             ((self.recovery is None) == (self.variant != "hot"), "variant and recovery disagree"),
             (abs(self.ratio * self.frames - share) < 0.5, "ratio and tokens disagree"),
             (middle or self.output_frames == kept, f"output_frames is {self.output_frames}"),
-            (len(self.joints.parents) == joints, "parents and joint names differ in number"),
-            (
-                self.joints.parents[:1] == (-1,)
-                and all(0 <= p < child for child, p in enumerate(self.joints.parents) if child),
-                "parents do not form a tree in order",
-            ),
-            (
-                len(set(indices)) == len(indices) and all(0 <= index < joints for index in indices),
-                "flip_pairs do not pair joints",
-            ),
+            (len(parents) == joints, "parents and joint names differ in number"),
+            (parents[:1] == (-1,) and tree, "parents do not form a tree in order"),
+            (paired, "flip_pairs do not pair joints"),
         )
         return next((problem for holds, problem in checks if not holds), None)
 
-    def _stages_hold(self) -> bool:
-        """Whether each stage keeps fewer frames than the one before it, and the last ``tokens``."""
+    def _stages_agree(self) -> bool:
+        """Return True if each stage keeps fewer frames than the last, in the end ``tokens``."""
         kept = [self.frames, *(stage.tokens for stage in self.stages)]
         blocks = [0, *(stage.prune_at for stage in self.stages)]
         fewer = all(after < before for before, after in pairwise(kept))
@@ -304,21 +309,9 @@ def read_manifest(path: Path) -> Manifest:
     """Read a model file's manifest.
 
     Raises:
-        ManifestError: There is none, it is broken, or a newer SDK wrote it.
+        ManifestError: There is no manifest, it is broken, or a newer SDK wrote it.
         EngineError: The file is missing or is no model.
     """
     options = SessionOptions(graph_optimization="none")
     with open_session(Path(path), options, engine=default_engine(Path(path))) as session:
         return Manifest.from_metadata(session.metadata)
-
-
-KEYPOINTS = "keypoints_2d"
-"""Normalized keypoints, (batch, frames, joints, 2 or 3) float32."""
-
-POSES = "poses_3d"
-"""Poses, (batch, frames, joints, 3) float32."""
-
-TOKEN_INDEX = "token_index"
-"""Kept frames, ascending, (batch, tokens) int64; with flip averaging (batch, 2, tokens), the
-window's and its mirror image's. Of a model that prunes in stages, the choices of all stages one
-after the other."""

@@ -29,6 +29,7 @@ from hot_sdk.manifest import (
     read_manifest,
 )
 from hot_sdk.skeletons import H36M17
+from hot_sdk.starter import starter_model
 
 AGAIN = "Export the model again with hot-export."
 
@@ -63,9 +64,9 @@ HOT = Manifest(
     parameters=33_653_763,
     weights=Weights(random=False, file='a "model".pth', sha256="0" * 64, resampled_from=27),
     versions=Versions(sdk="0.1.0", torch="2.9.0", onnx="1.17.0"),
-    flops=Flops(papers=167_000_000_000, products=180_000_000_000, executed=2**62),
+    flops=Flops(papers=167_000_000_000, matmuls=180_000_000_000, executed=2**62),
     parity=Parity("onnxruntime 1.17", 14, 3e-6, 1.0e-7, 0.1 + 0.2, 1.0),
-    quantization=Quantization(products=60, windows=28, source="clip.json"),
+    quantization=Quantization(matmuls=60, windows=28, source="clip.json"),
 )
 PLAIN = replace(
     HOT,
@@ -167,6 +168,38 @@ def refusal(tmp_path):
 def test_round_trip_through_a_model_file(tmp_path, manifest):
     path = write_model(tmp_path / "my model \u00e9.onnx", manifest.to_metadata())
     assert read_manifest(path) == manifest
+
+
+def as_version_1(manifest):
+    """What SDK 0.1.0 wrote before its names became American."""
+    data = as_data(manifest)
+    for old, new in (
+        ("licence", "license"),
+        ("normalisation", "normalization"),
+        ("quantisation", "quantization"),
+    ):
+        data[old] = data.pop(new)
+    for record in (data["flops"], data["quantisation"]):
+        record["products"] = record.pop("matmuls")
+    return {**data, "schema": 1, "unit": "normalised_px"}
+
+
+def test_reads_manifest_of_version_1_with_its_names(tmp_path):
+    metadata = {KEY: json.dumps(as_version_1(HOT))}
+    found = read_manifest(write_model(tmp_path / "model.onnx", metadata))
+    assert found == replace(HOT, unit="normalized_px")
+    assert as_data(found)["schema"] == SCHEMA
+
+
+@pytest.mark.parametrize("name", ["licence", "normalisation", "quantisation"])
+def test_rejects_old_and_new_name_together(refusal, name):
+    data = {**as_data(), name: as_version_1(HOT)[name]}
+    assert refusal(data) == f"'{name}' is unknown."
+
+
+def test_reads_shipped_model_with_old_names():
+    assert b'"licence"' in starter_model().read_bytes()
+    assert "Apache-2.0" in read_manifest(starter_model()).license
 
 
 def test_read_values_have_the_declared_types(tmp_path):
