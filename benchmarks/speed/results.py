@@ -221,7 +221,7 @@ def _flops_ratio(one: Running, reference: Running) -> float | None:
 def _executed(configuration: Configuration) -> int:
     """Operations of a window; a baseline computes what an export folds, too."""
     flops = configuration.manifest.flops
-    return flops.executed if configuration.baseline is None else flops.products
+    return flops.executed if configuration.baseline is None else flops.matmuls
 
 
 def _cost(configuration: Configuration, graph: GraphCost | None) -> Cost:
@@ -230,7 +230,7 @@ def _cost(configuration: Configuration, graph: GraphCost | None) -> Cost:
     return Cost(
         parameters=manifest.parameters,
         papers_flops=flops.papers,
-        products_flops=flops.products,
+        products_flops=flops.matmuls,
         executed_flops=_executed(configuration),
         weight_bytes=None if graph is None else graph.weight_bytes,
         moved_bytes=None if graph is None else sum(kernel.bytes for kernel in graph.kernels),
