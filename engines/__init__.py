@@ -3,15 +3,45 @@
 Importing this package imports no engine's library; opening a session does.
 """
 
-from hot_sdk.engines.registry import AUTO, DEFAULT_ENGINE, list_engines, open_session
+from pathlib import Path
+
+from hot_sdk.engines.auto import open_fastest
+from hot_sdk.engines.registry import AUTO, DEFAULT_ENGINE, Engine, get_engine, list_engines
 from hot_sdk.engines.session import Session, SessionOptions, TensorSpec
 
 __all__ = [
     "AUTO",
     "DEFAULT_ENGINE",
+    "Engine",
     "Session",
     "SessionOptions",
     "TensorSpec",
     "list_engines",
     "open_session",
 ]
+
+
+def open_session(
+    model: Path | str | bytes,
+    options: SessionOptions | None = None,
+    *,
+    engine: str = DEFAULT_ENGINE,
+) -> Session:
+    """Load a model.
+
+    Args:
+        model: The model file, or its bytes.
+        options: How to open it; None for the defaults of ``SessionOptions``.
+        engine: Name of the engine, as in ``list_engines()``, or ``auto`` for the fastest of them
+            by trial; see ``hot_sdk.engines.auto``.
+
+    Raises:
+        UsageError: The engine is unknown.
+        MissingDependencyError: The engine's library is not installed.
+        EngineError: The file cannot be read or is unsafe, or the engine or the device refuses it.
+    """
+    opener = open_fastest if engine == AUTO else get_engine(engine).opener
+    return opener(
+        Path(model) if isinstance(model, str) else model,
+        options if options is not None else SessionOptions(),
+    )

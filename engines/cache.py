@@ -1,12 +1,11 @@
 """What engines build from a model, kept on disk for the next session.
 
-An entry's name holds a hash of everything that it depends on, so an entry is either right or never
-found; nothing is ever updated in place.
+The name of an entry holds a hash of everything that it depends on, so an entry is either right or
+never found; nothing is ever updated in place.
 
-Compiled engines on disk: raw plans as other tools read them, each with a record beside it.
-
-A plan is machine code that its runtime trusts, so it is only handed out after its record, which is
-written last, has vouched for it: for what it was built from and for, and for each of its bytes.
+A ``CachedFile`` is an entry with a JSON record next to it. Plans are kept so: a plan is machine
+code that its runtime trusts, so it is only returned if its record, which is written last, matches
+its key and the digest of its content. The plan itself stays raw, as other tools read it.
 """
 
 from __future__ import annotations
@@ -20,20 +19,27 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk._base.records import TypedJSONError, parse_object
 from hot_sdk.errors import EngineError
 
+MODEL = "model"
+"""The field of a ``CachedFile`` that holds the digest of the model file."""
+
 _CPU_FIELDS = ("model name", "flags", "Features", "CPU implementer", "CPU part")
 _HEX_DIGITS = 16
 _LONGEST_STEM = 100
+_SCHEMA = 1
+# A folder of more records than this is not searched for the nearest one; it is only for a message.
+_MOST_RECORDS = 1000
+
+_logger = logging.getLogger(__name__)
 
 
 def cache_entry(folder: Path, stem: str, suffix: str, depends_on: Mapping[str, str]) -> Path:
-    """The path of an entry, ``<stem>.<16 hexadecimal digits><suffix>``; it may not exist yet.
+    """Return the path of an entry, ``<stem>.<16 hexadecimal digits><suffix>``; it may not exist.
 
     Args:
         folder: The cache folder.
@@ -47,7 +53,7 @@ def cache_entry(folder: Path, stem: str, suffix: str, depends_on: Mapping[str, s
 
 
 def cpu_identity() -> str:
-    """Hash of the CPU's model and instruction sets, which generated code may depend on."""
+    """Return a hash of the CPU's model and instruction sets, which generated code may depend on."""
     facts = {platform.machine(), platform.processor()}
     # Only Linux has this file; elsewhere the two facts above have to do.
     cpuinfo = Path("/proc/cpuinfo")
@@ -59,7 +65,7 @@ def cpu_identity() -> str:
     return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()
 
 
-@contextmanager
+@contextlib.contextmanager
 def new_entry(entry: Path) -> Iterator[Path]:
     """Write an entry so that no other process and no power cut ever leaves half of it.
 
@@ -70,8 +76,8 @@ def new_entry(entry: Path) -> Iterator[Path]:
         The path to write to. What is there when the block ends without an error becomes the entry.
 
     Raises:
-        EngineError: The folder cannot be made or written; raised before the block runs, unless the
-            disk fails later.
+        EngineError: The folder cannot be created or written; raised before the block runs, unless
+            the disk fails later.
     """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -91,30 +97,20 @@ def new_entry(entry: Path) -> Iterator[Path]:
 
 
 def unwritable(folder: Path, error: OSError) -> EngineError:
-    """The error for a cache folder that refuses to be written."""
+    """Return the error for a cache folder that cannot be written."""
     return EngineError(
         f"The cache folder '{folder}' cannot be written: {error.strerror or error}.",
         hint="Name a folder with room that this user may write to, or leave the cache out.",
     )
 
 
-MODEL = "model"
-"""The field that holds the digest of the model file."""
-
-_SCHEMA = 1
-# A folder of more records than this is not searched for the nearest one; it is only for a message.
-_MOST_RECORDS = 1000
-
-_logger = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True)
 class CachedFile:
-    """One file of the cache, whether or not it is there yet.
+    """An entry with a record of its content; it may not exist yet.
 
     Attributes:
-        path: Where it is.
-        name: What people call the thing that it was made from.
+        path: Where it is, from ``cache_entry`` with the same fields.
+        name: Name of what it is made from, for users.
         fields: Everything that its content depends on, by name.
     """
 
@@ -124,24 +120,24 @@ class CachedFile:
 
     @property
     def record(self) -> Path:
-        """The file beside it that vouches for it."""
+        """The JSON file next to it with its key and the digest of its content."""
         return self.path.with_name(f"{self.path.name}.json")
 
     def read(self) -> bytes | None:
-        """Its content; None where it is absent, or is not what its record says."""
-        said = _read_record(self.record)
-        if said is None or not self.path.is_file():
+        """Return its content; None if it is absent or does not match its record."""
+        record = _read_record(self.record)
+        if record is None or not self.path.is_file():
             return None
-        if said.fields != dict(self.fields):
-            _logger.warning("'%s' was made for something else, and is made anew.", self.path)
+        if record.fields != dict(self.fields):
+            _logger.warning("'%s' was made for something else, and is made again.", self.path)
             return None
         try:
             content = self.path.read_bytes()
         except OSError as error:
-            _logger.warning("'%s' cannot be read (%s), and is made anew.", self.path, error)
+            _logger.warning("'%s' cannot be read (%s), and is made again.", self.path, error)
             return None
-        if hashlib.sha256(content).hexdigest() != said.sha256:
-            _logger.warning("'%s' is not what was written, and is made anew.", self.path)
+        if hashlib.sha256(content).hexdigest() != record.sha256:
+            _logger.warning("'%s' is not what was written, and is made again.", self.path)
             return None
         return content
 
@@ -151,7 +147,7 @@ class CachedFile:
         Raises:
             EngineError: The folder cannot be written.
         """
-        # Between the two renames the old record, if there is one, does not fit the new content.
+        # Between the two renames an old record does not match the new content.
         _write(self.path, content)
         record = {
             "schema": _SCHEMA,
@@ -185,38 +181,23 @@ class CachedFile:
             yield
 
     def why_missing(self) -> str:
-        """Why it has to be made, by the nearest file of the same model: which fields differ."""
+        """Return why it has to be made: the fields that differ in the nearest file of its model."""
         nearest: tuple[int, str] | None = None
         for path in sorted(self.path.parent.glob(f"*{self.path.suffix}.json"))[:_MOST_RECORDS]:
-            said = _read_record(path)
-            if said is None or path == self.record:
+            record = _read_record(path)
+            if record is None or path == self.record:
                 continue
-            if said.fields.get(MODEL) != self.fields[MODEL] and said.name != self.name:
+            if record.fields.get(MODEL) != self.fields[MODEL] and record.name != self.name:
                 continue
             differing = [
-                f"{name} was {said.fields.get(name, 'not told')!r} and is {value!r}"
+                f"{name} was {record.fields.get(name, 'not recorded')!r} and is {value!r}"
                 for name, value in self.fields.items()
-                if said.fields.get(name) != value
+                if record.fields.get(name) != value
             ]
             if differing and (nearest is None or len(differing) < nearest[0]):
                 text = f"the nearest, '{path.name}', differs: {'; '.join(differing)}"
                 nearest = (len(differing), text)
         return "the cache has nothing of this model" if nearest is None else nearest[1]
-
-
-def cached_file(
-    folder: Path, stem: str, suffix: str, fields: Mapping[str, str], *, name: str
-) -> CachedFile:
-    """The place of a file in the cache; it may not exist yet.
-
-    Args:
-        folder: The cache folder.
-        stem: Readable part of the file name.
-        suffix: File extension, with its dot.
-        fields: Everything that the content depends on, by name.
-        name: What people call the thing that it is made from.
-    """
-    return CachedFile(cache_entry(folder, stem, suffix, fields), name, dict(fields))
 
 
 @dataclass(frozen=True)
@@ -227,7 +208,7 @@ class _Record:
 
 
 def _read_record(path: Path) -> _Record | None:
-    """A record; None where it is absent or broken, which is the same to its readers."""
+    """Return a record; None if it is absent or broken, which is the same to its readers."""
     try:
         data = parse_object(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, TypedJSONError):
@@ -235,11 +216,8 @@ def _read_record(path: Path) -> _Record | None:
     fields = data.get("fields")
     if data.get("schema") != _SCHEMA or not isinstance(fields, dict):
         return None
-    return _Record(
-        str(data.get("name")),
-        str(data.get("sha256")),
-        {str(name): str(value) for name, value in fields.items()},
-    )
+    texts = {str(name): str(value) for name, value in fields.items()}
+    return _Record(str(data.get("name")), str(data.get("sha256")), texts)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,7 +8,6 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.closing import Closing
 from hot_sdk._base.optional import require
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
 from hot_sdk.engines.onnx_file import OnnxFile, Signature, check_onnx, read_signature
+from hot_sdk.engines.registry import Engine
 from hot_sdk.engines.session import (
     ANY_SIZE,
+    BaseSession,
     Session,
     SessionOptions,
     TensorSpec,
-    check_inputs,
-    precision_of,
+    as_sentence,
 )
 from hot_sdk.errors import EngineError
 
@@ -39,14 +38,12 @@ _DIGEST_BYTES = 32
 _logger = logging.getLogger(__name__)
 
 
-class OpenVINOSession(Closing):
+class OpenVINOSession(BaseSession["openvino.InferRequest"]):
     """A session of OpenVINO; see ``hot_sdk.engines.Session``.
 
-    Threads take turns: for the shortest time of one window, OpenVINO gives all its threads to one
-    run, and runs at the same time would only share them.
+    Threads take turns: for the latency of one window, OpenVINO gives all its threads to one run,
+    and concurrent runs would only share them.
     """
-
-    engine = "openvino"
 
     def __init__(
         self,
@@ -57,28 +54,26 @@ class OpenVINOSession(Closing):
         device: str,
         load_seconds: float,
     ) -> None:
-        self._request: openvino.InferRequest | None = compiled.create_infer_request()
+        super().__init__(
+            compiled.create_infer_request(),
+            engine="openvino",
+            version=version,
+            device=device,
+            inputs=signature.inputs,
+            outputs=tuple(_with_settled_sizes(spec, compiled) for spec in signature.outputs),
+            metadata=signature.metadata,
+            load_seconds=load_seconds,
+        )
         self._turn = threading.Lock()
-        self.engine_version = version
-        self.device = device
-        self.load_seconds = load_seconds
-        self.inputs = signature.inputs
-        self.outputs = tuple(_settled(spec, compiled) for spec in signature.outputs)
-        self.metadata = signature.metadata
-        self.precision = precision_of(self.metadata, self.inputs)
 
-    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the model once; see ``hot_sdk.engines.Session.run``."""
-        # Held here so that a close in another thread does not free it under this run.
-        request = self._request
-        if request is None:
-            raise EngineError("The session is closed.", hint="Open the model again to run it.")
-        feeds = check_inputs(arrays, self.inputs)
+    def _run(
+        self, handle: openvino.InferRequest, feeds: dict[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
         try:
             with self._turn:
-                request.infer(feeds, share_inputs=True, share_outputs=True)
+                handle.infer(feeds, share_inputs=True, share_outputs=True)
                 return {
-                    spec.name: np.array(request.get_tensor(spec.name).data) for spec in self.outputs
+                    spec.name: np.array(handle.get_tensor(spec.name).data) for spec in self.outputs
                 }
         except RuntimeError as error:
             raise EngineError(
@@ -86,17 +81,13 @@ class OpenVINOSession(Closing):
                 hint="Check that the model file matches its inputs, and that memory is left.",
             ) from error
 
-    def close(self) -> None:
-        """Release the model."""
-        self._request = None
-
 
 def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
     """Load an ONNX file in OpenVINO.
 
-    It computes in float32 unless ``fast_math`` allows what the device finds fastest (bfloat16 on
-    CPUs that have it, float16 on GPUs), and for the shortest time of one window. The cache holds
-    the compiled model. OpenVINO's telemetry, which importing it would send, is kept from loading.
+    It computes in float32 unless ``fast_math`` allows the device's fastest type (bfloat16 on CPUs
+    that have it, float16 on GPUs), and is tuned for the latency of one window. The cache holds the
+    compiled model. OpenVINO's telemetry, which importing it would send, is kept from loading.
 
     Args:
         model: The file, or its bytes.
@@ -142,11 +133,14 @@ def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
     )
 
 
+ENGINE = Engine(open_openvino, packages=("openvino",))
+
+
 def import_openvino() -> Any:  # noqa: ANN401
     """Import OpenVINO without its telemetry.
 
-    Its Python package reports each import to its maker unless the telemetry's own package is
-    absent; so that one is made to look absent for as long as the import lasts.
+    Its Python package reports each import to its maker unless the telemetry's package is absent;
+    so that one is made to look absent during the import.
     """
     purpose = "The engine 'openvino'"
     if "openvino" in sys.modules or _TELEMETRY in sys.modules:
@@ -158,13 +152,13 @@ def import_openvino() -> Any:  # noqa: ANN401
         del sys.modules[_TELEMETRY]
 
 
-def name_device(core: openvino.Core, asked: str, version: str) -> str:
-    """OpenVINO's name of a device.
+def name_device(core: openvino.Core, device: str, version: str) -> str:
+    """Return OpenVINO's name of a device.
 
     Raises:
-        EngineError: It is not OpenVINO's, or not there.
+        EngineError: OpenVINO does not run on it, or it does not exist.
     """
-    kind, _, index = asked.partition(":")
+    kind, _, index = device.partition(":")
     if kind == "cuda":
         raise EngineError(
             "OpenVINO does not run on NVIDIA's GPUs.",
@@ -172,11 +166,11 @@ def name_device(core: openvino.Core, asked: str, version: str) -> str:
         )
     name = f"{kind.upper()}.{index}" if index else kind.upper()
     available = list(core.available_devices)
-    # Of a kind that there is once, OpenVINO leaves the number out.
+    # OpenVINO leaves the number out if there is one device of a kind.
     known = {*available, *(each.partition(".")[0] for each in available)}
     if name.removesuffix(".0") not in known and name not in known:
         raise EngineError(
-            f"There is no device '{asked}' for OpenVINO {version}; it sees"
+            f"There is no device '{device}' for OpenVINO {version}; it sees"
             f" {', '.join(available) or 'none'}.",
             hint="Install Intel's driver for it, and in a container give access to /dev/dri or"
             " /dev/accel; or use device='cpu'.",
@@ -185,11 +179,11 @@ def name_device(core: openvino.Core, asked: str, version: str) -> str:
 
 
 def compile_settings(device: str, options: SessionOptions) -> dict[str, str | int]:
-    """What a model is compiled with.
+    """Return the properties that a model is compiled with.
 
     Args:
-        device: OpenVINO's name of it.
-        options: Of the session.
+        device: OpenVINO's name of the device.
+        options: Options of the session.
     """
     settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
     if not options.fast_math:
@@ -211,7 +205,7 @@ def _compiled(
         "model": file.digest(),
         "engine": f"openvino {version}",
         "device": device,
-        # What OpenVINO says that its compiled models depend on: a GPU's driver, for one.
+        # What OpenVINO's compiled models depend on, such as a GPU's driver.
         **{
             name: str(core.get_property(device, name))
             for name in core.get_property(device, "CACHING_PROPERTIES")
@@ -245,7 +239,7 @@ def _compiled(
 
 
 def _content(entry: Path) -> bytes:
-    """What an entry holds after its digest; raises ValueError where they do not match."""
+    """Return what an entry holds after its digest; raises ValueError if they do not match."""
     content = entry.read_bytes()
     exported = content[_DIGEST_BYTES:]
     if hashlib.sha256(exported).digest() != content[:_DIGEST_BYTES]:
@@ -259,8 +253,8 @@ def _read(core: openvino.Core, file: OnnxFile) -> openvino.Model:
     return core.read_model(str(file.content))
 
 
-def _settled(spec: TensorSpec, compiled: openvino.CompiledModel) -> TensorSpec:
-    """An output with the sizes that its file leaves open and the graph settles."""
+def _with_settled_sizes(spec: TensorSpec, compiled: openvino.CompiledModel) -> TensorSpec:
+    """Return an output with the sizes that its file leaves open and the graph determines."""
     found = compiled.output(spec.name).partial_shape
     shape = tuple(
         each.get_length() if size == ANY_SIZE and each.is_static else size
@@ -276,8 +270,7 @@ def _device_in_use(compiled: openvino.CompiledModel) -> str:
 
 
 def _text(error: Exception) -> str:
-    """The vendor's message as one sentence in one line, without the places in its source."""
+    """Return the vendor's message as one sentence, without positions in its source code."""
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("Exception from ", "Check "))]
-    text = " ".join(kept or lines)
-    return text if text.endswith(".") else f"{text}."
+    return as_sentence(" ".join(kept or lines))

@@ -1,16 +1,21 @@
-"""The engines by name; an engine is one file and one entry here."""
+"""Find the installed engines: entry points of the group ``hot_sdk.engines``, ours and others'."""
 
 from __future__ import annotations
 
-import importlib
+import functools
+import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import cast
 
 from hot_sdk._base.validation import closest
 from hot_sdk.engines.session import Session, SessionOptions
-from hot_sdk.errors import UsageError
+from hot_sdk.errors import EngineError, HotSDKError, UsageError
+
+GROUP = "hot_sdk.engines"
+"""The group of entry points that engines are listed in."""
 
 DEFAULT_ENGINE = "onnxruntime"
 AUTO = "auto"
@@ -23,101 +28,118 @@ TORCH = "torch"
 """Format of the weights that PyTorch opens: safetensors, written by ``hot-export``."""
 
 _TORCH_SUFFIX = ".safetensors"
+_OUR_PACKAGE = "hot-sdk"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine.
+    """The description of an engine; an entry point of the group ``hot_sdk.engines`` names one.
+
+    A package ships an engine by an entry point in its ``pyproject.toml``, whose name is the
+    engine's::
+
+        [project.entry-points."hot_sdk.engines"]
+        my-engine = "my_package.engine:ENGINE"
 
     Attributes:
-        opener: ``module:function``. The function takes a model and options and returns a session;
-            its module is imported when its engine is asked for.
-        packages: The distributions that bring its library, one of which is installed where the
-            engine works.
-        opens: Format of its files.
+        opener: Takes a model and options and returns a session. The vendor's library is imported
+            when it is called, not with its module.
+        packages: The distributions that bring the library, one of which has to be installed.
+        opens: Format of its files, ``onnx`` or ``torch``.
         on_cpu: Whether it runs on CPUs.
     """
 
-    opener: str
+    opener: Callable[[Path | bytes, SessionOptions], Session]
     packages: tuple[str, ...]
     opens: str = ONNX
     on_cpu: bool = True
 
 
-_ENGINES = {
-    "onnxruntime": Engine(
-        "hot_sdk.engines.onnxruntime:open_onnxruntime", ("onnxruntime", "onnxruntime-gpu")
-    ),
-    "openvino": Engine("hot_sdk.engines.openvino:open_openvino", ("openvino",)),
-    "tensorrt": Engine("hot_sdk.engines.tensorrt:open_tensorrt", ("tensorrt",), on_cpu=False),
-    "torch": Engine("hot_sdk.export.torch_backend.session:open_torch", ("torch",), TORCH),
-    "torch-compile": Engine(
-        "hot_sdk.export.torch_backend.session:open_torch_compile", ("torch",), TORCH
-    ),
-}
-
-
 def list_engines(*, opens: str | None = None, on_cpu: bool = False) -> tuple[str, ...]:
-    """Names of all engines, whether or not their libraries are installed.
+    """Return the names of all engines, whether or not their libraries are installed.
 
     Args:
         opens: Only those that open files of this format, ``onnx`` or ``torch``.
         on_cpu: Leave out those that run on no CPU.
+
+    Raises:
+        EngineError: Two packages ship an engine of the same name.
     """
-    return tuple(
-        name
-        for name, engine in _ENGINES.items()
-        if opens in (None, engine.opens) and (engine.on_cpu or not on_cpu)
-    )
+    names = tuple(_entry_points(tuple(sys.path)))
+    if opens is None and not on_cpu:
+        return names
+    found = []
+    for name in names:
+        try:
+            engine = get_engine(name)
+        except HotSDKError as error:
+            _logger.warning("The engine %s was left out: %s", name, error.message)
+            continue
+        if opens in (None, engine.opens) and (engine.on_cpu or not on_cpu):
+            found.append(name)
+    return tuple(found)
 
 
-def format_of(model: Path) -> str:
-    """Format of a model file, by its name: ``onnx`` or ``torch``."""
+def get_engine(name: str) -> Engine:
+    """Return the description of an engine.
+
+    Raises:
+        UsageError: No engine has this name.
+        EngineError: Two packages ship an engine of the same name, or its package is broken.
+    """
+    entries = _entry_points(tuple(sys.path))
+    if name not in entries:
+        raise UsageError(f"Unknown engine {name!r}.", hint=closest(str(name), (*entries, AUTO)))
+    entry = entries[name]
+    try:
+        engine = entry.load()
+    except Exception as error:  # Someone else's module may raise anything.
+        raise _broken(entry, f"'{entry.value}' cannot be loaded ({error})") from error
+    if not isinstance(engine, Engine):
+        raise _broken(entry, f"'{entry.value}' is a {type(engine).__name__}, not an Engine")
+    return engine
+
+
+def model_format(model: Path) -> str:
+    """Return the format of a model file, by its name: ``onnx`` or ``torch``."""
     return TORCH if model.suffix.lower() == _TORCH_SUFFIX else ONNX
 
 
 def default_engine(model: Path) -> str:
-    """The engine that opens a model file where none is named."""
-    return list_engines(opens=format_of(model))[0]
+    """Return the engine that opens a model file if none is named."""
+    return {ONNX: DEFAULT_ENGINE, TORCH: "torch"}[model_format(model)]
 
 
-def engine_of(name: str) -> Engine:
-    """An engine by its name.
-
-    Raises:
-        UsageError: There is none.
-    """
-    if name not in _ENGINES:
-        raise UsageError(
-            f"Unknown engine {name!r}.", hint=closest(str(name), (*list_engines(), AUTO))
+@functools.lru_cache(maxsize=1)
+def _entry_points(path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Return the entry points on a module search path by name, our own first."""
+    found: dict[str, EntryPoint] = {}
+    entries = entry_points(group=GROUP)
+    for entry in sorted(entries, key=lambda entry: (_package(entry) != _OUR_PACKAGE, entry.name)):
+        other = found.setdefault(entry.name, entry)
+        if other is not entry:
+            raise EngineError(
+                f"Two packages ship an engine named '{entry.name}': '{_package(other)}' and"
+                f" '{_package(entry)}'.",
+                hint="Uninstall one of them.",
+            )
+    if not found:
+        raise EngineError(
+            "No inference engine is listed: the metadata of hot-sdk is missing.",
+            hint="Install it again: pip install --force-reinstall --no-deps hot-sdk",
         )
-    return _ENGINES[name]
+    return found
 
 
-def open_session(
-    model: Path | str | bytes,
-    options: SessionOptions | None = None,
-    *,
-    engine: str = DEFAULT_ENGINE,
-) -> Session:
-    """Load a model.
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "unknown"
 
-    Args:
-        model: The model file, or its bytes.
-        options: How to open it; None for the defaults of ``SessionOptions``.
-        engine: Name of the engine, as in ``list_engines()``, or ``auto`` for the fastest of them
-            by trial; see ``hot_sdk.engines.auto``.
 
-    Raises:
-        UsageError: The engine is unknown.
-        MissingDependencyError: The engine's library is not installed.
-        EngineError: The file cannot be read or is unsafe, or the engine or the device refuses it.
-    """
-    opener = "hot_sdk.engines.auto:open_fastest" if engine == AUTO else engine_of(engine).opener
-    module, function = opener.split(":")
-    call = cast(
-        Callable[[Path | bytes, SessionOptions], Session],
-        getattr(importlib.import_module(module), function),
+def _broken(entry: EntryPoint, problem: str) -> EngineError:
+    package = _package(entry)
+    return EngineError(
+        f"The engine '{entry.name}' of the package '{package}' is broken: {problem}.",
+        hint=f"Reinstall or uninstall '{package}'.",
     )
-    content = Path(model) if isinstance(model, str) else model
-    return call(content, options if options is not None else SessionOptions())

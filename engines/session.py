@@ -1,7 +1,4 @@
-"""What every inference engine offers: a session with named arrays in and named arrays out.
-
-The check of a run's arrays against a session's inputs, the same for every engine.
-"""
+"""The interface of every inference engine: options of a session, tensor specs, the session."""
 
 from __future__ import annotations
 
@@ -9,25 +6,28 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
+from types import MappingProxyType, TracebackType
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.closing import Closing
 from hot_sdk.errors import EngineError, UsageError
 
 ANY_SIZE = "?"
 """The name of a dimension that has neither a size nor a name in the model file."""
 
 PRECISION_KEY = "hot_sdk.precision"
-"""The key under which a model file states its precision."""
+"""The metadata key under which a model file declares its precision."""
 
-OPTIMISATION_LEVELS = ("none", "basic", "extended", "all")
+OPTIMIZATION_LEVELS = ("none", "basic", "extended", "all")
 
 _DEVICE = re.compile(r"cpu|npu|(cuda|gpu)(:(0|[1-9][0-9]{0,2}))?")
-_MOST_THREADS = 1024
+_MAX_THREADS = 1024
 _FLOATS = {"float16": "fp16", "float32": "fp32", "float64": "fp64"}
+
+_Handle = TypeVar("_Handle")
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,23 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How to open a session.
+    """Options of a session.
 
     Attributes:
         device: ``cpu``; ``cuda`` (the first NVIDIA GPU) or ``cuda:N``; ``gpu``, ``gpu:N`` or
             ``npu``, which are Intel's. It is used or refused, never exchanged for another.
         threads: CPU threads that share one operator; None leaves the choice to the engine.
-        graph_optimisation: How far the engine may rewrite the graph: ``none``, ``basic``,
-            ``extended`` or ``all``. Engines that know no such levels rewrite it as they see fit.
+        graph_optimization: How far the engine may rewrite the graph: ``none``, ``basic``,
+            ``extended`` or ``all``. Engines without such levels rewrite it as they see fit.
         cache_dir: Folder for what the engine builds from a model file, to be reused by the next
-            session; None builds it every time. It is made where absent, and may be emptied at any
-            time. Sessions run what they find in it, so only trusted users should write to it.
-        fast_math: Let the engine compute float32 products in a narrower type where the device has
-            one (TensorFloat-32, bfloat16), which costs accuracy. What the file states to be
-            float32 is computed as float32 otherwise.
+            session; None builds it every time. It is created if it is absent, and may be emptied
+            at any time. Sessions run what they find in it, so only trusted users should write to
+            it.
+        fast_math: Let the engine compute float32 matrix multiplications in a narrower type if the
+            device has one (TensorFloat-32, bfloat16), which costs accuracy. Otherwise float32 in
+            the file is computed as float32.
         provider: An execution provider of ONNX Runtime by its own name, such as
-            ``CoreMLExecutionProvider``; None is the device's own.
+            ``CoreMLExecutionProvider``; None is the device's default provider.
 
     Raises:
         UsageError: A value is unknown or out of range.
@@ -74,7 +75,7 @@ class SessionOptions:
 
     device: str = "cpu"
     threads: int | None = None
-    graph_optimisation: str = "all"
+    graph_optimization: str = "all"
     cache_dir: Path | None = None
     fast_math: bool = False
     provider: str | None = None
@@ -83,7 +84,7 @@ class SessionOptions:
         if isinstance(self.device, str) and self.device.partition(":")[0] == "dla":
             raise UsageError(
                 f"The device {self.device!r} is a DLA, which multiplies by constants only: it has"
-                " neither attention nor layer normalisation, and cannot run these networks.",
+                " neither attention nor layer normalization, and cannot run these networks.",
                 hint="Use the GPU of the same board, 'cuda:0'.",
             )
         if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
@@ -93,17 +94,17 @@ class SessionOptions:
                 hint="Use 'cpu', 'cuda:0' for the first NVIDIA GPU, or 'gpu' for Intel's.",
             )
         if self.threads is not None and not (
-            type(self.threads) is int and 1 <= self.threads <= _MOST_THREADS
+            type(self.threads) is int and 1 <= self.threads <= _MAX_THREADS
         ):
             raise UsageError(
                 f"Cannot run on {self.threads!r} threads; expected a whole number from 1 to"
-                f" {_MOST_THREADS}.",
+                f" {_MAX_THREADS}.",
                 hint="Leave threads out to let the engine choose.",
             )
-        if self.graph_optimisation not in OPTIMISATION_LEVELS:
+        if self.graph_optimization not in OPTIMIZATION_LEVELS:
             raise UsageError(
-                f"Unknown graph optimisation {self.graph_optimisation!r}.",
-                hint=f"Use one of: {', '.join(OPTIMISATION_LEVELS)}.",
+                f"Unknown graph optimization {self.graph_optimization!r}.",
+                hint=f"Use one of: {', '.join(OPTIMIZATION_LEVELS)}.",
             )
         if self.cache_dir is not None and not isinstance(self.cache_dir, Path):
             raise UsageError(
@@ -116,7 +117,7 @@ class SessionOptions:
             raise UsageError(
                 f"fast_math is {self.fast_math!r} and provider {self.provider!r}; expected True or"
                 " False, and a name or None.",
-                hint="Leave them out for the device's own provider and full precision.",
+                hint="Leave them out for the device's default provider and full precision.",
             )
 
 
@@ -126,42 +127,27 @@ class Session(Protocol):
 
     ``run`` may be called from several threads at once. A session cannot be used in a process
     forked after it was opened.
+
+    Attributes:
+        engine: Name of the engine that runs the model, as in ``list_engines()``.
+        engine_version: Version of the vendor's library.
+        device: The device that is in use, with its index: ``cpu``, ``cuda:0``, ``gpu:0``. For an
+            execution provider that chooses among devices by itself, the provider's name.
+        precision: Precision of the loaded model; see ``precision_of``.
+        inputs: The inputs, in the order of the model file.
+        outputs: The outputs, in the order of the model file.
+        metadata: The metadata of the model file; read-only.
+        load_seconds: Seconds from the model file to a ready session, without importing the library.
     """
 
-    @property
-    def engine(self) -> str:
-        """Name of the engine that runs the model, as in ``list_engines()``."""
-
-    @property
-    def engine_version(self) -> str:
-        """Version of the vendor's library."""
-
-    @property
-    def device(self) -> str:
-        """The device that is really in use, with its index: ``cpu``, ``cuda:0``, ``gpu:0``.
-
-        Of an execution provider that chooses among devices by itself, the provider's name.
-        """
-
-    @property
-    def precision(self) -> str:
-        """Precision of the loaded model; see ``precision_of``."""
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The inputs, in the order of the model file."""
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The outputs, in the order of the model file."""
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """What the model file says of itself; read-only."""
-
-    @property
-    def load_seconds(self) -> float:
-        """Seconds from the model file to a ready session, without importing the library."""
+    engine: str
+    engine_version: str
+    device: str
+    precision: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str]
+    load_seconds: float
 
     def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the model once.
@@ -191,13 +177,77 @@ class Session(Protocol):
     ) -> None: ...
 
 
+class BaseSession(Closing, Generic[_Handle]):
+    """A base for sessions: it holds the facts, checks the inputs, and refuses runs once closed.
+
+    A subclass implements ``_run``.
+
+    Args:
+        handle: What runs the model; ``close`` drops it.
+        engine: Name of the engine; this and the following as in ``Session``.
+        version: Version of the vendor's library.
+        device: The device that is in use.
+        inputs: The inputs.
+        outputs: The outputs.
+        metadata: The metadata of the model file.
+        load_seconds: Seconds from the model file to a ready session.
+    """
+
+    def __init__(
+        self,
+        handle: _Handle,
+        *,
+        engine: str,
+        version: str,
+        device: str,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        metadata: Mapping[str, str],
+        load_seconds: float,
+    ) -> None:
+        self._handle: _Handle | None = handle
+        self.engine = engine
+        self.engine_version = version
+        self.device = device
+        self.inputs = inputs
+        self.outputs = outputs
+        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata))
+        self.precision = precision_of(self.metadata, inputs)
+        self.load_seconds = load_seconds
+
+    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the model once; see ``hot_sdk.engines.Session.run``."""
+        # Held here so that a close in another thread does not free it during this run.
+        handle = self._open_handle()
+        return self._run(handle, check_inputs(arrays, self.inputs))
+
+    def close(self) -> None:
+        """Release the model; closing twice is allowed."""
+        self._handle = None
+
+    def _open_handle(self) -> _Handle:
+        if self._handle is None:
+            raise EngineError("The session is closed.", hint="Open the model again to run it.")
+        return self._handle
+
+    def _run(self, handle: _Handle, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Compute the outputs, owned by the caller, from checked inputs."""
+        raise NotImplementedError
+
+
 def format_shape(shape: Iterable[int | str]) -> str:
-    """A shape for messages, such as ``(1, frames, 17, 2)``."""
+    """Return a shape for messages, such as ``(1, frames, 17, 2)``."""
     return "(" + ", ".join(str(size) for size in shape) + ")"
 
 
+def as_sentence(text: str) -> str:
+    """Return a vendor's message in one line, with a period at its end."""
+    line = " ".join(text.split())
+    return line if line.endswith(".") else f"{line}."
+
+
 def precision_of(metadata: Mapping[str, str], inputs: Iterable[TensorSpec]) -> str:
-    """The precision of a model: what its file declares, else what its inputs' types say.
+    """Return the precision of a model: what its file declares, else what its inputs' types imply.
 
     An engine may still compute parts of the graph in a wider type, as ONNX Runtime does on a CPU
     that lacks half-precision kernels.
@@ -207,8 +257,8 @@ def precision_of(metadata: Mapping[str, str], inputs: Iterable[TensorSpec]) -> s
         inputs: The inputs of the model.
 
     Returns:
-        The declared name, else ``fp16``, ``fp32`` or ``fp64``, ``mixed`` where floating-point
-        inputs differ, or ``unknown`` where there are none.
+        The declared name, else ``fp16``, ``fp32`` or ``fp64``, ``mixed`` if floating-point inputs
+        differ, or ``unknown`` if no input is floating-point.
     """
     declared = metadata.get(PRECISION_KEY)
     if declared:
@@ -229,12 +279,19 @@ def check_inputs(
         inputs: The inputs of the session.
 
     Returns:
-        The arrays in C order; those that already were are passed on without a copy.
+        The arrays in C order, copied only if they were not.
 
     Raises:
         EngineError: An array is missing, unknown, or of another type or shape.
     """
-    _check_names(arrays, inputs)
+    expected = [spec.name for spec in inputs]
+    problems = [f"{name!r} is missing" for name in expected if name not in arrays]
+    problems += [f"{name!r} is not one of them" for name in arrays if name not in expected]
+    if problems:
+        raise EngineError(
+            f"The arrays do not match the model's inputs: {', '.join(problems)}.",
+            hint=f"Pass exactly: {'; '.join(str(spec) for spec in inputs)}.",
+        )
     sizes: dict[str, int] = {}
     checked = {}
     for spec in inputs:
@@ -244,19 +301,6 @@ def check_inputs(
         # Not numpy.ascontiguousarray, which turns a scalar into an array of one element.
         checked[spec.name] = array if array.flags.c_contiguous else np.array(array, order="C")
     return checked
-
-
-def _check_names(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[TensorSpec]) -> None:
-    expected = [spec.name for spec in inputs]
-    missing = [name for name in expected if name not in arrays]
-    unknown = [name for name in arrays if name not in expected]
-    if missing or unknown:
-        found = [f"{name!r} is missing" for name in missing]
-        found += [f"{name!r} is not one of them" for name in unknown]
-        raise EngineError(
-            f"The arrays do not match the model's inputs: {', '.join(found)}.",
-            hint=f"Pass exactly: {'; '.join(str(spec) for spec in inputs)}.",
-        )
 
 
 def _check_type(array: NDArray[Any], spec: TensorSpec) -> None:
@@ -273,7 +317,7 @@ def _check_type(array: NDArray[Any], spec: TensorSpec) -> None:
 
 
 def _check_shape(shape: tuple[int, ...], spec: TensorSpec, sizes: dict[str, int]) -> None:
-    """Check one shape, and note in ``sizes`` what the named dimensions are in this run."""
+    """Check one shape, and record the named dimensions of this run in ``sizes``."""
     fits = len(shape) == len(spec.shape)
     for size, expected in zip(shape, spec.shape, strict=False):
         if isinstance(expected, int):

@@ -168,8 +168,13 @@ def open_device(index: int, *, purpose: str) -> CudaDevice:
         ) from error
 
 
+def on_jetson() -> bool:
+    """Return whether this machine is a Jetson."""
+    return _L4T_FILE.is_file()
+
+
 def driver_release() -> str | None:
-    """Release of Jetson Linux, else of NVIDIA's driver; None where neither file is there."""
+    """Return the release of Jetson Linux, else of NVIDIA's driver; None if neither is installed."""
     for path, pattern, prefix in ((_L4T_FILE, _L4T, "L4T "), (_DRIVER_FILE, _DRIVER, "")):
         try:
             match = pattern.search(path.read_text(errors="replace"))

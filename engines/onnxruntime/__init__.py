@@ -1,4 +1,4 @@
-"""ONNX Runtime: on CPUs, through CUDA, and through any provider that is asked for by name."""
+"""ONNX Runtime: on CPUs, through CUDA, and through any execution provider by its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
+from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry, unwritable
 from hot_sdk.engines.onnx_file import OnnxFile, check_onnx, read_signature
 from hot_sdk.engines.onnxruntime.providers import (
     CUDA_PROVIDER,
@@ -25,6 +25,7 @@ from hot_sdk.engines.onnxruntime.session import (
     VendorSession,
     vendor_text,
 )
+from hot_sdk.engines.registry import Engine
 from hot_sdk.engines.session import Session, SessionOptions
 from hot_sdk.errors import EngineError, MissingDependencyError
 
@@ -45,14 +46,14 @@ _logger = logging.getLogger(__name__)
 def open_onnxruntime(model: Path | bytes, options: SessionOptions) -> Session:
     """Load an ONNX file in ONNX Runtime.
 
-    The cache holds the optimised graph. It pays only where optimising is slow, as in graphs with
-    much to fold: a transformer of 34 million parameters, with 20 ms of optimising in it, opens in
-    0.27 s without the cache and in 0.45 s with it, for all its weights are hashed to recognise it
-    (two cores of an AMD EPYC, ONNX Runtime 1.32). TensorRT's providers keep their engines there,
-    each model's in a folder of its own that they write themselves.
+    The cache holds the optimized graph. It pays only if optimizing is slow, as in graphs with much
+    to fold: a transformer of 34 million parameters, with 20 ms of optimizing in it, opens in 0.27 s
+    without the cache and in 0.45 s with it, because all its weights are hashed to recognize it (two
+    cores of an AMD EPYC, ONNX Runtime 1.32). TensorRT's providers keep their engines there, each
+    model's in a separate folder that they write themselves.
 
     On NVIDIA's GPUs a model of fixed sizes runs on memory that is bound once, and its kernels are
-    captured in a CUDA graph; where that fails, a warning says why and it runs without.
+    captured in a CUDA graph; if that fails, a warning says why and it runs without.
 
     Args:
         model: The file, or its bytes.
@@ -69,19 +70,22 @@ def open_onnxruntime(model: Path | bytes, options: SessionOptions) -> Session:
     provider = choose_provider(ort, options)
     if provider.engine_cache and options.cache_dir is not None:
         provider = _with_engine_cache(ort, file, provider, options.cache_dir)
-    session, runner, captured = None, None, False
+    bound, captured = None, False
     if provider.on_nvidia and read_signature(file).static:
-        session, runner, captured = _open_bound(ort, file, options, provider)
-    if session is None:
+        session, bound, captured = _open_bound(ort, file, options, provider)
+    else:
         session = _open(ort, file, options, provider)
     return OnnxRuntimeSession(
         session,
         version=ort.__version__,
         device=_device_in_use(session, provider),
         load_seconds=time.perf_counter() - start,
-        runner=runner,
+        bound=bound,
         captured=captured,
     )
+
+
+ENGINE = Engine(open_onnxruntime, packages=("onnxruntime", "onnxruntime-gpu"))
 
 
 def _import_onnxruntime() -> ModuleType:
@@ -93,35 +97,6 @@ def _import_onnxruntime() -> ModuleType:
             f" ({error}).",
             hint="Run: pip install onnxruntime",
         ) from error
-
-
-def _open_bound(
-    ort: ModuleType, file: OnnxFile, options: SessionOptions, provider: Provider
-) -> tuple[VendorSession, BoundRunner, bool]:
-    """A session on bound memory, with its CUDA graph captured if that works."""
-    assert provider.graphs is not None
-    capturing = replace(provider, options={**provider.options, provider.graphs: "1"})
-    index = int(cuda_index(options.device))
-    try:
-        session = _open(ort, file, options, capturing)
-        runner = BoundRunner(ort, session, "cuda", index)
-        runner.warm_up()
-    except Exception as error:  # ONNX Runtime's exceptions share no base of their own.
-        # Tells a device that is absent, which raises again, from a graph that is not captured.
-        session = _open(ort, file, options, provider)
-        runner = BoundRunner(ort, session, "cuda", index)
-        _logger.warning("'%s' runs without a CUDA graph: %s", file.name, vendor_text(error))
-        return session, runner, False
-    return session, runner, True
-
-
-def _open(
-    ort: ModuleType, file: OnnxFile, options: SessionOptions, provider: Provider
-) -> VendorSession:
-    # TensorRT's providers take the graph as it is in the file, and keep what they make of it.
-    if options.cache_dir is None or provider.engine_cache:
-        return _create(ort, file, options, provider)
-    return _create_cached(ort, file, options, provider, options.cache_dir)
 
 
 def _with_engine_cache(
@@ -137,33 +112,49 @@ def _with_engine_cache(
     try:
         entry.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EngineError(
-            f"The cache folder '{entry}' cannot be made: {error.strerror or error}.",
-            hint="Name a folder that this user may write to, or leave the cache out.",
-        ) from error
+        raise unwritable(entry, error) from error
     paths = dict.fromkeys(provider.engine_cache, str(entry))
     return replace(provider, options={**provider.options, **paths})
 
 
-def _create_cached(
-    ort: ModuleType, file: OnnxFile, options: SessionOptions, provider: Provider, folder: Path
+def _open_bound(
+    ort: ModuleType, file: OnnxFile, options: SessionOptions, provider: Provider
+) -> tuple[VendorSession, BoundRunner, bool]:
+    """Return a session on bound memory, and whether its runs are captured in a CUDA graph."""
+    assert provider.graphs is not None
+    capturing = replace(provider, options={**provider.options, provider.graphs: "1"})
+    index = int(cuda_index(options.device))
+    try:
+        session = _open(ort, file, options, capturing)
+        runner = BoundRunner(ort, session, "cuda", index)
+        runner.warm_up()
+    except Exception as error:  # ONNX Runtime's exceptions share no base class.
+        # Opening again distinguishes an absent device, which raises again, from a failed capture.
+        session = _open(ort, file, options, provider)
+        runner = BoundRunner(ort, session, "cuda", index)
+        _logger.warning("'%s' runs without a CUDA graph: %s", file.name, vendor_text(error))
+        return session, runner, False
+    return session, runner, True
+
+
+def _open(
+    ort: ModuleType, file: OnnxFile, options: SessionOptions, provider: Provider
 ) -> VendorSession:
-    entry = cache_entry(
-        folder,
-        file.name,
-        ".onnx",
-        {
-            "model": file.digest(),
-            "engine": f"onnxruntime {ort.__version__}",
-            "optimisation": options.graph_optimisation,
-            "provider": provider.name,
-            # Level 'all' may lay tensors out for this CPU's vector width.
-            "cpu": cpu_identity(),
-        },
-    )
+    # TensorRT's providers read the graph as it is in the file, and keep what they make of it.
+    if options.cache_dir is None or provider.engine_cache:
+        return _create(ort, file, options, provider)
+    depends_on = {
+        "model": file.digest(),
+        "engine": f"onnxruntime {ort.__version__}",
+        "optimization": options.graph_optimization,
+        "provider": provider.name,
+        # Level 'all' may lay tensors out for this CPU's vector width.
+        "cpu": cpu_identity(),
+    }
+    entry = cache_entry(options.cache_dir, file.name, ".onnx", depends_on)
     if entry.is_file():
         try:
-            session = _create(ort, check_onnx(entry), options, provider, optimised=True)
+            session = _create(ort, check_onnx(entry), options, provider, optimized=True)
         except EngineError as error:
             _logger.warning("Rebuilding the cached graph '%s': %s", entry, error.message)
         else:
@@ -173,11 +164,11 @@ def _create_cached(
         try:
             session = _create(ort, file, options, provider, save_to=temporary)
         except EngineError as error:
-            # Tells a model that is refused, which raises again, from a graph that cannot be saved.
+            # Creating again distinguishes a refused model, which raises again, from a failed save.
             session = _create(ort, file, options, provider)
-            _logger.warning("Could not cache the optimised graph: %s", error.message)
+            _logger.warning("Could not cache the optimized graph: %s", error.message)
             temporary.unlink(missing_ok=True)
-    _logger.debug("Cached the optimised graph as '%s'", entry)
+    _logger.debug("Cached the optimized graph as '%s'", entry)
     return session
 
 
@@ -187,16 +178,16 @@ def _create(
     options: SessionOptions,
     provider: Provider,
     *,
-    optimised: bool = False,
+    optimized: bool = False,
     save_to: Path | None = None,
 ) -> VendorSession:
-    """Create ONNX Runtime's own session, on the provider asked for or not at all."""
+    """Create ONNX Runtime's session, on the requested provider or not at all."""
     settings = ort.SessionOptions()
     settings.log_severity_level = _LOG_FATAL_ONLY
     settings.intra_op_num_threads = options.threads or 0
     settings.inter_op_num_threads = 1
     settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    level = _LEVELS["none" if optimised else options.graph_optimisation]
+    level = _LEVELS["none" if optimized else options.graph_optimization]
     settings.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
     # Without it the format follows from the content, which would admit files that were not checked.
     settings.add_session_config_entry("session.load_model_format", "ONNX")
@@ -211,7 +202,7 @@ def _create(
         session: VendorSession = ort.InferenceSession(
             content, settings, providers=[(provider.name, provider.options)], enable_fallback=0
         )
-    except Exception as error:  # ONNX Runtime's exceptions share no base of their own.
+    except Exception as error:  # ONNX Runtime's exceptions share no base class.
         if provider.on_cpu:
             raise EngineError(
                 f"ONNX Runtime {ort.__version__} refuses the model '{file.name}':"
@@ -225,11 +216,11 @@ def _create(
     return session
 
 
-def _refusal(ort: ModuleType, provider: Provider, said: str) -> EngineError:
+def _refusal(ort: ModuleType, provider: Provider, reason: str) -> EngineError:
     if provider.on_nvidia:
-        return cuda_error(ort, provider.device, said, provider.name)
+        return cuda_error(ort, provider.device, reason, provider.name)
     return EngineError(
-        f"ONNX Runtime {ort.__version__} cannot run the model on '{provider.name}': {said}",
+        f"ONNX Runtime {ort.__version__} cannot run the model on '{provider.name}': {reason}",
         hint="Use another provider: it has to run the whole graph, and nothing falls back.",
     )
 

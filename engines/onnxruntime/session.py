@@ -1,20 +1,16 @@
-"""A session of ONNX Runtime behind this package's interface.
-
-Runs on memory that was bound once: no allocation, and what a CUDA graph can replay.
-"""
+"""A session of ONNX Runtime, on arrays of each run or on memory that is bound once."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType, ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.closing import Closing
-from hot_sdk.engines.session import ANY_SIZE, TensorSpec, check_inputs, precision_of
+from hot_sdk.engines.session import ANY_SIZE, BaseSession, TensorSpec, as_sentence
 from hot_sdk.errors import EngineError
 
 _DTYPES = {
@@ -32,33 +28,20 @@ _DTYPES = {
     "tensor(uint64)": "uint64",
 }
 
+Arrays = dict[str, NDArray[Any]]
+
 
 class VendorSession(Protocol):
-    """What is used of ``onnxruntime.InferenceSession``, which has no types of its own."""
+    """The part of ``onnxruntime.InferenceSession``, which has no types, that is used."""
 
-    def run(self, names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run it."""
-
-    def get_inputs(self) -> list[VendorTensor]:
-        """Its inputs."""
-
-    def get_outputs(self) -> list[VendorTensor]:
-        """Its outputs."""
-
-    def get_modelmeta(self) -> VendorMetadata:
-        """What the file says of itself."""
-
-    def get_providers(self) -> list[str]:
-        """The providers in use, in their order."""
-
-    def get_provider_options(self) -> dict[str, dict[str, str]]:
-        """Their options."""
-
-    def io_binding(self) -> Any:  # noqa: ANN401
-        """A binding of inputs and outputs to memory."""
-
-    def run_with_iobinding(self, binding: Any) -> None:  # noqa: ANN401
-        """Run it on memory that was bound."""
+    def run(self, names: list[str], feeds: Arrays) -> list[NDArray[Any]]: ...  # noqa: D102
+    def get_inputs(self) -> list[VendorTensor]: ...  # noqa: D102
+    def get_outputs(self) -> list[VendorTensor]: ...  # noqa: D102
+    def get_modelmeta(self) -> VendorMetadata: ...  # noqa: D102
+    def get_providers(self) -> list[str]: ...  # noqa: D102
+    def get_provider_options(self) -> dict[str, dict[str, str]]: ...  # noqa: D102
+    def io_binding(self) -> Any: ...  # noqa: ANN401, D102
+    def run_with_iobinding(self, binding: Any) -> None: ...  # noqa: ANN401, D102
 
 
 class VendorTensor(Protocol):
@@ -75,22 +58,21 @@ class VendorMetadata(Protocol):
     custom_metadata_map: dict[str, str]
 
 
-class Runner(Protocol):
-    """Runs a session in a way of its own."""
-
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """From inputs that were checked to outputs that are the caller's."""
-
-
-class OnnxRuntimeSession(Closing):
+class OnnxRuntimeSession(BaseSession[Callable[[Arrays], Arrays]]):
     """A session of ONNX Runtime; see ``hot_sdk.engines.Session``.
+
+    Args:
+        session: ONNX Runtime's session.
+        version: Version of ONNX Runtime.
+        device: The device that is in use.
+        load_seconds: Seconds from the model file to a ready session.
+        bound: Runs the session on bound memory; None to run it on the arrays of each run.
+        captured: Whether its runs replay a CUDA graph.
 
     Attributes:
         provider: The execution provider that runs the model.
-        captured: Whether its runs replay a CUDA graph.
+        captured: As passed.
     """
-
-    engine = "onnxruntime"
 
     def __init__(
         self,
@@ -99,61 +81,95 @@ class OnnxRuntimeSession(Closing):
         version: str,
         device: str,
         load_seconds: float,
-        runner: Runner | None = None,
+        bound: BoundRunner | None = None,
         captured: bool = False,
     ) -> None:
-        self._runner: Runner | None = runner or _Plain(session)
-        self.engine_version = version
-        self.device = device
+        names = [value.name for value in session.get_outputs()]
+
+        def run(feeds: Arrays) -> Arrays:
+            return dict(zip(names, session.run(names, feeds), strict=True))
+
+        super().__init__(
+            run if bound is None else bound.run,
+            engine="onnxruntime",
+            version=version,
+            device=device,
+            inputs=tensor_specs(session.get_inputs()),
+            outputs=tensor_specs(session.get_outputs()),
+            metadata=_metadata(session),
+            load_seconds=load_seconds,
+        )
         self.provider = session.get_providers()[0]
         self.captured = captured
-        self.load_seconds = load_seconds
-        self.inputs = input_specs(session)
-        self.outputs = output_specs(session)
-        self.metadata: Mapping[str, str] = MappingProxyType(_metadata(session))
-        self.precision = precision_of(self.metadata, self.inputs)
 
-    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the model once; see ``hot_sdk.engines.Session.run``."""
-        # Held here so that a close in another thread does not free it under this run.
-        runner = self._runner
-        if runner is None:
-            raise EngineError("The session is closed.", hint="Open the model again to run it.")
-        feeds = check_inputs(arrays, self.inputs)
+    def _run(self, handle: Callable[[Arrays], Arrays], feeds: Arrays) -> Arrays:
         try:
-            return runner.run(feeds)
-        except Exception as error:  # ONNX Runtime's exceptions share no base of their own.
+            return handle(feeds)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class.
             raise EngineError(
                 f"ONNX Runtime {self.engine_version} failed on {self.device}: {vendor_text(error)}",
                 hint="Check that the model file matches its inputs, and that memory is left.",
             ) from error
 
-    def close(self) -> None:
-        """Release the model."""
-        self._runner = None
 
+class BoundRunner:
+    """Run a session of fixed sizes with inputs and outputs bound once, one run at a time.
 
-class _Plain:
-    def __init__(self, session: VendorSession) -> None:
+    No run allocates memory of the device, so that it can be captured in a CUDA graph.
+
+    Args:
+        ort: The onnxruntime module.
+        session: The session; every size of its inputs and outputs is fixed.
+        device: ``cpu`` or ``cuda``, as ONNX Runtime names them.
+        index: Which of them.
+    """
+
+    def __init__(self, ort: ModuleType, session: VendorSession, device: str, index: int) -> None:
+        def allocate(specs: tuple[TensorSpec, ...]) -> dict[str, Any]:
+            create = ort.OrtValue.ortvalue_from_shape_and_type
+            return {
+                spec.name: create(spec.shape, np.dtype(spec.dtype), device, index) for spec in specs
+            }
+
         self._session = session
-        self._names = [value.name for value in session.get_outputs()]
+        self._binding = session.io_binding()
+        self._specs = tensor_specs(session.get_inputs())
+        self._inputs = allocate(self._specs)
+        self._outputs = allocate(tensor_specs(session.get_outputs()))
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for name, value in self._outputs.items():
+            self._binding.bind_ortvalue_output(name, value)
+        # All runs share the memory, so threads take turns.
+        self._turn = threading.Lock()
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        values = self._session.run(self._names, dict(feeds))
-        return dict(zip(self._names, values, strict=True))
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Compute outputs that the caller owns from checked inputs."""
+        with self._turn:
+            for name, array in feeds.items():
+                self._inputs[name].update_inplace(array)
+            self._binding.synchronize_inputs()
+            self._session.run_with_iobinding(self._binding)
+            self._binding.synchronize_outputs()
+            # On a CPU these are views of the bound memory, which the next run overwrites.
+            return {name: np.array(value.numpy()) for name, value in self._outputs.items()}
+
+    def warm_up(self) -> None:
+        """Run once on zeros, which captures the CUDA graph."""
+        self.run(
+            {
+                spec.name: np.zeros([int(size) for size in spec.shape], spec.dtype)
+                for spec in self._specs
+            }
+        )
 
 
-def input_specs(session: VendorSession) -> tuple[TensorSpec, ...]:
-    """The inputs of a session; raises EngineError where one is no dense tensor of numbers."""
-    return _specs(session.get_inputs())
+def tensor_specs(values: Sequence[VendorTensor]) -> tuple[TensorSpec, ...]:
+    """Return the specs of inputs or outputs.
 
-
-def output_specs(session: VendorSession) -> tuple[TensorSpec, ...]:
-    """The outputs of a session; raises EngineError where one is no dense tensor of numbers."""
-    return _specs(session.get_outputs())
-
-
-def _specs(values: Sequence[VendorTensor]) -> tuple[TensorSpec, ...]:
+    Raises:
+        EngineError: One is not a dense tensor of numbers.
+    """
     specs = []
     for value in values:
         if value.type not in _DTYPES:
@@ -167,6 +183,13 @@ def _specs(values: Sequence[VendorTensor]) -> tuple[TensorSpec, ...]:
     return tuple(specs)
 
 
+def vendor_text(error: Exception) -> str:
+    """Return the vendor's message as one sentence in one line, without its prefix."""
+    line = as_sentence(str(error))
+    _, separator, rest = line.partition("[ONNXRuntimeError] : ")
+    return rest.split(" : ", 2)[-1] if separator else line
+
+
 def _metadata(session: VendorSession) -> dict[str, str]:
     try:
         return dict(session.get_modelmeta().custom_metadata_map)
@@ -174,59 +197,3 @@ def _metadata(session: VendorSession) -> dict[str, str]:
         raise EngineError(
             f"The model file's metadata is not text ({error}).", hint="Export the model again."
         ) from error
-
-
-def vendor_text(error: Exception) -> str:
-    """The vendor's message as one sentence in one line, without its own prefix."""
-    line = " ".join(str(error).split())
-    _, separator, rest = line.partition("[ONNXRuntimeError] : ")
-    text = rest.split(" : ", 2)[-1] if separator else line
-    return text if text.endswith(".") else f"{text}."
-
-
-class BoundRunner:
-    """Runs a session of fixed sizes on a device's memory, one run at a time.
-
-    Args:
-        ort: The onnxruntime module.
-        session: The session; every size of its inputs and outputs is fixed.
-        device: ``cpu`` or ``cuda``, in ONNX Runtime's words.
-        index: Which of them.
-    """
-
-    def __init__(self, ort: ModuleType, session: VendorSession, device: str, index: int) -> None:
-        def allocate(spec: TensorSpec) -> Any:  # noqa: ANN401
-            return ort.OrtValue.ortvalue_from_shape_and_type(
-                spec.shape, np.dtype(spec.dtype), device, index
-            )
-
-        self._session = session
-        self._binding = session.io_binding()
-        self._inputs = {spec.name: allocate(spec) for spec in input_specs(session)}
-        self._outputs = {spec.name: allocate(spec) for spec in output_specs(session)}
-        for name, value in self._inputs.items():
-            self._binding.bind_ortvalue_input(name, value)
-        for name, value in self._outputs.items():
-            self._binding.bind_ortvalue_output(name, value)
-        # The memory is shared by all runs, so threads take turns.
-        self._turn = threading.Lock()
-
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """From inputs that were checked to outputs that are the caller's."""
-        with self._turn:
-            for name, array in feeds.items():
-                self._inputs[name].update_inplace(array)
-            self._binding.synchronize_inputs()
-            self._session.run_with_iobinding(self._binding)
-            self._binding.synchronize_outputs()
-            # On a CPU these are views of the bound memory, which the next run overwrites.
-            return {name: np.array(value.numpy()) for name, value in self._outputs.items()}
-
-    def warm_up(self) -> None:
-        """Run once on zeros, with which a CUDA graph is captured."""
-        self.run(
-            {
-                spec.name: np.zeros([int(size) for size in spec.shape], spec.dtype)
-                for spec in input_specs(self._session)
-            }
-        )

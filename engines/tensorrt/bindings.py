@@ -1,15 +1,12 @@
-"""What the SDK uses of TensorRT's Python binding, as types.
+"""TensorRT's Python binding: the members that are used, log, progress, and supported releases.
 
-The classes are the binding's, with the members that are used and the names of their arguments, so
-that mypy refuses any other; a test holds them against the bindings of several releases.
+The protocols are the binding's classes with the members that are used and the names of their
+arguments, so that mypy refuses any other; a test compares them with the bindings of several
+releases.
 
-What TensorRT says while it works, passed on to ``logging`` and kept for error messages.
-
-Which releases of TensorRT the SDK can use, and what differs between them.
-
-Little does: from 10 on every release has strongly typed networks, whose precision is that of the
-file, and 11 has no others; the flags and calibrators that 11 lacks are not used. 8.6 keeps no
-precision but by flags, and is refused.
+Little differs between releases: from 10 on each has strongly typed networks, whose precision is
+that of the file, and 11 has no others; the flags and calibrators that 11 lacks are not used. 8.6
+keeps no precision except by flags, and is refused.
 """
 
 from __future__ import annotations
@@ -19,15 +16,23 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from hot_sdk.engines.cuda.device import on_jetson
 from hot_sdk.errors import EngineError, MissingDependencyError
+
+OLDEST = 10
+"""The oldest major version of TensorRT that is supported."""
+
+_LONGEST = 600
+_SECONDS_BETWEEN_STEPS = 5.0
+
+_logger = logging.getLogger("hot_sdk.engines.tensorrt")
 
 
 class Builder(Protocol):
-    """Makes networks, their settings and plans."""
+    """Creates networks, their configurations and plans."""
 
     def create_network(self, flags: int) -> INetworkDefinition: ...
     def create_builder_config(self) -> IBuilderConfig: ...
@@ -38,7 +43,7 @@ class Builder(Protocol):
 
 
 class INetworkDefinition(Protocol):
-    """A graph, before it is compiled; only handed on."""
+    """A graph, before it is compiled; only passed on."""
 
 
 class IOptimizationProfile(Protocol):
@@ -50,13 +55,13 @@ class IOptimizationProfile(Protocol):
 
 
 class ITimingCache(Protocol):
-    """What an earlier build has measured."""
+    """What earlier builds measured."""
 
     def serialize(self) -> IHostMemory: ...
 
 
 class IBuilderConfig(Protocol):
-    """How to compile."""
+    """Options of a build."""
 
     builder_optimization_level: int
     profiling_verbosity: Any
@@ -101,7 +106,7 @@ class Runtime(Protocol):
 
 
 class EngineInspector(Protocol):
-    """Tells what became of a graph."""
+    """Reports how a graph was compiled."""
 
     def get_engine_information(self, format: Any) -> str: ...
 
@@ -128,20 +133,14 @@ class IExecutionContext(Protocol):
     def execute_async_v3(self, stream_handle: int) -> bool: ...
 
 
-_LONGEST = 600
-_SECONDS_BETWEEN_STEPS = 5.0
-
-_logger = logging.getLogger("hot_sdk.engines.tensorrt")
-
-
 def create_log(trt: ModuleType) -> Any:
-    """A logger for TensorRT's objects, which must live as long as they do.
+    """Return a logger for TensorRT's objects, which must live as long as they do.
 
-    Its ``last_errors()`` gives, in one line, what was said at error level since the last call;
-    ``interrupted`` whether Ctrl-C came meanwhile.
+    It passes messages on to ``logging``. Its ``last_errors()`` returns the errors since the last
+    call in one line; ``interrupted`` is True if Ctrl-C was pressed meanwhile.
     """
     grave = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
-    # Errors come back in the exception; what TensorRT calls information is said for every layer.
+    # Errors come back in the exception; what TensorRT calls information is logged for every layer.
     levels = {trt.ILogger.Severity.WARNING: logging.INFO}
 
     class Log(trt.ILogger):  # type: ignore[name-defined,misc]
@@ -162,33 +161,33 @@ def create_log(trt: ModuleType) -> Any:
 
         def last_errors(self) -> str:
             errors, self._errors = self._errors, []
-            return " ".join(errors)[:_LONGEST] or "it does not say why"
+            return " ".join(errors)[:_LONGEST] or "it gives no reason"
 
     return Log()
 
 
 def create_monitor(trt: ModuleType) -> Any:
-    """A progress monitor, which logs each phase and, every few seconds, how far it is.
+    """Return a progress monitor, which logs each phase and, every few seconds, its progress.
 
-    Ctrl-C ends the build; ``interrupted`` says so.
+    Ctrl-C ends the build, and sets ``interrupted``.
     """
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.interrupted = False
-            self._start = self._said = time.monotonic()
+            self._start = self._logged = time.monotonic()
             self._steps: dict[str, int] = {}
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._steps[phase_name] = num_steps
             if not parent_phase:
-                self._say(phase_name)
+                self._report(phase_name)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             try:
-                if time.monotonic() - self._said >= _SECONDS_BETWEEN_STEPS:
-                    self._say(f"{phase_name}, {step + 1} of {self._steps.get(phase_name, '?')}")
+                if time.monotonic() - self._logged >= _SECONDS_BETWEEN_STEPS:
+                    self._report(f"{phase_name}, {step + 1} of {self._steps.get(phase_name, '?')}")
             except KeyboardInterrupt:
                 self.interrupted = True
             return not self.interrupted
@@ -196,20 +195,15 @@ def create_monitor(trt: ModuleType) -> Any:
         def phase_finish(self, phase_name: str) -> None:
             self._steps.pop(phase_name, None)
 
-        def _say(self, text: str) -> None:
-            self._said = time.monotonic()
-            _logger.info("Building: %s (%.0f s so far)", text, self._said - self._start)
+        def _report(self, text: str) -> None:
+            self._logged = time.monotonic()
+            _logger.info("Building: %s (%.0f s so far)", text, self._logged - self._start)
 
     return Monitor()
 
 
-OLDEST = 10
-
-_JETSON_RELEASE = Path("/etc/nv_tegra_release")
-
-
 def import_tensorrt() -> ModuleType:
-    """Import TensorRT, of a release that the SDK can use.
+    """Import TensorRT, if its release is supported.
 
     Raises:
         MissingDependencyError: It cannot be imported.
@@ -218,9 +212,9 @@ def import_tensorrt() -> ModuleType:
     try:
         trt = importlib.import_module("tensorrt")
     except (ImportError, OSError) as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise MissingDependencyError(
-            f"The engine 'tensorrt' needs TensorRT, which cannot be imported ({said}).",
+            f"The engine 'tensorrt' needs TensorRT, which cannot be imported ({reason}).",
             hint=_how_to_install(),
         ) from error
     require_supported(str(trt.__version__))
@@ -237,7 +231,7 @@ def require_supported(version: str) -> None:
     if match is None or int(match[0]) < OLDEST:
         raise EngineError(
             f"TensorRT {version} is too old; the engine 'tensorrt' needs {OLDEST} or newer, which"
-            " keep the precision that the model file states.",
+            " keep the precision that the model file declares.",
             hint="On a Jetson, install JetPack 6.1 or newer (6.0 brings TensorRT 8.6); until then"
             " compile the file there with trtexec --onnx=FILE after hot-export --opset 17, or use"
             " the engine 'onnxruntime'.",
@@ -245,7 +239,7 @@ def require_supported(version: str) -> None:
 
 
 def _how_to_install() -> str:
-    if _JETSON_RELEASE.is_file():
+    if on_jetson():
         return (
             "Run: sudo apt install python3-libnvinfer, and use the system's Python, or a virtual"
             " environment made with --system-site-packages."

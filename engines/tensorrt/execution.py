@@ -1,7 +1,4 @@
-"""One loaded plan with its memory and its stream: arrays in, arrays out, as fast as it goes.
-
-In which types a plan really computes, read back from the plan itself.
-"""
+"""Run a loaded plan with its memory and its stream, and read which types it computes in."""
 
 from __future__ import annotations
 
@@ -25,7 +22,21 @@ from hot_sdk.engines.session import format_shape
 from hot_sdk.engines.tensorrt.bindings import ICudaEngine, IExecutionContext, Runtime
 from hot_sdk.errors import EngineError
 
-# The words of TensorRT's layer information for types, which differ between its releases.
+# CU_STREAM_NON_BLOCKING: what other libraries do in CUDA's default stream does not hold this up.
+_NON_BLOCKING = 1
+
+# TensorRT's names of the types that NumPy also has.
+_DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "INT8": "int8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "UINT8": "uint8",
+    "BOOL": "bool",
+}
+
+# Names of types in TensorRT's layer information, which differ between its releases.
 _TYPES = {
     "float": "fp32",
     "float32": "fp32",
@@ -40,8 +51,8 @@ _TYPES = {
     "int8": "int8",
     "int4": "int4",
 }
-_NARROW = ("fp16", "bf16", "fp8", "fp4", "int8", "int4")
-# What a file of a declared precision has to have, at least one of them.
+_NARROW = {*_TYPES.values()} - {"fp32"}
+# For each declared precision, types of which the plan has to have at least one.
 _EXPECTED = {
     "fp16": ("fp16",),
     "bf16": ("bf16",),
@@ -50,108 +61,32 @@ _EXPECTED = {
     "fp8": ("fp8",),
 }
 
-
-def read_layer_types(trt: ModuleType, engine: ICudaEngine) -> dict[str, int]:
-    """How many tensors between an engine's layers are of each floating-point or quantized type.
-
-    Returns:
-        Counts by ``fp32``, ``fp16`` and so on; empty where the engine does not tell.
-    """
-    inspector = engine.create_engine_inspector()
-    return count_types(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
-
-
-def count_types(information: str) -> dict[str, int]:
-    """The same of the text that TensorRT's inspector gives."""
-    try:
-        data = json.loads(information)
-    except (ValueError, RecursionError):
-        return {}
-    found: Counter[str] = Counter()
-    for text in _type_texts(data):
-        words = re.findall(r"[a-z]+\d*", text.lower())
-        found.update({_TYPES[word] for word in words if word in _TYPES})
-    return dict(found)
-
-
-def precision_mismatch(declared: str, found: Mapping[str, int]) -> str | None:
-    """What is wrong between the precision that a file declares and the types of its engine.
-
-    Args:
-        declared: Such as ``fp32`` or ``fp16``.
-        found: Of :func:`read_layer_types`.
-
-    Returns:
-        A sentence, or None where they agree.
-    """
-    shown = ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
-    if not found:
-        return "The engine does not tell the types of its layers, so they were not checked."
-    if declared == "fp32":
-        narrow = [name for name in _NARROW if name in found]
-        if narrow:
-            return f"The file declares fp32, but the engine's tensors are: {shown}."
-        return None
-    expected = _EXPECTED.get(declared)
-    if expected is not None and not any(name in found for name in expected):
-        return f"The file declares {declared}, but the engine's tensors are: {shown}."
-    return None
-
-
-def _type_texts(data: object) -> Iterator[str]:
-    """Every text under a key that names a data type, wherever it stands."""
-    if isinstance(data, dict):
-        for key, value in data.items():
-            if isinstance(value, str) and "datatype" in str(key).lower().replace(" ", ""):
-                yield value
-            else:
-                yield from _type_texts(value)
-    elif isinstance(data, list):
-        for item in data:
-            yield from _type_texts(item)
-
-
-# CU_STREAM_NON_BLOCKING: what other libraries do in CUDA's default stream does not hold this up.
-_NON_BLOCKING = 1
-
-_logger = logging.getLogger("hot_sdk.engines.tensorrt")
-
-
-# TensorRT's names of the types that NumPy has, too.
-_DTYPES = {
-    "FLOAT": "float32",
-    "HALF": "float16",
-    "INT8": "int8",
-    "INT32": "int32",
-    "INT64": "int64",
-    "UINT8": "uint8",
-    "BOOL": "bool",
-}
-
 # Whether it is an input, its type, its shape.
 _Description = tuple[bool, str, tuple[int | str, ...]]
+
+_logger = logging.getLogger("hot_sdk.engines.tensorrt")
 
 
 class TensorRTExecution:
     """A plan that is loaded and ready to run; not safe for threads by itself.
 
-    To be made, used and freed with the device's context pushed.
+    To be created, used and freed with the device's context pushed.
 
     Args:
         trt: The module ``tensorrt``.
         log: Its logger; see ``create_log``.
-        device: Where.
+        device: The device to run on.
         plan: The plan.
-        signature: What its file says of itself.
-        largest_batch: Most items of an open batch; None where the batch is fixed.
+        signature: The signature of its file.
+        largest_batch: Most items of an open batch; None if the batch is fixed.
 
     Raises:
         EngineError: TensorRT refuses the plan, or it is that of another file.
 
     Attributes:
-        graph: Handle of the CUDA graph of one run; None where there is none.
-        layer_types: How many tensors between its layers are of each type.
-        largest_batch: As given.
+        graph: Handle of the CUDA graph of one run; None without one.
+        layer_types: Number of tensors between its layers by type.
+        largest_batch: As passed.
     """
 
     def __init__(
@@ -191,10 +126,10 @@ class TensorRTExecution:
         """Run once, on checked arrays.
 
         Raises:
-            EngineError: The batch is larger than the engine was built for, or TensorRT failed.
+            EngineError: The batch is larger than the plan was built for, or TensorRT failed.
         """
         if self.largest_batch is not None:
-            self._set_batch(self._asked_batch(feeds))
+            self._set_batch(self._batch_of(feeds))
         for spec in self._inputs:
             self._buffers[spec.name].view(self._shapes[spec.name])[...] = feeds[spec.name]
         if self.graph is not None:
@@ -208,7 +143,7 @@ class TensorRTExecution:
         }
 
     def free(self) -> None:
-        """Free everything, what uses something before what is used; freeing twice is allowed."""
+        """Free everything, users before what they use; freeing twice is allowed."""
         graph, self.graph = self.graph, None
         with contextlib.suppress(CudaCallError, self._device.cuda.Error):
             # A run that Ctrl-C cut short may still be under way.
@@ -227,7 +162,7 @@ class TensorRTExecution:
         assert self._runtime is not None
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise self._refused("load the engine")
+            raise self._refused("load the plan")
         names = map(self._engine.get_tensor_name, range(self._engine.num_io_tensors))
         found = {name: self._describe(trt, self._engine, name) for name in names}
         expected = {
@@ -238,7 +173,7 @@ class TensorRTExecution:
         same = found.keys() == expected.keys()
         if not same or not all(_fits(found[name], expected[name]) for name in found):
             raise EngineError(
-                f"The engine's inputs and outputs are {found}, the file's {expected}.",
+                f"The plan's inputs and outputs are {found}, the file's {expected}.",
                 hint="Export the model again with hot-export, whose shapes and types stay.",
             )
         self.layer_types = read_layer_types(trt, self._engine)
@@ -262,7 +197,7 @@ class TensorRTExecution:
             buffer = CudaBuffer(self._device, prod(self._shapes[spec.name]), spec.dtype)
             self._buffers[spec.name] = buffer
             if not self._context.set_tensor_address(spec.name, buffer.address):
-                raise self._refused(f"take the memory of '{spec.name}'")
+                raise self._refused(f"use the memory of '{spec.name}'")
 
     def _enqueue(self) -> None:
         assert self._context is not None
@@ -286,7 +221,7 @@ class TensorRTExecution:
         else:
             _logger.info("Captured a CUDA graph of one run.")
 
-    def _asked_batch(self, feeds: Mapping[str, NDArray[Any]]) -> int:
+    def _batch_of(self, feeds: Mapping[str, NDArray[Any]]) -> int:
         size = next(
             feeds[spec.name].shape[0]
             for spec in self._inputs
@@ -294,23 +229,23 @@ class TensorRTExecution:
         )
         if not 1 <= size <= (self.largest_batch or 0):
             raise EngineError(
-                f"The batch is {size}; this engine was built for 1 to {self.largest_batch}.",
+                f"The batch is {size}; this plan was built for 1 to {self.largest_batch}.",
                 hint="Run it in parts, or export the model with a fixed batch of that size.",
             )
         return int(size)
 
     def _set_batch(self, batch: int | None) -> None:
-        """Settle the shapes of everything for a batch; None where all are fixed."""
+        """Set all shapes for a batch; None if they are fixed."""
         if self._shapes and batch == self._batch:
             return
         assert self._context is not None
         self._batch = None
         for spec in self._inputs:
             shape = tuple(batch if isinstance(size, str) else size for size in spec.shape)
-            settled = tuple(int(size) for size in shape if size is not None)
-            if batch is not None and not self._context.set_input_shape(spec.name, settled):
-                raise self._refused(f"take '{spec.name}' of shape {format_shape(settled)}")
-            self._shapes[spec.name] = settled
+            sizes = tuple(int(size) for size in shape if size is not None)
+            if batch is not None and not self._context.set_input_shape(spec.name, sizes):
+                raise self._refused(f"accept '{spec.name}' of shape {format_shape(sizes)}")
+            self._shapes[spec.name] = sizes
         for spec in self._outputs:
             found = tuple(int(size) for size in self._context.get_tensor_shape(spec.name))
             if any(size < 0 for size in found):
@@ -324,13 +259,69 @@ class TensorRTExecution:
     def _refused(self, what: str) -> EngineError:
         return EngineError(
             f"TensorRT failed to {what} on {self._device.name}: {self._log.last_errors()}.",
-            hint="Free GPU memory by ending other programs, or delete the engine's cached plan to"
-            " have it built anew.",
+            hint="Free GPU memory by ending other programs, or delete the cached plan to have it"
+            " built again.",
         )
 
 
+def read_layer_types(trt: ModuleType, engine: ICudaEngine) -> dict[str, int]:
+    """Count the tensors between a plan's layers by floating-point or quantized type.
+
+    Returns:
+        Counts by ``fp32``, ``fp16`` and so on; empty if the plan does not report them.
+    """
+    inspector = engine.create_engine_inspector()
+    return count_types(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def count_types(information: str) -> dict[str, int]:
+    """Count types in the text of TensorRT's inspector; see :func:`read_layer_types`."""
+    try:
+        data = json.loads(information)
+    except (ValueError, RecursionError):
+        return {}
+    found: Counter[str] = Counter()
+    for text in _type_texts(data):
+        words = re.findall(r"[a-z]+\d*", text.lower())
+        found.update({_TYPES[word] for word in words if word in _TYPES})
+    return dict(found)
+
+
+def precision_mismatch(declared: str, found: Mapping[str, int]) -> str | None:
+    """Return how the precision that a file declares and the types of its plan disagree.
+
+    Args:
+        declared: The precision, such as ``fp32`` or ``fp16``.
+        found: The counts of :func:`read_layer_types`.
+
+    Returns:
+        A sentence, or None if they agree.
+    """
+    shown = ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
+    if not found:
+        return "The plan does not report the types of its layers, so they were not checked."
+    if declared == "fp32":
+        wrong = not _NARROW.isdisjoint(found)
+    else:
+        wrong = declared in _EXPECTED and not any(name in found for name in _EXPECTED[declared])
+    return f"The file declares {declared}, but the plan's tensors are: {shown}." if wrong else None
+
+
+def _type_texts(data: object) -> Iterator[str]:
+    """Yield every text under a key that names a data type, at any depth."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if isinstance(value, str) and "datatype" in str(key).lower().replace(" ", ""):
+                yield value
+            else:
+                yield from _type_texts(value)
+    elif isinstance(data, list):
+        for item in data:
+            yield from _type_texts(item)
+
+
 def _fits(found: _Description, expected: _Description) -> bool:
-    """Whether a tensor of an engine is that of the file, which may leave sizes open."""
+    """Return whether a tensor of a plan is that of the file, which may leave sizes open."""
     shapes = found[2], expected[2]
     return (
         found[:2] == expected[:2]

@@ -1,20 +1,16 @@
-"""From an ONNX file to a plan, on the device that will run it.
-
-The plan of a file: from the cache where it is there, built where it is not.
-"""
+"""Get the plan of an ONNX file: from the cache, or built on the device that will run it."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hot_sdk.engines.cache import MODEL, CachedFile, cached_file
+from hot_sdk.engines.cache import MODEL, CachedFile, cache_entry
 from hot_sdk.engines.cuda.device import CudaDevice
 from hot_sdk.engines.onnx_file import OnnxFile, Signature
 from hot_sdk.engines.session import (
@@ -24,67 +20,112 @@ from hot_sdk.engines.session import (
     TensorSpec,
     precision_of,
 )
-from hot_sdk.engines.tensorrt.bindings import (
-    Builder,
-    IBuilderConfig,
-    INetworkDefinition,
-    OnnxParser,
-    create_monitor,
-)
+from hot_sdk.engines.tensorrt.bindings import Builder, IBuilderConfig, OnnxParser, create_monitor
 from hot_sdk.errors import EngineError
 
-# Engines of an open batch hold memory for its largest size, so that follows the size of an item:
+# A plan of an open batch holds memory for its largest size, so that follows the size of an item:
 # 8 windows of 243 frames, 256 single frames.
 _MOST_NUMBERS = 1 << 17
 _LEAST_LARGEST, _MOST_LARGEST = 8, 256
 _MOST_ERRORS = 3
-# The rest is left for the engine's weights, for the session's buffers and, where CPU and GPU share
-# one memory, for this program.
+# The rest is left for the plan's weights, for the session's buffers and, if CPU and GPU share one
+# memory, for this program.
 _WORKSPACE_SHARE = 0.5
+_DIGITS = 12
+
+_logger = logging.getLogger("hot_sdk.engines.tensorrt")
 
 
 @dataclass(frozen=True)
-class BuildSettings:
-    """What shapes a plan, beside the file, the device and TensorRT's release.
+class PlanSpec:
+    """What to build a plan from, and how; the device and TensorRT's release matter as well.
 
     Attributes:
+        file: The file.
+        signature: Its signature.
         level: TensorRT's optimization level, 0 to 3; 3 is its default.
-        tf32: Whether float32 products may be computed in TensorFloat-32.
-        largest_batch: Most items in one run of an open batch; None where the batch is fixed.
+        tf32: Whether float32 matrix multiplications may be computed in TensorFloat-32.
+        largest_batch: Most items in one run of an open batch; None if the batch is fixed.
     """
 
+    file: OnnxFile
+    signature: Signature
     level: int
     tf32: bool
     largest_batch: int | None
 
-    def fields(self) -> dict[str, str]:
-        """The settings as text, for a key."""
-        return {
-            "optimization level": str(self.level),
-            "TF32": "allowed" if self.tf32 else "refused",
-            "largest batch": str(self.largest_batch or "fixed"),
-        }
+    @property
+    def precision(self) -> str:
+        """The precision that the file declares."""
+        return precision_of(self.signature.metadata, self.signature.inputs)
 
 
-def build_settings(options: SessionOptions, signature: Signature) -> BuildSettings:
-    """The settings of a build.
+def plan_spec(file: OnnxFile, signature: Signature, options: SessionOptions) -> PlanSpec:
+    """Return how to build the plan of a file.
 
     Raises:
         EngineError: A dimension other than the batch is open.
     """
-    return BuildSettings(
+    return PlanSpec(
+        file,
+        signature,
         level=OPTIMIZATION_LEVELS.index(options.graph_optimization),
         tf32=options.fast_math,
         largest_batch=_largest_batch(signature.inputs),
     )
 
 
+def get_plan(
+    trt: ModuleType,
+    log: Any,  # noqa: ANN401
+    spec: PlanSpec,
+    device: CudaDevice,
+    folder: Path | None,
+) -> tuple[bytes, Path | None]:
+    """Read a plan from the cache, or build it; with the device's context pushed.
+
+    Args:
+        trt: The module ``tensorrt``.
+        log: Its logger; see ``create_log``.
+        spec: What to build.
+        device: The device that will run it.
+        folder: The cache; None to build in any case.
+
+    Returns:
+        The plan, and the file that holds it.
+
+    Raises:
+        EngineError: TensorRT refuses the file, or the folder cannot be written.
+    """
+
+    def build(timings: bytes) -> tuple[bytes, bytes]:
+        _logger.info("Building a plan of '%s' on %s", spec.file.name, device.model)
+        start = time.perf_counter()
+        built = build_plan(trt, log, spec, free_memory=device.free_memory(), timings=timings)
+        _logger.info("Built it in %.0f s", time.perf_counter() - start)
+        return built
+
+    if folder is None:
+        return build(b"")[0], None
+    entry, timings = _cached_files(trt, spec, device, folder)
+    with entry.locked():
+        content = entry.read()
+        if content is not None:
+            _logger.info("Loaded the plan '%s'", entry.path)
+            return content, entry.path
+        _logger.info("Not in the cache: %s", entry.why_missing())
+        content, measured = build(timings.read() or b"")
+        entry.write(content)
+    if measured:
+        with timings.locked():
+            timings.write(measured)
+    return content, entry.path
+
+
 def build_plan(
     trt: ModuleType,
     log: Any,  # noqa: ANN401
-    file: OnnxFile,
-    signature: Signature,
-    settings: BuildSettings,
+    spec: PlanSpec,
     *,
     free_memory: int,
     timings: bytes,
@@ -94,11 +135,9 @@ def build_plan(
     Args:
         trt: The module ``tensorrt``.
         log: Its logger; see ``create_log``.
-        file: The file.
-        signature: What it says of itself.
-        settings: How to compile.
+        spec: What to build.
         free_memory: Bytes that are free on the device.
-        timings: What earlier builds on this device measured; empty where there are none.
+        timings: What earlier builds on this device measured; empty without any.
 
     Returns:
         The plan, and the measurements with those of this build.
@@ -110,62 +149,62 @@ def build_plan(
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flags)
     parser: OnnxParser = trt.OnnxParser(network, log)
-    _parse(trt, parser, file)
+    _parse(trt, parser, spec.file)
     config = builder.create_builder_config()
-    config.builder_optimization_level = settings.level
-    # Without it the plan does not tell the types that its layers compute in.
+    config.builder_optimization_level = spec.level
+    # Without it the plan does not report the types that its layers compute in.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     workspace = int(free_memory * _WORKSPACE_SHARE)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
-    if settings.tf32:
+    if spec.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:
         config.clear_flag(trt.BuilderFlag.TF32)
-    if settings.largest_batch is not None:
-        _open_batch(builder, config, signature.inputs, settings.largest_batch)
+    if spec.largest_batch is not None:
+        _open_batch(builder, config, spec.signature.inputs, spec.largest_batch)
     _use_timings(config, timings)
     monitor = create_monitor(trt)
     config.progress_monitor = monitor
-    plan = _build(builder, network, config)
+    plan = builder.build_serialized_network(network, config)
     if monitor.interrupted or log.interrupted:
         raise KeyboardInterrupt
     if plan is None:
         raise EngineError(
-            f"TensorRT {trt.__version__} cannot build an engine of '{file.name}':"
+            f"TensorRT {trt.__version__} cannot build a plan of '{spec.file.name}':"
             f" {log.last_errors()}.",
             hint=f"It had {workspace >> 20} MiB of workspace: end other programs if it lacked"
             " memory; else export the model again for this release, or use 'onnxruntime'.",
         )
-    learnt = config.get_timing_cache()
-    return plan, b"" if learnt is None else bytes(memoryview(learnt.serialize()))  # type: ignore[arg-type]
+    measured = config.get_timing_cache()
+    return _content(plan), b"" if measured is None else _content(measured.serialize())
 
 
-def _build(builder: Builder, network: INetworkDefinition, config: IBuilderConfig) -> bytes | None:
-    plan = builder.build_serialized_network(network, config)
-    return None if plan is None else bytes(memoryview(plan))  # type: ignore[arg-type]
+def _content(memory: Any) -> bytes:  # noqa: ANN401
+    """Return the bytes of an IHostMemory, which has the buffer protocol."""
+    return bytes(memoryview(memory))
 
 
 def _parse(trt: ModuleType, parser: OnnxParser, file: OnnxFile) -> None:
     if isinstance(file.content, bytes):
         parsed = parser.parse(file.content)
     else:
-        # The path is where external weights are looked for.
+        # External weights are found relative to this path.
         parsed = parser.parse(file.content.read_bytes(), path=str(file.content))
     if parsed:
         return
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    told = [
+    reasons = [
         f"{error.node_operator() or 'the graph'} '{error.node_name()}': {error.desc()}"
         for error in errors[:_MOST_ERRORS]
     ]
     raise EngineError(
-        f"TensorRT {trt.__version__} cannot read '{file.name}': {'; '.join(told)}.",
+        f"TensorRT {trt.__version__} cannot read '{file.name}': {'; '.join(reasons)}.",
         hint="Export the model with hot-export, which keeps to the operators of TensorRT 10.3.",
     )
 
 
 def _largest_batch(inputs: tuple[TensorSpec, ...]) -> int | None:
-    """The most items of an open batch; None where every shape is fixed."""
+    """Return the most items of an open batch; None if every shape is fixed."""
     open_names = set()
     for spec in inputs:
         first, rest = spec.shape[:1], spec.shape[1:]
@@ -209,101 +248,28 @@ def _use_timings(config: IBuilderConfig, timings: bytes) -> None:
             config.set_timing_cache(empty, ignore_mismatch=False)
 
 
-_DIGITS = 12
-
-_logger = logging.getLogger("hot_sdk.engines.tensorrt")
-
-
-def get_plan(
-    trt: ModuleType,
-    log: Any,  # noqa: ANN401
-    file: OnnxFile,
-    signature: Signature,
-    settings: BuildSettings,
-    device: CudaDevice,
-    folder: Path | None,
-) -> tuple[bytes, Path | None]:
-    """Take a plan from the cache, or build it; with the device's context pushed.
-
-    Args:
-        trt: The module ``tensorrt``.
-        log: Its logger; see ``create_log``.
-        file: The file.
-        signature: What it says of itself.
-        settings: How to compile.
-        device: Where.
-        folder: The cache; None to build in any case.
-
-    Returns:
-        The plan, and the file that holds it.
-
-    Raises:
-        EngineError: TensorRT refuses the file, or the folder cannot be written.
-    """
-
-    def build(timings: bytes) -> tuple[bytes, bytes]:
-        _logger.info("Building an engine of '%s' on %s", file.name, device.model)
-        start = time.perf_counter()
-        made = build_plan(
-            trt,
-            log,
-            file,
-            signature,
-            settings,
-            free_memory=device.free_memory(),
-            timings=timings,
-        )
-        _logger.info("Built it in %.0f s", time.perf_counter() - start)
-        return made
-
-    if folder is None:
-        return build(b"")[0], None
-    platform = _platform(trt, device)
-    entry = _entry(folder, file, signature, settings, platform)
-    with entry.locked():
-        content = entry.read()
-        if content is not None:
-            _logger.info("Loaded the engine '%s'", entry.path)
-            return content, entry.path
-        _logger.info("Not in the cache: %s", entry.why_missing())
-        stem = f"timings.{_short(platform)}"
-        timings = cached_file(folder, stem, ".timings", platform, name="timings")
-        content, learnt = build(timings.read() or b"")
-        entry.write(content)
-    if learnt:
-        with timings.locked():
-            timings.write(learnt)
-    return content, entry.path
-
-
-def _platform(trt: ModuleType, device: CudaDevice) -> dict[str, str]:
-    return {
+def _cached_files(
+    trt: ModuleType, spec: PlanSpec, device: CudaDevice, folder: Path
+) -> tuple[CachedFile, CachedFile]:
+    """Return where a plan is cached, and where what builds on its platform measured."""
+    platform = {
         "TensorRT": str(trt.__version__),
         "compute capability": device.capability,
         "GPU": device.model,
         "driver": device.driver,
     }
-
-
-def _entry(
-    folder: Path,
-    file: OnnxFile,
-    signature: Signature,
-    settings: BuildSettings,
-    platform: Mapping[str, str],
-) -> CachedFile:
-    digest = file.digest()
+    digest = spec.file.digest()
+    tensors = (*spec.signature.inputs, *spec.signature.outputs)
     fields = {
         MODEL: digest,
         **platform,
-        "precision": precision_of(signature.metadata, signature.inputs),
-        "shapes": "; ".join(str(spec) for spec in (*signature.inputs, *signature.outputs)),
-        **settings.fields(),
+        "precision": spec.precision,
+        "shapes": "; ".join(str(tensor) for tensor in tensors),
+        "optimization level": str(spec.level),
+        "TF32": "allowed" if spec.tf32 else "refused",
+        "largest batch": str(spec.largest_batch or "fixed"),
     }
-    stem = f"{digest[:_DIGITS]}.{_short(platform)}"
-    return cached_file(folder, stem, ".engine", fields, name=file.name)
-
-
-def _short(platform: Mapping[str, str]) -> str:
-    capability = platform["compute capability"].replace(".", "")
-    return f"sm{capability}.trt{platform['TensorRT']}"
+    short = f"sm{device.capability.replace('.', '')}.trt{trt.__version__}"
+    plan = cache_entry(folder, f"{digest[:_DIGITS]}.{short}", ".plan", fields)
+    timings = cache_entry(folder, f"timings.{short}", ".timings", platform)
+    return CachedFile(plan, spec.file.name, fields), CachedFile(timings, "timings", platform)

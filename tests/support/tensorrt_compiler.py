@@ -5,7 +5,7 @@ import pytest
 from hot_sdk.engines import SessionOptions
 from hot_sdk.engines.onnx_file import check_onnx, read_signature
 from hot_sdk.engines.tensorrt.bindings import create_log
-from hot_sdk.engines.tensorrt.plan import build_plan, build_settings
+from hot_sdk.engines.tensorrt.plan import build_plan, plan_spec
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
 
@@ -65,8 +65,8 @@ def compiled(model):
     """The plan of a file or of its bytes."""
     file = check_onnx(model)
     signature = read_signature(file)
-    settings = build_settings(SessionOptions(device="cuda"), signature)
+    spec = plan_spec(file, signature, SessionOptions(device="cuda"))
     module = WithoutDevice()
     log = create_log(module)
-    plan, _ = build_plan(module, log, file, signature, settings, free_memory=MEMORY, timings=b"")
+    plan, _ = build_plan(module, log, spec, free_memory=MEMORY, timings=b"")
     return plan

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from small_models import WEIGHT, finish_model, make_affine
 
 from hot_sdk.engines import SessionOptions, open_session
+from hot_sdk.engines.cuda import device
 from hot_sdk.engines.onnxruntime import providers as cuda
 from hot_sdk.errors import EngineError
 
@@ -240,7 +241,7 @@ def test_hint_names_the_right_package(monkeypatch, tmp_path, machine, jetson, sa
     release = tmp_path / "nv_tegra_release"
     if jetson:
         release.touch()
-    monkeypatch.setattr(cuda, "_JETSON_RELEASE", release)
+    monkeypatch.setattr(device, "_L4T_FILE", release)
     monkeypatch.setattr(cuda.platform, "machine", lambda: machine)
     cpu_build = ModuleType("onnxruntime")
     cpu_build.__version__ = "1.99"  # type: ignore[attr-defined]

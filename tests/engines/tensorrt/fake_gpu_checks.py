@@ -119,7 +119,7 @@ def a_run_is_one_cuda_graph():
         assert session.cuda_graph
         assert "Captured a CUDA graph of one run." in messages
         enqueued = []
-        session._opened.execution._enqueue = lambda: enqueued.append(1)
+        session._handle.execution._enqueue = lambda: enqueued.append(1)
         assert_right(session)
         assert enqueued == []
 
@@ -158,7 +158,7 @@ def an_open_batch_takes_every_size_up_to_its_largest():
             assert_right(session, rows)
         for rows in (0, 257):
             error = refused(lambda rows=rows: session.run({"x": numbers(rows)}))
-            assert f"The batch is {rows}; this engine was built for 1 to 256." in error.message
+            assert f"The batch is {rows}; this plan was built for 1 to 256." in error.message
         assert_right(session, 3)
     assert_all_given_back()
 
@@ -342,7 +342,7 @@ def an_old_release_is_refused():
 
 def another_precision_than_declared_is_said():
     opened().close()
-    assert any("declares fp32, but the engine's tensors are: 1 fp16" in text for text in messages)
+    assert any("declares fp32, but the plan's tensors are: 1 fp16" in text for text in messages)
 
 
 def options_that_mean_nothing_are_refused():
@@ -372,7 +372,7 @@ def an_engine_of_other_tensors_is_refused():
             return load(self, json.dumps(tensors))
 
         with mock.patch.object(tensorrt.Runtime, "deserialize_cuda_engine", loaded):
-            assert "The engine's inputs and outputs are" in refused(opened).message
+            assert "The plan's inputs and outputs are" in refused(opened).message
         assert_all_given_back()
 
 
@@ -396,7 +396,7 @@ def an_engine_is_built_once_and_then_loaded():
         assert session.plan == plan
         assert_right(session)
     assert len(tensorrt.builds) == 1
-    assert f"Loaded the engine '{plan}'" in messages
+    assert f"Loaded the plan '{plan}'" in messages
     with opened(cache_dir=folder, fast_math=True) as session:
         assert session.plan != plan
     (text,) = [text for text in messages if text.startswith("Not in the cache: the nearest")]

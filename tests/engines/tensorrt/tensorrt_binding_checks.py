@@ -30,7 +30,7 @@ OWN = {"last_errors"}
 
 def sources():
     engines = Path(hot_sdk.engines.__file__).parent
-    yield from sorted(engines.glob("tensorrt*.py"))
+    yield from sorted((engines / "tensorrt").rglob("*.py"))
     yield Path(importlib.import_module("hot_sdk.doctor.probe").__file__)
 
 

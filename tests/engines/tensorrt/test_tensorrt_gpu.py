@@ -90,7 +90,7 @@ def test_a_plan_is_loaded_and_computes_the_same(cache, x, caplog):
         first = session.run({"x": x})["y"]
     caplog.clear()
     with opened(cache) as session:
-        assert any("Loaded the engine" in record.message for record in caplog.records)
+        assert any("Loaded the plan" in record.message for record in caplog.records)
         np.testing.assert_array_equal(session.run({"x": x})["y"], first)
 
 

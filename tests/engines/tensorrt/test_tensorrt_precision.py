@@ -42,7 +42,7 @@ def test_what_is_no_information_gives_no_counts(text):
         ("fp16", {"fp32": 9}, "declares fp16"),
         ("mixed", {"fp32": 9, "bf16": 2}, None),
         ("int8", {"fp32": 9, "fp16": 1}, "declares int8"),
-        ("fp32", {}, "does not tell"),
+        ("fp32", {}, "does not report"),
         ("something new", {"fp32": 1}, None),
     ],
 )
