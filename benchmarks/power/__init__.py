@@ -1,8 +1,12 @@
-"""What the machine draws while a model runs, where the machine can tell."""
+"""The power that a machine draws while a model runs, if the machine can measure it."""
 
 from hot_sdk.benchmarks.power.registry import SOURCES, open_source
-from hot_sdk.benchmarks.power.sampling import PowerSampler, PowerSamples
-from hot_sdk.benchmarks.power.source import PowerSource, UnavailableError
+from hot_sdk.benchmarks.power.source import (
+    PowerSampler,
+    PowerSamples,
+    PowerSource,
+    UnavailableError,
+)
 
 __all__ = [
     "SOURCES",

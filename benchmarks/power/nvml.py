@@ -1,6 +1,6 @@
-"""Power and memory of NVIDIA cards through NVML, the library of their driver.
+"""Power and memory of NVIDIA GPUs through NVML, the library of their driver.
 
-It is called with ctypes, so that no package is needed. Jetson boards have no power figures there.
+It is called with ctypes, so that no package is needed. On Jetson boards NVML reports no power.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 from hot_sdk.benchmarks.power.source import UnavailableError
 
-NAME = "nvml"
 LIBRARY = "libnvidia-ml.so.1"
 
-_OK = 0
 _MOST_PROCESSES = 256
+_UNKNOWN = 2**64 - 1
+"""Memory of a process that the driver does not report, as in containers."""
 
 
 class _ProcessInfo(ctypes.Structure):
@@ -26,16 +26,40 @@ class _ProcessInfo(ctypes.Structure):
     )
 
 
-class Nvml:
-    """NVML, opened for one card.
+class NvmlPower:
+    """Energy of one GPU if it counts it, as GPUs since Volta do, otherwise its power.
 
     Args:
-        index: Which card.
-        library: Name or path of the library.
+        index: Index of the GPU.
+        library: Name or path of NVML.
 
     Raises:
-        UnavailableError: The library or the card is not there.
+        UnavailableError: The library or the GPU is missing, or reports neither.
     """
+
+    name = "nvml"
+
+    def __init__(self, index: int = 0, library: str = LIBRARY) -> None:
+        self._nvml = Nvml(index, library)
+        self.rail = f"card {index}"
+        try:
+            self._nvml.joules()
+            self.counts_energy = True
+        except UnavailableError:
+            self.counts_energy = False
+            self.read()
+
+    def read(self) -> float:
+        """Return joules until now, or watts now."""
+        return self._nvml.joules() if self.counts_energy else self._nvml.watts()
+
+    def close(self) -> None:
+        """Release NVML."""
+        self._nvml.close()
+
+
+class Nvml:
+    """NVML, opened for one GPU; arguments and errors as of ``NvmlPower``."""
 
     def __init__(self, index: int = 0, library: str = LIBRARY) -> None:
         try:
@@ -53,19 +77,19 @@ class Nvml:
             raise
 
     def watts(self) -> float:
-        """Power now."""
+        """Return the power now."""
         milliwatts = ctypes.c_uint()
         self._call("nvmlDeviceGetPowerUsage", self._card, ctypes.byref(milliwatts))
         return milliwatts.value / 1e3
 
     def joules(self) -> float:
-        """Energy since the driver was loaded; cards since Volta count it."""
+        """Return the energy since the driver was loaded."""
         millijoules = ctypes.c_ulonglong()
         self._call("nvmlDeviceGetTotalEnergyConsumption", self._card, ctypes.byref(millijoules))
         return millijoules.value / 1e3
 
     def memory_of(self, pid: int) -> int | None:
-        """Bytes that a process has on the card; None where it has none, or NVML does not say."""
+        """Return a process's bytes on the GPU; None if it has none, or NVML does not report it."""
         count = ctypes.c_uint(_MOST_PROCESSES)
         processes = (_ProcessInfo * _MOST_PROCESSES)()
         self._call(
@@ -75,13 +99,12 @@ class Nvml:
             ctypes.byref(processes),
         )
         for process in processes[: count.value]:
-            # All ones stand for a figure that the driver does not give, as in containers.
-            if process.pid == pid and process.usedGpuMemory != 2**64 - 1:
+            if process.pid == pid and process.usedGpuMemory != _UNKNOWN:
                 return int(process.usedGpuMemory)
         return None
 
     def close(self) -> None:
-        """Let go of NVML."""
+        """Release NVML."""
         self._library.nvmlShutdown()
 
     def _call(self, function: str, *arguments: object) -> None:
@@ -89,37 +112,5 @@ class Nvml:
             status = getattr(self._library, function)(*arguments)
         except AttributeError as error:
             raise UnavailableError(f"this driver's NVML has no {function}") from error
-        if status != _OK:
+        if status != 0:
             raise UnavailableError(f"{function} failed with {status}")
-
-
-class NvmlPower:
-    """Power of one card: its counter of energy where it has one, else its power.
-
-    Args:
-        index: Which card.
-        library: Name or path of NVML.
-
-    Raises:
-        UnavailableError: The card tells neither.
-    """
-
-    name = NAME
-
-    def __init__(self, index: int = 0, library: str = LIBRARY) -> None:
-        self._nvml = Nvml(index, library)
-        self.rail = f"card {index}"
-        try:
-            self._nvml.joules()
-            self.counts_energy = True
-        except UnavailableError:
-            self.counts_energy = False
-            self.read()
-
-    def read(self) -> float:
-        """Joules until now, or watts now."""
-        return self._nvml.joules() if self.counts_energy else self._nvml.watts()
-
-    def close(self) -> None:
-        """Let go of NVML."""
-        self._nvml.close()

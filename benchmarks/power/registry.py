@@ -1,16 +1,14 @@
-"""Which source of power a machine has."""
+"""The sources of power by name, and the choice among them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from hot_sdk._base.validation import closest
-from hot_sdk.benchmarks.power.hwmon import HwmonPower
-from hot_sdk.benchmarks.power.jtop import JtopPower
+from hot_sdk.benchmarks.power.jetson_tools import JtopPower, TegrastatsPower
 from hot_sdk.benchmarks.power.nvml import NvmlPower
-from hot_sdk.benchmarks.power.rapl import RaplPower
 from hot_sdk.benchmarks.power.source import PowerSource, UnavailableError
-from hot_sdk.benchmarks.power.tegrastats import TegrastatsPower
+from hot_sdk.benchmarks.power.sysfs import HwmonPower, RaplPower
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.host.jetson import is_jetson
 from hot_sdk.host.machine import Machine
@@ -27,15 +25,11 @@ _OPENERS: Mapping[str, Callable[[Machine, int], PowerSource]] = {
 }
 
 SOURCES = (AUTO, *_OPENERS, OFF)
-"""What ``--power`` may be."""
+"""Values of ``--power``."""
 
 
 def check_source(name: str) -> None:
-    """Check a name.
-
-    Raises:
-        UsageError: It is unknown.
-    """
+    """Raise UsageError unless there is a source of this name."""
     if name not in SOURCES:
         raise UsageError(f"Unknown source of power '{name}'.", hint=closest(name, SOURCES))
 
@@ -43,42 +37,37 @@ def check_source(name: str) -> None:
 def open_source(name: str, machine: Machine, device: str) -> tuple[PowerSource | None, str]:
     """Open a source.
 
-    ``auto`` takes a board's own monitors on a Jetson, the card's counters where a model runs on an
-    NVIDIA card, and else the processor's.
+    ``auto`` uses a board's own monitors on a Jetson, the GPU's counters if the model runs on an
+    NVIDIA GPU, and otherwise the processor's.
 
     Args:
         name: One of ``SOURCES``.
-        machine: Where to look.
+        machine: The machine to read.
         device: The device that models run on.
 
     Returns:
-        The source, or None and why the machine cannot tell.
+        The source, or None and the reason why there is none.
 
     Raises:
-        EngineError: A source was asked for by name, and is not there.
+        EngineError: A source was requested by name, and is not available.
     """
     check_source(name)
     if name == OFF:
-        return None, "it was not asked for"
-    index = int(device.partition(":")[2] or 0)
+        return None, "it was not requested"
     if name != AUTO:
-        try:
-            return _OPENERS[name](machine, index), ""
-        except UnavailableError as error:
-            raise EngineError(
-                f"Power cannot be read by {name}: {error}.",
-                hint="Give --power auto, or --power off.",
-            ) from error
+        candidates: tuple[str, ...] = (name,)
+    elif is_jetson(machine):
+        candidates = ("ina3221", "tegrastats", "jtop")
+    else:
+        candidates = ("nvml",) if device.startswith("cuda") else ("rapl",)
     problems = []
-    for candidate in _candidates(machine, device):
+    for candidate in candidates:
         try:
-            return _OPENERS[candidate](machine, index), ""
+            return _OPENERS[candidate](machine, int(device.partition(":")[2] or 0)), ""
         except UnavailableError as error:
             problems.append(f"{candidate}: {error}")
+    if name != AUTO:
+        raise EngineError(
+            f"Power cannot be read by {problems[0]}.", hint="Give --power auto, or --power off."
+        )
     return None, "; ".join(problems)
-
-
-def _candidates(machine: Machine, device: str) -> tuple[str, ...]:
-    if is_jetson(machine):
-        return ("ina3221", "tegrastats", "jtop")
-    return ("nvml",) if device.startswith("cuda") else ("rapl",)

@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 from faked_machines import faked
 
-from hot_sdk.benchmarks.power import PowerSampler, UnavailableError, open_source
-from hot_sdk.benchmarks.power.hwmon import HwmonPower
-from hot_sdk.benchmarks.power.jtop import JtopPower
+from hot_sdk.benchmarks.power import PowerSampler, PowerSamples, UnavailableError, open_source
+from hot_sdk.benchmarks.power.jetson_tools import JtopPower, TegrastatsPower, parse_tegrastats
 from hot_sdk.benchmarks.power.nvml import Nvml, NvmlPower
-from hot_sdk.benchmarks.power.rapl import RaplPower
-from hot_sdk.benchmarks.power.sampling import as_power
-from hot_sdk.benchmarks.power.tegrastats import TegrastatsPower, parse_line
+from hot_sdk.benchmarks.power.sysfs import HwmonPower, RaplPower
 from hot_sdk.errors import EngineError, UsageError
 
 INA3221 = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
@@ -39,18 +36,18 @@ ORIN_NANO = {
 AGX_ORIN = {name: content.replace("VDD_IN", "VDD_GPU_SOC") for name, content in ORIN_NANO.items()}
 
 
-def test_the_rail_that_feeds_all_is_the_boards_power():
+def test_board_power_is_that_of_the_main_rail():
     power = HwmonPower(faked(ORIN_NANO))
     assert (power.rail, power.read()) == ("VDD_IN", pytest.approx(6.0))
 
 
-def test_without_such_a_rail_they_are_summed():
+def test_rails_are_summed_without_a_main_rail():
     power = HwmonPower(faked(AGX_ORIN))
     assert power.rail == "VDD_GPU_SOC + VDD_CPU_GPU_CV + VDD_SOC"
     assert power.read() == pytest.approx(9.5)
 
 
-def test_an_ina238_gives_microwatts():
+def test_ina238_reports_microwatts():
     files = {
         f"{INA238}/in1_input": "19000\n",
         f"{INA238}/curr1_input": "2000\n",
@@ -61,7 +58,7 @@ def test_an_ina238_gives_microwatts():
     assert (power.rail, power.read()) == ("VIN", pytest.approx(37.5))
 
 
-def test_a_machine_without_monitors_says_so():
+def test_machine_without_monitors_is_refused():
     with pytest.raises(UnavailableError, match="INA3221"):
         HwmonPower(faked())
 
@@ -76,8 +73,8 @@ JETPACK_7 = "CPU [1%@1984,2%@1984] GR3D_FREQ 0%@[1300,1300] gpu@48.2C VDD_GPU 90
 THOR = "RAM 9000/125772MB (lfb 1x4MB) CPU [0%@972] GR3D_FREQ @[1000,1000,1000] cpu@41.0C"
 
 
-def test_a_line_of_jetpack_5():
-    found = parse_line(JETPACK_5)
+def test_parses_a_line_of_jetpack_5():
+    found = parse_tegrastats(JETPACK_5)
     assert found.ram_mib == (2722, 7620)
     assert found.cpus == ((12, 729), (0, 729), None, None)
     assert (found.gpu_load, found.gpu_mhz) == (61, (305,))
@@ -87,17 +84,17 @@ def test_a_line_of_jetpack_5():
     assert found.watts == pytest.approx(4.967)
 
 
-def test_lines_of_jetpack_7():
-    orin, thor = parse_line(JETPACK_7), parse_line(THOR)
+def test_parses_lines_of_jetpack_7():
+    orin, thor = parse_tegrastats(JETPACK_7), parse_tegrastats(THOR)
     assert (orin.gpu_load, orin.gpu_mhz, orin.watts) == (0, (1300, 1300), pytest.approx(0.9))
     assert orin.celsius == {"gpu": 48.2}
     assert (thor.gpu_load, thor.gpu_mhz, thor.watts) == (None, (1000, 1000, 1000), None)
 
 
-def test_a_load_without_a_clock_and_a_line_of_nothing():
-    assert parse_line("GR3D_FREQ 61%").gpu_load == 61
-    assert parse_line("GR3D_FREQ 61%").gpu_mhz == ()
-    assert parse_line("").watts is None
+def test_parses_a_load_without_a_clock_and_an_empty_line():
+    assert parse_tegrastats("GR3D_FREQ 61%").gpu_load == 61
+    assert parse_tegrastats("GR3D_FREQ 61%").gpu_mhz == ()
+    assert parse_tegrastats("").watts is None
 
 
 def test_tegrastats_is_followed():
@@ -108,12 +105,12 @@ def test_tegrastats_is_followed():
     assert ended
 
 
-def test_a_tegrastats_that_tells_no_power_is_none():
-    with pytest.raises(UnavailableError, match="tells no power"):
+def test_tegrastats_without_power_is_refused():
+    with pytest.raises(UnavailableError, match="reports no power"):
         TegrastatsPower(lambda: ([THOR], lambda: None))
 
 
-def test_a_real_tegrastats_program_is_read(tmp_path, monkeypatch):
+def test_reads_a_tegrastats_program(tmp_path, monkeypatch):
     program = tmp_path / "tegrastats"
     program.write_text(f"#!/bin/sh\necho '{JETPACK_5}'\nexec sleep 60\n")
     program.chmod(0o755)
@@ -136,7 +133,7 @@ def rapl(uj, dram=7_000_000):
     }
 
 
-def test_rapl_counts_packages_and_memory_and_runs_over():
+def test_rapl_counts_packages_and_memory_and_wraps():
     machine = faked(rapl(999_000_000))
     power = RaplPower(machine)
     assert power.rail == "package-0 + dram"
@@ -146,14 +143,14 @@ def test_rapl_counts_packages_and_memory_and_runs_over():
     assert power.read() == pytest.approx(3.5)
 
 
-def test_counters_that_may_not_be_read_are_told():
+def test_unreadable_counters_are_refused_with_the_cure():
     machine = faked(rapl(1))
     (machine.root / RAPL / "energy_uj").unlink()
     with pytest.raises(UnavailableError, match="run as root"):
         RaplPower(machine)
 
 
-def test_jtop_is_read_where_it_is_installed(monkeypatch):
+def test_reads_jtop_if_it_is_installed(monkeypatch):
     class Jtop:
         power = types.MappingProxyType({"tot": {"power": 6120}})
 
@@ -172,7 +169,7 @@ def test_jtop_is_read_where_it_is_installed(monkeypatch):
     power.close()
 
 
-def test_jtop_is_no_dependency(monkeypatch):
+def test_jtop_is_not_a_dependency(monkeypatch):
     monkeypatch.setitem(sys.modules, "jtop", None)
     with pytest.raises(UnavailableError, match="not installed"):
         JtopPower()
@@ -196,7 +193,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *n, info *p)
 def nvml_library(folder, counts):
     """A library with NVML's functions, compiled here."""
     if shutil.which("gcc") is None:
-        pytest.skip("there is no gcc to compile a stand-in of NVML with")
+        pytest.skip("there is no gcc to compile a fake NVML")
     source, target = folder / "nvml.c", folder / f"libnvml{counts}.so"
     source.write_text(textwrap.dedent(NVML))
     command = ["gcc", "-shared", "-fPIC", f"-DCOUNTS={counts}", str(source), "-o", str(target)]
@@ -204,40 +201,40 @@ def nvml_library(folder, counts):
     return str(target)
 
 
-def test_nvml_counts_energy_or_gives_power(tmp_path):
+def test_nvml_counts_energy_or_measures_power(tmp_path):
     counting = NvmlPower(library=nvml_library(tmp_path, 1))
     assert (counting.counts_energy, counting.read()) == (True, pytest.approx(12.5))
     counting.close()
-    telling = NvmlPower(library=nvml_library(tmp_path, 0))
-    assert (telling.counts_energy, telling.read()) == (False, pytest.approx(71.5))
+    measuring = NvmlPower(library=nvml_library(tmp_path, 0))
+    assert (measuring.counts_energy, measuring.read()) == (False, pytest.approx(71.5))
 
 
-def test_nvml_tells_the_memory_of_a_process(tmp_path):
+def test_nvml_reports_the_memory_of_a_process(tmp_path):
     nvml = Nvml(library=nvml_library(tmp_path, 1))
     assert nvml.memory_of(42) == 300 << 20
     assert nvml.memory_of(41) is None
     assert nvml.memory_of(40) is None
 
 
-def test_a_card_that_is_not_there(tmp_path):
+def test_missing_card_or_library_is_refused(tmp_path):
     with pytest.raises(UnavailableError, match="failed with 2"):
         Nvml(1, nvml_library(tmp_path, 1))
     with pytest.raises(UnavailableError, match="cannot be loaded"):
         Nvml(library="libnvidia-ml-that-is-not-there.so.1")
 
 
-def test_auto_takes_a_boards_own_monitors():
+def test_auto_uses_a_boards_own_monitors():
     machine = faked({**ORIN_NANO, "proc/device-tree/model": "NVIDIA Jetson Orin Nano\0"})
     source, problem = open_source("auto", machine, "cpu")
     assert (source.name, problem) == ("ina3221", "")
 
 
-def test_auto_takes_the_processors_counters():
+def test_auto_uses_the_processors_counters():
     source, _ = open_source("auto", faked(rapl(1)), "cpu")
     assert source.name == "rapl"
 
 
-def test_auto_says_why_there_is_none():
+def test_auto_gives_the_reason_if_there_is_no_source():
     source, problem = open_source("auto", faked(), "cpu")
     assert source is None
     assert "rapl: there are no counters" in problem
@@ -245,7 +242,7 @@ def test_auto_says_why_there_is_none():
 
 
 @pytest.mark.parametrize("name", ["ina3221", "tegrastats", "rapl"])
-def test_a_source_that_was_asked_for_and_is_not_there_is_an_error(name, monkeypatch):
+def test_requested_source_that_is_missing_is_an_error(name, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(EngineError, match=name):
         open_source(name, faked(), "cpu")
@@ -258,7 +255,7 @@ def test_an_unknown_source_is_refused():
 
 def test_energy_between_two_moments():
     times = np.arange(0.0, 10.0, 0.5)
-    power = as_power(times, np.where(times < 5.0, 4.0, 8.0), energy=False)
+    power = PowerSamples.from_readings(times, np.where(times < 5.0, 4.0, 8.0), energy=False)
     assert power.joules(1.0, 3.0) == pytest.approx(8.0)
     assert power.joules(4.0, 6.0) == pytest.approx(12.0)
     assert power.joules(-1.0, 2.0) is None
@@ -268,11 +265,11 @@ def test_energy_between_two_moments():
 
 def test_counted_energy_is_power_between_samples():
     times = np.arange(0.0, 5.0)
-    power = as_power(times, 3.0 * times, energy=True)
+    power = PowerSamples.from_readings(times, 3.0 * times, energy=True)
     assert power.joules(0.25, 3.75) == pytest.approx(10.5)
 
 
-def test_a_sampler_keeps_what_was_read_when_a_source_fails():
+def test_sampler_keeps_its_samples_when_a_source_fails():
     machine = faked(rapl(0))
     with PowerSampler(RaplPower(machine)) as sampler:
         while len(sampler.samples().times) < 3:

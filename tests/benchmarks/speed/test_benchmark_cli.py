@@ -128,7 +128,7 @@ def test_the_bound_of_this_cpu_lies_above_what_was_measured(record):
 def test_a_record_reads_back_and_gives_every_report(record, made):
     text = as_text(record, ())
     assert "mixste-hot" in text
-    assert "not measured (it was not asked for)" in text
+    assert "not measured (it was not requested)" in text
     markdown = (made / "benchmark.md").read_text()
     assert markdown.startswith("```console\nhot-benchmark ")
     assert "For latency<1000s take" in markdown
