@@ -1,15 +1,7 @@
-"""How a clip is cut into windows, and the windows' poses put together again.
+"""Cut a clip into windows of a network's length, and stitch the windows' poses together again.
 
-Pure functions of numbers: nothing here knows an engine.
-
-How a clip is cut into windows of a network's length.
-
-Besides the default there are five schemes that published code uses, so that published numbers can
-be made again.
-
-How even poses are where windows meet.
-
-The poses of windows put together again to those of the clip.
+Besides the default mode there are five schemes of published code, to reproduce published numbers.
+Nothing here depends on an engine.
 """
 
 from __future__ import annotations
@@ -45,51 +37,52 @@ network sees only one side of a frame at a window's end, and is least certain th
 _WHOLE = (int, np.integer)
 
 Index = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """One window.
+    """One window of a clip.
 
     Attributes:
-        start: Clip frame under its first position; negative where it begins before the clip.
-        length: Its positions.
-        gives: Clip frames that it gives poses for, from the first to before the second.
-        positions: Where in the window these are, one for each; None where frame ``t`` is at
-            ``t - start``.
-        source: Clip frame that each position reads; None where it is ``start`` and on, with the
-            clip's first and last frame repeated beyond its ends.
+        start: Clip frame under its first position; negative if it begins before the clip.
+        length: Number of positions.
+        output_frames: Half-open range of clip frames that this window outputs.
+        positions: Position of each output frame; None if frame ``t`` is at ``t - start``.
+        source: Clip frame read at each position; None for ``start`` and on, with the clip's first
+            and last frame repeated beyond its ends.
     """
 
     start: int
     length: int
-    gives: tuple[int, int]
+    output_frames: tuple[int, int]
     positions: Index | None = None
     source: Index | None = None
 
-    def reads(self, frames: int) -> Index:
-        """Clip frame that each position reads, (length,), for a clip of so many frames."""
+    def source_frames(self, frames: int) -> Index:
+        """Return the clip frame read at each position, (length,), of a clip of ``frames``."""
         if self.source is not None:
             return self.source
         return np.clip(np.arange(self.start, self.start + self.length), 0, frames - 1)
 
-    def at(self) -> Index:
-        """Position of each frame that the window gives."""
+    def output_positions(self) -> Index:
+        """Return the position of each output frame."""
         if self.positions is not None:
             return self.positions
-        return np.arange(self.gives[0] - self.start, self.gives[1] - self.start)
+        first, end = self.output_frames
+        return np.arange(first - self.start, end - self.start)
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a clip is cut.
+    """The windows of a clip.
 
     Attributes:
         mode: One of ``MODES``.
         frames: Frames of the clip.
         length: Frames of a window.
-        overlap: Frames over which a window's weight rises and falls; 0 where nothing is blended.
-        windows: In the order of the clip.
+        overlap: Frames over which a window's weight rises and falls; 0 if nothing is blended.
+        windows: The windows, in the order of the clip.
     """
 
     mode: str
@@ -108,34 +101,32 @@ def check_mode(mode: str) -> None:
 def plan(frames: int, length: int, mode: str = OVERLAP, *, overlap: int | None = None) -> Plan:
     """Cut a clip into windows.
 
-    - ``overlap``: neighbours share ``overlap`` frames, over which they are blended; the last
-      window is moved back to end with the clip. A shorter clip lies in the middle of one window,
-      its ends repeated.
-    - ``hot_centered_edge``: windows side by side about the clip's middle, its ends repeated; the
-      evaluation of HoT (Li et al., CVPR 2024). Its demo takes one window more where the clip is an
-      exact multiple.
-    - ``mixste_last_overlap``: windows side by side, the last one moved back to end with the clip,
-      giving only the frames that no other gave; a shorter clip's last frame is repeated. MixSTE
-      (Zhang et al., CVPR 2022), whose metric counts the frames that two windows give twice.
-    - ``mhformer_center``: a window about every frame, which gives that frame only; MHFormer
-      (Li et al., CVPR 2022) and all that lift a centre frame. Position ``length // 2``.
-    - ``motionbert_tail_short``: windows side by side, the last one as short as what is left;
-      MotionBERT (Zhu et al., ICCV 2023). A file of fixed length can run it only where nothing is
-      left.
-    - ``agformer_resample``: windows side by side; what is left, or a shorter clip, is stretched to
-      a window by repeating frames, and each frame's first repetition counts; MotionAGFormer
-      (Mehraban et al., WACV 2024), whose demo fails on an exact multiple.
+    - ``overlap``: neighbors share ``overlap`` frames, over which they are blended; the last window
+      is moved back to end with the clip. A shorter clip lies in the middle of one window, its ends
+      repeated.
+    - ``hot_centered_edge``: adjacent windows about the clip's middle, its ends repeated; the
+      evaluation of HoT (Li et al., CVPR 2024). Its demo adds one window if the clip is an exact
+      multiple.
+    - ``mixste_last_overlap``: adjacent windows, the last one moved back to end with the clip, where
+      it outputs only the frames that no other does; a shorter clip's last frame is repeated. MixSTE
+      (Zhang et al., CVPR 2022), whose metric counts the frames that two windows output twice.
+    - ``mhformer_center``: a window about every frame, which outputs that frame only; MHFormer
+      (Li et al., CVPR 2022) and all that lift a center frame. Position ``length // 2``.
+    - ``motionbert_tail_short``: adjacent windows, the last one shortened to the remaining frames;
+      MotionBERT (Zhu et al., ICCV 2023). A file of fixed length can run it only if none remain.
+    - ``agformer_resample``: adjacent windows; the remaining frames, or a shorter clip, are
+      stretched to a window by repeating frames, and each frame's first repetition counts;
+      MotionAGFormer (Mehraban et al., WACV 2024), whose demo fails on an exact multiple.
 
     Args:
         frames: Frames of the clip.
         length: Frames of a window.
         mode: One of ``MODES``.
-        overlap: For the mode ``overlap``: frames that neighbours share, below ``length``; None for
-            a sixth of it.
+        overlap: Only for the mode ``overlap``: frames that neighbors share, below ``length``; None
+            for a sixth of it.
 
     Raises:
-        UsageError: The mode is unknown, a number is out of range, or an overlap is given to a mode
-            that has none.
+        UsageError: The mode is unknown, a number is out of range, or the mode accepts no overlap.
     """
     check_mode(mode)
     for name, value in (("frames", frames), ("length", length), ("overlap", overlap)):
@@ -148,7 +139,7 @@ def plan(frames: int, length: int, mode: str = OVERLAP, *, overlap: int | None =
         )
     if overlap is not None and mode != OVERLAP:
         raise UsageError(
-            f"The windows '{mode}' have an overlap of their own.", hint="Leave overlap out."
+            f"The windows '{mode}' have a fixed overlap.", hint="Leave out the overlap."
         )
     if overlap is not None and not 0 <= overlap < length:
         raise UsageError(
@@ -159,9 +150,9 @@ def plan(frames: int, length: int, mode: str = OVERLAP, *, overlap: int | None =
         shared = length // _SHARE if overlap is None else overlap
         return Plan(mode, frames, length, shared, _overlapping(frames, length, shared))
     make = {
-        HOT_CENTERED_EDGE: _centred,
+        HOT_CENTERED_EDGE: _centered,
         MIXSTE_LAST_OVERLAP: _last_moved_back,
-        MHFORMER_CENTER: _one_for_each_frame,
+        MHFORMER_CENTER: _one_per_frame,
         MOTIONBERT_TAIL_SHORT: _last_short,
         AGFORMER_RESAMPLE: _last_stretched,
     }[mode]
@@ -176,12 +167,11 @@ def _overlapping(frames: int, length: int, overlap: int) -> tuple[Window, ...]:
     starts = [min(number * hop, frames - length) for number in range(count)]
     windows = [Window(start, length, (start, start + length)) for start in starts]
     if overlap == 0:
-        last = Window(starts[-1], length, (starts[-2] + length, frames))
-        windows[-1] = last
+        windows[-1] = Window(starts[-1], length, (starts[-2] + length, frames))
     return tuple(windows)
 
 
-def _centred(frames: int, length: int) -> tuple[Window, ...]:
+def _centered(frames: int, length: int) -> tuple[Window, ...]:
     count = -(-frames // length)
     before = (count * length - frames) // 2
     starts = [number * length - before for number in range(count)]
@@ -191,16 +181,12 @@ def _centred(frames: int, length: int) -> tuple[Window, ...]:
 
 
 def _last_moved_back(frames: int, length: int) -> tuple[Window, ...]:
-    if frames < length:
-        return (Window(0, length, (0, frames)),)
-    whole = frames // length
-    windows = [Window(n * length, length, (n * length, (n + 1) * length)) for n in range(whole)]
-    if frames % length:
-        windows.append(Window(frames - length, length, (whole * length, frames)))
-    return tuple(windows)
+    windows = _last_short(frames, length)
+    last = windows[-1]
+    return (*windows[:-1], Window(max(frames - length, 0), length, last.output_frames))
 
 
-def _one_for_each_frame(frames: int, length: int) -> tuple[Window, ...]:
+def _one_per_frame(frames: int, length: int) -> tuple[Window, ...]:
     return tuple(Window(frame - length // 2, length, (frame, frame + 1)) for frame in range(frames))
 
 
@@ -212,37 +198,33 @@ def _last_short(frames: int, length: int) -> tuple[Window, ...]:
 
 
 def _last_stretched(frames: int, length: int) -> tuple[Window, ...]:
-    windows = list(_last_short(frames, length))
+    windows = _last_short(frames, length)
     last = windows[-1]
-    if last.length < length:
-        repeated = np.arange(length, dtype=np.int64) * last.length // length
-        first = np.unique(repeated, return_index=True)[1].astype(np.int64)
-        windows[-1] = Window(
-            last.start, length, last.gives, positions=first, source=last.start + repeated
-        )
-    return tuple(windows)
-
-
-Floats = NDArray[np.float32]
+    if last.length == length:
+        return windows
+    repeated = np.arange(length, dtype=np.int64) * last.length // length
+    first = np.unique(repeated, return_index=True)[1].astype(np.int64)
+    source = last.start + repeated
+    return (*windows[:-1], Window(last.start, length, last.output_frames, first, source))
 
 
 @dataclass(frozen=True)
 class SeamReport:
-    """Steps at seams beside steps inside windows.
+    """Steps at seams compared with steps inside windows.
 
-    A step is the mean distance that the joints move from one frame to the next. It is at a seam
-    where the windows that give the two frames, or their shares in them, are not the same. Poses
-    that jump at seams have larger steps there than inside.
+    A step is the mean distance that the joints move from one frame to the next. It is at a seam if
+    the windows that output the two frames, or their shares in them, are not the same. Poses that
+    jump at seams have larger steps there than inside.
 
     Attributes:
-        seams: Places where a window takes over from another.
-        unit: Of all distances.
+        seams: Number of places where the next window takes over.
+        unit: Unit of all distances.
         mean_step: Mean step at a seam.
         max_step: Largest step at a seam.
-        mean_step_inside: Mean step inside a window; None where every step is at a seam.
+        mean_step_inside: Mean step inside a window; None if every step is at a seam.
         max_step_inside: Largest such step.
-        mean_disagreement: Mean distance between the joints that two windows give for one frame;
-            None where no frame was given twice.
+        mean_disagreement: Mean distance between the joints that two windows output for one frame;
+            None if no frame is output twice.
         max_disagreement: Largest mean over a frame's joints.
     """
 
@@ -265,68 +247,12 @@ class SeamReport:
         return f"{text} ({self.unit})"
 
 
-def steps_at_seams(frames: int, weights: Sequence[tuple[int, Floats]]) -> NDArray[np.bool_]:
-    """Whether each step, from a frame to the next, is at a seam, (frames - 1,).
-
-    Args:
-        frames: Of the clip.
-        weights: For each window, the first frame that it gives, and its weight in that frame and
-            those that follow. Every frame has a weight from some window.
-    """
-    total = np.zeros(frames, dtype=np.float32)
-    for first, weight in weights:
-        total[first : first + len(weight)] += weight
-    at_seam = np.zeros(frames - 1, dtype=np.bool_)
-    for first, weight in weights:
-        end = first + len(weight)
-        share = np.zeros(len(weight) + 2, dtype=np.float32)
-        share[1:-1] = weight / total[first:end]
-        # One step before the window and one after it, which the clip's own ends do not have.
-        changes = np.diff(share) != 0.0
-        before, after = int(first == 0), int(end == frames)
-        at_seam[first - 1 + before : end - after] |= changes[before : len(changes) - after]
-    return at_seam
-
-
-def measure_seams(
-    poses: Floats,
-    at_seam: NDArray[np.bool_],
-    disagreement: Floats | None,
-    *,
-    seams: int,
-    unit: str,
-) -> SeamReport:
-    """Measure steps and disagreements.
-
-    Args:
-        poses: (frames, joints, 3), at least two frames.
-        at_seam: (frames - 1,), whether each step is at a seam; at least one is.
-        disagreement: Distances between two windows' poses of one frame, any number; None where
-            nothing was given twice.
-        seams: How many seams there are.
-        unit: Of ``poses``.
-    """
-    steps = np.linalg.norm(np.diff(poses, axis=0), axis=-1).mean(axis=-1)
-    across, inside = steps[at_seam], steps[~at_seam]
-    has_inside = len(inside) > 0
-    return SeamReport(
-        seams=seams,
-        unit=unit,
-        mean_step=float(across.mean()),
-        max_step=float(across.max()),
-        mean_step_inside=float(inside.mean()) if has_inside else None,
-        max_step_inside=float(inside.max()) if has_inside else None,
-        mean_disagreement=None if disagreement is None else float(disagreement.mean()),
-        max_disagreement=None if disagreement is None else float(disagreement.max()),
-    )
-
-
 class Stitcher:
-    """Puts the poses of windows together, one window after the other.
+    """Stitches the poses of windows together, one window after the other.
 
-    Where several windows give a frame, their poses are averaged with weights that rise from a
+    If several windows output a frame, their poses are averaged with weights that rise from a
     window's ends over the overlap, so that no window begins or ends with a step; not at the clip's
-    own ends. Memory is that of the clip, however many windows there are.
+    own ends. Memory is that of the clip, whatever the number of windows.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -341,7 +267,7 @@ class Stitcher:
         """Add the next window's poses, (length, joints, channels).
 
         Raises:
-            UsageError: The plan has no more windows, or this one is of another length or of other
+            UsageError: The plan has no more windows, or this one has another length or other
                 joints than those before.
         """
         windows = self.plan.windows
@@ -360,24 +286,24 @@ class Stitcher:
             )
         if self._sum is None:
             self._sum = np.zeros((self.plan.frames, *poses.shape[1:]), dtype=np.float32)
-        first, end = window.gives
+        first, end = window.output_frames
         # A copy, for an engine may write its next run into the same buffer.
-        given = poses[window.at()]
+        output = poses[window.output_positions()]
         if self._before is not None:
-            apart = given[: len(self._before)] - self._before
-            self._disagreements.append(np.linalg.norm(apart, axis=-1).mean(axis=-1))
+            difference = output[: len(self._before)] - self._before
+            self._disagreements.append(np.linalg.norm(difference, axis=-1).mean(axis=-1))
         self._next += 1
-        following = windows[self._next].gives[0] if self._next < len(windows) else end
-        self._before = given[following - first :] if following < end else None
+        following = windows[self._next].output_frames[0] if self._next < len(windows) else end
+        self._before = output[following - first :] if following < end else None
         if self.plan.overlap == 0:
-            self._sum[first:end] = given
+            self._sum[first:end] = output
             return
         weight = _weights(self.plan, window)[:, None, None]
-        self._sum[first:end] += weight * given
+        self._sum[first:end] += weight * output
         self._weight[first:end] += weight
 
     def result(self) -> Floats:
-        """The clip's poses, (frames, joints, channels), float32.
+        """Return the clip's poses, (frames, joints, channels), float32.
 
         Raises:
             UsageError: Not all windows were added.
@@ -390,24 +316,36 @@ class Stitcher:
         return self._sum if self.plan.overlap == 0 else self._sum / self._weight
 
     def seams(self, poses: Floats, unit: str) -> SeamReport | None:
-        """How even ``poses``, the result, are where windows meet; None where there is one."""
-        if len(self.plan.windows) < 2:
+        """Measure how even ``poses``, the result, are at seams; None if there is one window."""
+        windows = self.plan.windows
+        if len(windows) < 2:
             return None
+        steps = np.linalg.norm(np.diff(poses, axis=0), axis=-1).mean(axis=-1)
+        weights = [(window.output_frames[0], _weights(self.plan, window)) for window in windows]
+        at_seam = steps_at_seams(self.plan.frames, weights)
+        across, inside = steps[at_seam], steps[~at_seam]
         apart = np.concatenate(self._disagreements) if self._disagreements else None
-        return measure_seams(
-            poses, _seam_steps(self.plan), apart, seams=len(self.plan.windows) - 1, unit=unit
+        return SeamReport(
+            seams=len(windows) - 1,
+            unit=unit,
+            mean_step=float(across.mean()),
+            max_step=float(across.max()),
+            mean_step_inside=float(inside.mean()) if len(inside) else None,
+            max_step_inside=float(inside.max()) if len(inside) else None,
+            mean_disagreement=None if apart is None else float(apart.mean()),
+            max_disagreement=None if apart is None else float(apart.max()),
         )
 
 
 def _weights(plan: Plan, window: Window) -> Floats:
-    """Weight of each frame that a window of blended ones gives, before they are made to sum to 1.
+    """Return the weight of each frame that a window outputs, not yet divided by the sum.
 
     Whole numbers, so that their sums are exact. The first window does not rise and the last does
-    not fall: a window that begins or ends a frame away from the clip's end would else take a third
-    of the weight at once. As it is, all weights of a frame sum to more than the overlap, and those
-    of two windows move by at most one part in ``overlap + 1`` from a frame to the next.
+    not fall: a window that begins or ends a frame away from the clip's end would otherwise get a
+    third of the weight at once. As it is, all weights of a frame sum to more than the overlap, and
+    those of two windows move by at most one part in ``overlap + 1`` from a frame to the next.
     """
-    first, end = window.gives
+    first, end = window.output_frames
     place = np.arange(1, end - first + 1)
     weight = np.full(end - first, plan.overlap + 1)
     if first > 0:
@@ -417,18 +355,31 @@ def _weights(plan: Plan, window: Window) -> Floats:
     return weight.astype(np.float32)
 
 
-def _seam_steps(plan: Plan) -> NDArray[np.bool_]:
-    """Whether each step, from a frame to the next, is at a seam, (frames - 1,)."""
-    if plan.overlap == 0:
-        at_seam = np.zeros(plan.frames - 1, dtype=np.bool_)
-        at_seam[[window.gives[0] - 1 for window in plan.windows[1:]]] = True
-        return at_seam
-    weights = [(window.gives[0], _weights(plan, window)) for window in plan.windows]
-    return steps_at_seams(plan.frames, weights)
+def steps_at_seams(frames: int, weights: Sequence[tuple[int, Floats]]) -> NDArray[np.bool_]:
+    """Return, for each step from a frame to the next, if it is at a seam, (frames - 1,).
+
+    Args:
+        frames: Frames of the clip.
+        weights: For each window, the first frame that it outputs, and its weight in that frame and
+            those that follow. Every frame has a weight from some window.
+    """
+    total = np.zeros(frames, dtype=np.float32)
+    for first, weight in weights:
+        total[first : first + len(weight)] += weight
+    at_seam = np.zeros(frames - 1, dtype=np.bool_)
+    for first, weight in weights:
+        end = first + len(weight)
+        share = np.zeros(len(weight) + 2, dtype=np.float32)
+        share[1:-1] = weight / total[first:end]
+        # One step before the window and one after it, which the clip's own ends do not have.
+        changes = np.diff(share) != 0.0
+        before, after = int(first == 0), int(end == frames)
+        at_seam[first - 1 + before : end - after] |= changes[before : len(changes) - after]
+    return at_seam
 
 
 def stitch(plan: Plan, outputs: Floats | Sequence[Floats]) -> Floats:
-    """Put the poses of all windows together.
+    """Stitch the poses of all windows together.
 
     Args:
         plan: How the clip was cut.
@@ -438,7 +389,7 @@ def stitch(plan: Plan, outputs: Floats | Sequence[Floats]) -> Floats:
         (frames, joints, channels), float32.
 
     Raises:
-        UsageError: There are more or fewer windows than the plan has, or of another length.
+        UsageError: The number of windows is not the plan's, or one has another length.
     """
     if len(outputs) != len(plan.windows):
         raise UsageError(
@@ -449,20 +400,3 @@ def stitch(plan: Plan, outputs: Floats | Sequence[Floats]) -> Floats:
     for poses in outputs:
         stitcher.add(poses)
     return stitcher.result()
-
-
-__all__ = [
-    "AGFORMER_RESAMPLE",
-    "HOT_CENTERED_EDGE",
-    "MHFORMER_CENTER",
-    "MIXSTE_LAST_OVERLAP",
-    "MODES",
-    "MOTIONBERT_TAIL_SHORT",
-    "OVERLAP",
-    "Plan",
-    "Stitcher",
-    "Window",
-    "check_mode",
-    "plan",
-    "stitch",
-]

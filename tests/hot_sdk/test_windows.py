@@ -14,7 +14,7 @@ clips = st.integers(1, 600)
 
 def read(cut, poses):
     """What a network that returns its input would return for each window."""
-    return [poses[window.reads(cut.frames)] for window in cut.windows]
+    return [poses[window.source_frames(cut.frames)] for window in cut.windows]
 
 
 def poses_of(frames):
@@ -122,8 +122,10 @@ LOOPS = {
 def test_windows_are_those_of_a_plain_loop(mode, frames, length):
     found = [
         (
-            window.reads(frames).tolist(),
-            list(zip(range(*window.gives), window.at().tolist(), strict=True)),
+            window.source_frames(frames).tolist(),
+            list(
+                zip(range(*window.output_frames), window.output_positions().tolist(), strict=True)
+            ),
         )
         for window in plan(frames, length, mode).windows
     ]
@@ -135,7 +137,7 @@ def test_stretched_frames_are_those_of_the_published_formula(length):
     for frames in range(1, length):
         (window,) = plan(frames, length, "agformer_resample").windows
         expected = np.floor(np.linspace(0, frames, length, endpoint=False))
-        assert window.reads(frames).tolist() == expected.tolist()
+        assert window.source_frames(frames).tolist() == expected.tolist()
 
 
 @settings(max_examples=50)
@@ -163,7 +165,7 @@ def test_windows_that_disagree_are_blended_without_a_step(frames, length, overla
     # the overlap: two windows move by one part of it, more windows by one part each at most.
     windows = np.zeros(frames - 1)
     for window in cut.windows:
-        windows[max(window.gives[0] - 1, 0) : window.gives[1]] += 1
+        windows[max(window.output_frames[0] - 1, 0) : window.output_frames[1]] += 1
     parts = np.where(windows <= 2, 1, windows)
     assert (steps <= np.ptp(heights) * parts / (cut.overlap + 1) + 1e-5).all()
 
@@ -180,7 +182,9 @@ def test_a_window_moved_back_begins_and_ends_without_a_step(frames):
 def test_windows_are_those_worked_out_by_hand(case, expected):
     mode, frames, length = case
     cut = plan(frames, length, mode, overlap=1 if mode == OVERLAP else None)
-    found = [(window.reads(frames).tolist(), window.gives) for window in cut.windows]
+    found = [
+        (window.source_frames(frames).tolist(), window.output_frames) for window in cut.windows
+    ]
     assert found == expected
 
 
@@ -234,7 +238,7 @@ def test_overlap_is_checked():
         plan(10, 5, overlap=5)
     with pytest.raises(UsageError, match=r"overlap is 2\.5"):
         plan(10, 5, overlap=2.5)
-    with pytest.raises(UsageError, match="overlap of their own"):
+    with pytest.raises(UsageError, match="have a fixed overlap"):
         plan(10, 5, "mhformer_center", overlap=2)
 
 
