@@ -219,7 +219,7 @@ def lift_clips(
         group = jobs[first : first + runner.batch]
         start = time.perf_counter()
         inputs = np.stack(
-            [clips[number].inputs[window.reads(plans[number].frames)] for number, window in group]
+            [clips[number].inputs[window.source_frames(plans[number].frames)] for number, window in group]
         )
         recorder.add("preparation", time.perf_counter() - start)
         lifted = runner.lift(inputs)

@@ -1,4 +1,4 @@
-"""Keypoint windows that activations are calibrated with: real clips, or the user's own."""
+"""Select the keypoint windows that activations are calibrated with: shipped clips or files."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from hot_sdk.preprocessing import NetworkInput, prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
 
 MOST_WINDOWS = 64
-"""More windows widen the extremes hardly at all, and take their time."""
+"""More windows hardly widen the extremes, but take time."""
 
 SHIPPED = "clips that ship with hot-export"
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationData:
-    """What activations are calibrated with.
+    """Windows that activations are calibrated with.
 
     Attributes:
-        windows: (windows, frames, joints, channels), as the network takes them.
-        source: Where they are from, for the manifest.
+        windows: Inputs of the network, (windows, frames, joints, channels).
+        source: Their origin, for the manifest.
     """
 
     windows: NDArray[np.float32]
     source: str
 
     def batches(self, size: int | None) -> list[NDArray[np.float32]]:
-        """The windows in batches of a size, the last one filled up from the start; None is one."""
+        """Return batches of a size (1 if None), the last one filled up from the start."""
         size = size or 1
         count = -(-len(self.windows) // size) * size
         filled = np.resize(self.windows, (count, *self.windows.shape[1:]))
@@ -45,15 +45,15 @@ class CalibrationData:
 
 
 def calibration_windows(spec: ModelSpec, files: Sequence[Path] = ()) -> CalibrationData:
-    """Cut windows, evenly spread over all clips.
+    """Select windows, evenly spread over all clips.
 
     Args:
         spec: The network that they are for.
-        files: Keypoint files in any format that ``hot-infer`` reads; none is the real clips that
+        files: Keypoint files in any format that ``hot-infer`` reads; if empty, the real clips that
             exported files are verified with.
 
     Raises:
-        KeypointsError: A file is broken or shows nobody.
+        KeypointsError: A file is broken, or no file has a detection.
     """
     if not files:
         return CalibrationData(_at_most(np.stack(real_windows(spec))), SHIPPED)
@@ -65,7 +65,7 @@ def calibration_windows(spec: ModelSpec, files: Sequence[Path] = ()) -> Calibrat
     ]
     if not found:
         raise KeypointsError(
-            "The calibration files show nobody.", hint="Give files with keypoints of people."
+            "The calibration files hold no detections.", hint="Give files with keypoints of people."
         )
     names = ", ".join(path.name for path in files[:3])
     more = f" and {len(files) - 3} more" if len(files) > 3 else ""
@@ -79,7 +79,7 @@ def _windows_of(person: Keypoints, spec: ModelSpec) -> list[NDArray[np.float32]]
         person, network, InputPolicies(), frames=spec.frames, training_fps=entry.training_fps
     )
     plan = windowing.plan(len(clip.inputs), spec.frames, windowing.OVERLAP)
-    return [clip.inputs[window.reads(len(clip.inputs))] for window in plan.windows]
+    return [clip.inputs[window.source_frames(len(clip.inputs))] for window in plan.windows]
 
 
 def _at_most(windows: NDArray[np.float32]) -> NDArray[np.float32]:
