@@ -21,22 +21,20 @@ from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk.engines import Session, open_session
 from hot_sdk.errors import GraphCheckError, VerificationError
 from hot_sdk.export.checkpoints.loading import (
-    first_times,
-    fit,
+    adapt_checkpoint,
     load_strict,
     random_state_dict,
-    resample_rank_embedding,
-    without_hourglass,
+    resolve_spec_for_checkpoint,
 )
 from hot_sdk.export.checkpoints.reader import TrainingRecord, read_checkpoint
 from hot_sdk.export.enums import Precision
 from hot_sdk.export.graph.check import require_clean
 from hot_sdk.export.graph.flops import NetworkFlops, count_graph, count_network, count_parameters
 from hot_sdk.export.graph.trace import trace, without_output
-from hot_sdk.export.graph.wrapper import build_lifting, folded
+from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.options import ExportRequest, default_name, resolve_request
-from hot_sdk.export.precision import Lowered, lower_precision
+from hot_sdk.export.precision import ReducedPrecision, reduce_precision
 from hot_sdk.export.triton.options import check_models
 from hot_sdk.export.triton.repository import write_triton
 from hot_sdk.export.verification.clips import Window, verification_windows
@@ -47,7 +45,7 @@ from hot_sdk.export.verification.compare import (
     compare,
     require_parity,
 )
-from hot_sdk.export.verification.neighbours import neighbours_exposed
+from hot_sdk.export.verification.neighbors import neighbors_exposed
 from hot_sdk.export.verification.on_device import DeviceResult, verify_on_device
 from hot_sdk.manifest import (
     KEYPOINTS,
@@ -58,7 +56,7 @@ from hot_sdk.manifest import (
     Joints,
     Manifest,
     Parity,
-    Quantisation,
+    Quantization,
     Versions,
     Weights,
 )
@@ -106,19 +104,12 @@ def prepare(request: ExportRequest) -> Prepared:
         training = checkpoint.training
         shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
         found = infer_shape(request.model, shapes)
-        spec = fit(request, found, training)
-        resampled = None
-        if request.resample_tokens and spec.stages and spec.stages[0].tokens != found.tokens:
-            resampled = found.tokens
-            checkpoint = checkpoint.with_tensors(
-                resample_rank_embedding(checkpoint.tensors, spec.stages[0].tokens)
-            )
-        if found.time_embedding is not None:
-            checkpoint = checkpoint.with_tensors(
-                first_times(checkpoint.tensors, found.time_embedding, spec.frames)
-            )
-        if found.elastic and not spec.elastic:
-            checkpoint = checkpoint.with_tensors(without_hourglass(checkpoint.tensors))
+        spec = resolve_spec_for_checkpoint(request, found, training)
+        resample = bool(
+            request.resample_tokens and spec.stages and spec.stages[0].tokens != found.tokens
+        )
+        resampled = found.tokens if resample else None
+        checkpoint = adapt_checkpoint(checkpoint, found, spec, resample=resample)
         network = build(spec)
         load_strict(network, checkpoint)
         weights = Weights(
@@ -156,7 +147,7 @@ def make_manifest(
     parity: Parity,
     *,
     opset: int | None,
-    quantisation: Quantisation | None = None,
+    quantization: Quantization | None = None,
 ) -> Manifest:
     """What a file says about itself.
 
@@ -166,7 +157,7 @@ def make_manifest(
         executed: Operations of the matrix products of one window in this file.
         parity: Of its verification.
         opset: Of an ONNX file.
-        quantisation: What is in int8; None where nothing is.
+        quantization: What is in int8; None where nothing is.
     """
     spec = prepared.spec
     entry = family(spec.family)
@@ -178,7 +169,7 @@ def make_manifest(
         family=spec.family,
         variant=spec.variant.value,
         paper=entry.paper,
-        licence=entry.licence if training is None else training.licence,
+        license=entry.license if training is None else training.license,
         frames=spec.frames,
         output_frames=spec.output_frames,
         ratio=spec.ratio,
@@ -195,7 +186,7 @@ def make_manifest(
             parents=skeleton.parents,
             flip_pairs=tuple(zip(skeleton.left, skeleton.right, strict=True)),
         ),
-        normalisation=entry.normalisation.value,
+        normalization=entry.normalization.value,
         unit=entry.unit.value,
         axes=entry.axes,
         training_fps=entry.training_fps if training is None else training.fps,
@@ -204,9 +195,9 @@ def make_manifest(
         parameters=count_parameters(spec),
         weights=prepared.weights,
         versions=Versions(sdk=__version__, torch=torch.__version__, onnx=onnx.__version__),
-        flops=Flops(papers=flops.papers, products=flops.products, executed=executed),
+        flops=Flops(papers=flops.papers, matmuls=flops.matmuls, executed=executed),
         parity=parity,
-        quantisation=quantisation,
+        quantization=quantization,
     )
 
 
@@ -229,7 +220,7 @@ class ExportResult:
         plain_parameters: Trained numbers of the same network without pruning.
         plain_flops: Its operations for one window.
         windows: The verification, window by window.
-        lowered: What a lower precision cost and gained; None in float32.
+        reduced: What a lower precision cost and gained; None in float32.
         triton: Folders of the models for Triton Inference Server, where they were asked for.
         on_device: That of the engine on this device; None where none was asked for.
     """
@@ -240,7 +231,7 @@ class ExportResult:
     plain_parameters: int
     plain_flops: NetworkFlops
     windows: tuple[WindowResult, ...]
-    lowered: Lowered | None = None
+    reduced: ReducedPrecision | None = None
     triton: tuple[Path, ...] = ()
     on_device: DeviceResult | None = None
 
@@ -261,9 +252,9 @@ def export_prepared(
         EngineError: The engine asked for does not build or run on this device; none is written.
     """
     spec = prepared.spec
-    reference = build_lifting(spec, prepared.state, flip=request.flip)
+    reference = build_lifter(spec, prepared.state, flip=request.flip)
     progress("Tracing the network")
-    model = trace(folded(reference), spec, batch=request.batch, opset=request.opset)
+    model = trace(fold_constants(reference), spec, batch=request.batch, opset=request.opset)
     if model.ByteSize() > _LARGEST_FILE:
         raise GraphCheckError(
             f"The model takes {model.ByteSize()} bytes; one file holds {_LARGEST_FILE}.",
@@ -274,7 +265,7 @@ def export_prepared(
 
     windows = verification_windows(spec)
     progress(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")
-    with neighbours_exposed(model, reference) as exposed:
+    with neighbors_exposed(model, reference) as exposed:
         content = exposed.SerializeToString()
     with open_session(content) as session:
         results = compare(reference, session, spec, windows)
@@ -286,16 +277,16 @@ def export_prepared(
             _keep_failed(model, prepared.target)
         raise
     executed = count_graph(model)
-    tolerances, lowered = FP32, None
+    tolerances, reduced = FP32, None
     if request.precision != Precision.FP32.value:
-        lowered = lower_precision(model, spec, request, reference, windows, progress)
-        model, tolerances, results = lowered.model, lowered.tolerances, list(lowered.results)
-        content = lowered.exposed
+        reduced = reduce_precision(model, spec, request, reference, windows, progress)
+        model, tolerances, results = reduced.model, reduced.tolerances, list(reduced.results)
+        content = reduced.exposed
     progress("Writing the file")
     parity = parity_of(engine, results)
-    quantisation = None if lowered is None else lowered.quantisation
+    quantization = None if reduced is None else reduced.quantization
     manifest = make_manifest(
-        prepared, request, executed, parity, opset=request.opset, quantisation=quantisation
+        prepared, request, executed, parity, opset=request.opset, quantization=quantization
     )
     final = model if request.token_index else without_output(model, TOKEN_INDEX)
     onnx.helper.set_model_props(final, manifest.to_metadata())
@@ -332,7 +323,7 @@ def export_prepared(
         plain_parameters=count_parameters(plain),
         plain_flops=count_network(plain),
         windows=tuple(results),
-        lowered=lowered,
+        reduced=reduced,
         triton=served,
         on_device=on_device,
     )

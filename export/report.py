@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hot_sdk.engines import DEFAULT_ENGINE
-from hot_sdk.engines.registry import TORCH, format_of
+from hot_sdk.engines.registry import TORCH, model_format
 from hot_sdk.export.enums import Precision, Variant
 from hot_sdk.export.graph.flops import count_network, count_parameters
 from hot_sdk.export.models import family, list_models, resolve
@@ -26,7 +26,7 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
 if TYPE_CHECKING:
     from hot_sdk.export.pipeline import ExportResult, Prepared
-    from hot_sdk.export.precision import Speed
+    from hot_sdk.export.precision.sensitivity import Speed
     from hot_sdk.export.verification.on_device import DeviceResult
 
 
@@ -57,11 +57,11 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             "flops": dataclasses.asdict(result.plain_flops),
         },
         "windows": [dataclasses.asdict(window) for window in result.windows],
-        "speed": None if result.lowered is None else dataclasses.asdict(result.lowered.speed),
+        "speed": None if result.reduced is None else dataclasses.asdict(result.reduced.speed),
         "sensitivity": (
             []
-            if result.lowered is None
-            else [dataclasses.asdict(block) for block in result.lowered.sensitivity]
+            if result.reduced is None
+            else [dataclasses.asdict(block) for block in result.reduced.sensitivity]
         ),
         "triton": [str(folder) for folder in result.triton],
         "on_device": _device_as_dict(result),
@@ -131,7 +131,7 @@ def render_result(result: ExportResult) -> RenderableType:
 
     row("parameters", result.plain_parameters, manifest.parameters, "M", 1e6)
     row("FLOPs, as the papers count", plain.papers, manifest.flops.papers, "G", 1e9)
-    row("FLOPs, all matrix products", plain.products, manifest.flops.products, "G", 1e9)
+    row("FLOPs, all matrix products", plain.matmuls, manifest.flops.matmuls, "G", 1e9)
 
     lines = [
         f"This file executes {manifest.flops.executed / 1e9:,.3f} GFLOPs a window in its matrix "
@@ -145,11 +145,11 @@ def render_result(result: ExportResult) -> RenderableType:
             f"The rank embedding was trained for {manifest.weights.resampled_from} tokens and "
             "resampled: measure the accuracy before you trust it."
         )
-    if result.lowered is not None:
-        lines.append(_speed_text(manifest.precision, result.lowered.speed))
+    if result.reduced is not None:
+        lines.append(_speed_text(manifest.precision, result.reduced.speed))
     lines += [f"For Triton: {folder}" for folder in result.triton]
     parts: list[RenderableType] = [table, *lines]
-    if result.lowered is not None and result.lowered.sensitivity:
+    if result.reduced is not None and result.reduced.sensitivity:
         parts.append(_render_sensitivity(result))
     if manifest.weights.random:
         parts.append(Text(f"Warning: {RANDOM_WEIGHTS_WARNING}.", style="bold yellow"))
@@ -159,18 +159,18 @@ def render_result(result: ExportResult) -> RenderableType:
 def _parity_text(result: ExportResult) -> str:
     manifest, parity = result.manifest, result.manifest.parity
     scale, shown = _shown_unit(manifest.unit)
-    if result.lowered is None:
+    if result.reduced is None:
         text = (
             f"Same poses as PyTorch in {parity.engine}, on {parity.clips} windows: given the "
             f"frames, coordinates within {parity.max_difference * scale:.2g} {shown}; end to end, "
         )
     else:
-        quantised = manifest.quantisation
+        quantized = manifest.quantization
         text = f"{manifest.precision}"
-        if quantised is not None:
-            text += f", {quantised.products} products quantised"
-            if quantised.windows:
-                text += f" by {quantised.windows} windows of {quantised.source}"
+        if quantized is not None:
+            text += f", {quantized.matmuls} products quantized"
+            if quantized.windows:
+                text += f" by {quantized.windows} windows of {quantized.source}"
         text += (
             f". Against PyTorch in float32, in {parity.engine}, on {parity.clips} windows: end to "
             "end, "
@@ -196,15 +196,15 @@ def _speed_text(precision: str, speed: Speed) -> str:
 
 
 def _render_sensitivity(result: ExportResult) -> RenderableType:
-    assert result.lowered is not None
+    assert result.reduced is not None
     scale, shown = _shown_unit(result.manifest.unit)
     table = Table(title="One block in int8, the others in float32")
-    for name in ("block", "products", f"mean joint error, {shown}", "gained, ms"):
+    for name in ("block", "MatMuls", f"mean joint error, {shown}", "gained, ms"):
         table.add_column(name, justify="left" if name == "block" else "right")
-    for block in sorted(result.lowered.sensitivity, key=lambda each: -each.error):
+    for block in sorted(result.reduced.sensitivity, key=lambda each: -each.error):
         table.add_row(
             block.block,
-            str(block.products),
+            str(block.matmuls),
             f"{block.error * scale:.3f}",
             f"{block.gained_ms:+.2f}",
         )
@@ -228,7 +228,7 @@ def _device_text(device: DeviceResult, unit: str) -> str:
 
 def next_commands(result: ExportResult) -> str:
     """What to run next, a line each, ready to be copied."""
-    engine = ", engine='torch'" if format_of(result.path) == TORCH else ""
+    engine = ", engine='torch'" if model_format(result.path) == TORCH else ""
     commands = [
         'python -c "from hot_sdk.engines import open_session as o; '
         f"s = o('{result.path}'{engine}); print(*s.inputs, *s.outputs)\"",
@@ -257,9 +257,9 @@ class Listed:
         tokens: Frames kept; None where none is pruned.
         parameters: Trained numbers.
         flops_papers: Operations of one window, twice the multiply-accumulates of linear layers.
-        flops_products: Of all matrix products.
+        flops_matmuls: Of all matrix products.
         unit: Of the output.
-        licence: Of code and weights.
+        license: Of code and weights.
         paper: The publication.
     """
 
@@ -270,9 +270,9 @@ class Listed:
     tokens: int | None
     parameters: int
     flops_papers: int
-    flops_products: int
+    flops_matmuls: int
     unit: str
-    licence: str
+    license: str
     paper: str
 
 
@@ -295,9 +295,9 @@ def list_networks() -> list[Listed]:
                         tokens=spec.tokens,
                         parameters=count_parameters(spec),
                         flops_papers=flops.papers,
-                        flops_products=flops.products,
+                        flops_matmuls=flops.matmuls,
                         unit=entry.unit.value,
-                        licence=entry.licence,
+                        license=entry.license,
                         paper=entry.paper,
                     )
                 )
@@ -321,10 +321,10 @@ def render(networks: list[Listed]) -> RenderableType:
             "" if listed.tokens is None else str(listed.tokens),
             f"{listed.parameters / 1e6:.2f}",
             f"{listed.flops_papers / 1e9:.3f}",
-            f"{listed.flops_products / 1e9:.3f}",
+            f"{listed.flops_matmuls / 1e9:.3f}",
             listed.unit,
         )
-    sources = {listed.family: f"{listed.paper}; {listed.licence}" for listed in networks}
+    sources = {listed.family: f"{listed.paper}; {listed.license}" for listed in networks}
     return Group(table, *(f"{name}: {source}" for name, source in sources.items()))
 
 

@@ -1,1 +1,1 @@
-"""Read checkpoints safely and fit them to a network."""
+"""Read checkpoints safely, and reconcile them with the requested network."""

@@ -1,10 +1,7 @@
-"""Weights into a model, without a key too many or too few.
+"""Reconcile export options with a checkpoint, and load weights into a network.
 
-Published loaders skip keys that do not match and then run on random weights; this one refuses.
-
-A request and a checkpoint brought together, or refused with what they disagree on.
-
-Reproducible random weights, for files that show speed and shape but whose poses mean nothing.
+Published loaders skip keys that do not match and then run on random weights; this one raises on any
+mismatch. Reproducible random weights are for files that show speed and shape only.
 """
 
 from __future__ import annotations
@@ -13,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -27,53 +25,133 @@ from hot_sdk.export.models import CheckpointShape, ModelSpec, family
 from hot_sdk.export.models.spec import kept_frames, published_size
 from hot_sdk.export.options import ExportRequest, resolve_request
 
+DEFAULT_SEED = 7
+
 _RANK_EMBEDDING = "pos_embed_token"
 _RANK_NORM = "graph_temporal.mixer.batch_norm."
-"""In the keys of norms over frames, of a family that has some; those after the pruning are of
-ranks."""
+"""Part of the keys of norms over frames, which one family has; after the pruning these are norms
+over ranks."""
 
 
-def load_strict(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load every tensor of the checkpoint into the model, or none at all.
+def resolve_spec_for_checkpoint(
+    request: ExportRequest, found: CheckpointShape, training: TrainingRecord | None = None
+) -> ModelSpec:
+    """Resolve the architecture that a checkpoint was trained in, pruned as requested.
+
+    Args:
+        request: The options. What they leave out comes from the checkpoint, and what the checkpoint
+            does not encode from the registry.
+        found: What the checkpoint's shapes encode.
+        training: The checkpoint's record of its training.
 
     Raises:
-        CheckpointError: Keys are missing, unexpected or of another shape; the model is unchanged.
+        CheckpointError: The checkpoint was trained for something else than requested.
+        UsageError: Options contradict each other.
     """
-    wanted = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
-    missing = [key for key in wanted if key not in found]
-    unexpected = [key for key in found if key not in wanted]
-    reshaped = [key for key in wanted if key in found and wanted[key] != found[key]]
-    if missing or unexpected or reshaped:
-        shapes = [f"{key!r} is {found[key]}, not {wanted[key]}" for key in reshaped]
-        faults = {
-            "missing": [repr(key) for key in missing],
-            "unexpected": [f"{key!r:.80}" for key in unexpected],
-            "of another shape": shapes,
-        }
-        listed = (
-            f"{len(each)} {what} ({name_some(each)})" for what, each in faults.items() if each
-        )
+    entry = family(request.model)
+    _require_equal("joints", found.joints, len(entry.skeleton.joints))
+    frames = found.frames
+    if request.frames is not None and found.time_embedding and request.frames < found.frames:
+        frames = request.frames
+    elif request.frames is not None:
+        _require_equal("frames", found.frames, request.frames)
+    named = None if request.size is None else published_size(entry, request.size)
+    for setting, trained in found.config.items():
+        published = trained if named is None else getattr(named.size, setting)
+        _require_equal(setting, trained, request.config.get(setting, published))
+    if request.resample_tokens and (found.variant is not Variant.HOT or found.elastic):
         raise CheckpointError(
-            f"{checkpoint.path.name!r} does not fit the model; of its keys, {'; '.join(listed)}.",
-            hint=_mismatch_hint(wanted, missing, unexpected, reshaped),
+            "The checkpoint holds no rank embedding that could be resampled.",
+            hint="Drop --resample-tokens: an elastic checkpoint takes any ratio, and a plain one "
+            "with '--recovery interpolate' or '--variant tpc'.",
         )
-    model.load_state_dict(dict(checkpoint.tensors), strict=True)
+    config = {**request.config, **found.config}
+    if training is not None:
+        _require_equal("heads", training.heads, config.setdefault("heads", training.heads))
+    completed = replace(request, frames=frames, config=config)
+    if training is not None and request.prune_at is None and _prunes(completed, found):
+        completed = replace(completed, prune_at=training.prune_at)
+    if found.elastic:
+        if (request.variant, request.ratio, request.tokens) == (None, None, None):
+            completed = replace(completed, variant=Variant.HOT)
+        return resolve_request(completed, elastic=True)
+    if found.variant is Variant.HOT and request.variant in (None, Variant.HOT):
+        completed = _with_trained_tokens(completed, found)
+    return resolve_request(completed)
+
+
+def _prunes(request: ExportRequest, found: CheckpointShape) -> bool:
+    """Return True if the requested network leaves frames out."""
+    frames = found.frames if request.frames is None else request.frames
+    kept = kept_frames(frames, request.ratio, request.tokens)
+    if kept:
+        return kept[-1] < frames
+    variant = found.variant if request.variant is None else Variant(request.variant)
+    return variant is not Variant.PLAIN
+
+
+def _with_trained_tokens(request: ExportRequest, found: CheckpointShape) -> ExportRequest:
+    if request.recovery == RecoveryKind.INTERPOLATE:
+        raise CheckpointError(
+            "The checkpoint holds trained recovery weights, which interpolation would not use.",
+            hint="Drop '--recovery interpolate', or give a plain checkpoint.",
+        )
+    kept = kept_frames(found.frames, request.ratio, request.tokens)
+    requested = kept[0] if kept else None
+    if requested not in (None, found.tokens) and not request.resample_tokens:
+        assert found.tokens is not None
+        raise CheckpointError(
+            f"The checkpoint was trained to keep {found.tokens} of {found.frames} frames (ratio "
+            f"{found.tokens / found.frames:.2f}), but {requested} were requested.",
+            hint="Drop the ratio, or add --resample-tokens to stretch its rank embedding; the "
+            "accuracy is then unknown until you measure it.",
+        )
+    return replace(request, variant=Variant.HOT, ratio=None, tokens=kept or found.tokens)
+
+
+def _require_equal(what: str, trained: int, requested: int) -> None:
+    if trained != requested:
+        raise CheckpointError(
+            f"The checkpoint was trained with {what} = {trained}, but {requested} was requested.",
+            hint=f"Drop {what}, or give another checkpoint.",
+        )
+
+
+def adapt_checkpoint(
+    checkpoint: Checkpoint, found: CheckpointShape, spec: ModelSpec, *, resample: bool
+) -> Checkpoint:
+    """Return a checkpoint with the tensors that a specification needs of it.
+
+    Args:
+        checkpoint: As it was read; not modified.
+        found: What its shapes encode.
+        spec: Resolved by :func:`resolve_spec_for_checkpoint`.
+        resample: Resample the rank embedding to the specification's number of tokens.
+    """
+    tensors = dict(checkpoint.tensors)
+    if resample:
+        tensors = resample_rank_embedding(tensors, spec.stages[0].tokens)
+    if found.time_embedding is not None:
+        times = tensors[found.time_embedding]  # (1, frames, ...), cut to a shorter window.
+        tensors[found.time_embedding] = times[:, : spec.frames].contiguous()
+    if found.elastic and not spec.elastic:
+        tensors = {key: tensor for key, tensor in tensors.items() if not _is_hourglass(key)}
+    return replace(checkpoint, tensors=MappingProxyType(tensors))
 
 
 def resample_rank_embedding(tensors: Mapping[str, Tensor], tokens: int) -> dict[str, Tensor]:
     """Fit the embedding of the kept frames' ranks to another number of kept frames.
 
-    Linear interpolation over the ranks of ``pos_embed_token``, (1, ranks, channels); the first and
-    the last rank keep their embedding. Norms that have numbers for each rank are fitted alike. What
-    that costs in accuracy is unknown: published weights are trained for one number of tokens.
+    Interpolates linearly over the ranks of ``pos_embed_token``, (1, ranks, channels); the first and
+    the last rank keep their embedding. Norms that have numbers for each rank are fitted alike. The
+    cost in accuracy is unknown: published weights are trained for one number of tokens.
 
     Args:
         tensors: State-dict of a network with the Hourglass Tokenizer; not modified.
         tokens: Frames to be kept, two or more.
 
     Returns:
-        The same tensors, ``pos_embed_token`` replaced: (1, tokens, channels); and the norms.
+        The same tensors with another ``pos_embed_token``, (1, tokens, channels), and other norms.
 
     Raises:
         UsageError: ``tokens`` is less than two.
@@ -100,32 +178,45 @@ def resample_rank_embedding(tensors: Mapping[str, Tensor], tokens: int) -> dict[
 
 
 def _stretched(by_rank: Tensor, tokens: int) -> Tensor:
-    """(1, ranks, channels) to (1, tokens, channels)."""
+    """Resample (1, ranks, channels) to (1, tokens, channels)."""
     resampled = functional.interpolate(
         by_rank.double().transpose(1, 2), size=tokens, mode="linear", align_corners=True
     )
     return resampled.transpose(1, 2).to(by_rank.dtype).contiguous()
 
 
-def first_times(tensors: Mapping[str, Tensor], key: str, frames: int) -> dict[str, Tensor]:
-    """The tensors with a table of times, (1, frames, ...), cut to a shorter window."""
-    return {**tensors, key: tensors[key][:, :frames].contiguous()}
+def load_strict(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Load every tensor of the checkpoint into the model, or none at all.
 
-
-def without_hourglass(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of the plain network among those of a network with the Hourglass Tokenizer."""
-    return {key: tensor for key, tensor in tensors.items() if not _is_hourglass(key)}
-
-
-def _is_hourglass(key: str) -> bool:
-    return key in (_RANK_EMBEDDING, "x_token") or key.startswith("cross_attention.")
+    Raises:
+        CheckpointError: Keys are missing, unexpected or of another shape; the model is unchanged.
+    """
+    wanted = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    found = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
+    missing = [key for key in wanted if key not in found]
+    unexpected = [key for key in found if key not in wanted]
+    reshaped = [key for key in wanted if key in found and wanted[key] != found[key]]
+    if missing or unexpected or reshaped:
+        faults = {
+            "missing": [repr(key) for key in missing],
+            "unexpected": [f"{key!r:.80}" for key in unexpected],
+            "of another shape": [f"{key!r} is {found[key]}, not {wanted[key]}" for key in reshaped],
+        }
+        listed = (
+            f"{len(each)} {what} ({name_some(each)})" for what, each in faults.items() if each
+        )
+        raise CheckpointError(
+            f"{checkpoint.path.name!r} does not fit the model; of its keys, {'; '.join(listed)}.",
+            hint=_mismatch_hint(wanted, missing, unexpected, reshaped),
+        )
+    model.load_state_dict(dict(checkpoint.tensors), strict=True)
 
 
 def _mismatch_hint(
     wanted: Mapping[str, object], missing: list[str], unexpected: list[str], reshaped: list[str]
 ) -> str:
     if len(missing) == len(wanted):
-        return "Not one key fits: the checkpoint is of another architecture; name that one."
+        return "No key fits: the checkpoint has another architecture; name that one."
     if 2 * sum(map(_is_hourglass, missing)) > len(missing):
         return (
             "The checkpoint has no weights of the Hourglass Tokenizer; '--recovery interpolate' "
@@ -141,104 +232,17 @@ def _mismatch_hint(
     return "Give the model the sizes that the checkpoint was trained with."
 
 
-def fit(
-    request: ExportRequest, found: CheckpointShape, training: TrainingRecord | None = None
-) -> ModelSpec:
-    """The architecture that a checkpoint was trained in, pruned as the request says.
-
-    Args:
-        request: What is asked for; what it leaves out comes from the checkpoint, and what the
-            checkpoint cannot tell from the registry.
-        found: What the checkpoint's shapes tell.
-        training: What the checkpoint says of its training.
-
-    Raises:
-        CheckpointError: The checkpoint was trained for something else than is asked for.
-        UsageError: What is asked for does not hold together.
-    """
-    joints = len(family(request.model).skeleton.joints)
-    _require_equal("joints", found.joints, joints)
-    frames = found.frames
-    if request.frames is not None and found.time_embedding and request.frames < found.frames:
-        frames = request.frames
-    elif request.frames is not None:
-        _require_equal("frames", found.frames, request.frames)
-    named = None if request.size is None else published_size(family(request.model), request.size)
-    for setting, trained in found.config.items():
-        asked = trained if named is None else getattr(named.size, setting)
-        _require_equal(setting, trained, request.config.get(setting, asked))
-    if request.resample_tokens and (found.variant is not Variant.HOT or found.elastic):
-        raise CheckpointError(
-            "The checkpoint holds no rank embedding that could be resampled.",
-            hint="Drop --resample-tokens: an elastic checkpoint takes any ratio, and a plain one "
-            "with '--recovery interpolate' or '--variant tpc'.",
-        )
-    config = {**request.config, **found.config}
-    if training is not None:
-        _require_equal("heads", training.heads, config.setdefault("heads", training.heads))
-    completed = replace(request, frames=frames, config=config)
-    if training is not None and request.prune_at is None and _prunes(completed, found):
-        completed = replace(completed, prune_at=training.prune_at)
-    if found.elastic:
-        return resolve_request(_as_trained(completed), elastic=True)
-    if found.variant is Variant.HOT and request.variant in (None, Variant.HOT):
-        completed = _with_trained_tokens(completed, found)
-    return resolve_request(completed)
-
-
-def _as_trained(request: ExportRequest) -> ExportRequest:
-    """An elastic checkpoint prunes unless it is told otherwise."""
-    asked = (request.variant, request.ratio, request.tokens)
-    return replace(request, variant=Variant.HOT) if asked == (None, None, None) else request
-
-
-def _prunes(request: ExportRequest, found: CheckpointShape) -> bool:
-    """Whether the network that is asked for leaves frames out."""
-    frames = found.frames if request.frames is None else request.frames
-    kept = kept_frames(frames, request.ratio, request.tokens)
-    if kept:
-        return kept[-1] < frames
-    variant = found.variant if request.variant is None else Variant(request.variant)
-    return variant is not Variant.PLAIN
-
-
-def _with_trained_tokens(request: ExportRequest, found: CheckpointShape) -> ExportRequest:
-    if request.recovery == RecoveryKind.INTERPOLATE:
-        raise CheckpointError(
-            "The checkpoint holds trained recovery weights, which interpolation would not use.",
-            hint="Drop '--recovery interpolate', or give a plain checkpoint.",
-        )
-    kept = kept_frames(found.frames, request.ratio, request.tokens)
-    asked = kept[0] if kept else None
-    if asked not in (None, found.tokens) and not request.resample_tokens:
-        assert found.tokens is not None
-        raise CheckpointError(
-            f"The checkpoint was trained to keep {found.tokens} of {found.frames} frames (ratio "
-            f"{found.tokens / found.frames:.2f}), but {asked} were asked for.",
-            hint="Drop the ratio, or add --resample-tokens to stretch its rank embedding; the "
-            "accuracy is then unknown until you measure it.",
-        )
-    return replace(request, variant=Variant.HOT, ratio=None, tokens=kept or found.tokens)
-
-
-def _require_equal(what: str, trained: int, asked: int) -> None:
-    if trained != asked:
-        raise CheckpointError(
-            f"The checkpoint was trained with {what} = {trained}, but {asked} is asked for.",
-            hint=f"Drop {what}, or give another checkpoint.",
-        )
-
-
-DEFAULT_SEED = 7
+def _is_hourglass(key: str) -> bool:
+    return key in (_RANK_EMBEDDING, "x_token") or key.startswith("cross_attention.")
 
 
 def random_state_dict(model: nn.Module, seed: int = DEFAULT_SEED) -> dict[str, torch.Tensor]:
-    """Draw every tensor from its own key, so that a model's weights do not depend on its others.
+    """Draw every tensor from its own key, so that a tensor does not depend on the others.
 
     Scales keep activations near one through any depth: fan-in for weights, near one for norms.
 
     Args:
-        model: Gives keys and shapes.
+        model: Provides keys and shapes.
         seed: Another seed draws other weights.
 
     Returns:
@@ -246,10 +250,9 @@ def random_state_dict(model: nn.Module, seed: int = DEFAULT_SEED) -> dict[str, t
     """
     state: dict[str, torch.Tensor] = {}
     for key, tensor in model.state_dict().items():
-        shape = tuple(tensor.shape)
         digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-        noise = np.asarray(generator.standard_normal(shape))
+        noise = np.asarray(generator.standard_normal(tuple(tensor.shape)))
         state[key] = torch.from_numpy(np.array(_scaled(key, noise)))
     return state
 

@@ -1,8 +1,8 @@
-"""A check of an exported graph before any engine sees it.
+"""Check an exported graph before any engine sees it.
 
-An engine that meets what it cannot run says so late, on the device, and often without naming the
-node; some run it all the same, differently. This check names node, operator and remedy at export.
-It reads the graph and its small constants, never the weights.
+An engine that meets an operator it cannot run reports it late, on the device, and often without
+naming the node; some run it anyway, differently. This check names node, operator and remedy at
+export. It reads the graph and its small constants, never the weights.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Finding:
 
     Attributes:
         node: Name of the node, or of the input, output or initializer. A node without a name is
-            called after its first output.
-        operator: Operator of the node, such as ``TopK``; otherwise what it is, such as
+            identified by its outputs.
+        operator: Operator of the node, such as ``TopK``; otherwise the kind of element, such as
             ``graph input``.
         problem: What is wrong.
         remedy: What to do.
@@ -54,7 +54,7 @@ class Finding:
 
 
 def check_graph(model: ModelProto, *, dynamic_batch: bool = False) -> list[Finding]:
-    """Look for everything that the target engines cannot run.
+    """Find everything that the target engines cannot run.
 
     The engines are ONNX Runtime, OpenVINO and TensorRT from 10.3 (JetPack 6.1) on. Subgraphs are
     searched too. A type or shape that cannot be inferred counts as a finding, but only at the first
@@ -62,7 +62,7 @@ def check_graph(model: ModelProto, *, dynamic_batch: bool = False) -> list[Findi
 
     Args:
         model: The exported graph; not changed, and its weights not copied.
-        dynamic_batch: Admit one axis without a fixed length in every tensor: the batch, axis 0 of
+        dynamic_batch: Allow one axis without a fixed length in every tensor: the batch, axis 0 of
             the graph's inputs and outputs.
 
     Returns:
@@ -117,7 +117,7 @@ def _model_findings(view: GraphView) -> Iterator[Finding]:
         yield Finding(
             name,
             "model",
-            f"has types or shapes that do not fit: {view.inference_error}",
+            f"has types or shapes that do not match: {view.inference_error}",
             "The exporter wrote an invalid graph; change the operation that it names.",
         )
 
@@ -139,7 +139,7 @@ def _interface_findings(view: GraphView, dynamic_batch: bool) -> Iterator[Findin
             if name in expected:
                 problems = _interface_problems(view, name, *expected[name], dynamic_batch)
             else:
-                problems = iter([Problem("is not one that the runtime knows", remedy)])
+                problems = iter([Problem("is unknown to the runtime", remedy)])
             for problem in problems:
                 yield Finding(name, kind, *problem)
 
@@ -174,16 +174,14 @@ def _initializer_findings(view: GraphView) -> Iterator[Finding]:
     used |= {output.name for output in graph.output}
     for name, times in Counter(tensor.name for tensor in graph.initializer).items():
         if times > 1:
-            yield _initializer(name, f"is there {times} times", "Give each its own name.")
+            yield _initializer(name, f"is defined {times} times", "Give each its own name.")
         if name not in used:
-            yield _initializer(name, "is not used", "Remove it from the graph.")
+            yield _initializer(name, "is unused", "Remove it from the graph.")
     for sparse in graph.sparse_initializer:
         yield _initializer(sparse.values.name, "is sparse", "Use a dense tensor.")
     for tensor in graph.initializer:
         if is_external(tensor):
-            yield _initializer(
-                tensor.name, "is kept in another file", "Save the model as one file."
-            )
+            yield _initializer(tensor.name, "is stored in another file", "Save it as one file.")
         if (problem := type_problem(tensor.data_type)) is not None:
             yield _initializer(tensor.name, *problem)
 
@@ -208,7 +206,7 @@ def _node_findings(view: GraphView, dynamic_batch: bool) -> Iterator[Finding]:
         problems = list(node_problems(node, view))
         problems += _output_problems(node, view, dynamic_batch, bad, silent=bool(problems))
         problems += [
-            Problem(f"makes {name!r}, which the graph has already", "Give it a name of its own.")
+            Problem(f"makes {name!r}, which already exists in the graph", "Choose a unique name.")
             for name in node.output
             if name in named
         ]
@@ -227,9 +225,9 @@ def _label(node: NodeProto) -> str:
 def _output_problems(
     node: NodeProto, view: GraphView, dynamic_batch: bool, bad: set[str], *, silent: bool
 ) -> list[Problem]:
-    """Problems of a node's outputs; adds the outputs that have any to ``bad``.
+    """Return problems of a node's outputs, and add the outputs that have any to ``bad``.
 
-    What a bad tensor spoils behind it is no finding of its own: each is reported where it begins.
+    Each problem is reported where it begins: what a bad tensor causes behind it is no finding.
     """
     spoilt = silent or any(name in bad for name in node.input)
     problems = []

@@ -1,11 +1,8 @@
-"""What a node of an exported graph must not be: one small rule each, on the node and its constants.
+"""Rules for the tensors and nodes of an exported graph, one small function each.
 
-Most rules come from the ONNX parser of TensorRT 10.3 (JetPack 6.1 and 6.2); the others keep every
-shape and every choice fixed at export, so that all engines run the same graph.
-
-What the ONNX parser of TensorRT 10.3 takes: operators, types and limits, from a data file.
-
-What a tensor of an exported graph must not be: its type and shape, as inferred.
+Most come from the ONNX parser of TensorRT 10.3 (JetPack 6.1 and 6.2), whose operators, types and
+limits are read from a data file. The others keep every shape and every choice fixed at export, so
+that all engines run the same graph.
 """
 
 from __future__ import annotations
@@ -20,6 +17,8 @@ from typing import NamedTuple
 from onnx import NodeProto, TensorProto
 
 from hot_sdk.export.graph.view import GraphView, TensorInfo, attribute, input_name, is_external
+
+STANDARD_DOMAINS = ("", "ai.onnx")
 
 _FILE = "tensorrt_10_3_operators.json"
 _TYPES: Mapping[str, int] = {
@@ -36,13 +35,20 @@ _TYPES: Mapping[str, int] = {
 }
 
 
+class Problem(NamedTuple):
+    """What is wrong, as a predicate, and what to do."""
+
+    problem: str
+    remedy: str
+
+
 @dataclass(frozen=True)
 class OperatorTable:
-    """The parser's limits.
+    """Limits of TensorRT's ONNX parser.
 
     Attributes:
-        types: For each operator that the parser takes, the element types (``TensorProto.DataType``)
-            of its data inputs.
+        types: For each operator that the parser accepts, the element types
+            (``TensorProto.DataType``) of its data inputs.
         tensor_types: Element types that any tensor may have.
         max_opset: Newest opset of the default domain.
         max_topk: Largest K of TopK.
@@ -61,37 +67,30 @@ def operator_table() -> OperatorTable:
     """Read the table, once."""
     file = importlib.resources.files("hot_sdk.export") / "data" / _FILE
     data = json.loads(file.read_text(encoding="utf-8"))
+
+    def element_types(names: list[str]) -> frozenset[int]:
+        return frozenset(_TYPES[name] for name in names)
+
     return OperatorTable(
-        types={name: _element_types(row["types"]) for name, row in data["operators"].items()},
-        tensor_types=_element_types(data["types"]),
+        types={name: element_types(row["types"]) for name, row in data["operators"].items()},
+        tensor_types=element_types(data["types"]),
         max_opset=data["opset"]["max"],
         max_topk=data["limits"]["topk_k"],
         max_rank=data["limits"]["rank"],
     )
 
 
-def _element_types(names: list[str]) -> frozenset[int]:
-    return frozenset(_TYPES[name] for name in names)
-
-
-class Problem(NamedTuple):
-    """What is wrong, as a predicate, and what to do."""
-
-    problem: str
-    remedy: str
-
-
 def element_type_name(dtype: int) -> str:
-    """Name of an element type, as ONNX writes it."""
+    """Return the name of an element type, as ONNX writes it."""
     return str(TensorProto.DataType.Name(dtype)) if dtype in TensorProto.DataType.values() else "?"
 
 
 def tensor_problem(tensor: TensorInfo, *, dynamic_batch: bool) -> Problem | None:
-    """The first thing wrong with a tensor, or None.
+    """Return the first problem of a tensor's inferred type and shape, or None.
 
     Args:
-        tensor: What is known of it.
-        dynamic_batch: Admit one axis without a fixed length.
+        tensor: The inferred type and shape.
+        dynamic_batch: Allow one axis without a fixed length.
     """
     if tensor.dtype == TensorProto.UNDEFINED:
         return Problem(
@@ -107,17 +106,17 @@ def tensor_problem(tensor: TensorInfo, *, dynamic_batch: bool) -> Problem | None
     limit = operator_table().max_rank
     if len(tensor.shape) > limit:
         return Problem(
-            f"has {len(tensor.shape)} axes; TensorRT takes {limit}", "Merge axes by a reshape."
+            f"has {len(tensor.shape)} axes; TensorRT accepts {limit}", "Merge axes by a reshape."
         )
     if any(length is not None and length < 1 for length in tensor.shape):
-        return Problem(f"is empty, {spelt(tensor)}", "Leave the empty tensor out.")
+        return Problem(f"is empty, {_shape_text(tensor)}", "Leave the empty tensor out.")
     if tensor.dynamic_axes > int(dynamic_batch):
         return dynamic_problem(tensor, dynamic_batch=dynamic_batch)
     return None
 
 
 def type_problem(dtype: int) -> Problem | None:
-    """What is wrong with an element type, or None."""
+    """Return the problem of an element type, or None."""
     if dtype in operator_table().tensor_types:
         return None
     return Problem(
@@ -127,21 +126,18 @@ def type_problem(dtype: int) -> Problem | None:
 
 
 def dynamic_problem(tensor: TensorInfo, *, dynamic_batch: bool) -> Problem:
-    """The finding about a tensor that has an axis without a fixed length."""
+    """Return the problem of a tensor that has an axis without a fixed length."""
     allowed = "no axis but the batch may" if dynamic_batch else "no axis may"
     return Problem(
-        f"has the shape {spelt(tensor)}; {allowed} be without a fixed length",
+        f"has the shape {_shape_text(tensor)}; {allowed} be without a fixed length",
         "Export with fixed shapes; only the batch may be symbolic, and only on request.",
     )
 
 
-def spelt(tensor: TensorInfo) -> str:
-    """A shape as text, with ? for what is not fixed."""
+def _shape_text(tensor: TensorInfo) -> str:
     shape = tensor.shape or ()
     return "(" + ", ".join("?" if length is None else str(length) for length in shape) + ")"
 
-
-STANDARD_DOMAINS = ("", "ai.onnx")
 
 _BRANCH = Problem(
     "chooses at run time what is computed",
@@ -157,7 +153,7 @@ _COUNT = Problem(
 )
 _RANDOM = Problem(
     "draws random numbers, so that two runs differ",
-    "Export in evaluation mode, and take the noise out of the model.",
+    "Export in evaluation mode, and remove the noise from the model.",
 )
 _SCATTER = Problem(
     "writes by index, which engines run slowly or not at all",
@@ -167,23 +163,14 @@ _FORBIDDEN: Mapping[str, Problem] = {
     **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), _BRANCH),
     **dict.fromkeys(("Shape", "Size"), _SHAPE),
     **dict.fromkeys(("NonZero", "Unique", "Compress"), _COUNT),
-    **dict.fromkeys(
-        (
-            "Bernoulli",
-            "Multinomial",
-            "RandomNormal",
-            "RandomNormalLike",
-            "RandomUniform",
-            "RandomUniformLike",
-        ),
-        _RANDOM,
-    ),
+    **dict.fromkeys(("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"), _RANDOM),
+    **dict.fromkeys(("RandomUniform", "RandomUniformLike"), _RANDOM),
     **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), _SCATTER),
 }
 
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 # Inputs that set a shape, an axis, a count or a scale. They are not data: the types that the table
-# lists for an operator do not speak of them.
+# lists for an operator do not apply to them.
 _PARAMETERS: Mapping[str, tuple[int, ...]] = {
     "ConstantOfShape": (0,),
     "CumSum": (1,),
@@ -209,7 +196,7 @@ _ONE_OUTPUT = ("BatchNormalization", "LayerNormalization", "MaxPool")
 
 
 def node_problems(node: NodeProto, view: GraphView) -> Iterator[Problem]:
-    """What the rules say against one node."""
+    """Iterate over the rules' objections to one node."""
     for rule in _RULES:
         yield from rule(node, view)
 
@@ -246,11 +233,11 @@ def _unsupported_type(node: NodeProto, view: GraphView) -> Iterator[Problem]:
     if node.op_type in ("Cast", "CastLike"):
         names += node.output
     found = {view.tensor(name).dtype for name in names if name in view.tensors}
-    # A type that no operator takes is the finding of the tensor that brings it in.
+    # A type that no operator accepts is the finding of the tensor that introduces it.
     for dtype in sorted((found & table.tensor_types) - accepted):
         yield Problem(
-            f"works on {element_type_name(dtype)}, which TensorRT 10.3 does not take here",
-            "Cast to a type that it takes: "
+            f"works on {element_type_name(dtype)}, which TensorRT 10.3 does not accept here",
+            "Cast to an accepted type: "
             + ", ".join(sorted(element_type_name(each) for each in accepted))
             + ".",
         )
@@ -314,7 +301,7 @@ def _einsum(node: NodeProto, view: GraphView) -> Iterator[Problem]:
     simple = all(part.isalpha() and part.islower() for part in operands if part)
     if not simple or any(len(set(part)) < len(part) for part in operands):
         yield Problem(
-            f"has the equation {equation!r}; TensorRT 10.3 takes lower-case letters only, "
+            f"has the equation {equation!r}; TensorRT 10.3 accepts lower-case letters only, "
             "each once in an operand",
             "Write it with matmul, transpose and sum.",
         )
@@ -325,7 +312,7 @@ def _zero_point(node: NodeProto, view: GraphView) -> Iterator[Problem]:
         return
     values = view.values(node, 2)
     if values is not None and values.any():
-        yield Problem("has a zero point other than 0", "Quantise symmetrically.")
+        yield Problem("has a zero point other than 0", "Quantize symmetrically.")
 
 
 def _odd_constant(node: NodeProto, view: GraphView) -> Iterator[Problem]:
@@ -334,7 +321,7 @@ def _odd_constant(node: NodeProto, view: GraphView) -> Iterator[Problem]:
     if not node.output or node.output[0] not in view.constants:
         yield Problem("holds text or a sparse tensor", "Use a dense tensor of numbers.")
     elif is_external(view.constants[node.output[0]]):
-        yield Problem("keeps its data in another file", "Save the model as one file.")
+        yield Problem("stores its data in another file", "Save the model as one file.")
 
 
 def _is_standard(node: NodeProto) -> bool:

@@ -1,4 +1,4 @@
-"""From a PyTorch function to a clean ONNX graph in memory, through torch.export."""
+"""Trace a PyTorch function to a clean ONNX graph in memory, through torch.export."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import onnx
+import onnx_ir as ir
 import torch
-from onnx import helper, numpy_helper
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass
 from torch import nn
 
 from hot_sdk.errors import GraphCheckError
-from hot_sdk.export.graph.edit import drop_dead_nodes, drop_unused_initializers
 from hot_sdk.export.models import ModelSpec
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
 from hot_sdk.version import __version__
 
 BATCH = "batch"
 
-# The exporter writes opset 18 or newer; of its operators these differ in 17, where the axes are an
+# The exporter writes opset 18 or newer. Of its operators these differ in 17, where the axes are an
 # attribute. ReduceSum has had them as an input since 13.
 _AXES_AS_ATTRIBUTE_IN_17 = ("ReduceMax", "ReduceMean", "ReduceMin")
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def trace(lifting: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) -> onnx.ModelProto:
-    """Export to ONNX.
+def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) -> onnx.ModelProto:
+    """Export a function to ONNX.
 
     Args:
-        lifting: Of :mod:`hot_sdk.export.graph.wrapper`, already folded.
+        lifter: A wrapper of :mod:`hot_sdk.export.graph.wrapper`, its constants already folded.
         spec: Its architecture.
-        batch: Windows in one run; None leaves the batch symbolic.
+        batch: The number of windows per run; None leaves the batch symbolic.
         opset: 17 to 20.
 
     Returns:
-        A checked model with all weights inside, outputs ``poses_3d`` and, where frames are pruned,
-        ``token_index``.
+        A checked model that holds all weights, with the output ``poses_3d`` and, if frames are
+        pruned, ``token_index``.
     """
-    # A batch of one would be specialised to one even where it is declared symbolic.
+    # torch.export would specialize a batch of one even if it is declared symbolic.
     example = torch.zeros(
         2 if batch is None else batch, spec.frames, spec.joints, spec.size.channels
     )
@@ -50,7 +50,7 @@ def trace(lifting: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int)
     dynamic = ({0: torch.export.Dim(BATCH)},)
     with torch.inference_mode(), _quiet():
         program = torch.onnx.export(
-            lifting,
+            lifter,
             (example,),
             dynamo=True,
             opset_version=max(opset, 18),
@@ -60,17 +60,25 @@ def trace(lifting: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int)
             optimize=True,
             verbose=False,
         )
-    model = cast(Any, program).model_proto
+    model: ir.Model = cast(Any, program).model
+    for node in model.graph:
+        node.name = _node_name(node)
     if opset == 17:
-        _lower_to_17(model)
-    _tidy(model, spec, opset, batch)
-    onnx.checker.check_model(model, full_check=False)
-    return cast(onnx.ModelProto, model)
+        _convert_to_17(model)
+    _clear_traces_of_machine(model)
+    model.ir_version = 8 if opset < 19 else 9
+    model.producer_name = "hot-sdk"
+    model.producer_version = __version__
+    model.graph.name = spec.family
+    _state_shapes(model, spec, batch)
+    exported = _to_proto(model)
+    onnx.checker.check_model(exported, full_check=False)
+    return exported
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what the exporter prints about itself; its errors are raised all the same."""
+    """Suppress what the exporter prints about itself; its errors are still raised."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -82,75 +90,72 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _lower_to_17(model: onnx.ModelProto) -> None:
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type not in _AXES_AS_ATTRIBUTE_IN_17 or len(node.input) < 2:
+def _node_name(node: ir.Node) -> str:
+    """Return ``module path/operation``, as in ``STEblocks.0.attn.proj/linear_4``."""
+    scopes: list[str] = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
+    path = scopes[-2].removeprefix("network").removeprefix(".") if len(scopes) > 1 else ""
+    operation = str(node.name).removeprefix("node_")
+    return f"{path}/{operation}" if path else operation
+
+
+def _convert_to_17(model: ir.Model) -> None:
+    for node in model.graph:
+        if node.op_type not in _AXES_AS_ATTRIBUTE_IN_17 or len(node.inputs) < 2:
             continue
-        axes = constants.get(node.input[1])
-        if axes is None:
+        axes = node.inputs[1]
+        if axes is None or axes.const_value is None:
             raise GraphCheckError(
                 f"{node.op_type} '{node.name}' has no constant axes, which opset 17 needs.",
                 hint="Export with --opset 18 or newer.",
             )
-        del node.input[1:]
-        kept = [entry for entry in node.attribute if entry.name != "noop_with_empty_axes"]
-        del node.attribute[:]
-        node.attribute.extend(kept)
-        node.attribute.append(helper.make_attribute("axes", numpy_helper.to_array(axes).tolist()))
-    model.opset_import[0].version = 17
+        node.resize_inputs(1)
+        node.attributes.pop("noop_with_empty_axes", None)
+        node.attributes.add(ir.AttrInt64s("axes", axes.const_value.numpy().tolist()))
+    model.opset_imports[""] = 17
 
 
-def _tidy(model: onnx.ModelProto, spec: ModelSpec, opset: int, batch: int | None) -> None:
-    """Name nodes by module, drop traces of the exporting machine, state shapes in our words."""
-    model.ir_version = 8 if opset < 19 else 9
-    model.producer_name = "hot-sdk"
-    model.producer_version = __version__
-    model.graph.name = spec.family
-    model.graph.doc_string = ""
-    del model.graph.value_info[:]
-    del model.metadata_props[:]
-    for node in model.graph.node:
-        scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
-        node.name = _node_name(ast.literal_eval(scopes), node.name)
-        del node.metadata_props[:]
-        node.doc_string = ""
-    drop_unused_initializers(model.graph)
-    for tensor in model.graph.initializer:
-        del tensor.metadata_props[:]
-        tensor.doc_string = ""
-    shapes: dict[str, tuple[int | str, ...]] = {
-        KEYPOINTS: (spec.frames, spec.joints, spec.size.channels),
-        POSES: (spec.output_frames, spec.joints, 3),
+def _clear_traces_of_machine(model: ir.Model) -> None:
+    """Remove unused weights, and everything that names paths of the exporting machine."""
+    ir.passes.Sequential(RemoveUnusedNodesPass(), ClearMetadataAndDocStringPass())(model)
+    model.metadata_props.clear()
+    model.graph.doc_string = None
+    graph = model.graph
+    for value in (*graph.inputs, *graph.outputs, *graph.initializers.values()):
+        value.metadata_props.clear()
+        value.doc_string = None
+        if value.const_value is not None:
+            value.const_value.metadata_props.clear()
+            value.const_value.doc_string = None
+
+
+def _state_shapes(model: ir.Model, spec: ModelSpec, batch: int | None) -> None:
+    """Declare the interface's shapes, with the batch by our own name for it."""
+    shapes: dict[str | None, list[int]] = {
+        KEYPOINTS: [spec.frames, spec.joints, spec.size.channels],
+        POSES: [spec.output_frames, spec.joints, 3],
     }
-    for value in [*model.graph.input, *model.graph.output]:
-        del value.metadata_props[:]
-        value.doc_string = ""
-        dims = value.type.tensor_type.shape.dim
-        if value.name in shapes:
-            stated = shapes[value.name]
-        else:
-            stated = tuple(dim.dim_value for dim in dims[1:])
-        value.type.tensor_type.shape.CopyFrom(
-            helper.make_tensor_type_proto(
-                value.type.tensor_type.elem_type, [BATCH if batch is None else batch, *stated]
-            ).tensor_type.shape
-        )
-
-
-def _node_name(scopes: list[str], operation: str) -> str:
-    """``module path/operation``, as in ``STEblocks.0.attn.proj/linear_4``."""
-    path = scopes[-2].removeprefix("network").removeprefix(".") if len(scopes) > 1 else ""
-    operation = operation.removeprefix("node_")
-    return f"{path}/{operation}" if path else operation
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        assert value.shape is not None
+        stated = shapes.get(value.name) or list(value.shape[1:])
+        value.shape = ir.Shape([BATCH if batch is None else batch, *stated])
 
 
 def without_output(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """A copy that does not return ``name``; the nodes that only it needed are gone."""
-    pruned = onnx.ModelProto()
-    pruned.CopyFrom(model)
-    kept = [output for output in pruned.graph.output if output.name != name]
-    del pruned.graph.output[:]
-    pruned.graph.output.extend(kept)
-    drop_dead_nodes(pruned.graph)
-    return pruned
+    """Return a copy that does not return ``name``, without the nodes that only it needs."""
+    pruned = ir.from_proto(model)
+    outputs = pruned.graph.outputs
+    outputs[:] = [output for output in outputs if output.name != name]
+    return without_unused(pruned)
+
+
+def without_unused(model: ir.Model) -> onnx.ModelProto:
+    """Return a model without the nodes and initializers that none of its outputs depends on."""
+    RemoveUnusedNodesPass()(model)
+    return _to_proto(model)
+
+
+def _to_proto(model: ir.Model) -> onnx.ModelProto:
+    """Serialize without types of inner tensors, which the graph's checks infer anew."""
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    return proto

@@ -1,4 +1,4 @@
-"""An ONNX graph as its checks see it: nodes of all subgraphs, constants, and an inferred type each.
+"""Index an ONNX graph for its checks: nodes of all subgraphs, constants, and inferred types.
 
 Types and shapes are always inferred here, never taken from what the exporter noted in the file.
 """
@@ -23,17 +23,17 @@ from onnx.shape_inference import InferenceError, infer_shapes
 
 # Larger constants are weights: inference needs their type and shape, and must not copy their data.
 _WEIGHT_ELEMENTS = 1024
-# The largest constant whose values a check reads: a zero point per channel is the largest there is.
+# The largest constant whose values a check reads; zero points per channel are the largest of them.
 _READABLE_ELEMENTS = 1 << 16
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What inference knows of a tensor.
+    """The inferred type and shape of a tensor.
 
     Attributes:
-        dtype: Element type, ``TensorProto.DataType``; UNDEFINED where it is not known.
-        shape: Lengths, None where one is not a number; None where not even the rank is known.
+        dtype: Element type, ``TensorProto.DataType``; UNDEFINED if unknown.
+        shape: Lengths, None for one that is not a number; None if even the rank is unknown.
     """
 
     dtype: int
@@ -41,7 +41,7 @@ class TensorInfo:
 
     @property
     def dynamic_axes(self) -> int:
-        """How many axes have no fixed length."""
+        """The number of axes without a fixed length."""
         return sum(length is None for length in self.shape or ())
 
 
@@ -50,7 +50,7 @@ UNKNOWN = TensorInfo(TensorProto.UNDEFINED, None)
 
 @dataclass(frozen=True)
 class GraphView:
-    """A model, indexed.
+    """An indexed model.
 
     Attributes:
         model: The model itself; not changed.
@@ -58,7 +58,7 @@ class GraphView:
         nested: Nodes of all subgraphs.
         constants: Initializers and outputs of Constant nodes, of all subgraphs, by name.
         tensors: Inputs, initializers and node outputs of the outermost graph.
-        inference_error: Why types do not fit, if they do not.
+        inference_error: Why types do not match, if they do not.
     """
 
     model: ModelProto
@@ -69,13 +69,13 @@ class GraphView:
     inference_error: str | None
 
     def tensor(self, name: str) -> TensorInfo:
-        """What is known of a tensor; ``UNKNOWN`` where nothing is."""
+        """Return a tensor's type and shape; ``UNKNOWN`` if it has none."""
         return self.tensors.get(name, UNKNOWN)
 
     def values(self, node: NodeProto, position: int) -> np.ndarray | None:
-        """Values of a small constant input, flat; None where it is absent, computed or large."""
+        """Return a small constant input, flat; None if it is absent, computed or large."""
         tensor = self.constants.get(input_name(node, position))
-        if tensor is None or is_external(tensor) or _elements(tensor) > _READABLE_ELEMENTS:
+        if tensor is None or is_external(tensor) or math.prod(tensor.dims) > _READABLE_ELEMENTS:
             return None
         return numpy_helper.to_array(tensor).ravel()
 
@@ -96,12 +96,12 @@ def view_graph(model: ModelProto) -> GraphView:
 
 
 def input_name(node: NodeProto, position: int) -> str:
-    """Name of an input; empty where an optional input is left out."""
+    """Return the name of an input; empty if an optional input is left out."""
     return node.input[position] if position < len(node.input) else ""
 
 
 def attribute(node: NodeProto, name: str, default: int | str) -> object:
-    """Value of an attribute as a Python object (a text as bytes), or its default."""
+    """Return an attribute's value as a Python object (text as bytes), or its default."""
     for item in node.attribute:
         if item.name == name:
             value: object = helper.get_attribute_value(item)
@@ -110,12 +110,12 @@ def attribute(node: NodeProto, name: str, default: int | str) -> object:
 
 
 def is_external(tensor: TensorProto) -> bool:
-    """Whether a tensor's data lies in another file."""
+    """Return True if a tensor's data lies in another file."""
     return tensor.data_location == TensorProto.EXTERNAL
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    """Graphs in a node's attributes: branches and loop bodies."""
+    """Iterate over the graphs in a node's attributes: branches and loop bodies."""
     for item in node.attribute:
         if item.HasField("g"):
             yield item.g
@@ -143,10 +143,6 @@ def _constant_value(node: NodeProto) -> TensorProto | None:
     return None
 
 
-def _elements(tensor: TensorProto) -> int:
-    return math.prod(tensor.dims)
-
-
 def _infer(model: ModelProto) -> tuple[dict[str, TensorInfo], str | None]:
     skeleton = _without_weights(model)
     error = None
@@ -154,7 +150,7 @@ def _infer(model: ModelProto) -> tuple[dict[str, TensorInfo], str | None]:
         inferred = infer_shapes(skeleton, check_type=True, strict_mode=True, data_prop=True)
     except InferenceError as failure:
         error = " ".join(str(failure).split())
-        inferred = _infer_what_fits(skeleton)
+        inferred = _infer_leniently(skeleton)
     graph = inferred.graph
     tensors = {info.name: _tensor_info(info) for info in (*graph.value_info, *graph.output)}
     tensors |= {info.name: _tensor_info(info) for info in model.graph.input}
@@ -166,7 +162,7 @@ def _infer(model: ModelProto) -> tuple[dict[str, TensorInfo], str | None]:
     return tensors, error
 
 
-def _infer_what_fits(skeleton: ModelProto) -> ModelProto:
+def _infer_leniently(skeleton: ModelProto) -> ModelProto:
     try:
         return infer_shapes(skeleton, check_type=False, strict_mode=False, data_prop=True)
     except InferenceError:
@@ -175,7 +171,7 @@ def _infer_what_fits(skeleton: ModelProto) -> ModelProto:
 
 
 def _without_weights(model: ModelProto) -> ModelProto:
-    """The same graph with weights as inputs, so that inference serialises a few kilobytes."""
+    """Return the graph with weights as inputs, so that inference serializes a few kilobytes."""
     graph = GraphProto(name=model.graph.name)
     graph.input.extend(model.graph.input)
     declared = {info.name for info in model.graph.input}
@@ -202,7 +198,7 @@ def _weight(node: NodeProto) -> TensorProto | None:
 
 
 def _is_weight(tensor: TensorProto) -> bool:
-    return is_external(tensor) or _elements(tensor) > _WEIGHT_ELEMENTS
+    return is_external(tensor) or math.prod(tensor.dims) > _WEIGHT_ELEMENTS
 
 
 def _declaration(name: str, tensor: TensorProto) -> ValueInfoProto:

@@ -11,8 +11,8 @@ from hot_sdk.export.models import ModelSpec, build, family
 from hot_sdk.export.models.hourglass import HourglassNetwork
 
 
-class Lifting(nn.Module):
-    """Maps keypoints to poses and, where frames are pruned, the frames that were kept."""
+class Lifter(nn.Module):
+    """Map keypoints to poses and, if frames are pruned, the indices of the kept frames."""
 
     def __init__(self, network: HourglassNetwork) -> None:
         super().__init__()
@@ -21,10 +21,10 @@ class Lifting(nn.Module):
     def forward(
         self, keypoints_2d: Tensor, index: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | tuple[Tensor]:
-        """Lift.
+        """Lift windows of keypoints.
 
         Args:
-            keypoints_2d: Normalised, (batch, frames, joints, 2 or 3).
+            keypoints_2d: Normalized, (batch, frames, joints, 2 or 3).
             index: Frames to keep instead of the selector's choice, in the shape returned.
 
         Returns:
@@ -32,15 +32,15 @@ class Lifting(nn.Module):
             every frame is kept.
         """
         poses, kept = self.network(keypoints_2d, index)
-        return (poses,) if kept is None else (poses, _for_each_item(kept, keypoints_2d))
+        return (poses,) if kept is None else (poses, _repeat_over_batch(kept, keypoints_2d))
 
 
-class MirrorAveragedLifting(nn.Module):
-    """Averages the poses of a window and of its mirror image, in one batch of pairs.
+class MirrorAveragedLifter(nn.Module):
+    """Average the poses of a window and of its mirror image, in one batch of pairs.
 
-    The mirror image swaps left and right joints; the published evaluations average so
-    (Pavllo et al., CVPR 2019). Window and mirror image stand side by side in the batch, so that no
-    operator has to know how large it is.
+    The mirror image swaps left and right joints; the published evaluations average this way
+    (Pavllo et al., CVPR 2019). Window and mirror image are neighbors in the batch, so that no
+    operator depends on the batch size.
     """
 
     mirror: Tensor
@@ -58,7 +58,7 @@ class MirrorAveragedLifting(nn.Module):
     def forward(
         self, keypoints_2d: Tensor, index: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | tuple[Tensor]:
-        """Lift as :class:`Lifting`, but with two choices of frames, (batch, 2, tokens)."""
+        """Lift as :class:`Lifter` does, but with two choices of frames, (batch, 2, tokens)."""
         mirrored = keypoints_2d.index_select(2, self.mirror) * self.input_sign
         pairs = torch.stack([keypoints_2d, mirrored], dim=1)
         pairs = pairs.reshape(-1, *keypoints_2d.shape[1:])
@@ -70,20 +70,20 @@ class MirrorAveragedLifting(nn.Module):
         averaged = (direct + back) * 0.5
         if kept is None:
             return (averaged,)
-        return averaged, _for_each_item(kept, pairs).reshape(-1, 2, kept.shape[-1])
+        return averaged, _repeat_over_batch(kept, pairs).reshape(-1, 2, kept.shape[-1])
 
 
-def _for_each_item(kept: Tensor, keypoints: Tensor) -> Tensor:
+def _repeat_over_batch(kept: Tensor, keypoints: Tensor) -> Tensor:
     if kept.shape[0] == 1:
-        # Repeats a constant choice over the batch without asking for its size: nothing is below 0
-        # in magnitude, not even NaN. For one window too, since an output that no node computes is
-        # none.
+        # Repeats a constant choice over the batch without asking for its size: no magnitude is
+        # below 0, not even NaN's. Also for one window, since engines reject an output that no node
+        # computes.
         return kept + (keypoints[:, 0, 0, :1].abs() < 0.0).to(kept.dtype)
     return kept
 
 
-def build_lifting(spec: ModelSpec, state: dict[str, Tensor], *, flip: bool) -> nn.Module:
-    """The function to export, with its weights, as it runs in PyTorch.
+def build_lifter(spec: ModelSpec, state: dict[str, Tensor], *, flip: bool) -> nn.Module:
+    """Build the function to export, with its weights, as it runs in PyTorch.
 
     Args:
         spec: The architecture.
@@ -94,14 +94,14 @@ def build_lifting(spec: ModelSpec, state: dict[str, Tensor], *, flip: bool) -> n
     network.load_state_dict(state, strict=True)
     network.requires_grad_(False)
     if not flip:
-        return Lifting(network).eval()
+        return Lifter(network).eval()
     mirror = family(spec.family).skeleton.mirror
-    return MirrorAveragedLifting(network, mirror, spec.size.channels).eval()
+    return MirrorAveragedLifter(network, mirror, spec.size.channels).eval()
 
 
-def folded(lifting: nn.Module) -> nn.Module:
-    """A copy with everything precomputed that does not depend on the input."""
-    duplicate = copy.deepcopy(lifting)
+def fold_constants(lifter: nn.Module) -> nn.Module:
+    """Return a copy with everything precomputed that does not depend on the input."""
+    duplicate = copy.deepcopy(lifter)
     for module in duplicate.modules():
         if isinstance(module, HourglassNetwork):
             module.fold_constants()

@@ -1,6 +1,6 @@
-"""Precision written into the graph, as casts or quantizing nodes that every engine reads.
+"""Reduce the precision of an exported graph, and measure what that costs and gains.
 
-The step of an export that lowers the precision, and what it cost.
+The precision is written into the graph, as casts or as quantizing nodes that every engine reads.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from hot_sdk.export.enums import Precision
 from hot_sdk.export.graph.check import require_clean
 from hot_sdk.export.models import ModelSpec
 from hot_sdk.export.options import ExportRequest
-from hot_sdk.export.precision.calibration import CalibrationData, calibration_windows
-from hot_sdk.export.precision.convert import Converted, convert
+from hot_sdk.export.precision.calibration import calibration_windows
+from hot_sdk.export.precision.convert import convert
 from hot_sdk.export.precision.sensitivity import (
     BlockSensitivity,
     Speed,
@@ -27,39 +27,27 @@ from hot_sdk.export.precision.sensitivity import (
 )
 from hot_sdk.export.verification.clips import Window
 from hot_sdk.export.verification.compare import Tolerances, WindowResult, compare, require_parity
-from hot_sdk.export.verification.neighbours import neighbours_exposed
+from hot_sdk.export.verification.neighbors import neighbors_exposed
 from hot_sdk.manifest import KEYPOINTS, POSES, Quantization
 
-__all__ = [
-    "BlockSensitivity",
-    "CalibrationData",
-    "Converted",
-    "Speed",
-    "calibration_windows",
-    "convert",
-    "measure_sensitivity",
-    "measure_speed",
-]
-
-
-# Mean joint error over the size of a pose. What a conversion broke lies far beyond; how much of
-# what is below is too much, only the user can say, who is shown it.
+# Limits of the mean joint error, as a share of a pose's size. A conversion that broke something is
+# far beyond them; whether a smaller error is too large only the user can decide, who is shown it.
 _LIMITS = {Precision.FP16: 0.02, Precision.INT8: 0.25, Precision.INT8_DYNAMIC: 0.25}
 
 
 @dataclass(frozen=True, eq=False)
-class Lowered:
-    """A graph in a lower precision, verified.
+class ReducedPrecision:
+    """A graph in a reduced precision, verified.
 
     Attributes:
         model: The graph.
         exposed: The same with every choice among its outputs; see
-            :mod:`hot_sdk.export.verification.neighbours`.
+            :mod:`hot_sdk.export.verification.neighbors`.
         results: How far its poses are from PyTorch's in float32.
-        tolerances: Which they are within.
-        speed: Beside the float32 graph, on this machine.
+        tolerances: The limits that they are within.
+        speed: Its time compared with the float32 graph's, on this machine.
         quantization: What was quantized; None in float16.
-        sensitivity: Block by block, where it was asked for.
+        sensitivity: The effect of each block, if requested.
     """
 
     model: onnx.ModelProto
@@ -71,29 +59,29 @@ class Lowered:
     sensitivity: tuple[BlockSensitivity, ...]
 
 
-def lower_precision(
+def reduce_precision(
     model: onnx.ModelProto,
     spec: ModelSpec,
     request: ExportRequest,
     reference: nn.Module,
     windows: list[Window],
     progress: Callable[[str], None],
-) -> Lowered:
-    """Convert, check, verify and time.
+) -> ReducedPrecision:
+    """Convert, check, verify and time a graph.
 
     Args:
         model: In float32, verified.
         spec: Its network.
         request: Names the precision.
         reference: The PyTorch model.
-        windows: To verify with.
-        progress: Is told what begins.
+        windows: The windows to verify with.
+        progress: Called with each step.
 
     Raises:
         UsageError: Nothing is left to quantize.
         KeypointsError: A calibration file is broken.
         GraphCheckError: The converted graph holds what the target engines cannot run.
-        VerificationError: Its poses are others.
+        VerificationError: The converted graph computes other poses.
     """
     precision = Precision(request.precision)
     calibration = None
@@ -105,7 +93,7 @@ def lower_precision(
     if precision is not Precision.INT8_DYNAMIC:
         require_clean(converted.model, dynamic_batch=request.batch is None)
     progress(f"Verifying the {precision.value} graph")
-    with neighbours_exposed(converted.model, reference) as exposed:
+    with neighbors_exposed(converted.model, reference) as exposed:
         content = exposed.SerializeToString()
     with open_session(content) as session:
         results = compare(reference, session, spec, windows)
@@ -114,12 +102,12 @@ def lower_precision(
     limit = _LIMITS[precision] * size
     tolerances = Tolerances(max_difference=np.inf, mean_joint_error=limit, frames_shared=0.0)
     require_parity(results, tolerances)
-    progress("Timing it beside float32")
+    progress("Timing it against float32")
     speed = measure_speed(model, converted.model, inputs)
     quantization = None
     if precision.quantized:
         quantization = Quantization(
-            products=len(converted.products),
+            matmuls=len(converted.matmuls),
             windows=0 if calibration is None else len(calibration.windows),
             source=None if calibration is None else calibration.source,
         )
@@ -127,12 +115,12 @@ def lower_precision(
     if request.sensitivity:
         assert calibration is not None
         sensitivity = measure_sensitivity(converted, calibration, progress)
-    return Lowered(
-        converted.model,
-        content,
-        tuple(results),
-        tolerances,
-        speed,
-        quantization,
-        tuple(sensitivity),
+    return ReducedPrecision(
+        model=converted.model,
+        exposed=content,
+        results=tuple(results),
+        tolerances=tolerances,
+        speed=speed,
+        quantization=quantization,
+        sensitivity=tuple(sensitivity),
     )

@@ -1,9 +1,9 @@
-"""From the float32 graph to the precision that was asked for."""
+"""Convert a float32 graph to the requested precision."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import onnx
 
@@ -12,8 +12,8 @@ from hot_sdk.export.enums import Precision
 from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.precision.calibration import CalibrationData
 from hot_sdk.export.precision.float16 import to_float16
-from hot_sdk.export.precision.int8 import products_apart, quantize, quantise_dynamically
-from hot_sdk.export.precision.rules import Product, weighted_products
+from hot_sdk.export.precision.int8 import quantize, split_gemm_bias
+from hot_sdk.export.precision.rules import quantizable_matmuls
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +22,13 @@ class Converted:
 
     Attributes:
         model: The graph.
-        exact: The same in float32, with the same names of products.
-        products: Those that are quantized; empty where none is.
+        exact: The same in float32, with the same names of matrix multiplications.
+        matmuls: Nodes that are quantized, and the block of each; empty if none is.
     """
 
     model: onnx.ModelProto
     exact: onnx.ModelProto
-    products: tuple[Product, ...] = ()
+    matmuls: Mapping[str, str] = field(default_factory=dict)
 
 
 def convert(
@@ -39,34 +39,32 @@ def convert(
     *,
     keep_float: Sequence[str] = (),
 ) -> Converted:
-    """Write a precision into a copy of a graph.
+    """Return a copy of a graph that computes in another precision.
 
     Args:
-        model: Of :func:`hot_sdk.export.graph.trace.trace`.
+        model: A graph of :func:`hot_sdk.export.graph.trace.trace`.
         spec: Its network.
-        precision: Other than fp32.
-        calibration: For int8.
-        keep_float: Patterns of modules or blocks whose products are not quantized.
+        precision: Any but fp32.
+        calibration: Needed for int8.
+        keep_float: Patterns of modules or blocks that are not quantized.
 
     Raises:
         UsageError: Nothing is left to quantize.
-        GraphCheckError: A weight is beyond what float16 holds.
+        GraphCheckError: A weight is beyond the range of float16, or could not be quantized.
     """
     entry = family(spec.family)
     if precision is Precision.FP16:
         return Converted(to_float16(model, entry), model)
-    products = weighted_products(model.graph, entry, keep_float=keep_float)
-    if not products:
+    matmuls = quantizable_matmuls(model.graph, entry, keep_float=keep_float)
+    if not matmuls:
         raise UsageError(
-            f"No product of {entry.title} is left to quantize.",
+            f"No matrix multiplication of {entry.title} is left to quantize.",
             hint="Give fewer blocks to --keep-float, or --precision fp32.",
         )
-    names = {product.node for product in products}
-    dynamic = precision is Precision.INT8_DYNAMIC
-    exact = products_apart(model, names, for_good=not dynamic)
-    if dynamic:
-        return Converted(quantise_dynamically(exact, names), exact, tuple(products))
-    assert calibration is not None
-    size = exact.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-    made = quantize(exact, names, calibration.batches(size))
-    return Converted(made, exact, tuple(products))
+    batches = None
+    if precision is Precision.INT8:
+        assert calibration is not None
+        size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+        batches = calibration.batches(size)
+    exact = split_gemm_bias(model, matmuls, keep_separate=batches is not None)
+    return Converted(quantize(exact, matmuls, batches), exact, matmuls)

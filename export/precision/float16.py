@@ -1,4 +1,4 @@
-"""float16 by explicit casts, through ONNX Runtime's converter."""
+"""Convert a graph to float16 by explicit casts, with ONNX Runtime's converter."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def to_float16(model: onnx.ModelProto, family: Family) -> onnx.ModelProto:
-    """A copy that computes in float16 what may be; inputs and outputs stay float32.
+    """Return a copy in float16, except what has to stay float32; so do inputs and outputs.
 
     Raises:
-        GraphCheckError: A weight is beyond what float16 holds.
+        GraphCheckError: A weight is beyond the range of float16.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
@@ -29,7 +29,7 @@ def to_float16(model: onnx.ModelProto, family: Family) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     with warnings.catch_warnings():
-        # It tells of each weight that is too small for float16 and becomes the smallest there is.
+        # It warns of each weight that is too small for float16 and becomes the smallest there is.
         warnings.simplefilter("ignore")
         converted: onnx.ModelProto = convert_float_to_float16(
             copy,
@@ -38,7 +38,7 @@ def to_float16(model: onnx.ModelProto, family: Family) -> onnx.ModelProto:
             node_block_list=kept,
         )
     _drop_repeated_casts(converted.graph)
-    # It puts the casts of inputs last.
+    # The converter puts the casts of inputs last.
     OnnxModel(converted).topological_sort()
     del converted.graph.value_info[:]
     onnx.checker.check_model(converted, full_check=False)
@@ -46,7 +46,7 @@ def to_float16(model: onnx.ModelProto, family: Family) -> onnx.ModelProto:
 
 
 def _drop_repeated_casts(graph: onnx.GraphProto) -> None:
-    """Keep one cast of each value: ONNX Runtime 1.30 makes one for each node that takes it."""
+    """Keep one cast of each value: ONNX Runtime 1.30 makes one for each node that reads it."""
     made: set[str] = set()
     kept = []
     for node in graph.node:

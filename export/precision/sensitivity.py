@@ -1,11 +1,12 @@
-"""What quantizing each block costs in accuracy, and gains in time, measured one block at a time.
+"""Measure what a precision gains in time, and what quantizing each block costs in accuracy.
 
-What a precision is worth on this machine: two graphs timed in turn, in one process.
+Times are of this machine's CPU: two graphs run in turn, in one process.
 """
 
 from __future__ import annotations
 
-import time
+import functools
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,14 +14,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from hot_sdk.engines import Session, open_session
+from hot_sdk._base.timing import interleaved_times
+from hot_sdk.engines import open_session
 from hot_sdk.export.precision.calibration import CalibrationData
 from hot_sdk.export.precision.convert import Converted
-from hot_sdk.export.precision.int8 import with_some
+from hot_sdk.export.precision.int8 import dequantize_except
 from hot_sdk.manifest import KEYPOINTS, POSES
 
-_FEWEST, _MOST = 5, 50
-_SECONDS = 4.0
+_FEWEST_RUNS, _MOST_RUNS, _SECONDS = 5, 50, 4.0
+_WINDOWS = 12
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class Speed:
 
     Attributes:
         engine: Engine and version.
-        before_ms: Of the float32 graph.
-        after_ms: Of the converted graph.
-        runs: Of each, in turn.
+        before_ms: Time of the float32 graph.
+        after_ms: Time of the converted graph.
+        runs: Number of runs of each, in turn.
     """
 
     engine: str
@@ -59,46 +61,30 @@ def measure_speed(
         open_session(before.SerializeToString()) as first,
         open_session(after.SerializeToString()) as second,
     ):
+        before_ms, after_ms = interleaved_times(
+            [functools.partial(each.run, {KEYPOINTS: keypoints}) for each in (first, second)],
+            _MOST_RUNS,
+            least=_FEWEST_RUNS,
+            limit_s=_SECONDS,
+        )
         engine = f"{first.engine} {first.engine_version}"
-        runs = [_runner(session, keypoints) for session in (first, second)]
-        taken: list[list[float]] = [[], []]
-        start = time.perf_counter()
-        while len(taken[0]) < _FEWEST or (
-            len(taken[0]) < _MOST and time.perf_counter() - start < _SECONDS
-        ):
-            for run, times in zip(runs, taken, strict=True):
-                # Does not count: threads of the session before still look out for work.
-                run()
-                times.append(run())
-    before_ms, after_ms = (float(np.median(times)) * 1e3 for times in taken)
-    return Speed(engine, before_ms, after_ms, len(taken[0]))
-
-
-def _runner(session: Session, keypoints: NDArray[np.float32]) -> Callable[[], float]:
-    def run() -> float:
-        start = time.perf_counter()
-        session.run({KEYPOINTS: keypoints})
-        return time.perf_counter() - start
-
-    return run
-
-
-_WINDOWS = 12
+    medians = statistics.median(before_ms), statistics.median(after_ms)
+    return Speed(engine, *medians, len(before_ms))
 
 
 @dataclass(frozen=True)
 class BlockSensitivity:
-    """One block quantized, and all others in float32.
+    """The effect of one block in int8, with all others in float32.
 
     Attributes:
         block: Its name.
-        products: How many of its products are quantized.
+        matmuls: Number of its matrix multiplications that are quantized.
         error: Mean distance of a joint from the float32 graph's, in the model's unit.
-        gained_ms: Milliseconds that a run is shorter; negative where it is longer.
+        gained_ms: Milliseconds that a run is shorter; negative if it is longer.
     """
 
     block: str
-    products: int
+    matmuls: int
     error: float
     gained_ms: float
 
@@ -106,29 +92,29 @@ class BlockSensitivity:
 def measure_sensitivity(
     converted: Converted, calibration: CalibrationData, progress: Callable[[str], None]
 ) -> list[BlockSensitivity]:
-    """Quantise one block after the other, and measure each against float32.
+    """Quantize one block after the other, and compare each with float32.
 
     Args:
-        converted: To int8.
-        calibration: Whose windows are run, up to twelve of them.
-        progress: Is told each block.
+        converted: The graphs in int8 and in float32.
+        calibration: Its windows are run, up to twelve of them.
+        progress: Called with each step.
     """
     size = converted.exact.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
     batches = calibration.batches(size)
     chosen = np.linspace(0, len(batches) - 1, min(len(batches), max(1, _WINDOWS // size)))
-    tried = [batches[int(number)] for number in chosen.round()]
-    exact = _poses(converted.exact, tried)
+    inputs = [batches[int(number)] for number in chosen.round()]
+    exact = _poses(converted.exact, inputs)
     blocks: dict[str, list[str]] = {}
-    for product in converted.products:
-        blocks.setdefault(product.block, []).append(product.node)
+    for node, block in converted.matmuls.items():
+        blocks.setdefault(block, []).append(node)
     found = []
-    for number, (block, products) in enumerate(blocks.items(), start=1):
-        progress(f"Quantising {block} alone, {number} of {len(blocks)}")
-        alone = with_some(converted.model, converted.exact, products)
-        error = np.linalg.norm(_poses(alone, tried) - exact, axis=-1).mean()
-        speed = measure_speed(converted.exact, alone, tried[0])
+    for number, (block, nodes) in enumerate(blocks.items(), start=1):
+        progress(f"Quantizing {block} alone, {number} of {len(blocks)}")
+        alone = dequantize_except(converted.model, converted.exact, nodes)
+        error = np.linalg.norm(_poses(alone, inputs) - exact, axis=-1).mean()
+        speed = measure_speed(converted.exact, alone, inputs[0])
         gained = speed.before_ms - speed.after_ms
-        found.append(BlockSensitivity(block, len(products), float(error), gained))
+        found.append(BlockSensitivity(block, len(nodes), float(error), gained))
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hot_sdk._base.files import replaced_on_success
 from hot_sdk.engines import open_session
 from hot_sdk.export.graph.flops import count_eager, count_network, count_parameters
-from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.options import ExportRequest
 from hot_sdk.export.pipeline import ExportResult, Prepared, make_manifest, parity_of
 from hot_sdk.export.torch_backend.file import save_torch_model
@@ -34,7 +34,7 @@ def export_torch(
     """
     spec = prepared.spec
     executed = count_eager(spec, flip=request.flip)
-    reference = build_lifting(spec, prepared.state, flip=request.flip)
+    reference = build_lifter(spec, prepared.state, flip=request.flip)
     windows = verification_windows(spec)
 
     def write(parity: Parity) -> Manifest:

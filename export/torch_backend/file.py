@@ -1,6 +1,6 @@
 """The file that PyTorch runs: weights in safetensors, with the manifest and the architecture.
 
-It loads no pickle, as PyTorch's own formats do, and holds everything that rebuilds the network.
+It holds everything that rebuilds the network, and loads no pickle, unlike PyTorch's own formats.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hot_sdk._base import records
 from hot_sdk.errors import EngineError, HotSDKError
 from hot_sdk.export.checkpoints.reader import read_checkpoint
-from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import ModelSpec, build, family, resolve
 from hot_sdk.manifest import Manifest
 
@@ -28,19 +28,19 @@ _SPEC_KEY = "hot_sdk.network"
 
 @dataclass(frozen=True)
 class TorchModel:
-    """What such a file holds.
+    """The content of such a file.
 
     Attributes:
         spec: The architecture.
-        manifest: What the file says of itself.
+        manifest: The file's manifest.
         metadata: All texts of its header.
-        lifting: The function of keypoints, with its weights, on the CPU; nothing is folded.
+        lifter: The function of keypoints, with its weights, on the CPU; constants are not folded.
     """
 
     spec: ModelSpec
     manifest: Manifest
     metadata: Mapping[str, str]
-    lifting: nn.Module
+    lifter: nn.Module
 
 
 def save_torch_model(
@@ -52,12 +52,12 @@ def save_torch_model(
         path: The file.
         spec: The architecture.
         state: A state-dict that fits it.
-        manifest: What the file is to say of itself.
+        manifest: The file's manifest.
     """
     metadata = {**manifest.to_metadata(), _SPEC_KEY: records.to_json(spec)}
-    # Tensors that share memory are not saved.
+    # safetensors refuses tensors that share memory.
     tensors = {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}
-    # Not by save_file, whose files only their owner may read.
+    # Not by save_file, which makes files that only their owner may read.
     path.write_bytes(save(tensors, metadata=metadata))
 
 
@@ -70,15 +70,15 @@ def load_torch_model(path: Path) -> TorchModel:
     """
     metadata, shapes = _header(path)
     if _SPEC_KEY not in metadata:
-        raise _wrong_file(f"'{path}' holds weights and does not say of which network")
+        raise _wrong_file(f"'{path}' holds weights but does not name their network")
     spec = _spec(metadata[_SPEC_KEY], path)
-    # Before any memory is taken: an architecture can claim more than a file of weights holds.
+    # Before any memory is allocated: an architecture can claim more than a file of weights holds.
     with torch.device("meta"):
         network = build(spec)
-    wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    if wanted != shapes:
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    if expected != shapes:
         raise EngineError(
-            f"The weights in '{path}' are not those of the network that it names.",
+            f"The weights in '{path}' do not fit the network that it names.",
             hint="Export the model again with hot-export.",
         )
     manifest = Manifest.from_metadata(metadata)
@@ -86,7 +86,7 @@ def load_torch_model(path: Path) -> TorchModel:
         state = dict(read_checkpoint(path).tensors)
     except HotSDKError as error:
         raise EngineError(error.message, hint=error.hint) from error
-    return TorchModel(spec, manifest, metadata, build_lifting(spec, state, flip=manifest.flip))
+    return TorchModel(spec, manifest, metadata, build_lifter(spec, state, flip=manifest.flip))
 
 
 def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
@@ -103,18 +103,16 @@ def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
 
 
 def _spec(text: str, path: Path) -> ModelSpec:
-    """The architecture, which has to be one that ``resolve`` would give."""
+    """Read the architecture, which has to be one that ``resolve`` would return."""
     try:
         spec = records.build(ModelSpec, records.parse_object(text))
         settings = {name: getattr(spec.size, name) for name in family(spec.family).settings}
-        each = tuple(zip(*((s.tokens, s.prune_at, s.selector) for s in spec.stages), strict=True))
-        tokens, prune_at, selector = each or (None, None, None)
         complete = resolve(
             spec.family,
             frames=spec.frames,
-            tokens=tokens,
-            prune_at=prune_at,
-            selector=selector,
+            tokens=[stage.tokens for stage in spec.stages] or None,
+            prune_at=[stage.prune_at for stage in spec.stages] or None,
+            selector=[stage.selector for stage in spec.stages] or None,
             variant=spec.variant,
             recovery=spec.recovery,
             elastic=spec.elastic,

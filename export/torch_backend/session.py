@@ -1,11 +1,13 @@
-"""PyTorch as an inference engine: the yardstick that the others are held to.
+"""Run exported weights in PyTorch: the reference that the other engines are compared with.
 
-It is no engine for a robot: it needs torch there, and loads it.
+It is not for deployment, as it needs torch on the robot. The inference engines ``torch`` and
+``torch-compile`` are the entry points ``ENGINE`` and ``COMPILED_ENGINE``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,23 +20,24 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.closing import Closing
 from hot_sdk._base.optional import require
-from hot_sdk.engines import Session, SessionOptions, TensorSpec
+from hot_sdk.engines import Engine, SessionOptions, TensorSpec
+from hot_sdk.engines.registry import TORCH
 from hot_sdk.engines.session import check_inputs, precision_of
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
 
-# Threads and the precision of products are settings of the whole process.
-_SETTINGS = threading.Lock()
+Lifter = Callable[[Any], tuple[Any, ...]]
 
-Lifting = Callable[[Any], tuple[Any, ...]]
+# Threads and the precision of matrix multiplications are settings of the whole process.
+_SETTINGS = threading.Lock()
 
 
 class TorchSession(Closing):
-    """A session of PyTorch; see ``hot_sdk.engines.Session``. Threads take turns."""
+    """A ``hot_sdk.engines.Session`` in PyTorch. Threads take turns."""
 
     def __init__(
         self,
-        lifting: Lifting,
+        lifter: Lifter,
         *,
         engine: str,
         device: str,
@@ -45,7 +48,7 @@ class TorchSession(Closing):
     ) -> None:
         import torch
 
-        self._lifting: Lifting | None = lifting
+        self._lifter: Lifter | None = lifter
         self._options = options
         self.engine = engine
         self.engine_version = str(torch.__version__)
@@ -60,56 +63,43 @@ class TorchSession(Closing):
         """Run the model once; see ``hot_sdk.engines.Session.run``."""
         import torch
 
-        lifting = self._lifting
-        if lifting is None:
+        lifter = self._lifter
+        if lifter is None:
             raise EngineError("The session is closed.", hint="Open the model again to run it.")
         feeds = check_inputs(arrays, self.inputs)
         try:
             with _settings(self._options), torch.inference_mode():
                 keypoints = torch.tensor(feeds[KEYPOINTS], device=self.device)
-                values = [value.cpu().numpy() for value in lifting(keypoints)]
-        except RuntimeError as error:  # The compiler's errors are such, too.
+                values = [value.cpu().numpy() for value in lifter(keypoints)]
+        except RuntimeError as error:  # Includes the compiler's errors.
             raise EngineError(
                 f"PyTorch {self.engine_version} failed on {self.device}: {_text(error)}",
-                hint="Check that memory is left, and for torch-compile that a C++ compiler is"
+                hint="Check that memory is free, and for torch-compile that a C++ compiler is"
                 " installed; engine='torch' needs none.",
             ) from error
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=False)}
 
     def close(self) -> None:
         """Release the model."""
-        self._lifting = None
+        self._lifter = None
 
 
-def open_torch(model: Path | bytes, options: SessionOptions) -> Session:
-    """Load a file of ``hot-export --engine torch`` in PyTorch as it is.
-
-    Nothing is built and nothing kept in a cache.
+def open_torch(
+    model: Path | bytes, options: SessionOptions, *, engine: str = "torch"
+) -> TorchSession:
+    """Load a file of ``hot-export --engine torch``; nothing is cached.
 
     Args:
         model: The file.
-        options: How to open it. Threads and precision are set for each run and put back after it.
-
-    Raises:
-        MissingDependencyError: torch or safetensors is not installed.
-        EngineError: The file, the device or a provider is refused.
-        ManifestError: The file's manifest is broken, or a newer version's.
-    """
-    return _open(model, options, "torch")
-
-
-def open_torch_compile(model: Path | bytes, options: SessionOptions) -> Session:
-    """The same as ``open_torch`` through ``torch.compile``, which takes up to minutes to open.
+        options: How to open it. Threads and precision are set for each run and restored after it.
+        engine: ``torch``, or ``torch-compile`` to run through ``torch.compile``, which takes up to
+            minutes to open.
 
     Raises:
         MissingDependencyError: torch or safetensors is not installed.
         EngineError: The file, the device or a provider is refused, or the compiler fails.
         ManifestError: The file's manifest is broken, or a newer version's.
     """
-    return _open(model, options, "torch-compile")
-
-
-def _open(model: Path | bytes, options: SessionOptions, engine: str) -> Session:
     for package in ("torch", "safetensors"):
         require(package, extra="export", purpose=f"The engine '{engine}'")
     import torch
@@ -121,9 +111,9 @@ def _open(model: Path | bytes, options: SessionOptions, engine: str) -> Session:
     device = torch_device(options)
     held = load_torch_model(path)
     spec, manifest = held.spec, held.manifest
-    lifting: Lifting = held.lifting.to(device)
+    lifter: Lifter = held.lifter.to(device)
     if engine == "torch-compile":
-        lifting = torch.compile(lifting, fullgraph=True, dynamic=manifest.batch is None)
+        lifter = torch.compile(lifter, fullgraph=True, dynamic=manifest.batch is None)
     batch = "batch" if manifest.batch is None else manifest.batch
     joints = len(manifest.joints.names)
     outputs = [TensorSpec(POSES, (batch, spec.output_frames, joints, 3), "float32")]
@@ -133,7 +123,7 @@ def _open(model: Path | bytes, options: SessionOptions, engine: str) -> Session:
         outputs.append(TensorSpec(TOKEN_INDEX, (batch, *passes, chosen), "int64"))
     keypoints = TensorSpec(KEYPOINTS, (batch, spec.frames, joints, spec.size.channels), "float32")
     session = TorchSession(
-        lifting,
+        lifter,
         engine=engine,
         device=device,
         options=options,
@@ -142,17 +132,23 @@ def _open(model: Path | bytes, options: SessionOptions, engine: str) -> Session:
         metadata=held.metadata,
     )
     if engine == "torch-compile":
-        # It compiles when it runs first.
+        # It compiles in the first run.
         sizes = [2 if size == "batch" else int(size) for size in keypoints.shape]
         session.run({KEYPOINTS: np.zeros(sizes, np.float32)})
     session.load_seconds = time.perf_counter() - start
     return session
 
 
+ENGINE = Engine(open_torch, packages=("torch",), opens=TORCH)
+COMPILED_ENGINE = Engine(
+    functools.partial(open_torch, engine="torch-compile"), packages=("torch",), opens=TORCH
+)
+
+
 def _path(model: Path | bytes) -> Path:
     if isinstance(model, bytes):
         raise EngineError(
-            "PyTorch opens a model from its file, and was given bytes.",
+            "PyTorch opens a model from its file, but bytes were passed.",
             hint="Pass the path of a file that hot-export --engine torch wrote.",
         )
     if not isinstance(model, Path):
@@ -164,10 +160,10 @@ def _path(model: Path | bytes) -> Path:
 
 
 def torch_device(options: SessionOptions) -> str:
-    """PyTorch's name of a device.
+    """Return PyTorch's name of a device.
 
     Raises:
-        EngineError: It is not PyTorch's, or not there; or a provider was asked for.
+        EngineError: PyTorch does not have the device, or a provider was requested.
     """
     import torch
 
@@ -175,7 +171,7 @@ def torch_device(options: SessionOptions) -> str:
         raise EngineError(
             f"PyTorch has no execution provider '{options.provider}': providers are ONNX"
             " Runtime's.",
-            hint="Leave the provider out, or use engine='onnxruntime'.",
+            hint="Remove the provider, or use engine='onnxruntime'.",
         )
     kind, _, index = options.device.partition(":")
     if kind == "cpu":
@@ -199,7 +195,7 @@ def torch_device(options: SessionOptions) -> str:
 
 @contextlib.contextmanager
 def _settings(options: SessionOptions) -> Iterator[None]:
-    """PyTorch's settings as the options have them, and afterwards as they were."""
+    """Apply the options to PyTorch's settings, and restore them afterwards."""
     import torch
 
     precision = "highest"
@@ -219,6 +215,6 @@ def _settings(options: SessionOptions) -> Iterator[None]:
 
 
 def _text(error: Exception) -> str:
-    """The vendor's message as one sentence in one line, cut where it becomes a log."""
+    """Return the vendor's message as one sentence in one line, cut before it becomes a log."""
     text = " ".join(str(error).split())[:300]
     return text if text.endswith(".") else f"{text}."

@@ -1,4 +1,4 @@
-"""Keypoint windows to verify exported files with: real clips, and a smooth one that is made up."""
+"""Keypoint windows to verify exported files with: real clips, and a smooth synthetic one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Clip:
         points: (frames, joints, 2), pixels, x right, y down; finite.
         scores: (frames, joints), 0 to 1.
         size: Width and height of the image, pixels.
-        fps: Frames a second.
+        fps: Frames per second.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Window:
 
 
 def real_clips() -> list[Clip]:
-    """The clips that ship with the package, gaps without a person filled linearly in time."""
+    """Return the clips that ship, with gaps without a detection filled linearly in time."""
     source = resources.files("hot_sdk.export").joinpath(_FILE)
     with source.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         names = sorted(key.removesuffix("_points") for key in arrays if key.endswith("_points"))
@@ -70,28 +70,28 @@ def real_clips() -> list[Clip]:
 
 
 def verification_windows(spec: ModelSpec) -> list[Window]:
-    """Windows as the network sees them in use: at its training fps, normalized, of its length.
+    """Return windows as the network gets them: at its training fps, normalized, of its length.
 
-    Clips that are longer give their first and their last window; shorter ones are continued by
-    their last frame, as the published evaluations do.
+    Longer clips give their first and their last window; shorter ones are continued by their last
+    frame, as the published evaluations do.
     """
     windows = []
     fps = family(spec.family).training_fps
     for clip in [*real_clips(), _smooth_clip(spec.frames, fps)]:
         resampled = _at_fps(clip, fps)
         for name, start in _starts(resampled, spec.frames):
-            windows.append(Window(name, _normalised(resampled, start, spec)))
+            windows.append(Window(name, _normalized(resampled, start, spec)))
     return windows
 
 
 def real_windows(spec: ModelSpec) -> list[NDArray[np.float32]]:
-    """Windows of the real clips, each half over the one before it; (frames, joints, channels)."""
+    """Return half-overlapping windows of the real clips, (frames, joints, channels)."""
     fps, step = family(spec.family).training_fps, max(1, spec.frames // 2)
     windows = []
     for clip in (_at_fps(each, fps) for each in real_clips()):
         last = max(0, len(clip.points) - spec.frames)
         starts = sorted({*range(0, last + 1, step), last})
-        windows += [_normalised(clip, start, spec) for start in starts]
+        windows += [_normalized(clip, start, spec) for start in starts]
     return windows
 
 
@@ -104,10 +104,10 @@ def _starts(clip: Clip, frames: int) -> Iterator[tuple[str, int]]:
     yield f"{clip.name}, end", length - frames
 
 
-def _normalised(clip: Clip, start: int, spec: ModelSpec) -> NDArray[np.float32]:
+def _normalized(clip: Clip, start: int, spec: ModelSpec) -> NDArray[np.float32]:
     times = np.minimum(np.arange(start, start + spec.frames), len(clip.points) - 1)
     points, scores = clip.points[times].astype(np.float32), clip.scores[times].astype(np.float32)
-    # As the runtime does, so that a file is verified on what it will be given.
+    # As the runtime does, so that a file is verified on the inputs that it will get.
     network = NetworkInput(IMAGE_WIDTH, spec.size.channels)
     return network.of(points, scores, np.isfinite(scores), clip.size, "published")
 
@@ -132,7 +132,7 @@ def _at_fps(clip: Clip, fps: float) -> Clip:
 
 
 def _smooth_clip(frames: int, fps: float) -> Clip:
-    """Every joint swings slowly about a standing figure, in its own rhythm."""
+    """Return a standing figure whose joints swing slowly, each in its own rhythm."""
     legs_and_trunk = [[0, 0], [-1, 0], [-1, 4], [-1, 8], [1, 0], [1, 4], [1, 8], [0, -3], [0, -5]]
     head_and_arms = [[0, -6], [0, -7], [2, -5], [3, -3], [4, -1], [-2, -5], [-3, -3], [-4, -1]]
     figure = np.array([*legs_and_trunk, *head_and_arms], dtype=np.float64)

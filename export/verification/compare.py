@@ -1,8 +1,8 @@
-"""Whether an exported file still computes the poses of the PyTorch model, and where it does not.
+"""Compare the poses of an exported file with those of the PyTorch model, and name differences.
 
-In two stages, since one frame chosen otherwise moves poses far more than rounding does: given the
-same frames, and the same neighbours where a network chooses some, coordinates must agree closely;
-end to end, each choosing for itself, the frames must be shared and the joints be near.
+There are two stages, since one frame chosen differently moves poses far more than rounding does.
+With the same frames (and the same neighbors, if a network chooses some) coordinates must agree
+closely; end to end, each choosing for itself, the frames must be shared and the joints be near.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from hot_sdk.engines import Session
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.verification.clips import Window
-from hot_sdk.export.verification.neighbours import neighbours_given
+from hot_sdk.export.verification.neighbors import neighbors_forced
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
 
-GIVEN_FRAMES = "given the frames"
+SAME_FRAMES = "with the same frames"
 END_TO_END = "end to end"
 
 
@@ -32,11 +32,11 @@ class Tolerances:
     """What counts as the same poses.
 
     Attributes:
-        max_difference: Of a coordinate, both given the same frames, in the model's unit. Rounding
-            alone gives about 3e-6 where poses are about 1 in size.
-        mean_joint_error: Mean distance of a window's joints end to end, in the model's unit. One
-            frame of 81 chosen otherwise gives about 3e-4.
-        frames_shared: Share of a window's chosen frames that both choose.
+        max_difference: Limit of a coordinate's difference with the same frames, in the model's
+            unit. Rounding alone causes about 3e-6 for poses of size 1.
+        mean_joint_error: Limit of the mean distance of a window's joints end to end, in the model's
+            unit. One frame of 81 chosen differently causes about 3e-4.
+        frames_shared: Smallest share of a window's kept frames that both choose.
     """
 
     max_difference: float = 1e-4
@@ -52,11 +52,11 @@ class Check:
     """One statistic of one window against its limit.
 
     Attributes:
-        stage: ``given the frames`` or ``end to end``.
+        stage: ``with the same frames`` or ``end to end``.
         statistic: What was compared.
         window: Name of the window.
-        value: Of the statistic.
-        limit: The value must not be beyond it.
+        value: Value of the statistic.
+        limit: The limit, inclusive.
         at_most: Whether the limit is an upper one.
         where: Frame and joint of the largest difference.
     """
@@ -89,12 +89,12 @@ class WindowResult:
 
     Attributes:
         window: Its name.
-        max_difference: Largest difference of a coordinate, given the same frames.
+        max_difference: Largest difference of a coordinate, with the same frames.
         where: Frame and joint of that difference.
         mean_joint_error: Mean distance of a joint, end to end.
         max_joint_error: Largest such distance.
         worst_joint: Frame and joint of that distance.
-        frames_shared: Share of the chosen frames that both chose; None where none is pruned.
+        frames_shared: Share of the kept frames that both chose; None if none are pruned.
     """
 
     window: str
@@ -106,10 +106,10 @@ class WindowResult:
     frames_shared: float | None
 
     def checks(self, tolerances: Tolerances) -> list[Check]:
-        """Its statistics against their limits."""
+        """Return its statistics against their limits."""
         checks = [
             Check(
-                GIVEN_FRAMES,
+                SAME_FRAMES,
                 "largest coordinate difference",
                 self.window,
                 self.max_difference,
@@ -137,10 +137,9 @@ def compare(
     """Run windows through PyTorch and through an engine.
 
     Args:
-        reference: Of :mod:`hot_sdk.export.graph.wrapper`, with nothing folded.
-        session: The exported file, with ``token_index`` among its outputs where frames are pruned,
-            and the neighbours where it chooses some; see
-                :mod:`hot_sdk.export.verification.neighbours`.
+        reference: The function of :mod:`hot_sdk.export.graph.wrapper`, constants not folded.
+        session: The exported file. Its outputs include ``token_index`` if frames are pruned, and
+            the neighbors if it chooses some; see :mod:`hot_sdk.export.verification.neighbors`.
         spec: The architecture of both.
         windows: What to run.
     """
@@ -148,13 +147,13 @@ def compare(
     for group in _batches(windows, session):
         keypoints = np.stack([window.keypoints for window in group])
         outputs = session.run({KEYPOINTS: keypoints})
-        own, given, own_index = _reference(reference, keypoints, outputs)
+        own, forced, own_index = _reference(reference, keypoints, outputs)
         for item, window in enumerate(group):
             shared = None
             if own_index is not None:
                 shared = _shared(outputs[TOKEN_INDEX][item], own_index[item], spec)
             exported = outputs[POSES][item].astype(np.float64)
-            difference = np.abs(exported - given[item])
+            difference = np.abs(exported - forced[item])
             distance = np.linalg.norm(exported - own[item], axis=-1)
             results.append(
                 WindowResult(
@@ -167,12 +166,12 @@ def compare(
                     frames_shared=shared,
                 )
             )
-    # A fixed batch may be larger than the number of windows: the last ones then came twice.
+    # A fixed batch may be larger than the number of windows, whose last ones then ran twice.
     return list({result.window: result for result in results}.values())
 
 
 def require_parity(results: list[WindowResult], tolerances: Tolerances = FP32) -> None:
-    """Refuse a file that computes other poses.
+    """Raise if a file computes other poses.
 
     Raises:
         VerificationError: Names each stage, statistic, window, frame and joint that is off.
@@ -185,59 +184,55 @@ def require_parity(results: list[WindowResult], tolerances: Tolerances = FP32) -
         more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
         raise VerificationError(
             f"The exported file does not compute the PyTorch model's poses. {shown}{more}.",
-            hint="Run again with --keep-failed to look at the file, and report it with both.",
+            hint="Run again with --keep-failed to inspect the file, and report it with both.",
         )
 
 
 def _batches(windows: list[Window], session: Session) -> Iterator[list[Window]]:
     size = session.inputs[0].shape[0]
-    # A symbolic batch is tried with one window and with more.
+    # A symbolic batch is tried with one window and with three.
     sizes = [size] if isinstance(size, int) else [1, 3]
     start = 0
     while start < len(windows):
-        wanted = sizes[min(start, len(sizes) - 1)]
-        group = windows[start : start + wanted]
-        start += wanted
+        length = sizes[min(start, len(sizes) - 1)]
+        group = windows[start : start + length]
+        start += length
         if isinstance(size, int):
             group = (group * size)[:size]
         yield group
 
 
 def _reference(
-    lifting: nn.Module, keypoints: NDArray[np.float32], outputs: Mapping[str, NDArray[Any]]
+    lifter: nn.Module, keypoints: NDArray[np.float32], outputs: Mapping[str, NDArray[Any]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
-    """Poses with choices of its own, poses given the engine's, and the frames of its own choice."""
+    """Return PyTorch's poses, its poses with the engine's choices forced, and its own frames."""
     index = outputs.get(TOKEN_INDEX)
     with torch.inference_mode():
-        own, *chosen = lifting(torch.from_numpy(keypoints))
+        own, *chosen = lifter(torch.from_numpy(keypoints))
         own_index = chosen[0].numpy() if chosen and index is not None else None
         frames = None if own_index is None else torch.from_numpy(index)
         same = own_index is None or bool((own_index == index).all())
-        with neighbours_given(lifting, outputs) as any_given:
-            if same and not any_given:
+        with neighbors_forced(lifter, outputs) as any_forced:
+            if same and not any_forced:
                 return own.numpy(), own.numpy(), own_index
-            given = lifting(torch.from_numpy(keypoints), frames)[0]
-    return own.numpy(), given.numpy(), own_index
+            forced = lifter(torch.from_numpy(keypoints), frames)[0]
+    return own.numpy(), forced.numpy(), own_index
 
 
 def _place(spec: ModelSpec, by_frame_and_joint: NDArray[np.float64]) -> str:
-    # NaN counts as the largest, so that it is what a report names.
+    # NaN counts as the largest, so that a report names it.
     flat = np.where(np.isnan(by_frame_and_joint), np.inf, by_frame_and_joint)
     frame, joint = np.unravel_index(int(flat.argmax()), flat.shape)
     return f"frame {frame}, joint {family(spec.family).skeleton.joints[joint]}"
 
 
 def _shared(first: NDArray[np.int64], second: NDArray[np.int64], spec: ModelSpec) -> float:
-    """Share of frames in both choices; the mean over stages, and passes where there are two."""
+    """Return the share of frames in both choices: the mean over stages, and passes if there are."""
     ends = np.cumsum([stage.tokens for stage in spec.stages])[:-1]
+    rows = (index.reshape(-1, index.shape[-1]) for index in (first, second))
     pairs = [
         pair
-        for a, b in zip(_rows(first), _rows(second), strict=True)
+        for a, b in zip(*rows, strict=True)
         for pair in zip(np.split(a, ends), np.split(b, ends), strict=True)
     ]
     return float(np.mean([len(np.intersect1d(a, b)) / len(a) for a, b in pairs]))
-
-
-def _rows(index: NDArray[np.int64]) -> NDArray[np.int64]:
-    rows: NDArray[np.int64] = index.reshape(-1, index.shape[-1])
-    return rows

@@ -1,4 +1,4 @@
-"""An exported file's engine, built on this device and held to the poses of PyTorch."""
+"""Build the TensorRT plan of an exported file on this device, and verify its poses."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ DEVICE = "cuda"
 
 @dataclass(frozen=True)
 class DeviceResult:
-    """How an engine on this device compares with PyTorch.
+    """How the plan on this device compares with PyTorch.
 
     Attributes:
-        engine: Its name and version.
-        device: Where it ran.
+        engine: The engine's name and version.
+        device: The device that it ran on.
         plan: The plan of the file, in the cache.
         cuda_graph: Whether a run is one CUDA graph.
-        load_seconds: Seconds to build it, or to take it from the cache.
-        windows: The verification, window by window; given the same frames where it says so.
+        load_seconds: Seconds to build the plan, or to load it from the cache.
+        windows: The verification, window by window, with the same frames if the file returns them.
     """
 
     engine: str
@@ -59,35 +59,35 @@ def verify_on_device(
     progress: Callable[[str], None],
     tolerances: Tolerances = FP32,
 ) -> DeviceResult:
-    """Build a file's engine into the cache, and compare its poses with PyTorch's.
+    """Build a file's plan into the cache, and compare its poses with PyTorch's.
 
-    Where the file does not tell which frames it chose, a second engine is built of the same graph
-    that does, for the comparison given the same frames.
+    If the file does not return the frames that it chose, a second plan is built of the same graph
+    that does, for the comparison with the same frames.
 
     Args:
         path: The file.
         exposed: The same graph with every choice among its outputs; see
-            :mod:`hot_sdk.export.verification.neighbours`.
+            :mod:`hot_sdk.export.verification.neighbors`.
         cache_dir: Folder of the cache.
-        reference: Of :mod:`hot_sdk.export.graph.wrapper`, with nothing folded.
+        reference: The function of :mod:`hot_sdk.export.graph.wrapper`, constants not folded.
         spec: The architecture of both.
         windows: What to run.
-        progress: Is told what begins.
+        progress: Called with each step.
         tolerances: What counts as the same poses, in the precision of the file.
 
     Raises:
         MissingDependencyError: TensorRT or PyCUDA is not installed.
-        EngineError: The engine cannot be built, or does not run.
+        EngineError: The plan cannot be built, or does not run.
         VerificationError: It computes other poses.
     """
     options = SessionOptions(device=DEVICE, cache_dir=cache_dir)
-    tells_all = _outputs(exposed) == _outputs(path.read_bytes())
-    progress("Building the engine on this device, which may take minutes")
+    returns_all = _outputs(exposed) == _outputs(path.read_bytes())
+    progress("Building the plan on this device, which may take minutes")
     with open_session(path, options, engine=ENGINE) as session:
         results = compare(reference, session, spec, windows)
         # Without the chosen frames among its outputs, it can only be compared end to end.
         end_to_end = dataclasses.replace(tolerances, max_difference=math.inf)
-        _require(results, tolerances if tells_all else end_to_end, session)
+        _require(results, tolerances if returns_all else end_to_end, session)
         result = DeviceResult(
             engine=f"{session.engine} {session.engine_version}",
             device=session.device,
@@ -96,7 +96,7 @@ def verify_on_device(
             load_seconds=session.load_seconds,
             windows=tuple(results),
         )
-    if not tells_all:
+    if not returns_all:
         progress("Building it once more, with the chosen frames among its outputs")
         with open_session(exposed, options, engine=ENGINE) as session:
             results = compare(reference, session, spec, windows)
@@ -112,12 +112,12 @@ def _require(results: list[WindowResult], tolerances: Tolerances, session: Sessi
     try:
         require_parity(results, tolerances)
     except VerificationError as error:
-        # Builds differ from run to run; kept, this one would be taken again.
+        # Builds differ from run to run; if kept, this one would be used again.
         plan = getattr(session, "plan", None)
         if plan is not None:
             plan.unlink(missing_ok=True)
         raise VerificationError(
             f"In {session.engine} {session.engine_version} on {session.device}: {error.message}",
-            hint="Export without --engine to have the file that ONNX Runtime computes rightly, and"
-            " report this with it.",
+            hint="Export without --engine to keep the file, which ONNX Runtime computes correctly,"
+            " and report this with it.",
         ) from error

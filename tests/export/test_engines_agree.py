@@ -11,12 +11,12 @@ from hot_sdk.engines.registry import ONNX
 from hot_sdk.errors import MissingDependencyError
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.loading import random_state_dict
-from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import build, list_models
 from hot_sdk.export.options import resolve_request
 from hot_sdk.export.verification.clips import real_clips, verification_windows
 from hot_sdk.export.verification.compare import compare, require_parity
-from hot_sdk.export.verification.neighbours import neighbours_exposed
+from hot_sdk.export.verification.neighbors import neighbors_exposed
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
 from hot_sdk.starter import FAMILY
 
@@ -43,8 +43,8 @@ def test_each_family_s_poses_and_frames_are_those_of_pytorch(model, engine, tmp_
     spec = resolve_request(exported.request)
     network = build(spec)
     network.load_state_dict(random_state_dict(network))
-    reference = build_lifting(spec, network.state_dict(), flip=False)
-    with neighbours_exposed(onnx.load(exported.path), reference) as exposed:
+    reference = build_lifter(spec, network.state_dict(), flip=False)
+    with neighbors_exposed(onnx.load(exported.path), reference) as exposed:
         content = exposed.SerializeToString()
     with open_session(content, engine=engine) as session:
         results = compare(reference, session, spec, verification_windows(spec))

@@ -39,7 +39,7 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
         ),
         (
             ["--model", "mixste", "--random-weights", "--precision", "fp16", "--keep-float", "x"],
-            "Nothing is quantised in fp16",
+            "Nothing is quantized in fp16",
         ),
         (
             ["--model", "mixste", "--random-weights", "--precision", "fp16", "--engine", "torch"],
@@ -164,7 +164,7 @@ class TestCheckpointsThatDoNotFit:
     def test_another_ratio_is_refused_and_resampling_named(self, capsys):
         path = saved(Path("hot.pth"), tokens=9, prune_at=1)
         said = failed(capsys, [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"], 4)
-        assert "trained to keep 9 of 27 frames (ratio 0.33), but 14 were asked for" in said
+        assert "trained to keep 9 of 27 frames (ratio 0.33), but 14 were requested" in said
         assert "--resample-tokens" in said
 
     def test_resampling_is_marked(self, capsys):

@@ -11,7 +11,7 @@ from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.graph.check import check_graph
 from hot_sdk.export.graph.flops import count_graph, count_network, count_parameters
 from hot_sdk.export.graph.view import view_graph
-from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import build, family
 from hot_sdk.export.options import resolve_request
 from hot_sdk.export.verification.clips import verification_windows
@@ -40,9 +40,9 @@ def windows(spec):
 def in_pytorch(exported, spec, keypoints):
     network = build(spec)
     network.load_state_dict(random_state_dict(network))
-    lifting = build_lifting(spec, network.state_dict(), flip=exported.request.flip)
+    lifter = build_lifter(spec, network.state_dict(), flip=exported.request.flip)
     with torch.inference_mode():
-        return [output.numpy() for output in lifting(torch.from_numpy(keypoints))]
+        return [output.numpy() for output in lifter(torch.from_numpy(keypoints))]
 
 
 def test_is_valid_onnx(model):
@@ -167,4 +167,4 @@ def test_executes_what_the_network_needs_and_not_more(exported, spec, model):
             if stage.selector == "tpc":
                 shared += 2 * there**2 * spec.size.width * (family(spec.family).hypotheses or 1)
             there = stage.tokens
-    assert executed == passes * (network.products - folded) - shared
+    assert executed == passes * (network.matmuls - folded) - shared

@@ -84,7 +84,7 @@ def test_published_networks(name, variant):
     counted = count_network(spec)
     assert counted.papers / 1e9 == pytest.approx(linear, abs=6e-4)
     # The distances between frames, which the other counter left out, are the difference.
-    assert counted.products / 1e9 == pytest.approx(products, rel=5e-4)
+    assert counted.matmuls / 1e9 == pytest.approx(products, rel=5e-4)
     assert count_parameters(spec) / 1e6 == pytest.approx(parameters, abs=6e-4)
 
 
@@ -92,7 +92,7 @@ def test_the_full_size_of_motionbert():
     spec = resolve("motionbert", size="full")
     counted = count_network(spec)
     assert counted.papers / 1e9 == pytest.approx(348.81, rel=5e-4)
-    assert counted.products / 1e9 == pytest.approx(370.81, rel=5e-4)
+    assert counted.matmuls / 1e9 == pytest.approx(370.81, rel=5e-4)
     assert count_parameters(spec) / 1e6 == pytest.approx(42.466, abs=6e-4)
 
 
@@ -161,7 +161,7 @@ def test_a_selector_costs_only_its_distances(name):
     assert len({count.papers for count in counts.values()}) == 1
     assert counts[SelectorKind.UNIFORM] == counts[SelectorKind.MOTION]
     assert counts[SelectorKind.UNIFORM] == counts[SelectorKind.ATTENTION]
-    distances = counts[SelectorKind.TPC].products - counts[SelectorKind.UNIFORM].products
+    distances = counts[SelectorKind.TPC].matmuls - counts[SelectorKind.UNIFORM].matmuls
     # Between all tokens of a frame where they are hypotheses, else between their average.
     assert distances == 2 * 27**2 * 32 * (family(name).hypotheses or 1)
 

@@ -197,7 +197,7 @@ CASES = {
     ),
     "CumSum": (
         "a = Constant <value = int64 {1}> () [bad] y = CumSum(count, a)",
-        "works on INT64, which TensorRT 10.3 does not take here",
+        "works on INT64, which TensorRT 10.3 does not accept here",
     ),
     "Clip": (
         "low = Constant <value = int64 {1}> () [bad] y = Clip(count, low)",
@@ -232,7 +232,7 @@ CASES = {
     ),
     "Unsqueeze": (
         "a = Constant <value_ints = [0, 1, 2, 3, 4]> () [bad] y = Unsqueeze(x, a)",
-        "9 axes; TensorRT takes 8",
+        "9 axes; TensorRT accepts 8",
     ),
     "Slice": (
         "a = Constant <value_ints = [1]> () [bad] y = Slice(x, a, a, a)",
@@ -415,8 +415,8 @@ def test_inputs_and_outputs_are_those_of_the_runtime():
     findings = check_graph(model)
     assert [(each.node, each.operator, each.problem.split()[:2]) for each in findings] == [
         ("keypoints_2d", "graph input", ["is", "missing"]),
-        ("input.1", "graph input", ["is", "not"]),
-        ("more", "graph output", ["is", "not"]),
+        ("input.1", "graph input", ["is", "unknown"]),
+        ("more", "graph output", ["is", "unknown"]),
     ]
 
 
@@ -456,7 +456,7 @@ def initializer_finding(model: onnx.ModelProto, name: str) -> str:
 def test_an_unused_initializer_is_a_finding():
     model = graph()
     model.graph.initializer.append(weight("spare", np.ones(3, np.float32)))
-    assert only(model).problem == "is not used"
+    assert only(model).problem == "is unused"
     assert only(model).node == "spare"
 
 
@@ -472,13 +472,13 @@ def test_an_initializer_used_only_in_a_subgraph_is_used():
 def test_initializers_of_one_name_are_a_finding():
     model = graph()
     model.graph.initializer.append(model.graph.initializer[0])
-    assert initializer_finding(model, "weight") == "is there 2 times"
+    assert initializer_finding(model, "weight") == "is defined 2 times"
 
 
 def test_two_nodes_that_make_one_tensor_are_a_finding():
     model = graph("y = Relu(x) [bad] y = Exp(x)")
     assert any(
-        each.node == "bad" and "which the graph has already" in each.problem
+        each.node == "bad" and "which already exists in the graph" in each.problem
         for each in check_graph(model)
     )
 
@@ -504,7 +504,7 @@ def test_external_data_is_a_finding_and_not_opened(tmp_path):
     loaded = onnx.load(tmp_path / "model.onnx", load_external_data=False)
     finding = only(loaded)
     assert (finding.node, finding.operator) == ("weight", "initializer")
-    assert finding.problem == "is kept in another file"
+    assert finding.problem == "is stored in another file"
 
 
 def test_an_external_k_is_not_opened():
@@ -514,7 +514,7 @@ def test_an_external_k_is_not_opened():
     k.ClearField("raw_data")
     k.data_location = TensorProto.EXTERNAL
     k.external_data.add(key="location", value="not-there.bin")
-    assert initializer_finding(model, "k") == "is kept in another file"
+    assert initializer_finding(model, "k") == "is stored in another file"
     assert not any("TopK" in each.operator for each in check_graph(model))
 
 

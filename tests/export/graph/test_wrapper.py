@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
-from hot_sdk.export.graph.wrapper import build_lifting, folded
+from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import build, family, list_models, resolve
 
 FRAMES, TOKENS, BATCH = 15, 5, 3
@@ -72,7 +72,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @cache
 def lifting_of(spec, *, flip=False, dtype=torch.float32):
-    return build_lifting(spec, random_state_dict(build(spec)), flip=flip).to(dtype)
+    return build_lifter(spec, random_state_dict(build(spec)), flip=flip).to(dtype)
 
 
 def clips_for(spec, dtype=torch.float32):
@@ -111,8 +111,8 @@ def test_shapes(spec, flip):
 
 @NETWORKS
 def test_two_runs_are_bitwise_equal(spec):
-    lifting, clips = lifting_of(spec), clips_for(spec)
-    for first, second in zip(lifting(clips), lifting(clips.clone()), strict=True):
+    lifter, clips = lifting_of(spec), clips_for(spec)
+    for first, second in zip(lifter(clips), lifter(clips.clone()), strict=True):
         assert torch.equal(first, second)
 
 
@@ -122,10 +122,10 @@ def test_two_runs_are_bitwise_equal(spec):
     [(False, torch.float32, 1e-5), (False, torch.float64, 1e-12), (True, torch.float64, 1e-12)],
 )
 def test_a_batch_gives_what_each_clip_gives_alone(spec, flip, dtype, tolerance):
-    lifting, clips = lifting_of(spec, flip=flip, dtype=dtype), clips_for(spec, dtype)
-    together = lifting(clips)
+    lifter, clips = lifting_of(spec, flip=flip, dtype=dtype), clips_for(spec, dtype)
+    together = lifter(clips)
     for item, clip in enumerate(clips):
-        poses, *index = lifting(clip[None])
+        poses, *index = lifter(clip[None])
         assert_close(poses[0], together[0][item], atol=tolerance, rtol=0)
         assert all(torch.equal(a[0], b[item]) for a, b in zip(index, together[1:], strict=True))
 
@@ -163,7 +163,7 @@ def test_a_tail_held_still_gets_no_more_than_its_share(spec):
     for key, tensor in state.items():
         if key.startswith(WEIGHTS_OF_FRAMES.get(spec.family, ())):
             tensor.zero_()
-    _, index = build_lifting(spec, state, flip=False)(clips)
+    _, index = build_lifter(spec, state, flip=False)(clips)
     assert (by_stage(index, spec)[-1] >= 54).sum(dim=1).max() <= 27 * 27 // 81
 
 
@@ -173,10 +173,10 @@ def test_a_tail_held_still_gets_no_more_than_its_share(spec):
 @PRUNING_NETWORKS
 @pytest.mark.parametrize("flip", [False, True])
 def test_given_frames_take_the_place_of_the_choice(spec, flip):
-    lifting, clips = lifting_of(spec, flip=flip), clips_for(spec)
-    poses, chosen = lifting(clips)
+    lifter, clips = lifting_of(spec, flip=flip), clips_for(spec)
+    poses, chosen = lifter(clips)
     assert all(
-        torch.equal(a, b) for a, b in zip(lifting(clips, chosen), (poses, chosen), strict=True)
+        torch.equal(a, b) for a, b in zip(lifter(clips, chosen), (poses, chosen), strict=True)
     )
     # Every frame one later, but for the last, which makes room; what a later stage keeps stays
     # among what the one before it kept.
@@ -185,19 +185,19 @@ def test_given_frames_take_the_place_of_the_choice(spec, flip):
         for kept in by_stage(chosen, spec)
     ]
     other = torch.cat(stages, dim=-1)
-    given_poses, given = lifting(clips, other)
+    given_poses, given = lifter(clips, other)
     assert torch.equal(given, other)
     assert (given_poses - poses).abs().amax(dim=(1, 2, 3)).min() > 1e-3
 
 
 @PRUNING_NETWORKS
 def test_one_choice_serves_a_whole_batch(spec):
-    lifting, clips = lifting_of(spec), clips_for(spec)
+    lifter, clips = lifting_of(spec), clips_for(spec)
     stages = {9: [0, 2, 4, 5, 7, 8, 9, 11, 13], TOKENS: [0, 4, 7, 8, 13]}
     one = torch.tensor([[frame for stage in spec.stages for frame in stages[stage.tokens]]])
-    poses, given = lifting(clips, one)
+    poses, given = lifter(clips, one)
     assert torch.equal(given, one.expand(BATCH, -1))
-    assert_close(poses, lifting(clips, one.repeat(BATCH, 1))[0], atol=1e-5, rtol=0)
+    assert_close(poses, lifter(clips, one.repeat(BATCH, 1))[0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -220,21 +220,21 @@ def test_an_interpolated_frame_depends_on_its_two_neighbours_only(spec):
 @NETWORKS
 @pytest.mark.parametrize("flip", [False, True])
 def test_folding_changes_nothing_that_can_be_seen(spec, flip):
-    lifting = lifting_of(spec, flip=flip, dtype=torch.float64)
+    lifter = lifting_of(spec, flip=flip, dtype=torch.float64)
     clips = clips_for(spec, torch.float64)
-    poses, *index = lifting(clips)
-    quick = folded(lifting)
+    poses, *index = lifter(clips)
+    quick = fold_constants(lifter)
     folded_poses, *folded_index = quick(clips)
     assert (folded_poses - poses).abs().max() < 1e-13 * poses.abs().max()
     assert all(torch.equal(a, b) for a, b in zip(folded_index, index, strict=True))
-    assert list(quick.state_dict()) == list(lifting.state_dict())
+    assert list(quick.state_dict()) == list(lifter.state_dict())
     assert constants(quick)
-    assert not constants(lifting)
-    assert torch.equal(lifting(clips)[0], poses)
+    assert not constants(lifter)
+    assert torch.equal(lifter(clips)[0], poses)
 
 
-def constants(lifting):
-    return [module for module in lifting.modules() if vars(module).get("_folded") is not None]
+def constants(lifter):
+    return [module for module in lifter.modules() if vars(module).get("_folded") is not None]
 
 
 # Averaging with the mirror image
@@ -255,13 +255,13 @@ def test_mirror_average_is_two_passes_by_hand(spec):
 
 @NETWORKS
 def test_mirrored_input_gives_mirrored_poses(spec):
-    lifting = lifting_of(spec, flip=True, dtype=torch.float64)
+    lifter = lifting_of(spec, flip=True, dtype=torch.float64)
     clips = clips_for(spec, torch.float64)
-    poses, *index = lifting(clips)
+    poses, *index = lifter(clips)
     given = [both.flip(1) for both in index]
     # Where the mirror image has no choice of its own, it is given the window's.
     asked = given if spec.variant is Variant.TPC else []
-    back, *back_index = lifting(mirrored(clips, spec), *asked)
+    back, *back_index = lifter(mirrored(clips, spec), *asked)
     assert_close(back, mirrored(poses, spec), atol=1e-12, rtol=0)
     assert all(torch.equal(a, b) for a, b in zip(back_index, given, strict=True))
     assert (back - poses).abs().max() > 1e-3
@@ -282,9 +282,9 @@ def test_the_confidence_is_mirrored_but_not_negated(spec):
 
 @NETWORKS
 def test_built_for_inference(spec):
-    lifting = lifting_of(spec)
-    assert not lifting.training
-    assert not any(parameter.requires_grad for parameter in lifting.parameters())
+    lifter = lifting_of(spec)
+    assert not lifter.training
+    assert not any(parameter.requires_grad for parameter in lifter.parameters())
 
 
 @NETWORKS
@@ -292,10 +292,10 @@ def test_built_for_inference(spec):
 def test_weights_must_fit_exactly(spec, flip):
     state = random_state_dict(build(spec))
     with pytest.raises(RuntimeError, match="Unexpected key"):
-        build_lifting(spec, {**state, "surplus": torch.zeros(1)}, flip=flip)
+        build_lifter(spec, {**state, "surplus": torch.zeros(1)}, flip=flip)
     del state[next(iter(state))]
     with pytest.raises(RuntimeError, match="Missing key"):
-        build_lifting(spec, state, flip=flip)
+        build_lifter(spec, state, flip=flip)
 
 
 @PRUNING_NETWORKS

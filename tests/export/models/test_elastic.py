@@ -148,7 +148,7 @@ def test_one_checkpoint_exports_at_any_ratio(checkpoint, tmp_path, asked, kept):
     assert (manifest.tokens, manifest.frames, manifest.training_fps) == (kept, FRAMES, 30.0)
     blocks = [] if kept is None else [asked.get("prune_at", 1)]
     assert [stage.prune_at for stage in manifest.stages] == blocks
-    assert (manifest.licence, manifest.weights.credit) == ("Apache-2.0", "whoever moved")
+    assert (manifest.license, manifest.weights.credit) == ("Apache-2.0", "whoever moved")
     assert manifest.weights.limits == "little data"
     with open_session(target) as session:
         poses = session.run({KEYPOINTS: np.full((1, FRAMES, 17, 2), 0.1, np.float32)})[POSES]
@@ -179,12 +179,12 @@ def test_without_a_record_the_user_says_what_shapes_do_not(tmp_path):
 )
 def test_a_broken_record_is_refused(tmp_path, text):
     path = saved(tmp_path / "broken.safetensors", record=text)
-    with pytest.raises(CheckpointError, match="says of its training"):
+    with pytest.raises(CheckpointError, match="training record of"):
         read_checkpoint(path)
 
 
 def test_what_contradicts_the_training_is_refused(checkpoint):
-    with pytest.raises(CheckpointError, match="heads = 4, but 8 is asked for"):
+    with pytest.raises(CheckpointError, match="heads = 4, but 8 was requested"):
         export_model(ExportRequest("mixste", checkpoint=checkpoint, config={"heads": 8}))
     with pytest.raises(CheckpointError, match="no rank embedding"):
         export_model(ExportRequest("mixste", checkpoint=checkpoint, resample_tokens=True))

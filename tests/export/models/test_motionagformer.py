@@ -28,7 +28,7 @@ from hot_sdk.export.models.layers.transformer import Grid
 from hot_sdk.export.models.motionagformer import infer_shape
 from hot_sdk.export.models.weight_shapes import CheckpointShape
 from hot_sdk.export.pipeline import prepare
-from hot_sdk.export.verification.neighbours import neighbours_exposed, neighbours_given
+from hot_sdk.export.verification.neighbors import neighbors_exposed, neighbors_forced
 from hot_sdk.skeletons import H36M17
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -425,7 +425,7 @@ def test_a_file_returns_its_neighbours_and_pytorch_takes_them():
     lifting = build_lifter(spec, random_state_dict(build(spec)), flip=True)
     model = trace(fold_constants(lifting), spec, batch=1, opset=20)
     before = model.SerializeToString()
-    with neighbours_exposed(model, lifting) as exposed:
+    with neighbors_exposed(model, lifting) as exposed:
         onnx.checker.check_model(exposed)
         content = exposed.SerializeToString()
     assert model.SerializeToString() == before
@@ -438,10 +438,10 @@ def test_a_file_returns_its_neighbours_and_pytorch_takes_them():
     assert outputs[names[0]].shape == (2, 17, FRAMES, FRAMES)
 
     own = lifting(keypoints)[0]
-    with neighbours_given(lifting, outputs) as any_given:
+    with neighbors_forced(lifting, outputs) as any_given:
         assert any_given
         assert_close(lifting(keypoints)[0], own)
     outputs[names[1]] = np.roll(outputs[names[1]], 1, axis=3)
-    with neighbours_given(lifting, outputs):
+    with neighbors_forced(lifting, outputs):
         assert (lifting(keypoints)[0] - own).abs().max() > 1e-3
     assert torch.equal(lifting(keypoints)[0], own)

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from hot_sdk.engines import open_session
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.checkpoints.loading import fit, random_state_dict
+from hot_sdk.export.checkpoints.loading import random_state_dict, resolve_spec_for_checkpoint
 from hot_sdk.export.checkpoints.reader import TrainingRecord
 from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import build, create_model, infer_shape, resolve
@@ -73,7 +73,7 @@ def test_an_official_checkpoint_serves_shorter_windows(tmp_path):
     asked = {"checkpoint": tmp_path / "best_epoch.bin", "config": {"heads": SMALL["heads"]}}
     export_model(ExportRequest("motionbert", frames=9, output=target, **asked))
     manifest = read_manifest(target)
-    assert (manifest.frames, manifest.channels, manifest.unit) == (9, 3, "normalised_px")
+    assert (manifest.frames, manifest.channels, manifest.unit) == (9, 3, "normalized_px")
     short = create_model("motionbert", frames=9, **SMALL)
     weights = trained.state_dict()
     short.load_state_dict({**weights, "temp_embed": weights["temp_embed"][:, :9]})
@@ -89,8 +89,9 @@ def test_a_short_window_that_keeps_every_frame_prunes_nothing():
     """What a checkpoint says of its pruning counts for windows that are pruned alone."""
     found = infer_shape("motionbert", shapes_of(resolve("motionbert", frames=FRAMES, **SMALL)))
     training = TrainingRecord(50.0, SMALL["heads"], 2, "none", credit=None, limits=None)
-    assert fit(ExportRequest("motionbert", frames=9, tokens=9), found, training).stages == ()
-    (stage,) = fit(ExportRequest("motionbert", frames=9, tokens=5), found, training).stages
+    whole, pruned = (ExportRequest("motionbert", frames=9, tokens=tokens) for tokens in (9, 5))
+    assert resolve_spec_for_checkpoint(whole, found, training).stages == ()
+    (stage,) = resolve_spec_for_checkpoint(pruned, found, training).stages
     assert (stage.prune_at, stage.tokens) == (2, 5)
 
 

@@ -1,4 +1,4 @@
-"""Every family in every precision: what stays float32, what is quantised, and what it gives."""
+"""Every family in every precision: what stays float32, what is quantized, and what it gives."""
 
 import functools
 
@@ -15,12 +15,13 @@ from hot_sdk.export.enums import Precision, Variant
 from hot_sdk.export.graph.check import check_graph
 from hot_sdk.export.graph.trace import trace
 from hot_sdk.export.graph.view import view_graph
-from hot_sdk.export.graph.wrapper import build_lifting, folded
+from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import family, list_models
 from hot_sdk.export.pipeline import prepare
-from hot_sdk.export.precision import calibration_windows, convert
-from hot_sdk.export.precision.int8 import with_some
-from hot_sdk.export.precision.rules import block_of, module_of, weighted_products
+from hot_sdk.export.precision.calibration import calibration_windows
+from hot_sdk.export.precision.convert import convert
+from hot_sdk.export.precision.int8 import dequantize_except
+from hot_sdk.export.precision.rules import block_of, module_of, quantizable_matmuls
 from hot_sdk.manifest import KEYPOINTS, POSES
 
 EVERY_FAMILY = pytest.mark.parametrize("name", list_models())
@@ -32,8 +33,8 @@ def traced(name, batch=1):
     """A small network that prunes where the family can, as a graph, and its specification."""
     options = {"ratio": 0.5} if Variant.HOT in family(name).pruning else {}
     prepared = prepare(small_request(name, batch=batch, **options))
-    lifting = folded(build_lifting(prepared.spec, prepared.state, flip=False))
-    return trace(lifting, prepared.spec, batch=batch, opset=20), prepared.spec
+    lifter = fold_constants(build_lifter(prepared.spec, prepared.state, flip=False))
+    return trace(lifter, prepared.spec, batch=batch, opset=20), prepared.spec
 
 
 @functools.cache
@@ -54,13 +55,13 @@ def tensors_of(model, node):
 
 @EVERY_FAMILY
 @pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
-def test_every_target_engine_takes_it(name, precision):
+def test_converted_graphs_pass_the_check(name, precision):
     assert check_graph(converted(name, precision).model) == []
 
 
 @EVERY_FAMILY
 @pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
-def test_nvidias_compiler_takes_it(name, precision):
+def test_tensorrt_compiles_converted_graphs(name, precision):
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
     from tensorrt_compiler import compiled
 
@@ -93,7 +94,7 @@ def test_fp16_keeps_choices_sums_and_poses_in_float32(name):
         if module_of(node).startswith("selectors"):
             assert node.name not in half, node.name
     last = [node for node in computing if node.op_type == "Gemm"][-1]
-    assert last.name not in half, "the product that makes the poses"
+    assert last.name not in half, "the layer that makes the poses"
     assert any(node.op_type in ("Gemm", "MatMul") for node in computing if node.name in half)
     for value in (*made.graph.input, *made.graph.output):
         before = view_graph(model).tensor(value.name).dtype
@@ -106,14 +107,14 @@ def test_int8_is_symmetric_with_a_scale_for_each_column(name):
     graph = result.model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     maker = {output: node for node in graph.node for output in node.output}
-    quantised = [
+    quantized = [
         node
         for node in graph.node
         if node.op_type == "MatMul"
         and all(name in maker and maker[name].op_type == "DequantizeLinear" for name in node.input)
     ]
-    assert {node.name for node in quantised} == {product.node for product in result.products}
-    for node in quantised:
+    assert {node.name for node in quantized} == result.matmuls.keys()
+    for node in quantized:
         activation, weight = (maker[each] for each in node.input)
         values, scales, zero = (constants[each] for each in weight.input)
         assert values.dtype == np.int8
@@ -128,16 +129,14 @@ def test_int8_is_symmetric_with_a_scale_for_each_column(name):
 def test_excepted_modules_stay_float32(name, precision):
     result = converted(name, precision)
     entry = family(name)
-    thick = weighted_products(result.exact.graph, entry)
-    assert {product.node for product in thick} == {product.node for product in result.products}
-    everything = weighted_products(
-        result.exact.graph, entry, keep_float=[block_of(module_of(result.exact.graph.node[-1]))]
-    )
-    assert len(everything) <= len(thick)
-    one = result.products[0].block
-    fewer = weighted_products(result.exact.graph, entry, keep_float=[one])
-    assert one not in {product.block for product in fewer}
-    assert len(fewer) < len(thick)
+    every = quantizable_matmuls(result.exact.graph, entry)
+    assert every.keys() == result.matmuls.keys()
+    last = block_of(module_of(result.exact.graph.node[-1]))
+    assert len(quantizable_matmuls(result.exact.graph, entry, keep_float=[last])) <= len(every)
+    one = next(iter(result.matmuls.values()))
+    fewer = quantizable_matmuls(result.exact.graph, entry, keep_float=[one])
+    assert one not in fewer.values()
+    assert len(fewer) < len(every)
 
 
 @EVERY_FAMILY
@@ -154,11 +153,11 @@ def test_a_symbolic_batch_stays_symbolic(name):
     np.testing.assert_allclose(together, apart, atol=atol)
 
 
-def test_one_block_alone_is_quantised():
+def test_quantizes_one_block_alone():
     result = converted("mixste", Precision.INT8)
-    block = result.products[-1].block
-    products = [product.node for product in result.products if product.block == block]
-    alone = with_some(result.model, result.exact, products)
+    last = list(result.matmuls.values())[-1]
+    matmuls = [node for node, block in result.matmuls.items() if block == last]
+    alone = dequantize_except(result.model, result.exact, matmuls)
     onnx.checker.check_model(alone, full_check=True)
     kinds = [node.op_type for node in alone.graph.node]
     whole = [node.op_type for node in result.model.graph.node]
@@ -167,12 +166,11 @@ def test_one_block_alone_is_quantised():
     exact = poses(result.exact, keypoints)
     error = np.abs(poses(alone, keypoints) - exact).mean()
     assert 0.0 < error < np.abs(poses(result.model, keypoints) - exact).mean()
-    np.testing.assert_array_equal(
-        poses(with_some(result.model, result.exact, []), keypoints), exact
-    )
+    none = dequantize_except(result.model, result.exact, [])
+    np.testing.assert_array_equal(poses(none, keypoints), exact)
 
 
-def test_splitting_products_from_their_biases_changes_no_pose():
+def test_splitting_biases_off_changes_no_pose():
     keypoints = calibration_windows(traced("mixste")[1]).windows[:1]
     for precision in (Precision.INT8, Precision.INT8_DYNAMIC):
         exact = converted("mixste", precision).exact
@@ -181,7 +179,7 @@ def test_splitting_products_from_their_biases_changes_no_pose():
         )
 
 
-def test_a_converter_that_repeats_its_casts_is_mended(monkeypatch):
+def test_removes_casts_that_the_converter_repeats(monkeypatch):
     """ONNX Runtime 1.30's casts a value once for each node that takes it, by one name."""
     convert_once = float16.convert_float_to_float16
 
@@ -197,7 +195,7 @@ def test_a_converter_that_repeats_its_casts_is_mended(monkeypatch):
     assert again.graph.node == converted("mixste", Precision.FP16).model.graph.node
 
 
-def test_a_weight_beyond_float16_is_refused():
+def test_rejects_weights_beyond_float16():
     model, spec = traced("mixste")
     large = onnx.ModelProto()
     large.CopyFrom(model)
@@ -210,11 +208,11 @@ def test_a_weight_beyond_float16_is_refused():
 
 
 @QUANTISED
-def test_nothing_left_to_quantise_is_refused(precision):
+def test_rejects_exceptions_that_leave_nothing_to_quantize(precision):
     model, spec = traced("mixste")
-    with pytest.raises(UsageError, match="No product of MixSTE is left"):
+    with pytest.raises(UsageError, match="No matrix multiplication of MixSTE is left"):
         convert(model, spec, precision, calibration_windows(spec), keep_float=["*"])
 
 
-def test_windows_are_of_the_networks_length():
+def test_windows_have_the_networks_length():
     assert calibration_windows(traced("mixste")[1]).windows.shape[1:] == (FRAMES, 17, 2)

@@ -9,7 +9,7 @@ import pytest
 
 from hot_sdk.engines import open_session
 from hot_sdk.errors import VerificationError
-from hot_sdk.export import precision as lowering
+from hot_sdk.export import precision as precisions
 from hot_sdk.export.cli import main
 from hot_sdk.export.enums import Precision
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX, read_manifest
@@ -23,7 +23,7 @@ SMALL = [
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
@@ -35,7 +35,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         ("int8-dynamic", []),
     ],
 )
-def test_the_file_says_and_is_what_was_asked_for(capsys, precision, further):
+def test_file_has_the_requested_precision(capsys, precision, further):
     assert main([*SMALL, "--precision", precision, "--json", *further]) == 0
     record = json.loads(capsys.readouterr().out)
     path = Path(record["file"])
@@ -72,8 +72,8 @@ def test_sensitivity_lists_every_block(capsys):
     assert "STEblocks.0" in shown
 
 
-def test_a_conversion_that_breaks_poses_is_refused_and_leaves_nothing(monkeypatch, capsys):
-    monkeypatch.setitem(lowering._LIMITS, Precision.FP16, 1e-9)
+def test_rejects_conversions_that_break_poses_and_writes_nothing(monkeypatch, capsys):
+    monkeypatch.setitem(precisions._LIMITS, Precision.FP16, 1e-9)
     assert main([*SMALL, "--precision", "fp16"]) == VerificationError.exit_status
     assert "mean joint error" in capsys.readouterr().err
     assert list(Path.cwd().iterdir()) == []

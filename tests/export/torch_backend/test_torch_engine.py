@@ -19,7 +19,7 @@ from hot_sdk.errors import EngineError, HotSDKError, ManifestError, UsageError
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.checkpoints.reader import read_checkpoint
-from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import build, list_models
 from hot_sdk.export.options import resolve_request
 from hot_sdk.export.verification.clips import verification_windows
@@ -66,11 +66,11 @@ def test_each_family_computes_what_the_network_does(tmp_path, model):
     spec = resolve_request(request)
     network = build(spec)
     network.load_state_dict(random_state_dict(network))
-    lifting = build_lifting(spec, network.state_dict(), flip=False)
+    lifter = build_lifter(spec, network.state_dict(), flip=False)
     keypoints = windows_of(request, 3)
     with open_session(path, engine="torch") as session, torch.inference_mode():
         found = session.run({"keypoints_2d": keypoints})
-        expected = lifting(torch.from_numpy(keypoints))
+        expected = lifter(torch.from_numpy(keypoints))
         assert Manifest.from_metadata(session.metadata) == result.manifest
     np.testing.assert_allclose(found["poses_3d"], expected[0], atol=1e-5, rtol=0)
 
@@ -165,7 +165,7 @@ def test_onnx_is_refused_with_the_command_that_makes_the_right_file(engine):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(EngineError, match="does not say of which network"):
+    with pytest.raises(EngineError, match="does not name their network"):
         open_session(starter_checkpoint(), engine="torch")
     pickled = tmp_path / "model.pt"
     torch.save({"a": torch.ones(1)}, pickled)
@@ -173,7 +173,7 @@ def test_other_files_are_refused(tmp_path):
         open_session(pickled, engine="torch")
     with pytest.raises(EngineError, match="There is no model file"):
         open_session(tmp_path / "none.safetensors", engine="torch")
-    with pytest.raises(EngineError, match="was given bytes"):
+    with pytest.raises(EngineError, match="bytes were passed"):
         open_session(b"", engine="torch")
     with pytest.raises(UsageError, match=r"pathlib\.Path"):
         open_session(7, engine="torch")
@@ -186,7 +186,7 @@ def test_other_files_are_refused(tmp_path):
         ({"frames": 10**9}, "is broken"),
         ({"variant": "hottest"}, "is broken"),
         ({"recovery": None}, "contradicts itself"),
-        ({"frames": 9}, "is broken|are not those"),
+        ({"frames": 9}, "is broken|do not fit"),
     ],
 )
 def test_network_that_cannot_be_is_refused(hot, header, tmp_path, change, says):
@@ -200,7 +200,7 @@ def test_weights_that_do_not_fit_are_refused_before_memory_is_taken(hot, header,
     network = json.loads(header["hot_sdk.network"])
     network["size"] = {**network["size"], "width": 4096, "depth": 64, "mlp_hidden": 16384}
     path = rewritten(hot[1], tmp_path, {**header, "hot_sdk.network": json.dumps(network)})
-    with pytest.raises(EngineError, match="are not those of the network"):
+    with pytest.raises(EngineError, match="do not fit the network"):
         open_session(path, engine="torch")
 
 

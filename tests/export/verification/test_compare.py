@@ -10,14 +10,14 @@ from onnx import numpy_helper
 from hot_sdk.engines import open_session
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.checkpoints.loading import random_state_dict
-from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import build
 from hot_sdk.export.options import resolve_request
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.export.verification.compare import (
     END_TO_END,
     FP32,
-    GIVEN_FRAMES,
+    SAME_FRAMES,
     Check,
     WindowResult,
     compare,
@@ -29,7 +29,7 @@ def compared(exported, model, *, flip=False):
     spec = resolve_request(exported.request)
     network = build(spec)
     network.load_state_dict(random_state_dict(network))
-    reference = build_lifting(spec, network.state_dict(), flip=flip)
+    reference = build_lifter(spec, network.state_dict(), flip=flip)
     with open_session(model.SerializeToString()) as session:
         return compare(reference, session, spec, verification_windows(spec))
 
@@ -64,7 +64,7 @@ def test_another_head_is_found_given_the_frames(hot_export, model):
     results = compared(hot_export, changed(model, "head.1.bias", nudge))
     with pytest.raises(VerificationError) as caught:
         require_parity(results)
-    assert GIVEN_FRAMES in caught.value.message
+    assert SAME_FRAMES in caught.value.message
     assert "largest coordinate difference of window" in caught.value.message
     assert "is 0.01, above 0.0001, at frame " in caught.value.message
     assert all(result.max_difference == pytest.approx(0.01, abs=1e-5) for result in results)
