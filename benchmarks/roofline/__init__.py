@@ -1,4 +1,4 @@
-"""Roofline bounds: how fast a model can be at most on a board that is not at hand."""
+"""Upper bounds on throughput for boards you do not have."""
 
 from hot_sdk.benchmarks.roofline.boards import Board, Figure, board, list_boards
 from hot_sdk.benchmarks.roofline.bound import Bound, Roof, bound

@@ -1,4 +1,4 @@
-"""Peak figures of boards, each with where it comes from and how sure it is."""
+"""Peak figures of boards, each with its source."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from hot_sdk._base.validation import closest
 from hot_sdk.benchmarks.roofline.bound import Roof
 from hot_sdk.errors import UsageError
 
+_FIGURES = {"fp32": ("fp32", "fp16"), "fp16": ("fp16",), "int8": ("int8", "fp16")}
+"""The peaks that bound a network of each precision, the first that is known being used. A float32
+network runs in float32; the peak of float16 is higher, so it stays a bound."""
+
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a board.
+    """A figure of a board.
 
     Attributes:
         value: The figure.
-        mark: ``S``: found in a stored source. ``R``: recalled, not checked.
+        mark: ``S`` if it was found in a stored source, ``R`` if it was recalled and not checked.
         source: Where it comes from.
     """
 
@@ -29,15 +33,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Board:
-    """A board; None where a figure is not known.
+    """A board.
 
     Attributes:
         key: Its key.
         title: Its name.
         device_tree: Part of the name in its device tree.
-        memory_gb: Its memory, which tells modules of one name apart.
-        flops_per_s: Dense operations a second, by precision.
-        bytes_per_s: Of its memory.
+        memory_gb: Its memory, which distinguishes modules of one name.
+        flops_per_s: Dense operations per second, by precision; unknown ones are left out.
+        bytes_per_s: Bandwidth of its memory.
     """
 
     key: str
@@ -48,75 +52,72 @@ class Board:
     bytes_per_s: Figure
 
     def may_be(self, name: str | None, memory_mib: int | None) -> bool:
-        """Whether a machine may be this board, in this power mode or another.
+        """Return True if a machine may be this board, in any power mode.
 
         Args:
-            name: In its device tree, or None.
-            memory_mib: What the kernel says that it has, somewhat less than the board's.
+            name: The name in the machine's device tree, or None.
+            memory_mib: The memory that its kernel reports, somewhat less than the board's.
         """
         if name is None or memory_mib is None or self.device_tree not in name:
             return False
         return 0.75 < memory_mib / 1024.0 / self.memory_gb <= 1.0
 
     def roof(self, precision: str) -> tuple[Roof, str] | None:
-        """Its ceilings for a precision, and the precision that they are for.
+        """Return the ceilings for a network's precision, and the precision that they are of.
 
-        A float32 network runs in float32; where that peak is not known, the one of float16 is
-        taken, which is higher, so that it stays a bound. None where no figure serves.
+        None if no figure of the board bounds such a network.
         """
-        wanted = "fp16" if precision == "mixed" else precision.partition("-")[0]
-        order = {"fp32": ("fp32", "fp16"), "fp16": ("fp16",), "int8": ("int8", "fp16")}
-        for name in order.get(wanted, ()):
-            figure = self.flops_per_s.get(name)
-            if figure is not None:
-                shares = derating()
-                return (
-                    Roof(
-                        flops_per_s=figure.value,
-                        bytes_per_s=self.bytes_per_s.value,
-                        compute_share=shares["compute"].value,
-                        memory_share=shares["memory"].value,
-                        launch_s=shares["launch_us"].value / 1e6,
-                    ),
-                    name,
+        network = "fp16" if precision == "mixed" else precision.partition("-")[0]
+        shares = derating()
+        for name in _FIGURES.get(network, ()):
+            if name in self.flops_per_s:
+                roof = Roof(
+                    flops_per_s=self.flops_per_s[name].value,
+                    bytes_per_s=self.bytes_per_s.value,
+                    compute_share=shares["compute"].value,
+                    memory_share=shares["memory"].value,
+                    launch_s=shares["launch_us"].value / 1e6,
                 )
+                return roof, name
         return None
 
 
 def list_boards() -> tuple[str, ...]:
-    """Keys of all boards."""
+    """Return the keys of all boards."""
     return tuple(_table()["boards"])
 
 
 def board(key: str) -> Board:
-    """A board by its key.
+    """Return the board of a key.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such board.
     """
     table = _table()["boards"]
     if key not in table:
-        raise UsageError(f"There is no board '{key}'.", hint=closest(key, tuple(table)))
+        raise UsageError(f"Unknown board '{key}'.", hint=closest(key, tuple(table)))
     entry = table[key]
-    flops = {
-        name: Figure(figure["value"] * 1e12, figure["mark"], figure["source"])
-        for name, figure in {**entry["tflops"], **entry["tops"]}.items()
-        if figure is not None
-    }
-    memory = entry["gb_per_s"]
     return Board(
         key=key,
         title=entry["title"],
         device_tree=entry["device_tree"],
         memory_gb=entry["memory_gb"]["value"],
-        flops_per_s=flops,
-        bytes_per_s=Figure(memory["value"] * 1e9, memory["mark"], memory["source"]),
+        flops_per_s={
+            name: _figure(figure, 1e12)
+            for name, figure in {**entry["tflops"], **entry["tops"]}.items()
+            if figure is not None
+        },
+        bytes_per_s=_figure(entry["gb_per_s"], 1e9),
     )
 
 
 def derating() -> dict[str, Figure]:
-    """What of the peaks others have measured: ``compute``, ``memory``; and ``launch_us``."""
-    return {name: Figure(**figure) for name, figure in _table()["derating"].items()}
+    """Return the shares of the peaks that others measured: ``compute``, ``memory``; and ``launch_us``."""
+    return {name: _figure(figure) for name, figure in _table()["derating"].items()}
+
+
+def _figure(entry: dict[str, Any], unit: float = 1.0) -> Figure:
+    return Figure(entry["value"] * unit, entry["mark"], entry["source"])
 
 
 def _table() -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_every_board_has_a_roof_for_every_precision(key):
     assert one.roof("fp64") is None
 
 
-def test_an_unknown_board_is_told_with_the_nearest():
+def test_unknown_board_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="orin-nano-8gb"):
         board("orin-nano-8g")
 
@@ -63,12 +63,12 @@ def test_shares_are_shares():
     assert 0.5 < shares["memory"].value <= 1.0
 
 
-def test_a_bound_is_the_larger_of_computing_and_moving():
+def test_bound_is_the_larger_of_compute_and_memory_time():
     roof = Roof(flops_per_s=1e12, bytes_per_s=1e11)
-    computing = bound(roof, flops=10**12, least_bytes=1, kernels=[(10**12, 1)])
-    assert (computing.seconds, computing.limited_by) == (pytest.approx(1.0), "compute")
-    moving = bound(roof, flops=1, least_bytes=10**11, kernels=[(1, 10**11)])
-    assert (moving.seconds, moving.limited_by) == (pytest.approx(1.0), "memory")
+    compute = bound(roof, flops=10**12, least_bytes=1, kernels=[(10**12, 1)])
+    assert (compute.seconds, compute.limited_by) == (pytest.approx(1.0), "compute")
+    memory = bound(roof, flops=1, least_bytes=10**11, kernels=[(1, 10**11)])
+    assert (memory.seconds, memory.limited_by) == (pytest.approx(1.0), "memory")
     narrow = bound(roof, flops=1, least_bytes=10**11, kernels=[], precision="fp16")
     assert narrow.seconds == pytest.approx(0.5)
 
@@ -80,7 +80,7 @@ def test_a_derated_bound_counts_launches_and_is_never_faster():
     assert found.derated_seconds >= found.seconds
 
 
-def test_a_machine_is_told_by_its_name_and_its_memory():
+def test_machine_is_recognized_by_name_and_memory():
     nano, half = board("orin-nano-8gb"), board("orin-nano-4gb")
     name = "NVIDIA Jetson Orin Nano Developer Kit"
     assert nano.may_be(name, 7620)
