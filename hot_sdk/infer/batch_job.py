@@ -253,11 +253,11 @@ def _lift(job: Job, name: str, engine_of: Callable[[], Pose3DEngine]) -> Outcome
     begun.write_text(job.attempt, encoding="utf-8")
     try:
         with read_input(str(source), job.options) as footage:
-            lifting = lift_input(engine_of(), footage.people, job.options)
+            lifted = lift_input(engine_of(), footage.people, job.options)
             # It describes results that are about to be replaced.
             record_file.unlink(missing_ok=True)
             # With the whole name, for a clip.json and a clip.mp4 may lie side by side.
-            saved = save_results(lifting, folder, target.name, job.options.formats)
+            saved = save_results(lifted, folder, target.name, job.options.formats)
     finally:
         begun.unlink(missing_ok=True)
     files = tuple(path.name for path in saved)
@@ -265,7 +265,7 @@ def _lift(job: Job, name: str, engine_of: Callable[[], Pose3DEngine]) -> Outcome
         if stale.startswith(target.name):
             (folder / stale).unlink(missing_ok=True)
     write_record(record_file, dataclasses.replace(wanted, files=files))
-    results = lifting.results
+    results = lifted.results
     return Outcome(name, DONE, _from(job, folder, files), len(results), len(results[0]))
 
 

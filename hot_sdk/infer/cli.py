@@ -32,7 +32,7 @@ from hot_sdk.infer.inputs import (
 from hot_sdk.infer.outputs import check_pictures, write_plots, write_video, write_viewer
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.results.files import FORMATS
-from hot_sdk.streams.offline import Lifting
+from hot_sdk.streams.offline import LiftedPeople
 from hot_sdk.video import list_detectors, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
 
@@ -154,14 +154,14 @@ def _run(arguments: list[str]) -> int:
         for name in options.inputs:
             try:
                 with read_input(name, wanted) as footage:
-                    lifting = lift_input(engine, footage.people, wanted)
-                    files = _save(name, footage, lifting, options)
+                    lifted = lift_input(engine, footage.people, wanted)
+                    files = _save(name, footage, lifted, options)
             except HotSDKError as error:
                 # Of many inputs, the one that failed has to be told.
                 raise type(error)(f"'{name}': {error.message}", hint=error.hint) from error
-            done.append(_record(name, footage, lifting, files))
+            done.append(_record(name, footage, lifted, files))
             if not options.json:
-                sys.stdout.write(_text(name, footage, lifting, files))
+                sys.stdout.write(_text(name, footage, lifted, files))
     if options.json:
         sys.stdout.write(json.dumps({"results": done}) + "\n")
     return 0
@@ -245,19 +245,21 @@ def _stem(name: str) -> str:
     return path.name if path.is_dir() else path.stem
 
 
-def _save(name: str, footage: Footage, lifting: Lifting, options: argparse.Namespace) -> list[Path]:
-    files = list(save_results(lifting, options.output, _stem(name), options.format))
+def _save(
+    name: str, footage: Footage, lifted: LiftedPeople, options: argparse.Namespace
+) -> list[Path]:
+    files = list(save_results(lifted, options.output, _stem(name), options.format))
     if options.plot is not None:
-        files += write_plots(options.plot, footage, lifting)
+        files += write_plots(options.plot, footage, lifted)
     if options.video is not None:
-        files.append(write_video(options.video, footage, lifting))
+        files.append(write_video(options.video, footage, lifted))
     if options.viewer is not None:
-        files.append(write_viewer(options.viewer, footage, lifting))
+        files.append(write_viewer(options.viewer, footage, lifted))
     return files
 
 
 def _record(
-    name: str, footage: Footage, lifting: Lifting, files: Sequence[Path]
+    name: str, footage: Footage, lifted: LiftedPeople, files: Sequence[Path]
 ) -> dict[str, object]:
     found = footage.detection_ms
     return {
@@ -272,19 +274,19 @@ def _record(
                 "unit": result.unit,
                 "warnings": list(result.warnings),
             }
-            for result in lifting.results
+            for result in lifted.results
         ],
         "detection_ms": None if found is None else float(np.nanmedian(found)),
-        "latency": lifting.report.to_dict(),
+        "latency": lifted.report.to_dict(),
     }
 
 
-def _text(name: str, footage: Footage, lifting: Lifting, files: Sequence[Path]) -> str:
+def _text(name: str, footage: Footage, lifted: LiftedPeople, files: Sequence[Path]) -> str:
     lines = [name, *footage.notes]
-    lines += [str(result) for result in lifting.results]
+    lines += [str(result) for result in lifted.results]
     if footage.detection_ms is not None:
         taken = float(np.nanmedian(footage.detection_ms))
         lines.append(f"finding the people: {taken:.4g} ms a frame in the median")
-    lines.append(str(lifting.report))
+    lines.append(str(lifted.report))
     lines += [f"Made: {file}" for file in files]
     return "\n".join(lines) + "\n\n"

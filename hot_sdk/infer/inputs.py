@@ -29,7 +29,7 @@ from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.people import MIN_FRAMES, USUAL_FPS, dropped_note, read_tracked_people
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.streams.offline import Lifting, lift_clips, lift_stream
+from hot_sdk.streams.offline import LiftedPeople, lift_at_once, lift_stream
 from hot_sdk.video import (
     Frame,
     VideoWriter,
@@ -286,7 +286,9 @@ def read_input(name: str, options: InputOptions) -> contextlib.AbstractContextMa
     return read_video(name, options.video)
 
 
-def lift_input(engine: Pose3DEngine, people: Sequence[Keypoints], options: InputOptions) -> Lifting:
+def lift_input(
+    engine: Pose3DEngine, people: Sequence[Keypoints], options: InputOptions
+) -> LiftedPeople:
     """Lift everybody.
 
     Raises:
@@ -294,15 +296,17 @@ def lift_input(engine: Pose3DEngine, people: Sequence[Keypoints], options: Input
         UsageError: The window does not reach so far.
         EngineError: The engine failed.
     """
-    if options.lookahead is None:
-        lifting = lift_clips(engine, people)
-    else:
-        lifting = lift_stream(engine, people, lookahead=options.lookahead, hop=options.hop)
-    return lifting.with_constant_bones() if options.constant_bones else lifting
+    with Progress("lifting") as bar:
+        if options.lookahead is None:
+            lifted = lift_at_once(engine, people, progress=bar.update)
+        else:
+            lookahead, hop = options.lookahead, options.hop
+            lifted = lift_stream(engine, people, lookahead=lookahead, hop=hop, progress=bar.update)
+    return lifted.with_constant_bones() if options.constant_bones else lifted
 
 
 def save_results(
-    lifting: Lifting, folder: Path, stem: str, formats: Sequence[str]
+    lifted: LiftedPeople, folder: Path, stem: str, formats: Sequence[str]
 ) -> tuple[Path, ...]:
     """Save ``<stem>_3d.npz``, or ``<stem>_<track id>_3d.npz`` for each of several people.
 
@@ -311,7 +315,7 @@ def save_results(
     Raises:
         UsageError: The folder cannot be written.
     """
-    results = lifting.results
+    results = lifted.results
     people = [f"_{plain(result.track_id)}" for result in results]
     if len(results) == 1:
         people = [""]

@@ -19,7 +19,7 @@ from hot_sdk.drawing.side_by_side import DEFAULT_SIZE
 from hot_sdk.errors import UsageError
 from hot_sdk.infer.inputs import USUAL_FPS, Footage
 from hot_sdk.streams import StreamReport
-from hot_sdk.streams.offline import Lifting
+from hot_sdk.streams.offline import LiftedPeople
 from hot_sdk.video import VideoReader, VideoWriter, open_video
 
 _FASTEST_GIF = 50.0
@@ -56,16 +56,16 @@ def check_pictures(video: Path | None, plot: Path | None, viewer: Path | None) -
         require("rerun", extra="viz", purpose="A Rerun recording")
 
 
-def write_video(path: Path, footage: Footage, lifting: Lifting) -> Path:
+def write_video(path: Path, footage: Footage, lifted: LiftedPeople) -> Path:
     """Draw video, keypoints, poses and latency side by side.
 
     Raises:
         VideoError: The video cannot be read again, or the new one not be written.
     """
-    people, frames = _clips(footage, lifting), len(footage.people[0])
+    people, frames = _clips(footage, lifted), len(footage.people[0])
     rate = footage.people[0].rate or USUAL_FPS
     step = math.ceil(rate / _FASTEST_GIF) if path.suffix.lower() == ".gif" else 1
-    latency, times = _latency(footage, lifting), _times(footage)
+    latency, times = _latency(footage, lifted), _times(footage)
     pictures = SideBySide(fps=rate)
     writer = VideoWriter(path, size=pictures.size, fps=rate / step)
     with _images(footage) as images, writer, Progress(f"drawing {path}") as bar:
@@ -84,36 +84,36 @@ def write_video(path: Path, footage: Footage, lifting: Lifting) -> Path:
     return path
 
 
-def write_plots(path: Path, footage: Footage, lifting: Lifting) -> list[Path]:
+def write_plots(path: Path, footage: Footage, lifted: LiftedPeople) -> list[Path]:
     """Plot each person; where there are several, the names end in their places from 1."""
-    many = len(lifting.results) > 1
+    many = len(lifted.results) > 1
     # Equal shares of one time are no distribution.
-    is_measured = footage.detection_ms is not None or isinstance(lifting.report, StreamReport)
-    latency = _latency(footage, lifting) if is_measured else None
+    is_measured = footage.detection_ms is not None or isinstance(lifted.report, StreamReport)
+    latency = _latency(footage, lifted) if is_measured else None
     return [
         plot_result(
             result,
             path.with_stem(f"{path.stem}_{place}") if many else path,
             latency_ms=latency,
         )
-        for place, result in enumerate(lifting.results, start=1)
+        for place, result in enumerate(lifted.results, start=1)
     ]
 
 
-def write_viewer(path: Path, footage: Footage, lifting: Lifting) -> Path:
+def write_viewer(path: Path, footage: Footage, lifted: LiftedPeople) -> Path:
     """Record everything for the Rerun viewer."""
     with _images(footage) as images:
         return write_rerun(
             path,
-            _clips(footage, lifting),
+            _clips(footage, lifted),
             timestamps=_times(footage),
             images=images,
-            latency_ms=_latency(footage, lifting),
+            latency_ms=_latency(footage, lifted),
         )
 
 
-def _clips(footage: Footage, lifting: Lifting) -> list[PersonClip]:
-    pairs = zip(footage.people, lifting.results, strict=True)
+def _clips(footage: Footage, lifted: LiftedPeople) -> list[PersonClip]:
+    pairs = zip(footage.people, lifted.results, strict=True)
     return [PersonClip(keypoints, result) for keypoints, result in pairs]
 
 
@@ -124,10 +124,10 @@ def _times(footage: Footage) -> NDArray[np.float64]:
     return np.arange(len(person)) / (person.rate or USUAL_FPS)
 
 
-def _latency(footage: Footage, lifting: Lifting) -> NDArray[np.float64]:
+def _latency(footage: Footage, lifted: LiftedPeople) -> NDArray[np.float64]:
     """(frames,), what each frame cost: finding its people, and lifting them."""
     found = footage.detection_ms
-    return lifting.latency_ms if found is None else lifting.latency_ms + found
+    return lifted.latency_ms if found is None else lifted.latency_ms + found
 
 
 @contextlib.contextmanager

@@ -1,16 +1,15 @@
-"""People's keypoints through an engine, at once or as if they came from a camera."""
+"""Lift people's clips at once, or frame by frame as if they came from a camera."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.progress import Progress
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
@@ -20,84 +19,99 @@ from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.skeletons import H36M17
 from hot_sdk.streams import StreamPose, StreamReport
 
+ProgressCallback = Callable[[int, int], None]
+
 
 @dataclass(frozen=True)
-class Lifting:
-    """What came of a file's people.
+class LiftedPeople:
+    """The results of the people of one file.
 
     Attributes:
         results: One for each person.
-        report: How long it took.
-        latency_ms: (frames,), what each frame cost: its push to the stream; or, as a clip is lifted
-            at once, an equal share of the whole time.
+        report: How long lifting took.
+        latency_ms: (frames,), the cost of each frame: its push to the stream; or, as a clip is
+            lifted at once, an equal share of the whole time.
     """
 
     results: tuple[Pose3DResult, ...]
     report: LatencyReport | StreamReport
     latency_ms: NDArray[np.float64]
 
-    def with_constant_bones(self) -> Lifting:
-        """The same with bones of constant length."""
-        steady = tuple(result.with_constant_bones() for result in self.results)
-        return dataclasses.replace(self, results=steady)
+    def with_constant_bones(self) -> LiftedPeople:
+        """Return the same with bones of constant length."""
+        results = tuple(result.with_constant_bones() for result in self.results)
+        return dataclasses.replace(self, results=results)
 
 
-def lift_clips(engine: Pose3DEngine, people: Sequence[Keypoints]) -> Lifting:
-    """Lift everybody's whole clip.
+def lift_at_once(
+    engine: Pose3DEngine, people: Sequence[Keypoints], *, progress: ProgressCallback | None = None
+) -> LiftedPeople:
+    """Lift each person's whole clip.
+
+    Args:
+        engine: The model.
+        people: One clip each.
+        progress: Called after each run of the engine with the windows lifted and their total.
 
     Raises:
-        KeypointsError: Somebody is seen in no frame.
+        KeypointsError: A person is seen in no frame.
         EngineError: The engine failed.
     """
-    with Progress("lifting") as bar:
-        results = engine.lift(people, progress=bar.update)
+    results = engine.lift(people, progress=progress)
     report, frames = results[0].latency, len(people[0])
     assert report is not None
     assert report.total is not None
-    return Lifting(results, report, np.full(frames, report.total.mean / frames))
+    return LiftedPeople(results, report, np.full(frames, report.total.mean / frames))
 
 
 def lift_stream(
-    engine: Pose3DEngine, people: Sequence[Keypoints], *, lookahead: int, hop: int
-) -> Lifting:
-    """Lift frame by frame, as a robot would that sees it: nothing later than ``lookahead``.
+    engine: Pose3DEngine,
+    people: Sequence[Keypoints],
+    *,
+    lookahead: int,
+    hop: int,
+    progress: ProgressCallback | None = None,
+) -> LiftedPeople:
+    """Lift frame by frame, as a robot would: each pose sees nothing later than ``lookahead``.
 
-    Frames in which nobody was seen have no pose: NaN, not valid.
+    A frame without any keypoint of a person has no pose: NaN, not valid.
 
     Args:
         engine: The model.
         people: One clip each, of the same frames.
         lookahead: Frames that a pose waits for.
         hop: Frames between runs of the engine.
+        progress: Called after each frame with the frames pushed and their total.
 
     Raises:
         KeypointsError: The keypoints have no frame rate.
         UsageError: The window does not reach so far.
         EngineError: The engine failed.
     """
-    rate = people[0].rate
-    if rate is None:
+    fps = people[0].rate
+    if fps is None:
         raise KeypointsError(
-            "A stream has a frame rate, and the file does not say it.",
+            "A stream needs a frame rate, and the file states none.",
             hint="Give fps=, or --fps on a command line.",
         )
-    times = people[0].timestamps
-    if times is None:
-        times = np.arange(len(people[0])) / rate
+    timestamps = people[0].timestamps
+    times = (np.arange(len(people[0])) / fps if timestamps is None else timestamps).tolist()
     poses: list[StreamPose] = []
     latency_ms = np.zeros(len(times))
-    opened = engine.stream("video", lookahead=lookahead, hop=hop, fps=rate, max_people=len(people))
-    with opened as stream, Progress("lifting") as bar:
-        for frame, timestamp in enumerate(times.tolist()):
+    with engine.stream(
+        "video", lookahead=lookahead, hop=hop, fps=fps, max_people=len(people)
+    ) as stream:
+        for frame, timestamp in enumerate(times):
             start = time.perf_counter()
-            seen = [_frame(person, frame) for person in people]
-            poses += stream.push_people([one for one in seen if one is not None], timestamp)
+            seen = [one for person in people if (one := _frame(person, frame)) is not None]
+            poses += stream.push_people(seen, timestamp)
             latency_ms[frame] = 1e3 * (time.perf_counter() - start)
-            bar.update(frame + 1, len(times))
+            if progress is not None:
+                progress(frame + 1, len(times))
         poses += stream.flush()
         report = stream.report()
-    results = tuple(_result(engine, person, times.tolist(), poses, report) for person in people)
-    return Lifting(results, report, latency_ms)
+    results = tuple(_result(engine, person, times, poses, report) for person in people)
+    return LiftedPeople(results, report, latency_ms)
 
 
 def _frame(person: Keypoints, frame: int) -> Keypoints | None:
@@ -111,8 +125,8 @@ def _frame(person: Keypoints, frame: int) -> Keypoints | None:
 def _result(
     engine: Pose3DEngine,
     person: Keypoints,
-    times: list[float],
-    poses: list[StreamPose],
+    times: Sequence[float],
+    poses: Sequence[StreamPose],
     report: StreamReport,
 ) -> Pose3DResult:
     place = {timestamp: frame for frame, timestamp in enumerate(times)}
