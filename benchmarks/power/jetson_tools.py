@@ -6,6 +6,7 @@ import importlib
 import re
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +91,7 @@ class TegrastatsPower:
         self, start: Callable[[], tuple[Iterable[str], Callable[[], None]]] | None = None
     ) -> None:
         lines, self._end = (start or _start_tegrastats)()
-        self._newest: TegraStats | None = None
+        self._newest: deque[TegraStats] = deque(maxlen=1)
         self._has_line = threading.Event()
         self._thread = threading.Thread(
             target=self._follow, args=(lines,), name="tegrastats", daemon=True
@@ -102,13 +103,12 @@ class TegrastatsPower:
         except UnavailableError:
             self.close()
             raise
-        assert self._newest is not None
-        rails = self._newest.milliwatts
+        rails = self._newest[-1].milliwatts
         self.rail = _WHOLE_BOARD if _WHOLE_BOARD in rails else " + ".join(rails)
 
     def read(self) -> float:
         """Return the watts of the newest line."""
-        watts = None if self._newest is None else self._newest.watts
+        watts = self._newest[-1].watts if self._newest else None
         if watts is None:
             raise UnavailableError("tegrastats reports no power; it may have to run as root")
         return watts
@@ -120,7 +120,7 @@ class TegrastatsPower:
 
     def _follow(self, lines: Iterable[str]) -> None:
         for line in lines:
-            self._newest = parse_tegrastats(line)
+            self._newest.append(parse_tegrastats(line))
             self._has_line.set()
         self._has_line.set()
 

@@ -112,7 +112,7 @@ def board(key: str) -> Board:
 
 
 def derating() -> dict[str, Figure]:
-    """Return the shares of the peaks that others measured: ``compute``, ``memory``; and ``launch_us``."""
+    """Return the shares of the peaks that others measured, and ``launch_us`` of a kernel."""
     return {name: _figure(figure) for name, figure in _table()["derating"].items()}
 
 

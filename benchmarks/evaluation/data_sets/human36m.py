@@ -11,7 +11,7 @@ which ``safe_pickle`` reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -150,7 +150,7 @@ def _recording(
     subject: str,
     recording: str,
     world: NDArray[np.float64],
-    seen: dict[tuple[str, str], Sequence[NDArray[Any]]],
+    seen: Mapping[tuple[str, str], Sequence[NDArray[Any]]],
 ) -> list[EvaluationClip]:
     views = seen.get((subject, recording), ())
     if len(views) != len(_calibration()["cameras"]):

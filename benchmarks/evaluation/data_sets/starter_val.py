@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.safe_npz import ArchiveError, open_archive
+from hot_sdk._base.safe_npz import NpzError, open_npz
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
 from hot_sdk.benchmarks.evaluation.data_sets.virtual_cameras import VirtualCamera
 from hot_sdk.cameras import Intrinsics
@@ -64,7 +64,7 @@ def load_starter_val(folder: Path | None = None, *, views: int = 4) -> list[Eval
     place = default_folder() if folder is None else folder
     try:
         index = json.loads((place / INDEX).read_text(encoding="utf-8"))
-        with (place / ARRAYS).open("rb") as stream, open_archive(stream, largest=_LARGEST) as held:
+        with (place / ARRAYS).open("rb") as stream, open_npz(stream, max_bytes=_LARGEST) as held:
             steps = held["steps_mm"]
         if index["schema"] != SCHEMA or steps.dtype != np.int16 or steps.shape[1:] != (17, 3):
             raise ValueError("its version or its arrays are not the expected ones")
@@ -76,7 +76,7 @@ def load_starter_val(folder: Path | None = None, *, views: int = 4) -> list[Eval
         ) from error
     except DatasetError:
         raise
-    except (ArchiveError, HotSDKError, *_BROKEN) as error:
+    except (NpzError, HotSDKError, *_BROKEN) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DatasetError(
             f"The data of {NAME} in '{place}' is broken: {reason}.", hint="Install it again."
