@@ -12,7 +12,7 @@ import numpy as np
 
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.cameras import CameraPose, Intrinsics
-from hot_sdk.readers import read_people
+from hot_sdk.people import read_people
 
 
 def two_people() -> tuple[Keypoints, ...]:
@@ -34,7 +34,7 @@ def main(model: Path, keypoints: Path | None) -> None:
     with Pose3DEngine(model) as engine:
         for person, result in zip(people, engine.lift(people), strict=True):
             lens = Intrinsics.from_field_of_view(70.0, person.image_size)
-            placed = result.with_root_by_reprojection(person, lens).to_robot_frame(camera)
+            placed = result.with_root_from_reprojection(person, lens).to_robot_frame(camera)
             path = placed.save(f"{result.track_id}_3d.npz")
             print(placed)
             if placed.root is not None and np.isfinite(placed.root).any():

@@ -187,7 +187,7 @@ def lift(model: Path, recording: Recording, image_size: Sequence[int] | None) ->
             if camera is not None and camera.k[0] > 0.0:
                 fx, _, cx, _, fy, cy, *_ = camera.k
                 lens = Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy)
-                poses += result.with_root_by_reprojection(keypoints, lens).root[:, None]
+                poses += result.with_root_from_reprojection(keypoints, lens).root[:, None]
             for warning in set(result.warnings) - warned:
                 print(f"Warning: {warning}")
             warned.update(result.warnings)
@@ -269,7 +269,7 @@ def make_input(
     for index, person in enumerate(people):
         times = person.timestamps
         if times is None:
-            times = np.arange(len(person)) / (person.rate or 30.0)
+            times = np.arange(len(person)) / (person.effective_fps or 30.0)
         joints = np.zeros(person.points.shape[:2], point)
         joints["x"], joints["y"] = person.points[..., 0], person.points[..., 1]
         joints["score"] = 1.0 if person.scores is None else person.scores

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hot_sdk._base.records import WAS
 from hot_sdk._base.validation import check_settings
 
 ASPECTS = ("pad_to_square", "published")
@@ -19,7 +20,7 @@ class InputPolicies:
             between its neighbours in time, and stays valid.
         hold_frames: In a longer gap, a joint stays where it was last seen, and valid, for so many
             frames; from then on it is still given to the network but marked invalid.
-        outlier_size: A joint that is farther than this from the median of itself and its two
+        outlier_threshold: A joint that is farther than this from the median of itself and its two
             neighbours in time on either side, as a share of the body's spread, counts as missing;
             None lets every jump through. The spread is the root mean square distance of the joints
             from their mean: about half a metre where a person stands.
@@ -37,17 +38,17 @@ class InputPolicies:
     min_score: float = 0.3
     interpolate_frames: int = 10
     hold_frames: int = 15
-    outlier_size: float | None = 1.0
+    outlier_threshold: float | None = 1.0
     rate_tolerance: float | None = 0.1
     aspect: str = "pad_to_square"
 
     def __post_init__(self) -> None:
-        size, tolerance = self.outlier_size, self.rate_tolerance
+        size, tolerance = self.outlier_threshold, self.rate_tolerance
         expected = {
             "min_score": (0.0 <= self.min_score <= 1.0, "0 to 1"),
             "interpolate_frames": (self.interpolate_frames >= 0, ">= 0"),
             "hold_frames": (self.hold_frames >= 0, "0 or more"),
-            "outlier_size": (size is None or size > 0.0, "a share above 0, or None"),
+            "outlier_threshold": (size is None or size > 0.0, "a share above 0, or None"),
             "rate_tolerance": (
                 tolerance is None or tolerance >= 0.0,
                 "a share of 0 or more, or None",
@@ -65,12 +66,12 @@ class AppliedPolicy:
         name: Stable name, such as ``missing_joints`` or ``resampled``.
         detail: What was done, in words, with the settings that were in force.
         count: How many items it changed; 0 where it looked and found nothing to do.
-        of: How many items it looked at.
-        item: What the items are: ``joints`` (one joint in one frame), ``frames`` or ``clips``.
+        total: How many items it looked at.
+        unit: What the items are: ``joints`` (one joint in one frame), ``frames`` or ``clips``.
     """
 
     name: str
     detail: str
     count: int
-    of: int
-    item: str
+    total: int = field(metadata={WAS: "of"})
+    unit: str = field(metadata={WAS: "item"})

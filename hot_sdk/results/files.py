@@ -1,8 +1,8 @@
-"""Results in files: npz and json hold everything, csv what a table can.
+"""Write and read the fields of a result: npz and json hold everything, csv what a table can.
 
-A csv file is one row for each frame, after lines that begin with ``#`` and hold the rest as JSON;
-``pandas.read_csv(path, comment="#")`` reads it. Numbers are written with as many digits as give the
-same float32 (float64 for timestamps) back; NaN is null in json and an empty cell in csv.
+A csv file has one row for each frame, after a line that begins with ``#`` and holds the rest as
+JSON; ``pandas.read_csv(path, comment="#")`` reads it. Numbers have as many digits as restore the
+same float32 (float64 for timestamps); NaN is null in json and an empty cell in csv.
 """
 
 from __future__ import annotations
@@ -13,29 +13,32 @@ import json
 import lzma
 import stat
 import tokenize
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base import records
 from hot_sdk._base.files import replaced_on_success, require_writable_target
-from hot_sdk._base.safe_npz import open_archive
+from hot_sdk._base.safe_npz import open_npz
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import MAX_FRAMES
 from hot_sdk.latency import LatencyReport
+from hot_sdk.manifest import current_unit
 from hot_sdk.preprocessing.policies import AppliedPolicy
-from hot_sdk.results.result import Pose3DResult
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
 
-_Float = TypeVar("_Float", np.float32, np.float64)
+Fields = Mapping[str, Any]
+"""The fields of a ``Pose3DResult`` by name."""
 
-SCHEMA = 1
+SCHEMA = 2
+"""The version that is written. Version 1, which has other names for a few values, is read, too."""
+
 FORMATS = ("npz", "json", "csv")
 
 _JOINTS = len(H36M17.joints)
@@ -59,14 +62,19 @@ _BROKEN = (
 _BEGINNINGS = {b"PK\x03\x04": "npz", b"{": "json", b"# {": "csv"}
 _COLUMNS = ("x", "y", "z", "valid")
 _OPTIONAL = ("root_x", "root_y", "root_z", "root_error_px")
+_ARRAYS = {
+    "poses": np.float32,
+    "valid": None,
+    "timestamps": np.float64,
+    "root": np.float32,
+    "root_error": np.float32,
+}
 
 
 @dataclass(frozen=True)
 class _Description:
-    """All of a result that is no array."""
+    """Every field of a result that is no array."""
 
-    schema: int
-    joints: tuple[str, ...]
     unit: str
     axes: str
     track_id: int | str | None
@@ -75,13 +83,18 @@ class _Description:
     latency: LatencyReport | None
     model: str
     warnings: tuple[str, ...]
+    schema: int = SCHEMA
+    joints: tuple[str, ...] = H36M17.joints
 
 
-def save_result(result: Pose3DResult, path: Path, name: str | None = None) -> Path:
-    """See ``Pose3DResult.save``."""
-    if name is not None and name not in FORMATS:
-        raise UsageError(f"Unknown format {name!r}.", hint=closest(str(name), FORMATS))
-    write = _WRITERS.get(path.suffix.lower()[1:] if name is None else name)
+def write_fields(path: Path, fields: Fields, format_name: str | None = None) -> None:
+    """Write a result; see ``Pose3DResult.save``."""
+    if format_name is not None and format_name not in FORMATS:
+        raise UsageError(
+            f"Unknown format {format_name!r}.", hint=closest(str(format_name), FORMATS)
+        )
+    name = path.suffix.lower()[1:] if format_name is None else format_name
+    write = {"npz": _write_npz, "json": _write_json, "csv": _write_csv}.get(name)
     if write is None:
         raise UsageError(
             f"'{path.name}' names none of the formats of a result.",
@@ -89,12 +102,11 @@ def save_result(result: Pose3DResult, path: Path, name: str | None = None) -> Pa
         )
     require_writable_target(path)
     with replaced_on_success(path) as temporary:
-        write(result, temporary)
-    return path
+        write(temporary, fields)
 
 
-def load_result(path: Path) -> Pose3DResult:
-    """See ``Pose3DResult.load``."""
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read a result; see ``Pose3DResult.load``."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -110,7 +122,7 @@ def load_result(path: Path) -> Pose3DResult:
             raise ValueError(
                 f"it has {status.st_size} bytes, more than the {largest} that are read"
             )
-        return _READERS[name](path)
+        return {"npz": _read_npz, "json": _read_json, "csv": _read_csv}[name](path)
     except ResultError:
         raise
     except OSError as error:
@@ -124,138 +136,102 @@ def load_result(path: Path) -> Pose3DResult:
         ) from error
 
 
-def _describe(result: Pose3DResult, *, whole: bool) -> str:
-    return records.to_json(
-        _Description(
-            schema=SCHEMA,
-            joints=H36M17.joints,
-            unit=result.unit,
-            axes=result.axes,
-            track_id=result.track_id,
-            policies=result.policies,
-            seams=result.seams if whole else None,
-            latency=result.latency if whole else None,
-            model=result.model,
-            warnings=result.warnings,
-        )
-    )
+def _describe(fields: Fields, **changes: None) -> str:
+    described = {key: value for key, value in fields.items() if key not in _ARRAYS}
+    return records.to_json(_Description(**{**described, **changes}))
 
 
-def _assembled(
-    text: str,
-    poses: NDArray[Any],
-    valid: NDArray[Any],
-    timestamps: NDArray[Any],
-    root: NDArray[Any] | None,
-    root_error: NDArray[Any] | None,
-) -> Pose3DResult:
+def _restored(text: str, arrays: Mapping[str, NDArray[Any] | None]) -> dict[str, Any]:
     data = records.parse_object(text)
-    if data.get("schema") != SCHEMA:
+    schema = data.get("schema")
+    if schema not in (1, SCHEMA):
         raise ResultError(
-            f"The result has version {str(data.get('schema'))[:40]}; this SDK reads {SCHEMA}.",
+            f"The result has version {str(schema)[:40]}; this SDK reads {SCHEMA}.",
             hint="Run: pip install --upgrade hot-sdk",
         )
-    described = records.build(_Description, data)
-    if described.joints != H36M17.joints:
+    described = vars(records.build(_Description, data)).copy()
+    if described.pop("joints") != H36M17.joints:
         raise ValueError("its joints are not the 17 of Human3.6M")
-    if len(poses) > MAX_FRAMES:
+    if described.pop("schema") == 1:
+        described["unit"] = current_unit(described["unit"])
+    poses = arrays["poses"]
+    if poses is not None and len(poses) > MAX_FRAMES:
         raise ValueError(f"it has {len(poses)} frames, more than {MAX_FRAMES}")
-    return Pose3DResult(
-        poses=_converted(poses, np.float32),
-        valid=valid,
-        unit=described.unit,
-        axes=described.axes,
-        root=None if root is None else _converted(root, np.float32),
-        root_error=None if root_error is None else _converted(root_error, np.float32),
-        timestamps=_converted(timestamps, np.float64),
-        track_id=described.track_id,
-        policies=described.policies,
-        seams=described.seams,
-        latency=described.latency,
-        model=described.model,
-        warnings=described.warnings,
-    )
-
-
-def _converted(array: NDArray[Any], dtype: type[_Float]) -> NDArray[_Float]:
     # What is too large becomes infinite, which a result refuses.
     with np.errstate(over="ignore"):
-        return array.astype(dtype)
+        for name, dtype in _ARRAYS.items():
+            array = arrays.get(name)
+            described[name] = array if array is None or dtype is None else array.astype(dtype)
+    return described
 
 
-def _write_npz(result: Pose3DResult, path: Path) -> None:
-    arrays: dict[str, NDArray[Any]] = {
-        "poses": result.poses,
-        "valid": result.valid,
-        "timestamps": result.timestamps,
-        "description": np.array(_describe(result, whole=True)),
-    }
-    if result.root is not None and result.root_error is not None:
-        arrays |= {"root": result.root, "root_error": result.root_error}
+def _write_npz(path: Path, fields: Fields) -> None:
+    arrays = {name: fields[name] for name in _ARRAYS if fields[name] is not None}
     with path.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
-
-
-def _read_npz(path: Path) -> Pose3DResult:
-    with path.open("rb") as stream, open_archive(stream, largest=_LARGEST) as arrays:
-        return _assembled(
-            str(arrays["description"][()]),
-            _numeric(arrays["poses"]),
-            _numeric(arrays["valid"]),
-            _numeric(arrays["timestamps"]),
-            _numeric(arrays["root"]) if "root" in arrays else None,
-            _numeric(arrays["root_error"]) if "root_error" in arrays else None,
+        np.savez_compressed(
+            stream, allow_pickle=False, description=np.array(_describe(fields)), **arrays
         )
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream, open_npz(stream, max_bytes=_LARGEST) as arrays:
+        required = {name: _numeric(arrays[name]) for name in ("poses", "valid", "timestamps")}
+        optional = {
+            name: _numeric(arrays[name]) for name in ("root", "root_error") if name in arrays
+        }
+        return _restored(str(arrays["description"][()]), {**required, **optional})
 
 
 def _numeric(array: NDArray[Any] | bytes) -> NDArray[Any]:
-    if isinstance(array, bytes):  # So numpy gives an entry that is no array.
+    if isinstance(array, bytes):  # NumPy returns an entry so that is no array.
         raise ValueError("an entry is no array")
     if array.dtype.kind not in "bfiu" or array.ndim < 1:
         raise ValueError(f"an array holds {array.dtype} of shape {array.shape}")
     return array
 
 
-def _plain(values: NDArray[np.floating]) -> list[Any]:
-    """Nested lists of the shortest decimals that give the same float32, None for NaN."""
+def _plain(values: NDArray[np.floating] | None) -> list[Any] | None:
+    """Return nested lists of the shortest decimals that restore a float32, None for NaN."""
+    if values is None:
+        return None
     shortest = np.array([float(str(value)) for value in values.reshape(-1)], dtype=object)
     shortest[np.isnan(values.reshape(-1))] = None
     nested: list[Any] = shortest.reshape(values.shape).tolist()
     return nested
 
 
-def _write_json(result: Pose3DResult, path: Path) -> None:
+def _write_json(path: Path, fields: Fields) -> None:
     record = {
-        "description": json.loads(_describe(result, whole=True)),
-        "timestamps": result.timestamps.tolist(),
-        "poses": _plain(result.poses),
-        "valid": result.valid.tolist(),
-        "root": None if result.root is None else _plain(result.root),
-        "root_error": None if result.root_error is None else _plain(result.root_error),
+        "description": json.loads(_describe(fields)),
+        "timestamps": fields["timestamps"].tolist(),
+        "poses": _plain(fields["poses"]),
+        "valid": fields["valid"].tolist(),
+        "root": _plain(fields["root"]),
+        "root_error": _plain(fields["root_error"]),
     }
     text = json.dumps(record, allow_nan=False)
     if len(text) > _LARGEST_JSON:
         raise ResultError(
-            f"{len(result)} frames take {len(text)} characters of json; at most {_LARGEST_JSON} are"
-            " read.",
+            f"{len(fields['poses'])} frames take {len(text)} characters of json; at most"
+            f" {_LARGEST_JSON} are read.",
             hint="Save it as npz.",
         )
     path.write_text(text, encoding="utf-8")
 
 
-def _read_json(path: Path) -> Pose3DResult:
+def _read_json(path: Path) -> dict[str, Any]:
     record = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")
-    root, error = record.get("root"), record.get("root_error")
-    return _assembled(
-        json.dumps(record["description"]),
-        np.array(record["poses"], dtype=np.float64).reshape(-1, _JOINTS, 3),
-        np.array(record["valid"]).reshape(-1, _JOINTS),
-        np.array(record["timestamps"], dtype=np.float64),
-        None if root is None else np.array(root, dtype=np.float64),
-        None if error is None else np.array(error, dtype=np.float64),
-    )
+    arrays: dict[str, NDArray[Any] | None] = {
+        "poses": np.array(record["poses"], dtype=np.float64).reshape(-1, _JOINTS, 3),
+        "valid": np.array(record["valid"]).reshape(-1, _JOINTS),
+        "timestamps": np.array(record["timestamps"], dtype=np.float64),
+    }
+    for name in ("root", "root_error"):
+        if record.get(name) is not None:
+            arrays[name] = np.array(record[name], dtype=np.float64)
+    return _restored(json.dumps(record["description"]), arrays)
 
 
 def _header(*, with_root: bool) -> list[str]:
@@ -263,15 +239,15 @@ def _header(*, with_root: bool) -> list[str]:
     return ["frame", "timestamp_s", *(_OPTIONAL if with_root else ()), *joints]
 
 
-def _write_csv(result: Pose3DResult, path: Path) -> None:
+def _write_csv(path: Path, fields: Fields) -> None:
     text = io.StringIO(newline="")
-    text.write(f"# {_describe(result, whole=False)}\n")
+    text.write(f"# {_describe(fields, seams=None, latency=None)}\n")
     writer = csv.writer(text, lineterminator="\n")
-    root, error = result.root, result.root_error
-    writer.writerow(_header(with_root=root is not None and error is not None))
-    for frame, (pose, valid) in enumerate(zip(result.poses, result.valid, strict=True)):
-        row: list[object] = [frame, repr(float(result.timestamps[frame]))]
-        if root is not None and error is not None:
+    root, error = fields["root"], fields["root_error"]
+    writer.writerow(_header(with_root=root is not None))
+    for frame, (pose, valid) in enumerate(zip(fields["poses"], fields["valid"], strict=True)):
+        row: list[object] = [frame, repr(float(fields["timestamps"][frame]))]
+        if root is not None:
             row += [_cell(value) for value in (*root[frame], error[frame])]
         for joint, is_valid in zip(pose, valid, strict=True):
             row += [*map(_cell, joint), int(is_valid)]
@@ -283,7 +259,7 @@ def _cell(value: np.float32) -> str:
     return "" if np.isnan(value) else str(value)
 
 
-def _read_csv(path: Path) -> Pose3DResult:
+def _read_csv(path: Path) -> dict[str, Any]:
     with path.open(encoding="utf-8", newline="") as stream:
         first = stream.readline(records.MAX_TEXT + 4)
         if not first.startswith("# "):
@@ -296,14 +272,10 @@ def _read_csv(path: Path) -> Pose3DResult:
         table = np.array(list(_rows(rows, len(header))), dtype=np.float64)
     table = table.reshape(-1, len(header))
     body = table[:, 2 + len(_OPTIONAL) * with_root :].reshape(-1, _JOINTS, len(_COLUMNS))
-    return _assembled(
-        first[2:],
-        body[..., :3],
-        body[..., 3] != 0.0,
-        table[:, 1],
-        table[:, 2:5] if with_root else None,
-        table[:, 5] if with_root else None,
-    )
+    arrays = {"poses": body[..., :3], "valid": body[..., 3] != 0.0, "timestamps": table[:, 1]}
+    if with_root:
+        arrays |= {"root": table[:, 2:5], "root_error": table[:, 5]}
+    return _restored(first[2:], arrays)
 
 
 def _rows(rows: Iterable[list[str]], width: int) -> Iterable[NDArray[np.float64]]:
@@ -312,17 +284,5 @@ def _rows(rows: Iterable[list[str]], width: int) -> Iterable[NDArray[np.float64]
             raise ValueError(f"row {number} has {len(row)} columns, where {width} were expected")
         if number >= MAX_FRAMES:
             raise ValueError(f"it has more than {MAX_FRAMES} frames")
-        # An array, for a list of so many numbers takes four times the memory.
+        # An array, as a list of as many numbers takes four times the memory.
         yield np.array([float(cell) if cell else np.nan for cell in row])
-
-
-_WRITERS: dict[str, Callable[[Pose3DResult, Path], None]] = {
-    "npz": _write_npz,
-    "json": _write_json,
-    "csv": _write_csv,
-}
-_READERS: dict[str, Callable[[Path], Pose3DResult]] = {
-    "npz": _read_npz,
-    "json": _read_json,
-    "csv": _read_csv,
-}

@@ -1,24 +1,26 @@
-"""3D poses of one person, with everything needed to use them rightly."""
+"""3D poses of one person, with everything needed to use them correctly."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.validation import closest
+from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import ResultError, UsageError
+from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
+from hot_sdk.manifest import NORMALIZED_PIXELS
 from hot_sdk.preprocessing.policies import AppliedPolicy
+from hot_sdk.results.files import read_fields, write_fields
+from hot_sdk.results.geometry import constant_bones, solve_root, upright_height
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
-
-if TYPE_CHECKING:
-    from hot_sdk.cameras import CameraPose, Intrinsics
-    from hot_sdk.keypoints import Keypoints
 
 CAMERA_AXES = "camera: x right, y down, z forward"
 ROBOT_AXES = "robot: x forward, y left, z up"
@@ -26,10 +28,11 @@ AXES = (CAMERA_AXES, ROBOT_AXES)
 
 METERS = "m"
 MILLIMETERS = "mm"
-NORMALIZED_PIXELS = "normalized_px"
 UNITS = (METERS, MILLIMETERS, NORMALIZED_PIXELS)
 
+_UNITS_PER_METER = {METERS: 1.0, MILLIMETERS: 1000.0}
 _JOINTS = len(H36M17.joints)
+_MIN_HEIGHT_M, _MAX_HEIGHT_M = 0.5, 2.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,27 +42,27 @@ class Pose3DResult:
     Attributes:
         poses: (frames, 17, 3), the joints of ``H36M17`` in ``unit`` along ``axes``, relative to
             the pelvis.
-        valid: (frames, 17), False where the keypoint was missing for so long that the joint is no
-            more than the network's guess.
+        valid: (frames, 17), False if the joint is only the network's guess because its keypoint
+            was missing too long.
         unit: ``m``, ``mm`` or ``normalized_px`` (half the image's width; no metric scale).
         axes: ``CAMERA_AXES`` or ``ROBOT_AXES``.
-        root: (frames, 3), the pelvis's position in ``unit`` along ``axes``, where a conversion
-            found it, NaN where it could not; None otherwise. ``poses`` stays relative to it.
+        root: (frames, 3), the pelvis's position in ``unit`` along ``axes``, NaN where it could not
+            be found; None before a conversion has found it. ``poses`` stays relative to it.
         root_error: (frames,), root mean square distance in pixels between the keypoints and the
-            projected joints as they were when ``root`` was found; None where ``root`` is.
+            projected joints as they were when ``root`` was found; None if ``root`` is.
         timestamps: (frames,), seconds.
-        track_id: The person's, as the keypoints had it.
+        track_id: The person's id, as in the keypoints.
         policies: What was done, in order: to the input, and by conversions.
-        seams: How even the poses are where windows meet; None where there was one window, where
-            each was one frame, and in a result from csv.
-        latency: How long it took; None in a result from csv.
+        seams: How even the poses are where windows meet; None if there was one window, if each was
+            one frame, and in a result from csv.
+        latency: How long lifting took; None in a result from csv.
         model: Name of the model file.
-        warnings: What the reader of these poses has to know, such as that the weights are random.
+        warnings: What a reader of these poses has to know, such as that the weights are random.
 
     Arrays are read-only; ``poses``, ``root`` and ``root_error`` are NaN where there is no value.
 
     Raises:
-        ResultError: An array has another shape or type than stands here, or holds infinity; or the
+        ResultError: An array has another shape or type than stated here, or holds infinity; or the
             unit or the axes are unknown.
     """
 
@@ -108,7 +111,7 @@ class Pose3DResult:
             )
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self.poses)
 
     def __str__(self) -> str:
@@ -124,7 +127,7 @@ class Pose3DResult:
         return "\n".join(lines)
 
     def joint(self, name: str) -> NDArray[np.float32]:
-        """One joint over time, (frames, 3).
+        """Return one joint over time, (frames, 3).
 
         Raises:
             UsageError: There is no joint of this name.
@@ -135,105 +138,182 @@ class Pose3DResult:
         return view
 
     def to_millimeters(self) -> Pose3DResult:
-        """The same poses in millimetres.
+        """Return the same poses in millimeters.
 
         Raises:
-            ResultError: The model gives no metric unit.
+            ResultError: The model returns no metric unit.
         """
-        from hot_sdk.results.geometry import to_millimeters
-
-        return to_millimeters(self)
+        factor = 1000.0 / self._units_per_meter("A conversion to millimeters")
+        return self._scaled(factor, MILLIMETERS, "to_millimeters", f"from {self.unit}")
 
     def to_robot_frame(self, camera: CameraPose) -> Pose3DResult:
-        """The same poses along a robot's axes: x forward, y left, z up (ROS REP-103).
+        """Return the same poses along a robot's axes: x forward, y left, z up (ROS REP-103).
 
         Args:
             camera: Where the camera is on the robot. ``poses``, which are relative to the pelvis,
-                are turned; ``root``, where it is known, is turned and moved.
+                are rotated; ``root``, if known, is rotated and translated.
 
         Raises:
             ResultError: They are along a robot's axes already, or ``root`` has no metric unit.
         """
-        from hot_sdk.results.geometry import to_robot_frame
-
-        return to_robot_frame(self, camera)
+        self._require_camera_axes()
+        rotation = camera.rotation.astype(np.float32)
+        root = self.root
+        if root is not None:
+            offset = camera.translation * self._units_per_meter("A root in the robot's frame")
+            root = (root @ rotation.T + offset).astype(np.float32)
+        detail = f"rotation {np.round(camera.rotation, 4).tolist()}, translation"
+        detail += f" {np.round(camera.translation, 4).tolist()} m"
+        poses = self.poses @ rotation.T
+        return self._changed("to_robot_frame", detail, poses=poses, root=root, axes=ROBOT_AXES)
 
     def with_constant_bones(self) -> Pose3DResult:
-        """The same poses with every bone as long in each frame: its median, left as right.
+        """Return the same poses with bones of constant length: the clip's median, left as right.
 
         Directions are kept and the pelvis stays where it is, so that joints move, those at the
         ends of limbs most.
         """
-        from hot_sdk.results.geometry import with_constant_bones
+        poses = constant_bones(self.poses, self.valid)
+        # Frames without a pose, as streams leave them, stay so.
+        moved = np.linalg.norm(poses - self.poses, axis=-1)
+        moved = moved[np.isfinite(moved)] if np.isfinite(moved).any() else np.zeros(1)
+        detail = f"joints moved by {moved.mean():.4g} {self.unit} on average, {moved.max():.4g} at"
+        return self._changed("constant_bones", f"{detail} most", poses=poses)
 
-        return with_constant_bones(self)
-
-    def with_root_by_reprojection(
+    def with_root_from_reprojection(
         self, keypoints: Keypoints, intrinsics: Intrinsics
     ) -> Pose3DResult:
         """Find where the pelvis is, so that the projected joints lie on the keypoints.
 
-        The scale is the model's own; where the person is of another size than those it was trained
-        on, the distance is wrong by the same share. See ``hot_sdk.results.geometry``.
+        The scale is the model's own; if the person is of another size than those it was trained
+        on, the distance is wrong by the same share. See ``hot_sdk.results.geometry.solve_root``.
 
         Args:
-            keypoints: What the poses were lifted from.
-            intrinsics: Of the camera.
+            keypoints: The keypoints that the poses were lifted from.
+            intrinsics: The camera's.
 
         Raises:
-            ResultError: The keypoints are of other frames or of somebody else, or the poses not
+            ResultError: The keypoints have other frames or another track id, or the poses are not
                 metric or not along the camera's axes.
         """
-        from hot_sdk.results.geometry import root_by_reprojection
+        self._require_camera_axes()
+        self._units_per_meter("The root's position")
+        if len(keypoints) != len(self):
+            raise ResultError(
+                f"The keypoints have {len(keypoints)} frames, the poses {len(self)}.",
+                hint="Give the keypoints that these poses were lifted from.",
+            )
+        if None not in (keypoints.track_id, self.track_id) and keypoints.track_id != self.track_id:
+            raise ResultError(
+                f"The keypoints are of {keypoints.track_id!r}, the poses of {self.track_id!r}.",
+                hint="Give the keypoints that these poses were lifted from.",
+            )
+        points, scores = keypoints.h36m17_arrays()
+        root, error = solve_root(self.poses, self.valid, points, scores, intrinsics)
+        found = int(np.isfinite(root[:, 0]).sum())
+        detail = f"reprojection error {float(np.nanmean(error)) if found else float('nan'):.3g} px"
+        return self._changed(
+            "root_from_reprojection", detail, count=found, root=root, root_error=error
+        )
 
-        return root_by_reprojection(self, keypoints, intrinsics)
-
-    def with_root_by_height(
+    def with_root_from_height(
         self, keypoints: Keypoints, intrinsics: Intrinsics, height_m: float
     ) -> Pose3DResult:
         """Scale the poses to a person's height, and find where the pelvis is.
 
         Args:
-            keypoints: What the poses were lifted from.
-            intrinsics: Of the camera.
-            height_m: Of the standing person without shoes, metres.
+            keypoints: The keypoints that the poses were lifted from.
+            intrinsics: The camera's.
+            height_m: Height of the standing person without shoes, meters; compared with
+                ``hot_sdk.results.geometry.upright_height``.
 
         Raises:
-            ResultError: See ``with_root_by_reprojection``.
-            UsageError: Nobody is of this height.
+            ResultError: See ``with_root_from_reprojection``; or the poses have no size.
+            UsageError: The height is out of range.
         """
-        from hot_sdk.results.geometry import root_by_height
-
-        return root_by_height(self, keypoints, intrinsics, height_m)
+        if not _MIN_HEIGHT_M <= height_m <= _MAX_HEIGHT_M:
+            raise UsageError(
+                f"height_m is {height_m}; expected {_MIN_HEIGHT_M} to {_MAX_HEIGHT_M} m.",
+                hint="Give meters.",
+            )
+        self._require_camera_axes()
+        unit = self._units_per_meter("The root's position")
+        standing = upright_height(self.poses, self.valid)
+        if not standing > 0.0:  # Also if no frame has a pose.
+            raise ResultError("The poses have no size.", hint="Check the model's weights.")
+        factor = height_m * unit / standing
+        detail = f"by {factor:.4g}, from {standing / unit:.3f} m to {height_m:g} m"
+        scaled = self._scaled(factor, self.unit, "scaled_to_height", detail)
+        return scaled.with_root_from_reprojection(keypoints, intrinsics)
 
     def save(self, path: str | Path, *, format: str | None = None) -> Path:  # noqa: A002
-        """Write it to a file: npz and json hold everything, csv what a table can.
+        """Write a file: npz and json hold everything, csv what a table can.
 
         Args:
-            path: The file; one that is there is replaced when the new one is whole.
-            format: ``npz``, ``json`` or ``csv``; None takes the path's suffix for it.
+            path: The file; an existing one is replaced when the new one is complete.
+            format: ``npz``, ``json`` or ``csv``; None for the path's suffix.
 
         Returns:
             The path.
 
         Raises:
-            UsageError: The format is another, or the file cannot be written.
+            UsageError: The format is unknown, or the file cannot be written.
             ResultError: The clip is too long for json.
         """
-        from hot_sdk.results.files import save_result
-
-        return save_result(self, Path(path), format)
+        write_fields(Path(path), vars(self), format)
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Pose3DResult:
-        """Read what ``save`` wrote, in any of its formats: the content says which.
+        """Read a file that ``save`` wrote, in any of its formats, which its content states.
 
         Raises:
             ResultError: There is no such file, or it is broken, too large or something else.
         """
-        from hot_sdk.results.files import load_result
+        return cls(**read_fields(Path(path)))
 
-        return load_result(Path(path))
+    def _changed(
+        self,
+        name: str,
+        detail: str,
+        *,
+        count: int | None = None,
+        **changes: Any,  # noqa: ANN401
+    ) -> Pose3DResult:
+        frames = len(self)
+        applied = AppliedPolicy(name, detail, frames if count is None else count, frames, "frames")
+        return dataclasses.replace(self, policies=(*self.policies, applied), **changes)
+
+    def _scaled(self, factor: float, unit: str, name: str, detail: str) -> Pose3DResult:
+        """Return a result with every distance in it multiplied."""
+        seams = self.seams
+        if seams is not None:
+            distances: dict[str, Any] = {
+                key: value * factor
+                for key, value in vars(seams).items()
+                if isinstance(value, float)
+            }
+            seams = dataclasses.replace(seams, unit=unit, **distances)
+        poses = self.poses * np.float32(factor)
+        root = None if self.root is None else self.root * np.float32(factor)
+        return self._changed(name, detail, poses=poses, root=root, unit=unit, seams=seams)
+
+    def _units_per_meter(self, what: str) -> float:
+        """Return the scale; raise ResultError if there is none for ``what``."""
+        if self.unit not in _UNITS_PER_METER:
+            raise ResultError(
+                f"{what} needs metric poses, and the model gives '{self.unit}', whose scale is"
+                " unknown.",
+                hint="Use a model that gives meters, such as the mixste family.",
+            )
+        return _UNITS_PER_METER[self.unit]
+
+    def _require_camera_axes(self) -> None:
+        if self.axes != CAMERA_AXES:
+            raise ResultError(
+                f"The poses are along other axes ({self.axes}).",
+                hint="Convert the result as the engine returned it, and rotate it last.",
+            )
 
 
 def _check(
@@ -252,5 +332,5 @@ def _check(
     if np.isinf(values).any():
         raise ResultError(
             f"{name} holds infinity.",
-            hint="Check the model's weights and precision; NaN marks what is not known.",
+            hint="Check the model's weights and precision; NaN marks unknown values.",
         )

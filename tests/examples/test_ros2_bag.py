@@ -268,7 +268,7 @@ def test_a_calibrated_camera_places_people(example, people, model):
     ((clip, poses),) = example.lift(model, recording, None)
     keypoints = recording.keypoints(clip, None)
     with Pose3DEngine(model) as engine:
-        placed = engine(keypoints).with_root_by_reprojection(
+        placed = engine(keypoints).with_root_from_reprojection(
             keypoints, Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy)
         )
     relative = np.where(placed.valid[..., None], placed.poses, np.nan)

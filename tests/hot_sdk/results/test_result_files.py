@@ -11,6 +11,7 @@ from mocap import CAMERA, body, result_of, seen
 
 from hot_sdk import Pose3DResult
 from hot_sdk.errors import ResultError, UsageError
+from hot_sdk.preprocessing.policies import AppliedPolicy
 
 FORMATS = ("npz", "json", "csv")
 
@@ -45,7 +46,7 @@ def test_root_and_its_gaps_come_back(tmp_path, name):
     points = seen(joints).points.copy()
     points[4, 2:] = np.nan
     keypoints = dataclasses.replace(seen(joints), points=points)
-    placed = result_of(joints, track_id="left").with_root_by_reprojection(keypoints, CAMERA)
+    placed = result_of(joints, track_id="left").with_root_from_reprojection(keypoints, CAMERA)
     assert np.isnan(placed.root[4]).all()
     same(Pose3DResult.load(placed.save(tmp_path / f"p.{name}")), placed, whole=name != "csv")
 
@@ -127,9 +128,26 @@ def test_missing_file_is_told(tmp_path):
 
 def test_newer_version_is_told(tmp_path):
     path = result_of(body("sit")).save(tmp_path / "poses.json")
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(ResultError, match="has version 2"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
+    with pytest.raises(ResultError, match="has version 3"):
         Pose3DResult.load(path)
+
+
+@pytest.mark.parametrize("name", ["json", "csv"])
+def test_reads_result_of_version_1_with_its_names(tmp_path, name):
+    policy = AppliedPolicy("skeleton", "from 'coco17'", 1, 2, "frames")
+    expected = result_of(body("sit"), unit="normalized_px", policies=(policy,))
+    path = expected.save(tmp_path / f"poses.{name}")
+    text = path.read_text()
+    for new, old in (
+        ('"schema": 2', '"schema": 1'),
+        ('"normalized_px"', '"normalised_px"'),
+        ('"total": 2, "unit": "frames"', '"of": 2, "item": "frames"'),
+    ):
+        assert new in text
+        text = text.replace(new, old)
+    path.write_text(text)
+    same(Pose3DResult.load(path), expected)
 
 
 def test_pickles_are_refused(tmp_path):

@@ -16,7 +16,7 @@ PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 @pytest.mark.parametrize("name", NAMES)
 def test_reprojection_finds_the_root(name):
     joints = body(name)
-    found = result_of(joints).with_root_by_reprojection(seen(joints), CAMERA)
+    found = result_of(joints).with_root_from_reprojection(seen(joints), CAMERA)
     np.testing.assert_allclose(found.root, joints[:, 0], atol=1e-4)
     assert found.root_error.max() < 0.01
     assert found.policies[-1].count == 40
@@ -25,7 +25,7 @@ def test_reprojection_finds_the_root(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_noise_moves_it_along_the_line_of_sight(name):
     joints = body(name)
-    found = result_of(joints).with_root_by_reprojection(seen(joints, noise=2.0), CAMERA)
+    found = result_of(joints).with_root_from_reprojection(seen(joints, noise=2.0), CAMERA)
     apart = np.abs(found.root - joints[:, 0])
     assert apart[:, :2].mean() < 0.01
     assert apart[:, 2].mean() < 0.06
@@ -40,7 +40,7 @@ def test_error_is_the_distance_in_pixels():
     shift = np.where(np.arange(17) % 2, 3.0, -3.0)
     moved = points.points.copy()
     moved[..., 0] += shift
-    found = result_of(joints).with_root_by_reprojection(
+    found = result_of(joints).with_root_from_reprojection(
         dataclasses.replace(points, points=moved), CAMERA
     )
     assert found.root_error.mean() == pytest.approx(3.0, rel=0.03)
@@ -50,7 +50,7 @@ def test_focal_lengths_may_differ():
     camera = Intrinsics(900.0, 1000.0, 610.0, 380.0)
     joints = body("jump")
     keypoints = dataclasses.replace(seen(joints), points=camera.project(joints))
-    found = result_of(joints).with_root_by_reprojection(keypoints, camera)
+    found = result_of(joints).with_root_from_reprojection(keypoints, camera)
     np.testing.assert_allclose(found.root, joints[:, 0], atol=1e-4)
 
 
@@ -62,7 +62,7 @@ def test_missing_and_invalid_joints_are_left_out():
     valid = np.ones((40, 17), dtype=bool)
     valid[:, 6] = False
     keypoints = dataclasses.replace(seen(joints), points=points)
-    found = result_of(joints, valid=valid).with_root_by_reprojection(keypoints, CAMERA)
+    found = result_of(joints, valid=valid).with_root_from_reprojection(keypoints, CAMERA)
     np.testing.assert_allclose(found.root, joints[:, 0], atol=1e-4)
 
 
@@ -75,7 +75,7 @@ def test_scores_weigh_joints():
     for score in (1.0, 0.01):
         scores[:, 3] = score
         keypoints = dataclasses.replace(seen(joints), points=points, scores=scores)
-        found = result_of(joints).with_root_by_reprojection(keypoints, CAMERA)
+        found = result_of(joints).with_root_from_reprojection(keypoints, CAMERA)
         apart.append(np.abs(found.root - joints[:, 0]).max())
     assert apart[1] < apart[0] / 20
 
@@ -86,16 +86,16 @@ def test_joints_without_a_pose_are_left_out():
     poses[2, 16] = np.nan
     poses[7] = np.nan
     result = result_of(joints, poses=poses)
-    found = result.with_root_by_reprojection(seen(joints), CAMERA)
+    found = result.with_root_from_reprojection(seen(joints), CAMERA)
     assert np.isnan(found.root[7]).all()
     np.testing.assert_allclose(
         np.delete(found.root, 7, axis=0), np.delete(joints[:, 0], 7, axis=0), atol=1e-4
     )
-    tall = result.with_root_by_height(seen(joints), CAMERA, 1.75)
-    whole = result_of(joints).with_root_by_height(seen(joints), CAMERA, 1.75)
+    tall = result.with_root_from_height(seen(joints), CAMERA, 1.75)
+    whole = result_of(joints).with_root_from_height(seen(joints), CAMERA, 1.75)
     np.testing.assert_allclose(tall.root[8:], whole.root[8:], rtol=2e-3)
     with pytest.raises(ResultError, match="no size"):
-        result_of(joints, poses=np.full_like(poses, np.nan)).with_root_by_height(
+        result_of(joints, poses=np.full_like(poses, np.nan)).with_root_from_height(
             seen(joints), CAMERA, 1.75
         )
 
@@ -104,7 +104,7 @@ def test_height_scales_the_seams_with_the_poses():
     joints = body("walk")
     seams = SeamReport(1, "m", 0.02, 0.02, None, None, None, None)
     small = result_of(joints / 2 - joints[:, :1] / 2 + joints[:, :1], seams=seams)
-    tall = small.with_root_by_height(seen(joints), CAMERA, 1.75)
+    tall = small.with_root_from_height(seen(joints), CAMERA, 1.75)
     factor = np.linalg.norm(tall.poses[0, 10]) / np.linalg.norm(small.poses[0, 10])
     assert factor > 1.5
     assert tall.seams.mean_step == pytest.approx(0.02 * factor, rel=1e-4)
@@ -123,7 +123,7 @@ def test_any_skeleton_gives_a_root():
     for index, name in enumerate(skeleton_format("coco17").joints):
         coco[:, index] = named.get(name, np.nan)
     keypoints = Keypoints(CAMERA.project(coco), skeleton="coco17", image_size=SIZE)
-    found = result_of(joints).with_root_by_reprojection(keypoints, CAMERA)
+    found = result_of(joints).with_root_from_reprojection(keypoints, CAMERA)
     # The pelvis, spine and thorax that are derived differ from the captured ones.
     np.testing.assert_allclose(found.root, joints[:, 0], atol=0.15)
 
@@ -132,8 +132,8 @@ def test_somebody_elses_keypoints_are_refused():
     joints = body("walk")
     other = dataclasses.replace(seen(joints), track_id=4)
     with pytest.raises(ResultError, match="keypoints are of 4, the poses of 3"):
-        result_of(joints).with_root_by_reprojection(other, CAMERA)
-    result_of(joints, track_id=4).with_root_by_reprojection(other, CAMERA)
+        result_of(joints).with_root_from_reprojection(other, CAMERA)
+    result_of(joints, track_id=4).with_root_from_reprojection(other, CAMERA)
 
 
 def test_frames_with_too_few_joints_have_no_root():
@@ -141,18 +141,18 @@ def test_frames_with_too_few_joints_have_no_root():
     points = seen(joints).points.copy()
     points[5, 3:] = np.nan
     keypoints = dataclasses.replace(seen(joints), points=points)
-    found = result_of(joints).with_root_by_reprojection(keypoints, CAMERA)
+    found = result_of(joints).with_root_from_reprojection(keypoints, CAMERA)
     assert np.isnan(found.root[5]).all()
     assert np.isnan(found.root_error[5])
     assert np.isfinite(np.delete(found.root, 5, axis=0)).all()
-    assert (found.policies[-1].count, found.policies[-1].of) == (39, 40)
+    assert (found.policies[-1].count, found.policies[-1].total) == (39, 40)
 
 
 def test_a_person_behind_the_camera_is_none():
     joints = body("walk")
     mirrored = seen(joints).points * -1.0 + 2.0 * np.array([CAMERA.cx, CAMERA.cy])
     keypoints = dataclasses.replace(seen(joints), points=mirrored.astype(np.float32))
-    upside_down = result_of(joints).with_root_by_reprojection(keypoints, CAMERA)
+    upside_down = result_of(joints).with_root_from_reprojection(keypoints, CAMERA)
     assert np.isnan(upside_down.root).all()
 
 
@@ -161,24 +161,27 @@ def test_height_gives_the_scale(name):
     joints = body(name)
     truth = result_of(joints)
     small = dataclasses.replace(truth, poses=truth.poses * np.float32(0.5))
-    one = small.with_root_by_height(seen(joints), CAMERA, 1.75)
-    other = truth.with_root_by_height(seen(joints), CAMERA, 1.75)
+    one = small.with_root_from_height(seen(joints), CAMERA, 1.75)
+    other = truth.with_root_from_height(seen(joints), CAMERA, 1.75)
     np.testing.assert_allclose(one.poses, other.poses, atol=1e-5)
     np.testing.assert_allclose(one.root, other.root, atol=1e-4)
     # The body of this motion capture is about 1.75 m tall, whatever it does.
     scale = np.linalg.norm(one.poses[:, 10], axis=-1) / np.linalg.norm(truth.poses[:, 10], axis=-1)
     assert 0.9 < scale.mean() < 1.1
     np.testing.assert_allclose(one.root[:, 2], joints[:, 0, 2], rtol=0.1)
-    assert [record.name for record in one.policies] == ["scaled_to_height", "root_by_reprojection"]
+    assert [record.name for record in one.policies] == [
+        "scaled_to_height",
+        "root_from_reprojection",
+    ]
 
 
 def test_millimetres_stay_millimetres():
     joints = body("walk")
     in_mm = result_of(joints).to_millimeters()
-    found = in_mm.with_root_by_reprojection(seen(joints), CAMERA)
+    found = in_mm.with_root_from_reprojection(seen(joints), CAMERA)
     np.testing.assert_allclose(found.root, 1000.0 * joints[:, 0], atol=0.1)
-    tall = in_mm.with_root_by_height(seen(joints), CAMERA, 1.75)
-    metres = result_of(joints).with_root_by_height(seen(joints), CAMERA, 1.75)
+    tall = in_mm.with_root_from_height(seen(joints), CAMERA, 1.75)
+    metres = result_of(joints).with_root_from_height(seen(joints), CAMERA, 1.75)
     np.testing.assert_allclose(tall.poses, 1000.0 * metres.poses, atol=0.01)
 
 
@@ -186,17 +189,17 @@ def test_what_does_not_fit_is_refused():
     joints = body("walk")
     result = result_of(joints)
     with pytest.raises(ResultError, match="The keypoints have 39 frames, the poses 40"):
-        result.with_root_by_reprojection(seen(joints[:39]), CAMERA)
+        result.with_root_from_reprojection(seen(joints[:39]), CAMERA)
     with pytest.raises(ResultError, match="needs metric poses"):
-        result_of(joints, unit="normalized_px").with_root_by_reprojection(seen(joints), CAMERA)
+        result_of(joints, unit="normalized_px").with_root_from_reprojection(seen(joints), CAMERA)
     with pytest.raises(ResultError, match="other axes"):
-        result_of(joints, axes="robot: x forward, y left, z up").with_root_by_height(
+        result_of(joints, axes="robot: x forward, y left, z up").with_root_from_height(
             seen(joints), CAMERA, 1.7
         )
-    with pytest.raises(UsageError, match=r"175 m is nobody's"):
-        result.with_root_by_height(seen(joints), CAMERA, 175)
+    with pytest.raises(UsageError, match=r"height_m is 175; expected 0\.5 to 2\.8 m"):
+        result.with_root_from_height(seen(joints), CAMERA, 175)
     with pytest.raises(ResultError, match="no size"):
-        dataclasses.replace(result, poses=result.poses * 0).with_root_by_height(
+        dataclasses.replace(result, poses=result.poses * 0).with_root_from_height(
             seen(joints), CAMERA, 1.7
         )
 
