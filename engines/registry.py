@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from hot_sdk._base.plugins import PluginGroup
 from hot_sdk._base.validation import closest
 from hot_sdk.engines.session import Session, SessionOptions
 from hot_sdk.errors import EngineError, HotSDKError, UsageError
 
-GROUP = "hot_sdk.engines"
-"""The group of entry points that engines are listed in."""
+ENGINES = PluginGroup("hot_sdk.engines", "engine", EngineError)
+"""The entry points that list engines."""
 
 DEFAULT_ENGINE = "onnxruntime"
 AUTO = "auto"
@@ -28,7 +26,6 @@ TORCH = "torch"
 """Format of the weights that PyTorch opens: safetensors, written by ``hot-export``."""
 
 _TORCH_SUFFIX = ".safetensors"
-_OUR_PACKAGE = "hot-sdk"
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +64,7 @@ def list_engines(*, opens: str | None = None, on_cpu: bool = False) -> tuple[str
     Raises:
         EngineError: Two packages ship an engine of the same name.
     """
-    names = tuple(_entry_points(tuple(sys.path)))
+    names = tuple(ENGINES.entries())
     if opens is None and not on_cpu:
         return names
     found = []
@@ -89,16 +86,14 @@ def get_engine(name: str) -> Engine:
         UsageError: No engine has this name.
         EngineError: Two packages ship an engine of the same name, or its package is broken.
     """
-    entries = _entry_points(tuple(sys.path))
+    entries = ENGINES.entries()
     if name not in entries:
         raise UsageError(f"Unknown engine {name!r}.", hint=closest(str(name), (*entries, AUTO)))
     entry = entries[name]
-    try:
-        engine = entry.load()
-    except Exception as error:  # Someone else's module may raise anything.
-        raise _broken(entry, f"'{entry.value}' cannot be loaded ({error})") from error
+    engine = ENGINES.load(entry)
     if not isinstance(engine, Engine):
-        raise _broken(entry, f"'{entry.value}' is a {type(engine).__name__}, not an Engine")
+        problem = f"'{entry.value}' is a {type(engine).__name__}, not an Engine"
+        raise ENGINES.broken(entry, problem)
     return engine
 
 
@@ -110,36 +105,3 @@ def model_format(model: Path) -> str:
 def default_engine(model: Path) -> str:
     """Return the engine that opens a model file if none is named."""
     return {ONNX: DEFAULT_ENGINE, TORCH: "torch"}[model_format(model)]
-
-
-@functools.lru_cache(maxsize=1)
-def _entry_points(path: tuple[str, ...]) -> dict[str, EntryPoint]:
-    """Return the entry points on a module search path by name, our own first."""
-    found: dict[str, EntryPoint] = {}
-    entries = entry_points(group=GROUP)
-    for entry in sorted(entries, key=lambda entry: (_package(entry) != _OUR_PACKAGE, entry.name)):
-        other = found.setdefault(entry.name, entry)
-        if other is not entry:
-            raise EngineError(
-                f"Two packages ship an engine named '{entry.name}': '{_package(other)}' and"
-                f" '{_package(entry)}'.",
-                hint="Uninstall one of them.",
-            )
-    if not found:
-        raise EngineError(
-            "No inference engine is listed: the metadata of hot-sdk is missing.",
-            hint="Install it again: pip install --force-reinstall --no-deps hot-sdk",
-        )
-    return found
-
-
-def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "unknown"
-
-
-def _broken(entry: EntryPoint, problem: str) -> EngineError:
-    package = _package(entry)
-    return EngineError(
-        f"The engine '{entry.name}' of the package '{package}' is broken: {problem}.",
-        hint=f"Reinstall or uninstall '{package}'.",
-    )

@@ -211,13 +211,15 @@ def import_tensorrt() -> ModuleType:
     """
     try:
         trt = importlib.import_module("tensorrt")
-    except (ImportError, OSError) as error:
+        version = str(trt.__version__)
+    except (ImportError, OSError, AttributeError) as error:
+        # AttributeError: a folder that happens to be named tensorrt is imported in its place.
         reason = " ".join(str(error).split())
         raise MissingDependencyError(
             f"The engine 'tensorrt' needs TensorRT, which cannot be imported ({reason}).",
             hint=_how_to_install(),
         ) from error
-    require_supported(str(trt.__version__))
+    require_supported(version)
     return trt
 
 

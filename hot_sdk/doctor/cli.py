@@ -17,9 +17,9 @@ SOMETHING_WRONG = 13
 _EPILOG = """\
 findings:
   ok       usable
-  missing  not there; nothing that is installed suffers from it
+  missing  absent; nothing that is installed suffers from it
   wrong    broken, contradictory or too small
-  info     to know, not judged
+  info     a fact, not judged
 
 exit status:
   0 nothing is wrong     2 wrong arguments
@@ -28,14 +28,14 @@ exit status:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit status."""
+    """Run the command line; return its exit status."""
     return run_command("hot-doctor", arguments, _run)
 
 
 def _run(arguments: list[str]) -> int:
     parser = CommandParser(
         prog="hot-doctor",
-        description="Say what this machine can run, what it cannot, and what to do about it. "
+        description="Report what this machine can run, what it cannot, and what to do about it. "
         "Engines are tried in child processes; nothing is changed.",
         epilog=_EPILOG,
     )

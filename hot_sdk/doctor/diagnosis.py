@@ -1,9 +1,9 @@
-"""All checks in their order, and what follows from what they find."""
+"""Run all checks in their order, and derive what the machine can run."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hot_sdk.doctor.engines import CPU, CUDA, check_onnxruntime, check_openvino, check_tensorrt
@@ -16,12 +16,12 @@ from hot_sdk.doctor.resources import (
     check_memory,
     check_swap,
 )
-from hot_sdk.host.finding import Finding, one_line
+from hot_sdk.host import Finding, one_line
 from hot_sdk.host.jetson import check_gpu_clock, check_jetpack, check_power_mode, check_throttling
 from hot_sdk.host.machine import Machine
 
-Check = Callable[[Machine], tuple[Finding, ...]]
-"""Looks at a machine; finds nothing where its question does not arise there."""
+Check = Callable[[Machine], Finding | Iterable[Finding] | None]
+"""Checks a machine; finds nothing if it does not apply there."""
 
 CHECKS: tuple[Check, ...] = (
     check_python,
@@ -45,13 +45,13 @@ CHECKS: tuple[Check, ...] = (
     check_disk,
 )
 
-_LOG = logging.getLogger(__name__)
-
 _CAPABILITIES = (
     ("ONNX Runtime on the CPU", f"provider {CPU}"),
     ("ONNX Runtime on CUDA", f"provider {CUDA}"),
     ("TensorRT", "tensorrt"),
 )
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Capability:
     Attributes:
         name: The way.
         usable: Whether it works.
-        reason: Why it does not; empty where it does.
+        reason: Why it does not; empty if it does.
     """
 
     name: str
@@ -74,7 +74,8 @@ def diagnose(machine: Machine, checks: Sequence[Check] = CHECKS) -> tuple[Findin
     findings: list[Finding] = []
     for check in checks:
         try:
-            findings += check(machine)
+            found = check(machine)
+            findings += [found] if isinstance(found, Finding) else found or ()
         except Exception as error:
             _LOG.info("the check failed", exc_info=error)
             findings.append(
@@ -89,7 +90,7 @@ def diagnose(machine: Machine, checks: Sequence[Check] = CHECKS) -> tuple[Findin
 
 
 def capabilities(findings: Sequence[Finding]) -> tuple[Capability, ...]:
-    """In which ways the machine can run models, by what was found."""
+    """Return in which ways the machine can run models, by what was found."""
     found = {finding.name: finding for finding in findings}
     return tuple(_capability(name, found, key) for name, key in _CAPABILITIES)
 
@@ -102,7 +103,7 @@ def _capability(name: str, found: dict[str, Finding], key: str) -> Capability:
     # Without a finding on a provider, ONNX Runtime itself does not work, or was built without it.
     runtime = found.get("onnxruntime")
     if runtime is None or runtime.status != "ok":
-        return Capability(name, False, runtime.detail if runtime else "ONNX Runtime not looked at")
+        return Capability(name, False, runtime.detail if runtime else "ONNX Runtime not checked")
     gpu = found.get("gpu") or found.get("gpu 0")
     reason = gpu.detail if gpu is not None and gpu.status != "ok" else "not in this ONNX Runtime"
     return Capability(name, False, reason)

@@ -1,22 +1,19 @@
-"""The engines: ONNX Runtime with each of its providers, and OpenVINO.
+"""Check the engines: ONNX Runtime with each of its providers, OpenVINO, and TensorRT.
 
-TensorRT: from pip or from the system, hidden from a virtual environment or not.
+TensorRT may come from pip or from the system, and may be hidden from a virtual environment.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 from hot_sdk.doctor.nvidia import has_nvidia_gpu
-from hot_sdk.doctor.packages import ONNXRUNTIME_BUILDS
+from hot_sdk.doctor.packages import ONNXRUNTIME_GPU, installed_builds, reinstall_onnxruntime
 from hot_sdk.doctor.probe import Answer, ask_child
-from hot_sdk.engines import list_engines
-from hot_sdk.engines.tensorrt.bindings import require_supported
 from hot_sdk.errors import EngineError
-from hot_sdk.host.finding import Finding, one_line
-from hot_sdk.host.jetson import JetPack, installed_jetpack, is_jetson
+from hot_sdk.host import Finding, one_line
+from hot_sdk.host.jetson import installed_jetpack, is_jetson
 from hot_sdk.host.machine import Machine
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -27,71 +24,62 @@ _NVIDIA_PROVIDERS = (CUDA, "TensorrtExecutionProvider", "NvTensorRTRTXExecutionP
 _REMOTE_PROVIDERS = ("AzureExecutionProvider",)
 _MISSING_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 _NO_KERNEL = "no kernel image is available"
+_SYSTEM_COPIES = (
+    "/usr/lib/python3*/dist-packages/tensorrt",
+    "/usr/local/lib/python3*/dist-packages/tensorrt",
+)
+_PIP_PACKAGES = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 
 
-def check_onnxruntime(machine: Machine) -> tuple[Finding, ...]:
-    """ONNX Runtime and the providers that a session really gets."""
+def check_onnxruntime(machine: Machine) -> list[Finding]:
+    """Check ONNX Runtime and the providers that a session really gets."""
     answer = ask_child(machine, "onnxruntime")
+    if answer.not_installed:
+        fix = "pip install --upgrade onnxruntime"
+        return [Finding("onnxruntime", "wrong", "not installed", fix)]
     if answer.problem:
-        if answer.not_installed:
-            return (
-                Finding(
-                    "onnxruntime", "wrong", "not installed", "pip install --upgrade onnxruntime"
-                ),
-            )
         # What remains after one of two builds was uninstalled is a folder without its code.
-        fix = f"pip install --force-reinstall --no-deps {_builds(machine)[0]}"
-        return (Finding("onnxruntime", "wrong", f"it cannot be imported: {answer.problem}", fix),)
+        detail = f"it cannot be imported: {answer.problem}"
+        return [Finding("onnxruntime", "wrong", detail, _reinstall(machine))]
     listed = [name for name in answer.values["providers"] if name not in _REMOTE_PROVIDERS]
     detail = f"{answer.values['version']}, built with {', '.join(listed)}"
     findings = [Finding("onnxruntime", "ok", one_line(detail))]
     findings += [_provider(machine, name) for name in listed]
     if CUDA not in listed and has_nvidia_gpu(machine):
-        findings.append(
-            Finding(
-                f"provider {CUDA}",
-                "missing",
-                "there is an NVIDIA GPU, but this ONNX Runtime is built without CUDA",
-                gpu_build(machine),
-            )
-        )
-    return tuple(findings)
+        detail = "there is an NVIDIA GPU, but this ONNX Runtime is built without CUDA"
+        findings.append(Finding(f"provider {CUDA}", "missing", detail, _gpu_build(machine)))
+    return findings
 
 
-def check_openvino(machine: Machine) -> tuple[Finding, ...]:
-    """OpenVINO, and the devices that it runs on."""
+def check_openvino(machine: Machine) -> Finding:
+    """Check OpenVINO, and the devices that it runs on."""
     answer = ask_child(machine, "openvino")
-    used = "openvino" in list_engines()
-    note = "" if used else "; this version of the SDK does not use it"
-    if not answer.problem:
-        devices = ", ".join(answer.values["devices"]) or "no device"
-        return (
-            Finding(
-                "openvino",
-                "ok" if used else "info",
-                one_line(f"{answer.values['version']}, on {devices}{note}"),
-            ),
-        )
     if answer.not_installed:
-        fix = "pip install openvino" if used else ""
-        return (Finding("openvino", "missing", f"not installed{note}", fix),)
-    fix = "pip install --force-reinstall openvino"
-    detail = f"it cannot be imported: {answer.problem}{note}"
-    return (Finding("openvino", "wrong" if used else "info", detail, fix if used else ""),)
+        return Finding("openvino", "missing", "not installed", "pip install openvino")
+    if answer.problem:
+        fix = "pip install --force-reinstall openvino"
+        return Finding("openvino", "wrong", f"it cannot be imported: {answer.problem}", fix)
+    devices = ", ".join(answer.values["devices"]) or "no device"
+    return Finding("openvino", "ok", one_line(f"{answer.values['version']}, on {devices}"))
 
 
-def gpu_build(machine: Machine) -> str:
-    """The command, or the instruction, that brings an ONNX Runtime for this machine's GPU."""
-    # Builds share a folder, so removing one takes files from the others: all go.
-    remove = f"pip uninstall -y {' '.join(_builds(machine))}"
+def check_tensorrt(machine: Machine) -> Finding:
+    """Check whether TensorRT can be imported and can build a plan, and if not, why."""
+    answer = ask_child(machine, "tensorrt")
+    if not answer.problem:
+        return _imported_tensorrt(machine, answer)
+    if not answer.not_installed:
+        return _broken_tensorrt(machine, answer)
+    copies = [path for pattern in _SYSTEM_COPIES for path in machine.matching(pattern)]
+    if copies:
+        folders = [f"/{copy.relative_to(machine.root)}" for copy in copies]
+        return Finding("tensorrt", "wrong", *_hidden_tensorrt(machine, folders))
     if is_jetson(machine):
-        jetpack = installed_jetpack(machine)
-        if jetpack is None:
-            return "Install the onnxruntime-gpu that was built for this JetPack."
-        return f"{remove}, then: {jetpack.onnxruntime_gpu}"
-    if machine.interpreter.architecture in ("x86_64", "AMD64"):
-        return f'{remove} && pip install "onnxruntime-gpu[cuda,cudnn]"'
-    return "Install an onnxruntime-gpu wheel that was built for this machine's GPU."
+        fix = "sudo apt install nvidia-jetpack python3-libnvinfer"
+        return Finding("tensorrt", "missing", "not installed", fix)
+    if not has_nvidia_gpu(machine):
+        return Finding("tensorrt", "missing", "not installed, and there is no NVIDIA GPU")
+    return Finding("tensorrt", "missing", "not installed", "pip install tensorrt")
 
 
 def _provider(machine: Machine, name: str) -> Finding:
@@ -107,154 +95,110 @@ def _provider(machine: Machine, name: str) -> Finding:
             "Do not use this device; reinstall its driver and ONNX Runtime.",
         )
     reason, missing = _why(answer)
-    if name in _NVIDIA_PROVIDERS:
-        if not has_nvidia_gpu(machine):
-            return Finding(
-                title,
-                "missing",
-                f"ONNX Runtime is built with it, but no NVIDIA GPU is visible ({reason})",
-                "In a container, start it with access to the GPU; else nothing is lost.",
-            )
-        return _nvidia_problem(machine, title, reason, missing)
-    fix = f"pip install --force-reinstall --no-deps {_builds(machine)[0]}"
-    return Finding(title, "wrong", f"no session opens on it: {reason}", fix)
-
-
-def _builds(machine: Machine) -> list[str]:
-    return [name for name in ONNXRUNTIME_BUILDS if name in machine.distributions] or ["onnxruntime"]
-
-
-def _nvidia_problem(machine: Machine, title: str, reason: str, missing: str) -> Finding:
+    if name not in _NVIDIA_PROVIDERS:
+        return Finding(title, "wrong", f"no session opens on it: {reason}", _reinstall(machine))
+    if not has_nvidia_gpu(machine):
+        return Finding(
+            title,
+            "missing",
+            f"ONNX Runtime is built with it, but no NVIDIA GPU is visible ({reason})",
+            "In a container, start it with access to the GPU; else nothing is lost.",
+        )
     detail = f"listed, but a session falls back to the CPU: {reason}"
+    fix = _gpu_build(machine)
     if _NO_KERNEL in reason:
         detail = f"it holds no kernels for this GPU: {reason}"
-        return Finding(title, "wrong", detail, gpu_build(machine))
-    if missing.startswith(("libnvinfer", "libnvonnxparser", "libtensorrt")):
+    elif missing.startswith(("libnvinfer", "libnvonnxparser", "libtensorrt")):
         fix = "Install TensorRT of the major version that this library belongs to, if you want it."
         return Finding(title, "missing", detail, fix)
-    if missing.startswith("libcuda.so"):
+    elif missing.startswith("libcuda.so"):
         fix = "Install NVIDIA's driver; in a container, start it with access to the GPU."
-        return Finding(title, "wrong", detail, fix)
-    if missing.startswith(("libcudnn", "libcu", "libnvrtc", "libnv")) and not is_jetson(machine):
-        fix = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
-        return Finding(title, "wrong", detail, fix)
-    return Finding(title, "wrong", detail, gpu_build(machine))
+    elif missing.startswith(("libcudnn", "libcu", "libnvrtc", "libnv")) and not is_jetson(machine):
+        fix = f"pip install {ONNXRUNTIME_GPU}"
+    return Finding(title, "wrong", detail, fix)
 
 
 def _why(answer: Answer) -> tuple[str, str]:
-    """Why a provider gave no session, and the library that it lacks, where it says so."""
-    said = f"{answer.problem}\n{answer.said}"
-    match = _MISSING_LIBRARY.search(said)
+    """Return why a provider gave no session, and the library that it lacks, if it reports one."""
+    match = _MISSING_LIBRARY.search(f"{answer.problem}\n{answer.stderr}")
     if match is not None:
         return f"{match[1]} is not found", match[1]
     if answer.problem:
         return answer.problem, ""
-    last = one_line(answer.said.strip().rpartition("\n")[2])
-    return last or f"it gives {', '.join(answer.values['providers'])} without a word", ""
+    last = one_line(answer.stderr.strip().rpartition("\n")[2])
+    return last or f"it gives {', '.join(answer.values['providers'])} without a reason", ""
 
 
-_SYSTEM_COPIES = (
-    "/usr/lib/python3*/dist-packages/tensorrt",
-    "/usr/local/lib/python3*/dist-packages/tensorrt",
-)
-_PIP_PACKAGES = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")
+def _reinstall(machine: Machine) -> str:
+    return f"pip install --force-reinstall --no-deps {installed_builds(machine)[0]}"
 
 
-def check_tensorrt(machine: Machine) -> tuple[Finding, ...]:
-    """Whether TensorRT can be imported and can build an engine, and why not."""
-    answer = ask_child(machine, "tensorrt")
+def _gpu_build(machine: Machine) -> str:
+    """Return the command, or the instruction, that brings a build for this machine's GPU."""
+    if is_jetson(machine) or machine.interpreter.architecture in ("x86_64", "AMD64"):
+        return reinstall_onnxruntime(machine, ONNXRUNTIME_GPU)
+    return "Install an onnxruntime-gpu wheel that was built for this machine's GPU."
+
+
+def _imported_tensorrt(machine: Machine, answer: Answer) -> Finding:
+    # Imports numpy; hot-doctor has to start if that is broken.
+    from hot_sdk.engines.tensorrt.bindings import require_supported
+
+    version, problem = answer.values["version"], answer.values["problem"]
+    detail = one_line(f"{version}, {answer.values['file']}")
     jetpack = installed_jetpack(machine)
-    if not answer.problem:
-        return (_imported(machine, answer, jetpack),)
-    if not answer.not_installed:
-        return (_broken(machine, answer),)
-    copies = machine.matching(_SYSTEM_COPIES[0]) + machine.matching(_SYSTEM_COPIES[1])
-    if copies:
-        return (_hidden(machine, copies),)
-    if is_jetson(machine):
-        fix = "sudo apt install nvidia-jetpack python3-libnvinfer"
-        return (Finding("tensorrt", "missing", "not installed", fix),)
-    if not has_nvidia_gpu(machine):
-        return (Finding("tensorrt", "missing", "not installed, and there is no NVIDIA GPU"),)
-    return (Finding("tensorrt", "missing", "not installed", "pip install tensorrt"),)
-
-
-def _imported(machine: Machine, answer: Answer, jetpack: JetPack | None) -> Finding:
-    version, file = answer.values["version"], answer.values["file"]
-    detail = one_line(f"{version}, {file}")
     brought = jetpack.tensorrt if jetpack else None
-    pip = [name for name in _PIP_PACKAGES if name in machine.distributions]
+    pip = _pip_packages(machine)
     if brought is not None and pip and not f"{version}.".startswith(f"{brought}."):
-        return Finding(
-            "tensorrt",
-            "wrong",
-            f"{detail}; it comes from pip and hides {brought}, which this JetPack brings",
-            f"pip uninstall -y {' '.join(pip)}",
-        )
+        detail += f"; it comes from pip and hides {brought}, which this JetPack brings"
+        return Finding("tensorrt", "wrong", detail, f"pip uninstall -y {' '.join(pip)}")
     try:
         require_supported(version)
     except EngineError as error:
         return Finding("tensorrt", "wrong", f"{detail}; {error.message}", error.hint)
-    if answer.values["problem"]:
-        return Finding(
-            "tensorrt",
-            "wrong",
-            one_line(f"{detail}; {answer.values['problem']}"),
-            "See the finding on the GPU.",
-        )
+    if problem:
+        detail = one_line(f"{detail}; {problem}")
+        return Finding("tensorrt", "wrong", detail, "See the finding on the GPU.")
     return Finding("tensorrt", "ok", detail)
 
 
-def _broken(machine: Machine, answer: Answer) -> Finding:
-    pip = [name for name in _PIP_PACKAGES if name in machine.distributions]
-    fix = "Reinstall TensorRT."
-    if is_jetson(machine):
+def _broken_tensorrt(machine: Machine, answer: Answer) -> Finding:
+    pip = _pip_packages(machine)
+    if is_jetson(machine) and pip:
+        fix = f"pip uninstall -y {' '.join(pip)}, and use the one that JetPack brings."
+    elif is_jetson(machine):
         fix = "sudo apt install --reinstall python3-libnvinfer"
-        if pip:
-            fix = f"pip uninstall -y {' '.join(pip)}, and use the one that JetPack brings."
     elif pip:
         fix = f"pip install --force-reinstall {' '.join(pip)}"
+    else:
+        fix = "Reinstall TensorRT."
     return Finding("tensorrt", "wrong", f"it cannot be imported: {answer.problem}", fix)
 
 
-def _hidden(machine: Machine, copies: list[Path]) -> Finding:
+def _hidden_tensorrt(machine: Machine, folders: list[str]) -> tuple[str, str]:
+    """Return why the system's copies are not imported, and what to do about it."""
     python = machine.interpreter
-    folders = [f"/{copy.relative_to(machine.root)}" for copy in copies]
     # 'python3' without a minor version is that of the distribution's default Python.
     series = {match[1] for folder in folders if (match := re.search(r"python(3\.\d+)/", folder))}
     where = f"it is in {folders[0]}"
     if series and python.series not in series:
         wanted = sorted(series)[0]
-        return Finding(
-            "tensorrt",
-            "wrong",
-            f"{where}, for Python {wanted}, and this is {python.series}",
-            f"/usr/bin/python{wanted} -m venv --system-site-packages FOLDER",
-        )
-    again = f"/usr/bin/python{python.series} -m venv --system-site-packages FOLDER"
+        detail = f"{where}, for Python {wanted}, and this is {python.series}"
+        return detail, f"/usr/bin/python{wanted} -m venv --system-site-packages FOLDER"
+    new_environment = f"/usr/bin/python{python.series} -m venv --system-site-packages FOLDER"
     if not python.in_virtual_environment:
-        return Finding(
-            "tensorrt",
-            "wrong",
-            f"{where}, which {python.executable} does not look into",
-            f"Use the system's Python: {again}",
-        )
+        detail = f"{where}, which {python.executable} does not search"
+        return detail, f"Use the system's Python: {new_environment}"
     file = f"{python.prefix}/pyvenv.cfg"
-    settings = machine.text(file) or ""
-    closed = re.search(r"^include-system-site-packages\s*=\s*false\b", settings, re.M | re.I)
-    if closed is None:
-        return Finding(
-            "tensorrt",
-            "wrong",
-            f"{where}, which the virtual environment of {python.base_prefix} does not look into",
-            f"Make it from the system's Python: {again}",
-        )
-    fix = again
+    closed = r"^include-system-site-packages\s*=\s*false\b"
+    if re.search(closed, machine.text(file) or "", re.M | re.I) is None:
+        detail = f"{where}, which the virtual environment of {python.base_prefix} does not search"
+        return detail, f"Make it from the system's Python: {new_environment}"
+    fix = new_environment
     if python.base_prefix == "/usr":
         fix = f"sed -i 's/^\\(include-system-site-packages\\) *=.*/\\1 = true/' {shlex.quote(file)}"
-    return Finding(
-        "tensorrt",
-        "wrong",
-        f"{where}, hidden from the virtual environment {python.prefix}",
-        fix,
-    )
+    return f"{where}, hidden from the virtual environment {python.prefix}", fix
+
+
+def _pip_packages(machine: Machine) -> list[str]:
+    return [name for name in _PIP_PACKAGES if name in machine.distributions]

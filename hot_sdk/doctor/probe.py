@@ -1,9 +1,7 @@
-"""What the doctor runs in child processes: imports and sessions that may crash or hang.
+"""Probe in child processes what may crash or hang: imports of libraries, and sessions.
 
-``main`` prints one JSON object as its last line; whatever else the libraries print comes before it
-or on standard error.
-
-Asking a child process what would be unsafe to find out in this one.
+``ask_child`` starts a child, which runs one probe by ``main``. That prints one JSON object as its
+last line; anything else that the libraries print comes before it or on standard error.
 """
 
 from __future__ import annotations
@@ -16,19 +14,80 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hot_sdk.host.finding import one_line
-from hot_sdk.host.machine import Machine, Outcome
+from hot_sdk.host import one_line
+from hot_sdk.host.machine import Machine, ProgramResult
+
+SECONDS = 60.0
+"""Time limit of a probe; the first use of a GPU takes seconds on a small board."""
+
+# Not by 'python -m', which searches the working directory first: a folder there that happens to be
+# named onnxruntime would be imported as the package.
+_PROGRAM = (
+    "import sys; sys.path = [folder for folder in sys.path if folder];"
+    " from hot_sdk.doctor.probe import main; main()"
+)
 
 ADD_MODEL = (
     b'\x08\x08\x12\x00:5\n\x0e\n\x01x\n\x01x\x12\x01y"\x03Add\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08'
     b"\x01\x12\x04\n\x02\x08\x04b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x04B\x04\n\x00\x10\r"
 )
 """An ONNX model of opset 13: y = x + x, float32 (4,). An addition rather than a copy, so that it
-takes a kernel of the device."""
+needs a kernel of the device."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of a probe.
+
+    Attributes:
+        values: What it found; empty if it failed.
+        problem: Why it failed; empty if it did not.
+        stderr: What the libraries wrote to standard error.
+        not_installed: Whether the package itself is missing, rather than one that it needs.
+    """
+
+    values: dict[str, Any]
+    problem: str
+    stderr: str
+    not_installed: bool = False
+
+
+def ask_child(machine: Machine, probe: str, *arguments: str) -> Answer:
+    """Run a probe of ``hot_sdk.doctor.probe`` in a child process with the same Python.
+
+    A probe of a package has the package's name.
+    """
+    command = [machine.interpreter.executable, "-c", _PROGRAM, probe, *arguments]
+    result = machine.run(command, SECONDS)
+    if result.status != 0:
+        return Answer({}, _death(result), result.stderr)
+    last = result.stdout.strip().rpartition("\n")[2]
+    try:
+        values = json.loads(last)
+    except ValueError:
+        return Answer({}, f"it answered {one_line(last)!r}", result.stderr)
+    if "error" in values:
+        problem = one_line(values["error"])
+        absent = f"ModuleNotFoundError: No module named '{probe}'"
+        return Answer({}, problem, result.stderr, not_installed=problem == absent)
+    return Answer(values, "", result.stderr)
+
+
+def _death(result: ProgramResult) -> str:
+    last = one_line(result.stderr.strip().rpartition("\n")[2])
+    if result.status is None:
+        return last
+    if result.status < 0:
+        try:
+            name = signal.Signals(-result.status).name
+        except ValueError:
+            name = f"signal {-result.status}"
+        return f"it crashed with {name}"
+    return last or f"it ended with status {result.status}"
 
 
 def onnxruntime() -> dict[str, Any]:
-    """Version and providers of ONNX Runtime."""
+    """Return version and providers of ONNX Runtime."""
     ort = importlib.import_module("onnxruntime")
     return {
         "version": ort.__version__,
@@ -38,7 +97,7 @@ def onnxruntime() -> dict[str, Any]:
 
 
 def provider(name: str) -> dict[str, Any]:
-    """Providers that a session really has which was asked for this one, and what it computes."""
+    """Request a provider; return those that the session has, and what it computes."""
     import numpy as np
 
     ort = importlib.import_module("onnxruntime")
@@ -52,7 +111,7 @@ def provider(name: str) -> dict[str, Any]:
 
 
 def tensorrt() -> dict[str, Any]:
-    """Version of TensorRT, and whether it can build an engine here."""
+    """Return the version of TensorRT, and whether it can build a plan here."""
     trt = importlib.import_module("tensorrt")
     answer = {"version": trt.__version__, "file": trt.__file__, "problem": ""}
     try:
@@ -65,13 +124,13 @@ def tensorrt() -> dict[str, Any]:
 
 
 def openvino() -> dict[str, Any]:
-    """Version and devices of OpenVINO."""
+    """Return version and devices of OpenVINO."""
     module = importlib.import_module("openvino")
     return {"version": module.__version__, "devices": module.Core().available_devices}
 
 
 def pycuda() -> dict[str, Any]:
-    """Version of PyCUDA, and the GPUs that it sees."""
+    """Return the version of PyCUDA, and the GPUs that it sees."""
     version = importlib.import_module("pycuda").VERSION_TEXT
     driver = importlib.import_module("pycuda.driver")
     driver.init()
@@ -89,69 +148,6 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     try:
         answer = PROBES[name](*arguments)
-    except Exception as error:  # Told, rather than a traceback; a crash is told by the status.
+    except Exception as error:  # Reported, without a traceback; the status reports a crash.
         answer = {"error": f"{type(error).__name__}: {error}"}
     sys.stdout.write(f"\n{json.dumps(answer)}\n")
-
-
-SECONDS = 60.0
-"""How long a probe may take; the first use of a GPU takes seconds on a small board."""
-
-# Not by 'python -m', which looks into the working directory first: there, a folder that happens to
-# be named onnxruntime would be taken for the package.
-_PROGRAM = (
-    "import sys; sys.path = [folder for folder in sys.path if folder];"
-    " from hot_sdk.doctor.probe import main; main()"
-)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a probe found out.
-
-    Attributes:
-        values: What it answered; empty where it failed.
-        problem: Why it failed; empty where it did not.
-        said: What the libraries wrote to standard error.
-        not_installed: Whether it failed for want of the very package, rather than of what that
-            needs.
-    """
-
-    values: dict[str, Any]
-    problem: str
-    said: str
-    not_installed: bool = False
-
-
-def ask_child(machine: Machine, probe: str, *arguments: str) -> Answer:
-    """Run a probe of ``hot_sdk.doctor.probe`` in a child process with the same Python.
-
-    A probe of a package has the package's name.
-    """
-    command = [machine.interpreter.executable, "-c", _PROGRAM, probe, *arguments]
-    outcome = machine.run(command, SECONDS)
-    if outcome.status != 0:
-        return Answer({}, _death(outcome), outcome.said)
-    last = outcome.out.strip().rpartition("\n")[2]
-    try:
-        values = json.loads(last)
-    except ValueError:
-        return Answer({}, f"it answered {one_line(last)!r}", outcome.said)
-    if "error" in values:
-        problem = one_line(values["error"])
-        absent = f"ModuleNotFoundError: No module named '{probe}'"
-        return Answer({}, problem, outcome.said, not_installed=problem == absent)
-    return Answer(values, "", outcome.said)
-
-
-def _death(outcome: Outcome) -> str:
-    last = one_line(outcome.said.strip().rpartition("\n")[2])
-    if outcome.status is None:
-        return last
-    if outcome.status < 0:
-        try:
-            name = signal.Signals(-outcome.status).name
-        except ValueError:
-            name = f"signal {-outcome.status}"
-        return f"it crashed with {name}"
-    return last or f"it ended with status {outcome.status}"

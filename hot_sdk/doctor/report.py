@@ -1,25 +1,23 @@
-"""What the doctor found, for a terminal, for a file and for programs."""
+"""Report what the doctor found, for a terminal, for a file and for programs."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from hot_sdk.doctor.diagnosis import Capability, capabilities
-from hot_sdk.host.finding import STATUSES, Finding
+from hot_sdk._base.tables import Table, print_report
+from hot_sdk.doctor.diagnosis import capabilities
+from hot_sdk.host import STATUSES, Finding
 
 SCHEMA = 1
 """Version of the JSON record."""
 
-_COLOURS = {"ok": "green", "missing": "yellow", "wrong": "bold red", "info": "cyan"}
-
 
 def as_record(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The findings as JSON holds them: ``schema``, ``findings`` and ``summary``."""
+    """Return the findings for JSON: ``schema``, ``findings`` and ``summary``."""
     counts = Counter(finding.status for finding in findings)
     return {
         "schema": SCHEMA,
@@ -31,51 +29,21 @@ def as_record(findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def as_text(findings: Sequence[Finding]) -> str:
-    """A line for each finding, and one that says what the machine can run."""
-    status_width = max(map(len, STATUSES))
-    name_width = max((len(finding.name) for finding in findings), default=0)
-    lines = [
-        f"{finding.status:<{status_width}}  {finding.name:<{name_width}}  {finding.detail}"
-        + (f"  Fix: {finding.fix}" if finding.fix else "")
-        for finding in findings
-    ]
-    return "\n".join([*lines, closing_line(capabilities(findings))])
-
-
-def closing_line(able: Sequence[Capability]) -> str:
-    """What the machine can run, and why it cannot run the rest."""
-    parts = (
-        f"{capability.name}: yes"
-        if capability.usable
-        else f"{capability.name}: no, because {capability.reason}"
-        for capability in able
-    )
-    return f"{'; '.join(parts)}."
-
-
 def show(findings: Sequence[Finding]) -> None:
-    """Write the findings to standard output: a table on a terminal that ``rich`` can draw on."""
-    if sys.stdout.isatty() and importlib.util.find_spec("rich") is not None:
-        _show_table(findings)
-    else:
-        sys.stdout.write(f"{as_text(findings)}\n")
-
-
-def _show_table(findings: Sequence[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "what", "found"):
-        table.add_column(column, overflow="fold")
-    for finding in findings:
-        status = Text(finding.status, style=_COLOURS[finding.status])
-        table.add_row(status, Text(finding.name), Text(finding.detail))
-    Console().print(table)
-    # Below and as they are: a table would break a command that is to be copied.
+    """Write the findings to standard output: a table, what to do, and what the machine can run."""
+    rows = tuple((finding.status, finding.name, finding.detail) for finding in findings)
+    print_report([Table("", ("status", "check", "found"), rows, text_columns=3)])
+    # As they are: a table would break a command that is to be copied.
     for finding in findings:
         if finding.fix:
             sys.stdout.write(f"\n{finding.status}: {finding.name}\n  {finding.fix}\n")
-    sys.stdout.write(f"\n{closing_line(capabilities(findings))}\n")
+    sys.stdout.write(f"\n{closing_line(findings)}\n")
+
+
+def closing_line(findings: Sequence[Finding]) -> str:
+    """Return what the machine can run, and why it cannot run the rest."""
+    parts = (
+        f"{able.name}: yes" if able.usable else f"{able.name}: no, because {able.reason}"
+        for able in capabilities(findings)
+    )
+    return f"{'; '.join(parts)}."

@@ -1,7 +1,4 @@
-"""What is peculiar to a Jetson: JetPack, power mode, clocks of the GPU, throttling.
-
-Which Jetson Linux and JetPack a machine has, and what that JetPack brings.
-"""
+"""Jetsons: which JetPack a board has and what that brings; power mode, GPU clocks, throttling."""
 
 from __future__ import annotations
 
@@ -11,16 +8,21 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from hot_sdk.host.finding import Finding, Status, one_line
+from hot_sdk.host import Finding, one_line
+from hot_sdk.host.facts import overcurrent_counts
 from hot_sdk.host.machine import Machine
 
 RELEASE_FILE = "/etc/nv_tegra_release"
+_SECONDS = 10.0
+_OLDEST_SERIES = 6
 _RELEASE = re.compile(r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*(\d+)(?:\.(\d+))?")
+_GPU_CLOCK = re.compile(r"gpu|ga10b|gb10b|gv11b|gp10b")
+_MODE = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.M)
 
 
 @dataclass(frozen=True)
 class JetPack:
-    """A JetPack release; None where the SDK's table does not know.
+    """A JetPack release; None for what the SDK's table does not list.
 
     Attributes:
         l4t: Version of Jetson Linux, such as ``36.4.3``.
@@ -40,7 +42,7 @@ class JetPack:
 
     @property
     def onnxruntime_gpu(self) -> str:
-        """How to get an onnxruntime-gpu whose kernels run on this Jetson."""
+        """How to install an onnxruntime-gpu whose kernels run on this Jetson."""
         # The wheels of PyPI for aarch64 (1.29 to 1.31.1) hold code for compute capability 8.9,
         # 9.0, 12.0 and 12.1 only, and neither Orin (8.7) nor Thor (11.0) runs that.
         if self.onnxruntime is None:
@@ -55,17 +57,17 @@ class JetPack:
 
 
 def is_jetson(machine: Machine) -> bool:
-    """Whether the machine is a Jetson, or a container on one that was given its release file."""
+    """Return whether the machine is a Jetson, or a container on one that has its release file."""
     return machine.at(RELEASE_FILE).is_file() or "Jetson" in (jetson_model(machine) or "")
 
 
 def jetson_model(machine: Machine) -> str | None:
-    """Name of the board, from its device tree; None on machines without one."""
+    """Return the name of the board, from its device tree; None on machines without one."""
     return machine.text("/proc/device-tree/model")
 
 
 def installed_jetpack(machine: Machine) -> JetPack | None:
-    """The JetPack of this machine; None where the release file is absent or unreadable."""
+    """Return the JetPack of this machine; None if the release file is absent or unreadable."""
     match = _RELEASE.search(machine.text(RELEASE_FILE) or "")
     if match is None:
         return None
@@ -76,7 +78,7 @@ def installed_jetpack(machine: Machine) -> JetPack | None:
 
 
 def _contents(contents: dict[str, dict[str, str | None]], version: str | None) -> dict[str, Any]:
-    """What a version brings: its own entry, or else that of its series (6.2 for 6.2.1)."""
+    """Return what a version brings: its entry, or else that of its series (6.2 for 6.2.1)."""
     series = ".".join((version or "").split(".")[:2])
     unknown = dict.fromkeys(("python", "cuda", "tensorrt", "onnxruntime"))
     return contents.get(version or "") or contents.get(series) or unknown
@@ -88,34 +90,24 @@ def _table() -> dict[str, Any]:
     return table
 
 
-_SECONDS = 10.0
-_GPU_CLOCK = re.compile(r"gpu|ga10b|gb10b|gv11b|gp10b")
-_MODE = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.M)
-_OLDEST_SERIES = 6
-
-
-def check_jetpack(machine: Machine) -> tuple[Finding, ...]:
-    """L4T, the JetPack that it belongs to, and the packages that match."""
+def check_jetpack(machine: Machine) -> Finding | None:
+    """Check L4T, the JetPack that it belongs to, and the packages that match."""
     if not is_jetson(machine):
-        return ()
+        return None
     jetpack = installed_jetpack(machine)
     if jetpack is None:
-        return (
-            Finding(
-                "jetpack",
-                "wrong",
-                f"{RELEASE_FILE} is absent or not in the form '# R36 (release), REVISION: 4.3, …'",
-                "In a container, mount this file of the board; else flash JetPack 6.2 or newer.",
-            ),
+        return Finding(
+            "jetpack",
+            "wrong",
+            f"{RELEASE_FILE} is absent or not in the form '# R36 (release), REVISION: 4.3, …'",
+            "In a container, mount this file of the board; else flash JetPack 6.2 or newer.",
         )
     if jetpack.version is None:
-        return (
-            Finding(
-                "jetpack",
-                "info",
-                f"L4T {jetpack.l4t}, which this version of the SDK does not know",
-                "Look for a newer SDK; check that the GPU packages are those of this JetPack.",
-            ),
+        return Finding(
+            "jetpack",
+            "info",
+            f"L4T {jetpack.l4t}, which this version of the SDK does not know",
+            "Look for a newer SDK; check that the GPU packages are those of this JetPack.",
         )
     parts = [f"JetPack {jetpack.version} (L4T {jetpack.l4t})"]
     for what, version in (("CUDA", jetpack.cuda), ("TensorRT", jetpack.tensorrt)):
@@ -124,7 +116,7 @@ def check_jetpack(machine: Machine) -> tuple[Finding, ...]:
     parts.append(f"Python {jetpack.python}")
     if int(jetpack.version.partition(".")[0]) < _OLDEST_SERIES:
         fix = "Flash JetPack 6.2 or newer: this one's GPU packages are for an older Python."
-        return (Finding("jetpack", "wrong", ", ".join(parts), fix),)
+        return Finding("jetpack", "wrong", ", ".join(parts), fix)
     if jetpack.onnxruntime is not None:
         parts.append(f"onnxruntime-gpu from the Jetson AI Lab index, '{jetpack.onnxruntime}'")
     else:
@@ -132,80 +124,70 @@ def check_jetpack(machine: Machine) -> tuple[Finding, ...]:
     fix = ""
     if jetpack.tensorrt is not None and jetpack.tensorrt.startswith("8."):
         fix = "Flash JetPack 6.2, or export models for this TensorRT with: hot-export --opset 17"
-    return (Finding("jetpack", "ok", ", ".join(parts), fix),)
+    return Finding("jetpack", "ok", ", ".join(parts), fix)
 
 
-def check_power_mode(machine: Machine) -> tuple[Finding, ...]:
-    """The power mode, which caps the clocks."""
+def check_power_mode(machine: Machine) -> Finding | None:
+    """Check the power mode, which caps the clocks."""
     if not is_jetson(machine):
-        return ()
+        return None
     modes = dict(_MODE.findall(machine.text("/etc/nvpmodel.conf") or ""))
-    outcome = machine.run(("nvpmodel", "-q"), _SECONDS)
-    match = re.search(r"NV Power Mode:\s*(\S+)\s+(\d+)", outcome.out)
+    result = machine.run(("nvpmodel", "-q"), _SECONDS)
+    match = re.search(r"NV Power Mode:\s*(\S+)\s+(\d+)", result.stdout)
     if match is not None:
         name, mode = match[1], match[2]
     else:
         status = re.search(r"pmode:0*(\d+)", machine.text("/var/lib/nvpmodel/status") or "")
         if status is None:
-            said = one_line(outcome.said) or "it did not say"
-            return (
-                Finding("power mode", "info", f"unknown: nvpmodel: {said}", "sudo nvpmodel -q"),
-            )
+            reason = one_line(result.stderr) or "no reason given"
+            return Finding("power mode", "info", f"unknown: nvpmodel: {reason}", "sudo nvpmodel -q")
         mode = status[1]
         name = modes.get(mode, "unnamed")
     others = ", ".join(f"{number} {other}" for number, other in modes.items() if number != mode)
-    detail = f"{name} (mode {mode})" + (f"; others: {others}" if others else "")
-    fix = "" if name.startswith("MAXN") else "For full speed: sudo nvpmodel -m ID of a MAXN mode"
-    return (Finding("power mode", "ok" if not fix else "info", one_line(detail), fix),)
+    detail = one_line(f"{name} (mode {mode})" + (f"; others: {others}" if others else ""))
+    if name.startswith("MAXN"):
+        return Finding("power mode", "ok", detail)
+    fix = "For full speed: sudo nvpmodel -m ID of a MAXN mode"
+    return Finding("power mode", "info", detail, fix)
 
 
 def check_gpu_clock(machine: Machine) -> tuple[Finding, ...]:
-    """Whether the GPU's clock is capped, and whether it follows the load."""
+    """Check whether the GPU's clock is capped, and whether it follows the load."""
     if not is_jetson(machine):
         return ()
     findings = []
     for folder in machine.matching("/sys/class/devfreq/*"):
-        if not _GPU_CLOCK.search(folder.name):
-            continue
         low, high = machine.number(folder / "min_freq"), machine.number(folder / "max_freq")
-        if low is None or high is None:
+        if not _GPU_CLOCK.search(folder.name) or low is None or high is None:
             continue
-        steps = [
-            int(step)
-            for step in (machine.text(folder / "available_frequencies") or "").split()
-            if step.isdecimal()
-        ]
+        steps = (machine.text(folder / "available_frequencies") or "").split()
+        largest = max((int(step) for step in steps if step.isdecimal()), default=high)
         detail = f"{_mhz(low)} to {_mhz(high)} MHz"
         fixes = []
-        if steps and high < max(steps):
-            detail += f", capped by the power mode (the hardware has {_mhz(max(steps))})"
+        if high < largest:
+            detail += f", capped by the power mode (the hardware has {_mhz(largest)})"
             fixes.append("sudo nvpmodel -m ID of a larger mode")
         if low < high:
             detail += ", follows the load"
             fixes.append("sudo jetson_clocks")
-        status: Status = "info" if fixes else "ok"
         fix = f"For steady latency: {', then '.join(fixes)}" if fixes else ""
-        findings.append(Finding(f"gpu clock {folder.name}", status, detail, fix))
+        name = f"gpu clock {folder.name}"
+        findings.append(Finding(name, "info" if fixes else "ok", detail, fix))
     return tuple(findings)
 
 
-def check_throttling(machine: Machine) -> tuple[Finding, ...]:
-    """Whether the board has slowed itself down for want of current since it started."""
-    if not is_jetson(machine):
-        return ()
-    counts = [machine.number(f) for f in machine.matching("/sys/class/hwmon/*/oc*_event_cnt")]
-    known = [count for count in counts if count is not None]
-    if not known:
-        return ()
-    if sum(known) == 0:
-        return (Finding("throttling", "ok", "never for want of current since the start"),)
-    return (
-        Finding(
-            "throttling",
-            "wrong",
-            f"{sum(known)} times for want of current since the start",
-            "Use a stronger power supply or a smaller power mode: sudo nvpmodel -m ID",
-        ),
+def check_throttling(machine: Machine) -> Finding | None:
+    """Check whether the board has slowed itself down for lack of current since it started."""
+    counts = overcurrent_counts(machine)
+    if not counts or not is_jetson(machine):
+        return None
+    if sum(counts) == 0:
+        return Finding("throttling", "ok", "never for lack of current since the start")
+    return Finding(
+        "throttling",
+        "wrong",
+        f"{sum(counts)} times for lack of current since the start",
+        "Use a stronger power supply or a smaller power mode: sudo nvpmodel -m ID",
     )
 
 

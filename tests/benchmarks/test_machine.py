@@ -1,4 +1,4 @@
-"""What a machine says of itself, on machines that are not here."""
+"""What a measurement ran on, read from fake machines."""
 
 import dataclasses
 import os
@@ -6,10 +6,10 @@ import os
 import pytest
 from faked_machines import ABSENT, faked, programs
 
-from hot_sdk.benchmarks import machine as conditions
-from hot_sdk.benchmarks.machine import busy_cpus, conditions_of, stamp_of, throttled_between
+from hot_sdk.benchmarks import machine as module
+from hot_sdk.benchmarks.machine import busy_cpus, read_conditions, stamp_machine, throttled_between
 from hot_sdk.benchmarks.roofline.bound import cpu_roof
-from hot_sdk.host.machine import Outcome, this_machine
+from hot_sdk.host.machine import ProgramResult, this_machine
 
 ORIN = {
     "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
@@ -29,12 +29,12 @@ ORIN = {
 
 
 def orin(**files):
-    mode = Outcome(0, "NV Power Mode: 15W\n0\n", "")
+    mode = ProgramResult(0, "NV Power Mode: 15W\n0\n", "")
     return faked({**ORIN, **files}, run=programs(nvpmodel=mode))
 
 
-def test_a_jetson_is_stamped_with_board_and_releases():
-    stamp = stamp_of(orin())
+def test_stamp_of_a_jetson_has_board_and_releases():
+    stamp = stamp_machine(orin())
     assert stamp.board == "NVIDIA Jetson Orin Nano Developer Kit"
     assert (stamp.l4t, stamp.jetpack) == ("36.4.3", "6.2")
     assert stamp.instructions == ("asimd", "sve")
@@ -42,8 +42,8 @@ def test_a_jetson_is_stamped_with_board_and_releases():
     assert (stamp.gpus, stamp.driver) == ((), None)
 
 
-def test_a_jetsons_conditions_are_told():
-    found = conditions_of(orin())
+def test_conditions_of_a_jetson():
+    found = read_conditions(orin())
     assert found.governors == ("schedutil",)
     assert found.cpu_mhz == (pytest.approx(729.6),)
     assert "capped by the power mode" in found.gpu_clocks[0]
@@ -52,8 +52,8 @@ def test_a_jetsons_conditions_are_told():
     assert found.throttled == 2
 
 
-def test_throttling_meanwhile_is_found():
-    before = conditions_of(orin())
+def test_throttling_between_two_moments():
+    before = read_conditions(orin())
     assert throttled_between(before, dataclasses.replace(before, throttled=3)) is True
     assert throttled_between(before, before) is False
     unknown = dataclasses.replace(before, throttled=None)
@@ -61,37 +61,37 @@ def test_throttling_meanwhile_is_found():
     assert throttled_between(unknown, dataclasses.replace(unknown, throttling=True)) is True
 
 
-def test_cpus_that_others_keep_busy_are_counted(monkeypatch):
+def test_busy_cpus_are_counted_from_ticks(monkeypatch):
     machine = faked({"proc/stat": "cpu  100 0 20 800 30 0 0 10 50 0\ncpu0 1\ncpu1 2\nintr 3\n"})
     later = "cpu  130 5 25 840 30 3 2 15 99 0\ncpu0 1\ncpu1 2\n"
     stat = machine.at("/proc/stat")
-    monkeypatch.setattr(conditions.time, "sleep", lambda _: stat.write_text(later))
+    monkeypatch.setattr(module.time, "sleep", lambda _: stat.write_text(later))
     # 50 of 90 ticks of two CPUs; the guest's are among the first 30.
     assert busy_cpus(machine) == pytest.approx(2 * 50 / 90)
     assert busy_cpus(machine) is None
-    monkeypatch.setattr(conditions.time, "sleep", lambda _: None)
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
     assert busy_cpus(faked()) is None
 
 
-def test_this_machine_tells_how_busy_it_is():
+def test_busy_cpus_of_this_machine():
     busy = busy_cpus(this_machine())
     assert busy is None or 0.0 <= busy <= (os.cpu_count() or 1) * 1.01
 
 
-def test_an_nvidia_card_tells_clock_heat_and_throttling():
+def test_nvidia_card_reports_clock_temperature_and_throttling():
     answers = iter(["NVIDIA X, 580.1\n", "71, 1410, 0x0000000000000004\n"])
-    machine = faked(run=lambda command, _: Outcome(0, next(answers), ""))
-    stamp = stamp_of(machine)
+    machine = faked(run=lambda command, _: ProgramResult(0, next(answers), ""))
+    stamp = stamp_machine(machine)
     assert (stamp.gpus, stamp.driver) == (("NVIDIA X",), "580.1")
-    found = conditions_of(machine)
+    found = read_conditions(machine)
     assert found.temperatures[0].celsius == 71.0
     assert found.gpu_clocks == ("gpu 0: 1410 MHz now",)
     assert found.throttling is True
 
 
-def test_a_machine_that_says_nothing_is_stamped_all_the_same():
+def test_silent_machine_is_stamped_with_none():
     machine = faked(run=lambda *_: ABSENT)
-    stamp, found = stamp_of(machine), conditions_of(machine)
+    stamp, found = stamp_machine(machine), read_conditions(machine)
     assert stamp.instructions == ()
     assert stamp.cpu_mhz is None
     assert stamp.memory_mib is None
@@ -99,15 +99,15 @@ def test_a_machine_that_says_nothing_is_stamped_all_the_same():
     assert cpu_roof(stamp) is None
 
 
-def test_machines_are_alike_by_their_hardware():
-    stamp = stamp_of(orin())
+def test_identity_is_the_hardware():
+    stamp = stamp_machine(orin())
     assert dataclasses.replace(stamp, python="3.99.0").identity == stamp.identity
     assert dataclasses.replace(stamp, processors=99).identity != stamp.identity
 
 
-def test_a_roof_grows_with_clock_width_and_cpus():
+def test_roof_grows_with_clock_width_and_cpus():
     stamp = dataclasses.replace(
-        stamp_of(orin()), instructions=("avx2", "fma"), cpu_mhz=3000.0, processors=4
+        stamp_machine(orin()), instructions=("avx2", "fma"), cpu_mhz=3000.0, processors=4
     )
     roof = cpu_roof(stamp)
     # Twice the clock, 8 lanes, 2 units, 2 operations each, 4 CPUs.
@@ -115,3 +115,17 @@ def test_a_roof_grows_with_clock_width_and_cpus():
     wider = cpu_roof(dataclasses.replace(stamp, instructions=("avx2", "avx512f")))
     assert wider.flops_per_s == pytest.approx(2 * roof.flops_per_s)
     assert cpu_roof(stamp, "int8-dynamic").flops_per_s == pytest.approx(4 * roof.flops_per_s)
+
+
+def test_description_has_hardware_load_and_versions(monkeypatch):
+    machine = faked(
+        {"proc/cpuinfo": "model name : A CPU\nflags : avx2 fma\n"},
+        distributions={"numpy": "2.1", "torch": "3.0"},
+        processors=4,
+    )
+    monkeypatch.setattr(module, "this_machine", lambda: machine)
+    monkeypatch.setattr(module, "busy_cpus", lambda _: 0.25)
+    first, second = module.describe_machine("numpy", "absent").splitlines()
+    assert first == "A CPU, 4 CPUs, avx2, fma, 0.25 CPUs busy before the start"
+    assert second.startswith("hot-sdk ")
+    assert second.endswith(", numpy 2.1")

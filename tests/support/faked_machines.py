@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 
 from hot_sdk.doctor.diagnosis import diagnose
-from hot_sdk.host.machine import Interpreter, Machine, Outcome
+from hot_sdk.host.machine import Interpreter, Machine, ProgramResult
 
 GIB = 1 << 30
-ABSENT = Outcome(None, "", "No such file or directory")
+ABSENT = ProgramResult(None, "", "No such file or directory")
 
 ORIN_DEVICES = ("dev/nvhost-gpu", "dev/nvmap")
 
 
 def answers(values, said=""):
     """What a probe in a child process prints."""
-    return Outcome(0, f"noise\n{json.dumps(values)}\n", said)
+    return ProgramResult(0, f"noise\n{json.dumps(values)}\n", said)
 
 
 def absent(package):

@@ -13,9 +13,9 @@ from faked_machines import answers, faked, jetson, programs
 from hot_sdk.doctor import Finding
 from hot_sdk.doctor.cli import main
 from hot_sdk.doctor.diagnosis import CHECKS, capabilities, diagnose
-from hot_sdk.doctor.report import as_record, as_text
+from hot_sdk.doctor.report import as_record, show
 from hot_sdk.errors import HotSDKError
-from hot_sdk.host.finding import one_line
+from hot_sdk.host import one_line
 from hot_sdk.version import __version__
 
 CALL = "import sys; from hot_sdk.doctor.cli import main; sys.exit(main())"
@@ -56,12 +56,25 @@ def test_no_check_fails_on_this_machine(on_this_machine):
 
 def test_text_without_rich(on_this_machine):
     run = doctor(before="import sys; sys.modules['rich'] = None;")
-    *lines, closing = run.stdout.splitlines()
-    names = [finding["name"] for finding in json.loads(on_this_machine.stdout)["findings"]]
-    assert len(lines) == len(names)
-    assert all(f"  {name}  " in f"{line}  " for name, line in zip(names, lines, strict=True))
+    table, *fixes, closing = run.stdout.rstrip("\n").split("\n\n")
+    found = json.loads(on_this_machine.stdout)["findings"]
+    header, *lines = table.splitlines()
+    assert header.split() == ["status", "check", "found"]
+    assert len(lines) == len(found)
+    for line, finding in zip(lines, found, strict=True):
+        assert f"  {finding['name']}  " in f"{line}  "
+    expected = [f"{f['status']}: {f['name']}\n  {f['fix']}" for f in found if f["fix"]]
+    assert fixes == expected
     assert closing.startswith("ONNX Runtime on the CPU: yes; ONNX Runtime on CUDA: ")
     assert run.stderr == ""
+
+
+def test_starts_where_numpy_is_broken(on_this_machine):
+    run = doctor("--json", before="import sys; sys.modules['numpy'] = None;")
+    assert run.stderr == ""
+    assert run.returncode == on_this_machine.returncode
+    found, expected = (json.loads(one.stdout)["findings"] for one in (run, on_this_machine))
+    assert [finding["name"] for finding in found] == [finding["name"] for finding in expected]
 
 
 SHOW = (
@@ -104,14 +117,14 @@ def test_wrong_arguments(capsys):
     assert said == "hot-doctor: error: Unknown argument '--jsno'. Did you mean '--json'?\n"
 
 
-def test_help_tells_the_exit_statuses(capsys):
+def test_help_lists_the_exit_statuses(capsys):
     with pytest.raises(SystemExit) as left:
         main(["--help"])
     assert left.value.code == 0
     assert "13 something is wrong" in capsys.readouterr().out
 
 
-def test_13_is_no_errors_exit_status():
+def test_13_is_the_exit_status_of_no_error():
     def below(kind):
         return {kind.exit_status}.union(*(below(child) for child in kind.__subclasses__()))
 
@@ -130,19 +143,27 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on():
     assert findings[0].detail == "the check itself failed: RuntimeError: first second"
 
 
-def test_text_of_other_programs_is_made_fit_for_a_line():
+def test_text_of_other_programs_fits_a_line():
     assert one_line("\x1b[1;31mE: \x1b[mbad\r\n\tthing\x07\u202e") == "E: bad thing"
     assert len(one_line("x" * 10_000)) == 402
 
 
-def test_the_report():
+def test_the_report(capsys):
     findings = (
         Finding("a", "ok", "fine"),
         Finding("longer", "missing", "not here", "pip install it"),
     )
-    first, second, closing = as_text(findings).splitlines()
-    assert first == "ok       a       fine"
-    assert second == "missing  longer  not here  Fix: pip install it"
+    show(findings)
+    *lines, closing = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "status   check   found",
+        "ok       a       fine",
+        "missing  longer  not here",
+        "",
+        "missing: longer",
+        "  pip install it",
+        "",
+    ]
     assert closing.startswith("ONNX Runtime on the CPU: no, because ")
     assert as_record(findings)["summary"]["counts"] == {
         "ok": 1,

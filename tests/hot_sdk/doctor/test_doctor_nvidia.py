@@ -12,7 +12,7 @@ from faked_machines import absent, answers, faked, found, jetson, only, programs
 from hot_sdk.doctor.engines import check_tensorrt
 from hot_sdk.doctor.nvidia import check_gpus, check_pycuda, check_visible_devices
 from hot_sdk.doctor.probe import ask_child
-from hot_sdk.host.machine import Outcome, this_machine
+from hot_sdk.host.machine import ProgramResult, this_machine
 
 DRIVER = {
     "proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.163.01  Tue"
@@ -30,7 +30,7 @@ CARD = {
 
 
 def smi(status, out, said=""):
-    return programs(nvidia_smi=Outcome(status, out, said))
+    return programs(nvidia_smi=ProgramResult(status, out, said))
 
 
 def test_gpus_in_order():
@@ -253,7 +253,7 @@ class TestChildProcesses:
 
     def test_a_program_that_hangs(self):
         command = [sys.executable, "-c", "import time; time.sleep(60)"]
-        assert this_machine().run(command, 0.2) == Outcome(None, "", "no answer within 0.2 s")
+        assert this_machine().run(command, 0.2) == ProgramResult(None, "", "no answer within 0.2 s")
 
     def test_a_program_that_is_not_there(self):
         assert this_machine().run(["no-such-program"], 1).status is None

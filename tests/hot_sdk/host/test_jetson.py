@@ -19,7 +19,7 @@ from hot_sdk.host.jetson import (
     check_throttling,
     installed_jetpack,
 )
-from hot_sdk.host.machine import Outcome
+from hot_sdk.host.machine import ProgramResult
 
 GPU = "sys/class/devfreq/17000000.gpu"
 
@@ -145,8 +145,13 @@ CONF = "< POWER_MODEL ID=0 NAME=15W >\nCPU_ONLINE CORE_0 1\n< POWER_MODEL ID=2 N
 @pytest.mark.parametrize(
     ("answer", "files", "status", "said"),
     [
-        (Outcome(0, "NV Power Mode: MAXN_SUPER\n2\n", ""), {}, "ok", "MAXN_SUPER (mode 2)"),
-        (Outcome(0, "NV Power Mode: 15W\n0\n", ""), {}, "info", "15W (mode 0); others: 2 MAXN_S"),
+        (ProgramResult(0, "NV Power Mode: MAXN_SUPER\n2\n", ""), {}, "ok", "MAXN_SUPER (mode 2)"),
+        (
+            ProgramResult(0, "NV Power Mode: 15W\n0\n", ""),
+            {},
+            "info",
+            "15W (mode 0); others: 2 MAXN_S",
+        ),
         (ABSENT, {"var/lib/nvpmodel/status": "pmode:0002\n"}, "ok", "MAXN_SUPER (mode 2)"),
         (ABSENT, {"var/lib/nvpmodel/status": "pmode:0000 fmode:quiet"}, "info", "15W (mode 0)"),
         (ABSENT, {}, "info", "unknown: nvpmodel: No such file"),
