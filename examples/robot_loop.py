@@ -31,7 +31,7 @@ def camera(clip: Keypoints, frames: "queue.Queue[tuple[float, Keypoints] | None]
             skeleton=clip.skeleton,
             image_size=clip.image_size,
         )
-        time.sleep(max(0.0, start + at / (clip.rate or 30.0) - time.monotonic()))
+        time.sleep(max(0.0, start + at / (clip.effective_fps or 30.0) - time.monotonic()))
         frames.put((time.monotonic(), one))
     frames.put(None)
 
@@ -42,7 +42,7 @@ def main(model: Path, keypoints: Path) -> None:
     frames: queue.Queue[tuple[float, Keypoints] | None] = queue.Queue()
     acted = stopped = missed = 0
     newest = None
-    with Pose3DEngine(model) as engine, engine.stream("live", fps=clip.rate) as stream:
+    with Pose3DEngine(model) as engine, engine.stream("live", fps=clip.effective_fps) as stream:
         threading.Thread(target=camera, args=(clip, frames), daemon=True).start()
         deadline = time.monotonic() + PERIOD_S
         running = True

@@ -1,9 +1,8 @@
-"""2D keypoints of one person over time: what goes into every lifter."""
+"""2D keypoints of one person over time: the input of every lifter."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
@@ -12,28 +11,38 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.errors import KeypointsError
+from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames
+from hot_sdk.readers.detections import MAX_FRAMES, TrackId, checked_image_size, format_error
 from hot_sdk.skeletons import SkeletonFormat, list_skeletons, skeleton_format
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; annotations are not evaluated here.
     from typing_extensions import Unpack
 
-MAX_FRAMES = 1_000_000
-"""Most frames of one clip: over five hours at 50 frames a second."""
+__all__ = ["LARGEST", "MAX_FRAMES", "ClipOptions", "Keypoints", "choose_person", "people_of"]
+
+LARGEST = "largest"
+"""Stands, in place of a track id, for the person with the largest box in each frame."""
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 
-_MAX_PIXELS = 100_000
+_MAX_VALUES = 100_000_000
 _FARTHEST = 1e7
 _RATE_TOLERANCE = 0.1
 
 
-class Known(TypedDict, total=False):
-    """What the caller of a reader knows and the file may not say; see ``Keypoints.from_file``."""
+class ClipOptions(TypedDict, total=False):
+    """What a detector's results do not say.
 
-    skeleton: str | None
-    image_size: tuple[int, int] | None
+    Attributes:
+        fps: See ``Keypoints``.
+        timestamps: See ``Keypoints``.
+        track_id: The person to return, if the results show several; ``largest`` is the one with the
+            largest box in each frame.
+    """
+
     fps: float | None
+    timestamps: NDArray[np.float64] | None
     track_id: int | str | None
 
 
@@ -41,21 +50,20 @@ class Known(TypedDict, total=False):
 class Keypoints:
     """2D keypoints of one person.
 
-    What is missing is NaN in ``points``, both coordinates together; what a detector marks with
-    a score is left to the engine, which compares scores with its own limit. Arrays are copied and
-    read-only.
+    A missing joint is NaN in ``points``, in both coordinates; joints with a low score are left to
+    the engine, which compares scores with its own limit. Arrays are copied and read-only.
 
     Attributes:
         points: (frames, joints, 2), pixels, x right and y down from the image's upper left corner;
-            NaN where a joint is missing.
-        scores: (frames, joints), the detector's confidence, 0 to 1 (larger or smaller values are
-            cut off there); 0 where a joint is missing. None where the detector gives none.
+            NaN if a joint is missing.
+        scores: (frames, joints), the detector's confidence, clipped to 0 to 1; 0 if a joint is
+            missing. None if the detector gives none.
         skeleton: Name of the joints' order, one of ``list_skeletons()``. Never guessed: the
             17 joints of COCO and of Human3.6M are other joints.
         image_size: Width and height of the image in pixels.
-        fps: Frames a second; None where unknown.
-        timestamps: (frames,), seconds, strictly increasing; None where frames are evenly spaced.
-        track_id: Whose keypoints these are, where there are several people.
+        fps: Frames per second; None if unknown.
+        timestamps: (frames,), seconds, strictly increasing; None if frames are evenly spaced.
+        track_id: Identifies the person among several.
 
     Raises:
         KeypointsError: No skeleton is named, or a value does not fit the others.
@@ -74,7 +82,7 @@ class Keypoints:
         points = _numbers(self.points, "points", np.float32)
         joints = _checked_skeleton(self.skeleton, points)
         _check_points(points, joints, self.skeleton)
-        size = checked_size(self.image_size)
+        size = checked_image_size(self.image_size)
         missing = np.isnan(points).any(axis=-1)
         points[missing] = np.nan
         scores = self.scores
@@ -107,96 +115,239 @@ class Keypoints:
         return len(self.points)
 
     @property
-    def format(self) -> SkeletonFormat:
+    def skeleton_format(self) -> SkeletonFormat:
         """The description of the skeleton."""
         return skeleton_format(self.skeleton)
 
     @property
-    def rate(self) -> float | None:
-        """Frames a second: ``fps``, else as the timestamps' median interval says, else None."""
+    def effective_fps(self) -> float | None:
+        """Frames per second: ``fps``, else from the timestamps' median interval, else None."""
         if self.fps is not None or self.timestamps is None or len(self.timestamps) < 2:
             return self.fps
-        with np.errstate(over="ignore"):
-            return float(1.0 / np.median(np.diff(self.timestamps)))
+        return _measured_fps(self.timestamps)
 
     def to_h36m17(self) -> Keypoints:
-        """The same person in the 17 joints of Human3.6M, as ``SkeletonFormat`` derives them."""
+        """Return the same person in Human3.6M's 17 joints, as ``SkeletonFormat`` derives them."""
         if self.skeleton == "h36m17":
             return self
         points, scores = self.h36m17_arrays()
         return dataclasses.replace(self, points=points, scores=scores, skeleton="h36m17")
 
     def h36m17_arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Points (frames, 17, 2) and scores (frames, 17) of ``to_h36m17``, without checking."""
+        """Return points (frames, 17, 2) and scores (frames, 17) of ``to_h36m17``, unchecked."""
         if self.skeleton == "h36m17":
             return self.points, self.scores
-        return self.format.to_h36m17(self.points, self.scores)
+        return self.skeleton_format.to_h36m17(self.points, self.scores)
 
     @classmethod
-    def from_file(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """Read a keypoint file of any supported kind; see ``hot_sdk.readers``.
+    def from_file(
+        cls,
+        path: str | Path,
+        format: str | None = None,  # noqa: A002
+        *,
+        track_id: int | str | None = None,
+        **options: Unpack[ReadOptions],
+    ) -> Keypoints:
+        """Read one person of a keypoint file of any supported kind; see ``hot_sdk.readers``.
 
         Args:
             path: The file, or a folder of OpenPose's one-frame files.
-            **known: What the file does not say: ``skeleton``, ``image_size`` (width and height,
-                pixels), ``fps``; and ``track_id``, the person to take where there are several
-                (``largest``: the one with the largest box of each frame).
+            format: One of ``hot_sdk.readers.FORMATS``, to refuse a file of another; None accepts
+                any, recognized by its content.
+            track_id: The person to return, if there are several; ``largest`` is the one with the
+                largest box in each frame.
+            **options: What the file does not say: ``skeleton``, ``image_size`` (width and height,
+                pixels) and ``fps``.
 
         Raises:
-            KeypointsError: The file is none that is known, broken, or holds several people and
-                none of them was chosen; or something is needed that it does not say.
+            KeypointsError: The file is not recognized or broken; it holds several people and none
+                was chosen, or not this one; or it does not say something that is needed.
         """
-        return _read(path, None, **known)
+        return choose_person(read_frames(path, format, **options), track_id)
 
     @classmethod
-    def from_openpose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """As ``from_file``, for OpenPose's JSON only."""
-        return _read(path, "openpose", **known)
+    def from_mediapipe(
+        cls, results: object, image_size: tuple[int, int], **options: Unpack[ClipOptions]
+    ) -> Keypoints:
+        """Convert results of MediaPipe's pose landmarker, or of its legacy solutions.
+
+        Args:
+            results: One result (one frame), or an iterable of one for each frame; frames without
+                the person become missing joints. Visibility is the score.
+            image_size: Width and height in pixels, to which the landmarks are scaled.
+            **options: See ``ClipOptions``.
+
+        Raises:
+            KeypointsError: A result does not look like one of MediaPipe's; or there are several
+                people and none was chosen.
+        """
+        return _from_live(live.mediapipe_frames(results, image_size), **options)
 
     @classmethod
-    def from_coco(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """As ``from_file``, for COCO's keypoint results or annotations only."""
-        return _read(path, "coco", **known)
+    def from_ultralytics(
+        cls, results: object, *, skeleton: str | None = None, **options: Unpack[ClipOptions]
+    ) -> Keypoints:
+        """Convert ``Results`` of Ultralytics' pose models; sizes and track ids are theirs.
+
+        Args:
+            results: One ``Results`` (one frame), or an iterable of one for each frame; frames
+                without the person become missing joints. If any person has an id (``boxes.id``),
+                those without are left out.
+            skeleton: Name of the joints' order; None for COCO's 17.
+            **options: See ``ClipOptions``.
+
+        Raises:
+            KeypointsError: A result does not look like one of Ultralytics'; the images differ in
+                size; or there are several people and none was chosen, or not this one.
+        """
+        return _from_live(live.ultralytics_frames(results, skeleton), **options)
 
     @classmethod
-    def from_alphapose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """As ``from_file``, for AlphaPose's JSON only."""
-        return _read(path, "alphapose", **known)
+    def from_rtmlib(
+        cls,
+        results: object,
+        image_size: tuple[int, int],
+        *,
+        skeleton: str | None = None,
+        **options: Unpack[ClipOptions],
+    ) -> Keypoints:
+        """Convert the arrays that rtmlib's solutions return.
 
-    @classmethod
-    def from_mediapipe(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """As ``from_file``, for MediaPipe's 33 landmarks, JSON or npz only."""
-        return _read(path, "mediapipe", **known)
+        Args:
+            results: Keypoints (people, joints, 2) in pixels and scores (people, joints) of one
+                frame, or an iterable of such pairs, one for each frame; frames without people
+                become missing joints.
+            image_size: Width and height in pixels.
+            skeleton: Name of the joints' order; None for that of rtmlib's own models: COCO's 17,
+                Halpe's 26 or COCO-WholeBody's 133 joints.
+            **options: See ``ClipOptions``.
 
-    @classmethod
-    def from_mmpose(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """As ``from_file``, for MMPose's predictions only."""
-        return _read(path, "mmpose", **known)
-
-    @classmethod
-    def from_npz(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """As ``from_file``, for NumPy archives only; see ``hot_sdk.readers.npz``."""
-        return _read(path, "npz", **known)
-
-    @classmethod
-    def from_csv(cls, path: str | Path, **known: Unpack[Known]) -> Keypoints:
-        """As ``from_file``, for tables only; see ``hot_sdk.readers.csv_table``."""
-        return _read(path, "csv", **known)
+        Raises:
+            KeypointsError: A result does not look like one of rtmlib's; or there are several people
+                and none was chosen.
+        """
+        return _from_live(live.rtmlib_frames(results, image_size, skeleton), **options)
 
 
-def _read(path: str | Path, expected: str | None, **known: Unpack[Known]) -> Keypoints:
-    from hot_sdk.readers import read_keypoints
+def people_of(source: KeypointFrames) -> tuple[Keypoints, ...]:
+    """Return one clip for each track id, all of the source's frames, NaN if a person is absent.
 
-    return read_keypoints(path, expected=expected, **known)
+    Raises:
+        KeypointsError: A frame shows several people without track ids, or one twice; only some
+            people have ids; or there are no people.
+    """
+    tracks: dict[TrackId, dict[int, Detection]] = {}
+    for detection in source.detections:
+        track = tracks.setdefault(detection.track_id, {})
+        if detection.frame in track:
+            name = detection.track_id
+            raise KeypointsError(
+                f"Frame {detection.frame} of the input, read as {source.kind}, shows"
+                + (" several people without track ids." if name is None else f" {name!r} twice."),
+                hint=f"Track the people first, or choose track_id='{LARGEST}'.",
+            )
+        track[detection.frame] = detection
+    if not tracks:
+        raise format_error(source.kind, "it shows no people")
+    if None in tracks and len(tracks) > 1:
+        raise KeypointsError(
+            f"The input, read as {source.kind}, shows people with track ids, and others without in"
+            f" {len(tracks[None])} frames.",
+            hint=f"Leave out those without, or choose track_id='{LARGEST}'.",
+        )
+    joints = max(len(detection.points) for detection in source.detections)
+    if len(tracks) * source.frames * joints > _MAX_VALUES:
+        raise format_error(
+            source.kind, f"{len(tracks)} people in {source.frames} frames are too many"
+        )
+    ordered = sorted(tracks, key=lambda name: (isinstance(name, str), str(name).zfill(20)))
+    return tuple(_clip(source, name, tracks[name]) for name in ordered)
+
+
+def choose_person(source: KeypointFrames, track_id: TrackId) -> Keypoints:
+    """Return one person's clip; see ``Keypoints.from_file``.
+
+    Raises:
+        KeypointsError: There are several people and none was chosen, or not this one.
+    """
+    if track_id == LARGEST:
+        return _largest_of(source)
+    people = people_of(source)
+    if track_id is None and len(people) == 1:
+        return people[0]
+    for person in people:
+        if track_id is not None and person.track_id == track_id:
+            return person
+    known = ", ".join(repr(person.track_id) for person in people[:20])
+    problem = "none was chosen" if track_id is None else f"{track_id!r} is none of them"
+    raise KeypointsError(
+        f"The input shows {len(people)} people ({known}), and {problem}.",
+        hint=f"Give track_id= one of them, or track_id='{LARGEST}'.",
+    )
+
+
+def _largest_of(source: KeypointFrames) -> Keypoints:
+    best: dict[int, tuple[float, Detection]] = {}
+    for detection in source.detections:
+        known = detection.points[~np.isnan(detection.points[:, 0])]
+        with np.errstate(over="ignore", invalid="ignore"):
+            area = float(np.prod(np.ptp(known, axis=0))) if len(known) else -1.0
+        if detection.frame not in best or area > best[detection.frame][0]:
+            best[detection.frame] = (area, detection)
+    if not best:
+        raise format_error(source.kind, "it shows no people")
+    return _clip(source, None, {frame: detection for frame, (_, detection) in best.items()})
+
+
+def _from_live(
+    source: KeypointFrames,
+    *,
+    fps: float | None = None,
+    timestamps: NDArray[np.float64] | None = None,
+    track_id: int | str | None = None,
+) -> Keypoints:
+    if source.detections:
+        person = choose_person(source, track_id)
+    else:
+        # In a loop, a frame without people is no error.
+        name = None if track_id == LARGEST else track_id
+        person = _clip(source, name, {})
+    return dataclasses.replace(person, fps=fps, timestamps=timestamps)
+
+
+def _clip(source: KeypointFrames, name: TrackId, track: dict[int, Detection]) -> Keypoints:
+    skeleton = source.skeleton or ""
+    joints = {len(found.points) for found in track.values()}
+    if len(joints) > 1:
+        raise format_error(source.kind, f"the number of joints changes: {sorted(joints)}")
+    count = joints.pop() if joints else len(skeleton_format(skeleton).joints)
+    points = np.full((source.frames, count, 2), np.nan, dtype=np.float32)
+    unscored = track and all(found.scores is None for found in track.values())
+    scores = None if unscored else np.zeros(points.shape[:2], dtype=np.float32)
+    # A value too large for single precision becomes infinite, which Keypoints refuses.
+    with np.errstate(over="ignore"):
+        for frame, found in track.items():
+            points[frame] = found.points
+            if scores is not None:
+                scores[frame] = 1.0 if found.scores is None else found.scores
+    return Keypoints(
+        points,
+        scores,
+        skeleton=skeleton,
+        image_size=source.image_size or (0, 0),
+        fps=source.fps,
+        timestamps=source.timestamps,
+        track_id=name,
+    )
 
 
 def _checked_skeleton(name: str, points: NDArray[np.float32]) -> int:
     if name is None or (isinstance(name, str) and not name):
         joints = points.shape[1] if points.ndim == 3 else "?"
         raise KeypointsError(
-            f"No skeleton is named for an array of {joints} joints. It is not guessed, for equal"
-            " numbers of joints do not mean equal joints: COCO's 17 and Human3.6M's 17 differ in"
-            " order and in place.",
+            f"No skeleton is named for an array of {joints} joints. It is not guessed, because"
+            " equal numbers of joints do not mean equal joints: COCO's 17 and Human3.6M's 17 differ"
+            " in order and in place.",
             hint=f"Give skeleton=, one of: {', '.join(list_skeletons())}.",
         )
     return len(skeleton_format(name).joints)
@@ -206,11 +357,11 @@ def _numbers(values: object, name: str, dtype: type[_Float]) -> NDArray[_Float]:
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:
-        raise KeypointsError(f"{name} is no array: {error}.", hint="Give an array.") from error
+        raise KeypointsError(f"{name} is not an array: {error}.", hint="Give an array.") from error
     if array.dtype.kind not in "fiu":
         raise KeypointsError(
             f"{name} holds {array.dtype} values; expected numbers.",
-            hint="Convert it to a floating-point array, with NaN for what is missing.",
+            hint="Convert it to a floating-point array, with NaN for missing values.",
         )
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array(array, dtype=dtype, order="C")
@@ -229,7 +380,7 @@ def _check_points(points: NDArray[np.float32], joints: int, skeleton: object) ->
     if not 1 <= len(points) <= MAX_FRAMES:
         raise KeypointsError(
             f"points has {len(points)} frames; expected 1 to {MAX_FRAMES}.",
-            hint="Give a clip with frames in it, or cut it in parts.",
+            hint="Give a clip that has frames, or cut it in parts.",
         )
     wild = np.abs(points) > _FARTHEST
     if wild.any():
@@ -241,30 +392,11 @@ def _check_points(points: NDArray[np.float32], joints: int, skeleton: object) ->
         )
 
 
-def checked_size(size: object) -> tuple[int, int]:
-    """An image's width and height as two integers.
-
-    Raises:
-        KeypointsError: They are none, or not from 1 to 100000.
-    """
-    if (
-        isinstance(size, Sequence)
-        and len(size) == 2
-        and all(isinstance(side, (int, np.integer)) for side in size)
-        and all(1 <= side <= _MAX_PIXELS for side in size)
-    ):
-        return int(size[0]), int(size[1])
-    raise KeypointsError(
-        f"image_size is {size!r}; expected width and height in whole pixels, 1 to {_MAX_PIXELS}.",
-        hint="Give the size of the image in which the keypoints were found: (width, height).",
-    )
-
-
 def _checked_scores(values: object, shape: tuple[int, ...]) -> NDArray[np.float32]:
     scores = _numbers(values, "scores", np.float32)
     if scores.shape != shape:
         raise KeypointsError(
-            f"scores has shape {scores.shape}; expected {shape}, as points has.",
+            f"scores has shape {scores.shape}; expected {shape}, as for points.",
             hint="Give one score for each joint of each frame, or leave scores out.",
         )
     # The larger of NaN and 0 is 0 here; this runs for every pushed frame.
@@ -295,16 +427,20 @@ def _checked_timestamps(values: ArrayLike, frames: int) -> NDArray[np.float64]:
 def _checked_fps(fps: object, timestamps: NDArray[np.float64] | None) -> float:
     if not isinstance(fps, (int, float, np.integer, np.floating)) or not 0.01 <= fps <= 10_000.0:
         raise KeypointsError(
-            f"fps is {fps!r}; expected frames a second, 0.01 to 10000.",
-            hint="Leave it out where it is unknown.",
+            f"fps is {fps!r}; expected frames per second, 0.01 to 10000.",
+            hint="Leave it out if it is unknown.",
         )
     rate = float(fps)
     if timestamps is not None and len(timestamps) > 1:
-        with np.errstate(over="ignore"):
-            measured = float(1.0 / np.median(np.diff(timestamps)))
+        measured = _measured_fps(timestamps)
         if abs(measured / rate - 1.0) > _RATE_TOLERANCE:
             raise KeypointsError(
                 f"fps is {rate:g}, but the timestamps say {measured:.4g}.",
                 hint="Give the timestamps in seconds, and leave fps out.",
             )
     return rate
+
+
+def _measured_fps(timestamps: NDArray[np.float64]) -> float:
+    with np.errstate(over="ignore"):
+        return float(1.0 / np.median(np.diff(timestamps)))

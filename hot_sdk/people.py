@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.keypoints import Keypoints
-from hot_sdk.readers import KeypointFrames, choose_person, read_frames
-from hot_sdk.readers.detections import people_of
+from hot_sdk.keypoints import Keypoints, choose_person, people_of
+from hot_sdk.readers import KeypointFrames, ReadOptions, read_frames
 from hot_sdk.video.tracking import PeopleTimeline, Tracker
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 USUAL_FPS = 30.0
 """Frames per second if nothing says how many."""
@@ -34,28 +37,37 @@ class People:
     notes: tuple[str, ...] = ()
 
 
+def read_people(path: str | Path, **options: Unpack[ReadOptions]) -> tuple[Keypoints, ...]:
+    """Read one clip for each person of a file with track ids, all of the file's frames long.
+
+    Args:
+        path: The file or folder.
+        **options: See ``Keypoints.from_file``.
+
+    Raises:
+        KeypointsError: See ``Keypoints.from_file``; or a frame shows several people without ids.
+    """
+    return people_of(read_frames(path, **options))
+
+
 def read_tracked_people(
     path: str | Path,
     *,
-    skeleton: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    fps: float | None = None,
     track_id: int | str | None = None,
+    **options: Unpack[ReadOptions],
 ) -> People:
     """Read a keypoint file; people without ids are tracked from frame to frame.
 
     Args:
         path: The file or folder.
-        skeleton: See ``Keypoints.from_file``, as for the next two.
-        image_size: Width and height in pixels.
-        fps: Frames per second.
         track_id: The one person to return; all of them if None.
+        **options: See ``Keypoints.from_file``.
 
     Raises:
         KeypointsError: The file is broken, or does not say what is needed.
         MissingDependencyError: People have to be tracked, and the tracker is not installed.
     """
-    source = read_frames(path, skeleton=skeleton, image_size=image_size, fps=fps)
+    source = read_frames(path, **options)
     if track_id is not None:
         return People((choose_person(source, track_id),))
     frames = [found.frame for found in source.detections]

@@ -1,14 +1,13 @@
-"""The joints of other data sets and detectors, and how Human3.6M's 17 are made of them.
+"""Human3.6M's 17 joints, and how they are derived from those of data sets and detectors.
 
 Each format is one data file in ``data/skeletons``, which names its joints, says where their order
-is documented, and states for each of the 17 joints which of its own they are mixed from, and why.
-
-Skeletons: the joints of a body, their order, their tree and their mirror image.
+is documented, and states for each of the 17 joints which of its own it is mixed from, and why.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +38,7 @@ class Skeleton:
 
     @property
     def mirror(self) -> tuple[int, ...]:
-        """For each joint, the index of its mirror image (itself for joints in the middle)."""
+        """The index of each joint's mirror image (itself for joints in the middle)."""
         order = list(range(len(self.joints)))
         for left, right in zip(self.left, self.right, strict=True):
             order[left], order[right] = right, left
@@ -104,7 +103,7 @@ class Recipe:
     """A point as a mixture of joints.
 
     Attributes:
-        why: What makes it the joint that it stands for.
+        why: Why it approximates the joint.
         terms: The joints; their weights sum to 1.
     """
 
@@ -114,11 +113,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class DerivedJoint:
-    """How one of the 17 joints is made.
+    """How one of the 17 joints is derived.
 
     Attributes:
         joint: Its name in ``H36M17``.
-        recipes: The first whose joints are all there is taken, frame by frame.
+        recipes: In each frame, the first applies whose joints are all present.
     """
 
     joint: str
@@ -135,8 +134,8 @@ class SkeletonFormat:
         joints: Joint names, in the order of the arrays.
         left: Names of the left joints.
         right: Names of the right joints, each the mirror image of its partner in ``left``.
-        links: Pairs of joint names to be drawn as lines.
-        derived: How each of the 17 joints of ``H36M17`` is made, in their order.
+        links: Pairs of joint names to draw as lines.
+        derived: How each of the 17 joints of ``H36M17`` is derived, in their order.
     """
 
     name: str
@@ -153,27 +152,27 @@ class SkeletonFormat:
         return tuple((self.joints.index(a), self.joints.index(b)) for a, b in self.links)
 
     def to_h36m17(self, points: Floats, scores: Floats | None) -> tuple[Floats, Floats | None]:
-        """Make Human3.6M's joints.
+        """Derive Human3.6M's joints.
 
         Args:
-            points: (frames, joints, 2), pixels, NaN where a joint is missing.
-            scores: (frames, joints), where 0 also says that a joint is missing; or None.
+            points: (frames, joints, 2), pixels, NaN if a joint is missing.
+            scores: (frames, joints), in which 0 also marks a missing joint; or None.
 
         Returns:
-            Points (frames, 17, 2), NaN where what a joint is made of is missing; and scores
-            (frames, 17), the lowest of those that a joint is made of, or None.
+            Points (frames, 17, 2), NaN if a joint's sources are missing; and scores (frames, 17),
+            the lowest of a joint's sources, or None.
         """
-        there = ~np.isnan(points[..., 0])
+        present = ~np.isnan(points[..., 0])
         if scores is not None:
-            there &= scores > 0.0
+            present &= scores > 0.0
         mixed = np.full((len(points), len(H36M17.joints), 2), np.nan, dtype=np.float32)
         lowest = None if scores is None else np.zeros(mixed.shape[:2], dtype=np.float32)
         open_ = np.ones(mixed.shape[:2], dtype=np.bool_)
         for level in _levels(self.name):
-            usable = there[:, level.sources].all(axis=2) & open_[:, level.joints]
+            usable = present[:, level.sources].all(axis=2) & open_[:, level.joints]
             if not usable.any():
                 continue
-            # Weighted by hand, for a product with a matrix would spread NaN to every joint.
+            # Not a matrix multiplication, which would spread NaN to every joint.
             made = (points[:, level.sources] * level.weights[..., None]).sum(axis=2)
             mixed[:, level.joints] = np.where(usable[..., None], made, mixed[:, level.joints])
             if lowest is not None and scores is not None:
@@ -187,7 +186,7 @@ class SkeletonFormat:
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """The nth recipes of all joints that have so many, as arrays padded to one width."""
+    """The nth recipe of each joint that has one, as arrays padded to one width."""
 
     joints: NDArray[np.intp]
     sources: NDArray[np.intp]
@@ -208,7 +207,7 @@ def _levels(name: str) -> tuple[_Level, ...]:
         sources = np.zeros((len(chosen), width), dtype=np.intp)
         weights = np.zeros((len(chosen), width), dtype=np.float32)
         for row, (_, terms) in enumerate(chosen):
-            # Padded with the first term's joint at weight 0, which asks for no other joint.
+            # Padded with the first term's joint at weight 0, so no other joint is needed.
             sources[row] = skeleton.joints.index(terms[0].joint)
             for column, term in enumerate(terms):
                 sources[row, column] = skeleton.joints.index(term.joint)
@@ -218,15 +217,21 @@ def _levels(name: str) -> tuple[_Level, ...]:
 
 
 def list_skeletons() -> tuple[str, ...]:
-    """Names of all formats."""
+    """Return the names of all formats."""
     return _NAMES
 
 
+def find_skeleton(joints: Collection[str]) -> str | None:
+    """Return the first format that has exactly these joints, in any order, or None."""
+    wanted = set(joints)
+    return next((name for name in _NAMES if set(skeleton_format(name).joints) == wanted), None)
+
+
 def skeleton_format(name: str) -> SkeletonFormat:
-    """The description of a format.
+    """Return the description of a format.
 
     Raises:
-        KeypointsError: There is none of this name.
+        KeypointsError: No format has this name.
     """
     if not isinstance(name, str) or name not in _NAMES:
         plain = str(name).lower().replace("-", "").replace("_", "").replace(" ", "")
@@ -236,7 +241,7 @@ def skeleton_format(name: str) -> SkeletonFormat:
 
 @functools.cache
 def _read(name: str) -> SkeletonFormat:
-    # Here, for it costs a tenth of what importing the engine does.
+    # Here, because it costs a tenth of importing the engine.
     from importlib import resources
 
     file = resources.files("hot_sdk").joinpath(f"data/skeletons/{name}.json")

@@ -1,4 +1,4 @@
-"""NumPy archives that nobody vouches for."""
+"""Read untrusted .npz files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-# What zipfile and numpy raise over a broken archive, memory that a header asks for among them.
+# What zipfile and numpy raise for a broken archive, including the memory that a header claims.
 _BROKEN = (
     ValueError,
     LookupError,
@@ -25,7 +25,7 @@ _BROKEN = (
     RuntimeError,
     OSError,
     struct.error,
-    # Of numpy, which parses the header of an array as Python's source.
+    # From numpy, which parses the header of an array as Python's source.
     tokenize.TokenError,
     SyntaxError,
     zipfile.BadZipFile,
@@ -33,19 +33,19 @@ _BROKEN = (
 )
 
 
-class ArchiveError(ValueError):
-    """An archive is broken, too large, or does not hold what was asked of it."""
+class NpzError(ValueError):
+    """An archive is broken, too large, or does not hold what is needed."""
 
 
 class _Arrays(Mapping[str, NDArray[Any]]):
-    """The arrays of an archive, each read when it is asked for.
+    """The arrays of an archive, each read on access.
 
-    Not numpy's own: that gives the bytes of a member which is no array, unpacked without a limit.
+    numpy's own class would return the bytes of a member that is no array, unpacked without a limit.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> None:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
-        self._entries = entries
+        self._entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         entry = self._entries[name]
@@ -64,24 +64,22 @@ class _Arrays(Mapping[str, NDArray[Any]]):
 
 
 @contextlib.contextmanager
-def open_archive(stream: BinaryIO, *, largest: int) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """Open an npz file; arrays are read when they are asked for, and no pickle ever is.
+def open_npz(stream: BinaryIO, *, max_bytes: int) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Open an npz file; arrays are read on access, and pickles never.
 
     Args:
         stream: The file.
-        largest: Bytes that it may unpack to: a few bytes of zip can hold any number of zeros.
+        max_bytes: Most bytes that it may unpack to: a few bytes of zip can hold any number of
+            zeros.
 
     Raises:
-        ArchiveError: It is broken or too large, or the body raised over what is in it.
+        NpzError: The file is broken or too large, or the body raised over its content.
     """
     try:
         with zipfile.ZipFile(stream) as archive:
-            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            whole = sum(entry.file_size for entry in archive.infolist())
-            if whole > largest:
-                raise ValueError(
-                    f"it unpacks to {whole} bytes, more than the {largest} that are read"
-                )
-            yield _Arrays(archive, entries)
+            size = sum(entry.file_size for entry in archive.infolist())
+            if size > max_bytes:
+                raise ValueError(f"it unpacks to {size} bytes, over the limit of {max_bytes}")
+            yield _Arrays(archive)
     except _BROKEN as error:
-        raise ArchiveError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+        raise NpzError(" ".join(str(error).split())[:200] or type(error).__name__) from error

@@ -1,6 +1,6 @@
-"""From a detector's keypoints to a network's input, by the named policies."""
+"""Preprocess a detector's keypoints into a network's input, by named policies."""
 
 from hot_sdk.preprocessing.clip import PreparedClip, prepare_clip
-from hot_sdk.preprocessing.normalization import NetworkInput, network_input_of
+from hot_sdk.preprocessing.normalization import InputSpec
 
-__all__ = ["NetworkInput", "PreparedClip", "network_input_of", "prepare_clip"]
+__all__ = ["InputSpec", "PreparedClip", "prepare_clip"]

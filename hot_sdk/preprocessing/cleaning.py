@@ -1,8 +1,8 @@
-"""Which joints are there, and a place for those that are not; the part that streams share.
+"""Clean a person's joints: remove outliers, and fill missing joints.
 
-Joints that jump away and come back, as detectors' joints do for a frame or two.
-
-Joints that are not there: bridged over short gaps, held over longer ones, then marked.
+Outliers jump away and come back, as detectors' joints do for a frame or two. Missing joints are
+interpolated over short gaps, held over longer ones, then marked invalid. Clips and streams share
+this part.
 """
 
 from __future__ import annotations
@@ -17,40 +17,108 @@ from hot_sdk.skeletons import H36M17
 
 _REACH = 2
 _SLOW_FPS = 20.0
-"""Below it two frames are a tenth of a second or more, in which limbs do turn round."""
+"""Below it, two frames are a tenth of a second or more, in which limbs can turn around."""
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Keypoints with nothing missing.
+
+    Attributes:
+        points: (frames, 17, 2), pixels, finite.
+        scores: (frames, 17), 0 to 1; 0 if a joint is invalid, 1 if no scores are known.
+        valid: (frames, 17).
+        missing: The number of joints that were missing or had too low a score.
+        outliers: The number of joints that were present but had jumped.
+    """
+
+    points: Floats
+    scores: Floats
+    valid: Mask
+    missing: int
+    outliers: int
+
+
+def clean(
+    points: Floats,
+    scores: Floats | None,
+    times: NDArray[np.float64],
+    policies: InputPolicies,
+    *,
+    fps: float,
+) -> Cleaned | None:
+    """Apply the policies for missing joints and outliers.
+
+    Args:
+        points: (frames, 17, 2), pixels; NaN if missing.
+        scores: (frames, 17), or None.
+        times: (frames,), seconds, strictly increasing.
+        policies: The settings.
+        fps: Frames a second.
+
+    Returns:
+        The cleaned keypoints; None if no frame shows any joint.
+    """
+    present = ~np.isnan(points[..., 0])
+    if scores is not None:
+        present &= scores >= policies.min_score
+    missing = present.size - int(np.count_nonzero(present))
+    outliers = 0
+    if policies.outlier_threshold is not None:
+        jumped = find_outliers(points, present, fps=fps, threshold=policies.outlier_threshold)
+        outliers = int(np.count_nonzero(jumped))
+        if outliers:
+            present &= ~jumped
+    if not present.any():
+        return None
+    filled, valid = fill_missing(
+        points,
+        present,
+        times=times,
+        interpolate_frames=policies.interpolate_frames,
+        hold_frames=policies.hold_frames,
+    )
+    if scores is None:
+        known = valid.astype(np.float32)
+    else:
+        # A filled joint gets the lowest score that would have counted.
+        known = np.where(present, scores, np.float32(policies.min_score)) * valid
+    return Cleaned(filled, known.astype(np.float32), valid, missing, outliers)
 
 
 def find_outliers(
-    points: NDArray[np.float32],
-    present: NDArray[np.bool_],
+    points: Floats,
+    present: Mask,
     *,
     fps: float,
-    size: float,
-) -> NDArray[np.bool_]:
-    """Find joints that are far from the median of their own neighbourhood in time.
+    threshold: float,
+) -> Mask:
+    """Find joints that are far from the median of their own neighborhood in time.
 
     The median filter for outliers is Hampel's (The influence curve and its role in robust
     estimation, JASA 1974), with a limit that follows the body's size in the image instead of the
-    spread of the samples, which is zero where a joint rests. A jump that stays is none: the
-    person, or the detector, has changed its mind.
+    spread of the samples, which is zero if a joint rests. A jump that stays is no outlier.
 
     Args:
         points: (frames, joints, 2), pixels.
-        present: (frames, joints); others are not looked at.
-        fps: Frames a second. Two neighbours on either side are looked at, one below 20.
-        size: The limit, as a multiple of the body's spread, the root mean square distance of its
-            joints from their mean.
+        present: (frames, joints); others are ignored.
+        fps: Frames per second. The median spans two neighbors on either side, one below 20.
+        threshold: The limit, as a multiple of the body's spread, the root mean square distance of
+            its joints from their mean.
 
     Returns:
-        (frames, joints), True for outliers. A frame that has no neighbour on one side holds none,
-        for nothing says whether it came back.
+        (frames, joints), True for outliers. A frame without a neighbor on one side has none,
+        because it is unknown whether the joint came back.
     """
     frames = len(points)
     outliers = np.zeros(present.shape, dtype=np.bool_)
     reach = _REACH if fps >= _SLOW_FPS else 1
     if frames < 3:
         return outliers
-    limit = size * _spread(points, present)
+    limit = threshold * _spread(points, present)
     known = np.where(present[..., None], points, np.nan)
     with np.errstate(invalid="ignore"):
         steps = np.linalg.norm(known[1:] - known[:-1], axis=-1)
@@ -71,32 +139,28 @@ def find_outliers(
     return outliers
 
 
-def _spread(points: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Root mean square distance of each frame's joints from their mean, (frames,)."""
+def _spread(points: Floats, present: Mask) -> Floats:
+    """Return the root mean square distance of each frame's joints from their mean, (frames,)."""
     weight = present[..., None].astype(np.float32)
     count = np.maximum(weight.sum(axis=1), 1.0)
     safe = np.where(present[..., None], points, np.float32(0.0))
-    centre = safe.sum(axis=1) / count
-    away = (safe - centre[:, None]) * weight
-    spread: NDArray[np.float32] = np.sqrt((away**2).sum(axis=(1, 2)) / count[:, 0])
+    center = safe.sum(axis=1) / count
+    away = (safe - center[:, None]) * weight
+    spread: Floats = np.sqrt((away**2).sum(axis=(1, 2)) / count[:, 0])
     return spread
 
 
-def _median_of_known(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median over the last axis without NaN; NaN where there is nothing else."""
-    # numpy.nanmedian does the same twenty times slower on many short rows.
+def _median_of_known(values: Floats) -> Floats:
+    """Return the median over the last axis without NaN; NaN if all are."""
+    # numpy.nanmedian is twenty times slower on many short rows.
     ordered = np.sort(values, axis=-1)
     known = (~np.isnan(ordered)).sum(axis=-1, keepdims=True)
     low = np.take_along_axis(ordered, np.maximum((known - 1) // 2, 0), axis=-1)
     high = np.take_along_axis(ordered, np.minimum(known // 2, values.shape[-1] - 1), axis=-1)
-    # Where an even number is known, the entry above the middle is the second of the two.
+    # If an even number is known, the entry above the middle is the second of the two.
     high = np.where(known % 2 == 0, high, low)
-    median: NDArray[np.float32] = (0.5 * (low + high))[..., 0]
+    median: Floats = (0.5 * (low + high))[..., 0]
     return median
-
-
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 def fill_missing(
@@ -107,20 +171,20 @@ def fill_missing(
     interpolate_frames: int,
     hold_frames: int,
 ) -> tuple[Floats, Mask]:
-    """Give every joint a place in every frame, and say where it is more than a guess.
+    """Fill missing joints: interpolate short gaps, hold longer ones, then mark them invalid.
 
-    A joint that no frame shows takes the place of its parent in the skeleton, or of the nearest
-    ancestor that is known; where there is none, the middle of the joints that are known.
+    A joint that no frame shows is placed at its parent in the skeleton, or the nearest ancestor
+    that is known, or else at the mean of the joints that are known.
 
     Args:
-        points: (frames, 17, 2), pixels; anything where a joint is not present.
+        points: (frames, 17, 2), pixels; any value if a joint is not present.
         present: (frames, 17); at least one joint of one frame.
         times: (frames,), seconds, strictly increasing.
-        interpolate_frames: Longest gap that is bridged by a straight line in time.
-        hold_frames: Frames of a longer gap in which the last place still counts as valid.
+        interpolate_frames: Longest gap that is interpolated linearly in time.
+        hold_frames: Frames of a longer gap in which the last position still counts as valid.
 
     Returns:
-        Finite points of the same shape, and which of them are valid.
+        Finite points of the same shape, and which of them are valid, (frames, 17).
     """
     if present.all():
         return points, present.copy()
@@ -152,69 +216,3 @@ def _placed_by_ancestors(points: Floats, known: Mask) -> Floats:
         if not known[joint]:
             placed[:, joint] = middle if parent < 0 else placed[:, parent]
     return placed
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """Keypoints with nothing missing.
-
-    Attributes:
-        points: (frames, 17, 2), pixels, finite.
-        scores: (frames, 17), 0 to 1; 0 where a joint is invalid, 1 where no scores are known.
-        valid: (frames, 17).
-        missing: How many joints were missing or had too low a score.
-        outliers: How many were there but had jumped.
-    """
-
-    points: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    missing: int
-    outliers: int
-
-
-def clean(
-    points: NDArray[np.float32],
-    scores: NDArray[np.float32] | None,
-    times: NDArray[np.float64],
-    policies: InputPolicies,
-    *,
-    fps: float,
-) -> Cleaned | None:
-    """Apply the policies for missing joints and outliers.
-
-    Args:
-        points: (frames, 17, 2), pixels; NaN where missing.
-        scores: (frames, 17), or None.
-        times: (frames,), seconds, strictly increasing.
-        policies: The settings.
-        fps: Frames a second.
-
-    Returns:
-        The cleaned keypoints; None where no frame shows any joint.
-    """
-    present = ~np.isnan(points[..., 0])
-    if scores is not None:
-        present &= scores >= policies.min_score
-    missing = present.size - int(np.count_nonzero(present))
-    outliers = 0
-    if policies.outlier_size is not None:
-        jumped = find_outliers(points, present, fps=fps, size=policies.outlier_size)
-        outliers = int(np.count_nonzero(jumped))
-        if outliers:
-            present &= ~jumped
-    if not present.any():
-        return None
-    filled, valid = fill_missing(
-        points,
-        present,
-        times=times,
-        interpolate_frames=policies.interpolate_frames,
-        hold_frames=policies.hold_frames,
-    )
-    if scores is None:
-        known = valid.astype(np.float32)
-    else:
-        # A joint that was put in its place by others is worth the least that would have counted.
-        known = np.where(present, scores, np.float32(policies.min_score)) * valid
-    return Cleaned(filled, known.astype(np.float32), valid, missing, outliers)

@@ -1,7 +1,4 @@
-"""From pixels to what a network was trained to see; the manifest names which.
-
-What a network wants as input, as its manifest says.
-"""
+"""Normalize keypoints in pixels as a network was trained, by its manifest."""
 
 from __future__ import annotations
 
@@ -18,14 +15,14 @@ BOUNDING_BOX = "bounding_box"
 NORMALIZATIONS = (IMAGE_WIDTH, BOUNDING_BOX)
 
 SQUARE_ENOUGH = 1.1
-"""Height over width up to which an image is left as it is: Human3.6M's own are 1000 by 1002."""
+"""Height over width up to which an image counts as square: Human3.6M's are 1000 by 1002."""
 
 SMALLEST_BOX = 1e-6
-"""Shortest side of a bounding box, pixels, for keypoints that are all in one place."""
+"""Shortest side of a bounding box, pixels, if all keypoints are in one place."""
 
 
 def pads_to_square(image_size: tuple[int, int], aspect: str) -> bool:
-    """Whether an image gets margins left and right under a policy."""
+    """Return whether an image gets margins left and right under a policy."""
     width, height = image_size
     return aspect == "pad_to_square" and height > SQUARE_ENOUGH * width
 
@@ -50,14 +47,14 @@ def by_image_width(
 
 
 def by_bounding_box(points: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Map the square about all valid joints of all frames to -1 … 1, and cut off there.
+    """Map the square about all valid joints of all frames to -1 … 1, and clip there.
 
     As MotionBERT (Zhu et al., ICCV 2023) does for videos in the wild: the square is as large as
-    the longer side of the box and shares its centre.
+    the longer side of the box and shares its center.
 
     Args:
         points: (frames, joints, 2), pixels.
-        valid: (frames, joints); where there is none, all are taken.
+        valid: (frames, joints); if no joint is valid, all are used.
     """
     known = points[valid] if valid.any() else points.reshape(-1, 2)
     low, high = known.min(axis=0), known.max(axis=0)
@@ -68,8 +65,8 @@ def by_bounding_box(points: NDArray[np.float32], valid: NDArray[np.bool_]) -> ND
 
 
 @dataclass(frozen=True)
-class NetworkInput:
-    """How filled keypoints become an array for a network.
+class InputSpec:
+    """The input of a network: how keypoints without gaps become its array.
 
     Attributes:
         normalization: ``image_width`` or ``bounding_box``.
@@ -79,7 +76,22 @@ class NetworkInput:
     normalization: str
     channels: int
 
-    def of(
+    @classmethod
+    def from_manifest(cls, manifest: Manifest) -> InputSpec:
+        """Read the specification from a manifest.
+
+        Raises:
+            ManifestError: This version does not know the normalization.
+        """
+        if manifest.normalization not in NORMALIZATIONS:
+            raise ManifestError(
+                f"The model needs keypoints normalized by '{manifest.normalization}'; this version"
+                f" knows {', '.join(NORMALIZATIONS)}.",
+                hint="Run: pip install --upgrade hot-sdk",
+            )
+        return cls(manifest.normalization, manifest.channels)
+
+    def normalize(
         self,
         points: NDArray[np.float32],
         scores: NDArray[np.float32],
@@ -87,7 +99,7 @@ class NetworkInput:
         image_size: tuple[int, int],
         aspect: str,
     ) -> NDArray[np.float32]:
-        """Normalise.
+        """Normalize keypoints.
 
         Args:
             points: (frames, 17, 2), pixels, finite.
@@ -106,18 +118,3 @@ class NetworkInput:
         if self.channels == 2:
             return normalized
         return np.concatenate([normalized, scores[..., None]], axis=-1, dtype=np.float32)
-
-
-def network_input_of(manifest: Manifest) -> NetworkInput:
-    """Read it from a manifest.
-
-    Raises:
-        ManifestError: The normalization is none that this version knows.
-    """
-    if manifest.normalization not in NORMALIZATIONS:
-        raise ManifestError(
-            f"The model wants its keypoints normalized by '{manifest.normalization}'; this version"
-            f" knows {', '.join(NORMALIZATIONS)}.",
-            hint="Run: pip install --upgrade hot-sdk",
-        )
-    return NetworkInput(manifest.normalization, manifest.channels)

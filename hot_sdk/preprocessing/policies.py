@@ -1,4 +1,4 @@
-"""What is done about keypoints that are not as a lifter was trained to see them, by name."""
+"""Name the policies for keypoints that are not as a lifter was trained to see them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ ASPECTS = ("pad_to_square", "published")
 
 @dataclass(frozen=True)
 class InputPolicies:
-    """How incomplete or unusual keypoints are treated; what was done stands in each result.
+    """How incomplete or unusual keypoints are treated; each result records what was done.
 
     Attributes:
         min_score: A joint with a lower score counts as missing.
-        interpolate_frames: A joint that is missing for at most so many frames is put on the line
-            between its neighbours in time, and stays valid.
-        hold_frames: In a longer gap, a joint stays where it was last seen, and valid, for so many
-            frames; from then on it is still given to the network but marked invalid.
+        interpolate_frames: A joint that is missing for at most this many frames is interpolated
+            between its neighbors in time, and stays valid.
+        hold_frames: In a longer gap, a joint stays where it was last seen, and valid, for this many
+            frames; from then on it is still passed to the network but marked invalid.
         outlier_threshold: A joint that is farther than this from the median of itself and its two
-            neighbours in time on either side, as a share of the body's spread, counts as missing;
-            None lets every jump through. The spread is the root mean square distance of the joints
-            from their mean: about half a metre where a person stands.
+            neighbors in time on either side, as a multiple of the body's spread, counts as missing;
+            None accepts every jump. The spread is the root mean square distance of the joints
+            from their mean: about half a meter if a person stands.
         rate_tolerance: Keypoints at another frame rate than the model was trained at are resampled
-            in time, and the poses back, when the rates differ by more than this share; None never
+            in time, and the poses back, if the rates differ by more than this fraction; None never
             resamples.
         aspect: ``pad_to_square`` gives an image that is taller than wide equal margins left and
-            right, as if the camera's sensor were square; ``published`` divides by the width
-            whatever the height, as the published code does.
+            right, as if the camera's sensor were square; ``published`` always divides by the width,
+            as the published code does.
 
     Raises:
         UsageError: A value is out of range.
@@ -43,15 +43,18 @@ class InputPolicies:
     aspect: str = "pad_to_square"
 
     def __post_init__(self) -> None:
-        size, tolerance = self.outlier_threshold, self.rate_tolerance
+        threshold, tolerance = self.outlier_threshold, self.rate_tolerance
         expected = {
             "min_score": (0.0 <= self.min_score <= 1.0, "0 to 1"),
             "interpolate_frames": (self.interpolate_frames >= 0, ">= 0"),
             "hold_frames": (self.hold_frames >= 0, "0 or more"),
-            "outlier_threshold": (size is None or size > 0.0, "a share above 0, or None"),
+            "outlier_threshold": (
+                threshold is None or threshold > 0.0,
+                "a multiple above 0, or None",
+            ),
             "rate_tolerance": (
                 tolerance is None or tolerance >= 0.0,
-                "a share of 0 or more, or None",
+                "a fraction of 0 or more, or None",
             ),
             "aspect": (self.aspect in ASPECTS, f"one of {', '.join(ASPECTS)}"),
         }
@@ -64,9 +67,9 @@ class AppliedPolicy:
 
     Attributes:
         name: Stable name, such as ``missing_joints`` or ``resampled``.
-        detail: What was done, in words, with the settings that were in force.
-        count: How many items it changed; 0 where it looked and found nothing to do.
-        total: How many items it looked at.
+        detail: What was done, in words, with the settings that applied.
+        count: The number of items changed; 0 if there was nothing to do.
+        total: The number of items examined.
         unit: What the items are: ``joints`` (one joint in one frame), ``frames`` or ``clips``.
     """
 

@@ -1,4 +1,4 @@
-"""Keypoints at another frame rate than the model was trained at."""
+"""Resample sequences in time, from one frame rate to another."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 _UNEVEN = 0.5
-"""Share of an interval by which a frame may be late before the frames count as uneven."""
+"""Fraction of an interval by which a frame may be late before the frames count as uneven."""
 
 
 def differs(rate: float, trained: float, tolerance: float) -> bool:
-    """Whether two frame rates differ by more than a share of the model's."""
+    """Return True if two frame rates differ by more than a relative tolerance."""
     return abs(rate / trained - 1.0) > tolerance
 
 
 def uneven(times: NDArray[np.float64], rate: float) -> bool:
-    """Whether a frame is missing or late, so that frames cannot be taken as evenly spaced."""
+    """Return True if a frame is missing or late, so that frames are not evenly spaced."""
     if len(times) < 2:
         return False
     return bool(np.abs(np.diff(times) * rate - 1.0).max() > _UNEVEN)
 
 
 def even_times(times: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Evenly spaced times from the first of ``times`` on that reach its last."""
+    """Return evenly spaced times that start with the first of ``times`` and reach its last."""
     frames = int(np.ceil((times[-1] - times[0]) * rate - 1e-6)) + 1
     grid: NDArray[np.float64] = times[0] + np.arange(frames) / rate
     return grid
@@ -35,7 +35,7 @@ def even_times(times: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
 def sample(
     values: NDArray[_Float], times: NDArray[np.float64], at: NDArray[np.float64]
 ) -> NDArray[_Float]:
-    """Values at other times, on straight lines between their own; held before and after them.
+    """Interpolate values linearly at other times; hold the first and last outside of theirs.
 
     Args:
         values: (frames, ...), finite.

@@ -1,8 +1,9 @@
-"""What every keypoint file comes down to: who was found in each frame."""
+"""The common form of every source of keypoints: the people detected in each frame."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,18 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.keypoints import MAX_FRAMES, Keypoints
 
-LARGEST = "largest"
-"""Names, in place of a track id, the person with the largest box of each frame."""
+MAX_FRAMES = 1_000_000
+"""Most frames of one clip: over five hours at 50 frames per second."""
 
-MOST_DETECTIONS = 2_000_000
+MAX_DETECTIONS = 2_000_000
 """Most people in all frames together."""
 
-_MOST_VALUES = 100_000_000
-
-# A small file must not claim the memory of a large one.
-_MOST_FRAMES_A_DETECTION, _SURELY_FINE = 1000, 10_000
+_MAX_PIXELS = 100_000
 
 _Value = TypeVar("_Value")
 
@@ -35,9 +32,9 @@ class Detection:
 
     Attributes:
         frame: Number of the frame, from 0.
-        points: (joints, 2), pixels, NaN where missing.
+        points: (joints, 2), pixels, NaN if missing.
         scores: (joints,), or None.
-        track_id: Whose they are; None where the file does not say.
+        track_id: Whose they are; None if the source does not say.
     """
 
     frame: int
@@ -48,16 +45,17 @@ class Detection:
 
 @dataclass(frozen=True)
 class KeypointFrames:
-    """A keypoint file.
+    """The content of a keypoint file, or the results of a detector.
 
     Attributes:
-        kind: What the file was taken for.
-        frames: How many frames it covers.
-        detections: Who was found, in order of the frames.
+        kind: What the source was recognized as, in words.
+        frames: The number of frames.
+        detections: The people found, in order of the frames.
         skeleton: Name of the joints' order.
-        image_size: Width and height in pixels; None where the file does not say.
-        fps: Frames a second; None where the file does not say.
-        timestamps: (frames,), seconds; None where the file has none.
+        image_size: Width and height in pixels; None if the source does not say.
+        fps: Frames per second; None if the source does not say.
+        timestamps: (frames,), seconds; None if the source has none.
+        relative: Whether points are fractions of the image's size instead of pixels.
     """
 
     kind: str
@@ -67,140 +65,103 @@ class KeypointFrames:
     image_size: tuple[int, int] | None = None
     fps: float | None = None
     timestamps: Floats | None = None
+    relative: bool = False
 
-    def completed(
+    def with_defaults(
         self,
         *,
-        skeleton: str | None,
-        image_size: tuple[int, int] | None,
-        fps: float | None,
+        skeleton: str | None = None,
+        image_size: tuple[int, int] | None = None,
+        fps: float | None = None,
     ) -> KeypointFrames:
-        """Add what the caller knows.
+        """Add what the caller knows, and scale relative points to pixels.
 
         Raises:
-            KeypointsError: The file says otherwise, or neither says what is needed.
+            KeypointsError: The source says otherwise, or neither says what is needed.
         """
+        size = None if image_size is None else checked_image_size(image_size)
+        skeleton = self._agreed("skeleton", self.skeleton, skeleton)
+        size = self._agreed("image_size", self.image_size, size)
+        fps = self._agreed("fps", self.fps, fps)
+        detections = self.detections
+        if self.relative and size is not None:
+            detections = tuple(
+                dataclasses.replace(found, points=found.points * size) for found in detections
+            )
+        for name, value in (("skeleton", skeleton), ("image_size", size)):
+            if value is None:
+                shares = self.relative and name == "image_size"
+                what = "gives shares of the image and not its size" if shares else "does not say "
+                raise KeypointsError(
+                    f"The input, read as {self.kind}, {what}{'' if shares else f'its {name}'}.",
+                    hint=f"Give {name}=, or --{name.replace('_', '-')} on a command line.",
+                )
         return dataclasses.replace(
             self,
-            skeleton=self._agreed("skeleton", self.skeleton, skeleton, needed=True),
-            image_size=self._agreed("image_size", self.image_size, image_size, needed=True),
-            fps=self._agreed("fps", self.fps, fps, needed=False),
+            detections=detections,
+            skeleton=skeleton,
+            image_size=size,
+            fps=fps,
+            relative=False,
         )
 
-    def _agreed(
-        self, name: str, said: _Value | None, given: _Value | None, *, needed: bool
-    ) -> _Value | None:
+    def _agreed(self, name: str, said: _Value | None, given: _Value | None) -> _Value | None:
         if given is not None and said is not None and given != said:
             raise KeypointsError(
-                f"The file, taken for {self.kind}, says {name} {said!r}, and {given!r} was given.",
+                f"The input, read as {self.kind}, says {name} {said!r}, but {given!r} was given.",
                 hint=f"Leave {name} out.",
             )
-        agreed = said if given is None else given
-        if agreed is None and needed:
-            raise KeypointsError(
-                f"The file, taken for {self.kind}, does not say its {name}.",
-                hint=f"Give {name}=, or --{name.replace('_', '-')} on a command line.",
-            )
-        return agreed
+        return said if given is None else given
 
 
-def broken(kind: str, what: str) -> KeypointsError:
-    """An error about a file's content."""
-    return KeypointsError(
-        f"The file was taken for {kind}, and {what}.", hint="Check how the file was written."
+def checked_image_size(size: object) -> tuple[int, int]:
+    """Return an image's width and height as two integers.
+
+    Raises:
+        KeypointsError: They are not two whole numbers from 1 to 100000.
+    """
+    if (
+        isinstance(size, Sequence)
+        and len(size) == 2
+        and all(isinstance(side, (int, np.integer)) for side in size)
+        and all(1 <= side <= _MAX_PIXELS for side in size)
+    ):
+        return int(size[0]), int(size[1])
+    raise KeypointsError(
+        f"image_size is {size!r}; expected width and height in whole pixels, 1 to {_MAX_PIXELS}.",
+        hint="Give the size of the image in which the keypoints were found: (width, height).",
     )
 
 
-def check_sparseness(source: KeypointFrames) -> None:
-    """Refuse a file that shows next to nobody in a great many frames.
-
-    Raises:
-        KeypointsError: It does.
-    """
-    found = len(source.detections)
-    if source.frames > max(_SURELY_FINE, _MOST_FRAMES_A_DETECTION * found):
-        raise broken(source.kind, f"of {source.frames} frames only {found} show anybody")
+def format_error(kind: str, problem: str) -> KeypointsError:
+    """Return an error about the content of a file."""
+    return KeypointsError(
+        f"The input was read as {kind}, but {problem}.", hint="Check how it was written."
+    )
 
 
-def checked_frames(kind: str, last: int) -> int:
-    """Number of frames that end with number ``last``; raises where there are too many."""
+def frame_count(kind: str, last: int) -> int:
+    """Return the number of frames up to number ``last``; raise if there are too many."""
     if not 0 <= last < MAX_FRAMES:
         # A number in a file may have thousands of digits.
         shown = last if abs(last) < 10**20 else "with over 20 digits"
-        raise broken(kind, f"it names a frame {shown}; expected 0 to {MAX_FRAMES - 1}")
+        raise format_error(kind, f"it names a frame {shown}; expected 0 to {MAX_FRAMES - 1}")
     return last + 1
 
 
-def people_of(source: KeypointFrames) -> tuple[Keypoints, ...]:
-    """One clip for each track id, all of the file's frames, NaN where somebody is absent.
-
-    Raises:
-        KeypointsError: A frame shows several people without track ids, or one twice; only some
-            people have ids; nobody is in the file.
-    """
-    tracks: dict[TrackId, dict[int, Detection]] = {}
-    for detection in source.detections:
-        track = tracks.setdefault(detection.track_id, {})
-        if detection.frame in track:
-            who = detection.track_id
-            raise KeypointsError(
-                f"Frame {detection.frame} of the file, taken for {source.kind}, shows"
-                + (" several people without track ids." if who is None else f" {who!r} twice."),
-                hint=f"Write the file with tracking, or choose track_id='{LARGEST}'.",
-            )
-        track[detection.frame] = detection
-    if not tracks:
-        raise broken(source.kind, "it shows nobody")
-    if None in tracks and len(tracks) > 1:
-        raise KeypointsError(
-            f"The file, taken for {source.kind}, shows people with track ids, and others without"
-            f" in {len(tracks[None])} frames.",
-            hint=f"Leave out those without, or choose track_id='{LARGEST}'.",
-        )
-    joints = max(len(detection.points) for detection in source.detections)
-    if len(tracks) * source.frames * joints > _MOST_VALUES:
-        raise broken(source.kind, f"{len(tracks)} people in {source.frames} frames are too many")
-    ordered = sorted(tracks, key=lambda name: (isinstance(name, str), str(name).zfill(20)))
-    return tuple(_clip(source, name, tracks[name]) for name in ordered)
+def joint_count(kind: str, people: Iterable[Detection]) -> int | None:
+    """Return the number of joints of all people, None if they differ; raise if there are none."""
+    counts = {len(person.points) for person in people}
+    if not counts:
+        raise format_error(kind, "it shows no people")
+    return counts.pop() if len(counts) == 1 else None
 
 
-def largest_of(source: KeypointFrames) -> Keypoints:
-    """The person with the largest box of each frame, whoever it is.
-
-    Raises:
-        KeypointsError: Nobody is in the file.
-    """
-    best: dict[int, tuple[float, Detection]] = {}
-    for detection in source.detections:
-        known = detection.points[~np.isnan(detection.points[:, 0])]
-        with np.errstate(over="ignore", invalid="ignore"):
-            area = float(np.prod(np.ptp(known, axis=0))) if len(known) else -1.0
-        if detection.frame not in best or area > best[detection.frame][0]:
-            best[detection.frame] = (area, detection)
-    if not best:
-        raise broken(source.kind, "it shows nobody")
-    return _clip(source, None, {frame: detection for frame, (_, detection) in best.items()})
-
-
-def _clip(source: KeypointFrames, name: TrackId, track: dict[int, Detection]) -> Keypoints:
-    joints = {len(detection.points) for detection in track.values()}
-    if len(joints) > 1:
-        raise broken(source.kind, f"the number of joints changes: {sorted(joints)}")
-    points = np.full((source.frames, joints.pop(), 2), np.nan, dtype=np.float32)
-    scored = any(detection.scores is not None for detection in track.values())
-    scores = np.zeros(points.shape[:2], dtype=np.float32) if scored else None
-    # What is too large for single precision becomes infinite, which Keypoints refuses.
-    with np.errstate(over="ignore"):
-        for frame, detection in track.items():
-            points[frame] = detection.points
-            if scores is not None:
-                scores[frame] = 1.0 if detection.scores is None else detection.scores
-    return Keypoints(
-        points,
-        scores,
-        skeleton=source.skeleton or "",
-        image_size=source.image_size or (0, 0),
-        fps=source.fps,
-        timestamps=source.timestamps,
-        track_id=name,
-    )
+def skeleton_by_joints(kind: str, people: Sequence[Detection], known: Mapping[int, str]) -> str:
+    """Return the skeleton with the people's number of joints; raise if none of the known has it."""
+    joints = joint_count(kind, people)
+    if joints is None or joints not in known:
+        found = sorted({len(person.points) for person in people})
+        expected = ", ".join(map(str, known))
+        raise format_error(kind, f"people have {found} joints; expected one of {expected}")
+    return known[joints]

@@ -1,4 +1,4 @@
-"""JSON that nobody vouches for, taken apart with an error for all that is not as expected."""
+"""Read untrusted JSON: check the size of a file and the type of each value."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from typing import Any
 import numpy as np
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers.detections import Floats, TrackId, broken
+from hot_sdk.readers.detections import Floats, TrackId, format_error
 
-LARGEST_FILE = 512 << 20
-"""Longest file that is read, in bytes."""
+MAX_FILE_BYTES = 512 << 20
 
-_MOST_JSON_VALUES = 40_000_000
+_MAX_JSON_VALUES = 40_000_000
 """A value of one character can take 70 bytes once it is parsed."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content.
+    """Return a file's content.
 
     Raises:
-        KeypointsError: It cannot be read, is no regular file, or is too large.
+        KeypointsError: The file cannot be read, is no regular file, or is too large.
     """
     try:
         # A pipe or a device may have no end.
         if not stat.S_ISREG(path.stat().st_mode):
             raise KeypointsError(f"'{path}' is no regular file.", hint="Copy it to one.")
         with path.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
+            content = stream.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise KeypointsError(
             f"'{path}' cannot be read: {reason}.", hint="Check the path."
         ) from error
-    if len(content) > LARGEST_FILE:
+    if len(content) > MAX_FILE_BYTES:
         raise KeypointsError(
-            f"'{path}' has more than the {LARGEST_FILE} bytes that are read.",
+            f"'{path}' is larger than the limit of {MAX_FILE_BYTES} bytes.",
             hint="Cut the file in parts.",
         )
     return content
@@ -49,42 +48,42 @@ def parse(content: bytes, path: Path) -> Any:  # noqa: ANN401
     """Parse JSON of bounded depth and number of values.
 
     Raises:
-        KeypointsError: It is none, or holds too much.
+        KeypointsError: The content is not JSON, or holds too much.
     """
-    # No value but the first goes without one of these before it.
-    if sum(map(content.count, (b",", b":", b"[", b"{"))) > _MOST_JSON_VALUES:
+    # Each value but the first has one of these before it.
+    if sum(map(content.count, (b",", b":", b"[", b"{"))) > _MAX_JSON_VALUES:
         raise KeypointsError(
-            f"'{path}' holds more than {_MOST_JSON_VALUES} values.", hint="Cut the file in parts."
+            f"'{path}' holds more than {_MAX_JSON_VALUES} values.", hint="Cut the file in parts."
         )
     try:
         return json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise KeypointsError(
-            f"'{path}' is not JSON: {reason}.", hint="Check that the file was written to its end."
+            f"'{path}' is not JSON: {reason}.", hint="Check that the file is complete."
         ) from error
 
 
-def floats(values: object, kind: str, what: str) -> Floats:
-    """A flat list of numbers; None, NaN and infinities become NaN."""
+def floats(values: object, kind: str, name: str) -> Floats:
+    """Return a flat list of numbers as an array; None, NaN and infinities become NaN."""
     if not isinstance(values, list):
-        raise broken(kind, f"{what} is no list")
+        raise format_error(kind, f"{name} is no list")
     numbers = [math.nan if value is None else value for value in values]
     if not all(type(value) in (int, float) for value in numbers):
-        raise broken(kind, f"{what} holds something that is no number")
+        raise format_error(kind, f"{name} holds something that is no number")
     try:
         table: Floats = np.array(numbers, dtype=np.float64)
     except OverflowError as error:
-        raise broken(kind, f"{what} holds a number that is too large") from error
+        raise format_error(kind, f"{name} holds a number that is too large") from error
     table[np.isinf(table)] = np.nan
     return table
 
 
-def triples(values: object, kind: str, what: str) -> tuple[Floats, Floats]:
-    """x, y and score one after the other: points (joints, 2), NaN where the score is 0; scores."""
-    flat = floats(values, kind, what)
+def triples(values: object, kind: str, name: str) -> tuple[Floats, Floats]:
+    """Split x, y, score, x, y, ... into points (joints, 2), NaN if the score is 0, and scores."""
+    flat = floats(values, kind, name)
     if len(flat) == 0 or len(flat) % 3:
-        raise broken(kind, f"{what} has {len(flat)} numbers, not x, y and score for each joint")
+        raise format_error(kind, f"{name} has {len(flat)} numbers, not x, y, score for each joint")
     table = flat.reshape(-1, 3)
     scores = np.nan_to_num(table[:, 2], nan=0.0, posinf=1.0, neginf=0.0)
     # These tools write 0, 0, 0 for a joint that was not found.
@@ -92,24 +91,24 @@ def triples(values: object, kind: str, what: str) -> tuple[Floats, Floats]:
     return points, scores
 
 
-def whole(value: object, kind: str, what: str) -> int:
-    """A whole number of 64 bits."""
+def integer(value: object, kind: str, name: str) -> int:
+    """Return a whole number of at most 64 bits."""
     if type(value) is int and abs(value) < 2**63:
         return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
-    # What is nested could be deeper than the stack allows to print.
+    # Nested values could be deeper than the stack allows to print.
     shown = "nested" if isinstance(value, (list, dict)) else repr(str(value)[:40])
-    raise broken(kind, f"{what} is {shown}, not a whole number")
+    raise format_error(kind, f"{name} is {shown}, not a whole number")
 
 
-def track(value: object, kind: str) -> TrackId:
-    """A track id: a whole number or a short text; None where there is none."""
+def track_id(value: object, kind: str) -> TrackId:
+    """Return a track id: a whole number, a short text, or None."""
     if value is None or (isinstance(value, str) and len(value) <= 200):
         return value
-    return whole(value, kind, "a track id")
+    return integer(value, kind, "a track id")
 
 
-def is_record(value: object, *keys: str) -> bool:
-    """Whether a value is an object with these keys."""
+def has_keys(value: object, *keys: str) -> bool:
+    """Return whether a value is an object with these keys."""
     return isinstance(value, dict) and all(key in value for key in keys)

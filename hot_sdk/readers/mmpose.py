@@ -1,8 +1,8 @@
-"""MMPose: the predictions of its inferencer, as ``--pred-out-dir`` writes them.
+"""Read MMPose: the predictions of its inferencer, as ``--pred-out-dir`` writes them.
 
-A list of frames, or an object with one under ``instance_info`` beside ``meta_info``; each frame has
-``instances`` with ``keypoints`` (pairs of x and y) and ``keypoint_scores``, and ``frame_id`` in
-videos. Of one image it is the bare list of instances. ``meta_info`` names the data set and with it
+A list of frames, or an object with one under ``instance_info`` next to ``meta_info``; each frame
+has ``instances`` with ``keypoints`` (pairs of x and y) and ``keypoint_scores``, and ``frame_id`` in
+videos. For one image it is the bare list of instances. ``meta_info`` names the data set and with it
 the skeleton; a bare list has none. See "Inference with existing models" in the documentation of
 MMPose 1.x.
 """
@@ -13,8 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, broken, checked_frames
-from hot_sdk.readers.json_values import floats, is_record, track, whole
+from hot_sdk.readers.detections import (
+    Detection,
+    Floats,
+    KeypointFrames,
+    format_error,
+    frame_count,
+    joint_count,
+)
+from hot_sdk.readers.json_values import floats, has_keys, integer, track_id
 
 KIND = "MMPose predictions"
 _SKELETONS = {
@@ -29,41 +36,38 @@ _SKELETONS = {
 
 
 def matches(data: object) -> bool:
-    """Whether parsed JSON is MMPose's."""
+    """Return whether parsed JSON is MMPose's."""
     frames = data.get("instance_info") if isinstance(data, dict) else data
     if not isinstance(frames, list) or not frames:
         return False
-    return is_record(frames[0], "instances") or _is_image(frames)
+    return has_keys(frames[0], "instances") or _is_image(frames)
 
 
 def read(data: Any) -> KeypointFrames:  # noqa: ANN401
-    """Read it; frames without a number follow each other."""
+    """Read predictions; frames without a number follow each other."""
     frames = data["instance_info"] if isinstance(data, dict) else data
     if _is_image(frames):
         frames = [{"instances": frames}]
     people: list[Detection] = []
     first, last = 0, -1
     for place, frame in enumerate(frames):
-        if not is_record(frame, "instances") or not isinstance(frame["instances"], list):
-            raise broken(KIND, f"frame {place} has no list of instances")
+        if not has_keys(frame, "instances") or not isinstance(frame["instances"], list):
+            raise format_error(KIND, f"frame {place} has no list of instances")
         number = place
         if "frame_id" in frame:
             # Videos are counted from 0 or from 1, as versions differ.
-            number = whole(frame["frame_id"], KIND, "frame_id")
+            number = integer(frame["frame_id"], KIND, "frame_id")
             first = number if place == 0 else first
             number -= min(first, 1)
-        last = max(last, checked_frames(KIND, number) - 1)
+        last = max(last, frame_count(KIND, number) - 1)
         people += [_person(instance, number) for instance in frame["instances"]]
-    if not people:
-        raise broken(KIND, "it shows nobody")
-    joints = {len(person.points) for person in people}
     # MMPose runs models of many data sets of 17 joints, Human3.6M's and COCO's among them.
-    skeleton = "coco_wholebody133" if joints == {133} else _named(data)
+    skeleton = "coco_wholebody133" if joint_count(KIND, people) == 133 else _named(data)
     return KeypointFrames(KIND, last + 1, tuple(people), skeleton)
 
 
 def _is_image(frames: list[object]) -> bool:
-    return is_record(frames[0], "keypoints", "keypoint_scores")
+    return has_keys(frames[0], "keypoints", "keypoint_scores")
 
 
 def _named(data: object) -> str | None:
@@ -72,23 +76,21 @@ def _named(data: object) -> str | None:
     return _SKELETONS.get(name) if isinstance(name, str) else None
 
 
-def _person(instance: object, frame: int) -> Detection:
-    if not is_record(instance, "keypoints"):
-        raise broken(KIND, f"an instance of frame {frame} has no keypoints")
-    assert isinstance(instance, dict)
-    points = pairs(instance["keypoints"], KIND)
+def _person(instance: Any, frame: int) -> Detection:  # noqa: ANN401
+    if not has_keys(instance, "keypoints"):
+        raise format_error(KIND, f"an instance of frame {frame} has no keypoints")
+    points = _pairs(instance["keypoints"])
     scores = instance.get("keypoint_scores")
     known = None if scores is None else floats(scores, KIND, "keypoint_scores")
     if known is not None and len(known) != len(points):
-        raise broken(KIND, f"{len(points)} keypoints have {len(known)} scores")
-    return Detection(frame, points, known, track(instance.get("track_id"), KIND))
+        raise format_error(KIND, f"{len(points)} keypoints have {len(known)} scores")
+    return Detection(frame, points, known, track_id(instance.get("track_id"), KIND))
 
 
-def pairs(values: object, kind: str) -> Floats:
-    """Pairs of x and y, (joints, 2)."""
+def _pairs(values: object) -> Floats:
     if not isinstance(values, list) or not values:
-        raise broken(kind, "keypoints are no list, or none")
-    rows = [floats(value, kind, "a keypoint") for value in values]
+        raise format_error(KIND, "keypoints are no list, or an empty one")
+    rows = [floats(value, KIND, "a keypoint") for value in values]
     if any(len(row) != 2 for row in rows):
-        raise broken(kind, "a keypoint is no pair of x and y")
+        raise format_error(KIND, "a keypoint is no pair of x and y")
     return np.stack(rows)

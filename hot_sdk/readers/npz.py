@@ -1,4 +1,4 @@
-"""NumPy archives: MediaPipe's landmarks, HoT's demo, VideoPose3D's data sets, and a plain layout.
+"""Read NumPy archives: MediaPipe's landmarks, HoT's demo, VideoPose3D's data sets, a plain layout.
 
 - ``kp`` (frames, 33, 3) of x, y in pixels and visibility, ``wh`` and ``fps``: MediaPipe's.
 - ``reconstruction`` (people, frames, 17, 2), pixels, Human3.6M's joints: the demo of HoT
@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.safe_npz import ArchiveError, open_archive
+from hot_sdk._base.safe_npz import NpzError, open_npz
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import (
-    MOST_DETECTIONS,
+    MAX_DETECTIONS,
     Detection,
     Floats,
     KeypointFrames,
-    broken,
-    checked_frames,
+    format_error,
+    frame_count,
 )
 
-_LARGEST_UNPACKED = 256 << 20
-_MOST_NUMBERS = 1 << 25
+_MAX_BYTES = 256 << 20
+_MAX_NUMBERS = 1 << 25
 
 KIND = "a NumPy archive"
 _CONVERT = (
@@ -42,7 +42,7 @@ _CONVERT = (
 
 
 def matches(content: bytes) -> bool:
-    """Whether a file's content is a zip archive, as npz files are."""
+    """Return whether a file's content is a zip archive, as npz files are."""
     return content[:4] == b"PK\x03\x04"
 
 
@@ -50,23 +50,24 @@ def read(content: bytes) -> KeypointFrames:
     """Read any of the layouts.
 
     Raises:
-        KeypointsError: It is none of them, broken, or holds pickles.
+        KeypointsError: The archive has none of them, is broken, or holds pickles.
     """
     try:
-        with open_archive(io.BytesIO(content), largest=_LARGEST_UNPACKED) as arrays:
-            names = set(arrays)
-            if "positions_2d" in names:
-                raise KeypointsError(
-                    "The file is a data set of VideoPose3D, whose arrays are pickles: reading them"
-                    " can run any program.",
-                    hint=_CONVERT,
-                )
-            return _layout(names, arrays)
-    except ArchiveError as error:
-        raise broken(KIND, f"it cannot be read: {error}") from error
+        with open_npz(io.BytesIO(content), max_bytes=_MAX_BYTES) as arrays:
+            return _read(arrays)
+    except NpzError as error:
+        raise format_error(KIND, f"it cannot be read: {error}") from error
 
 
-def _layout(names: set[str], arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
+def _read(arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
+    names = set(arrays)
+    if "positions_2d" in names:
+        raise KeypointsError(
+            "The file is a data set of VideoPose3D, whose arrays are pickles: reading them can run"
+            " any program.",
+            hint=_CONVERT,
+        )
+    fps = _fps(arrays["fps"]) if "fps" in names else None
     if {"kp", "wh"} <= names:
         table = _numbers(arrays["kp"], 3)
         return _frames(
@@ -74,8 +75,8 @@ def _layout(names: set[str], arrays: Mapping[str, NDArray[Any]]) -> KeypointFram
             table[None, ..., :2],
             table[None, ..., 2] if table.shape[2] > 2 else None,
             skeleton="mediapipe33",
-            image_size=_pair(arrays["wh"]),
-            fps=_one(arrays["fps"]) if "fps" in names else None,
+            image_size=_image_size(arrays["wh"]),
+            fps=fps,
         )
     if "reconstruction" in names:
         if arrays["reconstruction"].shape[-1:] == (3,):
@@ -84,61 +85,55 @@ def _layout(names: set[str], arrays: Mapping[str, NDArray[Any]]) -> KeypointFram
                 hint="Give input_keypoints_2d.npz from the demo's folder input_2D.",
             )
         table = _numbers(arrays["reconstruction"], 4)
-        # Where nobody was found the demo leaves zeros.
+        # If no person was found, the demo leaves zeros.
         table[(table == 0.0).all(axis=-1)] = np.nan
         return _frames("keypoints of HoT's demo", table, None, skeleton="h36m17")
     if "points" in names:
-        table = _numbers(arrays["points"], 3)
         return _frames(
             "a NumPy archive of keypoints",
-            table[None],
+            _numbers(arrays["points"], 3)[None],
             _numbers(arrays["scores"], 2)[None] if "scores" in names else None,
             skeleton=_name(arrays["skeleton"]) if "skeleton" in names else None,
-            image_size=_pair(arrays["image_size"]) if "image_size" in names else None,
-            fps=_one(arrays["fps"]) if "fps" in names else None,
+            image_size=_image_size(arrays["image_size"]) if "image_size" in names else None,
+            fps=fps,
             timestamps=_numbers(arrays["timestamps"], 1) if "timestamps" in names else None,
         )
-    raise broken(KIND, "it holds neither kp and wh, nor reconstruction, nor points")
+    raise format_error(KIND, "it holds neither kp and wh, nor reconstruction, nor points")
 
 
 def _frames(
     kind: str,
     table: Floats,
     scores: Floats | None,
-    *,
-    skeleton: str | None,
-    image_size: tuple[int, int] | None = None,
-    fps: float | None = None,
-    timestamps: Floats | None = None,
+    **known: Any,  # noqa: ANN401
 ) -> KeypointFrames:
-    """From (people, frames, joints, 2)."""
+    """Build the frames from points (people, frames, joints, 2) and scores of the same shape."""
     # An array without joints holds no bytes, whatever number of frames it claims.
     if table.shape[-1] != 2 or 0 in table.shape:
-        raise broken(kind, f"its points have shape {table.shape}")
-    frames = checked_frames(kind, table.shape[1] - 1)
-    if table.shape[0] * frames > MOST_DETECTIONS:
-        raise broken(kind, f"{table.shape[0]} people in {frames} frames are too many")
+        raise format_error(kind, f"its points have shape {table.shape}")
+    frames = frame_count(kind, table.shape[1] - 1)
+    if table.shape[0] * frames > MAX_DETECTIONS:
+        raise format_error(kind, f"{table.shape[0]} people in {frames} frames are too many")
     if scores is not None and scores.shape != table.shape[:-1]:
-        raise broken(kind, f"its scores have shape {scores.shape}")
-    several = len(table) > 1
+        raise format_error(kind, f"its scores have shape {scores.shape}")
     people = tuple(
         Detection(
             frame,
             table[person, frame],
             None if scores is None else scores[person, frame],
-            person if several else None,
+            person if len(table) > 1 else None,
         )
         for person in range(len(table))
-        for frame in range(table.shape[1])
+        for frame in range(frames)
     )
-    return KeypointFrames(kind, frames, people, skeleton, image_size, fps, timestamps)
+    return KeypointFrames(kind, frames, people, **known)
 
 
 def _numbers(array: NDArray[Any], dimensions: int) -> Floats:
     if array.dtype.kind not in "fiu" or array.ndim != dimensions:
         raise ValueError(f"an array holds {array.dtype} of shape {array.shape}")
-    if array.size > _MOST_NUMBERS:
-        raise ValueError(f"an array holds {array.size} numbers, over {_MOST_NUMBERS}")
+    if array.size > _MAX_NUMBERS:
+        raise ValueError(f"an array holds {array.size} numbers, over {_MAX_NUMBERS}")
     return array.astype(np.float64)
 
 
@@ -152,13 +147,13 @@ def _name(array: NDArray[Any]) -> str:
     return str(array.reshape(1)[0])
 
 
-def _pair(array: NDArray[Any]) -> tuple[int, int]:
+def _image_size(array: NDArray[Any]) -> tuple[int, int]:
     if array.dtype.kind not in "fiu" or array.shape != (2,) or (array % 1 != 0).any():
         raise ValueError("its image size is not two whole numbers")
     return int(array[0]), int(array[1])
 
 
-def _one(array: NDArray[Any]) -> float:
+def _fps(array: NDArray[Any]) -> float:
     if array.dtype.kind not in "fiu" or array.size != 1:
         raise ValueError(f"fps is {array.dtype} of shape {array.shape}")
     return float(array.reshape(()))

@@ -1,6 +1,6 @@
 """Fuzz every reader of keypoint files: does anything but our own error come out, and at what cost?
 
-    python -m hot_sdk.tests.fuzz.fuzz_readers [--seconds 6] [--reader NAME ...]
+    python tests/fuzz/fuzz_readers.py [--seconds 6] [--reader NAME ...]
 
 Runs Google's atheris on each reader for some seconds, in a process of its own, from a sound file
 that it mutates: bytes, and for JSON its values too. Prints the runs, the longest, the peak memory,
@@ -68,7 +68,7 @@ def _in_a_process(name: str, seconds: float) -> dict[str, Any]:
     # libFuzzer does not return, and what one reader allocates is not another's peak.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.json"
-        command = [sys.executable, "-m", "hot_sdk.tests.fuzz.fuzz_readers"]
+        command = [sys.executable, str(Path(__file__).resolve())]
         command += ["--reader", name, "--seconds", str(seconds), "--report", str(path)]
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if not path.is_file():
@@ -85,7 +85,8 @@ def _in_a_process(name: str, seconds: float) -> dict[str, Any]:
 def _fuzz(atheris: Any, name: str, seed: bytes, seconds: float, report: Path) -> None:
     """Fuzz until the time is over, write the report, and end the process."""
     with atheris.instrument_imports(include=["hot_sdk.readers", "hot_sdk._base.safe_npz"]):
-        readers = importlib.import_module("hot_sdk.readers")
+        keypoints = importlib.import_module("hot_sdk.keypoints")
+        people = importlib.import_module("hot_sdk.people")
     target, corpus = Path("input").absolute(), Path("corpus").absolute()
     corpus.mkdir()
     (corpus / "seed").write_bytes(seed)
@@ -99,9 +100,11 @@ def _fuzz(atheris: Any, name: str, seed: bytes, seconds: float, report: Path) ->
         try:
             for given in ({}, {"image_size": (640, 480), "skeleton": "coco17"}):
                 with contextlib.suppress(HotSDKError):
-                    readers.read_people(target, **given)
+                    people.read_people(target, **given)
             with contextlib.suppress(HotSDKError):
-                readers.read_keypoints(target, image_size=(640, 480), track_id=readers.LARGEST)
+                keypoints.Keypoints.from_file(
+                    target, image_size=(640, 480), track_id=keypoints.LARGEST
+                )
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"

@@ -5,7 +5,7 @@ import fuzz_readers
 import pytest
 from fuzz_readers import _seeds
 
-from hot_sdk.readers import read_people
+from hot_sdk.people import read_people
 
 pytest.importorskip("atheris", reason="atheris is not installed (extra dev)")
 

@@ -57,7 +57,7 @@ def test_unnamed_skeleton_is_refused_with_the_reason():
         ({"points": np.zeros((17, 2))}, r"\(17, 2\)"),
         ({"points": np.full((1, 17, 2), np.inf)}, "joint 0 in frame 0 is infinite"),
         ({"points": np.full((1, 17, 2), "a")}, "expected numbers"),
-        ({"points": [[1, 2], [3]]}, "points is no array"),
+        ({"points": [[1, 2], [3]]}, "points is not an array"),
         ({"scores": np.ones((4, 16))}, r"scores has shape \(4, 16\)"),
         ({"image_size": (640.5, 480)}, "whole pixels"),
         ({"image_size": (0, 0)}, "width and height"),
@@ -78,9 +78,9 @@ def test_what_does_not_fit_is_refused(changes, said):
 
 
 def test_rate_comes_from_the_timestamps_where_no_other_is_given():
-    assert made(timestamps=[0.0, 0.1, 0.2, 0.4]).rate == pytest.approx(10.0)
-    assert made(timestamps=[0.0, 0.1, 0.2, 0.3], fps=9.9).rate == 9.9
-    assert made().rate is None
+    assert made(timestamps=[0.0, 0.1, 0.2, 0.4]).effective_fps == pytest.approx(10.0)
+    assert made(timestamps=[0.0, 0.1, 0.2, 0.3], fps=9.9).effective_fps == 9.9
+    assert made().effective_fps is None
 
 
 def test_brings_itself_to_the_17_joints():

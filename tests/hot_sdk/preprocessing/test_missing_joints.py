@@ -33,7 +33,7 @@ def there(*gaps, joint=3):
     return present
 
 
-def test_nothing_missing_changes_nothing():
+def test_complete_joints_are_unchanged():
     points = track()
     filled, valid = fill(points, there())
     np.testing.assert_array_equal(filled, points)
@@ -41,7 +41,7 @@ def test_nothing_missing_changes_nothing():
 
 
 @pytest.mark.parametrize("length", [1, 5])
-def test_short_gap_is_bridged_and_valid(length):
+def test_short_gap_is_interpolated_and_valid(length):
     points = track()
     filled, valid = fill(points, there((10, 10 + length)))
     np.testing.assert_allclose(filled, points, atol=1e-4)
@@ -56,7 +56,7 @@ def test_longer_gap_is_held_then_invalid():
     np.testing.assert_array_equal(np.delete(filled, 3, axis=1), np.delete(points, 3, axis=1))
 
 
-def test_first_frames_take_the_first_place_and_are_invalid():
+def test_first_frames_hold_the_first_position_and_are_invalid():
     points = track()
     filled, valid = fill(points, there((0, 4)))
     assert (filled[:4, 3] == points[4, 3]).all()
@@ -70,7 +70,7 @@ def test_last_frames_are_held_then_invalid():
     assert valid[33:, 3].tolist() == [True] * 4 + [False] * 3
 
 
-def test_gaps_are_bridged_in_time_not_in_frames():
+def test_gaps_are_interpolated_in_time_not_in_frames():
     points = track()
     times = np.arange(FRAMES, dtype=float)
     times[11:] += 2.0
@@ -79,7 +79,7 @@ def test_gaps_are_bridged_in_time_not_in_frames():
     np.testing.assert_allclose(filled[10, 3], expected, atol=1e-4)
 
 
-def test_unseen_joint_stands_where_its_parent_does():
+def test_unseen_joint_is_placed_at_its_parent():
     points = track()
     present = there((0, FRAMES)) & there((0, FRAMES), joint=2)
     filled, valid = fill(points, present)
@@ -89,7 +89,7 @@ def test_unseen_joint_stands_where_its_parent_does():
     assert not valid[:, [2, 3]].any()
 
 
-def test_unseen_root_stands_in_the_middle():
+def test_unseen_root_is_placed_in_the_middle():
     points = track()
     filled, valid = fill(points, there((0, FRAMES), joint=0))
     np.testing.assert_allclose(filled[:, 0], points[:, 1:].mean(axis=1), rtol=1e-6)

@@ -25,7 +25,7 @@ def test_portrait_padded_fills_the_square():
 
 
 @pytest.mark.parametrize("size", [(1000, 1002), (1920, 1080), (3000, 500)])
-def test_padding_leaves_other_images_alone(size):
+def test_padding_changes_portrait_images_only(size):
     points = [[3.0, 5.0], [400.0, 300.0]]
     assert by_width(points, size, "pad_to_square") == by_width(points, size)
 

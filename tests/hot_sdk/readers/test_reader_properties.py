@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as arrays
 
 from hot_sdk import Keypoints, list_skeletons
 from hot_sdk.errors import HotSDKError, KeypointsError
-from hot_sdk.readers import read_frames, read_keypoints, read_people, sniff
+from hot_sdk.people import read_people
+from hot_sdk.readers import read_frames, sniff
 from hot_sdk.skeletons import skeleton_format
 
 SIZE = (640, 480)
@@ -63,7 +64,7 @@ def ours_or_sound(path, **known):
         frames = [detection.frame for detection in source.detections]
         assert frames == sorted(frames)
         assert all(0 <= frame < source.frames for frame in frames)
-        keeps_promises(read_keypoints(path, track_id="largest", **known))
+        keeps_promises(Keypoints.from_file(path, track_id="largest", **known))
     assert path.read_bytes() == before
 
 
@@ -268,7 +269,7 @@ def test_keypoints_survive_an_archive(tmp_path, table, scores):
         image_size=clip.image_size,
         fps=clip.fps,
     )
-    again = Keypoints.from_npz(tmp_path / "f.npz")
+    again = Keypoints.from_file(tmp_path / "f.npz", "npz")
     np.testing.assert_array_equal(again.points, clip.points)
     np.testing.assert_array_equal(again.scores, clip.scores)
     assert (again.skeleton, again.image_size, again.fps) == ("coco17", SIZE, 25.0)
@@ -278,4 +279,4 @@ def test_keypoints_survive_an_archive(tmp_path, table, scores):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(KeypointsError, match="no regular file"):
-        read_keypoints(tmp_path / "pipe")
+        Keypoints.from_file(tmp_path / "pipe")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hot_sdk import Keypoints
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers import read_frames, read_keypoints, read_people, sniff
+from hot_sdk.people import read_people
+from hot_sdk.readers import FORMATS, read_frames, sniff
 from hot_sdk.skeletons import skeleton_format
 
 SIZE = (640, 480)
@@ -155,24 +156,30 @@ def test_one_person_comes_through(tmp_path, name):
     same(found, JSON[name][1], scored=name != "coco-annotations")
 
 
-@pytest.mark.parametrize("name", [name for name in JSON if name != "named"])
-def test_readers_by_name_take_their_own_format_only(tmp_path, name):
+@pytest.mark.parametrize("name", JSON)
+def test_named_format_is_the_only_one_accepted(tmp_path, name):
     path, known = written(tmp_path, name)
     own = "".join(filter(str.isalpha, name.split("-")[0]))
-    same(getattr(Keypoints, f"from_{own}")(path, **known), JSON[name][1], scored=False)
-    other = "from_alphapose" if own != "alphapose" else "from_mmpose"
-    with pytest.raises(KeypointsError, match="was taken for"):
-        getattr(Keypoints, other)(path, **known)
+    same(Keypoints.from_file(path, own, **known), JSON[name][1], scored=False)
+    for other in set(FORMATS) - {own}:
+        with pytest.raises(KeypointsError, match=f"was read as .*, but {other} was expected"):
+            Keypoints.from_file(path, other, **known)
 
 
-def test_archives_and_tables_by_name(tmp_path):
+def test_archives_and_tables_by_format(tmp_path):
     np.savez(tmp_path / "a.npz", **NPZ["mediapipe"]())
-    for read in (Keypoints.from_npz, Keypoints.from_mediapipe):
-        same(read(tmp_path / "a.npz"), 33)
+    for name in ("npz", "mediapipe"):
+        same(Keypoints.from_file(tmp_path / "a.npz", name), 33)
     (tmp_path / "a.csv").write_text(table())
-    same(Keypoints.from_csv(tmp_path / "a.csv", image_size=SIZE), 17)
+    same(Keypoints.from_file(tmp_path / "a.csv", "csv", image_size=SIZE), 17)
     with pytest.raises(KeypointsError, match="npz was expected"):
-        Keypoints.from_npz(tmp_path / "a.csv", image_size=SIZE)
+        Keypoints.from_file(tmp_path / "a.csv", "npz", image_size=SIZE)
+
+
+@pytest.mark.parametrize("name", ["openpse", "", 3])
+def test_unknown_formats_are_rejected(tmp_path, name):
+    with pytest.raises(KeypointsError, match="Unknown format"):
+        Keypoints.from_file(tmp_path / "a.npz", name)
 
 
 @pytest.mark.parametrize("name", [name for name, layout in JSON.items() if layout[3]])
@@ -182,19 +189,19 @@ def test_tracked_people_come_apart(tmp_path, name):
     assert [person.track_id for person in people] == [0, 1]
     for number, person in enumerate(people):
         same(person, JSON[name][1], number, scored=name != "coco-annotations")
-    same(read_keypoints(path, track_id=1, **known), JSON[name][1], 1, scored=False)
-    with pytest.raises(KeypointsError, match=r"2 people \(0, 1\), and no one was chosen"):
-        read_keypoints(path, **known)
+    same(Keypoints.from_file(path, track_id=1, **known), JSON[name][1], 1, scored=False)
+    with pytest.raises(KeypointsError, match=r"2 people \(0, 1\), and none was chosen"):
+        Keypoints.from_file(path, **known)
     with pytest.raises(KeypointsError, match="7 is none of them"):
-        read_keypoints(path, track_id=7, **known)
+        Keypoints.from_file(path, track_id=7, **known)
 
 
 @pytest.mark.parametrize("name", [name for name, layout in JSON.items() if layout[3]])
 def test_people_without_ids_are_not_guessed_apart(tmp_path, name):
     path, known = written(tmp_path, name, count=2)
     with pytest.raises(KeypointsError, match="several people without track ids"):
-        read_keypoints(path, **known)
-    largest = read_keypoints(path, track_id="largest", **known)
+        Keypoints.from_file(path, **known)
+    largest = Keypoints.from_file(path, track_id="largest", **known)
     boxes = [np.ptp(body(JSON[name][1], n)[0, :, :2], axis=0).prod() for n in (0, 1)]
     expected = body(JSON[name][1], int(np.argmax(boxes)))[0, :, :2]
     np.testing.assert_allclose(largest.points[0], expected, rtol=1e-6)
@@ -221,7 +228,7 @@ def test_joints_that_were_not_found_are_missing(tmp_path):
     people = alphapose(17, 1, True)
     people[0]["keypoints"][3:6] = [0, 0, 0]
     (tmp_path / "a.json").write_text(json.dumps(people))
-    found = read_keypoints(tmp_path / "a.json", image_size=SIZE)
+    found = Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
     assert np.isnan(found.points[0, 1]).all()
     assert np.isnan(found.points).sum() == 2
 
@@ -254,7 +261,7 @@ def test_archives_come_through(tmp_path, name):
 def test_pickled_data_set_is_refused_with_the_way_round(tmp_path):
     np.savez(tmp_path / "d.npz", positions_2d=np.array({"S9": {}}, dtype=object))
     with pytest.raises(KeypointsError, match="can run any program") as caught:
-        read_keypoints(tmp_path / "d.npz")
+        Keypoints.from_file(tmp_path / "d.npz")
     assert "allow_pickle=True" in caught.value.hint
 
 
@@ -274,24 +281,24 @@ def test_table_comes_through(tmp_path):
     found = Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE)
     same(found, 17)
     assert (found.track_id, found.skeleton) == (5, "coco17")
-    assert found.rate == pytest.approx(25.0)
+    assert found.effective_fps == pytest.approx(25.0)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no keypoint file that is known"),
-        (b"\x89PNG", "no keypoint file that is known"),
+        (b"", "not a known keypoint file"),
+        (b"\x89PNG", "not a known keypoint file"),
         (b"[1, 2", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
-        (b"\xff\xfe[", "no keypoint file that is known"),
-        (b"[]", "no keypoint file that is known"),
-        (b'{"people": [], "version": 1}', "shows nobody"),
+        (b"\xff\xfe[", "not a known keypoint file"),
+        (b"[]", "not a known keypoint file"),
+        (b'{"people": [], "version": 1}', "shows no people"),
         (b'{"people": 3, "version": 1}', "no list of people"),
         (b'{"people": [{"pose_keypoints_2d": [1, 2]}], "version": 1}', "2 numbers"),
         (b'{"people": [{"pose_keypoints_2d": [1, 2, 3]}], "version": 1}', r"\[1\] joints"),
         (b'[{"image_id": "x", "keypoints": ["a"]}]', "no number"),
-        (b'[{"image_id": "0.jpg", "keypoints": [1, 2, 3]}]', r"\[1\] joints, where one of 17"),
+        (b'[{"image_id": "0.jpg", "keypoints": [1, 2, 3]}]', r"\[1\] joints; expected one of 17"),
         (b'[{"image_id": 1.5, "keypoints": []}]', "not a whole number"),
         (b'[{"instances": [{"keypoints": [[1]]}]}]', "no pair of x and y"),
         (b'[{"frame_id": 1000000000000, "instances": []}]', "names a frame"),
@@ -319,7 +326,7 @@ def test_table_comes_through(tmp_path):
 def test_what_is_broken_is_told(tmp_path, content, said):
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(KeypointsError, match=said):
-        read_keypoints(tmp_path / "f", image_size=SIZE, skeleton="coco17")
+        Keypoints.from_file(tmp_path / "f", image_size=SIZE, skeleton="coco17")
 
 
 def test_far_frame_allocates_nothing(tmp_path):
@@ -327,14 +334,14 @@ def test_far_frame_allocates_nothing(tmp_path):
     people[0]["image_id"] = "999999999999.jpg"
     (tmp_path / "a.json").write_text(json.dumps(people))
     with pytest.raises(KeypointsError, match="names a frame 999999999999"):
-        read_keypoints(tmp_path / "a.json", image_size=SIZE)
+        Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
 
 
 def test_frames_with_nobody_keep_their_place(tmp_path):
     people = coco_results(17, 1, True)
     del people[1:3]
     (tmp_path / "a.json").write_text(json.dumps(people))
-    found = read_keypoints(tmp_path / "a.json", image_size=SIZE)
+    found = Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
     assert np.isnan(found.points[:, 0, 0]).tolist() == [False, True, True, False]
 
 
@@ -360,23 +367,23 @@ def test_world_landmarks_are_no_keypoints(tmp_path):
     table -= table[:, 23:25].mean(axis=1, keepdims=True)
     (tmp_path / "a.json").write_text(json.dumps(table.tolist()))
     with pytest.raises(KeypointsError, match="world landmarks"):
-        read_keypoints(tmp_path / "a.json", image_size=SIZE)
+        Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
 
 
 def test_data_set_of_mmpose_names_the_skeleton(tmp_path):
     whole = {"meta_info": {"dataset_name": "h36m"}, "instance_info": mmpose(17, 1, False)}
     (tmp_path / "a.json").write_text(json.dumps(whole))
-    assert read_keypoints(tmp_path / "a.json", image_size=SIZE).skeleton == "h36m17"
-    with pytest.raises(KeypointsError, match="says skeleton 'h36m17', and 'coco17' was given"):
-        read_keypoints(tmp_path / "a.json", image_size=SIZE, skeleton="coco17")
+    assert Keypoints.from_file(tmp_path / "a.json", image_size=SIZE).skeleton == "h36m17"
+    with pytest.raises(KeypointsError, match="says skeleton 'h36m17', but 'coco17' was given"):
+        Keypoints.from_file(tmp_path / "a.json", image_size=SIZE, skeleton="coco17")
 
 
 def test_kind_is_told_and_logged(tmp_path, caplog):
     path, known = written(tmp_path, "alphapose26")
     assert sniff(path) == "AlphaPose JSON (halpe26)"
     with caplog.at_level("INFO", "hot_sdk.readers"):
-        read_keypoints(path, **known)
-    assert "was taken for AlphaPose JSON (halpe26)" in caplog.text
+        Keypoints.from_file(path, **known)
+    assert "was read as AlphaPose JSON (halpe26)" in caplog.text
 
 
 def archive(path, **members):
@@ -407,7 +414,7 @@ def header(shape):
 def test_archives_that_promise_too_much(tmp_path, content, said):
     archive(tmp_path / "a.npz", points=content)
     with pytest.raises(KeypointsError, match=said):
-        read_keypoints(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
+        Keypoints.from_file(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
 
 
 @pytest.mark.parametrize("code", [b"\xff\xff\xff\xff", b"\xe9\0\0\0"])
@@ -420,49 +427,49 @@ def test_archives_with_broken_names(tmp_path, code):
     members["skeleton"] = content.getvalue()[:-4] + code
     archive(tmp_path / "a.npz", **members)
     with pytest.raises(KeypointsError, match="unusual characters"):
-        read_keypoints(tmp_path / "a.npz")
+        Keypoints.from_file(tmp_path / "a.npz")
 
 
 def test_archives_in_an_unusual_compression(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_BZIP2) as file:
         file.writestr("points.npy", b"hello")
     with pytest.raises(KeypointsError, match="unusual way"):
-        read_keypoints(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
+        Keypoints.from_file(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
 
 
 def test_short_rows_are_no_missing_joints(tmp_path):
     (tmp_path / "a.csv").write_text(table().rsplit(",", 3)[0])
     with pytest.raises(KeypointsError, match="shorter than the header"):
-        read_keypoints(tmp_path / "a.csv", image_size=SIZE)
+        Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE)
 
 
 @pytest.mark.parametrize("size", [("a", "b"), (640,), 640, (0, 480), (640, 480, 3)])
 def test_image_sizes_are_checked_before_they_are_used(tmp_path, size):
     path, _ = written(tmp_path, "mediapipe")
     with pytest.raises(KeypointsError, match="image_size is"):
-        read_keypoints(path, image_size=size)
+        Keypoints.from_file(path, image_size=size)
 
 
 def test_missing_paths_are_told(tmp_path):
     with pytest.raises(KeypointsError, match="No such file"):
-        read_keypoints(tmp_path / "nowhere.json")
+        Keypoints.from_file(tmp_path / "nowhere.json")
     with pytest.raises(KeypointsError, match="0 files named"):
-        read_keypoints(tmp_path)
+        Keypoints.from_file(tmp_path)
 
 
 def test_file_and_arguments_have_to_agree(tmp_path):
     np.savez(tmp_path / "a.npz", **NPZ["mediapipe"]())
-    with pytest.raises(KeypointsError, match=r"says fps 25\.0, and 30\.0 was given"):
-        read_keypoints(tmp_path / "a.npz", fps=30.0)
+    with pytest.raises(KeypointsError, match=r"says fps 25\.0, but 30\.0 was given"):
+        Keypoints.from_file(tmp_path / "a.npz", fps=30.0)
     path, _ = written(tmp_path, "coco")
     with pytest.raises(KeypointsError, match="does not say its image_size"):
-        read_keypoints(path)
+        Keypoints.from_file(path)
     path, _ = written(tmp_path, "mmpose")
     with pytest.raises(KeypointsError, match="does not say its skeleton"):
-        read_keypoints(path, image_size=SIZE)
+        Keypoints.from_file(path, image_size=SIZE)
     path, _ = written(tmp_path, "mediapipe")
     with pytest.raises(KeypointsError, match="shares of the image and not its size"):
-        read_keypoints(path)
+        Keypoints.from_file(path)
 
 
 values = st.recursive(
@@ -495,7 +502,7 @@ def test_only_our_error_comes_out_of_json(tmp_path, name, data):
     path = tmp_path / "f.json"
     path.write_text(json.dumps(record), encoding="utf-8", errors="surrogatepass")
     with contextlib.suppress(KeypointsError):
-        read_keypoints(path, image_size=SIZE, skeleton=skeleton)
+        Keypoints.from_file(path, image_size=SIZE, skeleton=skeleton)
 
 
 @pytest.mark.parametrize("name", [*NPZ, "csv"])
@@ -513,4 +520,4 @@ def test_only_our_error_comes_out_of_bytes(tmp_path, name, data):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     with contextlib.suppress(KeypointsError):
-        read_keypoints(path, image_size=SIZE)
+        Keypoints.from_file(path, image_size=SIZE)

@@ -11,7 +11,7 @@ import pytest
 
 from hot_sdk import Keypoints
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers import read_people
+from hot_sdk.people import read_people
 from hot_sdk.skeletons import skeleton_format
 
 SIZE = (640, 480)
@@ -85,7 +85,7 @@ def test_number_of_thousands_of_digits_is_not_printed(tmp_path):
 def test_infinities_are_missing(tmp_path):
     points = [float("inf"), 2.0, 1.0, *[3.0, 4.0, 0.5] * 16]
     (tmp_path / "a.json").write_text(json.dumps([{"image_id": 0, "keypoints": points}]))
-    found = Keypoints.from_coco(tmp_path / "a.json", image_size=SIZE)
+    found = Keypoints.from_file(tmp_path / "a.json", "coco", image_size=SIZE)
     assert np.isnan(found.points[0, 0]).all()
     assert (found.points[0, 1:] == [3.0, 4.0]).all()
 
@@ -94,7 +94,7 @@ def test_zeros_of_hots_demo_are_missing(tmp_path):
     points = np.full((1, 3, 17, 2), 50.0)
     points[0, 0] = 0.0
     np.savez(tmp_path / "a.npz", reconstruction=points)
-    found = Keypoints.from_npz(tmp_path / "a.npz", image_size=SIZE)
+    found = Keypoints.from_file(tmp_path / "a.npz", "npz", image_size=SIZE)
     assert np.isnan(found.points[0]).all()
     assert (found.points[1:] == 50.0).all()
 
@@ -102,14 +102,14 @@ def test_zeros_of_hots_demo_are_missing(tmp_path):
 def test_3d_output_of_hots_demo_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", reconstruction=np.zeros((3, 17, 3)))
     with pytest.raises(KeypointsError, match="3D output") as caught:
-        Keypoints.from_npz(tmp_path / "a.npz", image_size=SIZE)
+        Keypoints.from_file(tmp_path / "a.npz", "npz", image_size=SIZE)
     assert "input_keypoints_2d.npz" in caught.value.hint
 
 
 def test_one_image_of_mmpose(tmp_path):
     person = {"keypoints": [[5.0, 6.0]] * 17, "keypoint_scores": [0.5] * 17, "bbox": [[1, 2, 3, 4]]}
     (tmp_path / "a.json").write_text(json.dumps([person]))
-    found = Keypoints.from_mmpose(tmp_path / "a.json", skeleton="coco17", image_size=SIZE)
+    found = Keypoints.from_file(tmp_path / "a.json", "mmpose", skeleton="coco17", image_size=SIZE)
     assert found.points.shape == (1, 17, 2)
     assert (found.points == [5.0, 6.0]).all()
     assert (found.scores == 0.5).all()
@@ -131,7 +131,7 @@ def test_uneven_tables_are_told(tmp_path, change):
     (tmp_path / "a.csv").write_text(",".join(columns) + "\n" + ",".join(row) + "\n")
     said = {"short": "shorter", "long": "longer", "half a score": "others none"}
     with pytest.raises(KeypointsError, match=said.get(change, "an x and no y")):
-        Keypoints.from_csv(tmp_path / "a.csv", image_size=SIZE)
+        Keypoints.from_file(tmp_path / "a.csv", "csv", image_size=SIZE)
 
 
 def test_quoted_table(tmp_path):
@@ -141,7 +141,7 @@ def test_quoted_table(tmp_path):
     text.write(",".join(f'"{column}"' for column in columns) + "\r\n")
     text.write("0," + ",".join("7.5" for _ in range(28)) + "\r\n\r\n")
     (tmp_path / "a.csv").write_text(text.getvalue(), newline="")
-    found = Keypoints.from_csv(tmp_path / "a.csv", image_size=SIZE)
+    found = Keypoints.from_file(tmp_path / "a.csv", "csv", image_size=SIZE)
     assert (found.points == 7.5).all()
 
 
@@ -151,7 +151,7 @@ def test_tiny_file_that_names_a_far_frame_is_refused(tmp_path):
     record = {"meta_info": {"dataset_name": "coco"}, "instance_info": frames}
     path = tmp_path / "far.json"
     path.write_text(json.dumps(record))
-    with pytest.raises(KeypointsError, match="only 2 show anybody"):
+    with pytest.raises(KeypointsError, match="only 2 show people"):
         read_people(path, image_size=(640, 480))
     record["instance_info"][1]["frame_id"] = 9_000
     path.write_text(json.dumps(record))

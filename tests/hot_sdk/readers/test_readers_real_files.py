@@ -19,13 +19,13 @@ def test_points_by_name():
     clip = Keypoints.from_file(path, image_size=(576, 576), fps=30.0)
     assert (clip.skeleton, len(clip), clip.scores) == ("coco17", 20, None)
     third = json.loads(path.read_text())[2]
-    expected = [[third[joint]["x"], third[joint]["y"]] for joint in clip.format.joints]
+    expected = [[third[joint]["x"], third[joint]["y"]] for joint in clip.skeleton_format.joints]
     np.testing.assert_array_equal(clip.points[2], np.float32(expected))
 
 
 def test_landmarks_in_pixels():
     path = DATA / "squats_mediapipe33.json"
-    clip = Keypoints.from_mediapipe(path, image_size=SQUATS)
+    clip = Keypoints.from_file(path, "mediapipe", image_size=SQUATS)
     expected = np.float32(json.loads(path.read_text()))[..., :2]
     np.testing.assert_array_equal(clip.points, expected)
     assert sniff(path) == "MediaPipe landmarks"
