@@ -1,7 +1,4 @@
-"""Windows of any number through one session: batches, mirror images, the root, time taken.
-
-Whole clips through a model: cut in windows, lifted in batches, stitched.
-"""
+"""Run windows through a session in batches, and lift whole clips window by window."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,67 +16,58 @@ from hot_sdk.engines.session import format_shape
 from hot_sdk.errors import EngineError, ManifestError, UsageError
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX, Manifest
-from hot_sdk.preprocessing import PreparedClip, network_input_of
+from hot_sdk.preprocessing import InputSpec, PreparedClip
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import Plan, SeamReport, Stitcher
 
 DYNAMIC_BATCH = 8
-"""Windows in one run of a model whose file leaves the number open."""
+"""Windows in one run of a model whose file leaves the batch open."""
 
 SINGLE_FRAMES = 256
-"""The same where a window is one frame, five seconds of video: so little work for each that a run
-of a few would be mostly the call itself."""
+"""The same if a window is one frame, five seconds of video: each is so little work that a run of a
+few would mostly be the overhead of the call."""
 
 Floats = NDArray[np.float32]
-Timed = Callable[[float], None]
 
 _SIGNS = np.array([-1.0, 1.0, 1.0], dtype=np.float32)
 _MIRROR = np.array(H36M17.mirror)
-
-
-@dataclass(frozen=True)
-class Lifted:
-    """Poses of windows.
-
-    Attributes:
-        poses: (windows, outputs, 17, 3), float32, the root at 0: ``outputs`` is the window's
-            length, or 1 where the network gives its centre frame only.
-        engine_seconds: Of each run of the engine, in order.
-    """
-
-    poses: Floats
-    engine_seconds: tuple[float, ...]
 
 
 class WindowRunner:
     """Runs windows through a session; may be shared by threads.
 
     Attributes:
-        manifest: What the model file says of itself.
-        network: What the network wants as input.
-        center_only: The network gives poses of the middle frame of each window only.
+        manifest: The model's manifest.
+        input_spec: The input that the network expects.
+        center_only: The network returns poses of the middle frame of each window only.
         batch: Windows in one run.
+        first_inference_s: Time of the session's first run, seconds; None before it.
     """
 
     def __init__(self, session: Session, manifest: Manifest, *, flip: bool) -> None:
         _check_model(session, manifest)
         self.manifest = manifest
-        self.network = network_input_of(manifest)
+        self.input_spec = InputSpec.from_manifest(manifest)
         self.center_only = manifest.output_frames < manifest.frames
         open_batch = SINGLE_FRAMES if manifest.frames == 1 else DYNAMIC_BATCH
         self.batch = open_batch if manifest.batch is None else manifest.batch
+        self.first_inference_s: float | None = None
+        self._first_lock = threading.Lock()
         self._session = session
         # A graph that averages by itself is not averaged twice.
         self._flip = flip and not manifest.flip
         self._process = os.getpid()
-        self._first_lock = threading.Lock()
-        self.first_inference_seconds: float | None = None
 
-    def lift(self, windows: Floats) -> Lifted:
-        """Lift windows.
+    def run(self, windows: Floats, recorder: LatencyRecorder) -> Floats:
+        """Lift windows, in as many runs of the engine as they need.
 
         Args:
             windows: (windows, frames, 17, channels), normalized.
+            recorder: Receives the time of each run.
+
+        Returns:
+            (windows, outputs, 17, 3), float32, the root at 0: ``outputs`` is the window's length,
+            or 1 if the network returns its center frame only.
 
         Raises:
             EngineError: The engine failed, returned NaN, or this process was forked from the one
@@ -89,21 +76,20 @@ class WindowRunner:
         if os.getpid() != self._process:
             raise EngineError(
                 f"The model was loaded in process {self._process}, and this is its fork"
-                f" {os.getpid()}: the engine's threads do not live on in a fork.",
+                f" {os.getpid()}: the engine's threads do not survive a fork.",
                 hint="Load the model after the fork, or start workers with the method 'spawn'.",
             )
-        seconds: list[float] = []
-        poses = self._lift(windows, seconds)
+        poses = self._run_batches(windows, recorder)
         if self._flip:
             mirrored = windows[:, :, _MIRROR].copy()
             mirrored[..., 0] *= -1.0
-            back = self._lift(mirrored, seconds)[:, :, _MIRROR] * _SIGNS
+            back = self._run_batches(mirrored, recorder)[:, :, _MIRROR] * _SIGNS
             poses = (poses + back) * np.float32(0.5)
-        # As the published evaluations do: the network only nearly leaves the root where it is.
+        # As in the published evaluations: the network only nearly keeps the root at 0.
         poses[:, :, 0] = 0.0
-        return Lifted(poses, tuple(seconds))
+        return poses
 
-    def _lift(self, windows: Floats, seconds: list[float]) -> Floats:
+    def _run_batches(self, windows: Floats, recorder: LatencyRecorder) -> Floats:
         parts = []
         for start in range(0, len(windows), self.batch):
             group = windows[start : start + self.batch]
@@ -111,17 +97,17 @@ class WindowRunner:
             if self.manifest.batch is not None and count < self.batch:
                 filler = np.broadcast_to(group[-1:], (self.batch - count, *group.shape[1:]))
                 group = np.concatenate([group, filler])
-            parts.append(self._run(np.ascontiguousarray(group), seconds)[:count])
+            parts.append(self._run_session(np.ascontiguousarray(group), recorder)[:count])
         return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
 
-    def _run(self, group: Floats, seconds: list[float]) -> Floats:
+    def _run_session(self, group: Floats, recorder: LatencyRecorder) -> Floats:
         start = time.perf_counter()
         outputs = self._session.run({KEYPOINTS: group})
         taken = time.perf_counter() - start
-        seconds.append(taken)
-        if self.first_inference_seconds is None:
+        recorder.add("engine", taken)
+        if self.first_inference_s is None:
             with self._first_lock:
-                self.first_inference_seconds = self.first_inference_seconds or taken
+                self.first_inference_s = self.first_inference_s or taken
         poses: Floats = outputs[POSES].astype(np.float32, copy=False)
         if not np.isfinite(poses).all():
             raise EngineError(
@@ -129,20 +115,20 @@ class WindowRunner:
                 " are not finite.",
                 hint="Export the model again in fp32, and check its weights.",
             )
-        return self._centres(poses, outputs) if self.center_only else poses
+        return self._centers(poses, outputs) if self.center_only else poses
 
-    def _centres(self, poses: Floats, outputs: Mapping[str, NDArray[Any]]) -> Floats:
-        """Of the poses that the network gives of each window, that of its centre."""
-        given = self.manifest.output_frames
+    def _centers(self, poses: Floats, outputs: Mapping[str, NDArray[Any]]) -> Floats:
+        """Return the pose of each window's center frame."""
+        count = self.manifest.output_frames
         if self.manifest.variant != "tpc":
-            return poses[:, given // 2 : given // 2 + 1]
-        # Where frames are pruned in stages, the last stage's come last.
-        kept = outputs[TOKEN_INDEX][..., -given:]
+            return poses[:, count // 2 : count // 2 + 1]
+        # If frames are pruned in stages, the last stage's come last.
+        kept = outputs[TOKEN_INDEX][..., -count:]
         if self.manifest.flip:
             kept = kept[:, 0]  # The mirror image shares its window's choice.
         at = np.argmax(kept == self.manifest.frames // 2, axis=-1)
-        centres: Floats = poses[np.arange(len(poses)), at][:, None]
-        return centres
+        centers: Floats = poses[np.arange(len(poses)), at][:, None]
+        return centers
 
 
 def _check_model(session: Session, manifest: Manifest) -> None:
@@ -162,44 +148,32 @@ def _check_model(session: Session, manifest: Manifest) -> None:
             f" {format_shape(('batch', *expected))}.",
             hint="Export the model again with hot-export.",
         )
-    if manifest.variant != "tpc":
-        return
-    if TOKEN_INDEX not in outputs:
+    if manifest.variant == "tpc" and TOKEN_INDEX not in outputs:
         raise UsageError(
             "The model keeps some frames of each window, and its file does not say which.",
             hint="Export it again with hot-export --token-index.",
         )
 
 
-@dataclass(frozen=True)
-class LiftedClip:
-    """Poses of a clip.
-
-    Attributes:
-        poses: (frames, 17, 3), float32.
-        seams: How even the poses are where windows meet; None where there was one window, and where
-            each was one frame, so that no step is inside any.
-    """
-
-    poses: NDArray[np.float32]
-    seams: SeamReport | None
-
-
-def lift_clips(
+def lift_prepared_clips(
     clips: Sequence[PreparedClip],
     plans: Sequence[Plan],
     runner: WindowRunner,
     recorder: LatencyRecorder,
     progress: Callable[[int, int], None] | None = None,
-) -> list[LiftedClip]:
+) -> list[tuple[Floats, SeamReport | None]]:
     """Lift clips, those of several people together.
 
     Args:
-        clips: What is to be lifted.
+        clips: The clips.
         plans: How each is cut.
         runner: The model.
-        recorder: Is told the time of each stage.
-        progress: Is told, after each run of the engine, the windows lifted and all of them.
+        recorder: Receives the time of each stage.
+        progress: Called after each run of the engine with the windows lifted and their total.
+
+    Returns:
+        For each clip its poses, (frames, 17, 3), and how even they are where windows meet; None if
+        there was one window, or if each was one frame, so that no step is inside any.
 
     Raises:
         UsageError: A plan has a window that is shorter than the model's.
@@ -214,37 +188,27 @@ def lift_clips(
                 hint="Use other windows; 'overlap' is the default.",
             )
     stitchers = [Stitcher(plan) for plan in plans]
-    jobs = [(number, window) for number, plan in enumerate(plans) for window in plan.windows]
-    for first in range(0, len(jobs), runner.batch):
-        group = jobs[first : first + runner.batch]
-        start = time.perf_counter()
-        inputs = np.stack(
-            [clips[number].inputs[window.source_frames(plans[number].frames)] for number, window in group]
-        )
-        recorder.add("preparation", time.perf_counter() - start)
-        lifted = runner.lift(inputs)
-        for seconds in lifted.engine_seconds:
-            recorder.add("engine", seconds)
-        start = time.perf_counter()
-        for (number, _), poses in zip(group, lifted.poses, strict=True):
-            # A network that gives its centre frame only has that one pose for every position.
-            stitchers[number].add(np.broadcast_to(poses, (frames, *poses.shape[1:])))
-        recorder.add("stitching", time.perf_counter() - start)
+    queue = [(number, window) for number, plan in enumerate(plans) for window in plan.windows]
+    for first in range(0, len(queue), runner.batch):
+        group = queue[first : first + runner.batch]
+        with recorder.timed("preparation"):
+            inputs = np.stack(
+                [
+                    clips[number].inputs[window.source_frames(plans[number].frames)]
+                    for number, window in group
+                ]
+            )
+        outputs = runner.run(inputs, recorder)
+        with recorder.timed("stitching"):
+            for (number, _), poses in zip(group, outputs, strict=True):
+                # A network that returns its center frame only has one pose for every position.
+                stitchers[number].add(np.broadcast_to(poses, (frames, *poses.shape[1:])))
         if progress is not None:
-            progress(first + len(group), len(jobs))
-    return [
-        _finished(clip, stitcher, runner, recorder)
-        for clip, stitcher in zip(clips, stitchers, strict=True)
-    ]
-
-
-def _finished(
-    clip: PreparedClip, stitcher: Stitcher, runner: WindowRunner, recorder: LatencyRecorder
-) -> LiftedClip:
-    start = time.perf_counter()
-    stitched = stitcher.result()
-    several = runner.manifest.frames > 1
-    seams = stitcher.seams(stitched, runner.manifest.unit) if several else None
-    poses = clip.at_frames(stitched)
-    recorder.add("stitching", time.perf_counter() - start)
-    return LiftedClip(poses, seams)
+            progress(first + len(group), len(queue))
+    lifted = []
+    for clip, stitcher in zip(clips, stitchers, strict=True):
+        with recorder.timed("stitching"):
+            stitched = stitcher.result()
+            seams = stitcher.seams(stitched, runner.manifest.unit) if frames > 1 else None
+            lifted.append((clip.resample_to_frames(stitched), seams))
+    return lifted

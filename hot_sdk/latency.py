@@ -1,13 +1,16 @@
-"""How long lifting takes, stage by stage, and what it ran on."""
+"""Measure how long lifting takes, stage by stage, and report what it ran on."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import textwrap
 import threading
+import time
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,29 +22,30 @@ from hot_sdk.engines import Session
 from hot_sdk.errors import ResultError
 
 STAGES = ("preparation", "engine", "stitching", "total", "push", "delay")
-"""Keypoint preparation; one run of the engine; putting poses together; all of one call that lifts
-clips; all of one push to a stream; how late a pose is."""
+"""Keypoint preparation; one run of the engine; stitching poses; one whole call that lifts clips;
+one whole push to a stream; the delay of a pose."""
 
 NEWEST = 10_000
-"""Samples of each stage that percentiles are taken of: the newest ones."""
+"""Number of newest samples of each stage that percentiles are computed from."""
 
 _COLUMNS = 80
+_SHOWN = ("min", "mean", "median", "p90", "p95", "p99", "max", "std")
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Milliseconds, many times over. No sample is dropped.
+    """Statistics of times in milliseconds. No sample is dropped.
 
     Attributes:
-        count: Samples.
-        min: Smallest of all, as are the next two and the last of all.
+        count: Number of samples.
+        min: Smallest of all samples, as ``mean``, ``max`` and ``std`` are of all.
         mean: Mean.
-        max: Largest.
-        std: Standard deviation of the population.
-        median: Of the newest 10 000 samples, as are the percentiles, interpolated linearly.
+        median: Median of the newest 10 000 samples, as are the percentiles, interpolated linearly.
         p90: 90th percentile.
         p95: 95th percentile.
         p99: 99th percentile.
+        max: Largest.
+        std: Standard deviation of the population.
     """
 
     count: int
@@ -56,7 +60,7 @@ class Statistics:
 
     @classmethod
     def from_seconds(cls, seconds: ArrayLike) -> Statistics:
-        """Return the statistics of all given samples, one or more, which are in seconds."""
+        """Return the statistics of one or more samples, which are in seconds."""
         ms = 1e3 * np.asarray(seconds, dtype=np.float64)
         median, p90, p95, p99 = np.percentile(ms, [50, 90, 95, 99]).tolist()
         return cls(
@@ -74,7 +78,7 @@ class Statistics:
 
 @dataclass
 class _Samples:
-    """Running figures of a stage, in memory of fixed size however long it runs; in seconds."""
+    """Running statistics of a stage, in seconds, in memory of fixed size."""
 
     count: int = 0
     sum: float = 0.0
@@ -92,16 +96,14 @@ class _Samples:
         self.count += 1
         self.sum += value
         # Welford's update (Technometrics, 1962), which keeps its digits over millions of samples.
-        apart = value - self.mean
-        self.mean += apart / self.count
-        self.squares += apart * (value - self.mean)
-        if value < self.smallest:
-            self.smallest = value
-        if value > self.largest:
-            self.largest = value
+        difference = value - self.mean
+        self.mean += difference / self.count
+        self.squares += difference * (value - self.mean)
+        self.smallest = min(self.smallest, value)
+        self.largest = max(self.largest, value)
 
     def statistics(self) -> Statistics | None:
-        """In milliseconds; None without samples."""
+        """Return the statistics; None without samples."""
         if self.count == 0:
             return None
         newest = Statistics.from_seconds(self.newest)
@@ -117,30 +119,30 @@ class _Samples:
 
 @dataclass(frozen=True)
 class LatencyReport:
-    """How long lifting took, and what really ran.
+    """How long lifting took, and what it ran on.
 
     Attributes:
         kind: ``clip`` or ``stream``.
         engine: Name and version of the inference engine.
-        device: The device that was in use.
-        precision: Of the network.
-        load_ms: Loading the model.
-        first_inference_ms: The first run of the engine since; engines are slower then.
-        preparation: Keypoint preparation, once for each batch of windows, the clip's own included.
+        device: The device that was used.
+        precision: The network's precision.
+        load_ms: Time to load the model.
+        first_inference_ms: Time of the first run after that; engines are slower then.
+        preparation: Keypoint preparation, one sample per clip and per batch of windows.
         inference: One run of the engine; a run lifts as many windows as the model's batch, and
-            there are two where the mirror image is averaged outside the graph.
-        stitching: Putting poses together, once for each batch of windows and each clip.
-        total: From the keypoints to the result, of a clip or of several people's clips in one
-            call; one sample in the report of a result. None for a stream.
+            there are two if the mirror image is averaged outside the graph.
+        stitching: Stitching of poses, one sample per batch of windows and per clip.
+        total: From the keypoints to the result, of one or several people's clips in one call; one
+            sample in the report of a result. None for a stream.
         windows: Windows lifted.
         frames: Frames lifted: of clips, or pushed to a stream.
         windows_per_s: Windows over the total time, or over the time in the engine for a stream.
         frames_per_s: Frames of a clip over the total time; None for a stream.
-        per_new_frame: All that one push costs the thread that pushes, whether it runs the engine
-            or not; None for a clip.
+        per_new_frame: Cost of one push for the thread that pushes, whether it runs the engine or
+            not; None for a clip.
         compute_per_new_frame_ms: All computing of a stream over its frames; None for a clip.
-        delay: How late the poses of a stream came: lookahead and computing; None for a clip.
-        dropped: Frames of a live stream that got no pose, for newer ones were waiting.
+        delay: Delay of the poses of a stream: lookahead and computing; None for a clip.
+        dropped: Frames of a live stream without a pose, because newer ones were waiting.
     """
 
     kind: str
@@ -163,19 +165,19 @@ class LatencyReport:
     dropped: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return plain values, for JSON."""
         return dataclasses.asdict(self)
 
     def to_json(self) -> str:
-        """As one line of JSON."""
+        """Return one line of JSON."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
     @classmethod
     def from_dict(cls, record: object) -> LatencyReport:
-        """Read back what ``to_dict`` gave.
+        """Read what ``to_dict`` returned.
 
         Raises:
-            ResultError: It is no such record.
+            ResultError: The record is not a latency report.
         """
         try:
             return records.build(cls, record, "latency.")
@@ -188,7 +190,6 @@ class LatencyReport:
         head = f"{self.kind} on {self.engine}, {self.device}, {self.precision}"
         head += _figure("load", self.load_ms, "ms")
         head += _figure("first inference", self.first_inference_ms, "ms")
-        names = ("min", "mean", "median", "p90", "p95", "p99", "max", "std")
         stages = (
             ("preparation", self.preparation),
             ("engine", self.inference),
@@ -198,10 +199,10 @@ class LatencyReport:
             ("delay", self.delay),
         )
         rows = [(name, stage) for name, stage in stages if stage is not None]
-        table = [f"{'ms':<11} {'count':>8}" + "".join(f" {name:>6}" for name in names)]
+        table = [f"{'ms':<11} {'count':>8}" + "".join(f" {name:>6}" for name in _SHOWN)]
         table += [_row(name, stage) for name, stage in rows]
         if any(stage.count > NEWEST for _, stage in rows):
-            table.append(f"median, p90, p95 and p99 are of the newest {NEWEST} samples")
+            table.append(f"median, p90, p95 and p99: of the newest {NEWEST} samples")
         end = f"{self.windows} windows, {self.frames} frames"
         end += _figure("rate", self.windows_per_s, "windows/s")
         end += _figure("clip", self.frames_per_s, "frames/s")
@@ -216,20 +217,20 @@ def _figure(name: str, value: float | None, unit: str) -> str:
 
 
 def _row(name: str, row: Statistics) -> str:
-    values = (row.min, row.mean, row.median, row.p90, row.p95, row.p99, row.max, row.std)
-    return f"{name:<11} {row.count:>8}" + "".join(f" {_milliseconds(value):>6}" for value in values)
+    values = [_milliseconds(getattr(row, figure)) for figure in _SHOWN]
+    return f"{name:<11} {row.count:>8}" + "".join(f" {value:>6}" for value in values)
 
 
 def _milliseconds(value: float) -> str:
-    """Six characters at most below a quarter of an hour, to the microsecond below 100 ms."""
+    """Return at most six characters below 15 minutes, to the microsecond below 100 ms."""
     decimals = 3 if value < 99.9995 else 1 if value < 9999.95 else 0
     return f"{value:.{decimals}f}"
 
 
 class LatencyRecorder:
-    """Collects the time of stages, from any thread; a sample costs about two microseconds.
+    """Collects the times of stages, from any thread; a sample costs about two microseconds.
 
-    What one made ``within`` another collects, the other collects too.
+    A recorder created ``within`` another passes its samples on to it.
     """
 
     def __init__(self, kind: str, *, within: LatencyRecorder | None = None) -> None:
@@ -245,6 +246,13 @@ class LatencyRecorder:
         if self._within is not None:
             self._within.add(stage, seconds)
 
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time of the ``with`` block, unless it raises."""
+        start = time.perf_counter()
+        yield
+        self.add(stage, time.perf_counter() - start)
+
     def report(
         self,
         session: Session,
@@ -254,17 +262,17 @@ class LatencyRecorder:
         frames: int,
         dropped: int = 0,
     ) -> LatencyReport:
-        """What was collected so far.
+        """Report what was collected so far.
 
         Args:
-            session: What ran.
-            first_inference_s: Its first run, seconds.
+            session: The session that ran.
+            first_inference_s: Time of its first run, seconds.
             windows: Windows lifted.
             frames: Frames of clips, or pushed.
-            dropped: Frames of a live stream that got no pose.
+            dropped: Frames of a live stream without a pose.
         """
         with self._lock:
-            # Only copied here: a camera's thread is not to wait until percentiles are taken.
+            # Only copied here: a camera's thread must not wait for the percentiles.
             copies = {
                 name: dataclasses.replace(samples, newest=samples.newest[:])
                 for name, samples in self._stages.items()

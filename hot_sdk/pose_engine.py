@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from hot_sdk import windows as windowing
 from hot_sdk._base.closing import Closing
 from hot_sdk.engines import DEFAULT_ENGINE, Session, SessionOptions, open_session
 from hot_sdk.errors import EngineError, UsageError
-from hot_sdk.inference import WindowRunner, lift_clips
+from hot_sdk.inference import WindowRunner, lift_prepared_clips
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder, LatencyReport
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
-from hot_sdk.preprocessing import PreparedClip, prepare_clip
+from hot_sdk.preprocessing import prepare_clip
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.starter import STARTER, resolve_model
@@ -23,10 +22,10 @@ from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
 
 
 class Pose3DEngine(Closing):
-    """A lifter that is loaded and ready: 2D keypoints in, 3D poses out.
+    """A loaded lifter: 2D keypoints in, 3D poses out.
 
     It may be used from several threads at once. It is a context manager; ``close`` frees the
-    model. A process that was forked after the model was loaded cannot use it, and is told so.
+    model. A process that was forked after the model was loaded cannot use it, and gets an error.
 
     Args:
         model: A file written by ``hot-export``, or its bytes; ``starter`` or None for the model
@@ -34,23 +33,23 @@ class Pose3DEngine(Closing):
         engine: Name of the inference engine, one of ``hot_sdk.engines.list_engines()``; or
             ``auto`` for the fastest of those that run the model here, by trial.
         device: ``cpu``, ``cuda`` or ``cuda:N``, ``gpu`` or ``gpu:N`` (Intel's), ``npu``; used or
-            refused, never exchanged for another.
-        threads: CPU threads of the engine; None leaves the choice to it.
+            refused, never replaced by another.
+        threads: CPU threads of the engine; None for the engine's choice.
         cache_dir: Folder for what the engine builds from the file, and for the choice of ``auto``.
-        fast_math: Let the engine compute in a narrower type where that is faster; see
+        fast_math: Allow the engine to compute in a narrower type where that is faster; see
             ``hot_sdk.engines.SessionOptions``.
-        provider: An execution provider of ONNX Runtime by name; None is the device's own.
-        policies: What is done about incomplete or unusual keypoints.
+        provider: An execution provider of ONNX Runtime by name; None for the device's own.
+        policies: How incomplete or unusual keypoints are handled.
         windows: How clips are cut, one of ``hot_sdk.windows.MODES``; None for overlapping windows
-            that are blended, or for the centre of a window about each frame where the network
-            gives no more.
-        overlap: Frames that neighbouring windows share; None for the mode's own.
+            that are blended, or for the center of a window about each frame if the network
+            returns only that.
+        overlap: Frames that neighboring windows share; None for the mode's own.
         flip: Average with the mirror image, which doubles the work; a file that does so itself
             always does, and once.
 
     Raises:
-        UsageError: An argument is unknown or out of range, or the model cannot be used so.
-        ManifestError: The file is none of hot-export's, or a newer version's.
+        UsageError: An argument is unknown or out of range, or the model does not support it.
+        ManifestError: The file is not from hot-export, or from a newer version.
         EngineError: The file, the engine or the device is refused.
         MissingDependencyError: The engine's library is not installed.
     """
@@ -91,27 +90,28 @@ class Pose3DEngine(Closing):
         self._recorder = LatencyRecorder("clip")
         self._counting = threading.Lock()
         self._windows = self._frames = 0
-        # A bad overlap is told here rather than with the first clip.
+        # So that a bad overlap is reported here rather than with the first clip.
         windowing.plan(1, self.manifest.frames, self._mode, overlap=overlap)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the reader of any pose of this model has to know."""
+        """What a reader of any pose of this model has to know."""
         return (RANDOM_WEIGHTS_WARNING,) if self.manifest.weights.random else ()
 
     def __call__(self, keypoints: Keypoints) -> Pose3DResult:
         """Lift one person's clip.
 
         Args:
-            keypoints: In any format of ``list_skeletons()``, of any length and frame rate.
+            keypoints: Keypoints in any format of ``list_skeletons()``, of any length and frame
+                rate.
 
         Returns:
-            Poses for every frame, in metres along the camera's axes, relative to the pelvis,
+            Poses of every frame, in meters along the camera's axes, relative to the pelvis,
             unless the model's manifest says otherwise.
 
         Raises:
-            UsageError: It is no ``Keypoints``.
-            KeypointsError: No frame shows anybody, or the clip is too long.
+            UsageError: The argument is not ``Keypoints``.
+            KeypointsError: No frame has a keypoint, or the clip is too long.
             EngineError: The engine failed or is closed.
         """
         return self.lift([keypoints])[0]
@@ -122,43 +122,47 @@ class Pose3DEngine(Closing):
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> tuple[Pose3DResult, ...]:
-        """Lift the clips of several people, their windows together where the model's batch allows.
+        """Lift the clips of several people, their windows together if the model's batch allows.
 
         Args:
             people: One clip each; they may differ in everything.
-            progress: Is told, after each run of the engine, the windows lifted and all of them.
+            progress: Called after each run of the engine with the windows lifted and their total.
 
         Returns:
             One result each, in the same order; their latency is that of the whole call.
 
         Raises:
-            UsageError: One of them is no ``Keypoints``.
-            KeypointsError: One of them shows nobody in any frame, or is too long.
+            UsageError: One of them is not ``Keypoints``.
+            KeypointsError: One of them has no keypoint in any frame, or is too long.
             EngineError: The engine failed or is closed.
         """
         for one in people:
             if not isinstance(one, Keypoints):
                 raise UsageError(
                     f"Poses are lifted from Keypoints, not from '{type(one).__name__}'.",
-                    hint="Of an array: Keypoints(points, skeleton=..., image_size=...); of a file:"
-                    " Keypoints.from_file(path).",
+                    hint="From an array: Keypoints(points, skeleton=..., image_size=...); from a"
+                    " file: Keypoints.from_file(path).",
                 )
         session = self._open_session()
+        manifest = self.manifest
         recorder = LatencyRecorder("clip", within=self._recorder)
-        start = time.perf_counter()
-        clips = []
-        for keypoints in people:
-            before = time.perf_counter()
-            clips.append(self._prepared(keypoints))
-            recorder.add("preparation", time.perf_counter() - before)
-        plans = [
-            windowing.plan(
-                len(clip.inputs), self.manifest.frames, self._mode, overlap=self._overlap
-            )
-            for clip in clips
-        ]
-        lifted = lift_clips(clips, plans, self._runner, recorder, progress)
-        recorder.add("total", time.perf_counter() - start)
+        with recorder.timed("total"):
+            clips = []
+            for keypoints in people:
+                with recorder.timed("preparation"):
+                    clip = prepare_clip(
+                        keypoints,
+                        self._runner.input_spec,
+                        self.policies,
+                        frames=manifest.frames,
+                        training_fps=manifest.training_fps,
+                    )
+                clips.append(clip)
+            plans = [
+                windowing.plan(len(clip.inputs), manifest.frames, self._mode, overlap=self._overlap)
+                for clip in clips
+            ]
+            lifted = lift_prepared_clips(clips, plans, self._runner, recorder, progress)
         windows = sum(len(plan.windows) for plan in plans)
         frames = sum(len(keypoints) for keypoints in people)
         with self._counting:
@@ -167,25 +171,27 @@ class Pose3DEngine(Closing):
         report = self._report(session, recorder, windows, frames)
         return tuple(
             Pose3DResult(
-                poses=done.poses,
+                poses=poses,
                 valid=clip.valid,
-                unit=self.manifest.unit,
+                unit=manifest.unit,
                 axes=CAMERA_AXES,
                 root=None,
                 root_error=None,
                 timestamps=clip.timestamps,
                 track_id=keypoints.track_id,
-                policies=(*clip.applied, self._window_record(plan)),
-                seams=done.seams,
+                policies=(*clip.applied, _window_record(plan)),
+                seams=seams,
                 latency=report,
                 model=self.model_name,
                 warnings=(*self.warnings, *clip.warnings),
             )
-            for keypoints, clip, plan, done in zip(people, clips, plans, lifted, strict=True)
+            for keypoints, clip, plan, (poses, seams) in zip(
+                people, clips, plans, lifted, strict=True
+            )
         )
 
     def latency(self) -> LatencyReport:
-        """Of all clips that this engine has lifted, where a result's own is of its call.
+        """Report on all clips that this engine has lifted; a result's own covers its call only.
 
         Raises:
             EngineError: The engine is closed.
@@ -213,24 +219,23 @@ class Pose3DEngine(Closing):
 
         A pose is final ``lookahead`` frames after its own, when the window that ends there has
         been lifted; a window is lifted every ``hop`` frames of a person. Its delay is therefore
-        ``lookahead / fps`` plus computing. A larger lookahead is more accurate, for the network
-        then sees what comes after; a larger hop costs less for each frame and lets poses come in
-        bursts.
+        ``lookahead / fps`` plus computing. A larger lookahead is more accurate, as the network
+        then sees what comes after; a larger hop costs less per frame, and poses come in bursts.
 
         Args:
-            mode: ``live``: the engine runs in a thread of its own, no push waits for it, and where
-                it falls behind it takes the newest frames and counts those it leaves out.
-                ``video``: each push runs what is due, and nothing is left out.
-            lookahead: Frames.
-            hop: Frames.
-            max_people: Persons followed at once; more are counted, not lifted.
-            fps: Frames a second; None measures it on the first frames and assumes the model's own
-                until then.
-            skeleton: Of pushed arrays; keypoints name their own.
+            mode: ``live``: the engine runs in a thread of its own and no push waits for it; if it
+                falls behind, it processes the newest frames and counts those it drops.
+                ``video``: each push runs what is due, and nothing is dropped.
+            lookahead: Frames that a pose waits for.
+            hop: Frames between runs of the engine.
+            max_people: Maximum number of people followed at once; more are counted, not lifted.
+            fps: Frames per second; None to measure it on the first frames, and to assume the
+                model's own until then.
+            skeleton: Skeleton of pushed arrays; ``Keypoints`` name their own.
             image_size: Width and height in pixels, for pushed arrays.
             time_to_live_s: Seconds after which a person who is not seen is forgotten.
-            max_gap_frames: Frames after which a person who is seen again starts anew.
-            callback: Is given each pose, in live mode by the engine's thread; the pushes then
+            max_gap_frames: Frames after which a person who is seen again starts from scratch.
+            callback: Receives each pose, in live mode in the engine's thread; the pushes then
                 return none.
 
         Raises:
@@ -257,24 +262,11 @@ class Pose3DEngine(Closing):
         if session is not None:
             session.close()
 
-    def _prepared(self, keypoints: Keypoints) -> PreparedClip:
-        return prepare_clip(
-            keypoints,
-            self._runner.network,
-            self.policies,
-            frames=self.manifest.frames,
-            training_fps=self.manifest.training_fps,
-        )
-
     def _report(
         self, session: Session, recorder: LatencyRecorder, windows: int, frames: int
     ) -> LatencyReport:
-        return recorder.report(
-            session,
-            first_inference_s=self._runner.first_inference_seconds,
-            windows=windows,
-            frames=frames,
-        )
+        first = self._runner.first_inference_s
+        return recorder.report(session, first_inference_s=first, windows=windows, frames=frames)
 
     def _open_session(self) -> Session:
         session = self._session
@@ -282,20 +274,21 @@ class Pose3DEngine(Closing):
             raise EngineError("The engine is closed.", hint="Load the model again.")
         return session
 
-    def _window_mode(self, asked: str | None) -> str:
+    def _window_mode(self, requested: str | None) -> str:
         if not self._runner.center_only:
-            return windowing.OVERLAP if asked is None else asked
-        if asked not in (None, windowing.MHFORMER_CENTER):
+            return windowing.OVERLAP if requested is None else requested
+        if requested not in (None, windowing.MHFORMER_CENTER):
             raise UsageError(
-                f"The model gives the centre frame of a window only, which the windows '{asked}'"
-                " do not use.",
-                hint=f"Leave windows out, or give '{windowing.MHFORMER_CENTER}'.",
+                f"The model returns only the center frame of a window, which the windows"
+                f" '{requested}' do not use.",
+                hint=f"Leave out the windows, or give '{windowing.MHFORMER_CENTER}'.",
             )
         return windowing.MHFORMER_CENTER
 
-    def _window_record(self, plan: windowing.Plan) -> AppliedPolicy:
-        frames = "one frame" if plan.length == 1 else f"{plan.length} frames"
-        detail = f"'{plan.mode}', {frames} each"
-        if plan.overlap:
-            detail += f", blended over {plan.overlap}"
-        return AppliedPolicy("windows", detail, len(plan.windows), len(plan.windows), "windows")
+
+def _window_record(plan: windowing.Plan) -> AppliedPolicy:
+    frames = "one frame" if plan.length == 1 else f"{plan.length} frames"
+    detail = f"'{plan.mode}', {frames} each"
+    if plan.overlap:
+        detail += f", blended over {plan.overlap}"
+    return AppliedPolicy("windows", detail, len(plan.windows), len(plan.windows), "windows")

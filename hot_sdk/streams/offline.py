@@ -88,7 +88,7 @@ def lift_stream(
         UsageError: The window does not reach so far.
         EngineError: The engine failed.
     """
-    fps = people[0].rate
+    fps = people[0].effective_fps
     if fps is None:
         raise KeypointsError(
             "A stream needs a frame rate, and the file states none.",

@@ -147,7 +147,7 @@ class Pose3DStream(Closing):
                 counters=dataclasses.replace(counters),
                 latency=self._recorder.report(
                     self._session,
-                    first_inference_s=self._runner.first_inference_seconds,
+                    first_inference_s=self._runner.first_inference_s,
                     windows=counters.windows,
                     frames=counters.pushes,
                     dropped=counters.dropped,

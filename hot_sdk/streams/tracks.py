@@ -190,7 +190,7 @@ def windows_of(
     if runner.center_only:
         ends = seen.times[job.final] + (frames - 1 - frames // 2) * step
     grids = ends[:, None] + offsets * step
-    values = runner.network.of(
+    values = runner.input_spec.normalize(
         cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect
     )
     inputs = sample(values, seen.times, grids.reshape(-1))

@@ -145,14 +145,12 @@ def lift_jobs(
     recorder.add("preparation", time.perf_counter() - start)
     if not prepared:
         return (), 0
-    lifted = runner.lift(np.concatenate([windows.inputs for _, windows in prepared]))
-    for seconds in lifted.engine_seconds:
-        recorder.add("engine", seconds)
+    lifted = runner.run(np.concatenate([windows.inputs for _, windows in prepared]), recorder)
     start = time.perf_counter()
     given: list[StreamPose] = []
     first = 0
     for job, windows in prepared:
-        own = lifted.poses[first : first + len(windows.inputs)]
+        own = lifted[first : first + len(windows.inputs)]
         first += len(windows.inputs)
         poses = poses_of(job, windows, own, center_only=runner.center_only)
         newest = job.seen.times[-1]
@@ -172,4 +170,4 @@ def lift_jobs(
                 )
             )
     recorder.add("stitching", time.perf_counter() - start)
-    return tuple(given), len(lifted.poses)
+    return tuple(given), len(lifted)

@@ -260,7 +260,7 @@ def test_no_file_is_told():
 
 
 def test_centre_frame_models_are_refused_what_they_cannot(tpc_file):
-    with pytest.raises(UsageError, match="centre frame of a window only"):
+    with pytest.raises(UsageError, match="returns only the center frame of a window"):
         Pose3DEngine(tpc_file, windows="overlap")
 
 

@@ -42,7 +42,7 @@ def clip(clips):
 
 @pytest.fixture
 def engine(model):
-    with Pose3DEngine(model, threads=1, policies=InputPolicies(outlier_size=None)) as engine:
+    with Pose3DEngine(model, threads=1, policies=InputPolicies(outlier_threshold=None)) as engine:
         yield engine
 
 
@@ -210,10 +210,10 @@ def test_only_the_middle_frame_is_used(middle_model, clips):
 
 def test_a_stream_of_middle_frames_looks_ahead(middle_model, clips):
     clip = part(dataclasses.replace(clips["pose_1"], scores=None, fps=FPS), 40)
-    with Pose3DEngine(middle_model, threads=1, policies=InputPolicies(outlier_size=None)) as engine:
+    with Pose3DEngine(middle_model, threads=1, policies=InputPolicies(outlier_threshold=None)) as engine:
         with pytest.raises(UsageError, match="needs lookahead=13 and hop=1"):
             engine.stream("video")
-        with pytest.raises(UsageError, match="centre frame of a window only"):
+        with pytest.raises(UsageError, match="returns only the center frame of a window"):
             Pose3DEngine(middle_model, windows="overlap")
         stream = engine.stream("video", lookahead=13, fps=FPS)
         poses = [pose for at in range(40) for pose in stream.push(frame(clip, at), at / FPS)]
