@@ -6,7 +6,6 @@ import hashlib
 import io
 import logging
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.optional import require
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
-from hot_sdk.engines.onnx_file import OnnxFile, Signature, check_onnx, read_signature
+from hot_sdk.engines.onnx_file import OnnxFile, check_onnx, read_signature
 from hot_sdk.engines.registry import Engine
 from hot_sdk.engines.session import (
     ANY_SIZE,
@@ -45,32 +44,11 @@ class OpenVINOSession(BaseSession["openvino.InferRequest"]):
     and concurrent runs would only share them.
     """
 
-    def __init__(
-        self,
-        compiled: openvino.CompiledModel,
-        signature: Signature,
-        *,
-        version: str,
-        device: str,
-        load_seconds: float,
-    ) -> None:
-        super().__init__(
-            compiled.create_infer_request(),
-            engine="openvino",
-            version=version,
-            device=device,
-            inputs=signature.inputs,
-            outputs=tuple(_with_settled_sizes(spec, compiled) for spec in signature.outputs),
-            metadata=signature.metadata,
-            load_seconds=load_seconds,
-        )
-        self._turn = threading.Lock()
-
     def _run(
         self, handle: openvino.InferRequest, feeds: dict[str, NDArray[Any]]
     ) -> dict[str, NDArray[Any]]:
         try:
-            with self._turn:
+            with self._lock:
                 handle.infer(feeds, share_inputs=True, share_outputs=True)
                 return {
                     spec.name: np.array(handle.get_tensor(spec.name).data) for spec in self.outputs
@@ -125,10 +103,13 @@ def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
             hint="Export it again for this version, or use engine='onnxruntime'.",
         ) from error
     return OpenVINOSession(
-        compiled,
-        signature,
+        compiled.create_infer_request(),
+        engine="openvino",
         version=version,
         device=_device_in_use(compiled),
+        inputs=signature.inputs,
+        outputs=tuple(_with_settled_sizes(spec, compiled) for spec in signature.outputs),
+        metadata=signature.metadata,
         load_seconds=time.perf_counter() - start,
     )
 

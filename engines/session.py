@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,7 @@ class Session(Protocol):
 class BaseSession(Closing, Generic[_Handle]):
     """A base for sessions: it holds the facts, checks the inputs, and refuses runs once closed.
 
-    A subclass implements ``_run``.
+    A subclass implements ``_run``, in which ``_lock`` makes threads take turns if they have to.
 
     Args:
         handle: What runs the model; ``close`` drops it.
@@ -206,6 +207,7 @@ class BaseSession(Closing, Generic[_Handle]):
         load_seconds: float,
     ) -> None:
         self._handle: _Handle | None = handle
+        self._lock = threading.Lock()
         self.engine = engine
         self.engine_version = version
         self.device = device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,13 @@ from hot_sdk.engines.cuda.device import CudaDevice
 class CudaBuffer:
     """One tensor in page-locked host memory and on the device.
 
-    Where CPU and GPU share one memory, the device works on the host's array and nothing is copied.
-    To be made, used and freed with the context pushed.
+    If CPU and GPU share one memory, the device works on the host's array and nothing is copied. To
+    be created, used and freed with the context pushed.
 
     Args:
-        device: Where.
-        elements: Its largest number of elements.
-        dtype: Name of its NumPy type.
+        device: The device.
+        elements: Largest number of elements.
+        dtype: Name of the NumPy type.
     """
 
     def __init__(self, device: CudaDevice, elements: int, dtype: str) -> None:
@@ -38,7 +38,7 @@ class CudaBuffer:
             self.address = int(self._device_memory)
 
     def view(self, shape: Sequence[int]) -> NDArray[Any]:
-        """The host's array, as much of it as a shape takes."""
+        """Return the first elements of the host's array in a shape."""
         return self._array()[: int(np.prod(shape))].reshape(shape)
 
     def upload(self, elements: int, stream: Any) -> None:  # noqa: ANN401
@@ -68,9 +68,3 @@ class CudaBuffer:
 
     def _host_allocation(self) -> Any:  # noqa: ANN401
         return self._array().base
-
-
-def free_all(buffers: Mapping[str, CudaBuffer]) -> None:
-    """Free buffers; with the context pushed."""
-    for buffer in buffers.values():
-        buffer.free()

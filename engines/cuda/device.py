@@ -1,7 +1,7 @@
-"""One NVIDIA GPU through PyCUDA: found before anything else touches CUDA, shared with any library.
+"""One NVIDIA GPU through PyCUDA: found before anything else uses CUDA, shared with any library.
 
 The context is the device's primary one, which PyTorch and the CUDA runtime use too, and it is
-current only inside of ``CudaDevice.pushed``: what the calling thread had before is there again
+current only inside of ``CudaDevice.pushed``: the calling thread's previous context is current again
 afterwards. ``pycuda.autoinit``, which does neither, is not used.
 """
 
@@ -35,12 +35,47 @@ _LOST_HINT = (
 _logger = logging.getLogger(__name__)
 
 
+def open_device(index: int, *, purpose: str) -> CudaDevice:
+    """Find a GPU and retain its primary context.
+
+    Args:
+        index: Its index, as CUDA counts them.
+        purpose: What needs it, as the subject of a sentence.
+
+    Raises:
+        MissingDependencyError: PyCUDA is not installed.
+        EngineError: There is no driver, no such GPU, or it does not respond.
+    """
+    cuda = _import_pycuda(purpose)
+    try:
+        cuda.init()
+        count = cuda.Device.count()
+    except cuda.Error as error:
+        raise EngineError(
+            f"{purpose} needs an NVIDIA GPU, but its driver finds none ({error}).",
+            hint="Run hot-doctor; in a container, start it with access to the GPU.",
+        ) from error
+    if index >= count:
+        found = f"{count} GPU" + ("s" if count > 1 else "")
+        raise EngineError(
+            f"There is no cuda:{index}; CUDA sees {found}.",
+            hint="Use cuda:0 for the first one, and see CUDA_VISIBLE_DEVICES.",
+        )
+    try:
+        return CudaDevice(cuda, CudaDriver(), index)
+    except (cuda.Error, CudaCallError, OSError) as error:
+        raise EngineError(
+            f"cuda:{index} cannot be opened ({error}).",
+            hint="Run hot-doctor; another program may hold the GPU for itself.",
+        ) from error
+
+
 class CudaDevice:
-    """A GPU that is open; made by ``open_device``.
+    """A GPU that is open; created by ``open_device``.
 
     Attributes:
         name: ``cuda:N``.
-        model: The GPU's own name.
+        model: Name of the GPU's model.
         capability: Its compute capability, such as ``8.7``.
         driver: Release of the driver, or of Jetson Linux.
         shares_memory: Whether CPU and GPU share one memory, as on a Jetson.
@@ -53,7 +88,7 @@ class CudaDevice:
         self.name = f"cuda:{index}"
         self.model: str = device.name()
         self.capability = "{}.{}".format(*device.compute_capability())
-        self.driver = driver_release() or f"CUDA {cuda.get_driver_version()}"
+        self.driver = _driver_release() or f"CUDA {cuda.get_driver_version()}"
         attribute = cuda.device_attribute.INTEGRATED
         self.shares_memory = bool(device.get_attribute(attribute))
         self.cuda = cuda
@@ -65,13 +100,13 @@ class CudaDevice:
 
     @contextlib.contextmanager
     def pushed(self, doing: str) -> Iterator[None]:
-        """Make the context current in this thread, and take it away again.
+        """Make the context current in this thread during a ``with`` statement.
 
         Args:
             doing: What is done meanwhile, for messages, as in ``running the model``.
 
         Raises:
-            EngineError: Something of CUDA failed meanwhile, or the device was lost or released.
+            EngineError: A call of CUDA failed meanwhile, or the device was lost or released.
         """
         if self._context is None:
             raise EngineError(
@@ -92,17 +127,17 @@ class CudaDevice:
             raise self._failure(doing, error) from error
 
     def free_memory(self) -> int:
-        """Bytes that are free on the device; needs the context pushed."""
+        """Return the bytes that are free on the device; needs the context pushed."""
         free, _ = self.cuda.mem_get_info()
         return int(free)
 
     def release(self) -> None:
-        """Give the context back; nothing that was made in it may be used afterwards."""
+        """Release the context; nothing that was created in it may be used afterwards."""
         if self._context is None or os.getpid() != self._process:
             return
         context, self._context = self._context, None
         try:
-            # PyCUDA leaves a released primary context on the thread's stack. Counted once more, it
+            # PyCUDA leaves a released primary context on the thread's stack. Retained once more, it
             # is still alive when it is taken off there.
             handle = self.calls.retain(self._handle)
             context.push()
@@ -110,62 +145,27 @@ class CudaDevice:
             self.calls.take_off_stack(handle)
             self.calls.release(self._handle)
         except self._errors as error:
-            _logger.warning("The context of %s could not be given back: %s", self.name, error)
+            _logger.warning("The context of %s could not be released: %s", self.name, error)
 
     def _pop(self) -> None:
         try:
             self._context.pop()
         except self._errors:
-            # Left on PyCUDA's own stack, it would abort the process at its end.
+            # Left on PyCUDA's stack, it would abort the process at its end.
             context, self._context = self._context, None
             context.detach()
             raise
 
     def _failure(self, doing: str, error: Exception) -> EngineError:
-        said = " ".join(str(error).split())
-        if isinstance(error, self.cuda.MemoryError) or "out of memory" in said:
+        reason = " ".join(str(error).split())
+        if isinstance(error, self.cuda.MemoryError) or "out of memory" in reason:
             what = "memory, which CPU and GPU share," if self.shares_memory else "GPU memory"
             hint = f"Free {what} by ending other programs, or use a smaller batch or network."
-        elif isinstance(error, self.cuda.LaunchError) or any(word in said for word in _LOST):
+        elif isinstance(error, self.cuda.LaunchError) or any(word in reason for word in _LOST):
             hint = _LOST_HINT
         else:
             hint = "Run hot-doctor to see whether the driver and the GPU are in order."
-        return EngineError(f"{self.name} ({self.model}) failed while {doing}: {said}.", hint=hint)
-
-
-def open_device(index: int, *, purpose: str) -> CudaDevice:
-    """Find a GPU and retain its primary context.
-
-    Args:
-        index: Which one, as CUDA counts them.
-        purpose: What needs it, as the subject of a sentence.
-
-    Raises:
-        MissingDependencyError: PyCUDA is not installed.
-        EngineError: There is no driver, no such GPU, or it does not answer.
-    """
-    cuda = _import_pycuda(purpose)
-    try:
-        cuda.init()
-        count = cuda.Device.count()
-    except cuda.Error as error:
-        raise EngineError(
-            f"{purpose} needs an NVIDIA GPU, but its driver gives none ({error}).",
-            hint="Run hot-doctor; in a container, start it with access to the GPU.",
-        ) from error
-    if index >= count:
-        there = f"{count} GPU" + ("s" if count > 1 else "")
-        raise EngineError(
-            f"There is no cuda:{index}; CUDA sees {there}.",
-            hint="Use cuda:0 for the first one, and see CUDA_VISIBLE_DEVICES.",
-        )
-    try:
-        return CudaDevice(cuda, CudaDriver(), index)
-    except (cuda.Error, CudaCallError, OSError) as error:
-        raise EngineError(
-            f"cuda:{index} cannot be opened ({error}).",
-            hint="Run hot-doctor; another program may hold the GPU for itself.",
-        ) from error
+        return EngineError(f"{self.name} ({self.model}) failed while {doing}: {reason}.", hint=hint)
 
 
 def on_jetson() -> bool:
@@ -173,8 +173,8 @@ def on_jetson() -> bool:
     return _L4T_FILE.is_file()
 
 
-def driver_release() -> str | None:
-    """Return the release of Jetson Linux, else of NVIDIA's driver; None if neither is installed."""
+def _driver_release() -> str | None:
+    """Return the release of Jetson Linux, else of NVIDIA's driver; None without either file."""
     for path, pattern, prefix in ((_L4T_FILE, _L4T, "L4T "), (_DRIVER_FILE, _DRIVER, "")):
         try:
             match = pattern.search(path.read_text(errors="replace"))
@@ -189,15 +189,15 @@ def _import_pycuda(purpose: str) -> ModuleType:
     try:
         return importlib.import_module("pycuda.driver")
     except (ImportError, OSError) as error:
-        said = " ".join(str(error).split())
-        if LIBRARY in said:
+        reason = " ".join(str(error).split())
+        if LIBRARY in reason:
             raise EngineError(
-                f"{purpose} needs an NVIDIA GPU, and its driver is not installed ({said}).",
+                f"{purpose} needs an NVIDIA GPU, and its driver is not installed ({reason}).",
                 hint="Install NVIDIA's driver; in a container, start it with access to the GPU.",
             ) from error
-        # It is only published as source, and looks for nvcc and cuda.h by these two variables.
+        # It is only published as source, and finds nvcc and cuda.h by these two variables.
         raise MissingDependencyError(
-            f"{purpose} needs the package 'pycuda', which cannot be imported ({said}).",
+            f"{purpose} needs the package 'pycuda', which cannot be imported ({reason}).",
             hint="Run: export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda &&"
             ' pip install "hot-sdk[tensorrt]"',
         ) from error

@@ -1,7 +1,7 @@
-"""The few calls of CUDA's driver library that PyCUDA does not offer: graphs, and whole contexts.
+"""The few calls of CUDA's driver library that PyCUDA lacks: graphs, and primary contexts.
 
-PyCUDA 2026.1 has no call for CUDA graphs, and gives a primary context back without taking it off
-the thread's stack of contexts, as it must for contexts that it creates.
+PyCUDA 2026.1 has no call for CUDA graphs, and releases a primary context without taking it off the
+thread's stack of contexts, as it must for contexts that it creates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class CudaCallError(Exception):
 class CudaDriver:
     """NVIDIA's driver library.
 
-    All calls but the constructor, ``device``, ``retain`` and ``release`` need a current context.
+    All calls except the constructor, ``device``, ``retain`` and ``release`` need a current context.
 
     Raises:
         OSError: The library is not installed.
@@ -33,19 +33,19 @@ class CudaDriver:
         self._library = ctypes.CDLL(LIBRARY)
 
     def device(self, index: int) -> int:
-        """The handle of a device, by its index."""
+        """Return the handle of a device, by its index."""
         handle = ctypes.c_int()
         self._call("cuDeviceGet", ctypes.byref(handle), ctypes.c_int(index))
         return handle.value
 
     def retain(self, device: int) -> int:
-        """Count one more user of a device's primary context; returns its handle."""
+        """Add a user to a device's primary context; return its handle."""
         context = ctypes.c_void_p()
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), ctypes.c_int(device))
         return context.value or 0
 
     def release(self, device: int) -> None:
-        """Count one user less of a device's primary context; the last one's leave destroys it."""
+        """Remove a user from a device's primary context; without users it is destroyed."""
         self._call("cuDevicePrimaryCtxRelease_v2", ctypes.c_int(device))
 
     def take_off_stack(self, context: int) -> None:
@@ -56,14 +56,14 @@ class CudaDriver:
             self._call("cuCtxPushCurrent_v2", ctypes.c_void_p(first))
 
     def capture(self, stream: int, enqueue: Callable[[], None]) -> int:
-        """Record what a function does to a stream, without running it.
+        """Record the work that a function enqueues, without running it.
 
         Args:
             stream: Handle of the stream.
-            enqueue: Does it.
+            enqueue: Enqueues the work into the stream.
 
         Returns:
-            Handle of an executable graph, to be given to ``destroy_graph``.
+            Handle of an executable graph, for ``launch`` and ``destroy_graph``.
         """
         self._call(
             "cuStreamBeginCapture_v2", ctypes.c_void_p(stream), ctypes.c_int(_CAPTURE_THIS_THREAD)
@@ -108,5 +108,5 @@ class CudaDriver:
         if status:
             text = ctypes.c_char_p()
             self._library.cuGetErrorString(ctypes.c_int(status), ctypes.byref(text))
-            said = (text.value or f"error {status}".encode()).decode(errors="replace")
-            raise CudaCallError(f"{name} failed: {said}")
+            reason = (text.value or f"error {status}".encode()).decode(errors="replace")
+            raise CudaCallError(f"{name} failed: {reason}")

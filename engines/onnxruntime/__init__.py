@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry, unwritable
 from hot_sdk.engines.onnx_file import OnnxFile, check_onnx, read_signature
@@ -22,12 +23,14 @@ from hot_sdk.engines.onnxruntime.providers import (
 from hot_sdk.engines.onnxruntime.session import (
     BoundRunner,
     OnnxRuntimeSession,
-    VendorSession,
     vendor_text,
 )
 from hot_sdk.engines.registry import Engine
 from hot_sdk.engines.session import Session, SessionOptions
 from hot_sdk.errors import EngineError, MissingDependencyError
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 _LEVELS = {
     "none": "ORT_DISABLE_ALL",
@@ -70,9 +73,9 @@ def open_onnxruntime(model: Path | bytes, options: SessionOptions) -> Session:
     provider = choose_provider(ort, options)
     if provider.engine_cache and options.cache_dir is not None:
         provider = _with_engine_cache(ort, file, provider, options.cache_dir)
-    bound, captured = None, False
+    bound = None
     if provider.on_nvidia and read_signature(file).static:
-        session, bound, captured = _open_bound(ort, file, options, provider)
+        session, bound = _open_bound(ort, file, options, provider)
     else:
         session = _open(ort, file, options, provider)
     return OnnxRuntimeSession(
@@ -81,7 +84,6 @@ def open_onnxruntime(model: Path | bytes, options: SessionOptions) -> Session:
         device=_device_in_use(session, provider),
         load_seconds=time.perf_counter() - start,
         bound=bound,
-        captured=captured,
     )
 
 
@@ -119,8 +121,8 @@ def _with_engine_cache(
 
 def _open_bound(
     ort: ModuleType, file: OnnxFile, options: SessionOptions, provider: Provider
-) -> tuple[VendorSession, BoundRunner, bool]:
-    """Return a session on bound memory, and whether its runs are captured in a CUDA graph."""
+) -> tuple[onnxruntime.InferenceSession, BoundRunner]:
+    """Return a session on bound memory, with its runs captured in a CUDA graph if that works."""
     assert provider.graphs is not None
     capturing = replace(provider, options={**provider.options, provider.graphs: "1"})
     index = int(cuda_index(options.device))
@@ -128,18 +130,18 @@ def _open_bound(
         session = _open(ort, file, options, capturing)
         runner = BoundRunner(ort, session, "cuda", index)
         runner.warm_up()
+        runner.captured = True
     except Exception as error:  # ONNX Runtime's exceptions share no base class.
         # Opening again distinguishes an absent device, which raises again, from a failed capture.
         session = _open(ort, file, options, provider)
         runner = BoundRunner(ort, session, "cuda", index)
         _logger.warning("'%s' runs without a CUDA graph: %s", file.name, vendor_text(error))
-        return session, runner, False
-    return session, runner, True
+    return session, runner
 
 
 def _open(
     ort: ModuleType, file: OnnxFile, options: SessionOptions, provider: Provider
-) -> VendorSession:
+) -> onnxruntime.InferenceSession:
     # TensorRT's providers read the graph as it is in the file, and keep what they make of it.
     if options.cache_dir is None or provider.engine_cache:
         return _create(ort, file, options, provider)
@@ -180,7 +182,7 @@ def _create(
     *,
     optimized: bool = False,
     save_to: Path | None = None,
-) -> VendorSession:
+) -> onnxruntime.InferenceSession:
     """Create ONNX Runtime's session, on the requested provider or not at all."""
     settings = ort.SessionOptions()
     settings.log_severity_level = _LOG_FATAL_ONLY
@@ -199,7 +201,7 @@ def _create(
         settings.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     content = file.content if isinstance(file.content, bytes) else str(file.content)
     try:
-        session: VendorSession = ort.InferenceSession(
+        session: onnxruntime.InferenceSession = ort.InferenceSession(
             content, settings, providers=[(provider.name, provider.options)], enable_fallback=0
         )
     except Exception as error:  # ONNX Runtime's exceptions share no base class.
@@ -225,7 +227,7 @@ def _refusal(ort: ModuleType, provider: Provider, reason: str) -> EngineError:
     )
 
 
-def _device_in_use(session: VendorSession, provider: Provider) -> str:
+def _device_in_use(session: onnxruntime.InferenceSession, provider: Provider) -> str:
     if provider.name != CUDA_PROVIDER:
         return provider.device
     used = session.get_provider_options()[CUDA_PROVIDER]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.engines.session import ANY_SIZE, BaseSession, TensorSpec, as_sentence
 from hot_sdk.errors import EngineError
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -31,33 +34,6 @@ _DTYPES = {
 Arrays = dict[str, NDArray[Any]]
 
 
-class VendorSession(Protocol):
-    """The part of ``onnxruntime.InferenceSession``, which has no types, that is used."""
-
-    def run(self, names: list[str], feeds: Arrays) -> list[NDArray[Any]]: ...  # noqa: D102
-    def get_inputs(self) -> list[VendorTensor]: ...  # noqa: D102
-    def get_outputs(self) -> list[VendorTensor]: ...  # noqa: D102
-    def get_modelmeta(self) -> VendorMetadata: ...  # noqa: D102
-    def get_providers(self) -> list[str]: ...  # noqa: D102
-    def get_provider_options(self) -> dict[str, dict[str, str]]: ...  # noqa: D102
-    def io_binding(self) -> Any: ...  # noqa: ANN401, D102
-    def run_with_iobinding(self, binding: Any) -> None: ...  # noqa: ANN401, D102
-
-
-class VendorTensor(Protocol):
-    """An input or output."""
-
-    name: str
-    shape: list[int | str | None]
-    type: str
-
-
-class VendorMetadata(Protocol):
-    """A model file's metadata."""
-
-    custom_metadata_map: dict[str, str]
-
-
 class OnnxRuntimeSession(BaseSession[Callable[[Arrays], Arrays]]):
     """A session of ONNX Runtime; see ``hot_sdk.engines.Session``.
 
@@ -67,22 +43,20 @@ class OnnxRuntimeSession(BaseSession[Callable[[Arrays], Arrays]]):
         device: The device that is in use.
         load_seconds: Seconds from the model file to a ready session.
         bound: Runs the session on bound memory; None to run it on the arrays of each run.
-        captured: Whether its runs replay a CUDA graph.
 
     Attributes:
         provider: The execution provider that runs the model.
-        captured: As passed.
+        captured: Whether its runs replay a CUDA graph.
     """
 
     def __init__(
         self,
-        session: VendorSession,
+        session: onnxruntime.InferenceSession,
         *,
         version: str,
         device: str,
         load_seconds: float,
         bound: BoundRunner | None = None,
-        captured: bool = False,
     ) -> None:
         names = [value.name for value in session.get_outputs()]
 
@@ -100,7 +74,7 @@ class OnnxRuntimeSession(BaseSession[Callable[[Arrays], Arrays]]):
             load_seconds=load_seconds,
         )
         self.provider = session.get_providers()[0]
-        self.captured = captured
+        self.captured = bound is not None and bound.captured
 
     def _run(self, handle: Callable[[Arrays], Arrays], feeds: Arrays) -> Arrays:
         try:
@@ -122,9 +96,16 @@ class BoundRunner:
         session: The session; every size of its inputs and outputs is fixed.
         device: ``cpu`` or ``cuda``, as ONNX Runtime names them.
         index: Which of them.
+
+    Attributes:
+        captured: Whether its runs replay a CUDA graph; set by who captures it.
     """
 
-    def __init__(self, ort: ModuleType, session: VendorSession, device: str, index: int) -> None:
+    captured = False
+
+    def __init__(
+        self, ort: ModuleType, session: onnxruntime.InferenceSession, device: str, index: int
+    ) -> None:
         def allocate(specs: tuple[TensorSpec, ...]) -> dict[str, Any]:
             create = ort.OrtValue.ortvalue_from_shape_and_type
             return {
@@ -164,7 +145,7 @@ class BoundRunner:
         )
 
 
-def tensor_specs(values: Sequence[VendorTensor]) -> tuple[TensorSpec, ...]:
+def tensor_specs(values: Sequence[onnxruntime.NodeArg]) -> tuple[TensorSpec, ...]:
     """Return the specs of inputs or outputs.
 
     Raises:
@@ -190,7 +171,7 @@ def vendor_text(error: Exception) -> str:
     return rest.split(" : ", 2)[-1] if separator else line
 
 
-def _metadata(session: VendorSession) -> dict[str, str]:
+def _metadata(session: onnxruntime.InferenceSession) -> dict[str, str]:
     try:
         return dict(session.get_modelmeta().custom_metadata_map)
     except UnicodeDecodeError as error:

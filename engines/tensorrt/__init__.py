@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import time
 import traceback
 import weakref
@@ -85,7 +84,6 @@ class TensorRTSession(BaseSession[_Opened]):
             metadata=signature.metadata,
             load_seconds=load_seconds,
         )
-        self._lock = threading.Lock()
         # Also on garbage collection, and before the interpreter unloads CUDA's modules.
         self._close = weakref.finalize(self, opened.close)
         self.cuda_graph = opened.execution.graph is not None

@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hot_sdk.engines.cuda.buffers import CudaBuffer, free_all
+from hot_sdk.engines.cuda.buffers import CudaBuffer
 from hot_sdk.engines.cuda.device import CudaDevice
 from hot_sdk.engines.cuda.driver import CudaCallError
 from hot_sdk.engines.onnx_file import Signature
@@ -155,7 +155,8 @@ class TensorRTExecution:
         self._engine = None
         self._runtime = None
         buffers, self._buffers = self._buffers, {}
-        free_all(buffers)
+        for buffer in buffers.values():
+            buffer.free()
         self._stream = None
 
     def _load(self, trt: ModuleType, plan: bytes) -> None:
