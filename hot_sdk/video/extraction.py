@@ -1,4 +1,4 @@
-"""2D keypoints of everybody in a video."""
+"""Extract the 2D keypoints of all people in a video."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
 from hot_sdk.video.detector import Detector
-from hot_sdk.video.reader import Frame, open_video
+from hot_sdk.video.files import Frame
+from hot_sdk.video.reader import open_video
 from hot_sdk.video.tracking import PeopleTimeline, Tracker
 
 DEFAULT_MIN_FRAMES = 10
@@ -23,20 +24,20 @@ _CAMERA_FPS = 30.0
 
 @dataclass(frozen=True, eq=False)
 class VideoKeypoints:
-    """Everybody who was found in a video.
+    """The people who were found in a video.
 
     Attributes:
-        people: Keypoints of each, over all frames, with NaN where he was not found; in the order
-            of their ids. May be empty.
-        timestamps: (frames,), seconds, the same for all.
+        people: Keypoints of each person over all frames, NaN if not found; in the order of their
+            ids. May be empty.
+        timestamps: (frames,), seconds, the same for all people.
         image_size: Width and height in pixels.
-        fps: Nominal frames a second of the video; None where it does not say.
+        fps: Nominal frames per second of the video; None if it does not say.
         detector: Name and version of the detector.
         undecodable_frames: Frames that could not be decoded; they have a place on the timeline, and
-            nobody in it.
-        missing_at_end: Frames that the file says it has but that did not come at its end.
-        detection_ms: (frames,), what finding and tracking the people of each frame took; NaN for a
-            frame that could not be decoded.
+            no people in it.
+        missing_at_end: Frames that the file claims but that are missing at its end.
+        detection_ms: (frames,), the time for detection and tracking in each frame; NaN for a frame
+            that could not be decoded.
         dropped_people: People left out because they were found in fewer than ``min_frames``.
     """
 
@@ -62,22 +63,22 @@ def keypoints_from_video(
     on_frame: Callable[[Frame], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> VideoKeypoints:
-    """Find everybody in a video, and say who is who from frame to frame.
+    """Find the people in a video and track them from frame to frame.
 
-    How many people are looked for is the detector's ``max_people``. The detector and the tracker
+    The detector's ``max_people`` limits how many people are found. The detector and the tracker
     remember this video afterwards: give each video its own, and close the detector.
 
     Args:
-        source: What ``open_video`` takes.
-        detector: Finds the people of one frame.
-        tracker: Says who they are; None for a ``Tracker`` at the video's frame rate.
-        min_frames: People found in fewer frames are left out (in fewer than half of all, where
+        source: What ``open_video`` accepts.
+        detector: Finds the people in one frame.
+        tracker: Gives them ids; None for a ``Tracker`` at the video's frame rate.
+        min_frames: People found in fewer frames are left out (in fewer than half of all frames, if
             the video is shorter than twice this).
-        max_frames: Stop after so many decoded frames.
-        progress: Called after each frame with the frames done, and how many there are to do or
-            None where that is not known.
-        on_frame: Is given each decoded frame, such as to keep what a camera saw.
-        stop: Asked before each frame; True ends the video there.
+        max_frames: Stop after this many decoded frames.
+        progress: Called after each frame with the number of frames done, and the total or None if
+            it is unknown.
+        on_frame: Called with each decoded frame, for example to keep what a camera saw.
+        stop: Called before each frame; True ends the video there.
 
     Raises:
         UsageError: A number is out of range, or a live source has neither ``max_frames`` nor
@@ -93,24 +94,21 @@ def keypoints_from_video(
             raise UsageError(
                 f"'{video.name}' has no end.", hint="Give max_frames, or stop, to end it."
             )
-        if tracker is None:
-            tracker = Tracker(fps=video.fps or _CAMERA_FPS)
+        tracker = tracker or Tracker(fps=video.fps or _CAMERA_FPS)
         total = video.frame_count
         if max_frames is not None:
             total = max_frames if total is None else min(max_frames, total)
-        index, last = -1, -1.0 / (video.fps or _CAMERA_FPS)
         detection_ms: list[float] = []
         for frame in video:
             if stop is not None and stop():
                 break
-            lost = frame.index - index - 1
-            if len(timeline) + lost >= MAX_FRAMES:
+            if frame.index >= MAX_FRAMES:
                 raise VideoError(
-                    f"'{video.name}' has over {MAX_FRAMES} frames.", hint="Cut it in parts."
+                    f"'{video.name}' has over {MAX_FRAMES} frames.", hint="Split it into parts."
                 )
-            for place in range(1, lost + 1):
-                step = (frame.timestamp_s - last) / (lost + 1)
-                timeline.add(max(0.0, last + place * step), ())
+            lost = frame.index - len(timeline)
+            for time_s in _times_between(timeline, frame.timestamp_s, lost):
+                timeline.add(time_s, ())
                 detection_ms.append(math.nan)
             if on_frame is not None:
                 on_frame(frame)
@@ -118,7 +116,6 @@ def keypoints_from_video(
             found = tracker.update(detector(frame.image, frame.timestamp_s), frame.timestamp_s)
             detection_ms.append(1e3 * (time.perf_counter() - start))
             timeline.add(frame.timestamp_s, found)
-            index, last = frame.index, frame.timestamp_s
             if progress is not None:
                 progress(video.decoded, total)
             if video.decoded == max_frames:
@@ -135,3 +132,11 @@ def keypoints_from_video(
             detection_ms=np.array(detection_ms),
             dropped_people=dropped,
         )
+
+
+def _times_between(timeline: PeopleTimeline, end: float, frames: int) -> list[float]:
+    """Return evenly spaced times of lost frames before ``end``; from 0 if none came before."""
+    if not len(timeline):
+        return [end * place / frames for place in range(frames)]
+    last = float(timeline.timestamps[-1])
+    return [last + (end - last) * place / (frames + 1) for place in range(1, frames + 1)]

@@ -1,9 +1,9 @@
-"""Several people by MediaPipe, with the weights that lie in its wheel.
+"""Detect several people with MediaPipe, using the weights in its wheel.
 
 MediaPipe finds several people with its task API (Grishchenko et al., "BlazePose GHUM Holistic",
-2022), which wants a bundle of two networks that is downloaded. Version 0.10.14 holds the same two
-networks for its older API, which finds one person; all that they lack is a note on how the image's
-values are scaled. So the bundle is put together here, in memory, and needs no network.
+2022), which requires a downloaded bundle of two networks. The wheel of version 0.10.14 contains the
+same two networks for its older API, which finds one person; they lack only the metadata on how
+pixel values are scaled. So the bundle is assembled here, in memory, without a download.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from hot_sdk.video.detector import DEFAULT_MAX_PEOPLE, check_image
 from hot_sdk.video.quiet import native_stderr_to_log
 
 _PURPOSE = "The detector 'mediapipe'"
-# File in the wheel, name in the bundle, and the values of a pixel that become 0 and 1 apart: the
-# detector takes -1 to 1, the landmark network 0 to 1, as the wheel's own graphs scale them.
+# File in the wheel, name in the bundle, mean and deviation of the pixels: the detector expects -1
+# to 1, the landmark network 0 to 1, as the wheel's own graphs scale them.
 _NETWORKS = (
     ("modules/pose_detection/pose_detection.tflite", "pose_detector.tflite", 127.5, 127.5),
     ("modules/pose_landmark/pose_landmark_full.tflite", "pose_landmarks_detector.tflite", 0, 255.0),
@@ -41,15 +41,16 @@ _SCHEMAS = "mediapipe.tasks.metadata"
 _CHATTER = re.compile(
     r"[IW]\d{4} |INFO: Created TensorFlow Lite|WARNING: All log messages before absl"
 )
-# MediaPipe reads every result through a function of protobuf 4 that warns. The filter stays, for
-# to set and reset filters around each frame would disturb other threads.
+# MediaPipe reads every result through a function of protobuf 4 that warns. The filter stays, as to
+# set and reset it around each frame would disturb other threads.
 _DEPRECATED = r"SymbolDatabase\.GetPrototype\(\) is deprecated"
-# Two finds of one person: their joints lie, on average, within this share of the body's diagonal.
+# Two detections are one person if their joints differ, on average, by less than this share of the
+# body's diagonal.
 _SAME_PERSON = 0.15
 
 
 class _Landmarker(Protocol):
-    """What is used of MediaPipe's ``PoseLandmarker``."""
+    """The used part of MediaPipe's ``PoseLandmarker``."""
 
     def detect_for_video(self, image: object, timestamp_ms: int) -> Any: ...  # noqa: ANN401
 
@@ -66,11 +67,11 @@ def create_mediapipe_detector(
     """Load MediaPipe's pose landmarker.
 
     Args:
-        max_people: Most people in one image.
-        min_detection_confidence: From which confidence, 0 to 1, a new person is looked at.
-        min_presence_confidence: Below which confidence a person is lost and looked for again.
-        min_tracking_confidence: How far a person's places in two frames must overlap, 0 to 1, to
-            be followed without being looked for again.
+        max_people: Maximum people per image.
+        min_detection_confidence: Confidence, 0 to 1, from which a new person is accepted.
+        min_presence_confidence: Confidence below which a person is lost and detected again.
+        min_tracking_confidence: Overlap of a person's boxes in two frames, 0 to 1, from which the
+            person is tracked without being detected again.
 
     Raises:
         MissingDependencyError: MediaPipe is not installed, or a version without weights.
@@ -90,7 +91,7 @@ def create_mediapipe_detector(
             )
     if sys.version_info >= _NO_WHEEL and importlib.util.find_spec("mediapipe") is None:
         raise MissingDependencyError(
-            f"{_PURPOSE} needs mediapipe 0.10.14, which there is not for Python"
+            f"{_PURPOSE} needs mediapipe 0.10.14, which does not exist for Python"
             f" {sys.version_info[0]}.{sys.version_info[1]}.",
             hint="Use Python 3.12 or older, or the detector rtmlib.",
         )
@@ -113,17 +114,17 @@ def create_mediapipe_detector(
                 hint='Run: pip install --force-reinstall "mediapipe==0.10.14"',
             ) from error
         detector = MediaPipeDetector(mediapipe, landmarker)
-        # The networks say what they have to say when they see their first image.
+        # The networks write their messages when they get their first image.
         detector.warm_up()
     return detector
 
 
 class MediaPipeDetector:
-    """MediaPipe's pose landmarker following several people; a ``Detector``.
+    """MediaPipe's pose landmarker for several people; a ``Detector``.
 
-    It looks for people where it follows fewer than it may, and follows those whom it has: much
-    surer, on people who are small in the image, than to look anew in every frame. Scores are the
-    landmarks' visibilities.
+    It tracks the people it has found, and detects again only while they are fewer than allowed:
+    for people who are small in the image, much more reliable than detection in every frame. Scores
+    are the landmarks' visibilities.
     """
 
     name = "mediapipe"
@@ -141,7 +142,7 @@ class MediaPipeDetector:
         """Find people; see ``Detector``.
 
         Raises:
-            VideoError: The image is none, or the detector is closed, or MediaPipe fails.
+            VideoError: The image is not one, the detector is closed, or MediaPipe fails.
             StreamError: The timestamp is not after the one before.
         """
         width, height = check_image(image)
@@ -153,32 +154,33 @@ class MediaPipeDetector:
                 hint="Give images in order, and each video a detector of its own.",
             )
         self._last = timestamp
-        # Whole milliseconds, two of which may be one at over 1000 frames a second.
+        # MediaPipe's times are whole milliseconds, and must increase at over 1000 frames a second.
         milliseconds = round((timestamp - self._start) * 1000.0)
-        people = self._found(image, max(milliseconds, self._last_ms + 1))
+        people = self._detect(image, max(milliseconds, self._last_ms + 1))
         scale = np.array([width, height], dtype=np.float32)
-        clips = [
-            Keypoints(
-                person[None, :, :2] * scale,
-                person[None, :, 2],
-                skeleton=self.skeleton,
-                image_size=(width, height),
-            )
-            for person in people
-        ]
-        return _without_doubles(clips)
+        return _without_duplicates(
+            [
+                Keypoints(
+                    person[None, :, :2] * scale,
+                    person[None, :, 2],
+                    skeleton=self.skeleton,
+                    image_size=(width, height),
+                )
+                for person in people
+            ]
+        )
 
     def warm_up(self) -> None:
-        """Run once on an empty image, which the detector forgets."""
-        self._found(np.zeros((64, 64, 3), dtype=np.uint8), 0)
+        """Run once on an empty image, which leaves no trace."""
+        self._detect(np.zeros((64, 64, 3), dtype=np.uint8), 0)
 
     def close(self) -> None:
-        """Free the networks; harmless when closed."""
+        """Release the networks; harmless if it is closed."""
         if self._landmarker is not None:
             self._landmarker.close()
             self._landmarker = None
 
-    def _found(self, image: NDArray[np.uint8], milliseconds: int) -> list[NDArray[np.float32]]:
+    def _detect(self, image: NDArray[np.uint8], milliseconds: int) -> list[NDArray[np.float32]]:
         if self._landmarker is None:
             raise VideoError("The detector is closed.", hint="Create another.")
         self._last_ms = milliseconds
@@ -190,7 +192,7 @@ class MediaPipeDetector:
         except (RuntimeError, ValueError) as error:
             raise VideoError(
                 f"MediaPipe failed: {' '.join(str(error).split())}.",
-                hint="Create the detector anew.",
+                hint="Create the detector again.",
             ) from error
         return [
             np.array([(mark.x, mark.y, mark.visibility) for mark in person], dtype=np.float32)
@@ -202,8 +204,8 @@ def _bundle(package: Path) -> bytes:
     missing = [name for name, _, _, _ in _NETWORKS if not (package / name).is_file()]
     if missing:
         raise MissingDependencyError(
-            f"{_PURPOSE} needs the weights that lie in the wheel of mediapipe 0.10.14; the"
-            f" installed {metadata.version('mediapipe')} has no {missing[0]}.",
+            f"{_PURPOSE} needs the weights in the wheel of mediapipe 0.10.14; the installed"
+            f" {metadata.version('mediapipe')} has no {missing[0]}.",
             hint='Run: pip install "mediapipe==0.10.14" (Python 3.8 to 3.12)',
         )
     content = io.BytesIO()
@@ -215,7 +217,7 @@ def _bundle(package: Path) -> bytes:
 
 
 def _with_scaling(network: bytes, mean: float, deviation: float) -> bytes:
-    """A TensorFlow Lite file with the note that pixels are to be (value - mean) / deviation."""
+    """Add metadata to a TensorFlow Lite file: pixels become (value - mean) / deviation."""
     model_schema = require(f"{_SCHEMAS}.schema_py_generated", extra="video", purpose=_PURPOSE)
     schema = require(f"{_SCHEMAS}.metadata_schema_py_generated", extra="video", purpose=_PURPOSE)
     flatbuffers = require("flatbuffers", extra="video", purpose=_PURPOSE)
@@ -248,10 +250,10 @@ def _with_scaling(network: bytes, mean: float, deviation: float) -> bytes:
     return bytes(builder.Output())
 
 
-def _without_doubles(people: list[Keypoints]) -> tuple[Keypoints, ...]:
-    """The surest find of each person, the surest person first."""
+def _without_duplicates(people: list[Keypoints]) -> tuple[Keypoints, ...]:
+    """Return the detection of highest score of each person, in the order of the scores."""
     kept: list[Keypoints] = []
-    for person in sorted(people, key=_sureness, reverse=True):
+    for person in sorted(people, key=_mean_score, reverse=True):
         points = person.points[0]
         size = float(np.hypot(*np.ptp(points, axis=0)))
         distances = (float(np.linalg.norm(points - k.points[0], axis=-1).mean()) for k in kept)
@@ -260,7 +262,7 @@ def _without_doubles(people: list[Keypoints]) -> tuple[Keypoints, ...]:
     return tuple(kept)
 
 
-def _sureness(person: Keypoints) -> float:
+def _mean_score(person: Keypoints) -> float:
     return 0.0 if person.scores is None else float(person.scores.mean())
 
 

@@ -1,7 +1,4 @@
-"""Keeps the chatter of native libraries off the terminal.
-
-OpenCV without its own lines on the terminal: what goes wrong is in our errors.
-"""
+"""Keep messages of native libraries off the terminal: what goes wrong is in our errors."""
 
 from __future__ import annotations
 
@@ -15,17 +12,20 @@ import threading
 from collections.abc import Iterator
 from types import ModuleType
 
+_FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
+_QUIET = "-8"  # AV_LOG_QUIET
+
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def native_stderr_to_log(chatter: re.Pattern[str]) -> Iterator[None]:
-    """Send what native code writes to the terminal as errors to our log, where it is chatter.
+    """Send matching lines that native code writes to standard error to our log instead.
 
-    Native libraries write to file descriptor 2 itself, which belongs to the whole process; so keep
-    the block short. Lines that are no chatter, of other threads for instance, are written to the
-    terminal when the block ends.
+    Native libraries write to file descriptor 2 itself, which belongs to the whole process, so keep
+    the block short. Other lines, of other threads for instance, are written to the terminal when
+    the block ends.
 
     Args:
         chatter: Matches the beginning of the lines that are only logged, at level DEBUG.
@@ -54,16 +54,13 @@ def native_stderr_to_log(chatter: re.Pattern[str]) -> Iterator[None]:
                     os.write(terminal, line)
 
 
-_FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
-_QUIET = "-8"  # AV_LOG_QUIET
-
-
 @contextlib.contextmanager
 def quiet_opencv(cv2: ModuleType) -> Iterator[None]:
-    """Keep OpenCV and the FFmpeg in it from writing to the terminal.
+    """Keep OpenCV and the FFmpeg inside it from writing to the terminal.
 
-    OpenCV's level is put back at the end. FFmpeg's is read from the environment when the process
-    opens its first video, and stays; a level that the user set there is left alone.
+    OpenCV's level is restored at the end. FFmpeg's is read from the environment when the process
+    opens its first video, and stays; a level that the user set there is left alone. PyAV's FFmpeg
+    is another, and silent unless the program turns its log on.
     """
     with _lock:
         set_here = _FFMPEG_LEVEL not in os.environ

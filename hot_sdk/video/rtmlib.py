@@ -1,6 +1,6 @@
-"""Several people by rtmlib: a person detector, and RTMPose on each person.
+"""Detect several people with rtmlib: a person detector, and RTMPose on each person.
 
-The networks are rtmlib's: it downloads them at first use, or is given files.
+rtmlib downloads its networks at first use, unless files are given.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def create_rtmlib_detector(
     """Load rtmlib's networks for bodies.
 
     Args:
-        max_people: Most people in one image; the surest ones are kept.
+        max_people: Maximum people per image; those of highest score are kept.
         mode: ``lightweight``, ``balanced`` or ``performance``: which networks rtmlib downloads.
         device: As rtmlib names it: ``cpu``, ``cuda`` or ``cuda:1``.
-        detector_file: An ONNX file of YOLOX to find people with, instead of a download; together
-            with ``pose_file``.
+        detector_file: An ONNX file of YOLOX that finds people, instead of a download; requires
+            ``pose_file``.
         detector_size: Height and width of its input, in pixels.
         pose_file: An ONNX file of RTMPose with the 17 joints of COCO, instead of a download.
         pose_size: Width and height of its input, in pixels.
@@ -63,32 +63,20 @@ def create_rtmlib_detector(
         raise UsageError(
             "Only one of detector_file and pose_file is given.", hint="Give both, or neither."
         )
-    files = {}
-    if detector_file is not None and pose_file is not None:
-        for path in (detector_file, pose_file):
-            # rtmlib would take the name of a file that is not there for an address.
-            if not Path(path).is_file():
-                raise UsageError(f"There is no file '{path}'.", hint="Check the name.")
-        files = {
-            "det": str(detector_file),
-            "det_input_size": detector_size,
-            "pose": str(pose_file),
-            "pose_input_size": pose_size,
-        }
+    for path in (detector_file, pose_file):
+        # rtmlib would read the name of a missing file as an address.
+        if path is not None and not Path(path).is_file():
+            raise UsageError(f"There is no file '{path}'.", hint="Check the name.")
     rtmlib = require("rtmlib", extra="rtmlib", purpose=_PURPOSE)
-    said = io.StringIO()
+    runs_on = {"backend": "onnxruntime", "device": device}
+    printed = io.StringIO()
     try:
-        # It tells what it loads by printing.
-        with contextlib.redirect_stdout(said):
-            if files:
-                finder = rtmlib.YOLOX(
-                    files["det"], files["det_input_size"], backend="onnxruntime", device=device
-                )
-                poser = rtmlib.RTMPose(
-                    files["pose"], files["pose_input_size"], backend="onnxruntime", device=device
-                )
+        with contextlib.redirect_stdout(printed):
+            if detector_file is not None:
+                finder = rtmlib.YOLOX(str(detector_file), detector_size, **runs_on)
+                poser = rtmlib.RTMPose(str(pose_file), pose_size, **runs_on)
             else:
-                body = rtmlib.Body(mode=mode, backend="onnxruntime", device=device)
+                body = rtmlib.Body(mode=mode, **runs_on)
                 finder, poser = body.det_model, body.pose_model
     except Exception as error:  # Of the network, of zip files and of ONNX Runtime.
         raise VideoError(
@@ -96,13 +84,13 @@ def create_rtmlib_detector(
             hint="It downloads them at first use: check the network, or give files.",
         ) from error
     finally:
-        for line in said.getvalue().splitlines():
+        for line in printed.getvalue().splitlines():
             _log.debug("%s", line)
     return RtmlibDetector(finder, poser, max_people)
 
 
 class RtmlibDetector:
-    """A person detector and RTMPose on each person; a ``Detector``. It remembers nothing."""
+    """A person detector and RTMPose on each person; a ``Detector`` without memory."""
 
     name = "rtmlib"
     skeleton = "coco17"
@@ -117,15 +105,15 @@ class RtmlibDetector:
         """Find people; see ``Detector``.
 
         Raises:
-            VideoError: The image is none, the detector is closed, or a network fails or is none of
-                bodies.
+            VideoError: The image is not one, the detector is closed, or a network fails or is not
+                one for bodies.
         """
         width, height = check_image(image)
         if self._finder is None or self._poser is None:
             raise VideoError("The detector is closed.", hint="Create another.")
         try:
             boxes = self._finder(image)
-            # With no box, rtmlib would take the whole image for a person.
+            # Without a box, rtmlib would use the whole image as a person.
             if not len(boxes):
                 return ()
             points, scores = self._poser(image, bboxes=boxes)
@@ -138,9 +126,9 @@ class RtmlibDetector:
         if points.shape[1:] != (joints, 2):
             raise VideoError(
                 f"The pose network gives {points.shape[1]} joints; expected COCO's {joints}.",
-                hint="Give an RTMPose of bodies.",
+                hint="Give an RTMPose for bodies.",
             )
-        surest = np.argsort(-scores.mean(axis=1), kind="stable")[: self._max_people]
+        best = np.argsort(-scores.mean(axis=1), kind="stable")[: self._max_people]
         return tuple(
             Keypoints(
                 points[person][None],
@@ -148,9 +136,9 @@ class RtmlibDetector:
                 skeleton=self.skeleton,
                 image_size=(width, height),
             )
-            for person in surest
+            for person in best
         )
 
     def close(self) -> None:
-        """Free the networks; harmless when closed."""
+        """Release the networks; harmless if it is closed."""
         self._finder = self._poser = None

@@ -1,7 +1,4 @@
-"""Who is who from frame to frame: ByteTrack on the boxes around people's keypoints.
-
-Clips of people out of single frames: one timeline, on which each is present or missing.
-"""
+"""Track people from frame to frame by ByteTrack, and collect the keypoints of each person."""
 
 from __future__ import annotations
 
@@ -19,17 +16,19 @@ from hot_sdk.errors import StreamError, UsageError
 from hot_sdk.keypoints import Keypoints
 
 _PURPOSE = "Tracking several people"
-# Share of a box's longer side by which it is made larger than the joints: a person reaches beyond
-# them, and the box of one who stands in profile would else be too thin to overlap the next.
+# Margin around the joints, as a share of the box's longer side: a person reaches beyond the joints,
+# and in profile the box would be too thin to overlap the next one.
 _MARGIN = 0.1
+# A first detection and its confirmation in the next frame are one person from this overlap on.
+_SAME_PERSON = 0.1
 
 
 class Tracker:
-    """Gives people ids that stay theirs, by ByteTrack (Zhang et al., ECCV 2022) of ``trackers``.
+    """Gives people stable ids with ByteTrack (Zhang et al., ECCV 2022) of ``trackers``.
 
-    People are followed by the boxes around their joints, not by their looks: two who cross keep
-    their ids as long as they move on as before, and one who is back within ``lost_seconds`` near
-    where he was to be expected has his id again.
+    People are tracked by the boxes around their joints, not by their looks: two who cross keep
+    their ids as long as they move on as before, and a person who reappears within ``lost_seconds``
+    near the expected position gets the same id.
     """
 
     def __init__(
@@ -40,17 +39,17 @@ class Tracker:
         min_start_score: float = 0.4,
         min_overlap: float = 0.1,
     ) -> None:
-        """Start with nobody.
+        """Start without people.
 
         Args:
-            fps: Nominal frames a second, in whose steps movement is reckoned; the true steps are
-                taken from the timestamps.
-            lost_seconds: How long one who is not seen is waited for.
-            min_start_score: Mean score of the joints, 0 to 1, from which a find may be a new
-                person; a lower one only goes on with a person who is known. Finds without scores
-                count as sure.
-            min_overlap: Least overlap (intersection over union), 0 to 1, of a find with where the
-                person was expected.
+            fps: Nominal frames per second, the unit of predicted movement; the actual steps are
+                those of the timestamps.
+            lost_seconds: How long a person who is not detected keeps the id.
+            min_start_score: Mean score of the joints, 0 to 1, from which a detection may be a new
+                person; a lower one can only continue a known person. Detections without scores
+                count as certain.
+            min_overlap: Minimum overlap (intersection over union), 0 to 1, of a detection with
+                the expected position.
 
         Raises:
             UsageError: A value is out of range.
@@ -70,7 +69,7 @@ class Tracker:
         bytetrack = require("trackers", extra="video", purpose=_PURPOSE).ByteTrackTracker
         self._supervision = require("supervision", extra="video", purpose=_PURPOSE)
         self._tracker: Any = bytetrack(
-            # In frames of thirtieths of a second, whatever the rate.
+            # In thirtieths of a second at any rate.
             lost_track_buffer=round(30.0 * lost_seconds),
             frame_rate=float(fps),
             track_activation_threshold=min_start_score,
@@ -81,20 +80,19 @@ class Tracker:
         self._last = -math.inf
 
     def update(self, people: Sequence[Keypoints], timestamp: float) -> tuple[Keypoints, ...]:
-        """Say who the people of the next frame are.
+        """Identify the people of the next frame.
 
         Args:
             people: Keypoints of one frame each, in pixels.
-            timestamp: When the frame was taken, in seconds. Call with nobody too, so that time
-                goes on.
+            timestamp: When the frame was taken, in seconds. Also pass frames without people.
 
         Returns:
-            The same in the same order, each with its ``track_id``, a whole number from 1. None for
-            one who is not known yet: a find is believed when the next frame confirms it.
+            The same people in the same order, each with a ``track_id``, a whole number from 1. It
+            is None until the next frame confirms the person.
 
         Raises:
-            StreamError: The timestamp is not after the one before.
-            UsageError: Somebody has more than one frame.
+            StreamError: The timestamp is not after the previous one.
+            UsageError: A person has more than one frame.
         """
         if not math.isfinite(timestamp) or timestamp <= self._last:
             raise StreamError(
@@ -103,7 +101,7 @@ class Tracker:
             )
         if any(len(person) != 1 for person in people):
             raise UsageError(
-                "Somebody has several frames.", hint="Give keypoints of one frame for each person."
+                "A person has several frames.", hint="Give keypoints of one frame for each person."
             )
         self._last = timestamp
         boxes = [person_box(person) for person in people]
@@ -112,7 +110,7 @@ class Tracker:
             detections = self._supervision.Detections(
                 xyxy=np.array([boxes[at] for at in seen], dtype=np.float64),
                 confidence=np.array([_score(people[at]) for at in seen]),
-                # ByteTrack gives detections back in an order of its own.
+                # ByteTrack returns detections in another order.
                 data={"at": np.array(seen)},
             )
         else:
@@ -120,19 +118,18 @@ class Tracker:
         tracked = self._tracker.update(detections, timestamp=timestamp)
         ids: dict[int, int] = {}
         if len(tracked):
-            for at, track in zip(tracked.data["at"], tracked.tracker_id, strict=True):
-                if track >= 0:
-                    ids[int(at)] = int(track) + 1
+            pairs = zip(tracked.data["at"].tolist(), tracked.tracker_id.tolist(), strict=True)
+            ids = {at: track + 1 for at, track in pairs if track >= 0}
         return tuple(
             dataclasses.replace(person, track_id=ids.get(at)) for at, person in enumerate(people)
         )
 
 
 def person_box(person: Keypoints) -> NDArray[np.float64] | None:
-    """The box around a person's joints in one frame, with a margin.
+    """Return the box around a person's joints in one frame, with a margin.
 
     Returns:
-        (4,): left, top, right and bottom in pixels; None where no joint is known.
+        (4,): left, top, right and bottom in pixels; None if no joint is known.
     """
     points = person.points[0]
     known = points[~np.isnan(points[:, 0])].astype(np.float64)
@@ -144,7 +141,7 @@ def person_box(person: Keypoints) -> NDArray[np.float64] | None:
 
 
 def overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom)."""
+    """Return the intersection over union of two boxes (left, top, right, bottom)."""
     sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     shared = float(np.prod(np.maximum(sides, 0.0)))
     return shared / (float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])) - shared)
@@ -157,21 +154,17 @@ def _score(person: Keypoints) -> float:
     return float(person.scores[0, known].mean())
 
 
-# A first find and its confirmation in the next frame are one person from this overlap on.
-_SAME_PERSON = 0.1
-
-
 @dataclass(eq=False)
 class _Person:
     rows: list[int] = field(default_factory=list)
-    finds: list[Keypoints] = field(default_factory=list)
+    detections: list[Keypoints] = field(default_factory=list)
 
 
 class PeopleTimeline:
-    """Collects tracked people frame by frame and gives each one's keypoints over the whole time.
+    """Collects tracked people frame by frame, and returns one clip of all frames for each.
 
-    A tracker names a person when the second frame confirms him; his first frame is then added to
-    his own. In a clip of a single frame everybody counts.
+    A tracker gives a person an id when a second frame confirms them; their first frame is then
+    added to the same clip. In a clip of a single frame every person counts.
     """
 
     def __init__(self) -> None:
@@ -180,7 +173,7 @@ class PeopleTimeline:
         self._unnamed: list[Keypoints] = []
 
     def __len__(self) -> int:
-        """Frames so far."""
+        """Number of frames so far."""
         return len(self._times)
 
     @property
@@ -193,12 +186,12 @@ class PeopleTimeline:
 
         Args:
             timestamp: When it was taken, in seconds.
-            people: Keypoints of one frame each, with their ``track_id``, or None where unknown.
+            people: Keypoints of one frame each, with their ``track_id``, or None if unknown.
 
         Raises:
-            StreamError: The timestamp is not after the one before.
-            UsageError: Two people have the same id, or other joints or another image size than the
-                people before.
+            StreamError: The timestamp is not after the previous one.
+            UsageError: Two people have the same id, or joints or image size differ from those of
+                earlier people.
         """
         if self._times and not timestamp > self._times[-1]:
             raise StreamError(
@@ -209,33 +202,33 @@ class PeopleTimeline:
         named = [person for person in people if person.track_id is not None]
         if len({person.track_id for person in named}) != len(named):
             raise UsageError("Two people have the same track_id.", hint="Track them first.")
-        kinds = {(person.skeleton, person.image_size) for person in people}
-        kinds |= {(p.finds[0].skeleton, p.finds[0].image_size) for p in self._people.values()}
+        known = [person.detections[0] for person in self._people.values()]
+        kinds = {(person.skeleton, person.image_size) for person in (*people, *known)}
         if len(kinds) > 1:
             raise UsageError(
                 f"Some keypoints differ in skeleton or image size: {sorted(kinds)}.",
                 hint="Collect those of one detector on one video.",
             )
         self._times.append(float(timestamp))
-        for find in named:
-            assert find.track_id is not None
-            person = self._people.get(find.track_id)
+        for detection in named:
+            assert detection.track_id is not None
+            person = self._people.get(detection.track_id)
             if person is None:
-                person = self._people[find.track_id] = _Person()
-                earlier = self._first_find(find)
+                person = self._people[detection.track_id] = _Person()
+                earlier = self._take_unnamed(detection)
                 if earlier is not None:
                     person.rows.append(row - 1)
-                    person.finds.append(earlier)
+                    person.detections.append(earlier)
             person.rows.append(row)
-            person.finds.append(find)
+            person.detections.append(detection)
         self._unnamed = [person for person in people if person.track_id is None]
 
     def clips(self, *, min_frames: int = 1) -> tuple[tuple[Keypoints, ...], int]:
-        """Everybody's keypoints over all frames, NaN and score 0 where he was not found.
+        """Return each person's keypoints over all frames, NaN and score 0 if not found.
 
         Args:
-            min_frames: Who was found in fewer frames is left out; never more than half of all
-                frames, so that a short clip is not left without people.
+            min_frames: People found in fewer frames are left out; at most half of all frames, so
+                that a short clip keeps its people.
 
         Returns:
             The people in the order of their ids, and how many were left out.
@@ -243,37 +236,31 @@ class PeopleTimeline:
         people = dict(self._people)
         if len(self._times) == 1:
             taken = [key for key in people if isinstance(key, int)]
-            for number, find in enumerate(self._unnamed, start=max(taken, default=0) + 1):
-                people[number] = _Person([0], [find])
+            for number, detection in enumerate(self._unnamed, start=max(taken, default=0) + 1):
+                people[number] = _Person([0], [detection])
         least = max(1, min(min_frames, len(self._times) // 2))
         kept = {key: person for key, person in people.items() if len(person.rows) >= least}
         order = sorted(kept, key=lambda key: (isinstance(key, str), key))
         return tuple(self._clip(key, kept[key]) for key in order), len(people) - len(kept)
 
-    def _first_find(self, find: Keypoints) -> Keypoints | None:
-        box = person_box(find)
-        best, candidate = _SAME_PERSON, None
-        for earlier in self._unnamed:
-            earlier_box = person_box(earlier)
-            if box is None or earlier_box is None:
-                continue
-            shared = overlap(box, earlier_box)
-            if shared >= best:
-                best, candidate = shared, earlier
-        if candidate is not None:
-            self._unnamed = [other for other in self._unnamed if other is not candidate]
-        return candidate
+    def _take_unnamed(self, person: Keypoints) -> Keypoints | None:
+        """Take the unnamed detection of the previous frame that overlaps a person most."""
+        box, boxes = person_box(person), [person_box(earlier) for earlier in self._unnamed]
+        shares = [0.0 if box is None or b is None else overlap(box, b) for b in boxes]
+        if not shares or max(shares) < _SAME_PERSON:
+            return None
+        return self._unnamed.pop(shares.index(max(shares)))
 
     def _clip(self, track_id: int | str, person: _Person) -> Keypoints:
-        first = person.finds[0]
+        first = person.detections[0]
         frames, joints = len(self._times), first.points.shape[1]
         points = np.full((frames, joints, 2), np.nan, dtype=np.float32)
         scores = np.zeros((frames, joints), dtype=np.float32)
-        for row, find in zip(person.rows, person.finds, strict=True):
-            points[row] = find.points[0]
-            # A find without scores is sure where it has a joint.
-            scores[row] = 1.0 if find.scores is None else find.scores[0]
-        unscored = all(find.scores is None for find in person.finds)
+        for row, detection in zip(person.rows, person.detections, strict=True):
+            points[row] = detection.points[0]
+            # Without scores, a detection is certain.
+            scores[row] = 1.0 if detection.scores is None else detection.scores[0]
+        unscored = all(detection.scores is None for detection in person.detections)
         return Keypoints(
             points,
             None if unscored else scores,

@@ -1,12 +1,13 @@
-"""Video files: mp4 by OpenCV, gif by Pillow."""
+"""Write video files: mp4 with OpenCV, gif with Pillow."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,26 +17,18 @@ from hot_sdk._base.optional import require
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.video.quiet import quiet_opencv
 
-# The one codec for mp4 that the pip wheels of OpenCV write on every machine: they hold no H.264
-# encoder, for its license, and VP9 comes at about one frame a second.
+# The one codec for mp4 that OpenCV's wheels write on every machine: their license excludes an H.264
+# encoder, and VP9 takes about a second per frame.
 _FOURCC = "mp4v"
 _FASTEST_GIF = 50.0
 _MAX_GIF_BYTES = 1 << 29
 
 
-class _Sink(Protocol):
-    def write(self, image: NDArray[np.uint8]) -> None: ...
-
-    def finish(self) -> None: ...
-
-    def discard(self) -> None: ...
-
-
 class VideoWriter:
-    """Writes images to a video file that is either whole or not there.
+    """Writes images to a video file, which is either complete or absent.
 
-    Use as a context manager: the file appears under its name when the block ends well. It is then
-    opened again and its first frame decoded, for the encoder reports no full disk.
+    Use it as a context manager: the file gets its name when the block ends without an error. An mp4
+    is first opened again and a frame decoded, because the encoder does not report a full disk.
 
     Attributes:
         frames: Images written so far.
@@ -45,15 +38,15 @@ class VideoWriter:
         """Check everything that can be checked before the first frame.
 
         Args:
-            path: The file; ``.mp4`` (MPEG-4 part 2) or ``.gif``. A gif's colours are reduced to
-                256 a frame, its times to hundredths of a second, and it is kept in memory until
-                the end (at most half a gigabyte).
+            path: The file; ``.mp4`` (MPEG-4 part 2) or ``.gif``. A gif has 256 colors per frame and
+                times in hundredths of a second, and stays in memory until the end (at most half a
+                gigabyte).
             size: Width and height in pixels; even numbers for mp4.
-            fps: Frames a second; at most 50 for gif, faster ones being slowed by viewers.
+            fps: Frames per second; at most 50 for gif, because viewers slow down faster ones.
 
         Raises:
-            UsageError: The kind of file is unknown, it cannot be written there, or the size or rate
-                does not fit it.
+            UsageError: The kind of file is unknown, it cannot be written there, or it does not
+                support the size or the rate.
             MissingDependencyError: OpenCV or Pillow is not installed.
         """
         self.frames = 0
@@ -63,7 +56,7 @@ class VideoWriter:
         self._kind = self._path.suffix.lower()
         if self._kind not in (".mp4", ".gif"):
             raise UsageError(
-                f"'{path}' is no kind of video that is written here.",
+                f"'{path}' is not a supported kind of video.",
                 hint="Give a name that ends in .mp4 or .gif.",
             )
         fastest = _FASTEST_GIF if self._kind == ".gif" else 1000.0
@@ -86,28 +79,22 @@ class VideoWriter:
         self._cv2 = require("cv2", extra="video", purpose="Writing video")
         if self._kind == ".gif":
             require("PIL.Image", extra="video", purpose="Writing gif")
-        self._stack = contextlib.ExitStack()
-        self._sink: _Sink | None = None
+        self._block: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        self._sink: _Mp4 | _Gif | None = None
 
     def __enter__(self) -> VideoWriter:
-        with contextlib.ExitStack() as stack:
-            temporary = stack.enter_context(replaced_on_success(self._path))
-            if self._kind == ".gif":
-                self._sink = _Gif(temporary, self._fps, self._cv2)
-            else:
-                self._sink = _Mp4(temporary, self._size, self._fps, self._cv2)
-            stack.push(self._settle)
-            self._stack = stack.pop_all()
+        self._block = self._written()
+        self._block.__enter__()
         return self
 
     def write(self, image: NDArray[np.uint8]) -> None:
         """Append one image.
 
         Args:
-            image: (height, width, 3), uint8, blue, green, red, of the size that was announced.
+            image: (height, width, 3), uint8, blue, green, red, of the writer's size.
 
         Raises:
-            VideoError: The image is of another shape or type, the writer is not open, or a gif
+            VideoError: The image has another shape or type, the writer is not open, or a gif
                 becomes too large.
         """
         if self._sink is None:
@@ -119,7 +106,7 @@ class VideoWriter:
             raise VideoError(
                 f"Image {self.frames} has shape {image.shape} and type {image.dtype}; expected"
                 f" {expected} and uint8.",
-                hint="Scale it to the size that was announced.",
+                hint="Scale it to the writer's size.",
             )
         self._sink.write(image)
         self.frames += 1
@@ -130,31 +117,32 @@ class VideoWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        self._block.__exit__(kind, error, trace)
 
-    def _settle(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        sink, self._sink = self._sink, None
-        assert sink is not None
-        try:
-            if error is None:
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        with replaced_on_success(self._path) as temporary:
+            if self._kind == ".gif":
+                sink: _Mp4 | _Gif = _Gif(temporary, self._fps, self._cv2)
+            else:
+                sink = _Mp4(temporary, self._size, self._fps, self._cv2)
+            self._sink = sink
+            try:
+                yield
                 if not self.frames:
                     raise VideoError(
                         f"No frame was written to '{self._path}'.", hint="Write one or more."
                     )
                 sink.finish()
-        finally:
-            sink.discard()
+            finally:
+                self._sink = None
+                sink.discard()
 
 
 class _Mp4:
     def __init__(self, target: Path, size: tuple[int, int], fps: float, cv2: ModuleType) -> None:
         self._target = target
-        # The container is chosen by the name's ending, which the temporary name does not have.
+        # OpenCV chooses the container by the suffix, which the temporary name lacks.
         self._work = target.with_suffix(".mp4")
         self._cv2 = cv2
         self._count = 0
@@ -210,13 +198,13 @@ class _Gif:
             )
         pil = require("PIL.Image", extra="video", purpose="Writing gif")
         picture = pil.fromarray(self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB))
-        # Median cut, the default, is nearer by a quarter and takes twenty times as long.
+        # Median cut, the default, is closer by a quarter and takes twenty times as long.
         self._pictures.append(
             picture.quantize(method=pil.Quantize.FASTOCTREE, dither=pil.Dither.NONE)
         )
 
     def finish(self) -> None:
-        # Rounded ends, not rounded durations, so that the error does not add up.
+        # Rounding the ends, not the durations, keeps the error from adding up.
         ends = [round(100 * (at + 1) / self._fps) for at in range(len(self._pictures))]
         durations = [10 * (end - start) for start, end in zip([0, *ends], ends, strict=False)]
         try:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hot_sdk.errors import StreamError, UsageError, VideoError
-from hot_sdk.video import create_detector, keypoints_from_video, list_detectors, open_video
+from hot_sdk.video import create_detector, keypoints_from_video, open_video
 from hot_sdk.video.extraction import VideoKeypoints
 
 pytest.importorskip("mediapipe", reason="mediapipe is not installed (extra video)")
@@ -26,7 +26,7 @@ def found(two_people):
     return result
 
 
-def test_both_people_of_a_real_video_are_found_and_kept_apart(found):
+def test_finds_both_people_of_a_video_and_keeps_them_apart(found):
     assert isinstance(found, VideoKeypoints)
     assert found.detector == "mediapipe 0.10.14"
     assert (found.image_size, found.fps) == ((400, 362), 30.0)
@@ -45,7 +45,7 @@ def test_both_people_of_a_real_video_are_found_and_kept_apart(found):
     assert hips[0] - hips[-1] > 20
 
 
-def test_the_joints_are_where_the_interface_for_one_person_found_them(found, two_people):
+def test_joints_match_those_of_mediapipes_single_person_api(found, two_people):
     with np.load(two_people.with_name("jumper_mp33.npz"), allow_pickle=False) as file:
         reference = file["points"]
     left = min(found.people, key=lambda person: np.nanmean(person.points[..., 0]))
@@ -55,7 +55,7 @@ def test_the_joints_are_where_the_interface_for_one_person_found_them(found, two
     assert np.nanmean(distances < 10.0) > 0.7
 
 
-def test_it_works_in_silence(two_people, capfd):
+def test_writes_nothing_to_the_terminal(two_people, capfd):
     detector = create_detector("mediapipe")
     with open_video(two_people) as video:
         for frame in itertools.islice(video, 3):
@@ -72,9 +72,7 @@ def test_it_works_in_silence(two_people, capfd):
         detector(frame.image, 9.0)
 
 
-def test_one_person_at_most_is_found_where_one_is_asked_for_and_nobody_in_an_empty_image(
-    two_people,
-):
+def test_max_people_limits_the_people_and_an_empty_image_has_none(two_people):
     detector = create_detector("mediapipe", max_people=1)
     empty = np.full((120, 160, 3), 127, dtype=np.uint8)
     # A clock of the day as well as one of the video.
@@ -90,9 +88,9 @@ def test_one_person_at_most_is_found_where_one_is_asked_for_and_nobody_in_an_emp
     detector.close()
 
 
-def test_undecodable_frames_have_a_place_with_nobody_in_it(make_video):
-    class FindsNobody:
-        name = version = "nobody"
+def test_undecodable_frames_have_a_place_without_people(make_video):
+    class FindsNone:
+        name = version = "none"
         skeleton = "coco17"
         calls = 0
 
@@ -103,12 +101,12 @@ def test_undecodable_frames_have_a_place_with_nobody_in_it(make_video):
         def close(self):
             pass
 
-    path = make_video("grey.mkv", "MJPG")
+    path = make_video("gray.mkv", "MJPG")
     content = bytearray(path.read_bytes())
     start, after = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"][:2]
     content[start : after - 40] = bytes(after - 40 - start)
     path.write_bytes(content)
-    detector = FindsNobody()
+    detector = FindsNone()
     result = keypoints_from_video(path, detector)
     assert (result.people, result.undecodable_frames, detector.calls) == ((), 1, 29)
     np.testing.assert_allclose(result.timestamps, np.arange(30) / 30, atol=1e-3)
@@ -118,16 +116,3 @@ def test_undecodable_frames_have_a_place_with_nobody_in_it(make_video):
     assert len(keypoints_from_video(path, detector, stop=lambda: next(answers)).timestamps) == 3
     with pytest.raises(UsageError, match="max_frames"):
         keypoints_from_video(path, detector, max_frames=0)
-
-
-def test_detectors_go_by_name_and_their_options_are_checked():
-    assert list_detectors() == ("mediapipe", "rtmlib")
-    with pytest.raises(UsageError, match="Did you mean 'mediapipe'"):
-        create_detector("mediapip")
-    for wrong in (0, 51, True, 1.5):
-        with pytest.raises(UsageError, match="max_people"):
-            create_detector("mediapipe", max_people=wrong)
-    with pytest.raises(UsageError, match=r"no option colour.*min_presence_confidence"):
-        create_detector("mediapipe", colour="red")
-    with pytest.raises(UsageError, match="min_tracking_confidence is 2"):
-        create_detector("mediapipe", min_tracking_confidence=2)

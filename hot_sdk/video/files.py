@@ -1,0 +1,244 @@
+"""Decode video files with PyAV: images, presentation times, and the places of lost frames."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk._base.optional import require
+from hot_sdk.errors import VideoError
+
+MAX_PIXELS = 1 << 26
+"""Most pixels of one frame: twice 8K. A small file can claim any size."""
+
+HIGHEST_RATE = 1000.0
+NETWORK_TIMEOUT_S = 10
+
+_SMALLEST_STEP_S = 1e-6
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        index: Its place on the video's timeline, from 0. Frames that cannot be decoded keep their
+            places, so an index may be more than one above the previous one.
+        timestamp_s: When it was taken, in seconds, strictly increasing: the container's
+            presentation time for a file, the time since opening for a camera.
+        image: (height, width, 3), uint8, blue, green, red; upright by the file's display matrix.
+    """
+
+    index: int
+    timestamp_s: float
+    image: NDArray[np.uint8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image in pixels."""
+        return int(self.image.shape[1]), int(self.image.shape[0])
+
+
+class Timeline:
+    """Gives decoded frames strictly increasing times, and indices that lost frames do not shift.
+
+    Each packet of a file holds one frame and states when it is shown. If the decoder skips a
+    packet, with an error or silently, later frames keep the indices they would have had. Steps in
+    time need not be regular.
+
+    A time that is missing, before the start, or not after the previous frame's is repaired: the
+    frame is placed one nominal frame duration after the previous one.
+
+    Attributes:
+        repaired: Number of times that were repaired so far.
+    """
+
+    def __init__(self, time_base: Fraction, start: int, fps: float | None) -> None:
+        """Start before the first frame.
+
+        Args:
+            time_base: Seconds per unit of the container's times.
+            start: The container's time that becomes 0 seconds.
+            fps: Nominal frames per second; None if unknown.
+        """
+        self.repaired = 0
+        self._time_base = time_base
+        self._start = start
+        self._interval = None if fps is None else 1.0 / fps
+        self._expected: list[int] = []
+        self._last_pts: float = -math.inf
+        self._index = -1
+        self._time_s = -math.inf
+
+    def expect(self, pts: int | None) -> None:
+        """Record that a packet with this presentation time goes to the decoder."""
+        if pts is not None:
+            self._expected.append(pts)
+
+    def place(self, pts: int | None) -> tuple[int, float] | None:
+        """Return the index, from 0, and the time, in seconds, of the next decoded frame.
+
+        Args:
+            pts: Its presentation time, in units of the time base; None if unknown.
+
+        Returns:
+            None if the time has to be repaired and the nominal rate is unknown.
+        """
+        lost, time_s = 0, -math.inf
+        if pts is not None:
+            # What is before the previous frame is out of order, as in files that were joined.
+            lost = sum(self._last_pts < expected < pts for expected in self._expected)
+            self._expected = [expected for expected in self._expected if expected > pts]
+            self._last_pts = pts
+            time_s = float((pts - self._start) * self._time_base)
+        is_first = self._index < 0
+        if time_s < 0.0 or time_s <= self._time_s + _SMALLEST_STEP_S:
+            if self._interval is None and not is_first:
+                return None
+            steps = lost if is_first else lost + 1
+            time_s = max(0.0, self._time_s) + steps * (self._interval or 0.0)
+            self.repaired += 1
+        self._index += 1 + lost
+        self._time_s = time_s
+        return self._index, time_s
+
+
+class VideoFile:
+    """The first video stream of a file or of an http address.
+
+    Attributes:
+        name: What errors call it.
+        fps: Nominal frames per second; None if the container does not say.
+        frame_count: Frames that the container claims, by its own count or its duration; None if it
+            claims none.
+    """
+
+    def __init__(self, location: str, name: str, *, is_remote: bool = False) -> None:
+        """Open a file by its absolute path, or an address.
+
+        Raises:
+            VideoError: It is not a video, too large, or needs a codec that FFmpeg lacks.
+            MissingDependencyError: PyAV is not installed.
+        """
+        self._av = av = require("av", extra="video", purpose="Reading video")
+        self.name = name
+        # A file that is a playlist must not lead elsewhere.
+        protocols = "http,https,httpproxy,tcp,tls" if is_remote else "file"
+        with contextlib.ExitStack() as stack:
+            try:
+                self._container = stack.enter_context(
+                    av.open(
+                        location,
+                        options={"protocol_whitelist": protocols},
+                        timeout=NETWORK_TIMEOUT_S if is_remote else None,
+                    )
+                )
+                self._stream = stream = self._container.streams.video[0]
+                self._decoder = stream.codec_context
+                # Threads that decode several frames at once report errors late, and drop frames.
+                self._decoder.thread_type = "SLICE"
+            except (av.FFmpegError, AttributeError, IndexError, ValueError) as error:
+                raise _not_opened(name, is_remote) from error
+            check_pixels(name, stream.width * stream.height)
+            rate = float(stream.guessed_rate or 0.0)
+            self.fps = rate if 0.0 < rate <= HIGHEST_RATE else None
+            claimed = round(self._duration_s() * (self.fps or 0.0))
+            self.frame_count = stream.frames or claimed or None
+            self._timeline = Timeline(stream.time_base, stream.start_time or 0, self.fps)
+            self._frames = self._decode()
+            stack.pop_all()
+
+    def read(self) -> Frame | None:
+        """Return the next frame; None at the end.
+
+        Raises:
+            VideoError: The file states neither times nor a rate, or a frame is too large.
+        """
+        return next(self._frames, None)
+
+    def close(self) -> None:
+        """Close the file; harmless if it is closed."""
+        self._container.close()
+
+    def _duration_s(self) -> float:
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        return float((self._container.duration or 0) / self._av.time_base)
+
+    def _decode(self) -> Iterator[Frame]:
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size and not packet.is_discard and not _is_hidden(packet):
+                    self._timeline.expect(packet.pts)
+                yield from self._decode_packet(packet)
+        except self._av.FFmpegError as error:
+            _log.debug("'%s' ends early: %s", self.name, error)
+            yield from self._decode_packet(None)
+        if self._timeline.repaired:
+            _log.warning(
+                "'%s' has %d frames whose times are missing or go back; they were placed by its"
+                " frame rate",
+                self.name,
+                self._timeline.repaired,
+            )
+
+    def _decode_packet(self, packet: Any) -> Iterator[Frame]:  # noqa: ANN401
+        """Yield what the decoder returns for a packet; None empties it."""
+        try:
+            decoded = self._decoder.decode(packet)
+        except self._av.FFmpegError as error:
+            _log.debug("a frame of '%s' cannot be decoded: %s", self.name, error)
+            return
+        for frame in decoded:
+            check_pixels(self.name, frame.width * frame.height)
+            place = self._timeline.place(frame.dts if frame.pts is None else frame.pts)
+            if place is None:
+                raise VideoError(
+                    f"'{self.name}' states neither its frame rate nor the times of its frames.",
+                    hint="Write it again with: ffmpeg -r RATE -i INPUT output.mp4",
+                )
+            image = frame.to_ndarray(format="bgr24")
+            if frame.rotation % 90 == 0 and frame.rotation % 360:
+                image = np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+            yield Frame(*place, image)
+
+
+def check_pixels(name: str, pixels: float) -> None:
+    """Check the size of a video's frames.
+
+    Raises:
+        VideoError: They are too large to be decoded.
+    """
+    if pixels > MAX_PIXELS:
+        raise VideoError(
+            f"'{name}' has frames of {pixels:.3g} pixels; at most {MAX_PIXELS} are decoded.",
+            hint="Scale the video down.",
+        )
+
+
+def _is_hidden(packet: Any) -> bool:  # noqa: ANN401
+    """Return True for a VP8 frame that is never shown, because only other frames refer to it."""
+    return packet.stream.codec_context.name == "vp8" and not bytes(packet)[0] >> 4 & 1
+
+
+def _not_opened(name: str, is_remote: bool) -> VideoError:
+    if is_remote:
+        return VideoError(
+            f"'{name}' gave no video within {NETWORK_TIMEOUT_S} s.",
+            hint="Check the address with: ffprobe ADDRESS",
+        )
+    return VideoError(
+        f"'{name}' cannot be opened as a video: it is none, is cut off before its index, or is of"
+        " a kind that FFmpeg does not know.",
+        hint="Check it with: ffprobe FILE. A cut-off mp4 cannot be read without its end.",
+    )
