@@ -1,30 +1,35 @@
 """HoT SDK: 3D human poses from 2D keypoint sequences, on edge devices.
 
-Importing this package costs nothing; each of its names is imported when it is first used, and what
-needs torch, onnx or an inference engine imports it then.
+Each public name is imported when it is first used, so importing this package costs nothing; torch,
+onnx and inference engines are imported by what needs them.
 """
 
 import importlib
 from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
 
-# Run from a checkout, where this folder is only a part of the package, the rest is found where the
-# package is installed.
+# In a checkout, this folder is only a part of the package; the rest is where it is installed.
 __path__ = extend_path(__path__, __name__)
 
 from hot_sdk.version import __version__
 
 if TYPE_CHECKING:
+    from hot_sdk.cameras import CameraPose, Intrinsics
+    from hot_sdk.errors import HotSDKError
     from hot_sdk.keypoints import Keypoints
     from hot_sdk.latency import LatencyReport
     from hot_sdk.pose_engine import Pose3DEngine
     from hot_sdk.preprocessing.policies import InputPolicies
     from hot_sdk.results.result import Pose3DResult
-    from hot_sdk.skeletons import list_skeletons
+    from hot_sdk.skeletons import H36M17, list_skeletons
     from hot_sdk.streams import Pose3DStream, StreamPose
 
-_HOMES = {
+_MODULES = {
+    "CameraPose": "hot_sdk.cameras",
+    "H36M17": "hot_sdk.skeletons",
+    "HotSDKError": "hot_sdk.errors",
     "InputPolicies": "hot_sdk.preprocessing.policies",
+    "Intrinsics": "hot_sdk.cameras",
     "Keypoints": "hot_sdk.keypoints",
     "LatencyReport": "hot_sdk.latency",
     "Pose3DEngine": "hot_sdk.pose_engine",
@@ -35,7 +40,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "H36M17",
+    "CameraPose",
+    "HotSDKError",
     "InputPolicies",
+    "Intrinsics",
     "Keypoints",
     "LatencyReport",
     "Pose3DEngine",
@@ -47,14 +56,14 @@ __all__ = [
 ]
 
 
-# Not imported here: hot-doctor has to start where numpy itself is broken.
+# Lazy, because hot-doctor has to start if numpy itself is broken.
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'hot_sdk' has no attribute '{name}'")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""Every error that the SDK raises on purpose: what was wrong, what to do, and a stable code.
+"""Define every error that the SDK raises on purpose: a message, a hint and a stable code.
 
 Command lines print ``str(error)`` as one line and exit with ``exit_status``; both are part of the
 public interface.
@@ -33,14 +33,14 @@ class HotSDKError(Exception):
         return functools.partial(type(self), hint=self.hint), (self.message,), self.__dict__
 
 
-class UsageError(HotSDKError):
+class UsageError(HotSDKError, ValueError):
     """An argument is unknown, out of range, or contradicts another."""
 
     code = "usage"
     exit_status = 2
 
 
-class MissingDependencyError(HotSDKError):
+class MissingDependencyError(HotSDKError, ImportError):
     """A package that this operation needs is not installed."""
 
     code = "missing-dependency"
@@ -48,14 +48,14 @@ class MissingDependencyError(HotSDKError):
 
 
 class CheckpointError(HotSDKError):
-    """A checkpoint cannot be read, is unsafe, or does not fit the model."""
+    """A checkpoint is unreadable, unsafe, or incompatible with the model."""
 
     code = "checkpoint"
     exit_status = 4
 
 
 class GraphCheckError(HotSDKError):
-    """An exported graph holds something that the target engines cannot run."""
+    """An exported graph holds something that the target engines do not support."""
 
     code = "graph-check"
     exit_status = 5
@@ -69,42 +69,42 @@ class VerificationError(HotSDKError):
 
 
 class ManifestError(HotSDKError):
-    """A model file carries no manifest of ours, a broken one, or a newer one."""
+    """A model file has no manifest of this SDK, a broken one, or a newer one."""
 
     code = "manifest"
     exit_status = 7
 
 
 class EngineError(HotSDKError):
-    """An engine or device that was asked for is absent, or refused the model or its inputs."""
+    """A requested engine or device is absent, or rejected the model or its inputs."""
 
     code = "engine"
     exit_status = 8
 
 
 class KeypointsError(HotSDKError):
-    """Keypoints, or a file of them, are broken, incomplete, or not what they are said to be."""
+    """Keypoints, or a file of them, are broken, incomplete, or contradict their description."""
 
     code = "keypoints"
     exit_status = 9
 
 
 class StreamError(HotSDKError):
-    """A stream was pushed something out of order, is closed, or cannot run as it was asked to."""
+    """A stream got a frame out of order, is closed, or does not support the options."""
 
     code = "stream"
     exit_status = 10
 
 
 class ResultError(HotSDKError):
-    """A result cannot be read, or does not hold what a conversion needs."""
+    """A result cannot be read, or lacks what a conversion needs."""
 
     code = "result"
     exit_status = 11
 
 
 class VideoError(HotSDKError):
-    """A video, camera or picture cannot be opened, decoded or written."""
+    """A video, camera or image cannot be opened, decoded or written."""
 
     code = "video"
     exit_status = 12

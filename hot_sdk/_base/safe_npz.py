@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.errors import HotSDKError
+
 # What zipfile and numpy raise for a broken archive, including the memory that a header claims.
 _BROKEN = (
     ValueError,
@@ -81,5 +83,7 @@ def open_npz(stream: BinaryIO, *, max_bytes: int) -> Iterator[Mapping[str, NDArr
             if size > max_bytes:
                 raise ValueError(f"it unpacks to {size} bytes, over the limit of {max_bytes}")
             yield _Arrays(archive)
+    except HotSDKError:
+        raise
     except _BROKEN as error:
         raise NpzError(" ".join(str(error).split())[:200] or type(error).__name__) from error

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from hot_sdk import errors
-from hot_sdk.errors import HotSDKError
+from hot_sdk.errors import HotSDKError, MissingDependencyError, UsageError
 
 # Programs and scripts rely on these numbers, so they never change.
 PUBLISHED = {
@@ -35,6 +35,14 @@ def test_codes_and_exit_statuses_are_the_published_ones():
     assert len(CLASSES) == len(PUBLISHED)
     assert {kind.code: kind.exit_status for kind in CLASSES} == PUBLISHED
     assert len(set(PUBLISHED.values())) == len(PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"), [(UsageError, ValueError), (MissingDependencyError, ImportError)]
+)
+def test_usual_handlers_catch_it(kind, builtin):
+    with pytest.raises(builtin, match=r"^It broke\. Mend it\.$"):
+        raise kind("It broke.", hint="Mend it.")
 
 
 @pytest.mark.parametrize("kind", CLASSES)

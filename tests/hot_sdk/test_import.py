@@ -9,7 +9,7 @@ import pytest
 
 import hot_sdk
 
-# One place for each: a test that looks for a misspelt module cannot fail.
+# Listed once: a test that looks for a misspelled module cannot fail.
 EXPORT_ONLY = ("torch", "onnx", "onnxscript", "safetensors", "hot_sdk.export")
 OPTIONAL = ("cv2", "matplotlib", "tensorrt", "pycuda", "openvino", "ray")
 RUNTIME_MODULES = sorted(
@@ -32,23 +32,34 @@ def test_probe_sees_imports():
     assert imported_by("import json", ("json", "torch")) == ["json"]
 
 
-def test_package_costs_nothing():
+def test_importing_the_package_imports_nothing():
     watched = (*EXPORT_ONLY, *OPTIONAL, "onnxruntime", "numpy", "hot_sdk.engines")
     assert imported_by("import hot_sdk", watched) == []
 
 
-def test_runtime_costs_numpy_until_a_model_is_loaded():
+def test_runtime_imports_only_numpy_until_a_model_is_loaded():
     watched = (*EXPORT_ONLY, *OPTIONAL, "onnxruntime", "rich")
     assert imported_by("from hot_sdk import *; Pose3DEngine, Keypoints", watched) == []
 
 
 @pytest.mark.parametrize("name", hot_sdk.__all__)
-def test_every_public_name_is_there(name):
+def test_every_public_name_exists(name):
     assert getattr(hot_sdk, name) is not None
-    assert name in dir(hot_sdk)
 
 
-def test_other_names_are_not():
+def test_dir_shows_exactly_the_public_names():
+    assert dir(hot_sdk) == sorted(hot_sdk.__all__)
+    assert {"CameraPose", "H36M17", "HotSDKError", "Intrinsics"} <= set(dir(hot_sdk))
+
+
+def test_doctor_starts_without_numpy():
+    code = "import sys; sys.modules['numpy'] = None; import hot_sdk.doctor.cli as d; d.main(['-h'])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("usage: hot-doctor")
+
+
+def test_rejects_other_names():
     with pytest.raises(AttributeError, match="no attribute 'Pose4DEngine'"):
         _ = hot_sdk.Pose4DEngine
 
@@ -63,5 +74,5 @@ def test_runtime_needs_no_package_of_the_export():
     assert imported_by(f"import {', '.join(RUNTIME_MODULES)}", (*EXPORT_ONLY, *OPTIONAL)) == []
 
 
-def test_version_is_given():
+def test_version_has_the_usual_form():
     assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?", hot_sdk.__version__)
