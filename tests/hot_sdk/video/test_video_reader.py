@@ -1,4 +1,4 @@
-"""Decoding: order, times, damage, and what is no video."""
+"""Decoding: order, times, damage, and files that are not videos."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ except VideoError as error:
 
 
 def refused(path):
-    """What a new process says that opens the video as its first.
+    """Return what a new process prints that opens the video as its first.
 
     FFmpeg's level is set once in a process, so another test's video could have set it here.
     """
@@ -35,7 +35,7 @@ def refused(path):
     return out.stdout
 
 
-def test_a_real_video_gives_its_frames_in_order_with_their_times(two_people):
+def test_frames_come_in_order_with_their_times(two_people):
     with open_video(two_people) as video:
         assert (video.size, video.fps, video.frame_count) == ((400, 362), 30.0, 20)
         frames = list(video)
@@ -45,7 +45,7 @@ def test_a_real_video_gives_its_frames_in_order_with_their_times(two_people):
     assert (video.decoded, video.undecodable_frames, video.missing_at_end) == (20, 0, 0)
 
 
-def test_each_frame_is_the_one_that_was_written(make_video):
+def test_each_frame_is_the_written_one(make_video):
     path = make_video("gray.mp4", "mp4v")
     with open_video(str(path)) as video:
         levels = [frame.image.mean() for frame in video]
@@ -71,7 +71,7 @@ def test_frames_that_cannot_be_decoded_keep_their_places(make_video, caplog):
     assert "3 lost" in caplog.text
 
 
-def test_a_video_cut_off_gives_what_is_left_and_says_what_is_missing(make_video, caplog):
+def test_truncated_video_yields_what_is_left_and_counts_what_is_missing(make_video, caplog):
     path = make_video("gray.mkv", "MJPG")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with caplog.at_level(logging.WARNING, "hot_sdk"), open_video(path) as video:
@@ -81,7 +81,7 @@ def test_a_video_cut_off_gives_what_is_left_and_says_what_is_missing(make_video,
     assert f"{30 - decoded} missing at the end" in caplog.text
 
 
-def test_an_mp4_cut_off_before_its_index_is_an_error_without_noise(two_people, tmp_path):
+def test_mp4_truncated_before_its_index_is_an_error_without_noise(two_people, tmp_path):
     path = tmp_path / "cut.mp4"
     path.write_bytes(two_people.read_bytes()[:100_000])
     (line,) = refused(path).splitlines()
@@ -222,7 +222,7 @@ def test_playlist_does_not_lead_elsewhere(tmp_path):
 
 def test_without_pyav_the_extra_is_named(two_people, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingDependencyError, match="'av'.*hot-sdk\\[video\\]"):
+    with pytest.raises(MissingDependencyError, match=r"'av'.*hot-sdk\[video\]"):
         open_video(two_people)
 
 
@@ -234,7 +234,7 @@ def test_without_pyav_the_extra_is_named(two_people, monkeypatch):
         (b"\x00\x00\x00\x18ftypmp42" + bytes(2000), "cannot be opened as a video"),
     ],
 )
-def test_what_is_no_video_is_an_error_without_noise(tmp_path, content, expected):
+def test_rejects_files_that_are_not_videos_without_noise(tmp_path, content, expected):
     pytest.importorskip("av", reason="PyAV is not installed (extra video)")
     path = tmp_path / "video.mp4"
     path.write_bytes(content)
@@ -242,7 +242,7 @@ def test_what_is_no_video_is_an_error_without_noise(tmp_path, content, expected)
     assert expected in line
 
 
-def test_what_is_not_there_or_not_a_file_is_an_error(tmp_path, two_people):
+def test_rejects_missing_files_and_folders(tmp_path, two_people):
     with pytest.raises(VideoError, match=r"There is no file 'absent\.mp4'"):
         open_video("absent.mp4")
     with pytest.raises(VideoError, match="is not a file"):
@@ -251,7 +251,7 @@ def test_what_is_not_there_or_not_a_file_is_an_error(tmp_path, two_people):
         open_video("a\0b.mp4")
 
 
-def test_a_camera_that_is_absent_is_an_error_that_says_which_are_present(two_people, capfd):
+def test_missing_camera_error_lists_the_present_ones(two_people, capfd):
     present = sorted(name for name in os.listdir("/dev") if name.startswith("video"))
     with pytest.raises(VideoError, match="Camera 97") as raised:
         open_video(97)
@@ -263,24 +263,24 @@ def test_a_camera_that_is_absent_is_an_error_that_says_which_are_present(two_peo
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "concat://a|b", "ftp://host/a.mp4"])
-def test_addresses_of_other_schemes_are_refused(two_people, address):
+def test_rejects_addresses_of_other_schemes(two_people, address):
     with pytest.raises(UsageError, match="are not opened"):
         open_video(address)
 
 
-def test_a_password_in_an_address_stands_in_no_error(two_people):
+def test_errors_do_not_contain_the_password_of_an_address(two_people):
     with pytest.raises(VideoError) as raised:
         open_video("http://user:secret@127.0.0.1:9/a.mp4")
     assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("source", [True, 1.5, None, b"a.mp4"])
-def test_sources_of_other_kinds_are_refused(source):
+def test_rejects_sources_of_other_types(source):
     with pytest.raises(UsageError, match="video source"):
         open_video(source)
 
 
-def test_a_closed_video_gives_no_more_frames(two_people):
+def test_closed_video_raises(two_people):
     video = open_video(two_people)
     frames = iter(video)
     next(frames)
@@ -290,7 +290,7 @@ def test_a_closed_video_gives_no_more_frames(two_people):
         next(frames)
 
 
-def test_a_command_lines_digits_are_a_camera_unless_a_file_has_that_name(tmp_path):
+def test_digits_are_a_camera_unless_a_file_has_that_name(tmp_path):
     assert parse_source("0") == 0
     assert parse_source("clip.mp4") == "clip.mp4"
     (tmp_path / "7").touch()

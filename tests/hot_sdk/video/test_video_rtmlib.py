@@ -29,7 +29,7 @@ def save(path, inputs, outputs, nodes, constants):
 
 @pytest.fixture
 def files(tmp_path):
-    """Three people wherever the image is bright, nobody where it is black; 17 fixed joints."""
+    """Three people wherever the image is bright, none where it is black; 17 fixed joints."""
     node = onnx.helper.make_node
     finder = save(
         tmp_path / "yolox.onnx",
@@ -73,7 +73,7 @@ def files(tmp_path):
     return {"detector_file": finder, "detector_size": (SIDE, SIDE), "pose_file": poser}
 
 
-def test_each_person_has_his_joints_in_pixels_of_the_image(files, capfd):
+def test_joints_are_in_pixels_of_the_image(files, capfd):
     detector = create_detector("rtmlib", max_people=3, **files)
     people = detector(np.full((SIDE, SIDE, 3), 255, np.uint8), 0.0)
     assert (detector.name, detector.skeleton) == ("rtmlib", "coco17")
@@ -91,12 +91,12 @@ def test_each_person_has_his_joints_in_pixels_of_the_image(files, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_where_no_box_is_found_there_is_nobody(files):
+def test_no_box_means_no_people(files):
     detector = create_detector("rtmlib", **files)
     assert detector(np.zeros((SIDE, SIDE, 3), np.uint8), 0.0) == ()
 
 
-def test_no_more_people_than_asked_for(files):
+def test_max_people_limits_the_people(files):
     detector = create_detector("rtmlib", max_people=1, **files)
     assert len(detector(np.full((SIDE, SIDE, 3), 255, np.uint8), 0.0)) == 1
     detector.close()
@@ -104,7 +104,7 @@ def test_no_more_people_than_asked_for(files):
         detector(np.zeros((SIDE, SIDE, 3), np.uint8), 0.0)
 
 
-def test_files_that_are_absent_broken_or_others_are_errors(files, tmp_path):
+def test_rejects_missing_broken_and_swapped_files(files, tmp_path):
     with pytest.raises(UsageError, match="Only one of"):
         create_detector("rtmlib", pose_file=files["pose_file"])
     with pytest.raises(UsageError, match="There is no file"):

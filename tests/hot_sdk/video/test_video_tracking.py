@@ -1,4 +1,4 @@
-"""Ids over crossings, gaps and absences, and clips of whole people out of single frames."""
+"""Ids over crossings, gaps and absences, and clips of people from single frames."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def person(x, y=240.0, score=0.9, scores=True):
     )
 
 
-def test_two_who_cross_keep_their_ids():
+def test_crossing_people_keep_their_ids():
     tracker = Tracker(fps=30.0)
     ids = []
     for frame in range(90):
@@ -37,7 +37,7 @@ def test_two_who_cross_keep_their_ids():
     assert {tuple(pair) for pair in ids[1:]} in ({(1, 2)}, {(2, 1)})
 
 
-def test_one_who_is_lost_for_less_than_the_time_has_his_id_again():
+def test_track_keeps_id_after_short_occlusion():
     tracker = Tracker(fps=30.0, lost_seconds=1.0)
     seen = {}
     for frame in range(150):
@@ -46,11 +46,11 @@ def test_one_who_is_lost_for_less_than_the_time_has_his_id_again():
         seen[frame] = tracked[0].track_id if tracked else None
     assert {seen[frame] for frame in range(1, 30)} == {1}
     assert {seen[frame] for frame in range(50, 60)} == {1}
-    # Away for 50 frames, over a second: somebody new.
+    # Away for 50 frames, over a second: a new person.
     assert {seen[frame] for frame in range(111, 150)} == {2}
 
 
-def test_the_time_away_is_counted_in_seconds_whatever_the_rate():
+def test_absence_is_counted_in_seconds_at_any_rate():
     tracker = Tracker(fps=10.0, lost_seconds=1.0)
     for frame in range(5):
         tracker.update([person(200)], frame / 10)
@@ -61,27 +61,27 @@ def test_the_time_away_is_counted_in_seconds_whatever_the_rate():
     assert found.track_id is None
 
 
-def test_people_come_back_in_their_order_unchanged_but_for_the_id():
+def test_people_are_returned_in_order_and_unchanged_but_for_the_id():
     tracker = Tracker()
     people = [person(500), person(100, score=0.1), person(300, scores=False)]
     for frame in range(3):
         tracked = tracker.update(people, frame / 30)
     for before, after in zip(people, tracked, strict=True):
         np.testing.assert_array_equal(before.points, after.points)
-    # The one of low score starts nobody.
+    # A low score starts no track.
     assert tracked[1].track_id is None
     assert {tracked[0].track_id, tracked[2].track_id} == {1, 2}
 
 
-def test_one_without_any_joint_is_nobody():
-    nobody = Keypoints(np.full((1, 17, 2), np.nan), skeleton="coco17", image_size=SIZE)
+def test_detection_without_joints_has_no_track():
+    empty = Keypoints(np.full((1, 17, 2), np.nan), skeleton="coco17", image_size=SIZE)
     tracker = Tracker()
     for frame in range(3):
-        tracked = tracker.update([nobody, person(300)], frame / 30)
+        tracked = tracker.update([empty, person(300)], frame / 30)
     assert [one.track_id for one in tracked] == [None, 1]
 
 
-def test_a_time_that_goes_back_is_an_error_that_names_both():
+def test_backward_time_is_an_error_with_both_times():
     tracker = Tracker()
     tracker.update([], 0.5)
     for late in (0.5, 0.4, float("nan")):
@@ -89,7 +89,7 @@ def test_a_time_that_goes_back_is_an_error_that_names_both():
             tracker.update([], late)
 
 
-def test_several_frames_at_once_are_an_error():
+def test_rejects_several_frames_at_once():
     clip = Keypoints(np.zeros((2, 17, 2)), skeleton="coco17", image_size=SIZE)
     with pytest.raises(UsageError, match="several frames"):
         Tracker().update([clip], 0.0)
@@ -99,12 +99,12 @@ def test_several_frames_at_once_are_an_error():
     "settings",
     [{"fps": 0.0}, {"lost_seconds": -1.0}, {"min_start_score": 2.0}, {"min_overlap": 0.0}],
 )
-def test_settings_out_of_range_are_refused(settings):
+def test_rejects_settings_out_of_range(settings):
     with pytest.raises(UsageError, match=next(iter(settings))):
         Tracker(**settings)
 
 
-def test_a_clip_has_all_frames_and_nan_where_its_person_is_absent():
+def test_clip_has_all_frames_and_nan_while_its_person_is_absent():
     tracker, timeline = Tracker(fps=30.0), PeopleTimeline()
     for frame in range(40):
         people = [person(100 + frame)]
@@ -119,7 +119,7 @@ def test_a_clip_has_all_frames_and_nan_where_its_person_is_absent():
     for clip in (one, two):
         np.testing.assert_allclose(clip.timestamps, np.arange(40) / 30)
         assert clip.image_size == SIZE
-    # Also the first frame of each, which his second one confirmed.
+    # Also the first frame of each, which the second one confirmed.
     present = np.arange(40) >= 25
     present[10:20] = True
     assert np.isfinite(one.points).all()
@@ -128,7 +128,7 @@ def test_a_clip_has_all_frames_and_nan_where_its_person_is_absent():
     np.testing.assert_array_equal(two.points[25], person(400).points[0])
 
 
-def test_people_who_never_had_scores_have_none():
+def test_people_without_scores_have_none():
     timeline = PeopleTimeline()
     for frame in range(3):
         timeline.add(frame / 30, Tracker().update([person(300, scores=False)], 0.0))
@@ -141,14 +141,14 @@ def test_people_who_never_had_scores_have_none():
     assert clip.scores is None
 
 
-def test_everybody_in_a_single_frame_counts():
+def test_all_people_of_a_single_frame_count():
     timeline = PeopleTimeline()
     timeline.add(0.0, Tracker().update([person(100), person(400)], 0.0))
     people, dropped = timeline.clips(min_frames=10)
     assert ([clip.track_id for clip in people], dropped) == ([1, 2], 0)
 
 
-def test_a_timeline_refuses_what_does_not_belong_together():
+def test_timeline_rejects_mixed_people_and_equal_times():
     timeline = PeopleTimeline()
     timeline.add(0.0, [])
     with pytest.raises(StreamError, match="comes after"):

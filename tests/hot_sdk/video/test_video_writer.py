@@ -1,4 +1,4 @@
-"""Writing video: what is written can be read again, and a failure leaves nothing behind."""
+"""Writing video: it can be read again, and a failure leaves nothing behind."""
 
 import os
 
@@ -13,7 +13,7 @@ pytest.importorskip("PIL", reason="Pillow is not installed (extra video)")
 
 
 def images(count=12, size=(64, 48)):
-    """A bright square that moves right, on a dark ground of another colour."""
+    """A bright square that moves right, on a dark ground of another color."""
     for index in range(count):
         image = np.full((size[1], size[0], 3), (90, 20, 20), dtype=np.uint8)
         image[16:32, 4 * index : 4 * index + 16] = (40, 220, 240)
@@ -21,7 +21,7 @@ def images(count=12, size=(64, 48)):
 
 
 @pytest.mark.parametrize(("name", "fps"), [("out.mp4", 30.0), ("out.gif", 12.5), ("a.GIF", 30.0)])
-def test_what_is_written_is_read_again(name, fps):
+def test_written_video_can_be_read_again(name, fps):
     with VideoWriter(name, size=(64, 48), fps=fps) as writer:
         for image in images():
             writer.write(image)
@@ -38,7 +38,7 @@ def test_what_is_written_is_read_again(name, fps):
     assert os.listdir() == [name]
 
 
-def test_an_error_inside_the_block_leaves_the_former_file():
+def test_error_inside_the_block_keeps_the_old_file():
     for name in ("out.mp4", "out.gif"):
         with open(name, "wb") as stream:
             stream.write(b"before")
@@ -56,7 +56,7 @@ def test_an_error_inside_the_block_leaves_the_former_file():
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.gif"])
-def test_a_video_without_frames_is_an_error_and_no_file(name):
+def test_video_without_frames_is_an_error_and_no_file(name):
     with (
         pytest.raises(VideoError, match="No frame was written"),
         VideoWriter(name, size=(64, 48), fps=30.0),
@@ -73,7 +73,7 @@ def test_a_video_without_frames_is_an_error_and_no_file(name):
         np.zeros((48, 64, 3), np.float32),
     ],
 )
-def test_an_image_that_does_not_fit_is_an_error(image):
+def test_image_of_another_shape_is_an_error(image):
     with (
         pytest.raises(VideoError, match="Image 0 has shape"),
         VideoWriter("out.mp4", size=(64, 48), fps=30.0) as writer,
@@ -85,7 +85,7 @@ def test_an_image_that_does_not_fit_is_an_error(image):
 @pytest.mark.parametrize(
     ("name", "size", "fps", "expected"),
     [
-        ("out.avi", (64, 48), 30.0, "no kind of video"),
+        ("out.avi", (64, 48), 30.0, "not a supported kind of video"),
         ("out.mp4", (63, 48), 30.0, "even numbers"),
         ("out.mp4", (64, 0), 30.0, "size is"),
         ("out.mp4", (64, 48), 0.0, "fps is"),
@@ -94,12 +94,12 @@ def test_an_image_that_does_not_fit_is_an_error(image):
         ("absent/out.mp4", (64, 48), 30.0, "does not exist"),
     ],
 )
-def test_what_cannot_be_written_is_refused_before_the_first_frame(name, size, fps, expected):
+def test_rejects_impossible_videos_before_the_first_frame(name, size, fps, expected):
     with pytest.raises(UsageError, match=expected):
         VideoWriter(name, size=size, fps=fps)
 
 
-def test_a_writer_is_used_in_a_block():
+def test_writer_needs_a_with_block():
     writer = VideoWriter("out.mp4", size=(64, 48), fps=30.0)
     with pytest.raises(VideoError, match="not open for writing"):
         writer.write(next(images()))
