@@ -1,6 +1,7 @@
-"""A record beside an earlier one: what changed by more than noise, and what fails.
+"""Compare a record with an earlier one, and its configurations with one another.
 
-Which configurations no other one beats, and which of them fits a budget.
+What changed by more than noise, and which limits are broken; which configurations no other one
+beats, and which of them fits a budget.
 """
 
 from __future__ import annotations
@@ -9,34 +10,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hot_sdk.benchmarks.machine import MachineStamp
-from hot_sdk.benchmarks.speed.figures import KINDS, FigureKind, Limit, served
-from hot_sdk.benchmarks.speed.record import Measure, Record, Result, Subject
+from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, Metric, timed_measure
+from hot_sdk.benchmarks.speed.record import Record, Result, Subject
 from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval, unpaired_ratio
 from hot_sdk.errors import ResultError
 
 _READ_ONCE = 0.05
-"""Share by which a figure without an interval has to differ before it is told."""
+"""Share by which a metric without an interval has to differ before it counts."""
 
 _DRIFT = 0.02
-"""Two runs of the same thing differ by so much even where each is steady: what cannot be seen
-within a run, such as where memory came to lie."""
+"""Two runs of the same thing differ by this share even if each is steady: from what cannot be seen
+within a run, such as the place of its memory."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One figure of one configuration, then and now.
+    """One metric of one configuration, in both records.
 
     Attributes:
-        name: Of the configuration.
-        kind: The figure.
-        old: Then.
-        new: Now.
-        ratio: Now over then, with its confidence interval where the figure was taken many times.
+        name: Name of the configuration.
+        metric: The metric.
+        old: Its earlier value.
+        new: Its new value.
+        ratio: New over old, with its confidence interval if the metric was read many times.
         beyond_noise: It changed by more than noise.
     """
 
     name: str
-    kind: FigureKind
+    metric: Metric
     old: float
     new: float
     ratio: Interval
@@ -44,18 +45,30 @@ class Change:
 
     @property
     def is_worse(self) -> bool:
-        """It changed for the worse."""
-        return self.beyond_noise and (self.ratio.value > 1.0) == self.kind.smaller_is_better
+        """Whether it changed for the worse."""
+        return self.beyond_noise and (self.ratio.value > 1.0) == self.metric.smaller_is_better
+
+    def __str__(self) -> str:
+        ratio = self.ratio
+        verdict = "worse" if self.is_worse else "better"
+        unit = f" {self.metric.unit}" if self.metric.unit else ""
+        interval = ""
+        if ratio.rounds > 1:
+            interval = f" (95 %: {ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
+        return (
+            f"{verdict}: {self.name}, {self.metric.name} {self.old:.4g} → {self.new:.4g}{unit},"
+            f" {ratio.value - 1:+.1%}{interval}"
+        )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changed.
+    """What changed between two records.
 
     Attributes:
-        changes: Every figure that both records have.
-        only_old: Configurations that are in the earlier record only.
-        only_new: Those that are in the new one only.
+        changes: Every metric that both records have.
+        only_old: Configurations that only the earlier record has.
+        only_new: Configurations that only the new record has.
         notes: What else differs.
     """
 
@@ -65,102 +78,85 @@ class Comparison:
     notes: tuple[str, ...]
 
     def as_text(self) -> str:
-        """A line for each change beyond noise, and what was not compared."""
-        told = [change for change in self.changes if change.beyond_noise]
-        lines = ["compared with the earlier record"]
-        lines += [_line(change) for change in told]
-        if not told:
-            lines.append(f"nothing changed beyond noise in {len(self.changes)} figures")
+        """Return a line for each change beyond noise, and what was not compared."""
+        reported = [change for change in self.changes if change.beyond_noise]
+        lines = ["compared with the earlier record", *map(str, reported)]
+        if not reported:
+            lines.append(f"nothing changed beyond noise in {len(self.changes)} metrics")
         else:
-            lines.append(f"{len(self.changes) - len(told)} figures did not change beyond noise")
-        lines += [f"only then: {name}" for name in self.only_old]
-        lines += [f"only now: {name}" for name in self.only_new]
+            lines.append(f"{len(self.changes) - len(reported)} metrics did not change beyond noise")
+        lines += [f"only in the earlier record: {name}" for name in self.only_old]
+        lines += [f"only in this record: {name}" for name in self.only_new]
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
 
-def _line(change: Change) -> str:
-    ratio = change.ratio
-    verdict = "worse" if change.is_worse else "better"
-    unit = f" {change.kind.unit}" if change.kind.unit else ""
-    interval = f" (95 %: {ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})" if ratio.rounds > 1 else ""
-    return (
-        f"{verdict}: {change.name}, {change.kind.name} {change.old:.4g} → {change.new:.4g}{unit},"
-        f" {ratio.value - 1:+.1%}{interval}"
-    )
-
-
-def require_alike(new: MachineStamp, old: MachineStamp) -> None:
-    """Check that two records are of the same hardware.
+def require_same_machine(new: MachineStamp, old: MachineStamp) -> None:
+    """Check that two records come from the same hardware.
 
     Raises:
-        ResultError: They are not.
+        ResultError: They do not.
     """
-    if new.identity == old.identity:
-        return
-    raise ResultError(
-        f"The earlier record is of another machine ({_hardware(old)}; this is {_hardware(new)}).",
-        hint="Give --any-machine to compare all the same.",
-    )
-
-
-def _hardware(stamp: MachineStamp) -> str:
-    parts = (stamp.board or stamp.cpu, f"{stamp.processors} CPUs", *stamp.gpus)
-    return ", ".join(parts)
+    if new.identity != old.identity:
+        raise ResultError(
+            f"The earlier record is of another machine ({old.hardware}; this is {new.hardware}).",
+            hint="Add --any-machine to compare anyway.",
+        )
 
 
 def compare(new: Record, old: Record) -> Comparison:
     """Compare every configuration that both records have."""
-    then = {_key(result.subject): result for result in old.results}
-    now = {_key(result.subject): result for result in new.results}
+    before, now = _by_key(old), _by_key(new)
     changes = [
         change
         for key, result in now.items()
-        if key in then
-        for kind in KINDS.values()
-        if (change := _change(result, then[key], kind)) is not None
+        if key in before
+        for metric in METRICS.values()
+        if (change := _change(result, before[key], metric)) is not None
     ]
     return Comparison(
         changes=tuple(changes),
-        only_old=tuple(one.subject.name for key, one in then.items() if key not in now),
-        only_new=tuple(one.subject.name for key, one in now.items() if key not in then),
+        only_old=tuple(one.subject.name for key, one in before.items() if key not in now),
+        only_new=tuple(one.subject.name for key, one in now.items() if key not in before),
         notes=_notes(new, old),
     )
 
 
 def failures(record: Record, old: Record | None, limits: Sequence[Limit]) -> list[str]:
-    """What ``--fail-if`` finds, a line each.
+    """Return what ``--fail-if`` finds, a line each.
 
-    A limit against an old figure counts only where the change is beyond noise. A configuration
-    that lacks the figure, or that the earlier record lacks, fails too: a check that checks nothing
-    must not pass.
+    A limit relative to an old value counts only if the change is beyond noise. A configuration that
+    lacks the metric, or that the earlier record lacks, fails too: a check that checks nothing must
+    not pass.
     """
+    before = {} if old is None else _by_key(old)
     found = []
-    then = {} if old is None else {_key(one.subject): one for one in old.results}
     for limit in limits:
+        metric = limit.metric
         for result in record.results:
-            name = result.subject.name
-            value = limit.kind.of(result)
+            name, value = result.subject.name, metric.of(result)
+            earlier = before.get(_key(result.subject))
+            change = None if earlier is None else _change(result, earlier, metric)
             if value is None:
-                found.append(f"failed: {name} has no figure '{limit.kind.name}'.")
-                continue
-            if not limit.of_old:
-                if limit.holds(value):
-                    found.append(f"failed: {name}, {limit.kind.name} is {value:.4g}: {limit.text}.")
-                continue
-            earlier = then.get(_key(result.subject))
-            change = None if earlier is None else _change(result, earlier, limit.kind)
-            if change is None:
-                found.append(f"failed: the earlier record has no {limit.kind.name} of {name}.")
-            elif limit.holds(value, change.old) and change.beyond_noise:
+                found.append(f"failed: {name} has no metric '{metric.name}'.")
+            elif not limit.is_relative:
+                if limit.is_met(value):
+                    found.append(f"failed: {name}, {metric.name} is {value:.4g}: {limit.text}.")
+            elif change is None:
+                found.append(f"failed: the earlier record has no {metric.name} of {name}.")
+            elif limit.is_met(value, change.old) and change.beyond_noise:
                 found.append(
-                    f"failed: {name}, {limit.kind.name} is {value:.4g} and was {change.old:.4g}:"
+                    f"failed: {name}, {metric.name} is {value:.4g} and was {change.old:.4g}:"
                     f" {limit.text}."
                 )
     return found
 
 
+def _by_key(record: Record) -> dict[tuple[object, ...], Result]:
+    return {_key(result.subject): result for result in record.results}
+
+
 def _key(subject: Subject) -> tuple[object, ...]:
-    """What makes two configurations the same, whatever their files are called."""
+    """Return what makes two configurations the same, independent of their files' names."""
     return (
         subject.family,
         subject.model if subject.sha256 is None else subject.variant,
@@ -174,38 +170,33 @@ def _key(subject: Subject) -> tuple[object, ...]:
     )
 
 
-def _change(new: Result, old: Result, kind: FigureKind) -> Change | None:
-    value, before = kind.of(new), kind.of(old)
+def _change(new: Result, old: Result, metric: Metric) -> Change | None:
+    value, before = metric.of(new), metric.of(old)
     if value is None or before is None or before <= 0.0:
         return None
-    ratio = _timed_ratio(new, old, kind)
+    ratio = _timed_ratio(new, old, metric)
     if ratio is None or ratio.rounds < LEAST_ROUNDS:
         share = value / before
-        interval = Interval(share, share, share, 1)
-        return Change(
-            new.subject.name, kind, before, value, interval, abs(share - 1.0) > _READ_ONCE
-        )
-    beyond = ratio.low > 1.0 + _DRIFT or ratio.high < 1.0 - _DRIFT
-    return Change(new.subject.name, kind, before, value, ratio, beyond)
+        ratio = Interval(share, share, share, 1)
+        beyond = abs(share - 1.0) > _READ_ONCE
+    else:
+        beyond = ratio.low > 1.0 + _DRIFT or ratio.high < 1.0 - _DRIFT
+    return Change(new.subject.name, metric, before, value, ratio, beyond)
 
 
-def _timed_ratio(new: Result, old: Result, kind: FigureKind) -> Interval | None:
-    """The ratio of a figure from the rounds of the measure that it is of."""
-    if kind.timed is None:
+def _timed_ratio(new: Result, old: Result, metric: Metric) -> Interval | None:
+    """Return the ratio of a metric from the rounds of its measure, None if it is read once."""
+    if metric.timed is None:
         return None
-    measures = [_timed(result, kind.timed) for result in (new, old)]
+    measures = [timed_measure(result, metric.timed) for result in (new, old)]
     if measures[0] is None or measures[1] is None:
         return None
     rounds = [
         [value / measure.frames for value in measure.rounds_ms] for measure in measures if measure
     ]
-    if kind.smaller_is_better:
+    if metric.smaller_is_better:
         return unpaired_ratio(rounds[0], rounds[1])
     return unpaired_ratio(rounds[1], rounds[0])
-
-
-def _timed(result: Result, name: str) -> Measure | None:
-    return served(result) if name == "window" else result.measure(name)
 
 
 def _notes(new: Record, old: Record) -> tuple[str, ...]:
@@ -225,16 +216,16 @@ def _notes(new: Record, old: Record) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def front(results: Sequence[Result]) -> frozenset[str]:
-    """Names of the configurations that no other one beats in both accuracy and frames a second.
+def pareto_front(results: Sequence[Result]) -> frozenset[str]:
+    """Return the names of the configurations that none beats in both accuracy and frames a second.
 
     Those without an accuracy are not compared.
     """
     points = [
         (result.subject.name, error, speed)
         for result in results
-        if (error := KINDS["mpjpe"].of(result)) is not None
-        and (speed := KINDS["frames_per_s"].of(result)) is not None
+        if (error := METRICS["mpjpe"].of(result)) is not None
+        and (speed := METRICS["frames_per_s"].of(result)) is not None
     ]
     return frozenset(
         name
@@ -249,37 +240,37 @@ def front(results: Sequence[Result]) -> frozenset[str]:
 
 
 def advice(results: Sequence[Result], limit: Limit) -> str:
-    """One sentence: what to take for a budget.
+    """Return one sentence: which configuration to use for a budget.
 
-    It is the most accurate configuration that keeps the limit, or the fastest where no accuracy
-    was measured; and where none keeps it, the one that comes nearest.
+    It is the most accurate one that keeps the limit, or the fastest if no accuracy was measured;
+    and if none keeps it, the one that comes nearest.
     """
-    figure = limit.kind
-    known = [(result, value) for result in results if (value := figure.of(result)) is not None]
+    metric = limit.metric
+    known = [(result, value) for result in results if (value := metric.of(result)) is not None]
     if not known:
-        return f"Nothing can be advised for {limit.text}: '{figure.name}' was not measured."
-    fitting = [(result, value) for result, value in known if limit.holds(value)]
+        return f"No advice for {limit.text}: '{metric.name}' was not measured."
+    fitting = [(result, value) for result, value in known if limit.is_met(value)]
     if not fitting:
         wants_small = limit.sign.startswith("<")
         result, value = (min if wants_small else max)(known, key=lambda one: one[1])
         return (
             f"Nothing keeps {limit.text}; {result.subject.name} comes nearest, with"
-            f" {_shown(value, figure.unit)}."
+            f" {_with_unit(value, metric)}."
         )
     accurate = [one for one in fitting if one[0].accuracy is not None]
     if accurate:
-        result, value = min(accurate, key=lambda one: KINDS["mpjpe"].of(one[0]) or 0.0)
-        error = KINDS["mpjpe"].of(result)
+        result, value = min(accurate, key=lambda one: METRICS["mpjpe"].of(one[0]) or 0.0)
+        error = METRICS["mpjpe"].of(result)
         return (
-            f"For {limit.text} take {result.subject.name}: {_shown(value, figure.unit)}, and with"
+            f"For {limit.text} use {result.subject.name}: {_with_unit(value, metric)}, and with"
             f" {error:.1f} mm the most accurate of the {len(accurate)} that keep it."
         )
-    result, value = max(fitting, key=lambda one: KINDS["frames_per_s"].of(one[0]) or 0.0)
+    result, value = max(fitting, key=lambda one: METRICS["frames_per_s"].of(one[0]) or 0.0)
     return (
-        f"For {limit.text} take {result.subject.name}: {_shown(value, figure.unit)}, and the"
+        f"For {limit.text} use {result.subject.name}: {_with_unit(value, metric)}, and the"
         f" fastest of the {len(fitting)} that keep it; accuracy was not measured."
     )
 
 
-def _shown(value: float, unit: str) -> str:
-    return f"{value:.4g} {unit}".rstrip()
+def _with_unit(value: float, metric: Metric) -> str:
+    return f"{value:.4g} {metric.unit}".rstrip()

@@ -1,77 +1,188 @@
-"""What is found out beside times: memory, graphs, ceilings, profiles, bounds, accuracy.
-
-Accuracy beside speed: a configuration through the evaluation of ``hot-eval``.
-"""
+"""Measure what times do not show: memory, graphs, ceilings, profiles, bounds, accuracy."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from hot_sdk._base.progress import Progress
 from hot_sdk._base.records import build
-from hot_sdk.benchmarks.evaluation.data_sets import DataSet, data_set, load_data
-from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
-from hot_sdk.benchmarks.evaluation.metrics import ClipErrors, mean_of, summarise
-from hot_sdk.benchmarks.evaluation.protocols import protocol
-from hot_sdk.benchmarks.evaluation.run import measure_model
 from hot_sdk.benchmarks.machine import MachineStamp
 from hot_sdk.benchmarks.power import UnavailableError
 from hot_sdk.benchmarks.power.nvml import Nvml
-from hot_sdk.benchmarks.roofline import board
-from hot_sdk.benchmarks.speed.measure import Effort, Running, Telling
-from hot_sdk.benchmarks.speed.messages import Streaming
-from hot_sdk.benchmarks.speed.plan import Configuration
+from hot_sdk.benchmarks.roofline import board, bound
+from hot_sdk.benchmarks.roofline.bound import Roof, cpu_roof
+from hot_sdk.benchmarks.speed.measure import Measurement
+from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.profilers import Profile
 from hot_sdk.benchmarks.speed.profilers.graph_cost import GraphCost
-from hot_sdk.benchmarks.speed.projection import project, project_here
 from hot_sdk.benchmarks.speed.record import Accuracy, Projection
-from hot_sdk.benchmarks.speed.results import Extras
-from hot_sdk.benchmarks.speed.worker.ceilings import COPY, PRODUCT
+from hot_sdk.benchmarks.speed.worker.ceilings import CEILINGS
 from hot_sdk.errors import HotSDKError
 from hot_sdk.pose_engine import Pose3DEngine
 
+if TYPE_CHECKING:
+    from hot_sdk.benchmarks.evaluation.clip_errors import ClipErrors
+    from hot_sdk.benchmarks.evaluation.data_sets import DataSet
+    from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
+
+THIS_CPU = "this-cpu"
+
 _PROTOCOL = "frames"
+_CEILING_ROUNDS = 5
 
 
-def measure_accuracy(
-    configuration: Configuration,
-    data: DataSet,
-    clips: list[EvaluationClip],
-    cache_dir: Path | None,
-    tell: Callable[[float], None],
+def measure_extras(
+    measurements: Sequence[Measurement],
+    options: BenchmarkOptions,
+    stamp: MachineStamp,
+    progress: Progress,
+) -> None:
+    """Measure everything but times of configurations whose times are measured already."""
+    total = len(measurements)
+    for number, one in enumerate(measurements):
+        progress.update(number, total, task="reading memory and graphs")
+        one.peak_mib = one.worker.ask({"do": "memory"})["peak_mib"]
+        one.gpu_mib = _gpu_memory(one)
+        if not one.configuration.is_baseline:
+            with _failure_recorded(one, "its graph was not read"):
+                one.graph = build(GraphCost, one.worker.ask({"do": "graph"}))
+                one.projections = _projections(one, one.graph, options.boards, stamp)
+    _measure_ceilings(measurements, progress)
+    for number, one in enumerate(measurements):
+        if options.profile_runs:
+            progress.update(number, total, task=f"profiling {one.configuration.name}")
+            question = {"do": "profile", "runs": options.profile_runs}
+            with _failure_recorded(one, "no profile"):
+                one.profile = build(Profile, one.worker.ask(question))
+    if options.data is not None:
+        _measure_accuracies(measurements, options, progress)
+
+
+@contextlib.contextmanager
+def _failure_recorded(one: Measurement, what: str) -> Iterator[None]:
+    """Keep an error for the record's notes, so that the measured times are not lost."""
+    try:
+        yield
+    except HotSDKError as error:
+        one.failed.append(f"{what}: {error.message}")
+
+
+def _gpu_memory(one: Measurement) -> float | None:
+    device, _, index = one.ready.device.partition(":")
+    if device != "cuda":
+        return None
+    try:
+        with contextlib.closing(Nvml(int(index or 0))) as nvml:
+            used = nvml.memory_of(one.worker.pid)
+    except UnavailableError:
+        return None
+    return None if used is None else used / 2**20
+
+
+def _measure_ceilings(measurements: Sequence[Measurement], progress: Progress) -> None:
+    for one in measurements:
+        if not one.configuration.is_baseline:
+            shape = None if one.graph is None else one.graph.largest_product
+            with _failure_recorded(one, "no ceilings"):
+                found = one.worker.ask({"do": "ceilings", "shape": shape})
+                one.work, one.problems = found["work"], found["problems"]
+    for number in range(_CEILING_ROUNDS):
+        progress.update(number, _CEILING_ROUNDS, task="measuring the machine's ceilings")
+        for one in measurements:
+            for name in CEILINGS:
+                if name in one.work:
+                    with _failure_recorded(one, f"no ceiling by {name}"):
+                        one.measure(name)
+
+
+def _projections(
+    one: Measurement, graph: GraphCost, boards: Sequence[str], stamp: MachineStamp
+) -> tuple[Projection, ...]:
+    """Return the roofline bounds of a graph on boards, and on this CPU if it ran there."""
+    precision, device = one.ready.precision, one.ready.device
+    frames = one.ready.frames // one.ready.windows * graph.windows
+    found = []
+    for key in boards:
+        there = board(key)
+        roof = there.roof(precision)
+        if roof is not None:
+            # The bound is one of the board's GPU.
+            here = device.startswith("cuda") and there.may_be(stamp.board, stamp.memory_mib)
+            found.append(_projection(graph, frames, *roof, key, there.title, here=here))
+    own = cpu_roof(stamp, precision)
+    if boards and device == "cpu" and own is not None:
+        title = f"{stamp.cpu}, {stamp.processors} CPUs, at twice the clock that it reports"
+        found.append(_projection(graph, frames, own, precision, THIS_CPU, title, here=True))
+    return tuple(found)
+
+
+def _projection(
+    graph: GraphCost, frames: int, roof: Roof, precision: str, key: str, title: str, *, here: bool
+) -> Projection:
+    found = bound(
+        roof,
+        flops=graph.flops,
+        least_bytes=graph.weight_bytes + graph.io_bytes,
+        kernels=[(kernel.flops, kernel.bytes) for kernel in graph.kernels],
+        precision=precision,
+    )
+    return Projection(
+        board=key,
+        title=title,
+        precision=precision,
+        bound_ms=1e3 * found.seconds,
+        derated_ms=1e3 * found.derated_seconds,
+        frames_per_s=frames / found.seconds,
+        derated_frames_per_s=frames / found.derated_seconds,
+        limited_by=found.limited_by,
+        is_this_machine=here,
+    )
+
+
+def _measure_accuracies(
+    measurements: Sequence[Measurement], options: BenchmarkOptions, progress: Progress
+) -> None:
+    from hot_sdk.benchmarks.evaluation.data_sets import data_set, load_data
+
+    assert options.data is not None
+    clips = load_data(options.data, options.data_root, views=options.views)
+    for one in measurements:
+        if not one.configuration.is_baseline:
+            with _failure_recorded(one, "no accuracy"):
+                one.accuracy = _accuracy(one, data_set(options.data), clips, progress)
+
+
+def _accuracy(
+    one: Measurement, data: DataSet, clips: Sequence[EvaluationClip], progress: Progress
 ) -> Accuracy:
     """Lift every clip in the configuration's own engine, device and precision.
 
-    Args:
-        configuration: Of an exported file.
-        data: The data set.
-        clips: Its clips, or some of them.
-        cache_dir: Folder for what the engine builds.
-        tell: Is told what share is done.
-
     Raises:
-        HotSDKError: The engine failed, or the model gives no metric unit.
+        HotSDKError: The engine failed.
     """
-    counted = protocol(_PROTOCOL)
+    from hot_sdk.benchmarks.evaluation.metrics import mean_of, summarize
+    from hot_sdk.benchmarks.evaluation.protocols import protocol
+    from hot_sdk.benchmarks.evaluation.run import measure_model
+
+    task = one.configuration.task
     by_action: dict[str, list[ClipErrors]] = {}
-    every: list[ClipErrors] = []
     with Pose3DEngine(
-        configuration.model,
-        engine=configuration.engine,
-        device=configuration.device,
-        threads=configuration.threads,
-        cache_dir=cache_dir,
+        task.file,
+        engine=task.engine,
+        device=task.device,
+        threads=task.threads,
+        cache_dir=task.cache_path,
         policies=data.policies,
     ) as engine:
         for number, clip in enumerate(clips):
-            tell(number / len(clips))
-            errors = measure_model(engine, clip, counted).errors
-            every += errors
+            about = f"measuring the accuracy of {one.configuration.name}"
+            progress.update(number, len(clips), task=about)
+            errors = measure_model(engine, clip, protocol(_PROTOCOL)).errors
             by_action.setdefault(clip.action, []).extend(errors)
-    overall = summarise(every)
-    head = mean_of([summarise(one) for one in by_action.values()]) if data.by_action else overall
+    overall = summarize([error for errors in by_action.values() for error in errors])
+    head = mean_of([summarize(each) for each in by_action.values()]) if data.by_action else overall
     return Accuracy(
         data=data.name,
         frames=overall.frames_scored,
@@ -79,148 +190,3 @@ def measure_accuracy(
         p_mpjpe_mm=head.p_mpjpe_mm,
         mpjve_mm_per_frame=head.mpjve_mm_per_frame,
     )
-
-
-_YARDSTICK_ROUNDS = 5
-_YARDSTICK_S = 0.1
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is looked at beside times.
-
-    Attributes:
-        effort: How long it is measured.
-        streaming: How streams are run.
-        cache_dir: Folder for what engines build.
-        profile_runs: Runs under the profiler; 0 for none.
-        power: Source of power.
-        boards: Boards that bounds are made for.
-        data: Data set; None for no accuracy.
-        root: Folder of its files.
-        views: Cameras of each sequence, of ``starter-val``; None for all.
-    """
-
-    effort: Effort
-    streaming: Streaming
-    cache_dir: Path | None
-    profile_runs: int
-    power: str
-    boards: tuple[str, ...]
-    data: str | None
-    root: Path | None
-    views: int | None
-
-
-def look_further(
-    running: Sequence[Running],
-    extras: Sequence[Extras],
-    wanted: Wanted,
-    stamp: MachineStamp,
-    tell: Telling,
-) -> None:
-    """Find out what times do not tell: memory, graphs, ceilings, profiles, accuracy.
-
-    Args:
-        running: The configurations, measured already.
-        extras: Where it is noted, one for each.
-        wanted: What is asked for.
-        stamp: The machine.
-        tell: Is told how far it is.
-    """
-    for number, (one, extra) in enumerate(zip(running, extras, strict=True)):
-        tell("looking at memory and graphs", number / len(running))
-        extra.peak_mib = one.worker.ask({"do": "memory"})["peak_mib"]
-        extra.gpu_mib = _gpu_memory(one)
-        if one.configuration.baseline is None:
-            with _told(extra, "its graph was not looked at"):
-                extra.graph = build(GraphCost, one.worker.ask({"do": "graph"}))
-                extra.projections = _projections(one, extra.graph, wanted, stamp)
-    _measure_yardsticks(running, extras, tell)
-    for number, (one, extra) in enumerate(zip(running, extras, strict=True)):
-        if wanted.profile_runs:
-            tell(f"profiling {one.configuration.name}", number / len(running))
-            question = {"do": "profile", "runs": wanted.profile_runs}
-            with _told(extra, "no profile"):
-                extra.profile = build(Profile, one.worker.ask(question))
-    if wanted.data is not None:
-        _measure_accuracy(running, extras, wanted, tell)
-
-
-def _measure_yardsticks(
-    running: Sequence[Running], extras: Sequence[Extras], tell: Telling
-) -> None:
-    for one, extra in zip(running, extras, strict=True):
-        if one.configuration.baseline is None:
-            shape = None if extra.graph is None else extra.graph.largest_product
-            with _told(extra, "no ceilings"):
-                found = one.worker.ask({"do": "yardsticks", "shape": shape})
-                extra.work, extra.problems = found["work"], found["problems"]
-    for number in range(_YARDSTICK_ROUNDS):
-        tell("measuring the machine's ceilings", number / _YARDSTICK_ROUNDS)
-        for one, extra in zip(running, extras, strict=True):
-            for name in (PRODUCT, COPY):
-                if name in extra.work:
-                    with _told(extra, f"no ceiling by {name}"):
-                        one.take(name, one.worker.turn(name, _YARDSTICK_S))
-
-
-def _measure_accuracy(
-    running: Sequence[Running], extras: Sequence[Extras], wanted: Wanted, tell: Telling
-) -> None:
-    assert wanted.data is not None
-    clips = load_data(wanted.data, wanted.root, views=wanted.views)
-    for one, extra in zip(running, extras, strict=True):
-        if one.configuration.baseline is not None:
-            continue
-
-        def say(share: float, name: str = one.configuration.name) -> None:
-            tell(f"measuring the accuracy of {name}", share)
-
-        with _told(extra, "no accuracy"):
-            extra.accuracy = measure_accuracy(
-                one.configuration, data_set(wanted.data), clips, wanted.cache_dir, say
-            )
-
-
-@contextlib.contextmanager
-def _told(extra: Extras, what: str) -> Iterator[None]:
-    """Keep an error for the record's notes: the times that were measured are not lost for it."""
-    try:
-        yield
-    except HotSDKError as error:
-        extra.failed.append(f"{what}: {error.message}")
-
-
-def problems(running: Sequence[Running], extras: Sequence[Extras]) -> Iterator[str]:
-    """What could not be found out, for the record's notes."""
-    for one, extra in zip(running, extras, strict=True):
-        yield from (f"{one.configuration.name}: {text}" for text in extra.failed)
-
-
-def _projections(
-    one: Running, graph: GraphCost, wanted: Wanted, stamp: MachineStamp
-) -> tuple[Projection, ...]:
-    frames = one.opened.frames // one.opened.windows * graph.windows
-    precision, device = one.opened.precision, one.opened.device
-    found = [project(graph, frames, precision, board(key), stamp, device) for key in wanted.boards]
-    if wanted.boards and device == "cpu":
-        found.append(project_here(graph, frames, precision, stamp))
-    return tuple(one for one in found if one is not None)
-
-
-def _gpu_memory(one: Running) -> float | None:
-    device, _, index = one.opened.device.partition(":")
-    if device != "cuda":
-        return None
-    try:
-        nvml = Nvml(int(index or 0))
-    except UnavailableError:
-        return None
-    try:
-        taken = nvml.memory_of(one.worker.pid)
-    except UnavailableError:
-        taken = None
-    finally:
-        nvml.close()
-    return None if taken is None else taken / 2**20

@@ -1,13 +1,15 @@
-"""What ``hot-benchmark`` was asked to measure, checked before any heavy work."""
+"""The options of ``hot-benchmark``, checked before any heavy work."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk._base.files import require_writable_target
 from hot_sdk._base.validation import closest
-from hot_sdk.benchmarks.speed.messages import BASELINES, Streaming
+from hot_sdk.benchmarks.roofline import board
+from hot_sdk.benchmarks.speed.messages import BASELINES, MEASURES
 from hot_sdk.engines import AUTO, SessionOptions, list_engines
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import Precision
@@ -16,85 +18,126 @@ MODEL_SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was asked for.
+class BenchmarkOptions:
+    """What to measure, and how.
 
     Attributes:
         models: Files made by ``hot-export``, and names of families.
-        ratios: Of families; empty for the default of each.
+        folder: Where exported files go.
         engines: Names of engines; empty for the one of each file's format.
         devices: Names of devices.
-        precisions: Of families.
-        batch: Windows in one call; None for what a file holds, else 1.
         threads: CPU threads; None leaves it to the engine.
-        baselines: Of ``BASELINES``, of families.
-        checkpoint: Weights of families; None for the starter's.
-        random_weights: Random weights for families instead.
-        frames: Frames of a family's window; None for the published number.
-        folder: Where exported files go.
-        streaming: How streams are run.
+        batch: Windows in one call; None for the file's own, else 1.
+        hop: Frames of a stream between runs of the engine.
+        lookahead: Later frames that each pose of a stream waits for.
+        measures: Which of ``MEASURES``.
         cache_dir: Folder for what engines build; None for none.
+        ratios: Ratios of families; empty for the default of each.
+        precisions: Precisions of families; empty for float32.
+        checkpoint: Weights of families; None for the starter's.
+        random_weights: Use random weights for families instead.
+        frames: Frames of a family's window; None for the published number.
+        baselines: Which of ``BASELINES`` to measure of each family, too.
+        duration_s: Counted seconds of each measure, at least; None if ``runs`` are given.
+        runs: Counted runs of each measure; None if ``duration_s`` is given.
+        profile_runs: Runs under the profiler; 0 for none.
+        power: Source of power.
+        boards: Boards to compute roofline bounds for.
+        data: Data set to measure the accuracy on; None for no accuracy.
+        data_root: Folder of its files.
+        views: Cameras of each sequence of ``starter-val``; None for all.
     """
 
     models: tuple[str, ...]
-    ratios: tuple[float, ...]
-    engines: tuple[str, ...]
-    devices: tuple[str, ...]
-    precisions: tuple[str, ...]
-    batch: int | None
-    threads: int | None
-    baselines: tuple[str, ...]
-    checkpoint: Path | None
-    random_weights: bool
-    frames: int | None
     folder: Path
-    streaming: Streaming
-    cache_dir: Path | None
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        """Those of ``models`` that are no files."""
-        return tuple(model for model in self.models if not is_file_name(model))
+    engines: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ("cpu",)
+    threads: int | None = None
+    batch: int | None = None
+    hop: int = 1
+    lookahead: int = 0
+    measures: tuple[str, ...] = MEASURES
+    cache_dir: Path | None = None
+    ratios: tuple[float, ...] = ()
+    precisions: tuple[str, ...] = ()
+    checkpoint: Path | None = None
+    random_weights: bool = False
+    frames: int | None = None
+    baselines: tuple[str, ...] = ()
+    duration_s: float | None = None
+    runs: int | None = None
+    profile_runs: int = 0
+    power: str = "auto"
+    boards: tuple[str, ...] = ()
+    data: str | None = None
+    data_root: Path | None = None
+    views: int | None = None
 
 
 def is_file_name(model: str) -> bool:
-    """Whether a model is named by its file, and not by its family."""
+    """Return True if a model is named by its file, and not by its family."""
     return "." in model or "/" in model
 
 
-def check_asked(asked: Asked) -> None:
-    """Check everything that needs no model to be opened.
+def check_options(options: BenchmarkOptions) -> None:
+    """Check everything that can be checked without opening a model.
 
     Raises:
-        UsageError: Something is unknown, missing, or contradicts another.
+        UsageError: An option is unknown, missing, out of range, or contradicts another.
+        MissingDependencyError: A family is named, and PyTorch is not installed.
     """
-    for model in asked.models:
+    if options.duration_s is not None and options.runs is not None:
+        raise UsageError("Both --duration and --runs are given.", hint="Use one of them.")
+    for flag, value, least in (
+        ("--duration", options.duration_s, 0),
+        ("--runs", options.runs, 0),
+        ("--batch", options.batch, 0),
+        ("--hop", options.hop, 0),
+        ("--lookahead", options.lookahead, -1),
+    ):
+        if value is not None and not value > least:
+            bound = "more than 0" if least == 0 else "0 or more"
+            raise UsageError(f"{flag} is {value:g}; expected {bound}.", hint="Remove it.")
+    _check_names("measure", options.measures, MEASURES)
+    if not options.measures or not options.devices:
+        raise UsageError("A list is empty.", hint="Remove the argument for its default.")
+    for key in options.boards:
+        board(key)
+    if options.data is None and (options.data_root is not None or options.views is not None):
+        raise UsageError(
+            "--data-root and --views apply only to a data set.", hint="Add --data NAME."
+        )
+    if options.data is not None:
+        _check_data(options)
+    for model in options.models:
         if is_file_name(model):
             if not Path(model).is_file():
                 raise UsageError(f"There is no file '{model}'.", hint="Check the path.")
         else:
             _check_family(model)
-    for engine in asked.engines:
-        if engine not in (*list_engines(), AUTO):
-            raise UsageError(f"Unknown engine {engine!r}.", hint=closest(engine, list_engines()))
-    for device in asked.devices:
-        SessionOptions(device=device, threads=asked.threads)
-    if asked.families:
-        _check_exports(asked)
-        return
-    for flag, given in (
-        ("--ratios", asked.ratios),
-        ("--precisions", asked.precisions),
-        ("--checkpoint", asked.checkpoint),
-        ("--random-weights", asked.random_weights),
-        ("--frames", asked.frames),
-        ("--baseline", asked.baselines),
-    ):
-        if given:
-            raise UsageError(
-                f"{flag} is of a family, which is exported first, and only files were named.",
-                hint="Name a family, such as mixste, or leave it out.",
-            )
+    _check_names("engine", options.engines, list_engines(), also=(AUTO,))
+    for device in options.devices:
+        SessionOptions(device=device, threads=options.threads)
+    if all(map(is_file_name, options.models)):
+        _check_no_exports(options)
+    else:
+        _check_exports(options)
+
+
+def _check_names(
+    what: str, names: Sequence[str], known: Sequence[str], *, also: Sequence[str] = ()
+) -> None:
+    for name in names:
+        if name not in (*known, *also):
+            raise UsageError(f"Unknown {what} '{name}'.", hint=closest(name, known))
+
+
+def _check_data(options: BenchmarkOptions) -> None:
+    from hot_sdk.benchmarks.evaluation.data_sets import check_data_options, data_set
+
+    assert options.data is not None
+    data = data_set(options.data)
+    check_data_options(data, options.data_root, detections=None, views=options.views)
 
 
 def _check_family(name: str) -> None:
@@ -108,18 +151,29 @@ def _check_family(name: str) -> None:
     family(name)
 
 
-def _check_exports(asked: Asked) -> None:
-    for baseline in asked.baselines:
-        if baseline not in BASELINES:
-            raise UsageError(f"Unknown baseline '{baseline}'.", hint=closest(baseline, BASELINES))
-    for ratio in asked.ratios:
+def _check_exports(options: BenchmarkOptions) -> None:
+    _check_names("baseline", options.baselines, BASELINES)
+    for ratio in options.ratios:
         if not 0.0 < ratio <= 1.0:
             raise UsageError(
                 f"A ratio is {ratio:g}; expected more than 0 and at most 1.",
                 hint="1 keeps every frame.",
             )
-    names = [precision.value for precision in Precision]
-    for asked_for in asked.precisions:
-        if asked_for not in names:
-            raise UsageError(f"Unknown precision {asked_for!r}.", hint=closest(asked_for, names))
-    require_writable_target(asked.folder / f"any{MODEL_SUFFIX}")
+    _check_names("precision", options.precisions, [precision.value for precision in Precision])
+    require_writable_target(options.folder / f"any{MODEL_SUFFIX}")
+
+
+def _check_no_exports(options: BenchmarkOptions) -> None:
+    for flag, given in (
+        ("--ratios", options.ratios),
+        ("--precisions", options.precisions),
+        ("--checkpoint", options.checkpoint),
+        ("--random-weights", options.random_weights),
+        ("--frames", options.frames),
+        ("--baseline", options.baselines),
+    ):
+        if given:
+            raise UsageError(
+                f"{flag} applies only to model families, but only files were given.",
+                hint="Name a family, such as mixste, or remove it.",
+            )

@@ -1,6 +1,6 @@
 """The record of a run of ``hot-benchmark``; tables, CSV, Markdown and the page follow from it.
 
-All about one configuration, as the record holds it.
+The names of classes are free; those of fields are the format of the JSON file.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from hot_sdk.latency import Statistics
 
 @dataclass(frozen=True)
 class Subject:
-    """One configuration.
+    """The configuration that a result is about.
 
     Attributes:
-        name: Short, unique in the record.
+        name: Short name, unique in the record.
         model: Name of the model's file, or of the baseline.
-        sha256: Digest of the file; None for a baseline, as are the next and ``variant``.
-        file_bytes: Size of the file.
+        sha256: Digest of the file; None for a baseline.
+        file_bytes: Size of the file; None for a baseline.
         family: Model family.
         variant: ``plain``, ``hot`` or ``tpc``.
-        ratio: Frames kept over frames.
-        tokens: Frames kept; None where none is pruned.
+        ratio: Fraction of frames kept.
+        tokens: Frames kept; None if none is pruned.
         frames: Frames of a window.
         batch: Windows in one call.
-        precision: Of the model.
-        engine: The engine.
-        engine_version: Its version.
-        device: The device in use.
-        threads: CPU threads that were asked for; None left it to the engine.
-        random_weights: Nobody trained the weights: accuracy means nothing.
+        precision: Precision of the model.
+        engine: Name of the engine.
+        engine_version: Version of the engine.
+        device: Device in use.
+        threads: Requested CPU threads; None left it to the engine.
+        random_weights: The weights are untrained: accuracy means nothing.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Start:
-    """How a configuration starts, milliseconds; once, in a process of its own.
+    """How a configuration starts, in milliseconds; once, in its own process.
 
     Attributes:
         startup_ms: From the start of the process to the first poses, imports included.
         load_ms: From the file to a ready session.
-        build_ms: The same where the engine had to build first; None where it had not.
+        build_ms: The same when the engine had to build first; None if it had not.
         first_inference_ms: The first run of the engine.
     """
 
@@ -76,13 +76,13 @@ class Start:
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory of the configuration's process, MiB; None where the system does not say.
+    """Resident memory of the configuration's process, in MiB; None if the system does not say.
 
     Attributes:
         base_mib: Before the model was loaded.
         loaded_mib: After its first run.
-        peak_mib: The most of all, windows and streams included, yardsticks excluded.
-        gpu_mib: Of the GPU; None where there is none, or the driver does not say.
+        peak_mib: The most of all, windows and streams included, ceilings excluded.
+        gpu_mib: Memory on the GPU; None without one, or if the driver does not say.
     """
 
     base_mib: float | None
@@ -96,15 +96,15 @@ class Cost:
     """What one window costs.
 
     Attributes:
-        parameters: Trained numbers.
+        parameters: Number of parameters.
         papers_flops: Operations as the papers count: twice the multiply-accumulates of linear
             layers.
-        products_flops: Of all matrix products of the published network.
-        executed_flops: Of all matrix products in the file.
-        weight_bytes: Constants that its products read; None where the graph was not looked at, as
-            are the next two.
+        products_flops: Operations of all matrix multiplications of the published network.
+        executed_flops: Operations of all matrix multiplications in the file.
+        weight_bytes: Constants that its matrix multiplications read; None if the graph was not
+            read, as are the next two.
         moved_bytes: What its kernels read and write.
-        kernels: How many there are, element-wise operators joined to what comes before them.
+        kernels: Number of kernels, element-wise operators joined to what comes before them.
     """
 
     parameters: int
@@ -127,7 +127,7 @@ class Measure:
         windows: Windows in each sample; 0 for pushes.
         frames: Frames in each sample.
         statistics: Milliseconds of a sample, in the steady state; no sample of it is dropped.
-        steadiness: Where that was found to begin.
+        steadiness: Where the steady state begins, and whether it lasts.
         quantiles_ms: 0 %, 1 %, … 100 %.
         rounds_ms: Median of each counted turn; of neighbouring turns in a long run.
     """
@@ -147,7 +147,7 @@ class Stream:
 
     Attributes:
         hop: Frames between runs of the engine.
-        lookahead: Frames that a pose waits for.
+        lookahead: Later frames that a pose waits for.
         lookahead_ms: How long that is at the model's frame rate.
     """
 
@@ -161,12 +161,12 @@ class Ceiling:
     """What the machine can do at most, measured in the same run.
 
     Attributes:
-        product_shape: Rows, length of the sums and columns of the matrix product.
-        product_flops_per_s: Rate of that product through the same engine; median.
+        product_shape: Rows, length of the sums and columns of the matrix multiplication.
+        product_flops_per_s: Its rate through the same engine; median.
         best_flops_per_s: Its best run.
         copy_bytes_per_s: What a memory copy reads and writes; median.
-        achieved_flops_per_s: Of the model in the engine.
-        share_of_product: That over the product's rate.
+        achieved_flops_per_s: Rate of the model in the engine.
+        share_of_product: The model's rate over that of the matrix multiplication.
         problems: What could not be measured, and why.
     """
 
@@ -205,7 +205,7 @@ class Accuracy:
         frames: Frames that were scored.
         mpjpe_mm: Mean distance of the joints.
         p_mpjpe_mm: The same after alignment.
-        mpjve_mm_per_frame: Of the velocity.
+        mpjve_mm_per_frame: Mean error of the joints' velocity.
     """
 
     data: str
@@ -217,18 +217,18 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Projection:
-    """A roofline bound for a board: it cannot be faster than this. No measurement.
+    """A roofline bound for a board: it cannot be faster than this. Nothing is measured.
 
     Attributes:
         board: Key in the table of boards.
-        title: Its name.
+        title: Name of the board.
         precision: Arithmetic that the bound is for.
-        bound_ms: Least time of one window by the board's figures.
-        derated_ms: Least time with the shares of them that others have measured, and a launch for
-            each kernel.
-        frames_per_s: Most frames a second by the first.
-        derated_frames_per_s: By the second.
-        limited_by: ``compute`` or ``memory``: what the first is limited by.
+        bound_ms: Least time of one window by the board's peak figures.
+        derated_ms: Least time with the shares of the peaks that others have measured, and a launch
+            for each kernel.
+        frames_per_s: Most frames a second by ``bound_ms``.
+        derated_frames_per_s: Most frames a second by ``derated_ms``.
+        limited_by: ``compute`` or ``memory``: what limits ``bound_ms``.
         is_this_machine: The board is the machine that measured.
     """
 
@@ -251,8 +251,8 @@ class Ratio:
         measure: ``engine``, ``window`` or ``stream``.
         reference: Name of the configuration that is compared with.
         speed_up: The reference's time over this one's, per window or per frame.
-        flops_ratio: The reference's operations over this one's; None where they are not known.
-        efficiency: Speed-up over ``flops_ratio``: 1 where all that is saved is gained.
+        flops_ratio: The reference's operations over this one's; None if they are not known.
+        efficiency: Speed-up over ``flops_ratio``: 1 if all that is saved is gained.
     """
 
     measure: str
@@ -280,7 +280,7 @@ class Result:
     projections: tuple[Projection, ...]
 
     def measure(self, name: str) -> Measure | None:
-        """A measure by name; None where it was not taken."""
+        """Return a measure by name; None if it was not taken."""
         return next((one for one in self.measures if one.name == name), None)
 
 
@@ -295,8 +295,8 @@ class PowerTrace:
     Attributes:
         source: Where it was read.
         rail: Which rail is counted.
-        seconds: Of each sample, since the first.
-        watts: Of each sample.
+        seconds: Time of each sample, since the first.
+        watts: Power of each sample.
     """
 
     source: str
@@ -311,8 +311,8 @@ class Settings:
 
     Attributes:
         command: The command line.
-        duration_s: Counted seconds of each measure, at least; None where ``windows`` are given.
-        windows: Counted runs of each measure; None where ``duration_s`` is given.
+        duration_s: Counted seconds of each measure, at least; None if ``windows`` are given.
+        windows: Counted runs of each measure; None if ``duration_s`` is given.
         rounds: Turns of each configuration.
         order: Configurations in the order of their turns.
         data: Data set of the accuracy; None without.
@@ -334,12 +334,12 @@ class Record:
         schema: Version of this record.
         created: When it ended, as in ISO 8601.
         interrupted: It was ended early; what is there was measured.
-        machine: What it ran on.
-        before: How the machine was at the start.
-        after: How it was at the end.
+        machine: The machine that it ran on.
+        before: Conditions at the start.
+        after: Conditions at the end.
         settings: How it was measured.
-        power: Power over time; None where it cannot be told, or was not asked for.
-        power_problem: Why it cannot be told; empty where it is.
+        power: Power over time; None if it cannot be measured, or was not requested.
+        power_problem: Why it is None; else empty.
         results: One for each configuration.
         notes: What the reader has to know.
     """
@@ -358,7 +358,7 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """Read a record back.
+    """Read a record.
 
     Raises:
         ResultError: The file is missing, broken, or of a newer version.

@@ -1,26 +1,27 @@
-"""A whole run of ``hot-benchmark``: open, measure in turn, look further, and make the record."""
+"""Run ``hot-benchmark``: open the configurations, measure, and make the record."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from hot_sdk._base.progress import Progress
 from hot_sdk.benchmarks.machine import (
     BUSY,
     Conditions,
-    MachineStamp,
-    conditions_of,
-    stamp_of,
+    read_conditions,
+    stamp_machine,
     throttled_between,
 )
 from hot_sdk.benchmarks.power import PowerSampler, PowerSamples, open_source
-from hot_sdk.benchmarks.speed.extras import Wanted, look_further, problems
-from hot_sdk.benchmarks.speed.measure import Telling, measure_in_turn, opened
+from hot_sdk.benchmarks.speed.extras import measure_extras
+from hot_sdk.benchmarks.speed.measure import measure_in_turn, open_workers
+from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.plan import Configuration
 from hot_sdk.benchmarks.speed.record import SCHEMA, PowerTrace, Record, Settings
-from hot_sdk.benchmarks.speed.results import Extras, results_of
+from hot_sdk.benchmarks.speed.results import results_of
 from hot_sdk.errors import UsageError
 from hot_sdk.host.machine import Machine
 from hot_sdk.results.result import METERS
@@ -31,53 +32,51 @@ _MOST_TRACED = 2000
 
 def run_benchmark(
     configurations: Sequence[Configuration],
-    wanted: Wanted,
+    options: BenchmarkOptions,
     machine: Machine,
     command: Sequence[str],
-    tell: Telling,
+    progress: Progress,
 ) -> Record:
     """Measure, and make the record. Ctrl-C ends it early, and the record says so.
 
     Args:
         configurations: What to measure; the first is the reference.
-        wanted: What is looked at.
-        machine: What it runs on.
+        options: How to measure.
+        machine: The machine that it runs on.
         command: The command line, for the record.
-        tell: Is told what is going on.
+        progress: Shows what is going on.
 
     Raises:
-        HotSDKError: A configuration cannot be opened, a source of power is not there, or an
-            engine failed.
+        HotSDKError: A configuration cannot be opened, a source of power is missing, or an engine
+            failed.
         KeyboardInterrupt: It was interrupted before anything was measured.
     """
-    if wanted.data is not None:
-        _require_metric(configurations)
-    stamp, before = stamp_of(machine), conditions_of(machine)
-    source, problem = open_source(wanted.power, machine, configurations[0].device)
+    if options.data is not None:
+        _require_meters(configurations)
+    stamp, before = stamp_machine(machine), read_conditions(machine)
+    source, problem = open_source(options.power, machine, configurations[0].task.device)
     interrupted = False
     idle_until = 0.0
+    samples = trace = None
     with contextlib.ExitStack() as stack:
         sampler = None if source is None else stack.enter_context(PowerSampler(source))
         if sampler is not None:
             time.sleep(_IDLE_S)
             idle_until = time.monotonic()
-        cache = None if wanted.cache_dir is None else str(wanted.cache_dir)
-        running = stack.enter_context(opened(configurations, wanted.streaming, cache, tell))
-        extras = [Extras() for _ in running]
+        measurements = stack.enter_context(open_workers(configurations, progress))
         try:
-            measure_in_turn(running, wanted.effort, tell)
-            look_further(running, extras, wanted, stamp, tell)
+            measure_in_turn(measurements, options, progress)
+            measure_extras(measurements, options, stamp, progress)
         except KeyboardInterrupt:
-            if not any(one.series for one in running):
+            if not any(one.series for one in measurements):
                 raise
             interrupted = True
-        samples = None if sampler is None else sampler.samples()
         if sampler is not None:
-            problem = sampler.problem
-        results = results_of(running, extras, samples, idle_until)
-        order = tuple(one.configuration.name for one in running)
-        rounds = max(len(series.turns) for one in running for series in one.series.values())
-    after = conditions_of(machine)
+            samples, problem = sampler.samples(), sampler.problem
+            trace = _trace(samples, sampler)
+        results = results_of(measurements, samples, idle_until)
+    after = read_conditions(machine)
+    failed = [f"{one.configuration.name}: {text}" for one in measurements for text in one.failed]
     return Record(
         schema=SCHEMA,
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -87,25 +86,25 @@ def run_benchmark(
         after=after,
         settings=Settings(
             command=tuple(command),
-            duration_s=wanted.effort.duration_s,
-            windows=wanted.effort.windows,
-            rounds=rounds,
-            order=order,
-            data=wanted.data,
+            duration_s=options.duration_s,
+            windows=options.runs,
+            rounds=max(len(series.turns) for one in measurements for series in one.series.values()),
+            order=tuple(one.name for one in configurations),
+            data=options.data,
         ),
-        power=None if samples is None or sampler is None else _trace(samples, sampler),
+        power=trace,
         power_problem=problem,
         results=results,
-        notes=(*_notes(stamp, before, after, interrupted), *problems(running, extras)),
+        notes=(*_notes(before, after, stamp.processors, interrupted=interrupted), *failed),
     )
 
 
-def _require_metric(configurations: Sequence[Configuration]) -> None:
+def _require_meters(configurations: Sequence[Configuration]) -> None:
     for one in configurations:
         if one.manifest.unit != METERS:
             raise UsageError(
-                f"{one.name} gives '{one.manifest.unit}', which no accuracy can be measured in.",
-                hint="Leave --data out, or name models whose unit is the metre.",
+                f"{one.name} returns '{one.manifest.unit}', which no accuracy can be measured in.",
+                hint="Remove --data, or name models whose unit is the meter.",
             )
 
 
@@ -123,21 +122,19 @@ def _trace(samples: PowerSamples, sampler: PowerSampler) -> PowerTrace | None:
 
 
 def _notes(
-    stamp: MachineStamp, before: Conditions, after: Conditions, interrupted: bool
-) -> tuple[str, ...]:
-    notes = []
+    before: Conditions, after: Conditions, processors: int, *, interrupted: bool
+) -> Iterator[str]:
     if before.load is not None and before.load > BUSY:
-        notes.append(
-            f"The machine was busy before the start ({before.load:.2f} of {stamp.processors} CPUs):"
+        yield (
+            f"The machine was busy before the start ({before.load:.2f} of {processors} CPUs):"
             " times are longer than on an idle one, and ratios hold better than times."
         )
     if throttled_between(before, after):
-        notes.append("The machine slowed itself down while it was measured, for heat or current.")
+        yield "The machine throttled itself during the measurement, for heat or current."
     if before.governors and before.governors != ("performance",):
-        notes.append(
+        yield (
             f"The CPUs' clocks follow the load (governor {', '.join(before.governors)}); lock them"
             " for steady times."
         )
     if interrupted:
-        notes.append("It was interrupted: what is missing was not measured.")
-    return tuple(notes)
+        yield "It was interrupted: what is missing was not measured."

@@ -1,12 +1,8 @@
-"""The times of one measure of one configuration, turn by turn, and what they say.
-
-Where a series of times has reached its steady state, and whether it stays there.
+"""Times of one measure, turn by turn: where they are steady, and their ratios with intervals.
 
 A fixed number of warm-up runs is too many on one machine and too few on the next: clocks rise,
 caches fill, engines tune themselves. So the end of the warm-up is found in the times themselves.
 Only what comes before it is left out; after it no time is dropped, however long it is.
-
-Ratios of times that were taken in turn, with confidence intervals by the bootstrap.
 """
 
 from __future__ import annotations
@@ -18,26 +14,34 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hot_sdk.latency import Statistics
+Times = NDArray[np.float64]
 
 BLOCK = 5
 """Runs whose median is compared: one slow run among them does not move it."""
 
 TOLERANCE = 0.02
-"""Changes of level up to this share are not told apart from a steady state."""
+"""Changes of level up to this share count as steady."""
+
+CONFIDENCE = 0.95
+
+LEAST_ROUNDS = 6
+"""With fewer, no interval of a median holds 95 %: all lie on one side of it too often."""
 
 _LEAST_BLOCKS = 4
 _SIGNIFICANT = 2.576
 """Standard deviations of a two-sided test at 1 %."""
 
+_RESAMPLES = 2000
+_SEED = 20240617
+
 
 @dataclass(frozen=True)
 class Steadiness:
-    """What was found of a series.
+    """Whether a series is steady, and from where.
 
     Attributes:
-        state: ``steady``; ``drifting`` where the later half of what is counted differs from the
-            earlier one; ``unknown`` where there are too few runs to say.
+        state: ``steady``; ``drifting`` if the later half of the counted runs differs from the
+            earlier one; ``unknown`` if there are too few runs.
         warm_up_runs: Runs before the steady state, which are not counted.
         drift: Median of the later half over that of the earlier one, less 1; None if unknown.
     """
@@ -47,68 +51,17 @@ class Steadiness:
     drift: float | None
 
 
-def examine(times: NDArray[np.float64]) -> Steadiness:
-    """Find the end of the warm-up, and look for drift after it.
-
-    The warm-up ends with the first block of runs whose median lies where the later half of the
-    series does: within its quartiles, give or take ``TOLERANCE``. Drift is a difference of the two
-    halves of what follows that is larger than ``TOLERANCE`` and significant at 1 % by the rank test
-    of Mann and Whitney (Annals of Mathematical Statistics, 1947).
-
-    Args:
-        times: (runs,), in order, of one unit.
-    """
-    if len(times) < BLOCK * _LEAST_BLOCKS:
-        return Steadiness("unknown", 0, None)
-    start = _warm_up(times)
-    counted = times[start:]
-    half = len(counted) // 2
-    earlier, later = counted[:half], counted[-half:]
-    drift = float(np.median(later) / np.median(earlier) - 1.0)
-    drifts = abs(drift) > TOLERANCE and abs(_rank_score(earlier, later)) > _SIGNIFICANT
-    return Steadiness("drifting" if drifts else "steady", start, drift)
-
-
-def _warm_up(times: NDArray[np.float64]) -> int:
-    low, high = np.percentile(times[len(times) // 2 :], [25, 75])
-    blocks = len(times) // 2 // BLOCK
-    for block in range(blocks):
-        median = float(np.median(times[block * BLOCK : (block + 1) * BLOCK]))
-        if low * (1.0 - TOLERANCE) <= median <= high * (1.0 + TOLERANCE):
-            return block * BLOCK
-    return blocks * BLOCK
-
-
-def _rank_score(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Mann and Whitney's statistic in standard deviations; ties get their mean rank."""
-    values, inverse, counts = np.unique(
-        np.concatenate([first, second]), return_inverse=True, return_counts=True
-    )
-    if len(values) == 1:
-        return 0.0
-    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
-    n, m = len(first), len(second)
-    total = n + m
-    statistic = ranks[:n].sum() - n * (n + 1) / 2.0
-    ties = float((counts**3 - counts).sum()) / (total * (total - 1))
-    variance = n * m / 12.0 * (total + 1 - ties)
-    return float((statistic - n * m / 2.0) / math.sqrt(variance))
-
-
-Times = NDArray[np.float64]
-
-
 class Series:
     """Times that were taken in turns.
 
     Args:
-        of: The series that this one is a part of, whose steady state it shares; None for one that
-            stands for itself.
+        of: The series that this one is a part of, whose steady state it shares; None if it stands
+            for itself.
         parts: Samples of this one in each sample of that one.
 
     Attributes:
         turns: Seconds of each sample of each turn.
-        seconds: All of them together.
+        seconds: Sum of all samples.
     """
 
     def __init__(self, of: Series | None = None, *, parts: int = 1) -> None:
@@ -128,68 +81,90 @@ class Series:
         return np.concatenate(self.turns) if self.turns else np.zeros(0)
 
     def steadiness(self) -> Steadiness:
-        """Where the steady state begins, and whether it lasts."""
+        """Return where the steady state begins, and whether it lasts."""
         if self._of is None:
             return examine(self.all)
         found = self._of.steadiness()
         return replace(found, warm_up_runs=self._parts * found.warm_up_runs)
 
-    def counted(self) -> Times:
-        """The samples of the steady state, every one of them."""
+    def steady(self) -> Times:
+        """Return the samples of the steady state, every one of them."""
         return self.all[self.steadiness().warm_up_runs :]
 
     def round_medians(self) -> Times:
-        """The median of each turn, NaN for one that was not taken or belongs to the warm-up."""
+        """Return the median of each turn, NaN for one not taken or of the warm-up."""
         left_out = self.steadiness().warm_up_runs
         medians = []
         for turn in self.turns:
-            counted = turn[left_out:]
+            steady = turn[left_out:]
             left_out = max(0, left_out - len(turn))
-            medians.append(float(np.median(counted)) if len(counted) else float("nan"))
+            medians.append(float(np.median(steady)) if len(steady) else float("nan"))
         return np.array(medians)
 
 
-def statistics_ms(seconds: Times) -> Statistics:
-    """Of all given times, in milliseconds."""
-    ms = 1e3 * seconds
-    median, p90, p95, p99 = np.percentile(ms, [50, 90, 95, 99])
-    return Statistics(
-        count=len(ms),
-        min=float(ms.min()),
-        mean=float(ms.mean()),
-        median=float(median),
-        p90=float(p90),
-        p95=float(p95),
-        p99=float(p99),
-        max=float(ms.max()),
-        std=float(ms.std()),
-    )
-
-
 def quantiles_ms(seconds: Times) -> tuple[float, ...]:
-    """0 %, 1 %, … 100 %, in milliseconds."""
+    """Return 0 %, 1 %, … 100 %, in milliseconds."""
     return tuple(float(f"{value:.6g}") for value in np.percentile(1e3 * seconds, range(101)))
 
 
-CONFIDENCE = 0.95
+def examine(times: Times) -> Steadiness:
+    """Find the end of the warm-up, and look for drift after it.
 
-LEAST_ROUNDS = 6
-"""With fewer, no interval of a median holds 95 %: all lie on one side of it too often."""
+    The warm-up ends with the first block of runs whose median lies where the later half of the
+    series does: within its quartiles, give or take ``TOLERANCE``. Drift is a difference of the two
+    halves of what follows that is larger than ``TOLERANCE`` and significant at 1 % by the rank test
+    of Mann and Whitney (Annals of Mathematical Statistics, 1947).
 
-_RESAMPLES = 2000
-_SEED = 20240617
+    Args:
+        times: (runs,), in order, of one unit.
+    """
+    if len(times) < BLOCK * _LEAST_BLOCKS:
+        return Steadiness("unknown", 0, None)
+    start = _warm_up(times)
+    steady = times[start:]
+    half = len(steady) // 2
+    earlier, later = steady[:half], steady[-half:]
+    drift = float(np.median(later) / np.median(earlier) - 1.0)
+    drifts = abs(drift) > TOLERANCE and abs(_rank_score(earlier, later)) > _SIGNIFICANT
+    return Steadiness("drifting" if drifts else "steady", start, drift)
+
+
+def _warm_up(times: Times) -> int:
+    low, high = np.percentile(times[len(times) // 2 :], [25, 75])
+    blocks = len(times) // 2 // BLOCK
+    for block in range(blocks):
+        median = float(np.median(times[block * BLOCK : (block + 1) * BLOCK]))
+        if low * (1.0 - TOLERANCE) <= median <= high * (1.0 + TOLERANCE):
+            return block * BLOCK
+    return blocks * BLOCK
+
+
+def _rank_score(first: Times, second: Times) -> float:
+    """Return Mann and Whitney's statistic in standard deviations; ties get their mean rank."""
+    values, inverse, counts = np.unique(
+        np.concatenate([first, second]), return_inverse=True, return_counts=True
+    )
+    if len(values) == 1:
+        return 0.0
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    n, m = len(first), len(second)
+    total = n + m
+    statistic = ranks[:n].sum() - n * (n + 1) / 2.0
+    ties = float((counts**3 - counts).sum()) / (total * (total - 1))
+    variance = n * m / 12.0 * (total + 1 - ties)
+    return float((statistic - n * m / 2.0) / math.sqrt(variance))
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate.
+    """An estimate with its confidence interval.
 
     Attributes:
         value: The estimate.
-        low: Lower end of the 95 % confidence interval; of fewer rounds than ``LEAST_ROUNDS`` it is
-            no more than what they span, as is the next.
+        low: Lower end of the 95 % confidence interval, by the bootstrap; with fewer rounds than
+            ``LEAST_ROUNDS`` low and high are only what the rounds span.
         high: Upper end.
-        rounds: How many pairs, or values, it is of.
+        rounds: Number of pairs, or values, behind it.
     """
 
     value: float
@@ -199,17 +174,14 @@ class Interval:
 
 
 def paired_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Interval | None:
-    """Median ratio of values that were taken in the same rounds.
+    """Return the median ratio of values of the same rounds, None without a round.
 
     Rounds are drawn again with replacement (Efron, Annals of Statistics, 1979), each with both its
-    values, for what disturbs a round disturbs both.
+    values, since what disturbs a round disturbs both.
 
     Args:
         numerator: (rounds,), one for each round.
         denominator: (rounds,), of the same rounds.
-
-    Returns:
-        None without a round.
     """
     ratios = np.asarray(numerator, dtype=np.float64) / np.asarray(denominator, dtype=np.float64)
     if len(ratios) == 0:
@@ -218,11 +190,7 @@ def paired_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Interval | Non
 
 
 def unpaired_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Interval | None:
-    """Ratio of the medians of two series that have nothing to do with each other.
-
-    Returns:
-        None where one of them is empty.
-    """
+    """Return the ratio of the medians of two unrelated series, None if one is empty."""
     above = np.asarray(numerator, dtype=np.float64)
     below = np.asarray(denominator, dtype=np.float64)
     if len(above) == 0 or len(below) == 0:
@@ -232,14 +200,14 @@ def unpaired_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Interval | N
     return _interval(value, ratios, min(len(above), len(below)))
 
 
-def _interval(value: float, resampled: NDArray[np.float64], rounds: int) -> Interval:
+def _interval(value: float, resampled: Times, rounds: int) -> Interval:
     outside = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(resampled, [outside, 1.0 - outside])
     return Interval(value, min(float(low), value), max(float(high), value), rounds)
 
 
-def _medians(values: NDArray[np.float64], *, seed: int = _SEED) -> NDArray[np.float64]:
-    """Medians of resampled series; in parts, so that memory stays small."""
+def _medians(values: Times, *, seed: int = _SEED) -> Times:
+    """Return medians of resampled series; computed in parts, so that memory stays small."""
     random = np.random.default_rng(seed)
     parts = max(1, _RESAMPLES * len(values) // 2_000_000)
     sizes = np.diff(np.linspace(0, _RESAMPLES, parts + 1).astype(int))

@@ -1,4 +1,4 @@
-"""Records that are made up, to test what follows from them."""
+"""Made-up records, to test what follows from them."""
 
 import dataclasses
 
@@ -21,7 +21,8 @@ from hot_sdk.benchmarks.speed.record import (
     Stream,
     Subject,
 )
-from hot_sdk.benchmarks.speed.series import examine, quantiles_ms, statistics_ms
+from hot_sdk.benchmarks.speed.series import examine, quantiles_ms
+from hot_sdk.latency import Statistics
 
 CONDITIONS = Conditions((), (), (), None, (Temperature("cpu", 41.0),), 0, None, 0.1)
 MACHINE = MachineStamp(
@@ -50,7 +51,7 @@ def measure(name, ms, *, frames=27, noise=0.02, count=200, seed=0):
         name=name,
         windows=1,
         frames=frames,
-        statistics=statistics_ms(seconds),
+        statistics=Statistics.from_seconds(seconds),
         steadiness=examine(seconds),
         quantiles_ms=quantiles_ms(seconds),
         rounds_ms=tuple(rounds),

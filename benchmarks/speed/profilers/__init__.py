@@ -1,24 +1,39 @@
-"""Where the time goes inside a model, by block and by operator."""
+"""Where the time goes inside a model, by block of the network, by operator and by node."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.benchmarks.speed.messages import Assignment
-from hot_sdk.benchmarks.speed.profilers.blocks import BLOCKS, blocks_of
+from hot_sdk.benchmarks.speed.messages import WorkerTask
 from hot_sdk.benchmarks.speed.profilers.onnxruntime import NodeRun, Trace, trace_runs
 from hot_sdk.benchmarks.speed.profilers.openvino import trace_openvino
 from hot_sdk.engines.onnx_file import check_onnx, read_signature
 from hot_sdk.errors import EngineError
 
+BLOCKS = ("embedding", "spatial", "temporal", "prune", "recover", "head")
+
 _LONGEST_LIST = 12
 _WARM_UP = 2
+
+# The first that fits counts, over the module paths of all families.
+_RULES: tuple[tuple[str, str], ...] = (
+    (r"^selectors", "prune"),
+    (r"^(cross_attention|interpolation|guess_trust)", "recover"),
+    (r"^(head|regression|fc|fcn\w*|rep_logit|pre_logits)(\.|$)", "head"),
+    (r"(^|\.)(\w*patch_(to_)?embed\w*|joints_embed|embedding_\d|stem)", "embedding"),
+    # MotionBERT and MotionAGFormer hold both in one block.
+    (r"^blocks_\w+\.\d+\.\w+_s(\.|$)|(att|graph)_spatial", "spatial"),
+    (r"^blocks_\w+\.\d+\.\w+_t(\.|$)|(att|graph)_temporal", "temporal"),
+    (r"^(STEblocks|Spatial_norm|Hiremixer|Transformer\.|Transformer_encoder|norm_\d)", "spatial"),
+    (r"^(TTEblocks|Temporal_norm|tem_Transformer|Transformer_hypothesis)", "temporal"),
+)
 
 
 @dataclass(frozen=True)
@@ -26,9 +41,9 @@ class Share:
     """A part of the time.
 
     Attributes:
-        name: Of the block, the operator or the node.
+        name: Name of the block, the operator or the node.
         ms: Median over the runs.
-        share: Of all nodes' time, over all runs.
+        share: Share of all nodes' time, over all runs.
     """
 
     name: str
@@ -41,10 +56,9 @@ class Profile:
     """Where the time of one run of the engine goes.
 
     Attributes:
-        problem: Why the engine does not tell; empty where it does.
-        runs: Runs that were looked at.
-        blocks: Embedding, spatial, temporal, prune, recover and head, as far as the model has
-            them.
+        problem: Why the engine reports none; else empty.
+        runs: Profiled runs.
+        blocks: Those of ``BLOCKS`` that the model has.
         operators: The operators that take most.
         nodes: The nodes that take most.
         nodes_ms: All nodes together.
@@ -60,106 +74,97 @@ class Profile:
     run_ms: float
 
 
-def profile_model(assignment: Assignment, runs: int) -> Profile:
+def profile_model(task: WorkerTask, runs: int) -> Profile:
     """Profile a model in its engine.
 
-    Args:
-        assignment: What to profile.
-        runs: Runs to look at.
-
     Returns:
-        A profile with a ``problem`` where the engine has no profiler here.
+        A profile with a ``problem`` if the engine has no profiler here.
 
     Raises:
         EngineError: The engine refuses the model.
     """
-    profiler = _PROFILERS.get(assignment.engine)
-    if assignment.model is None or profiler is None:
-        what = assignment.baseline or assignment.engine
-        why = _SILENT.get(what, f"{what} does not report the time of its nodes")
-        return _without(why)
-    return profiler(assignment, runs)
+    profiler = _PROFILERS.get(task.engine)
+    if task.model is None or profiler is None:
+        what = task.baseline or task.engine
+        return _without(_SILENT.get(what, f"{what} does not report the time of its nodes"))
+    return profiler(task, runs)
 
 
-def _of_onnxruntime(assignment: Assignment, runs: int) -> Profile:
-    if assignment.device != "cpu":
-        # Kernels of a GPU run behind the CPU's back, and their launches are all that it would see.
-        return _without(f"ONNX Runtime times its nodes on the CPU, not on {assignment.device}")
-    trace = trace_runs(
-        assignment.file,
-        _zeros(assignment),
-        runs=runs,
-        warm_up=_WARM_UP,
-        threads=assignment.threads,
-    )
+def _profile_onnxruntime(task: WorkerTask, runs: int) -> Profile:
+    if task.device != "cpu":
+        # Kernels of a GPU run behind the CPU's back; all it would see are their launches.
+        return _without(f"ONNX Runtime times its nodes on the CPU, not on {task.device}")
+    trace = trace_runs(task.file, _zeros(task), runs=runs, warm_up=_WARM_UP, threads=task.threads)
     return _profile_of(trace, "ONNX Runtime")
 
 
-def _of_openvino(assignment: Assignment, runs: int) -> Profile:
+def _profile_openvino(task: WorkerTask, runs: int) -> Profile:
     trace = trace_openvino(
-        assignment.file,
-        _zeros(assignment),
+        task.file,
+        _zeros(task),
         runs=runs,
         warm_up=_WARM_UP,
-        device=assignment.device,
-        threads=assignment.threads,
+        device=task.device,
+        threads=task.threads,
     )
     # One run stands for all.
     return replace(_profile_of(trace, "OpenVINO"), runs=runs)
 
 
-def _zeros(assignment: Assignment) -> dict[str, NDArray[Any]]:
+_PROFILERS: Mapping[str, Callable[[WorkerTask, int], Profile]] = {
+    "onnxruntime": _profile_onnxruntime,
+    "openvino": _profile_openvino,
+}
+"""By engine. A profiler accepts a task and a number of runs."""
+
+_SILENT: Mapping[str, str] = {
+    "tensorrt": "TensorRT compiles whole stretches of blocks into one region and times it as one;"
+    " nsys profile shows the kernels in it",
+}
+"""Why an engine reports no blocks."""
+
+
+def _zeros(task: WorkerTask) -> dict[str, NDArray[Any]]:
     return {
         spec.name: np.zeros(
-            [size if isinstance(size, int) else assignment.batch for size in spec.shape],
+            [size if isinstance(size, int) else task.batch for size in spec.shape],
             dtype=spec.dtype,
         )
-        for spec in read_signature(check_onnx(assignment.file)).inputs
+        for spec in read_signature(check_onnx(task.file)).inputs
     }
+
+
+def _without(problem: str) -> Profile:
+    return Profile(problem, 0, (), (), (), 0.0, 0.0)
 
 
 def _profile_of(trace: Trace, engine: str) -> Profile:
     if not trace.nodes or not trace.run_us:
-        raise EngineError(f"{engine}'s profile is empty.", hint="Leave --profile out.")
-    return profile_of(trace.nodes, trace.run_us)
+        raise EngineError(f"{engine}'s profile is empty.", hint="Remove --profile.")
+    runs = len(trace.run_us)
+    each = len(trace.nodes) // runs
+    by_run = [trace.nodes[number * each : (number + 1) * each] for number in range(runs)]
+    total = [sum(node.taken_us for node in nodes) for nodes in by_run]
 
-
-def profile_of(nodes: tuple[NodeRun, ...], run_us: tuple[float, ...]) -> Profile:
-    """A profile from the runs of all nodes.
-
-    Args:
-        nodes: Those of all runs, in order.
-        run_us: Each whole run.
-    """
-    runs = len(run_us)
-    each = len(nodes) // runs
-    by_run = [nodes[number * each : (number + 1) * each] for number in range(runs)]
-    blocks = [blocks_of(node.name for node in one) for one in by_run]
-    total = [sum(node.taken_us for node in one) for one in by_run]
-
-    def shares(named: Callable[[int, int], str]) -> dict[str, Share]:
+    def shares(names_of: Callable[[tuple[NodeRun, ...]], Iterable[str]]) -> dict[str, Share]:
         sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * runs)
-        for number, one in enumerate(by_run):
-            for place, node in enumerate(one):
-                sums[named(number, place)][number] += node.taken_us
+        for number, nodes in enumerate(by_run):
+            for name, node in zip(names_of(nodes), nodes, strict=True):
+                sums[name][number] += node.taken_us
         return {
-            name: Share(
-                name,
-                float(np.median(times)) / 1e3,
-                sum(times) / sum(total),
-            )
+            name: Share(name, float(np.median(times)) / 1e3, sum(times) / sum(total))
             for name, times in sums.items()
         }
 
-    of_blocks = shares(lambda number, place: blocks[number][place])
+    blocks = shares(lambda nodes: blocks_of(node.name for node in nodes))
     return Profile(
         problem="",
         runs=runs,
-        blocks=tuple(of_blocks[name] for name in BLOCKS if name in of_blocks),
-        operators=_largest(shares(lambda number, place: by_run[number][place].operator)),
-        nodes=_largest(shares(lambda number, place: by_run[number][place].name)),
+        blocks=tuple(blocks[name] for name in BLOCKS if name in blocks),
+        operators=_largest(shares(lambda nodes: (node.operator for node in nodes))),
+        nodes=_largest(shares(lambda nodes: (node.name for node in nodes))),
         nodes_ms=float(np.median(total)) / 1e3,
-        run_ms=float(np.median(run_us)) / 1e3,
+        run_ms=float(np.median(trace.run_us)) / 1e3,
     )
 
 
@@ -167,18 +172,25 @@ def _largest(shares: Mapping[str, Share]) -> tuple[Share, ...]:
     return tuple(sorted(shares.values(), key=lambda one: -one.ms)[:_LONGEST_LIST])
 
 
-def _without(problem: str) -> Profile:
-    return Profile(problem, 0, (), (), (), 0.0, 0.0)
+def block_of(name: str) -> str | None:
+    """Return the block of a node; None if its name does not show one.
+
+    ``hot-export`` names nodes ``module path/operation``.
+    """
+    path, slash, _ = name.partition("/")
+    if not slash:
+        return None
+    return next((block for pattern, block in _RULES if re.search(pattern, path)), None)
 
 
-_PROFILERS: Mapping[str, Callable[[Assignment, int], Profile]] = {
-    "onnxruntime": _of_onnxruntime,
-    "openvino": _of_openvino,
-}
-"""By engine. A profiler takes an assignment and a number of runs."""
+def blocks_of(names: Iterable[str]) -> list[str]:
+    """Return the block of each node, in the order in which they run.
 
-_SILENT: Mapping[str, str] = {
-    "tensorrt": "TensorRT compiles whole stretches of blocks into one region and times it as one;"
-    " nsys profile shows the kernels in it",
-}
-"""Why an engine tells nothing of blocks."""
+    What is outside of any module, and what an engine made itself, belongs to what comes before.
+    """
+    found: list[str] = []
+    current = "embedding"
+    for name in names:
+        current = block_of(name) or current
+        found.append(current)
+    return found

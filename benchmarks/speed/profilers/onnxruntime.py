@@ -1,7 +1,7 @@
-"""What ONNX Runtime's profiler says of a model: each node that it ran, with time and shapes.
+"""Trace a model with ONNX Runtime's profiler: each node that it ran, with time and shapes.
 
-ONNX Runtime comes with the SDK on every machine, the package ``onnx`` does not; so the profiler
-also serves to learn the shapes inside a graph.
+ONNX Runtime is installed with the SDK on every machine, the package ``onnx`` is not; so the
+profiler also serves to learn the shapes inside a graph.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Operand:
 
     Attributes:
         shape: Its shape.
-        bytes: What it takes.
+        bytes: Its size.
     """
 
     shape: tuple[int, ...]
@@ -55,8 +55,8 @@ class NodeRun:
     Attributes:
         name: Name of the node.
         operator: What it computes.
-        taken_us: How long it took.
-        inputs: With weights, unless they were packed.
+        taken_us: Microseconds that it took.
+        inputs: Its inputs, weights included unless they were packed.
         outputs: Its outputs.
     """
 
@@ -69,11 +69,11 @@ class NodeRun:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the profiler saw.
+    """What the profiler reported.
 
     Attributes:
         nodes: Every run of every node, in order.
-        run_us: Each whole run of the model.
+        run_us: Microseconds of each whole run of the model.
     """
 
     nodes: tuple[NodeRun, ...]
@@ -93,11 +93,11 @@ def trace_runs(
 
     Args:
         model: The file.
-        arrays: Its inputs.
-        runs: Runs that are looked at.
+        arrays: Its inputs, by name.
+        runs: Number of profiled runs.
         warm_up: Runs before them.
         threads: CPU threads; None leaves it to ONNX Runtime.
-        as_written: Neither optimise the graph nor pack weights, so that every node shows.
+        as_written: Do not optimize the graph or pack weights, so that every node shows.
 
     Raises:
         EngineError: ONNX Runtime refuses the model, or writes no profile.
@@ -120,10 +120,10 @@ def trace_runs(
             for _ in range(warm_up + runs):
                 session.run(None, dict(arrays))
             written = Path(session.end_profiling())
-        except Exception as error:  # ONNX Runtime's exceptions share no base of their own.
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class.
             raise EngineError(
                 f"ONNX Runtime cannot profile '{file.name}': {' '.join(str(error).split())}",
-                hint="Leave --profile out.",
+                hint="Remove --profile.",
             ) from error
         events = json.loads(written.read_text(encoding="utf-8"))
     return _read(events, warm_up)

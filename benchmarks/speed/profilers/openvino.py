@@ -1,4 +1,4 @@
-"""What OpenVINO's own counters say of a model: each node that it ran, with its time."""
+"""Trace a model with OpenVINO's performance counters: each node that it ran, with its time."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def trace_openvino(
 ) -> Trace:
     """Run a model with OpenVINO's counters on.
 
-    OpenVINO keeps the ONNX names of most nodes, and makes names for what it put together itself. It
-    tells no shapes, and of each node's time only the mean of all runs since it was compiled.
+    OpenVINO keeps the ONNX names of most nodes, and makes up names for those that it fused. It
+    reports no shapes, and of each node's time only the mean of all runs since it was compiled.
 
     Args:
         model: The file.
-        arrays: Its inputs.
-        runs: Runs that are looked at.
+        arrays: Its inputs, by name.
+        runs: Number of profiled runs.
         warm_up: Runs before them.
-        device: As of ``SessionOptions``.
+        device: Device, as in ``SessionOptions``.
         threads: CPU threads; None leaves it to OpenVINO.
 
     Returns:
-        A single run, the mean of those that are looked at.
+        A single run, the mean of the profiled ones.
 
     Raises:
         MissingDependencyError: OpenVINO cannot be imported.
@@ -65,7 +65,7 @@ def trace_openvino(
     except RuntimeError as error:
         raise EngineError(
             f"OpenVINO cannot profile '{file.name}': {' '.join(str(error).split())}",
-            hint="Leave --profile out.",
+            hint="Remove --profile.",
         ) from error
     nodes = [
         NodeRun(
@@ -77,7 +77,7 @@ def trace_openvino(
 
 
 def _means_us(ov: Any, request: Any) -> list[tuple[str, str, float]]:  # noqa: ANN401
-    """Name, operator and mean time of each node since the model was compiled."""
+    """Return name, operator and mean time of each node since the model was compiled."""
     executed = ov.ProfilingInfo.Status.EXECUTED
     return [
         (info.node_name, info.node_type, 1e6 * info.real_time.total_seconds())

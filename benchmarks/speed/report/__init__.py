@@ -10,13 +10,13 @@ from hot_sdk._base.optional import require
 from hot_sdk._base.records import to_json
 from hot_sdk._base.validation import closest
 from hot_sdk.benchmarks.speed.comparison import Comparison
-from hot_sdk.benchmarks.speed.figures import Limit
+from hot_sdk.benchmarks.speed.metrics import Limit
 from hot_sdk.benchmarks.speed.record import Record
 from hot_sdk.benchmarks.speed.report.text import as_csv, as_markdown
 from hot_sdk.errors import UsageError
 
 NAME = "benchmark"
-"""Of every report, before its suffix."""
+"""Name of every report, before its suffix."""
 
 Writer = Callable[[Record, Sequence[Limit], Comparison | None], str]
 
@@ -64,16 +64,12 @@ def write_reports(
     budgets: Sequence[Limit],
     comparison: Comparison | None,
 ) -> list[Path]:
-    """Write the reports.
-
-    Returns:
-        The files, named ``benchmark`` with the format as suffix.
-    """
-    made = []
+    """Write the reports; return the files, named ``benchmark`` with the format as suffix."""
+    written = []
     for name in formats:
         target = folder / f"{NAME}.{name}"
         text = _WRITERS[name](record, budgets, comparison)
         with replaced_on_success(target) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        made.append(target)
-    return made
+        written.append(target)
+    return written

@@ -9,12 +9,11 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 
-from hot_sdk._base.tables import Table
-from hot_sdk.benchmarks.speed.comparison import Comparison, front
-from hot_sdk.benchmarks.speed.figures import KINDS, Limit, frames_per_s, served
+from hot_sdk.benchmarks.speed.comparison import Comparison, pareto_front
+from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, frames_per_s, user_latency
 from hot_sdk.benchmarks.speed.record import Record
-from hot_sdk.benchmarks.speed.report.tables import sheets
-from hot_sdk.benchmarks.speed.report.text import closing_lines, headline
+from hot_sdk.benchmarks.speed.report.tables import tables
+from hot_sdk.benchmarks.speed.report.text import closing_lines, opening_lines
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; }
@@ -28,10 +27,10 @@ _HEIGHT = 420
 
 
 def as_page(record: Record, budgets: Sequence[Limit], comparison: Comparison | None) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     parts = [
         f"<pre>{html.escape(' '.join(record.settings.command))}</pre>",
-        *(f"<div class='on'>{html.escape(line)}</div>" for line in headline(record)),
+        *(f"<div class='on'>{html.escape(line)}</div>" for line in opening_lines(record)),
         *(f"<p>{html.escape(line)}</p>" for line in closing_lines(record, budgets)),
     ]
     script: bool | str = True
@@ -47,7 +46,7 @@ def as_page(record: Record, budgets: Sequence[Limit], comparison: Comparison | N
         parts.append(f"<h2>{html.escape(title)}</h2>{drawn}")
     if comparison is not None:
         parts.append(f"<pre>{html.escape(comparison.as_text())}</pre>")
-    parts += [_table(sheet) for sheet in sheets(record)]
+    parts += [table.to_html() for table in tables(record)]
     body = "\n".join(parts)
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
@@ -57,7 +56,7 @@ def as_page(record: Record, budgets: Sequence[Limit], comparison: Comparison | N
 
 
 def _figures(record: Record) -> Iterator[tuple[str, str, Any]]:
-    """Name, title and figure of everything that there are figures for."""
+    """Yield name, title and figure of everything that was measured."""
     if any(result.accuracy is not None for result in record.results):
         yield "pareto", "Accuracy against speed", _pareto(record)
     yield "latency", "Latency: share of calls that take no longer", _latency(record)
@@ -69,12 +68,12 @@ def _figures(record: Record) -> Iterator[tuple[str, str, Any]]:
 
 def _pareto(record: Record) -> Any:  # noqa: ANN401
     points = [
-        (result.subject.name, frames_per_s(served(result)), KINDS["mpjpe"].of(result))
+        (result.subject.name, frames_per_s(user_latency(result)), METRICS["mpjpe"].of(result))
         for result in record.results
         if result.accuracy is not None
     ]
     points.sort(key=lambda point: point[1] or 0.0)
-    best = front(record.results)
+    best = pareto_front(record.results)
     figure = _empty("frames a second, end to end", "MPJPE, mm")
     figure.add_scatter(
         x=[point[1] for point in points if point[0] in best],
@@ -99,7 +98,7 @@ def _pareto(record: Record) -> Any:  # noqa: ANN401
 def _latency(record: Record) -> Any:  # noqa: ANN401
     figure = _empty("ms", "% of calls")
     for result in record.results:
-        measure = served(result)
+        measure = user_latency(result)
         if measure is not None:
             figure.add_scatter(
                 x=list(measure.quantiles_ms), y=list(range(101)), name=result.subject.name
@@ -114,13 +113,15 @@ def _blocks(record: Record) -> Any:  # noqa: ANN401
         if result.profile is not None and result.profile.blocks
     ]
     names = list(dict.fromkeys(share.name for _, profile in profiled for share in profile.blocks))
+    times = [{share.name: share.ms for share in profile.blocks} for _, profile in profiled]
     figure = _empty("ms under the profiler", "")
     for name in names:
-        times = [
-            next((share.ms for share in profile.blocks if share.name == name), 0.0)
-            for _, profile in profiled
-        ]
-        figure.add_bar(x=times, y=[who for who, _ in profiled], orientation="h", name=name)
+        figure.add_bar(
+            x=[each.get(name, 0.0) for each in times],
+            y=[subject for subject, _ in profiled],
+            orientation="h",
+            name=name,
+        )
     figure.update_layout(barmode="stack")
     return figure
 
@@ -145,12 +146,3 @@ def _empty(across: str, up: str) -> Any:  # noqa: ANN401
             "yaxis": {"title": {"text": up}},
         }
     )
-
-
-def _table(sheet: Table) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in sheet.header)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in sheet.rows
-    )
-    note = f"<p class='note'>{html.escape(sheet.note)}</p>" if sheet.note else ""
-    return f"<h2>{html.escape(sheet.title)}</h2><table><tr>{head}</tr>{rows}</table>{note}"

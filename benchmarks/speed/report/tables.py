@@ -1,220 +1,142 @@
-"""Tables of what times cost and bring: operations, energy, accuracy, blocks, bounds.
-
-Tables of times: calls, streams, speed-ups, starts.
-
-A record as tables of text, from which the terminal, Markdown and the page are made.
-"""
+"""The tables of a record: times, speed-ups, starts, costs, energy, accuracy, blocks, bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hot_sdk._base.tables import NONE, Table, number
-from hot_sdk.benchmarks.speed.comparison import front
-from hot_sdk.benchmarks.speed.figures import KINDS, frames_per_s, served
-from hot_sdk.benchmarks.speed.profilers.blocks import BLOCKS
+from hot_sdk.benchmarks.speed.comparison import pareto_front
+from hot_sdk.benchmarks.speed.metrics import METRICS, Reader, frames_per_s, read_part
+from hot_sdk.benchmarks.speed.profilers import BLOCKS, Profile
 from hot_sdk.benchmarks.speed.record import Measure, Record, Result
 from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval
 from hot_sdk.latency import Statistics
 
-
-def cost_sheet(results: Sequence[Result]) -> Table:
-    """Operations, and the machine's ceilings."""
-    rows = []
-    for result in results:
-        cost, top = result.cost, result.ceiling
-        if cost is None:
-            continue
-        achieved = None if top is None else top.achieved_flops_per_s
-        ceiling = None if top is None else top.product_flops_per_s
-        share = None if top is None else top.share_of_product
-        copy = None if top is None else top.copy_bytes_per_s
-        rows.append(
-            (
-                result.subject.name,
-                number(cost.parameters / 1e6),
-                number(cost.papers_flops / 1e9),
-                number(cost.products_flops / 1e9),
-                number(cost.executed_flops / 1e9),
-                number(None if achieved is None else achieved / 1e9),
-                number(None if ceiling is None else ceiling / 1e9),
-                NONE if share is None else f"{share:.0%}",
-                number(None if copy is None else copy / 1e9),
-            )
-        )
-    return Table(
-        "cost of a window, and what the machine can do at most",
-        (
-            "",
-            "params M",
-            "GFLOPs, papers",
-            "GFLOPs, products",
-            "GFLOPs, executed",
-            "GFLOP/s",
-            "ceiling GFLOP/s",
-            "of ceiling",
-            "copy GB/s",
-        ),
-        tuple(rows),
-        "Papers count linear layers alone. The ceiling is the model's largest matrix product in the"
-        " same precision through the same engine, measured in the same run; smaller products may"
-        " run faster than it. The copy reads and writes main memory.",
-    )
-
-
-def energy_sheet(results: Sequence[Result]) -> Table:
-    """Power and energy."""
-    rows = []
-    for result in results:
-        energy = result.energy
-        if energy is not None:
-            cells = (energy.mean_w, energy.idle_w, 1e3 * energy.j_per_frame)
-            each = energy.j_per_new_frame
-            rows.append(
-                (
-                    result.subject.name,
-                    *(number(value) for value in cells),
-                    number(None if each is None else 1e3 * each),
-                )
-            )
-    return Table(
-        "power and energy of everything on the rail",
-        ("", "mean W", "idle W", "mJ/frame", "mJ/new frame"),
-        tuple(rows),
-    )
-
-
-def accuracy_sheet(results: Sequence[Result]) -> Table:
-    """Accuracy beside speed."""
-    best = front(results)
-    rows = []
-    for result in results:
-        found = result.accuracy
-        if found is not None:
-            cells = (found.mpjpe_mm, found.p_mpjpe_mm, found.mpjve_mm_per_frame)
-            rows.append(
-                (
-                    result.subject.name,
-                    *(f"{value:.2f}" for value in cells),
-                    number(frames_per_s(served(result))),
-                    number(KINDS["latency"].of(result)),
-                    "front" if result.subject.name in best else NONE,
-                )
-            )
-    data = next(one.accuracy.data for one in results if one.accuracy is not None)
-    return Table(
-        f"accuracy on {data}, and speed",
-        ("", "MPJPE mm", "P-MPJPE mm", "MPJVE mm/frame", "frames/s", "p95 ms", "Pareto"),
-        tuple(rows),
-        "On the front is what no other configuration beats in both MPJPE and frames a second.",
-    )
-
-
-def profile_sheet(results: Sequence[Result]) -> Table:
-    """Time by block."""
-    there = {
-        share.name
-        for result in results
-        if result.profile is not None
-        for share in result.profile.blocks
-    }
-    names = [name for name in BLOCKS if name in there]
-    rows = []
-    for result in results:
-        profile = result.profile
-        if profile is None or profile.problem:
-            continue
-        found = {share.name: share for share in profile.blocks}
-        cells = (
-            f"{found[name].ms:.3g} ({found[name].share:.0%})" if name in found else NONE
-            for name in names
-        )
-        rows.append((result.subject.name, *cells, number(profile.run_ms)))
-    return Table(
-        "time by block in the engine, ms",
-        ("", *names, "whole run"),
-        tuple(rows),
-        "Medians under the engine's profiler, which slows it down; the shares are what counts.",
-    )
-
-
-def projections_sheet(results: Sequence[Result]) -> Table:
-    """Roofline bounds."""
-    rows = []
-    for result in results:
-        name = result.subject.name
-        for found in result.projections:
-            measured = frames_per_s(result.measure("engine")) if found.is_this_machine else None
-            rows.append(
-                (
-                    name,
-                    found.title,
-                    found.precision,
-                    f"{found.bound_ms:.3g}",
-                    number(found.frames_per_s),
-                    number(found.derated_frames_per_s),
-                    found.limited_by,
-                    number(measured),
-                )
-            )
-            name = NONE
-    return Table(
-        "roofline bounds: nothing here was measured but the last column",
-        ("", "board", "in", "ms at least", "frames/s at most", "derated", "limit", "measured"),
-        tuple(rows),
-        "A bound says what cannot be exceeded, and not what is reached. Derated takes the shares of"
-        " the peaks that others have measured, and a launch for each kernel.",
-    )
-
-
 _SPREAD = ("runs", "median", "p90", "p95", "p99", "max", "std")
 
+_STARTS: Mapping[str, Reader] = {
+    "start to first poses": METRICS["startup"].of,
+    "load": METRICS["load"].of,
+    "build": read_part("start", "build_ms"),
+    "first inference": METRICS["first_inference"].of,
+    "RSS before": read_part("memory", "base_mib"),
+    "RSS loaded": read_part("memory", "loaded_mib"),
+    "RSS peak": METRICS["memory"].of,
+    "GPU": METRICS["gpu_memory"].of,
+    "file": read_part("subject", "file_bytes", 2**-20),
+}
+_COSTS: Mapping[str, Reader] = {
+    "params M": read_part("cost", "parameters", 1e-6),
+    "GFLOPs, papers": read_part("cost", "papers_flops", 1e-9),
+    "GFLOPs, MatMuls": read_part("cost", "products_flops", 1e-9),
+    "GFLOPs, executed": read_part("cost", "executed_flops", 1e-9),
+    "GFLOP/s": read_part("ceiling", "achieved_flops_per_s", 1e-9),
+    "ceiling GFLOP/s": read_part("ceiling", "product_flops_per_s", 1e-9),
+    "% of ceiling": read_part("ceiling", "share_of_product", 100.0),
+    "copy GB/s": read_part("ceiling", "copy_bytes_per_s", 1e-9),
+}
+_ENERGIES: Mapping[str, Reader] = {
+    "mean W": METRICS["power"].of,
+    "idle W": read_part("energy", "idle_w"),
+    "mJ/frame": read_part("energy", "j_per_frame", 1e3),
+    "mJ/new frame": read_part("energy", "j_per_new_frame", 1e3),
+}
+_ACCURACIES: Mapping[str, Reader] = {
+    "MPJPE mm": METRICS["mpjpe"].of,
+    "P-MPJPE mm": METRICS["p_mpjpe"].of,
+    "MPJVE mm/frame": read_part("accuracy", "mpjve_mm_per_frame"),
+    "frames/s": METRICS["frames_per_s"].of,
+    "p95 ms": METRICS["latency"].of,
+}
 
-def speed_sheet(results: Sequence[Result]) -> Table:
-    """Calls of the lifter, end to end and in the engine alone."""
-    rows = []
-    for result in results:
-        name = result.subject.name
-        for measure in (result.measure("window"), result.measure("engine")):
-            if measure is None:
-                continue
-            what = "end to end" if measure.name == "window" else "engine alone"
-            rows.append(
-                (
-                    name,
-                    what,
-                    *_spread(measure.statistics),
-                    number(measure.statistics.median / measure.frames),
-                    number(frames_per_s(measure)),
-                    _state(measure),
-                )
-            )
-            name = NONE
-    batches = {result.subject.batch for result in results}
-    one = "one window" if batches == {1} else "one call"
+
+def tables(record: Record) -> Iterator[Table]:
+    """Yield every table that a record has figures for."""
+    results = record.results
+    yield _calls(results)
+    yield from _if_filled(_streams(results), _ratios(results))
+    yield Table(
+        "start (ms) and memory (MiB), each in its own process",
+        ("", *_STARTS),
+        _cells(results, _STARTS),
+        "Each was started once. RSS before is Python with NumPy.",
+    )
+    costs = Table(
+        "cost of a window, and what the machine can do at most",
+        ("", *_COSTS),
+        _cells([one for one in results if one.cost is not None], _COSTS),
+        "Papers count linear layers alone. The ceiling is the model's largest matrix multiplication"
+        " in the same precision through the same engine, measured in the same run; smaller ones may"
+        " run faster than it. The copy reads and writes main memory.",
+    )
+    energies = Table(
+        "power and energy of everything on the rail",
+        ("", *_ENERGIES),
+        _cells([one for one in results if one.energy is not None], _ENERGIES),
+    )
+    accuracies = _accuracies([one for one in results if one.accuracy is not None])
+    yield from _if_filled(costs, energies, accuracies, _profiles(results), _projections(results))
+
+
+def _if_filled(*found: Table) -> Iterator[Table]:
+    return (table for table in found if table.rows)
+
+
+def _cells(results: Iterable[Result], columns: Mapping[str, Reader]) -> tuple[tuple[str, ...], ...]:
+    """Return a row for each result: its name, and its figure in each column."""
+    return tuple(
+        (result.subject.name, *(number(read(result)) for read in columns.values()))
+        for result in results
+    )
+
+
+def _named_once(rows: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Leave the first cell empty in rows that go on about the same configuration."""
+    before = [NONE, *(row[0] for row in rows)]
+    return tuple(
+        (NONE if row[0] == name else row[0], *row[1:])
+        for row, name in zip(rows, before[:-1], strict=True)
+    )
+
+
+def _calls(results: Sequence[Result]) -> Table:
+    rows = [
+        (
+            result.subject.name,
+            about,
+            *_spread(measure.statistics),
+            number(measure.statistics.median / measure.frames),
+            number(frames_per_s(measure)),
+            _state(measure),
+        )
+        for result in results
+        for name, about in (("window", "end to end"), ("engine", "engine alone"))
+        if (measure := result.measure(name)) is not None
+    ]
+    one = "one window" if {result.subject.batch for result in results} == {1} else "one call"
     return Table(
         f"{one}, ms",
         ("", "", *_SPREAD, "per frame", "frames/s", "state"),
-        tuple(rows),
+        _named_once(rows),
         "End to end is from keypoints to poses as Pose3DEngine serves them. Per frame is the median"
         " over the frames of a call. No run of the steady state is left out.",
+        text_columns=2,
     )
 
 
 def _spread(one: Statistics) -> tuple[str, ...]:
     values = (one.median, one.p90, one.p95, one.p99, one.max, one.std)
-    return (str(one.count), *(number(value) for value in values))
+    return (str(one.count), *map(number, values))
 
 
 def _state(measure: Measure) -> str:
     found = measure.steadiness
     if found.state == "unknown":
-        return "too few runs to tell"
+        return "too few runs"
     return f"{found.state} after {found.warm_up_runs}"
 
 
-def streams_sheet(results: Sequence[Result]) -> Table:
-    """Streams of one person."""
+def _streams(results: Sequence[Result]) -> Table:
     rows = []
     for result in results:
         stream, each, push = result.stream, result.measure("stream"), result.measure("push")
@@ -236,34 +158,31 @@ def streams_sheet(results: Sequence[Result]) -> Table:
         ("", "hop", "lookahead", "per new frame", "frames/s", *_SPREAD, "state"),
         tuple(rows),
         "Per new frame spreads a run of the engine over its hop; median to std are of single"
-        " pushes, most of which run no engine where the hop is larger than 1.",
+        " pushes, most of which run no engine if the hop is larger than 1.",
     )
 
 
-def ratios_sheet(results: Sequence[Result]) -> Table:
-    """Speed-up against the first configuration."""
-    rows = []
-    for result in results:
-        name = result.subject.name
-        for ratio in result.ratios:
-            rows.append(
-                (
-                    name,
-                    ratio.measure,
-                    _interval(ratio.speed_up),
-                    str(ratio.speed_up.rounds),
-                    number(ratio.flops_ratio),
-                    number(ratio.efficiency),
-                )
-            )
-            name = NONE
-    reference = next((ratio.reference for one in results for ratio in one.ratios), "")
+def _ratios(results: Sequence[Result]) -> Table:
+    ratios = [(result.subject.name, ratio) for result in results for ratio in result.ratios]
+    rows = [
+        (
+            name,
+            ratio.measure,
+            _interval(ratio.speed_up),
+            str(ratio.speed_up.rounds),
+            number(ratio.flops_ratio),
+            number(ratio.efficiency),
+        )
+        for name, ratio in ratios
+    ]
+    reference = ratios[0][1].reference if ratios else NONE
     return Table(
         f"speed-up against {reference}, per frame",
         ("", "measure", "speed-up (95 %)", "rounds", "fewer FLOPs", "efficiency"),
-        tuple(rows),
+        _named_once(rows),
         "Both ran in every round; the interval is by the bootstrap over rounds. Efficiency is the"
-        " speed-up over the ratio of executed FLOPs: 1 where all that is saved is gained.",
+        " speed-up over the ratio of executed FLOPs: 1 if all that is saved is gained.",
+        text_columns=2,
     )
 
 
@@ -273,58 +192,59 @@ def _interval(one: Interval) -> str:
     return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 
-def start_sheet(results: Sequence[Result]) -> Table:
-    """Start and memory."""
-    rows = []
-    for result in results:
-        start, memory, size = result.start, result.memory, result.subject.file_bytes
-        cells = (
-            start.startup_ms,
-            start.load_ms,
-            start.build_ms,
-            start.first_inference_ms,
-            memory.base_mib,
-            memory.loaded_mib,
-            memory.peak_mib,
-            memory.gpu_mib,
-            None if size is None else size / 2**20,
-        )
-        rows.append((result.subject.name, *(number(value) for value in cells)))
+def _accuracies(results: Sequence[Result]) -> Table:
+    best = pareto_front(results)
+    data = {result.accuracy.data for result in results if result.accuracy is not None}
     return Table(
-        "start (ms) and memory (MiB), each in a process of its own",
-        (
-            "",
-            "start to first poses",
-            "load",
-            "build",
-            "first inference",
-            "RSS before",
-            "RSS loaded",
-            "RSS peak",
-            "GPU",
-            "file",
-        ),
-        tuple(rows),
-        "Each was started once. RSS before is Python with NumPy.",
+        f"accuracy on {', '.join(data)}, and speed",
+        ("", *_ACCURACIES, "Pareto"),
+        tuple((*row, "front" if row[0] in best else NONE) for row in _cells(results, _ACCURACIES)),
+        "On the front is what no other configuration beats in both MPJPE and frames a second.",
     )
 
 
-def sheets(record: Record) -> Iterator[Table]:
-    """Every table that a record has figures for."""
-    results = record.results
-    yield speed_sheet(results)
-    if any(result.stream is not None and result.measure("stream") for result in results):
-        yield streams_sheet(results)
-    if any(result.ratios for result in results):
-        yield ratios_sheet(results)
-    yield start_sheet(results)
-    if any(result.cost is not None for result in results):
-        yield cost_sheet(results)
-    if any(result.energy is not None for result in results):
-        yield energy_sheet(results)
-    if any(result.accuracy is not None for result in results):
-        yield accuracy_sheet(results)
-    if any(result.profile is not None for result in results):
-        yield profile_sheet(results)
-    if any(result.projections for result in results):
-        yield projections_sheet(results)
+def _profiles(results: Sequence[Result]) -> Table:
+    profiles = [
+        (result.subject.name, result.profile)
+        for result in results
+        if result.profile is not None and not result.profile.problem
+    ]
+    present = {share.name for _, profile in profiles for share in profile.blocks}
+    names = [name for name in BLOCKS if name in present]
+    return Table(
+        "time by block in the engine, ms",
+        ("", *names, "whole run"),
+        tuple((subject, *_block_times(profile, names)) for subject, profile in profiles),
+        "Medians under the engine's profiler, which slows it down; the shares are what counts.",
+    )
+
+
+def _block_times(profile: Profile, names: Sequence[str]) -> Iterator[str]:
+    texts = {share.name: f"{share.ms:.3g} ({share.share:.0%})" for share in profile.blocks}
+    yield from (texts.get(name, NONE) for name in names)
+    yield number(profile.run_ms)
+
+
+def _projections(results: Sequence[Result]) -> Table:
+    rows = [
+        (
+            result.subject.name,
+            found.title,
+            found.precision,
+            f"{found.bound_ms:.3g}",
+            number(found.frames_per_s),
+            number(found.derated_frames_per_s),
+            found.limited_by,
+            number(frames_per_s(result.measure("engine")) if found.is_this_machine else None),
+        )
+        for result in results
+        for found in result.projections
+    ]
+    return Table(
+        "roofline bounds: nothing here was measured but the last column",
+        ("", "board", "in", "ms at least", "frames/s at most", "derated", "limit", "measured"),
+        _named_once(rows),
+        "A bound is what cannot be exceeded, not what is reached. Derated uses the shares of the"
+        " peaks that others have measured, and a launch for each kernel.",
+        text_columns=2,
+    )

@@ -1,81 +1,118 @@
-"""A record for terminals and text files: aligned text, rich tables, Markdown, CSV.
-
-The lines above and below a record's tables.
-"""
+"""A record as text: the report of a terminal, Markdown, CSV."""
 
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
-import sys
 from collections.abc import Sequence
+from dataclasses import fields
 
-from hot_sdk._base.tables import Table
+from hot_sdk._base.tables import Table, report_text
 from hot_sdk.benchmarks.machine import Conditions
-from hot_sdk.benchmarks.speed.comparison import advice, front
-from hot_sdk.benchmarks.speed.figures import KINDS, Limit, ratio_of
-from hot_sdk.benchmarks.speed.record import Record
-from hot_sdk.benchmarks.speed.report.tables import sheets
+from hot_sdk.benchmarks.speed.comparison import advice, pareto_front
+from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, first_ratio
+from hot_sdk.benchmarks.speed.record import Record, Subject
+from hot_sdk.benchmarks.speed.report.tables import tables
+
+_SUBJECT = [field.name for field in fields(Subject) if field.name != "random_weights"]
+_COST = ("parameters", "papers_flops", "products_flops", "executed_flops")
+_RATIO = ("speed_up", "speed_up_low", "speed_up_high", "efficiency")
 
 
-def headline(record: Record) -> list[str]:
-    """What it ran on and how, a line each."""
-    machine, settings = record.machine, record.settings
-    hardware = [f"{machine.cpu}, {machine.processors} CPUs", *machine.instructions]
-    if machine.board is not None:
-        hardware.insert(0, machine.board)
-    hardware += machine.gpus
-    software = [f"hot-sdk {machine.sdk}", f"Python {machine.python}", machine.system]
-    if machine.l4t is not None:
-        software.append(f"L4T {machine.l4t}")
-    if machine.driver is not None:
-        software.append(f"driver {machine.driver}")
-    software += [f"{package.name} {package.version}" for package in machine.packages]
+def report_parts(record: Record, budgets: Sequence[Limit]) -> list[str | Table]:
+    """Return the paragraphs and tables of a report, for ``print_report``."""
+    opening, closing = opening_lines(record), closing_lines(record, budgets)
+    return ["\n".join(opening), *tables(record), "\n".join(closing)]
+
+
+def as_text(record: Record, budgets: Sequence[Limit]) -> str:
+    """Return plain text, one row to a line."""
+    return report_text(report_parts(record, budgets))
+
+
+def as_markdown(record: Record, budgets: Sequence[Limit]) -> str:
+    """Return Markdown, the command above the tables."""
+    command = " ".join(record.settings.command)
+    parts = [
+        f"```console\n{command}\n```",
+        "\n".join(f"- {line}" for line in opening_lines(record) if command not in line),
+        *(table.to_markdown() for table in tables(record)),
+        *closing_lines(record, budgets),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_csv(record: Record) -> str:
+    """Return one row for each configuration, one column for each metric, with units in its name."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    metrics = METRICS.values()
+    units = [f"{metric.name}_{metric.unit}" if metric.unit else metric.name for metric in metrics]
+    writer.writerow([*_SUBJECT, *units, *_COST, *_RATIO, "pareto"])
+    best = pareto_front(record.results)
+    for result in record.results:
+        ratio = first_ratio(result)
+        gained: tuple[object, ...] = (None,) * len(_RATIO)
+        if ratio is not None:
+            speed_up = ratio.speed_up
+            gained = (speed_up.value, speed_up.low, speed_up.high, ratio.efficiency)
+        # The writer leaves the cell of None empty.
+        writer.writerow(
+            [
+                *(getattr(result.subject, field) for field in _SUBJECT),
+                *(metric.of(result) for metric in metrics),
+                *(getattr(result.cost, field, None) for field in _COST),
+                *gained,
+                result.subject.name in best,
+            ]
+        )
+    return text.getvalue()
+
+
+def opening_lines(record: Record) -> list[str]:
+    """Return what it ran on and how, a line each."""
+    settings, power = record.settings, record.power
     effort = (
-        f"at least {settings.windows} counted runs of each measure"
+        f"{settings.windows} counted runs"
         if settings.windows is not None
-        else f"at least {settings.duration_s:g} counted seconds of each measure"
+        else f"{settings.duration_s:g} counted seconds"
     )
-    lines = [
-        ", ".join(hardware),
-        ", ".join(software),
+    return [
+        record.machine.hardware,
+        record.machine.software,
         f"before: {_conditions(record.before)}",
         f"after: {_conditions(record.after)}",
-        f"{effort}, in {settings.rounds} rounds, in turn: {', '.join(settings.order)}",
+        f"at least {effort} of each measure, in {settings.rounds} rounds, in turn:"
+        f" {', '.join(settings.order)}",
         f"command: {' '.join(settings.command)}",
+        f"power: {power.source}, {power.rail}"
+        if power is not None
+        else f"power: not measured ({record.power_problem or 'no sample was read'})",
     ]
-    if record.power is not None:
-        lines.append(f"power: {record.power.source}, {record.power.rail}")
-    else:
-        lines.append(f"power: not measured ({record.power_problem or 'no sample was read'})")
-    return lines
 
 
 def closing_lines(record: Record, budgets: Sequence[Limit]) -> list[str]:
-    """What the reader has to know, and what to take for a budget."""
+    """Return what the reader has to know, and advice for each budget."""
     lines = [f"Note: {note}" for note in record.notes]
     for result in record.results:
+        name = result.subject.name
         for measure in result.measures:
             if measure.steadiness.state == "drifting" and measure.name != "push":
                 lines.append(
-                    f"Note: {result.subject.name}, {measure.name}: no steady state was reached"
+                    f"Note: {name}, {measure.name}: no steady state was reached"
                     f" ({measure.steadiness.drift or 0.0:+.1%} from the first half to the second)."
                 )
         if result.subject.random_weights:
-            lines.append(f"Note: {result.subject.name} has random weights; its poses mean nothing.")
+            lines.append(f"Note: {name} has random weights; its poses mean nothing.")
         if result.subject.sha256 is None and result.subject.engine == "onnxruntime":
             lines.append(
-                f"Note: {result.subject.name} is exported in the process that measures it, and its"
-                " start and memory are those of the export."
+                f"Note: {name} is exported in the process that measures it, and its start and"
+                " memory are those of the export."
             )
         if result.ceiling is not None:
-            lines += [
-                f"Note: {result.subject.name}: ceiling by {problem}."
-                for problem in result.ceiling.problems
-            ]
+            lines += [f"Note: {name}: ceiling by {each}." for each in result.ceiling.problems]
         if result.profile is not None and result.profile.problem:
-            lines.append(f"Note: {result.subject.name}: {result.profile.problem}.")
+            lines.append(f"Note: {name}: {result.profile.problem}.")
     return [*lines, *(advice(record.results, limit) for limit in budgets)]
 
 
@@ -95,126 +132,3 @@ def _conditions(one: Conditions) -> str:
     if one.throttled is not None:
         parts.append(f"throttled {one.throttled} times since it started")
     return "; ".join(parts)
-
-
-_SUBJECT = (
-    "name",
-    "model",
-    "sha256",
-    "file_bytes",
-    "family",
-    "variant",
-    "ratio",
-    "tokens",
-    "frames",
-    "batch",
-    "precision",
-    "engine",
-    "engine_version",
-    "device",
-    "threads",
-)
-_COST = ("parameters", "papers_flops", "products_flops", "executed_flops")
-
-
-def show(record: Record, budgets: Sequence[Limit]) -> None:
-    """Write a record to standard output: tables where ``rich`` can draw them on a terminal."""
-    if sys.stdout.isatty() and importlib.util.find_spec("rich") is not None:
-        _show_drawn(record, budgets)
-    else:
-        sys.stdout.write(as_text(record, budgets))
-
-
-def as_text(record: Record, budgets: Sequence[Limit]) -> str:
-    """Plain text, one row on a line."""
-    parts = ["\n".join(headline(record))]
-    parts += [_aligned(sheet) for sheet in sheets(record)]
-    closing = closing_lines(record, budgets)
-    return "\n\n".join([*parts, *(["\n".join(closing)] if closing else [])]) + "\n"
-
-
-def _aligned(sheet: Table) -> str:
-    rows = [sheet.header, *sheet.rows]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(sheet.header))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([sheet.title, *lines, *([sheet.note] if sheet.note else [])])
-
-
-def _show_drawn(record: Record, budgets: Sequence[Limit]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    for line in headline(record):
-        console.print(Text(line))
-    for sheet in sheets(record):
-        first, *others = sheet.header
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column(first, overflow="fold")
-        for column in others:
-            table.add_column(column, justify="right", overflow="fold")
-        for row in sheet.rows:
-            table.add_row(*map(Text, row))
-        console.print(Text(f"\n{sheet.title}", style="bold"))
-        console.print(table)
-        if sheet.note:
-            console.print(Text(sheet.note, style="dim"))
-    for line in closing_lines(record, budgets):
-        console.print(Text(f"\n{line}"))
-
-
-def as_markdown(record: Record, budgets: Sequence[Limit]) -> str:
-    """Markdown, the command above the tables."""
-    command = " ".join(record.settings.command)
-    parts = [f"```console\n{command}\n```"]
-    parts.append("\n".join(f"- {line}" for line in headline(record) if command not in line))
-    for sheet in sheets(record):
-        rows = [_markdown_row(row) for row in sheet.rows]
-        alignment = _markdown_row(["---", *(["---:"] * (len(sheet.header) - 1))])
-        table = "\n".join([_markdown_row(sheet.header), alignment, *rows])
-        parts.append(f"**{sheet.title}**\n\n{table}")
-        if sheet.note:
-            parts.append(sheet.note)
-    parts += closing_lines(record, budgets)
-    return "\n\n".join(parts) + "\n"
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def as_csv(record: Record) -> str:
-    """One row for each configuration, one column for each figure; units are in the header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    units = [f"{kind.name}_{kind.unit}" if kind.unit else kind.name for kind in KINDS.values()]
-    more = ("speed_up", "speed_up_low", "speed_up_high", "efficiency", "pareto")
-    writer.writerow([*_SUBJECT, *units, *_COST, *more])
-    best = front(record.results)
-    for result in record.results:
-        ratio = ratio_of(result)
-        gained: tuple[object, ...] = (None, None, None, None)
-        if ratio is not None:
-            speed_up = ratio.speed_up
-            gained = (speed_up.value, speed_up.low, speed_up.high, ratio.efficiency)
-        writer.writerow(
-            [
-                *(_cell(getattr(result.subject, field)) for field in _SUBJECT),
-                *(_cell(kind.of(result)) for kind in KINDS.values()),
-                *("" if result.cost is None else getattr(result.cost, field) for field in _COST),
-                *map(_cell, gained),
-                result.subject.name in best,
-            ]
-        )
-    return text.getvalue()
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)

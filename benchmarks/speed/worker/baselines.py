@@ -1,6 +1,6 @@
 """What an exported file is compared with: the same network in PyTorch, and a plain export of it.
 
-Only the run of the engine is measured of these; nobody serves them.
+Only the run of the engine is measured; these are not served through ``Pose3DEngine``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hot_sdk.benchmarks.speed.messages import Assignment, Network, Streaming
-from hot_sdk.benchmarks.speed.worker.subject import Run
+from hot_sdk.benchmarks.speed.messages import ModelInfo, NetworkOptions, WorkerTask
+from hot_sdk.benchmarks.speed.worker.served_model import MeasuredModel
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.errors import EngineError, UsageError
-from hot_sdk.export.graph.wrapper import build_lifting
+from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.options import DEFAULT_OPSET, ExportRequest
 from hot_sdk.export.pipeline import Prepared, prepare
 from hot_sdk.export.torch_backend.session import torch_device
@@ -35,62 +35,57 @@ _OPSET = max(18, DEFAULT_OPSET)
 Windows = NDArray[np.float32]
 
 
-class Baseline:
-    """A network as PyTorch runs it, or as ``torch.onnx`` exports it.
-
-    Args:
-        assignment: What to open.
+def open_baseline(task: WorkerTask) -> MeasuredModel:
+    """Open a network as PyTorch runs it, or as ``torch.onnx`` exports it.
 
     Raises:
         HotSDKError: The weights cannot be read, or PyTorch has no such device.
     """
+    if task.network is None:
+        raise UsageError(
+            f"The baseline '{task.baseline}' applies only to a model family.",
+            hint="Name a family, such as mixste.",
+        )
+    options = SessionOptions(device=task.device, threads=task.threads)
+    device = torch_device(options)
+    if task.threads is not None:
+        torch.set_num_threads(task.threads)
+    start = time.perf_counter()
+    prepared = _prepare(task.network, task.batch)
+    lifter = build_lifter(prepared.spec, prepared.state, flip=False)
+    before = time.perf_counter()
+    clips = verification_windows(prepared.spec)
+    windows = np.stack([clips[0].keypoints] * task.batch).astype(np.float32)
+    measuring_seconds = time.perf_counter() - before
+    if task.baseline == "torch-onnx":
+        engine = "onnxruntime"
+        run, version = _exported(lifter, windows, options)
+    else:
+        engine, version = "torch", torch.__version__
+        run = _in_torch(lifter, windows, device, compiled=task.baseline == "compile")
 
-    precision = "fp32"
-    build_seconds = None
-    streaming: Streaming | None = None
-
-    def __init__(self, assignment: Assignment) -> None:
-        network = assignment.network
-        if network is None:
-            raise UsageError(
-                f"The baseline '{assignment.baseline}' is of a family.",
-                hint="Name a family, such as mixste.",
-            )
-        options = SessionOptions(device=assignment.device, threads=assignment.threads)
-        self.device = torch_device(options)
-        if assignment.threads is not None:
-            torch.set_num_threads(assignment.threads)
+    def timed() -> tuple[float, float]:
         start = time.perf_counter()
-        prepared = _prepared(network)
-        lifting = build_lifting(prepared.spec, prepared.state, flip=False)
-        before = time.perf_counter()
-        clips = verification_windows(prepared.spec)
-        windows = np.stack([clips[0].keypoints] * network.batch).astype(np.float32)
-        self.measuring_seconds = time.perf_counter() - before
-        if assignment.baseline == "torch-onnx":
-            self.engine = "onnxruntime"
-            self._run, self.engine_version = _exported(lifting, windows, options)
-        else:
-            self.engine, self.engine_version = "torch", torch.__version__
-            compiled = assignment.baseline == "compile"
-            self._run = _in_torch(lifting, windows, self.device, compiled=compiled)
-        self.load_seconds = time.perf_counter() - start - self.measuring_seconds
-        self.windows = network.batch
-        self.frames = network.batch * prepared.spec.output_frames
-
-    @property
-    def runs(self) -> dict[str, Run]:
-        """One run of the network."""
-        return {"engine": self._timed}
-
-    def _timed(self) -> tuple[float, float]:
-        start = time.perf_counter()
-        self._run()
+        run()
         taken = time.perf_counter() - start
         return taken, taken
 
+    info = ModelInfo(
+        engine=engine,
+        engine_version=version,
+        device=device,
+        precision="fp32",
+        windows=task.batch,
+        frames=task.batch * prepared.spec.output_frames,
+        hop=None,
+        lookahead=None,
+        load_ms=1e3 * (time.perf_counter() - start - measuring_seconds),
+        build_ms=None,
+    )
+    return MeasuredModel(info, {"engine": timed}, measuring_seconds)
 
-def _prepared(network: Network) -> Prepared:
+
+def _prepare(network: NetworkOptions, batch: int) -> Prepared:
     return prepare(
         ExportRequest(
             model=network.family,
@@ -98,20 +93,20 @@ def _prepared(network: Network) -> Prepared:
             random_weights=network.random_weights,
             ratio=network.ratio,
             frames=network.frames,
-            batch=network.batch,
+            batch=batch,
         )
     )
 
 
 def _in_torch(
-    lifting: nn.Module, windows: Windows, device: str, *, compiled: bool
+    lifter: nn.Module, windows: Windows, device: str, *, compiled: bool
 ) -> Callable[[], object]:
     tensor = torch.from_numpy(windows)
-    lifting = lifting.to(device)
-    function: Callable[..., Any] = torch.compile(lifting) if compiled else lifting
+    lifter = lifter.to(device)
+    function: Callable[..., Any] = torch.compile(lifter) if compiled else lifter
 
     def run() -> object:
-        # From the host and back to it, as the engines take and give arrays.
+        # From the host and back to it, as the engines take and return arrays.
         with torch.inference_mode():
             return function(tensor.to(device))[0].cpu()
 
@@ -119,9 +114,9 @@ def _in_torch(
 
 
 def _exported(
-    lifting: nn.Module, windows: Windows, options: SessionOptions
+    lifter: nn.Module, windows: Windows, options: SessionOptions
 ) -> tuple[Callable[[], object], str]:
-    """The network through ``torch.onnx.export`` with its defaults, in ONNX Runtime."""
+    """Export with the defaults of ``torch.onnx.export``; return a run in ONNX Runtime."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with (
         torch.inference_mode(),
@@ -130,7 +125,7 @@ def _exported(
     ):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            lifting,
+            lifter,
             (torch.from_numpy(windows),),
             dynamo=True,
             opset_version=_OPSET,
@@ -138,7 +133,7 @@ def _exported(
             verbose=False,
         )
     if program is None:
-        raise EngineError("torch.onnx exported nothing.", hint="Leave --baseline out.")
+        raise EngineError("torch.onnx exported nothing.", hint="Remove --baseline.")
     content = program.model_proto.SerializeToString()
     session = open_session(content, options)
     return lambda: session.run({KEYPOINTS: windows}), session.engine_version

@@ -1,27 +1,32 @@
-"""The machine's own ceilings, measured beside the models: a matrix product and a memory copy.
+"""The machine's ceilings, measured next to the models: a matrix multiplication and a memory copy.
 
-A matrix product as an ONNX model, written without the package ``onnx``.
-
-On a robot there is none, and an engine's ceiling is to be measured through the same engine. The
-format is that of protocol buffers; the field numbers are those of onnx.proto.
+The matrix multiplication is an ONNX model, so that it runs in the engine whose ceiling it is. It is
+written without the package ``onnx``, which robots do not have: the format is that of protocol
+buffers, and the field numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from hot_sdk.benchmarks.speed.messages import Assignment
+from hot_sdk.benchmarks.speed.messages import WorkerTask
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.errors import HotSDKError
 
+PRODUCT, COPY = CEILINGS = ("product", "copy")
+"""Names of the ceilings, as records hold them: the matrix multiplication, and the memory copy."""
+
 INPUT = "a"
 OUTPUT = "product"
+
+_COPIED_BYTES = 64 << 20
+"""Larger than any cache of an edge device."""
 
 _IR_VERSION = 8
 _OPSET = 17
@@ -29,8 +34,86 @@ _TYPES = {"float32": 1, "float16": 10}
 _VARINT, _BYTES = 0, 2
 
 
-def matrix_product(rows: int, inner: int, columns: int, dtype: str) -> bytes:
-    """A model that multiplies its input (rows, inner) by a constant (inner, columns).
+@dataclass
+class Ceilings:
+    """Ceilings that are ready to be measured.
+
+    Attributes:
+        runs: What can be measured, by name, as in ``MeasuredModel.runs``.
+        work: Operations of a multiplication, and bytes that a copy reads and writes.
+        problems: Why one cannot be measured, by name.
+    """
+
+    runs: dict[str, Callable[[], tuple[float, float]]] = field(default_factory=dict)
+    work: dict[str, float] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def open_ceilings(task: WorkerTask, precision: str, shape: Sequence[int] | None) -> Ceilings:
+    """Open what the device can do at most.
+
+    Args:
+        task: The configuration, with the engine, device and threads to use.
+        precision: Precision of its model; the multiplication is in float16 for ``fp16``, and else
+            in float32.
+        shape: Rows, length of the sums and columns of the multiplication; None for none.
+    """
+    opened = Ceilings()
+    if task.device != "cpu":
+        moved = f"not measured on {task.device}: moving the arrays to it would count"
+        opened.problems = dict.fromkeys(CEILINGS, moved)
+        return opened
+    if shape is not None:
+        try:
+            _open_product(opened, task, precision, shape)
+        except HotSDKError as error:
+            opened.problems[PRODUCT] = error.message
+    _open_copy(opened, task.threads)
+    return opened
+
+
+def _open_product(opened: Ceilings, task: WorkerTask, precision: str, shape: Sequence[int]) -> None:
+    rows, inner, columns = shape
+    dtype = "float16" if precision == "fp16" else "float32"
+    options = SessionOptions(device=task.device, threads=task.threads)
+    session = open_session(matmul_model(rows, inner, columns, dtype), options, engine=task.engine)
+    array = np.random.default_rng(1).standard_normal((rows, inner)).astype(dtype)
+    if precision not in ("fp32", "fp16"):
+        opened.problems[PRODUCT] = f"the product is in {dtype}, not in {precision}"
+    opened.runs[PRODUCT] = _timed(lambda: session.run({INPUT: array}))
+    opened.work[PRODUCT] = 2.0 * rows * inner * columns
+
+
+def _open_copy(opened: Ceilings, threads: int | None) -> None:
+    count = threads or len(os.sched_getaffinity(0))
+    source = np.ones(_COPIED_BYTES // 8)
+    target = np.zeros_like(source)
+    parts = list(zip(np.array_split(target, count), np.array_split(source, count), strict=True))
+    pool = ThreadPoolExecutor(count)
+
+    def copy() -> None:
+        # NumPy releases the interpreter while it copies, so that threads copy at once.
+        for copying in [pool.submit(np.copyto, *part) for part in parts]:
+            copying.result()
+
+    opened.runs[COPY] = _timed(copy)
+    opened.work[COPY] = 2.0 * _COPIED_BYTES
+
+
+def _timed(run: Callable[[], object]) -> Callable[[], tuple[float, float]]:
+    """Run once untimed, and return a run that reports its time."""
+    run()
+
+    def timed() -> tuple[float, float]:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start, float("nan")
+
+    return timed
+
+
+def matmul_model(rows: int, inner: int, columns: int, dtype: str) -> bytes:
+    """Return an ONNX model that multiplies (rows, inner) by a constant (inner, columns).
 
     Args:
         rows: Rows of the input.
@@ -84,96 +167,3 @@ def _varint(value: int) -> bytes:
         value >>= 7
     parts.append(value)
     return bytes(parts)
-
-
-PRODUCT = "product"
-COPY = "copy"
-
-_COPIED_BYTES = 64 << 20
-"""Larger than any cache of an edge device."""
-
-_DTYPES = {"fp16": "float16"}
-
-
-@dataclass
-class Yardsticks:
-    """What can be measured.
-
-    Attributes:
-        runs: By name, as of ``Subject.runs``.
-        work: Operations of a product, and bytes that a copy reads and writes.
-        problems: By name, why one cannot be measured.
-    """
-
-    runs: dict[str, Callable[[], tuple[float, float]]] = field(default_factory=dict)
-    work: dict[str, float] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
-
-
-def open_yardsticks(
-    assignment: Assignment, precision: str, shape: tuple[int, int, int] | list[int] | None
-) -> Yardsticks:
-    """Open what the device can do at most.
-
-    Args:
-        assignment: The configuration that it is a ceiling of; engine, device and threads are its.
-        precision: Of its model; the product is in float16 for ``fp16`` and else in float32.
-        shape: Rows, length of the sums and columns of the product; None for no product.
-    """
-    opened = Yardsticks()
-    if assignment.device != "cpu":
-        moved = f"not measured on {assignment.device}: moving the arrays to it would count"
-        opened.problems.update({PRODUCT: moved, COPY: moved})
-        return opened
-    if shape is not None:
-        try:
-            _open_product(opened, assignment, precision, shape)
-        except HotSDKError as error:
-            opened.problems[PRODUCT] = error.message
-    _open_copy(opened, assignment.threads)
-    return opened
-
-
-def _open_product(
-    opened: Yardsticks,
-    assignment: Assignment,
-    precision: str,
-    shape: tuple[int, int, int] | list[int],
-) -> None:
-    rows, inner, columns = shape
-    dtype = _DTYPES.get(precision, "float32")
-    options = SessionOptions(device=assignment.device, threads=assignment.threads)
-    engine = assignment.engine
-    session = open_session(matrix_product(rows, inner, columns, dtype), options, engine=engine)
-    array = np.random.default_rng(1).standard_normal((rows, inner)).astype(dtype)
-
-    def run() -> tuple[float, float]:
-        start = time.perf_counter()
-        session.run({INPUT: array})
-        return time.perf_counter() - start, float("nan")
-
-    run()
-    if precision not in ("fp32", "fp16"):
-        opened.problems[PRODUCT] = f"the product is in {dtype}, not in {precision}"
-    opened.runs[PRODUCT] = run
-    opened.work[PRODUCT] = 2.0 * rows * inner * columns
-
-
-def _open_copy(opened: Yardsticks, threads: int | None) -> None:
-
-    count = threads or len(os.sched_getaffinity(0))
-    source = np.ones(_COPIED_BYTES // 8)
-    target = np.zeros_like(source)
-    parts = list(zip(np.array_split(target, count), np.array_split(source, count), strict=True))
-    pool = ThreadPoolExecutor(count)
-
-    def run() -> tuple[float, float]:
-        start = time.perf_counter()
-        # NumPy lets go of the interpreter while it copies, so that threads copy at once.
-        for copying in [pool.submit(np.copyto, *part) for part in parts]:
-            copying.result()
-        return time.perf_counter() - start, float("nan")
-
-    run()
-    opened.runs[COPY] = run
-    opened.work[COPY] = 2.0 * _COPIED_BYTES

@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 from hot_sdk import errors
 from hot_sdk._base.closing import Closing
 from hot_sdk._base.records import TypedJSONError, build
-from hot_sdk.benchmarks.speed.messages import Assignment, Opened, Turn
+from hot_sdk.benchmarks.speed.messages import Batch, WorkerReady, WorkerTask
 from hot_sdk.errors import EngineError, HotSDKError
 
 # Not by 'python -m', which looks into the working directory first.
@@ -27,20 +27,21 @@ _Answer = TypeVar("_Answer")
 
 
 class WorkerProcess(Closing):
-    """A child process with one subject in it.
+    """A child process that measures one model.
 
-    It has a session of its own, so that Ctrl-C reaches this process alone, which can then still
-    ask for what was measured.
+    It has its own session, so that Ctrl-C reaches the parent alone, which can then still report
+    what was measured.
     """
 
     def __init__(self) -> None:
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self.spawned = time.monotonic()
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._spawned = time.monotonic()
+        self._is_busy = False
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             text=True,
             start_new_session=True,
         )
@@ -50,16 +51,18 @@ class WorkerProcess(Closing):
         """Number of the process."""
         return self._process.pid
 
-    def open(self, assignment: Assignment) -> Opened:
-        """Open a subject.
+    def open(self, task: WorkerTask) -> WorkerReady:
+        """Open a model.
 
         Raises:
-            HotSDKError: What the child raised, or it died.
+            HotSDKError: The child raised it, or died.
         """
-        question = {"do": "open", **dataclasses.asdict(assignment)}
-        return self._built(Opened, self.ask(question))
+        question = {"do": "open", "task": dataclasses.asdict(task), "spawned": self._spawned}
+        return self._build(WorkerReady, self.ask(question))
 
-    def turn(self, measure: str, seconds: float, *, group: int = 1, most: int = 100_000) -> Turn:
+    def measure(
+        self, measure: str, seconds: float, *, group: int = 1, most: int = 100_000
+    ) -> Batch:
         """Let the child measure for a while.
 
         Args:
@@ -69,20 +72,21 @@ class WorkerProcess(Closing):
             most: Runs after which it stops in any case.
 
         Raises:
-            HotSDKError: What the child raised, or it died.
+            HotSDKError: The child raised it, or died.
         """
-        question = {"do": "turn", "measure": measure, "seconds": seconds}
-        return self._built(Turn, self.ask({**question, "group": group, "most": most}))
+        question = {"do": "measure", "measure": measure, "seconds": seconds}
+        return self._build(Batch, self.ask({**question, "group": group, "most": most}))
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Ask anything.
 
         Raises:
-            HotSDKError: What the child raised, or it died.
+            HotSDKError: The child raised it, or died.
         """
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
+        self._is_busy = True
         try:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
@@ -91,6 +95,7 @@ class WorkerProcess(Closing):
             line = ""
         if not line:
             raise self._death()
+        self._is_busy = False
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             name, message, hint = answer["error"]
@@ -100,8 +105,10 @@ class WorkerProcess(Closing):
         return answer
 
     def close(self) -> None:
-        """End the child, by force where it does not end by itself."""
+        """End the child, by force if it still works on an answer or does not end by itself."""
         process = self._process
+        if self._is_busy:
+            process.kill()
         if process.stdin is not None and not process.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
@@ -112,9 +119,9 @@ class WorkerProcess(Closing):
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
-        self._said.close()
+        self._stderr.close()
 
-    def _built(self, kind: type[_Answer], answer: dict[str, Any]) -> _Answer:
+    def _build(self, kind: type[_Answer], answer: dict[str, Any]) -> _Answer:
         try:
             return build(kind, answer)
         except TypedJSONError as error:
@@ -124,9 +131,9 @@ class WorkerProcess(Closing):
 
     def _death(self) -> EngineError:
         status = self._process.wait()
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
         return EngineError(
             f"The measuring process died with status {status}: {last.strip()}.",
             hint="Check that memory is left, and that the engine works: hot-doctor",

@@ -1,8 +1,8 @@
 """The child process in which one configuration is measured.
 
-A process of its own shows what memory the configuration takes, keeps its threads from another's,
-and may crash without taking the others' figures along. It reads one JSON object on each line of
-standard input and answers with one on standard output; it ends with its input.
+A separate process shows what memory the configuration takes, keeps its threads from another's,
+and may crash without losing the others' figures. It reads one JSON object on each line of standard
+input and answers with one on standard output; it ends with its input.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 from hot_sdk._base import records
-from hot_sdk.benchmarks.speed.messages import Assignment, Opened, Turn
+from hot_sdk.benchmarks.speed.messages import Batch, ModelInfo, WorkerReady, WorkerTask
 from hot_sdk.engines import list_engines
-from hot_sdk.engines.registry import ONNX, format_of
+from hot_sdk.engines.registry import ONNX, model_format
 from hot_sdk.errors import HotSDKError, UsageError
 
-_MIB = 1 << 10
-"""Of the kilobytes that the kernel counts in."""
+_KIB_PER_MIB = 1 << 10
 
 _LEAD_IN_BELOW_S = 0.05
 """A run that is shorter gets an uncounted one at the start of each turn: another process ran
@@ -32,13 +32,21 @@ meanwhile, and its data is in the caches."""
 
 
 class Worker:
-    """Answers questions about one subject."""
+    """Answers questions about one model."""
 
     def __init__(self) -> None:
-        self._subject: Any = None
+        self._task: WorkerTask | None = None
+        self._info: ModelInfo | None = None
         self._runs: dict[str, Any] = {}
-        self._assignment: Assignment | None = None
-        self._usual: dict[str, float] = {}
+        self._mean_run_s: dict[str, float] = {}
+        self._actions: dict[str, Callable[..., dict[str, Any]]] = {
+            "open": self._open,
+            "measure": self._measure,
+            "memory": self._memory,
+            "ceilings": self._open_ceilings,
+            "graph": self._graph_cost,
+            "profile": self._profile,
+        }
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         """Answer one question.
@@ -47,56 +55,41 @@ class Worker:
             HotSDKError: It cannot be done.
         """
         action = question.pop("do")
-        if action == "open":
-            return dataclasses.asdict(self._open(question))
-        if action == "turn":
-            return dataclasses.asdict(self._turn(**question))
-        if action == "memory":
-            return {"peak_mib": memory_mib("VmHWM")}
-        if action == "yardsticks":
-            return self._add_yardsticks(**question)
-        if action == "graph":
-            return self._graph()
-        if action == "profile":
-            return self._profile(**question)
-        raise UsageError(f"Unknown question '{action}'.", hint="Report it.")
+        if action not in self._actions:
+            raise UsageError(f"Unknown question '{action}'.", hint="Report it.")
+        return self._actions[action](**question)
 
-    def _open(self, question: dict[str, Any]) -> Opened:
-        from hot_sdk.benchmarks.speed.worker.subject import open_subject
+    def _open(self, task: dict[str, Any], spawned: float) -> dict[str, Any]:
+        from hot_sdk.benchmarks.speed.worker.served_model import open_served_model
 
-        assignment = records.build(Assignment, question)
+        self._task = records.build(WorkerTask, task)
         base = memory_mib("VmRSS")
-        subject = open_subject(assignment)
-        whole, first = next(iter(subject.runs.values()))()
-        startup = time.monotonic() - assignment.spawned - subject.measuring_seconds
+        if self._task.baseline is None:
+            model = open_served_model(self._task)
+        else:
+            from hot_sdk.benchmarks.speed.worker.baselines import open_baseline
+
+            model = open_baseline(self._task)
+        whole, first = next(iter(model.runs.values()))()
+        startup = time.monotonic() - spawned - model.measuring_seconds
         loaded = memory_mib("VmRSS")
-        self._subject, self._assignment = subject, assignment
-        self._runs = dict(subject.runs)
-        self._usual = dict.fromkeys(self._runs, whole)
-        streaming = subject.streaming
-        return Opened(
-            engine=subject.engine,
-            engine_version=subject.engine_version,
-            device=subject.device,
-            precision=subject.precision,
+        self._info, self._runs = model.info, dict(model.runs)
+        self._mean_run_s = dict.fromkeys(self._runs, whole)
+        ready = WorkerReady(
+            **vars(model.info),
             measures=tuple(self._runs),
-            windows=subject.windows,
-            frames=subject.frames,
-            hop=None if streaming is None else streaming.hop,
-            lookahead=None if streaming is None else streaming.lookahead,
             startup_ms=1e3 * startup,
-            load_ms=1e3 * subject.load_seconds,
-            build_ms=None if subject.build_seconds is None else 1e3 * subject.build_seconds,
             first_inference_ms=1e3 * first,
             base_mib=base,
             loaded_mib=loaded,
             peak_mib=memory_mib("VmHWM"),
         )
+        return dataclasses.asdict(ready)
 
-    def _turn(self, measure: str, seconds: float, group: int, most: int) -> Turn:
+    def _measure(self, measure: str, seconds: float, group: int, most: int) -> dict[str, Any]:
         """Run one measure for a while, in whole groups of runs, at least one."""
         run = self._runs[measure]
-        if self._usual.get(measure, 0.0) < _LEAD_IN_BELOW_S:
+        if self._mean_run_s.get(measure, 0.0) < _LEAD_IN_BELOW_S:
             for _ in range(group):
                 run()
         total: list[float] = []
@@ -111,40 +104,45 @@ class Worker:
             end = time.monotonic()
             if end - start >= seconds or len(total) >= most:
                 break
-        self._usual[measure] = sum(total) / len(total)
-        return Turn(start, end, tuple(total), tuple(engine))
+        self._mean_run_s[measure] = sum(total) / len(total)
+        return dataclasses.asdict(Batch(start, end, tuple(total), tuple(engine)))
 
-    def _add_yardsticks(self, shape: list[int] | None) -> dict[str, Any]:
-        from hot_sdk.benchmarks.speed.worker.ceilings import open_yardsticks
+    def _memory(self) -> dict[str, Any]:
+        return {"peak_mib": memory_mib("VmHWM")}
 
-        opened = open_yardsticks(self._chosen(), self._subject.precision, shape)
+    def _open_ceilings(self, shape: list[int] | None) -> dict[str, Any]:
+        from hot_sdk.benchmarks.speed.worker.ceilings import open_ceilings
+
+        assert self._info is not None
+        opened = open_ceilings(self._task_in_use(), self._info.precision, shape)
         self._runs |= opened.runs
         return {"problems": opened.problems, "work": opened.work}
 
-    def _graph(self) -> dict[str, Any]:
+    def _graph_cost(self) -> dict[str, Any]:
         from hot_sdk.benchmarks.speed.profilers.graph_cost import cost_of_file
 
-        file = self._chosen().file
-        if format_of(file) != ONNX:
+        file = self._task_in_use().file
+        if model_format(file) != ONNX:
             raise UsageError(f"'{file.name}' holds weights and no graph.", hint="Export to ONNX.")
         return dataclasses.asdict(cost_of_file(file))
 
     def _profile(self, runs: int) -> dict[str, Any]:
         from hot_sdk.benchmarks.speed.profilers import profile_model
 
-        return dataclasses.asdict(profile_model(self._chosen(), runs))
+        return dataclasses.asdict(profile_model(self._task_in_use(), runs))
 
-    def _chosen(self) -> Assignment:
-        """The assignment with the engine and the device that are really in use."""
-        assert self._assignment is not None
-        engine = self._subject.engine
+    def _task_in_use(self) -> WorkerTask:
+        """Return the task with the engine and the device that are really in use."""
+        assert self._task is not None
+        assert self._info is not None
+        engine = self._info.engine
         if engine not in list_engines():
-            engine = self._assignment.engine
-        return dataclasses.replace(self._assignment, engine=engine, device=self._subject.device)
+            engine = self._task.engine
+        return dataclasses.replace(self._task, engine=engine, device=self._info.device)
 
 
 def memory_mib(field: str) -> float | None:
-    """Resident memory of this process as Linux counts it; None on other systems.
+    """Return the resident memory of this process as Linux counts it; None on other systems.
 
     Args:
         field: ``VmRSS`` for what it is now, ``VmHWM`` for the most so far.
@@ -153,7 +151,7 @@ def memory_mib(field: str) -> float | None:
     if not status.is_file():
         return None
     match = re.search(rf"^{field}:\s+(\d+) kB", status.read_text(encoding="utf-8"), re.M)
-    return None if match is None else int(match[1]) / _MIB
+    return None if match is None else int(match[1]) / _KIB_PER_MIB
 
 
 def serve(questions: TextIO, answers: TextIO) -> None:
@@ -164,7 +162,7 @@ def serve(questions: TextIO, answers: TextIO) -> None:
             answer = worker.answer(json.loads(line))
         except HotSDKError as error:
             answer = {"error": [type(error).__name__, error.message, error.hint]}
-        except Exception as error:  # Told through the pipe; the parent raises it again.
+        except Exception as error:  # Sent through the pipe; the parent raises it again.
             text = " ".join(f"{type(error).__name__}: {error}".split())
             answer = {"error": ["EngineError", f"The measurement failed: {text}.", "Report it."]}
         answers.write(json.dumps(answer) + "\n")

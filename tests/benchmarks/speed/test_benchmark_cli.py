@@ -3,11 +3,9 @@
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from exported_models import export_case
@@ -17,7 +15,7 @@ from hot_sdk.benchmarks.speed.cli import main
 from hot_sdk.benchmarks.speed.record import read_record
 from hot_sdk.benchmarks.speed.report.text import as_csv, as_markdown, as_text
 
-QUICK = ("--windows", "3", "--threads", "1", "--power", "off")
+QUICK = ("--runs", "3", "--threads", "1", "--power", "off")
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +31,8 @@ def made(files, tmp_path_factory):
         [
             *map(str, files),
             *QUICK,
-            *("--stream", "hop=2,lookahead=3", "--profile", "--budget", "latency<1000s"),
-            *("--project", "orin-nano-8gb,thor-t5000", "--output", str(folder)),
+            *("--hop", "2", "--lookahead", "3", "--profile", "--budget", "latency<1000s"),
+            *("--roofline", "orin-nano-8gb,thor-t5000", "--output-dir", str(folder)),
             *("--format", "json,csv,md"),
         ]
     )
@@ -68,7 +66,7 @@ def test_both_models_are_measured_in_every_way(record):
         assert result.measure("window").statistics.min > result.measure("engine").statistics.min
 
 
-def test_start_memory_and_cost_are_told(record):
+def test_start_memory_and_cost_are_reported(record):
     for result in record.results:
         assert result.start.startup_ms > result.start.load_ms > 0
         assert result.start.build_ms is None
@@ -119,7 +117,7 @@ def test_the_bound_of_this_cpu_lies_above_what_was_measured(record):
             assert projection.derated_frames_per_s <= projection.frames_per_s
         here = boards.get("this-cpu")
         if here is None:
-            pytest.skip("this CPU does not tell its clock")
+            pytest.skip("this CPU does not report its clock")
         assert here.is_this_machine
         measured = result.measure("engine").statistics.min
         assert here.bound_ms < measured
@@ -131,7 +129,7 @@ def test_a_record_reads_back_and_gives_every_report(record, made):
     assert "not measured (it was not requested)" in text
     markdown = (made / "benchmark.md").read_text()
     assert markdown.startswith("```console\nhot-benchmark ")
-    assert "For latency<1000s take" in markdown
+    assert "For latency<1000s use" in markdown
     assert "| mixste-hot |" in markdown
     assert markdown.startswith(as_markdown(record, ())[:200])
     rows = list(csv.DictReader(io.StringIO((made / "benchmark.csv").read_text())))
@@ -141,7 +139,7 @@ def test_a_record_reads_back_and_gives_every_report(record, made):
     assert as_csv(record) == (made / "benchmark.csv").read_text()
 
 
-def test_a_broken_record_is_told(made, capsys):
+def test_rejects_broken_records(made, capsys):
     broken = made / "broken.json"
     data = json.loads((made / "benchmark.json").read_text())
     del data["machine"]["cpu"]
@@ -163,13 +161,13 @@ def test_json_is_the_record_alone(files, capsys):
     assert [one["name"] for one in record["results"][0]["measures"]] == ["window", "engine"]
 
 
-def test_a_limit_that_holds_fails_the_run(files, made, capsys):
+def test_a_limit_that_is_met_fails_the_run(files, made, capsys):
     asked = [str(files[1]), *QUICK, "--measure", "window"]
     assert main([*asked, "--fail-if", "latency>0.000001ms"]) == 16
     assert "failed: mixste-hot" in capsys.readouterr().err
     compared = [*asked, "--compare", str(made / "benchmark.json")]
     assert main([*compared, "--fail-if", "frames_per_s<0.000001*old"]) == 0
-    assert "only then: mixste-plain" in capsys.readouterr().out
+    assert "only in the earlier record: mixste-plain" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -177,23 +175,25 @@ def test_a_limit_that_holds_fails_the_run(files, made, capsys):
     [
         (["missing.onnx"], "There is no file 'missing.onnx'"),
         (["mixst"], "Did you mean 'mixste'?"),
-        (["FILE", "--ratios", "0.5"], "only files were named"),
+        (["FILE", "--ratios", "0.5"], "only files were given"),
         (["FILE", "--engines", "onnxruntim"], "Did you mean 'onnxruntime'?"),
         (["FILE", "--devices", "tpu"], "Unknown device"),
-        (["FILE", "--duration", "1", "--windows", "2"], "Both --duration and --windows"),
-        (["FILE", "--windows", "0"], "expected more than 0"),
+        (["FILE", "--duration", "1", "--runs", "2"], "Both --duration and --runs"),
+        (["FILE", "--runs", "0"], "expected more than 0"),
+        (["FILE", "--hop", "0"], "--hop is 0; expected more than 0"),
+        (["FILE", "--lookahead", "-1"], "--lookahead is -1; expected 0 or more"),
         (["FILE", "--format", "html"], "Reports need a folder"),
-        (["FILE", "--output", ".", "--format", "pdf"], "Unknown format"),
-        (["FILE", "--power", "sun"], "Unknown source of power"),
-        (["FILE", "--project", "orin-nano-8"], "There is no board"),
-        (["FILE", "--stream", "hop"], "not of the form"),
+        (["FILE", "--output-dir", ".", "--format", "pdf"], "Unknown format"),
+        (["FILE", "--power", "sun"], "--power is 'sun'; expected one of"),
+        (["FILE", "--roofline", "orin-nano-8"], "There is no board"),
+        (["FILE", "--hop", "two"], "invalid int value"),
         (["FILE", "--measure", "windows"], "Unknown measure"),
-        (["FILE", "--fail-if", "latency<1.1*old"], "Give --compare"),
-        (["FILE", "--views", "1"], "are of --data"),
+        (["FILE", "--fail-if", "latency<1.1*old"], "Add --compare"),
+        (["FILE", "--views", "1"], "apply only to a data set"),
         (["mixste", "--ratios", "1.5"], "at most 1"),
     ],
 )
-def test_wrong_arguments_are_one_line(files, capsys, arguments, said):
+def test_wrong_arguments_end_in_one_line(files, capsys, arguments, said):
     given = [str(files[0]) if word == "FILE" else word for word in arguments]
     assert main(given) == 2
     error = capsys.readouterr().err
@@ -201,7 +201,7 @@ def test_wrong_arguments_are_one_line(files, capsys, arguments, said):
     assert error.count("\n") == 1
 
 
-def test_a_batch_that_the_file_has_not_is_refused(files, capsys):
+def test_rejects_a_batch_other_than_the_files(files, capsys):
     assert main([str(files[0]), *QUICK, "--batch", "2"]) == 2
     assert "lifts 1 windows in one run" in capsys.readouterr().err
 
@@ -228,14 +228,14 @@ def test_single_frames_are_measured(tmp_path_factory, capsys):
     assert (result["measures"][0]["frames"], result["stream"]["lookahead"]) == (1, 0)
 
 
-def test_a_robot_needs_numpy_onnxruntime_and_rich_alone(files):
+def test_robots_need_only_numpy_onnxruntime_and_rich(files):
     program = (
         "import sys\n"
         "for name in ('torch', 'onnx', 'onnxscript', 'scipy', 'pandas', 'plotly', 'cv2', 'jtop'):\n"
         "    sys.modules[name] = None\n"
         "from hot_sdk.benchmarks.speed.cli import main\n"
-        f"status = main([{str(files[1])!r}, *{QUICK!r}, '--profile', '--project', 'thor-t5000',"
-        " '--output', '.', '--format', 'json,csv,md'])\n"
+        f"status = main([{str(files[1])!r}, *{QUICK!r}, '--profile', '--roofline', 'thor-t5000',"
+        " '--output-dir', '.', '--format', 'json,csv,md'])\n"
         "print(status, *sorted({name.partition('.')[0] for name, module in sys.modules.items()"
         " if module is not None and 'site-packages' in (getattr(module, '__file__', '') or '')}))\n"
     )
@@ -260,21 +260,25 @@ def test_a_robot_needs_numpy_onnxruntime_and_rich_alone(files):
 
 
 def test_ctrl_c_reports_what_was_measured(files, tmp_path):
-    program = "from hot_sdk.benchmarks.speed.cli import main; import sys; sys.exit(main())"
-    command = [sys.executable, "-c", program, str(files[1]), "--duration", "600"]
+    # A shell's background jobs ignore Ctrl-C, and their child processes inherit that.
+    program = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from hot_sdk.benchmarks.speed.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    command = [sys.executable, "-c", program, str(files[1]), "--runs", "1000000000"]
     with subprocess.Popen(
-        [*command, "--threads", "1", "--output", str(tmp_path)],
+        [*command, "--threads", "1", "--output-dir", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        for line in process.stderr:
-            if "measuring, round" in line:
-                break
-        # As long as it takes for a turn, however slow the machine is.
-        time.sleep(3.0)
-        os.kill(process.pid, signal.SIGINT)
-        out, _ = process.communicate(timeout=120)
+        # The second round begins when everything was measured once.
+        assert any("measuring, round 2" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        # The limit only ends a test that has failed already.
+        out, _ = process.communicate(timeout=600)
     assert process.returncode == INTERRUPTED
     record = read_record(tmp_path / "benchmark.json")
     assert record.interrupted

@@ -27,8 +27,8 @@ def folder(tmp_path_factory):
 
 def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
     asked = [
-        *("mixste", "--checkpoint", str(folder / "small.safetensors"), "--output", str(folder)),
-        *("--windows", "2", "--threads", "1", "--power", "off", "--format", "json,csv"),
+        *("mixste", "--checkpoint", str(folder / "small.safetensors"), "--output-dir", str(folder)),
+        *("--runs", "2", "--threads", "1", "--power", "off", "--format", "json,csv"),
     ]
     status = main(
         [*asked, "--baseline", "eager,torch-onnx", "--data", "starter-val", "--views", "1"]
@@ -63,10 +63,12 @@ def both(folder):
     return folder
 
 
-def test_weights_for_pytorch_are_measured_beside_a_graph(both, monkeypatch, capsys):
+def test_weights_for_pytorch_are_measured_next_to_a_graph(both, monkeypatch, capsys):
     monkeypatch.chdir(both)
-    quick = ("--windows", "2", "--threads", "1", "--power", "off", "--measure", "window")
-    assert main(["graph.onnx", "weights.safetensors", *quick, "--output", ".", "--profile"]) == 0
+    quick = ("--runs", "2", "--threads", "1", "--power", "off", "--measure", "window")
+    assert (
+        main(["graph.onnx", "weights.safetensors", *quick, "--output-dir", ".", "--profile"]) == 0
+    )
     graph, weights = json.loads(Path("benchmark.json").read_text())["results"]
     assert graph["subject"]["engine"] == "onnxruntime"
     assert weights["subject"]["engine"] == "torch"

@@ -4,16 +4,25 @@ import pytest
 from exported_models import export_case
 from faked_machines import faked
 
-from hot_sdk.benchmarks.speed.extras import Wanted
-from hot_sdk.benchmarks.speed.measure import Effort
-from hot_sdk.benchmarks.speed.messages import Streaming
-from hot_sdk.benchmarks.speed.options import Asked
+from hot_sdk._base.progress import Progress
+from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.plan import plan_configurations
 from hot_sdk.benchmarks.speed.report.text import as_text
 from hot_sdk.benchmarks.speed.run import run_benchmark
 
 INA3221 = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
 WATTS = 6.0
+
+
+class RecordedProgress(Progress):
+    """Keeps each update."""
+
+    def __init__(self):
+        super().__init__("starting", quiet=True)
+        self.updates = []
+
+    def update(self, completed, total=None, *, task=None):
+        self.updates.append((task, completed))
 
 
 def test_a_board_that_draws_six_watts_spends_them_on_the_frames(tmp_path_factory, tmp_path):
@@ -26,41 +35,18 @@ def test_a_board_that_draws_six_watts_spends_them_on_the_frames(tmp_path_factory
             "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
         }
     )
-    asked = Asked(
+    options = BenchmarkOptions(
         models=(str(path),),
-        ratios=(),
-        engines=("onnxruntime",),
-        devices=("cpu",),
-        precisions=(),
-        batch=None,
-        threads=1,
-        baselines=(),
-        checkpoint=None,
-        random_weights=False,
-        frames=None,
         folder=tmp_path,
-        streaming=Streaming(hop=2, lookahead=1),
-        cache_dir=None,
+        engines=("onnxruntime",),
+        threads=1,
+        hop=2,
+        lookahead=1,
+        runs=20,
     )
-    wanted = Wanted(
-        effort=Effort(None, 20),
-        streaming=asked.streaming,
-        cache_dir=None,
-        profile_runs=0,
-        power="auto",
-        boards=(),
-        data=None,
-        root=None,
-        views=None,
-    )
-    told = []
-    record = run_benchmark(
-        plan_configurations(asked),
-        wanted,
-        machine,
-        ["hot-benchmark"],
-        lambda *now: told.append(now),
-    )
+    progress = RecordedProgress()
+    configurations = plan_configurations(options, progress)
+    record = run_benchmark(configurations, options, machine, ["hot-benchmark"], progress)
     assert (record.power.source, record.power.rail) == ("ina3221", "VDD_IN")
     assert set(record.power.watts) == {WATTS}
     (result,) = record.results
@@ -73,5 +59,7 @@ def test_a_board_that_draws_six_watts_spends_them_on_the_frames(tmp_path_factory
     assert energy.j_per_new_frame > 0.0
     assert record.machine.board == "NVIDIA Jetson Orin Nano Developer Kit"
     assert "power: ina3221, VDD_IN" in as_text(record, ())
-    shares = [share for task, share in told if task.startswith("measuring, round")]
+    shares = [share for task, share in progress.updates if task.startswith("measuring a first")]
+    shares += [share for task, share in progress.updates if task.startswith("measuring, round")]
+    assert shares[0] == 0.0
     assert shares == sorted(shares)

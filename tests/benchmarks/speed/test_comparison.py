@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 from benchmark_records import MACHINE, record, result
 
-from hot_sdk.benchmarks.speed.comparison import compare, failures, require_alike
-from hot_sdk.benchmarks.speed.figures import parse_limit
+from hot_sdk.benchmarks.speed.comparison import compare, failures, require_same_machine
+from hot_sdk.benchmarks.speed.metrics import parse_limit
 from hot_sdk.errors import ResultError
 
 
 def told(comparison):
-    return {change.kind.name: change for change in comparison.changes if change.beyond_noise}
+    return {change.metric.name: change for change in comparison.changes if change.beyond_noise}
 
 
 def test_the_same_again_is_no_change():
@@ -53,8 +53,8 @@ def test_unlike_machines_are_refused_and_the_comparison_tells():
     other = record(result("a", 10.0), machine=dataclasses.replace(MACHINE, cpu="Another"))
     here = record(result("a", 10.0))
     with pytest.raises(ResultError, match="--any-machine"):
-        require_alike(here.machine, other.machine)
-    require_alike(here.machine, here.machine)
+        require_same_machine(here.machine, other.machine)
+    require_same_machine(here.machine, here.machine)
     assert "the machines differ." in compare(here, other).notes
 
 
@@ -76,7 +76,7 @@ def test_few_rounds_have_no_interval_and_large_changes_are_told_all_the_same():
 
 
 def failing(new, old, *texts):
-    limits = [parse_limit(text, of_old=True) for text in texts]
+    limits = [parse_limit(text, allow_baseline=True) for text in texts]
     return failures(new, old, limits)
 
 
@@ -94,7 +94,7 @@ def test_noise_fails_nothing():
 
 def test_a_check_that_checks_nothing_fails():
     new = record(result("a", 10.0))
-    assert "no figure 'mpjpe'" in failing(new, new, "mpjpe>50mm")[0]
+    assert "no metric 'mpjpe'" in failing(new, new, "mpjpe>50mm")[0]
     assert "the earlier record has no" in failing(new, record(), "frames_per_s<0.9*old")[0]
 
 

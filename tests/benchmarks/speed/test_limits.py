@@ -2,7 +2,7 @@
 
 import pytest
 
-from hot_sdk.benchmarks.speed.figures import parse_limit
+from hot_sdk.benchmarks.speed.metrics import parse_limit
 from hot_sdk.errors import UsageError
 
 
@@ -18,29 +18,29 @@ from hot_sdk.errors import UsageError
     ],
 )
 def test_units_become_those_of_the_figure(text, name, number):
-    limit = parse_limit(text, of_old=False)
-    assert (limit.kind.name, limit.number) == (name, pytest.approx(number))
+    limit = parse_limit(text, allow_baseline=False)
+    assert (limit.metric.name, limit.number) == (name, pytest.approx(number))
 
 
 def test_a_factor_of_the_old_figure():
-    limit = parse_limit("frames_per_s<0.95*old", of_old=True)
-    assert limit.of_old
-    assert limit.holds(90.0, old=100.0)
-    assert not limit.holds(96.0, old=100.0)
+    limit = parse_limit("frames_per_s<0.95*old", allow_baseline=True)
+    assert limit.is_relative
+    assert limit.is_met(90.0, old=100.0)
+    assert not limit.is_met(96.0, old=100.0)
 
 
 @pytest.mark.parametrize(
-    ("text", "of_old", "said"),
+    ("text", "allow_baseline", "said"),
     [
         ("latency", False, "is not of the form"),
         ("latency<fast", False, "is not of the form"),
         ("latencey<3ms", False, "Did you mean 'latency'?"),
-        ("latency<3mm", False, "no figure of mm"),
+        ("latency<3mm", False, "not measured in mm"),
         ("frames_per_s>3ms", False, "It has no unit"),
-        ("latency<1.1*old", False, "knows no 'old'"),
+        ("latency<1.1*old", False, "cannot refer to 'old'"),
         ("__import__('os')<1", True, "is not of the form"),
     ],
 )
-def test_what_is_no_limit_is_refused(text, of_old, said):
+def test_what_is_no_limit_is_refused(text, allow_baseline, said):
     with pytest.raises(UsageError, match=said.replace("?", r"\?")):
-        parse_limit(text, of_old=of_old)
+        parse_limit(text, allow_baseline=allow_baseline)

@@ -2,8 +2,8 @@
 
 from benchmark_records import result
 
-from hot_sdk.benchmarks.speed.comparison import advice, front
-from hot_sdk.benchmarks.speed.figures import parse_limit
+from hot_sdk.benchmarks.speed.comparison import advice, pareto_front
+from hot_sdk.benchmarks.speed.metrics import parse_limit
 
 GOOD = result("good", 30.0, mpjpe=36.0)
 FAST = result("fast", 10.0, mpjpe=40.0)
@@ -12,27 +12,27 @@ UNKNOWN = result("unknown", 5.0)
 
 
 def test_the_front_is_what_nothing_beats_in_both():
-    assert front([GOOD, FAST, BEATEN, UNKNOWN]) == {"good", "fast"}
+    assert pareto_front([GOOD, FAST, BEATEN, UNKNOWN]) == {"good", "fast"}
 
 
 def test_equals_are_both_on_the_front():
     twin = result("twin", 30.0, mpjpe=36.0)
-    assert front([GOOD, twin]) == {"good", "twin"}
+    assert pareto_front([GOOD, twin]) == {"good", "twin"}
 
 
 def limit(text):
-    return parse_limit(text, of_old=False)
+    return parse_limit(text, allow_baseline=False)
 
 
 def test_the_most_accurate_that_keeps_the_budget_is_advised():
-    assert "take good" in advice([GOOD, FAST], limit("latency<40ms"))
-    assert "take fast" in advice([GOOD, FAST], limit("latency<20ms"))
+    assert "use good" in advice([GOOD, FAST], limit("latency<40ms"))
+    assert "use fast" in advice([GOOD, FAST], limit("latency<20ms"))
     assert "the most accurate of the 1" in advice([GOOD, FAST], limit("latency<20ms"))
 
 
 def test_without_accuracy_the_fastest_is_advised():
     other = result("slow", 20.0)
-    assert "take unknown" in advice([other, UNKNOWN], limit("memory<1GiB"))
+    assert "use unknown" in advice([other, UNKNOWN], limit("memory<1GiB"))
 
 
 def test_what_comes_nearest_is_named_where_nothing_keeps_it():

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from hot_sdk.benchmarks.speed.series import Series, quantiles_ms, statistics_ms
+from hot_sdk.benchmarks.speed.series import Series, quantiles_ms
+from hot_sdk.latency import Statistics
 
 
 def test_statistics_are_numpys_in_milliseconds():
     seconds = np.random.default_rng(0).random(500)
-    found = statistics_ms(seconds)
+    found = Statistics.from_seconds(seconds)
     assert found.count == 500
     assert found.median == pytest.approx(1e3 * np.median(seconds))
     assert found.p99 == pytest.approx(1e3 * np.percentile(seconds, 99))
@@ -30,7 +31,7 @@ def test_turns_of_the_warm_up_have_no_median():
     medians = series.round_medians()
     assert np.isnan(medians[:2]).all()
     assert (medians[2:] == 1.0).all()
-    assert len(series.counted()) == 100
+    assert len(series.steady()) == 100
     assert len(series.all) == 110
 
 
@@ -48,5 +49,5 @@ def test_parts_share_the_steady_state_of_the_whole():
         whole.add([level] * 5)
         parts.add([0.1 * level, 0.9 * level] * 5)
     assert parts.steadiness().warm_up_runs == 20
-    assert len(parts.counted()) == 200
+    assert len(parts.steady()) == 200
     assert parts.steadiness().state == whole.steadiness().state == "steady"

@@ -4,13 +4,13 @@ import numpy as np
 import onnx
 import pytest
 
-from hot_sdk.benchmarks.speed.worker.ceilings import INPUT, OUTPUT, matrix_product
+from hot_sdk.benchmarks.speed.worker.ceilings import INPUT, OUTPUT, matmul_model
 from hot_sdk.engines import open_session
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_it_is_a_model_that_computes_the_product(dtype):
-    content = matrix_product(5, 300, 7, dtype)
+    content = matmul_model(5, 300, 7, dtype)
     model = onnx.load_model_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     weights = onnx.numpy_helper.to_array(model.graph.initializer[0])

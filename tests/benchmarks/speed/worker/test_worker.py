@@ -1,4 +1,4 @@
-"""The child process that measures, and what is said when it cannot."""
+"""The child process that measures, and what is reported when it cannot."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import sys
 import pytest
 from exported_models import export_case
 
-from hot_sdk.benchmarks.speed.messages import Assignment, Streaming
+from hot_sdk.benchmarks.speed.messages import WorkerTask
 from hot_sdk.benchmarks.speed.worker.client import WorkerProcess
 from hot_sdk.benchmarks.speed.worker.server import memory_mib
 from hot_sdk.errors import EngineError, UsageError
@@ -19,7 +19,7 @@ def worker():
         yield process
 
 
-def assignment(worker, path, **changes):
+def task(path, **changes):
     values = {
         "model": str(path),
         "baseline": None,
@@ -29,52 +29,50 @@ def assignment(worker, path, **changes):
         "threads": 1,
         "cache_dir": None,
         "batch": 1,
-        "streaming": Streaming(),
-        "spawned": worker.spawned,
     }
-    return Assignment(**{**values, **changes})
+    return WorkerTask(**{**values, **changes})
 
 
-def test_a_turn_runs_for_as_long_as_it_is_told(worker, tmp_path_factory):
+def test_a_turn_runs_for_as_long_as_requested(worker, tmp_path_factory):
     path = export_case("mixste", "hot", tmp_path_factory).path
-    opened = worker.open(assignment(worker, path, streaming=Streaming(hop=3, lookahead=2)))
-    assert (opened.measures, opened.hop, opened.lookahead) == (("window", "stream"), 3, 2)
-    turn = worker.turn("window", 0.0)
-    assert (len(turn.total), len(turn.engine)) == (1, 1)
-    assert 0 < turn.engine[0] < turn.total[0]
-    pushes = worker.turn("stream", 0.0, group=3)
+    ready = worker.open(task(path, hop=3, lookahead=2))
+    assert (ready.measures, ready.hop, ready.lookahead) == (("window", "stream"), 3, 2)
+    batch = worker.measure("window", 0.0)
+    assert (len(batch.total), len(batch.engine)) == (1, 1)
+    assert 0 < batch.engine[0] < batch.total[0]
+    pushes = worker.measure("stream", 0.0, group=3)
     assert (len(pushes.total), pushes.engine) == (3, ())
-    longer = worker.turn("window", 0.2)
+    longer = worker.measure("window", 0.2)
     assert longer.end - longer.start >= 0.2
-    assert worker.turn("window", 60.0, most=4).total[3:]
+    assert worker.measure("window", 60.0, most=4).total[3:]
 
 
 def test_an_engine_that_keeps_what_it_builds_is_timed_twice(worker, tmp_path, tmp_path_factory):
     path = export_case("mixste", "hot", tmp_path_factory).path
-    opened = worker.open(assignment(worker, path, cache_dir=str(tmp_path / "cache")))
-    assert opened.build_ms > 0
-    assert opened.load_ms > 0
+    ready = worker.open(task(path, cache_dir=str(tmp_path / "cache")))
+    assert ready.build_ms > 0
+    assert ready.load_ms > 0
     with WorkerProcess() as again:
-        opened = again.open(assignment(again, path, cache_dir=str(tmp_path / "cache")))
-    assert opened.build_ms is None
+        ready = again.open(task(path, cache_dir=str(tmp_path / "cache")))
+    assert ready.build_ms is None
 
 
-def test_what_the_child_raises_is_raised_here(worker):
+def test_errors_of_the_child_are_raised_in_the_parent(worker):
     with pytest.raises(EngineError, match=r"missing\.onnx"):
-        worker.open(assignment(worker, "/missing.onnx"))
+        worker.open(task("/missing.onnx"))
     with pytest.raises(UsageError, match="Unknown question"):
         worker.ask({"do": "dance"})
     with pytest.raises(EngineError, match="measurement failed: KeyError"):
-        worker.turn("nothing", 0.0)
+        worker.measure("nothing", 0.0)
 
 
-def test_a_child_that_dies_is_told(worker):
+def test_death_of_the_child_is_reported(worker):
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(EngineError, match="died with status -9"):
         worker.ask({"do": "memory"})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's memory so")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports a process's memory so")
 def test_memory_is_that_of_this_process():
     before = memory_mib("VmHWM")
     block = bytearray(64 << 20)

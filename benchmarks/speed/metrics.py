@@ -1,0 +1,224 @@
+"""The metrics of a result by name, and limits on them that a user writes.
+
+Limits look like ``latency<33ms`` for a budget, ``frames_per_s<0.95*old`` for CI.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hot_sdk._base.validation import closest
+from hot_sdk.benchmarks.speed.record import Measure, Ratio, Result
+from hot_sdk.errors import UsageError
+
+Reader = Callable[[Result], float | None]
+"""Reads a metric from a result; None if the result has none."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a result.
+
+    Attributes:
+        name: Name in limits and tables.
+        unit: Its unit; empty for a number.
+        about: What it is, for a user.
+        of: Reads it from a result.
+        smaller_is_better: Which way is better.
+        timed: Name of the measure whose rounds say how noisy it is; None if it is read once.
+    """
+
+    name: str
+    unit: str
+    about: str
+    of: Reader
+    smaller_is_better: bool = True
+    timed: str | None = None
+
+
+def user_latency(result: Result) -> Measure | None:
+    """Return what a user waits for: the window end to end, or else the engine alone."""
+    return result.measure("window") or result.measure("engine")
+
+
+def timed_measure(result: Result, name: str) -> Measure | None:
+    """Return a measure by name, ``window`` standing for ``user_latency``."""
+    return user_latency(result) if name == "window" else result.measure(name)
+
+
+def frames_per_s(measure: Measure | None) -> float | None:
+    """Return the frames a second at the median."""
+    return None if measure is None else 1e3 * measure.frames / measure.statistics.median
+
+
+def first_ratio(result: Result) -> Ratio | None:
+    """Return the speed-up that a user sees first: end to end, or else of the engine."""
+    found = {ratio.measure: ratio for ratio in result.ratios}
+    return found.get("window") or found.get("engine")
+
+
+def _statistic(name: str, field: str) -> Reader:
+    def read(result: Result) -> float | None:
+        measure = timed_measure(result, name)
+        return None if measure is None else float(getattr(measure.statistics, field))
+
+    return read
+
+
+def _per_frame(name: str) -> Reader:
+    def read(result: Result) -> float | None:
+        measure = timed_measure(result, name)
+        return None if measure is None else measure.statistics.median / measure.frames
+
+    return read
+
+
+def read_part(part: str, field: str, factor: float = 1.0) -> Reader:
+    """Return a reader of a field of a part of the result, such as ``memory`` and ``peak_mib``."""
+
+    def read(result: Result) -> float | None:
+        value = getattr(getattr(result, part), field, None)
+        return None if value is None else factor * value
+
+    return read
+
+
+_ALL = (
+    Metric(
+        "latency",
+        "ms",
+        "95th percentile of a call, keypoints to poses",
+        _statistic("window", "p95"),
+        timed="window",
+    ),
+    Metric("latency_median", "ms", "median of it", _statistic("window", "median"), timed="window"),
+    Metric("latency_p99", "ms", "99th percentile of it", _statistic("window", "p99")),
+    Metric(
+        "engine", "ms", "median of the engine alone", _statistic("engine", "median"), timed="engine"
+    ),
+    Metric("per_frame", "ms", "median call over its frames", _per_frame("window"), timed="window"),
+    Metric(
+        "frames_per_s",
+        "",
+        "frames of a call over its median",
+        lambda result: frames_per_s(user_latency(result)),
+        smaller_is_better=False,
+        timed="window",
+    ),
+    Metric(
+        "per_new_frame",
+        "ms",
+        "median cost of a stream's frame, runs spread over hop",
+        _per_frame("stream"),
+        timed="stream",
+    ),
+    Metric("push_p99", "ms", "99th percentile of a push to a stream", _statistic("push", "p99")),
+    Metric("startup", "ms", "process start to the first poses", read_part("start", "startup_ms")),
+    Metric("load", "ms", "file to a ready session", read_part("start", "load_ms")),
+    Metric(
+        "first_inference", "ms", "first run of the engine", read_part("start", "first_inference_ms")
+    ),
+    Metric("memory", "MiB", "most resident memory of the process", read_part("memory", "peak_mib")),
+    Metric("gpu_memory", "MiB", "memory on the GPU", read_part("memory", "gpu_mib")),
+    Metric("power", "W", "mean power while it runs", read_part("energy", "mean_w")),
+    Metric("energy", "J", "energy for each frame of a window", read_part("energy", "j_per_frame")),
+    Metric("mpjpe", "mm", "mean distance of the joints", read_part("accuracy", "mpjpe_mm")),
+    Metric("p_mpjpe", "mm", "the same after alignment", read_part("accuracy", "p_mpjpe_mm")),
+)
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+"""All metrics by name."""
+
+
+_FORM = re.compile(
+    r"\s*(?P<name>[a-z0-9_]+)\s*(?P<sign><=|>=|<|>)\s*"
+    r"(?P<number>[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)\s*"
+    r"(?:(?P<unit>[A-Za-z]+)|(?P<old>\*\s*old))?\s*"
+)
+_SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_UNITS = {
+    ("s", "ms"): 1e3,
+    ("ms", "ms"): 1.0,
+    ("us", "ms"): 1e-3,
+    ("GiB", "MiB"): 1024.0,
+    ("MiB", "MiB"): 1.0,
+    ("W", "W"): 1.0,
+    ("mW", "W"): 1e-3,
+    ("J", "J"): 1.0,
+    ("mJ", "J"): 1e-3,
+    ("mm", "mm"): 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A comparison of a metric with a number.
+
+    Attributes:
+        text: The text that the user wrote.
+        metric: What is compared.
+        sign: One of ``<``, ``<=``, ``>``, ``>=``.
+        number: The number, in the metric's unit, or the factor of the old value.
+        is_relative: ``number`` is a factor of the same metric of an earlier record.
+    """
+
+    text: str
+    metric: Metric
+    sign: str
+    number: float
+    is_relative: bool
+
+    def is_met(self, value: float, old: float | None = None) -> bool:
+        """Return True if a value of the metric compares so.
+
+        Args:
+            value: The metric's value.
+            old: Its value in an earlier record, for a relative limit.
+        """
+        bound = self.number * old if self.is_relative and old is not None else self.number
+        return _SIGNS[self.sign](value, bound)
+
+
+def parse_limit(text: str, *, allow_baseline: bool) -> Limit:
+    """Read a limit.
+
+    Args:
+        text: The text that a user wrote.
+        allow_baseline: Accept a factor of ``old``.
+
+    Raises:
+        UsageError: It is not of the form, or names an unknown metric or unit.
+    """
+    match = _FORM.fullmatch(text)
+    form = "frames_per_s<0.95*old" if allow_baseline else "latency<33ms"
+    if match is None:
+        raise UsageError(
+            f"The limit '{text}' is not of the form METRIC<NUMBER.", hint=f"Write it as '{form}'."
+        )
+    metric = METRICS.get(match["name"])
+    if metric is None:
+        raise UsageError(
+            f"There is no metric '{match['name']}'.", hint=closest(match["name"], tuple(METRICS))
+        )
+    if match["old"] and not allow_baseline:
+        raise UsageError(
+            f"The limit '{text}' cannot refer to 'old'.", hint=f"Write it as '{form}'."
+        )
+    factor = 1.0
+    if match["unit"]:
+        known = _UNITS.get((match["unit"], metric.unit))
+        if known is None:
+            raise UsageError(
+                f"The metric '{metric.name}' is not measured in {match['unit']}.",
+                hint=f"Its unit is {metric.unit}." if metric.unit else "It has no unit.",
+            )
+        factor = known
+    number = factor * float(match["number"])
+    return Limit(text, metric, match["sign"], number, is_relative=bool(match["old"]))
