@@ -1,4 +1,4 @@
-"""From a PyTorch checkpoint to a verified static-shape ONNX file.
+"""Turn a PyTorch checkpoint into a verified static-shape ONNX file.
 
 Importing this package imports neither torch nor onnx.
 """

@@ -1,8 +1,9 @@
-"""``hot-export``: from a checkpoint to a verified ONNX file."""
+"""``hot-export``: turn a checkpoint into a verified ONNX file."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -11,35 +12,137 @@ from typing import Any
 
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.optional import require
+from hot_sdk._base.progress import Progress
+from hot_sdk._base.tables import Table, print_report
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.api import export_model, require_export_packages
-from hot_sdk.export.enums import Precision
+from hot_sdk.export.enums import Precision, RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models.registry import list_models
-from hot_sdk.export.options import DEFAULT_OPSET, ExportRequest, check_request
+from hot_sdk.export.options import (
+    DEFAULT_OPSET,
+    ENGINES,
+    OPSETS,
+    ExportRequest,
+    check_request,
+)
 from hot_sdk.export.triton.options import BACKENDS, DEVICES, TritonOptions
+from hot_sdk.starter import STARTER, starter_checkpoint
 
 _EPILOG = """\
 example:
   hot-export --model mixste --ratio 0.5
 
 exit status:
-  0 exported and verified     4 checkpoint unreadable, unsafe or unfit
-  1 internal error            5 graph not fit for the target engines
+  0 exported and verified     4 checkpoint unreadable, unsafe or incompatible
+  1 internal error            5 graph not supported by the target engines
   2 wrong arguments           6 file does not compute the same poses
   3 package not installed     7 manifest broken     8 engine refused
 """
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return run_command(
+        "hot-export", arguments, _run, interrupted="interrupted; nothing was written"
+    )
+
+
+def build_parser() -> CommandParser:
+    """Return the parser with every option."""
+    parser = CommandParser(
+        prog="hot-export",
+        description="Turn a PyTorch checkpoint of a video pose lifter into a static-shape ONNX "
+        "file, and prove that it computes the same poses.",
+        epilog=_EPILOG,
+    )
+    about = "print the families and what their published networks cost, and exit"
+    parser.add_argument("--list", action="store_true", help=about)
+    parser.add_argument("--model", choices=list_models(), help="model family")
+
+    add = parser.add_argument_group("weights").add_argument
+    about = (
+        f"trained weights: .pth .pt .bin .pth.tr .safetensors, or '{STARTER}' for those that ship "
+        f"(default: {STARTER}, if --model is mixste)"
+    )
+    add("--checkpoint", metavar="FILE", help=about)
+    about = "use random weights: for speed only, the poses mean nothing"
+    add("--random-weights", action="store_true", help=about)
+    add("--size", metavar="NAME", help="one of the family's published sizes; see --list")
+    add("--frames", type=int, metavar="N", help="frames of a window")
+    about = "setting that differs from the published one, such as heads=4; repeatable"
+    add("--set", type=_setting, metavar="NAME=N", action="append", default=[], help=about)
+
+    add = parser.add_argument_group("pruning").add_argument
+    about = "fraction of frames kept (0-1]; 1 disables pruning; a list prunes in stages"
+    add("--ratio", type=_one_or_more(float), metavar="R[,R...]", help=about)
+    about = "number of frames kept, instead of a ratio"
+    add("--tokens", type=_one_or_more(int), metavar="N[,N...]", help=about)
+    about = "keep all frames, prune and recover all, or prune and keep the center frame"
+    add("--variant", choices=[each.value for each in Variant], help=about)
+    selectors = ",".join(each.value for each in SelectorKind)
+    about = "how the kept frames are chosen (default: tpc)"
+    add("--selector", type=_one_or_more(str), metavar=f"{{{selectors}}}[,...]", help=about)
+    about = "how pruned frames come back: by trained attention (default), or without weights"
+    add("--recovery", choices=[each.value for each in RecoveryKind], help=about)
+    about = "0-based index of the block before which to prune"
+    add("--prune-at", type=_one_or_more(int), metavar="N[,N...]", help=about)
+    about = "stretch a checkpoint's rank embedding to the ratio; accuracy is then unknown"
+    add("--resample-tokens", action="store_true", help=about)
+
+    add = parser.add_argument_group("graph").add_argument
+    about = "windows per run, or 'dynamic' (default: 1)"
+    add("--batch", type=_batch, metavar="N", default=1, help=about)
+    add("--flip", action="store_true", help="average with the mirror image inside the graph")
+    add("--token-index", action="store_true", help="make the kept frames an output")
+    about = f"ONNX opset (default: {DEFAULT_OPSET}; 17 for TensorRT 8.6)"
+    add("--opset", type=int, choices=OPSETS, default=DEFAULT_OPSET, help=about)
+
+    add = parser.add_argument_group("precision").add_argument
+    precisions = [each.value for each in Precision]
+    about = "precision written into the graph (default: fp32)"
+    add("--precision", choices=precisions, default=Precision.FP32.value, help=about)
+    about = "keypoint file for the scales of int8; repeatable (default: clips that ship)"
+    add("--calibration", type=Path, metavar="FILE", action="append", default=[], help=about)
+    about = "module or block that is not quantized, as in 'STEblocks.*'; repeatable"
+    add("--keep-float", metavar="PATTERN", action="append", default=[], help=about)
+    about = "measure what int8 costs and gains in each block"
+    add("--sensitivity", action="store_true", help=about)
+
+    add = parser.add_argument_group("Triton Inference Server").add_argument
+    add("--triton", type=Path, metavar="DIR", help="also write a model repository to this folder")
+    about = "copies of the network that run at a time (default: 1)"
+    add("--triton-instances", type=int, metavar="N", help=about)
+    add("--triton-device", choices=DEVICES, help="where they run (default: cpu)")
+    about = "backend; the server builds TensorRT's plan as it loads the model"
+    add("--triton-backend", choices=BACKENDS, help=f"{about} (default: {BACKENDS[0]})")
+
+    add = parser.add_argument_group("output").add_argument
+    about = (
+        f"make a file for this engine (default: {DEFAULT_ENGINE}); tensorrt also builds the plan "
+        "on this device and verifies it, torch writes weights instead of ONNX"
+    )
+    add("--engine", choices=ENGINES, default=DEFAULT_ENGINE, help=about)
+    about = "folder of the plans of --engine tensorrt"
+    add("--cache-dir", type=Path, metavar="DIR", help=about)
+    about = "file to write (default: a descriptive name, as mixste_t243_r0.50.onnx)"
+    add("--output", "-o", type=Path, metavar="FILE", help=about)
+    about = "keep a file that fails verification, under another name"
+    add("--keep-failed", action="store_true", help=about)
+    add("--dry-run", action="store_true", help="print the plan and exit")
+    parser.add_shared_arguments()
+    return parser
+
+
 def _setting(text: str) -> tuple[str, int]:
     name, equals, value = text.partition("=")
     if not equals or not value.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=N")
+        raise argparse.ArgumentTypeError(f"'{text}' does not have the form NAME=N")
     return name, int(value)
 
 
 def _one_or_more(kind: Callable[[str], object]) -> Callable[[str], object]:
-    """A value, or several with commas between them, for as many stages of pruning."""
+    """Return a reader of one value, or of a comma-separated one for each stage of pruning."""
 
     def read(text: str) -> object:
         values = tuple(kind(part) for part in text.split(","))
@@ -57,156 +160,55 @@ def _batch(text: str) -> int | None:
     return int(text)
 
 
-def _value(metavar: str, kind: Callable[[str], object], about: str) -> dict[str, Any]:
-    return {"metavar": metavar, "type": kind, "help": about}
-
-
-def _flag(about: str) -> dict[str, Any]:
-    return {"action": "store_true", "help": about}
-
-
-_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "--model": _value("FAMILY", str, f"one of: {', '.join(list_models())}"),
-    "--list": _flag("print the families and what their published networks cost, and stop"),
-    "--checkpoint": _value(
-        "FILE",
-        Path,
-        "trained weights: .pth .pt .bin .pth.tr .safetensors (default: the starter's, of mixste)",
-    ),
-    "--random-weights": _flag("no trained weights: for speed only, the poses mean nothing"),
-    "--ratio": _value(
-        "R[,R...]",
-        _one_or_more(float),
-        "frames kept over frames, 0 to 1; 1 is the plain network; several prune in stages",
-    ),
-    "--tokens": _value("N[,N...]", _one_or_more(int), "frames kept, instead of a ratio"),
-    "--variant": _value(
-        "V", str, "plain, hot (recover all frames) or tpc (keep the centre, recover none)"
-    ),
-    "--selector": _value(
-        "S[,S...]",
-        _one_or_more(str),
-        "which frames are kept: tpc (default), uniform, motion or attention",
-    ),
-    "--recovery": _value(
-        "R", str, "how frames come back: tra (default; trained) or interpolate (needs no weights)"
-    ),
-    "--prune-at": _value(
-        "N[,N...]", _one_or_more(int), "block before which frames are pruned, counted from 0"
-    ),
-    "--size": _value("NAME", str, "one of the family's published sizes; see --list"),
-    "--frames": _value("N", int, "frames of a window"),
-    "--set": _value(
-        "NAME=N",
-        _setting,
-        "another setting than published, such as width, depth, heads or mlp_hidden",
-    )
-    | {"action": "append", "default": []},
-    "--resample-tokens": _flag(
-        "stretch a checkpoint's rank embedding to the ratio; accuracy is then unknown"
-    ),
-    "--batch": _value("N", _batch, "windows in one run (default 1), or 'dynamic'") | {"default": 1},
-    "--flip": _flag("average with the mirror image inside the graph"),
-    "--token-index": _flag("make the kept frames an output"),
-    "--precision": _value(
-        "P", str, "fp32 (default), fp16, int8 or int8-dynamic, written into the graph"
-    )
-    | {"default": Precision.FP32.value},
-    "--calibration": _value(
-        "FILE", Path, "keypoint file for int8's scales, repeatable (default: clips that ship)"
-    )
-    | {"action": "append", "default": []},
-    "--keep-float": _value(
-        "PATTERN", str, "module or block that is not quantized, as in 'STEblocks.*', repeatable"
-    )
-    | {"action": "append", "default": []},
-    "--sensitivity": _flag("measure what int8 costs in each block, and gains"),
-    "--opset": _value("N", int, "17 to 20 (default 20; 17 for TensorRT 8.6)")
-    | {"default": DEFAULT_OPSET},
-    "--output -o": _value("FILE", Path, "file to write (default: a name that tells what it is)"),
-    "--triton": _value(
-        "DIR", Path, "write a model repository for Triton Inference Server there, too"
-    ),
-    "--triton-instances": _value("N", int, "copies of the network that run at a time (default 1)"),
-    "--triton-device": _value("D", str, f"where they run: {' or '.join(DEVICES)} (default: cpu)"),
-    "--triton-backend": _value(
-        "B",
-        str,
-        f"{' or '.join(BACKENDS)}, whose plan the server builds as it loads the model",
-    ),
-    "--engine": _value(
-        "E",
-        str,
-        "onnxruntime (default); tensorrt: build the engine here and verify it, too; or torch: "
-        "weights for PyTorch instead of ONNX",
-    )
-    | {"default": DEFAULT_ENGINE},
-    "--cache-dir": _value("FOLDER", Path, "where the engine of --engine tensorrt is kept"),
-    "--keep-failed": _flag("keep a file that fails verification, under another name"),
-    "--dry-run": _flag("print the plan and stop"),
-}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit status."""
-    return run_command(
-        "hot-export", arguments, _run, interrupted="interrupted; nothing was written"
-    )
-
-
 def _run(arguments: list[str]) -> None:
-    parser = _parser()
+    parser = build_parser()
     options = parser.parse(arguments)
-    if options.list:
-        _list(as_json=options.json)
-        return
-    if options.model is None:
+    if options.model is None and not options.list:
         parser.error("the following arguments are required: --model")
-    request = _request(options)
-    check_request(request)
+    request = None if options.list else _request(options)
+    if request is not None:
+        check_request(request)
     require_export_packages()
     require("rich", extra="export", purpose="The command line")
     from hot_sdk.export import report
 
-    console = report.stderr_console()
-    if options.dry_run:
+    if request is None:
+        networks = report.list_networks()
+        record = {"networks": [dataclasses.asdict(network) for network in networks]}
+        _print(record, report.network_parts(networks), options.json)
+    elif options.dry_run:
         from hot_sdk.export.pipeline import prepare
 
         prepared = prepare(request)
         plan = report.plan_as_dict(prepared, request)
-        _print(plan, report.render_plan(prepared, request), options.json)
-        return
-    if console.is_terminal:
-        with console.status("Starting") as status:
-            result = export_model(request, lambda stage: status.update(f"{stage} …"))
+        _print(plan, report.plan_parts(prepared, request), options.json)
     else:
-        result = export_model(request, _say)
-    _print(report.result_as_dict(result), report.render_result(result), options.json)
-    if not options.json:
-        # Not through rich, which would break a command to be copied in two.
-        sys.stdout.write(report.next_commands(result) + "\n")
+        with Progress("Starting", lines_of="hot-export") as progress:
+            result = export_model(request, lambda step: progress.update(0, task=step))
+        _print(report.result_as_dict(result), report.result_parts(result), options.json)
+        if not options.json:
+            # Not through rich, which would break a command to be copied into two lines.
+            sys.stdout.write(report.next_commands(result) + "\n")
 
 
-def _list(*, as_json: bool) -> None:
-    require_export_packages()
-    require("rich", extra="export", purpose="The command line")
-    from hot_sdk.export import report as listing
-
-    networks = listing.list_networks()
-    _print(listing.as_dict(networks), listing.render(networks), as_json)
-
-
-def _say(stage: str) -> None:
-    sys.stderr.write(f"hot-export: {stage}\n")
-
-
-def _print(record: dict[str, object], rendered: object, as_json: bool) -> None:
+def _print(record: dict[str, Any], parts: Sequence[str | Table], as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(record) + "\n")
-        return
-    from rich.console import Console
+    else:
+        print_report(parts)
 
-    Console().print(rendered)
+
+def _request(options: argparse.Namespace) -> ExportRequest:
+    fields = {field.name for field in dataclasses.fields(ExportRequest)}
+    values = {name: value for name, value in vars(options).items() if name in fields}
+    if options.checkpoint is not None:
+        starter = options.checkpoint == STARTER
+        values["checkpoint"] = starter_checkpoint() if starter else Path(options.checkpoint)
+    values["config"] = dict(options.set)
+    values["calibration"] = tuple(options.calibration)
+    values["keep_float"] = tuple(options.keep_float)
+    values["triton"] = _triton(options)
+    return ExportRequest(**values)
 
 
 def _triton(options: argparse.Namespace) -> TritonOptions | None:
@@ -219,50 +221,7 @@ def _triton(options: argparse.Namespace) -> TritonOptions | None:
         return TritonOptions(options.triton, **given)
     if given:
         raise UsageError(
-            f"--triton-{next(iter(given))} is of a model repository.", hint="Give --triton DIR too."
+            f"--triton-{next(iter(given))} applies only to a model repository.",
+            hint="Give --triton DIR too.",
         )
     return None
-
-
-def _request(options: argparse.Namespace) -> ExportRequest:
-    return ExportRequest(
-        model=options.model,
-        checkpoint=options.checkpoint,
-        random_weights=options.random_weights,
-        variant=options.variant,
-        size=options.size,
-        frames=options.frames,
-        ratio=options.ratio,
-        tokens=options.tokens,
-        prune_at=options.prune_at,
-        selector=options.selector,
-        recovery=options.recovery,
-        config=dict(options.set),
-        batch=options.batch,
-        opset=options.opset,
-        flip=options.flip,
-        token_index=options.token_index,
-        precision=options.precision,
-        calibration=tuple(options.calibration),
-        keep_float=tuple(options.keep_float),
-        sensitivity=options.sensitivity,
-        resample_tokens=options.resample_tokens,
-        output=options.output,
-        keep_failed=options.keep_failed,
-        triton=_triton(options),
-        engine=options.engine,
-        cache_dir=options.cache_dir,
-    )
-
-
-def _parser() -> CommandParser:
-    parser = CommandParser(
-        prog="hot-export",
-        description="Turn a PyTorch checkpoint of a video pose lifter into a static-shape ONNX "
-        "file, and prove that it computes the same poses.",
-        epilog=_EPILOG,
-    )
-    for flags, settings in _ARGUMENTS.items():
-        parser.add_argument(*flags.split(), **settings)
-    parser.add_shared_arguments()
-    return parser

@@ -13,7 +13,7 @@ class Variant(str, Enum):
     HOT = "hot"
     """Frames are pruned and all of them recovered at the end (Li et al., CVPR 2024)."""
     TPC = "tpc"
-    """Frames are pruned, the centre frame always kept, and none recovered (ibid.)."""
+    """Frames are pruned, the center frame always kept, and none recovered (ibid.)."""
 
 
 class SelectorKind(str, Enum):
@@ -39,16 +39,16 @@ class RecoveryKind(str, Enum):
 
 
 class Precision(str, Enum):
-    """Arithmetic of the network's products, written into the graph."""
+    """Arithmetic of the network's matrix multiplications, written into the graph."""
 
     FP32 = "fp32"
     """float32 throughout."""
     FP16 = "fp16"
-    """float16 where it may be, by explicit casts; for GPUs, since few CPUs compute in it."""
+    """float16 if possible, by explicit casts; for GPUs, since few CPUs compute in it."""
     INT8 = "int8"
-    """Products of int8 weights and int8 activations, whose scales a calibration fixes."""
+    """int8 weights and int8 activations, whose scales a calibration fixes."""
     INT8_DYNAMIC = "int8-dynamic"
-    """As int8, but each run scales activations by itself; ONNX Runtime and OpenVINO only."""
+    """As int8, but each run scales activations itself; ONNX Runtime and OpenVINO only."""
 
     @property
     def calibrated(self) -> bool:
@@ -57,5 +57,5 @@ class Precision(str, Enum):
 
     @property
     def quantized(self) -> bool:
-        """Whether products are chosen to be quantized."""
+        """Whether it quantizes matrix multiplications."""
         return self in (Precision.INT8, Precision.INT8_DYNAMIC)

@@ -1,9 +1,10 @@
-"""What is asked of an export, checked as far as it can be before anything heavy is imported."""
+"""Options of an export, checked as far as possible before anything heavy is imported."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from hot_sdk._base.files import require_writable_target
 from hot_sdk._base.validation import closest
@@ -12,9 +13,11 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import Precision, RecoveryKind, Variant
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import (
+    ModelOptions,
     ModelSpec,
     OneOrMore,
     Selectors,
+    as_tuple,
     check_choices,
     published_size,
     resolve,
@@ -24,48 +27,63 @@ from hot_sdk.starter import FAMILY
 
 TENSORRT, TORCH = "tensorrt", "torch"
 ENGINES = (DEFAULT_ENGINE, TENSORRT, TORCH)
-"""What files are made for; other engines of ONNX files open the first's."""
+"""The engines that files are made for; other engines of ONNX files open the first's."""
 
 OPSETS = (17, 18, 19, 20)
 DEFAULT_OPSET = 20
 MOST_WINDOWS = 1024
 
+_MODEL_OPTIONS = (
+    "size",
+    "frames",
+    "ratio",
+    "tokens",
+    "prune_at",
+    "variant",
+    "selector",
+    "recovery",
+)
+"""Fields of ``ExportRequest`` that are model options of the same name."""
+
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """One export.
+    """Options of an export.
+
+    The options from ``variant`` to ``recovery`` are those of
+    :class:`hot_sdk.export.models.spec.ModelOptions`; None means the checkpoint's value, or the
+    family's published one if the checkpoint does not encode it.
 
     Attributes:
-        model: Family.
-        checkpoint: Trained weights; None is the starter's, of the one family that has them.
+        model: Name of the family.
+        checkpoint: Trained weights; None for the starter's, in the one family that has them.
         random_weights: Use reproducible random weights instead, marked as such in the file.
-        variant: ``plain``, ``hot`` or ``tpc``; None, here and below, is what the checkpoint tells,
-            else the family's published value.
+        variant: ``plain``, ``hot`` or ``tpc``.
         size: One of the family's published sizes.
         frames: Frames of a window.
-        ratio: Frames kept over frames. Here, and in the three below, one value for each stage where
-            frames are pruned in several.
+        ratio: Frames kept over frames. Like the three below, one value, or one for each stage of
+            pruning.
         tokens: Frames kept, instead of a ratio.
         prune_at: Block before which frames are pruned, counted from 0.
         selector: How frames are chosen.
         recovery: How frames come back.
         config: Settings of the network other than published, such as ``{"heads": 4}``.
-        batch: Windows in one run; None leaves it symbolic.
+        batch: Windows per run; None leaves the batch symbolic.
         opset: 17 to 20. 20 has GELU as one operator; 17 is what TensorRT 8.6 reads.
         flip: Average with the mirror image inside the graph.
         token_index: Make the kept frames an output.
         precision: ``fp32``, ``fp16``, ``int8`` or ``int8-dynamic``.
-        calibration: Keypoint files that int8's scales are taken from; none is real clips that ship.
+        calibration: Keypoint files for the scales of int8; if empty, real clips that ship.
         keep_float: Modules or blocks that are not quantized, as shell patterns.
         sensitivity: Measure what quantizing each block costs and gains.
-        resample_tokens: Resample a checkpoint's rank embedding to the tokens asked for.
-        output: File to write; None is a name in the working directory that tells what it is.
+        resample_tokens: Resample a checkpoint's rank embedding to the requested number of tokens.
+        output: File to write; None for a descriptive name in the working directory.
         keep_failed: Keep a file that fails verification, under another name.
         triton: Write a model repository for Triton Inference Server, too.
-        engine: What the file is made for: ``onnxruntime``, and with it every engine that opens
-            ONNX; ``tensorrt``, which also builds the file's engine on this device and verifies it
-            there; or ``torch``, weights in safetensors.
-        cache_dir: Where the engine that is built is kept for later sessions.
+        engine: The engine that the file is made for: ``onnxruntime``, which includes every engine
+            that opens ONNX; ``tensorrt``, which also builds the file's plan on this device and
+            verifies it there; or ``torch``, weights in safetensors.
+        cache_dir: Folder in which that plan is kept for later sessions.
     """
 
     model: str
@@ -95,13 +113,58 @@ class ExportRequest:
     engine: str = DEFAULT_ENGINE
     cache_dir: Path | None = None
 
+    def model_options(self) -> ModelOptions:
+        """Return the options that concern the network."""
+        chosen = {name: getattr(self, name) for name in _MODEL_OPTIONS}
+        return cast(ModelOptions, {**self.config, **chosen})
+
+
+def resolve_request(request: ExportRequest, *, elastic: bool = False) -> ModelSpec:
+    """Resolve the architecture that a request describes; see :func:`hot_sdk.export.models.resolve`.
+
+    Args:
+        request: The request.
+        elastic: Recover with attention that serves any number of tokens.
+
+    Raises:
+        UsageError: An option is unknown, out of range or contradicts another.
+    """
+    options = request.model_options()
+    options["elastic"] = elastic
+    return resolve(request.model, **options)
+
+
+def default_name(spec: ModelSpec, request: ExportRequest) -> str:
+    """Return a descriptive file name with the requested ratio, as ``mixste_t243_r0.50.onnx``.
+
+    Args:
+        spec: The resolved architecture. It provides the ratio if none was requested.
+        request: The request.
+    """
+    parts = [spec.family]
+    if spec.variant is Variant.TPC:
+        parts.append(spec.variant.value)
+    parts.append(f"t{spec.frames}")
+    if not family(spec.family).single_frame:
+        kept = tuple(stage.tokens / spec.frames for stage in spec.stages)
+        ratios = (as_tuple(request.ratio) or kept) if kept else (1.0,)
+        parts.append("r" + "-".join(f"{ratio:.2f}" for ratio in ratios))
+    if request.flip:
+        parts.append("flip")
+    precision = Precision(request.precision)
+    if precision is not Precision.FP32:
+        parts.append(precision.value)
+    if request.batch != 1:
+        parts.append("batch" if request.batch is None else f"b{request.batch}")
+    return "_".join(parts) + (".safetensors" if request.engine == TORCH else ".onnx")
+
 
 def check_request(request: ExportRequest) -> None:
     """Check everything that needs neither torch nor the checkpoint's content.
 
     Raises:
-        UsageError: A value is unknown or out of range, two contradict each other, or a file is not
-            where it was said to be.
+        UsageError: An option is unknown or out of range, two contradict each other, or a file does
+            not exist.
     """
     known = family(request.model)
     published_size(known, request.size)
@@ -110,26 +173,7 @@ def check_request(request: ExportRequest) -> None:
             f"No files are made for the engine {request.engine!r}.",
             hint=closest(str(request.engine), ENGINES),
         )
-    shipped = request.model == FAMILY
-    if request.checkpoint is None and not request.random_weights and not shipped:
-        raise UsageError(
-            f"No weights were given, and no trained default exists for {known.title}.",
-            hint="Give --checkpoint FILE, or --random-weights to measure speed with poses that "
-            "mean nothing.",
-        )
-    if request.checkpoint is not None and request.random_weights:
-        raise UsageError(
-            "Both a checkpoint and random weights were asked for.", hint="Give one of them."
-        )
-    if request.checkpoint is not None and not request.checkpoint.is_file():
-        raise UsageError(
-            f"There is no checkpoint '{request.checkpoint}'.", hint="Check the path of the file."
-        )
-    if request.resample_tokens and request.random_weights:
-        raise UsageError(
-            "There is no checkpoint whose tokens could be resampled.",
-            hint="Drop --resample-tokens, or give --checkpoint FILE.",
-        )
+    _check_weights(request, known.title)
     if request.opset not in OPSETS:
         raise UsageError(
             f"opset is {request.opset}, which is outside {OPSETS[0]} to {OPSETS[-1]}.",
@@ -142,34 +186,54 @@ def check_request(request: ExportRequest) -> None:
         )
     if (request.engine == TENSORRT) != (request.cache_dir is not None):
         raise UsageError(
-            "--cache-dir and --engine tensorrt go together: the engine that is built stays there.",
+            "--cache-dir and --engine tensorrt require each other: the plan that is built stays"
+            " in the cache.",
             hint="Give both or neither, as in: --engine tensorrt --cache-dir engines",
         )
     _check_precision(request)
+    for name in _MODEL_OPTIONS:
+        if name in request.config:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{name!r} is not a setting of the network.", hint=f"Use {flag}.")
     if request.random_weights:
         resolve_request(request)
     else:
-        # What is left out comes from the checkpoint, so the rest can only be judged with it.
-        check_choices(
-            {
-                "ratio": request.ratio,
-                "tokens": request.tokens,
-                "variant": request.variant,
-                "selector": request.selector,
-                "recovery": request.recovery,
-            }
-        )
+        # Missing options come from the checkpoint, so that the rest can only be checked with it.
+        check_choices(request.model_options())
     if request.output is not None:
         require_writable_target(request.output)
     if request.triton is not None:
         if request.engine == TORCH:
             raise UsageError(
-                "Triton serves ONNX files, and PyTorch's was asked for.",
+                "Triton serves ONNX files, but a file for PyTorch was requested.",
                 hint="Drop --engine torch, or --triton.",
             )
         check_folder(request.triton)
         if request.output is not None:
             check_models(request.triton, request.output)
+
+
+def _check_weights(request: ExportRequest, title: str) -> None:
+    if request.random_weights:
+        if request.checkpoint is not None:
+            raise UsageError(
+                "Both a checkpoint and random weights were requested.", hint="Give one of them."
+            )
+        if request.resample_tokens:
+            raise UsageError(
+                "There is no checkpoint whose tokens could be resampled.",
+                hint="Drop --resample-tokens, or give --checkpoint FILE.",
+            )
+    elif request.checkpoint is None and request.model != FAMILY:
+        raise UsageError(
+            f"No weights were given, and no trained default exists for {title}.",
+            hint="Give --checkpoint FILE, or --random-weights to measure speed with poses that "
+            "mean nothing.",
+        )
+    elif request.checkpoint is not None and not request.checkpoint.is_file():
+        raise UsageError(
+            f"There is no checkpoint '{request.checkpoint}'.", hint="Check the path of the file."
+        )
 
 
 def _check_precision(request: ExportRequest) -> None:
@@ -183,66 +247,30 @@ def _check_precision(request: ExportRequest) -> None:
     if precision is not Precision.FP32:
         if request.engine == TORCH:
             raise UsageError(
-                f"PyTorch's files are float32, and the precision is {precision.value}.",
+                f"PyTorch's files are float32, but the precision is {precision.value}.",
                 hint="Drop --engine torch, or --precision.",
             )
         if request.engine == TENSORRT and precision is Precision.INT8_DYNAMIC:
             raise UsageError(
-                "TensorRT has no operators that quantize as they run.",
+                "TensorRT has no operators that quantize activations in each run.",
                 hint="Give --precision int8, whose scales are calibrated.",
             )
         if request.triton is not None and request.triton.backend == "tensorrt":
             raise UsageError(
-                f"The file computes in {precision.value}, and TensorRT would narrow the choice of"
-                " frames with it.",
+                f"The file computes in {precision.value}, and TensorRT would narrow the selection"
+                " of frames with the rest.",
                 hint="Give --precision fp32, or --triton-backend onnxruntime.",
             )
     if not precision.calibrated and (request.calibration or request.sensitivity):
         raise UsageError(
-            f"Calibration and sensitivity are of int8, and the precision is {precision.value}.",
+            f"--calibration and --sensitivity require --precision int8 (got {precision.value}).",
             hint="Add --precision int8.",
         )
     if not precision.quantized and request.keep_float:
         raise UsageError(
-            f"Nothing is quantized in {precision.value}, so that nothing can be excepted.",
+            f"Nothing is quantized in {precision.value}, so --keep-float has no effect.",
             hint="Add --precision int8 or int8-dynamic.",
         )
     for path in request.calibration:
         if not path.is_file():
             raise UsageError(f"There is no keypoint file '{path}'.", hint="Check the path.")
-
-
-def resolve_request(request: ExportRequest, *, elastic: bool = False) -> ModelSpec:
-    """The architecture that a request describes; see :func:`hot_sdk.export.models.resolve`."""
-    return resolve(
-        request.model,
-        size=request.size,
-        frames=request.frames,
-        ratio=request.ratio,
-        tokens=request.tokens,
-        prune_at=request.prune_at,
-        variant=request.variant,
-        selector=request.selector,
-        recovery=request.recovery,
-        elastic=elastic,
-        **request.config,
-    )
-
-
-def default_name(spec: ModelSpec, request: ExportRequest) -> str:
-    """A file name that tells what the file is, as in ``mixste_t243_r0.50.onnx``."""
-    parts = [spec.family]
-    if spec.variant is Variant.TPC:
-        parts.append(spec.variant.value)
-    parts.append(f"t{spec.frames}")
-    if not family(spec.family).single_frame:
-        ratios = [stage.tokens / spec.frames for stage in spec.stages] or [1.0]
-        parts.append("r" + "-".join(f"{ratio:.2f}" for ratio in ratios))
-    if request.flip:
-        parts.append("flip")
-    precision = Precision(request.precision)
-    if precision is not Precision.FP32:
-        parts.append(precision.value)
-    if request.batch != 1:
-        parts.append("batch" if request.batch is None else f"b{request.batch}")
-    return "_".join(parts) + (".safetensors" if request.engine == TORCH else ".onnx")

@@ -1,16 +1,13 @@
-"""The export itself: graph, check, verification, file.
-
-The first step of an export: the weights are read and the architecture is settled.
-
-What an exported file says about itself.
-"""
+"""The steps of an export: read the weights, trace, check, verify, reduce precision, write."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -63,17 +60,24 @@ from hot_sdk.manifest import (
 from hot_sdk.starter import starter_checkpoint
 from hot_sdk.version import __version__
 
+Progress: TypeAlias = Callable[[str], None]
+
+_LOG = logging.getLogger(__name__)
+
+# Protocol buffers hold no more, and weights in a second file are easily separated from it.
+_LARGEST_FILE = 2 * 1024**3 - 1
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """What will be exported.
+    """The network to export.
 
     Attributes:
         spec: The architecture.
         state: Its weights, float32.
-        weights: Where they come from.
+        weights: The origin of the weights.
         target: The file to write.
-        training: What the checkpoint says of its training; None where it says nothing.
+        training: The checkpoint's record of its training; None if it has none.
     """
 
     spec: ModelSpec
@@ -84,14 +88,14 @@ class Prepared:
 
 
 def prepare(request: ExportRequest) -> Prepared:
-    """Read the weights and settle the architecture.
+    """Read the weights and resolve the architecture.
 
     Args:
-        request: Already checked; see :func:`hot_sdk.export.options.check_request`.
+        request: Already checked by :func:`hot_sdk.export.options.check_request`.
 
     Raises:
-        CheckpointError: The checkpoint cannot be read, or does not fit what is asked for.
-        UsageError: What is asked for does not hold together, or its file cannot be written.
+        CheckpointError: The checkpoint cannot be read, or does not fit the request.
+        UsageError: Options contradict each other, or the file cannot be written.
     """
     training = None
     if request.random_weights:
@@ -108,7 +112,6 @@ def prepare(request: ExportRequest) -> Prepared:
         resample = bool(
             request.resample_tokens and spec.stages and spec.stages[0].tokens != found.tokens
         )
-        resampled = found.tokens if resample else None
         checkpoint = adapt_checkpoint(checkpoint, found, spec, resample=resample)
         network = build(spec)
         load_strict(network, checkpoint)
@@ -116,7 +119,7 @@ def prepare(request: ExportRequest) -> Prepared:
             random=False,
             file=checkpoint.path.name,
             sha256=checkpoint.sha256,
-            resampled_from=resampled,
+            resampled_from=found.tokens if resample else None,
             credit=None if training is None else training.credit,
             limits=None if training is None else training.limits,
         )
@@ -127,8 +130,129 @@ def prepare(request: ExportRequest) -> Prepared:
     return Prepared(spec, dict(network.state_dict()), weights, target, training)
 
 
-def parity_of(engine: str, results: list[WindowResult]) -> Parity:
-    """The figures of a verification, over all its windows."""
+@dataclass(frozen=True)
+class ExportResult:
+    """An exported file and what is known about it.
+
+    Attributes:
+        path: The file.
+        file_bytes: Its size.
+        manifest: Its manifest.
+        plain_parameters: Number of trained numbers of the same network without pruning.
+        plain_flops: Operations of that network for one window.
+        windows: The verification, window by window.
+        reduced: What a reduced precision costs and gains; None in float32.
+        triton: Folders of the models for Triton Inference Server, if requested.
+        on_device: The verification of TensorRT's plan on this device, if requested.
+    """
+
+    path: Path
+    file_bytes: int
+    manifest: Manifest
+    plain_parameters: int
+    plain_flops: NetworkFlops
+    windows: tuple[WindowResult, ...]
+    reduced: ReducedPrecision | None = None
+    triton: tuple[Path, ...] = ()
+    on_device: DeviceResult | None = None
+
+
+def export_onnx(
+    prepared: Prepared, request: ExportRequest, progress: Progress = _LOG.info
+) -> ExportResult:
+    """Trace, check, verify and write an ONNX file.
+
+    Args:
+        prepared: Returned by :func:`prepare`.
+        request: The same request.
+        progress: Called with each step.
+
+    Raises:
+        GraphCheckError: The graph holds what the target engines cannot run.
+        VerificationError: The file does not compute the PyTorch model's poses; none is written.
+        EngineError: The requested engine does not build or run on this device; none is written.
+    """
+    spec = prepared.spec
+    reference = build_lifter(spec, prepared.state, flip=request.flip)
+    progress("Tracing the network")
+    model = trace(fold_constants(reference), spec, batch=request.batch, opset=request.opset)
+    if model.ByteSize() > _LARGEST_FILE:
+        raise GraphCheckError(
+            f"The model takes {model.ByteSize()} bytes; one file holds {_LARGEST_FILE}.",
+            hint="Choose a smaller network.",
+        )
+    progress("Checking the graph")
+    require_clean(model, dynamic_batch=request.batch is None)
+
+    windows = verification_windows(spec)
+    progress(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")
+    with neighbors_exposed(model, reference) as exposed:
+        content = exposed.SerializeToString()
+    with open_session(content) as session:
+        results = compare(reference, session, spec, windows)
+        engine = f"{session.engine} {session.engine_version}"
+    keep_failed = prepared.target if request.keep_failed else None
+    with _kept_if_failed(model, keep_failed):
+        require_parity(results)
+    executed = count_graph(model)
+    tolerances, reduced = FP32, None
+    if request.precision != Precision.FP32.value:
+        reduced = reduce_precision(model, spec, request, reference, windows, progress)
+        model, tolerances, results = reduced.model, reduced.tolerances, list(reduced.results)
+        content = reduced.exposed
+    progress("Writing the file")
+    manifest = make_manifest(
+        prepared,
+        request,
+        executed,
+        summarize_parity(engine, results),
+        opset=request.opset,
+        quantization=None if reduced is None else reduced.quantization,
+    )
+    final = model if request.token_index else without_output(model, TOKEN_INDEX)
+    onnx.helper.set_model_props(final, manifest.to_metadata())
+    with replaced_on_success(prepared.target) as temporary:
+        onnx.save(final, temporary)
+        with open_session(temporary) as session:
+            _require_same_file(session, manifest, reference, windows[0], tolerances)
+        on_device = None
+        if request.cache_dir is not None:
+            with _kept_if_failed(model, keep_failed):
+                on_device = verify_on_device(
+                    temporary,
+                    content,
+                    cache_dir=request.cache_dir,
+                    reference=reference,
+                    spec=spec,
+                    windows=windows,
+                    progress=progress,
+                    tolerances=tolerances,
+                )
+    folders: tuple[Path, ...] = ()
+    if request.triton is not None:
+        progress("Writing the models for Triton")
+        folders = write_triton(prepared.target, request.triton)
+    result = export_result(prepared, manifest, results)
+    return replace(result, reduced=reduced, triton=folders, on_device=on_device)
+
+
+def export_result(
+    prepared: Prepared, manifest: Manifest, results: Sequence[WindowResult]
+) -> ExportResult:
+    """Describe a file that was written and verified."""
+    plain = prepared.spec.plain()
+    return ExportResult(
+        path=prepared.target,
+        file_bytes=prepared.target.stat().st_size,
+        manifest=manifest,
+        plain_parameters=count_parameters(plain),
+        plain_flops=count_network(plain),
+        windows=tuple(results),
+    )
+
+
+def summarize_parity(engine: str, results: Sequence[WindowResult]) -> Parity:
+    """Combine the results of a verification over all its windows."""
     shared = [result.frames_shared for result in results if result.frames_shared is not None]
     return Parity(
         engine=engine,
@@ -149,15 +273,15 @@ def make_manifest(
     opset: int | None,
     quantization: Quantization | None = None,
 ) -> Manifest:
-    """What a file says about itself.
+    """Make the manifest of a file.
 
     Args:
-        prepared: What is exported.
-        request: As it was asked for.
-        executed: Operations of the matrix products of one window in this file.
-        parity: Of its verification.
-        opset: Of an ONNX file.
-        quantization: What is in int8; None where nothing is.
+        prepared: The exported network.
+        request: The request.
+        executed: Operations of the matrix multiplications of one window in this file.
+        parity: The result of its verification.
+        opset: The opset of an ONNX file.
+        quantization: What is in int8; None if nothing is.
     """
     spec = prepared.spec
     entry = family(spec.family)
@@ -203,138 +327,24 @@ def make_manifest(
 
 _LOG = logging.getLogger(__name__)
 
-# Protocol buffers hold no more, and a file with its weights beside it is easily torn apart.
-_LARGEST_FILE = 2 * 1024**3 - 1
 
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """What an export made.
-
-    Attributes:
-        path: The file.
-        file_bytes: Its size.
-        manifest: What it says about itself.
-        plain_parameters: Trained numbers of the same network without pruning.
-        plain_flops: Its operations for one window.
-        windows: The verification, window by window.
-        reduced: What a lower precision cost and gained; None in float32.
-        triton: Folders of the models for Triton Inference Server, where they were asked for.
-        on_device: That of the engine on this device; None where none was asked for.
-    """
-
-    path: Path
-    file_bytes: int
-    manifest: Manifest
-    plain_parameters: int
-    plain_flops: NetworkFlops
-    windows: tuple[WindowResult, ...]
-    reduced: ReducedPrecision | None = None
-    triton: tuple[Path, ...] = ()
-    on_device: DeviceResult | None = None
-
-
-def export_prepared(
-    prepared: Prepared, request: ExportRequest, progress: Progress = _LOG.info
-) -> ExportResult:
-    """Export, check, verify and write.
+@contextlib.contextmanager
+def _kept_if_failed(model: onnx.ModelProto, target: Path | None) -> Iterator[None]:
+    """Keep a model that fails verification, without a manifest, so that no tool accepts it.
 
     Args:
-        prepared: Of :func:`hot_sdk.export.pipeline.prepare`.
-        request: The same request.
-        progress: Is told what begins.
-
-    Raises:
-        GraphCheckError: The graph holds what the target engines cannot run.
-        VerificationError: The file does not compute the PyTorch model's poses; none is written.
-        EngineError: The engine asked for does not build or run on this device; none is written.
+        model: The model.
+        target: The file that would be written; None to keep nothing.
     """
-    spec = prepared.spec
-    reference = build_lifter(spec, prepared.state, flip=request.flip)
-    progress("Tracing the network")
-    model = trace(fold_constants(reference), spec, batch=request.batch, opset=request.opset)
-    if model.ByteSize() > _LARGEST_FILE:
-        raise GraphCheckError(
-            f"The model takes {model.ByteSize()} bytes; one file holds {_LARGEST_FILE}.",
-            hint="Choose a smaller network.",
-        )
-    progress("Checking the graph")
-    require_clean(model, dynamic_batch=request.batch is None)
-
-    windows = verification_windows(spec)
-    progress(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")
-    with neighbors_exposed(model, reference) as exposed:
-        content = exposed.SerializeToString()
-    with open_session(content) as session:
-        results = compare(reference, session, spec, windows)
-        engine = f"{session.engine} {session.engine_version}"
     try:
-        require_parity(results)
+        yield
     except VerificationError:
-        if request.keep_failed:
-            _keep_failed(model, prepared.target)
+        if target is not None:
+            kept = target.with_name(f"{target.stem}.failed{target.suffix}")
+            with replaced_on_success(kept) as temporary:
+                onnx.save(model, temporary)
+            _LOG.warning("Kept the file that failed verification as '%s'.", kept)
         raise
-    executed = count_graph(model)
-    tolerances, reduced = FP32, None
-    if request.precision != Precision.FP32.value:
-        reduced = reduce_precision(model, spec, request, reference, windows, progress)
-        model, tolerances, results = reduced.model, reduced.tolerances, list(reduced.results)
-        content = reduced.exposed
-    progress("Writing the file")
-    parity = parity_of(engine, results)
-    quantization = None if reduced is None else reduced.quantization
-    manifest = make_manifest(
-        prepared, request, executed, parity, opset=request.opset, quantization=quantization
-    )
-    final = model if request.token_index else without_output(model, TOKEN_INDEX)
-    onnx.helper.set_model_props(final, manifest.to_metadata())
-    with replaced_on_success(prepared.target) as temporary:
-        onnx.save(final, temporary)
-        with open_session(temporary) as session:
-            _require_same_file(session, manifest, reference, windows[0], tolerances)
-        on_device = None
-        if request.cache_dir is not None:
-            try:
-                on_device = verify_on_device(
-                    temporary,
-                    content,
-                    cache_dir=request.cache_dir,
-                    reference=reference,
-                    spec=spec,
-                    windows=windows,
-                    progress=progress,
-                    tolerances=tolerances,
-                )
-            except VerificationError:
-                if request.keep_failed:
-                    _keep_failed(model, prepared.target)
-                raise
-    served: tuple[Path, ...] = ()
-    if request.triton is not None:
-        progress("Writing the models for Triton")
-        served = write_triton(prepared.target, request.triton)
-    plain = spec.plain()
-    return ExportResult(
-        path=prepared.target,
-        file_bytes=prepared.target.stat().st_size,
-        manifest=manifest,
-        plain_parameters=count_parameters(plain),
-        plain_flops=count_network(plain),
-        windows=tuple(results),
-        reduced=reduced,
-        triton=served,
-        on_device=on_device,
-    )
-
-
-def _keep_failed(model: onnx.ModelProto, target: Path) -> None:
-    """Keep the file without a manifest, so that no tool takes it for a good one."""
-    kept = target.with_name(f"{target.stem}.failed{target.suffix}")
-    with replaced_on_success(kept) as temporary:
-        onnx.save(model, temporary)
-    _LOG.warning("Kept the file that failed verification as '%s'.", kept)
 
 
 def _require_same_file(
@@ -344,7 +354,7 @@ def _require_same_file(
     window: Window,
     tolerances: Tolerances,
 ) -> None:
-    """Check the file as it lies on disk: its manifest, and once more its poses."""
+    """Check the manifest and the poses of the file on disk."""
     if Manifest.from_metadata(session.metadata) != manifest:
         raise VerificationError(
             "The written file's manifest is not the one that was written.",

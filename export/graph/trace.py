@@ -130,13 +130,13 @@ def _clear_traces_of_machine(model: ir.Model) -> None:
 
 def _state_shapes(model: ir.Model, spec: ModelSpec, batch: int | None) -> None:
     """Declare the interface's shapes, with the batch by our own name for it."""
-    shapes: dict[str | None, list[int]] = {
-        KEYPOINTS: [spec.frames, spec.joints, spec.size.channels],
-        POSES: [spec.output_frames, spec.joints, 3],
+    shapes: dict[str | None, tuple[int | ir.SymbolicDim, ...]] = {
+        KEYPOINTS: (spec.frames, spec.joints, spec.size.channels),
+        POSES: (spec.output_frames, spec.joints, 3),
     }
     for value in (*model.graph.inputs, *model.graph.outputs):
         assert value.shape is not None
-        stated = shapes.get(value.name) or list(value.shape[1:])
+        stated = shapes.get(value.name) or value.shape[1:]
         value.shape = ir.Shape([BATCH if batch is None else batch, *stated])
 
 
@@ -155,7 +155,7 @@ def without_unused(model: ir.Model) -> onnx.ModelProto:
 
 
 def _to_proto(model: ir.Model) -> onnx.ModelProto:
-    """Serialize without types of inner tensors, which the graph's checks infer anew."""
+    """Serialize without types of inner tensors, which the graph's checks infer."""
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
     return proto

@@ -15,7 +15,7 @@ from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.verification.clips import real_windows
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.people import read_tracked_people
-from hot_sdk.preprocessing import NetworkInput, prepare_clip
+from hot_sdk.preprocessing import InputSpec, prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
 
 MOST_WINDOWS = 64
@@ -74,7 +74,7 @@ def calibration_windows(spec: ModelSpec, files: Sequence[Path] = ()) -> Calibrat
 
 def _windows_of(person: Keypoints, spec: ModelSpec) -> list[NDArray[np.float32]]:
     entry = family(spec.family)
-    network = NetworkInput(entry.normalization.value, spec.size.channels)
+    network = InputSpec(entry.normalization.value, spec.size.channels)
     clip = prepare_clip(
         person, network, InputPolicies(), frames=spec.frames, training_fps=entry.training_fps
     )

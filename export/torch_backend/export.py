@@ -1,4 +1,4 @@
-"""The export to a file that PyTorch runs; see :mod:`hot_sdk.export.torch_backend.file`."""
+"""Export to a file that PyTorch runs; see :mod:`hot_sdk.export.torch_backend.file`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Callable
 
 from hot_sdk._base.files import replaced_on_success
 from hot_sdk.engines import open_session
-from hot_sdk.export.graph.flops import count_eager, count_network, count_parameters
+from hot_sdk.export.graph.flops import count_eager
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.options import ExportRequest
-from hot_sdk.export.pipeline import ExportResult, Prepared, make_manifest, parity_of
+from hot_sdk.export.pipeline import (
+    ExportResult,
+    Prepared,
+    export_result,
+    make_manifest,
+    summarize_parity,
+)
 from hot_sdk.export.torch_backend.file import save_torch_model
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.export.verification.compare import compare, require_parity
@@ -25,9 +31,9 @@ def export_torch(
     """Write the file, and verify that what is read from it computes the same poses.
 
     Args:
-        prepared: Of :func:`hot_sdk.export.pipeline.prepare`.
+        prepared: Returned by :func:`hot_sdk.export.pipeline.prepare`.
         request: The same request.
-        progress: Is told what begins.
+        progress: Called with each step.
 
     Raises:
         VerificationError: The file does not compute the network's poses; none is written.
@@ -50,13 +56,5 @@ def export_torch(
             engine = f"{session.engine} {session.engine_version}"
         require_parity(results)
         progress("Writing the file")
-        manifest = write(parity_of(engine, results))
-    plain = spec.plain()
-    return ExportResult(
-        path=prepared.target,
-        file_bytes=prepared.target.stat().st_size,
-        manifest=manifest,
-        plain_parameters=count_parameters(plain),
-        plain_flops=count_network(plain),
-        windows=tuple(results),
-    )
+        manifest = write(summarize_parity(engine, results))
+    return export_result(prepared, manifest, results)

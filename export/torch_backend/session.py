@@ -12,17 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.closing import Closing
 from hot_sdk._base.optional import require
-from hot_sdk.engines import Engine, SessionOptions, TensorSpec
+from hot_sdk.engines import Engine, Session, SessionOptions, TensorSpec
 from hot_sdk.engines.registry import TORCH
-from hot_sdk.engines.session import check_inputs, precision_of
+from hot_sdk.engines.session import Arrays
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
 
@@ -32,8 +30,8 @@ Lifter = Callable[[Any], tuple[Any, ...]]
 _SETTINGS = threading.Lock()
 
 
-class TorchSession(Closing):
-    """A ``hot_sdk.engines.Session`` in PyTorch. Threads take turns."""
+class TorchSession(Session):
+    """A session of PyTorch; see ``hot_sdk.engines.Session``. Threads take turns."""
 
     def __init__(
         self,
@@ -48,29 +46,25 @@ class TorchSession(Closing):
     ) -> None:
         import torch
 
-        self._lifter: Lifter | None = lifter
+        super().__init__(
+            lifter,
+            engine=engine,
+            version=str(torch.__version__),
+            device=device,
+            inputs=inputs,
+            outputs=outputs,
+            metadata=metadata,
+            load_seconds=0.0,
+        )
         self._options = options
-        self.engine = engine
-        self.engine_version = str(torch.__version__)
-        self.device = device
-        self.inputs = inputs
-        self.outputs = outputs
-        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata))
-        self.precision = precision_of(self.metadata, inputs)
-        self.load_seconds = 0.0
 
-    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the model once; see ``hot_sdk.engines.Session.run``."""
+    def _run(self, handle: Lifter, feeds: Arrays) -> Arrays:
         import torch
 
-        lifter = self._lifter
-        if lifter is None:
-            raise EngineError("The session is closed.", hint="Open the model again to run it.")
-        feeds = check_inputs(arrays, self.inputs)
         try:
             with _settings(self._options), torch.inference_mode():
                 keypoints = torch.tensor(feeds[KEYPOINTS], device=self.device)
-                values = [value.cpu().numpy() for value in lifter(keypoints)]
+                values = [value.cpu().numpy() for value in handle(keypoints)]
         except RuntimeError as error:  # Includes the compiler's errors.
             raise EngineError(
                 f"PyTorch {self.engine_version} failed on {self.device}: {_text(error)}",
@@ -78,10 +72,6 @@ class TorchSession(Closing):
                 " installed; engine='torch' needs none.",
             ) from error
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=False)}
-
-    def close(self) -> None:
-        """Release the model."""
-        self._lifter = None
 
 
 def open_torch(

@@ -1,4 +1,4 @@
-"""The text of ``config.pbtxt``, what Triton Inference Server is told of a model.
+"""Write ``config.pbtxt``, the configuration of a model for Triton Inference Server.
 
 The fields are those of ``ModelConfig`` in its protobuf schema, model_config.proto of
 triton-inference-server/common.
@@ -7,12 +7,14 @@ triton-inference-server/common.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hot_sdk.engines.session import TensorSpec
 
-MARK = "# Written by hot-export, which writes it anew when the model is exported again."
-"""First line of every file; a folder without it is not ours to replace."""
+MARK = "# Written by hot-export"
+"""Beginning of every file; a folder without it is not ours to replace."""
+
+_MARK_LINE = f"{MARK}, which overwrites it when the model is exported again."
 
 _TYPES = {"float32": "TYPE_FP32", "int32": "TYPE_INT32", "int64": "TYPE_INT64"}
 
@@ -32,7 +34,7 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class Step:
-    """One model of an ensemble; its tensors have the same names there as in the ensemble.
+    """One model of an ensemble; its tensors keep their names in the ensemble.
 
     Attributes:
         model: The model's name.
@@ -50,17 +52,16 @@ class ModelConfig:
     """One model of the repository.
 
     Attributes:
-        name: Of the model and of its folder.
-        max_batch: Most windows of a run; 0 where the file's own number is fixed, and shapes then
-            hold it.
-        inputs: As the file has them.
-        outputs: As the file has them.
-        instances: How many run at a time; 0 for an ensemble, which has none of its own.
-        gpu: The instances are on a GPU: so many on each that the server has.
-        preferred: Sizes of the batches that are formed of waiting requests; none form where empty.
+        name: Name of the model and of its folder.
+        max_batch: Most windows per run; 0 if the file's batch is fixed, which shapes then include.
+        inputs: The file's inputs.
+        outputs: The file's outputs.
+        instances: Number of instances that run at a time; 0 for an ensemble, which has none.
+        gpu: The instances are on GPUs, that number on each of the server's.
+        preferred: Sizes of the batches formed of waiting requests; if empty, none are formed.
         accelerators: Execution providers, in order.
         warm_up: Sizes of the batches that are run before the model counts as ready.
-        steps: Of an ensemble, the models it runs.
+        steps: The models that an ensemble runs.
         notes: What a reader of the file should know, a line each.
     """
 
@@ -73,21 +74,21 @@ class ModelConfig:
     preferred: tuple[int, ...] = ()
     accelerators: tuple[Accelerator, ...] = ()
     warm_up: tuple[int, ...] = ()
-    steps: tuple[Step, ...] = field(default=())
+    steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
-        """The file's content."""
+        """Return the content of the file."""
         kind = 'platform: "ensemble"' if self.steps else 'backend: "onnxruntime"'
         lines = [
-            MARK,
+            _MARK_LINE,
             *(f"# {note}" for note in self.notes),
             f'name: "{self.name}"',
             kind,
             f"max_batch_size: {self.max_batch}",
         ]
         for what, specs in (("input", self.inputs), ("output", self.outputs)):
-            lines += [f"{what} {{ {self._tensor(spec)} }}" for spec in specs]
+            lines += [f'{what} {{ name: "{spec.name}" {self._typed(spec)} }}' for spec in specs]
         if self.preferred:
             sizes = ", ".join(map(str, self.preferred))
             lines.append(f"dynamic_batching {{ preferred_batch_size: [ {sizes} ] }}")
@@ -96,9 +97,6 @@ class ModelConfig:
             lines.append(f"instance_group {{ count: {self.instances} kind: {where} }}")
         lines += [*self._optimization(), *self._warm_up(), *self._ensemble()]
         return "\n".join(lines) + "\n"
-
-    def _tensor(self, spec: TensorSpec) -> str:
-        return f'name: "{spec.name}" {self._typed(spec)}'
 
     def _typed(self, spec: TensorSpec) -> str:
         sizes = spec.shape[1:] if self.max_batch else spec.shape

@@ -1,4 +1,4 @@
-"""What is asked of a Triton model repository, checked before anything heavy is imported."""
+"""Options of a Triton model repository, checked before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _MOST_INSTANCES = 1024
 
 @dataclass(frozen=True)
 class TritonOptions:
-    """A model repository for Triton Inference Server, beside the exported file.
+    """A model repository for Triton Inference Server, in addition to the exported file.
 
     Attributes:
-        folder: The repository; it is made where only its parent exists.
+        folder: The repository; created if only its parent exists.
         instances: Copies of the network that run at a time; on a GPU, on each of the server's.
-        device: ``cpu`` or ``gpu``; None is the GPU with TensorRT, else the CPU.
+        device: ``cpu`` or ``gpu``; if None, the GPU with TensorRT, else the CPU.
         backend: ``onnxruntime``, or ``tensorrt``: ONNX Runtime with TensorRT in it, whose plan the
             server builds when it loads the model.
 
     Raises:
-        UsageError: A value is unknown or out of range, or TensorRT was asked for on a CPU.
+        UsageError: A value is unknown or out of range, or TensorRT was requested on a CPU.
     """
 
     folder: Path
@@ -48,12 +48,12 @@ class TritonOptions:
                 raise UsageError(f"Unknown {what} '{value}'.", hint=f"Use one of: {names}.")
         if not 1 <= self.instances <= _MOST_INSTANCES:
             raise UsageError(
-                f"{self.instances} instances were asked for.",
+                f"instances is {self.instances}.",
                 hint=f"Give a number from 1 to {_MOST_INSTANCES}.",
             )
         if self.backend == "tensorrt" and self.device == "cpu":
             raise UsageError(
-                "TensorRT runs on NVIDIA GPUs, and the CPU was asked for.",
+                "TensorRT runs on NVIDIA GPUs, but the CPU was requested.",
                 hint="Use the device 'gpu', or the backend 'onnxruntime'.",
             )
 
@@ -68,52 +68,52 @@ class ModelNames:
     """Names of the repository's models, which are those of their folders.
 
     Attributes:
-        network: The exported file: normalized keypoints in.
-        normaliser: Pixels to normalized keypoints.
-        ensemble: Both, one after the other: pixels in.
+        network: The exported file, which takes normalized keypoints.
+        normalizer: The step from pixels to normalized keypoints.
+        ensemble: Both, one after the other.
     """
 
     network: str
-    normaliser: str
+    normalizer: str
     ensemble: str
 
 
 def model_names(file: Path) -> ModelNames:
-    """Names after an exported file's, with whatever a server's address cannot hold replaced."""
+    """Return names after an exported file's, without characters that a URL cannot hold."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", file.stem)
-    return ModelNames(plain, f"{plain}_normalise", f"{plain}_pixels")
+    return ModelNames(plain, f"{plain}_normalize", f"{plain}_pixels")
 
 
 def check_folder(options: TritonOptions) -> None:
     """Check, before any heavy work, that the repository can be written.
 
     Raises:
-        UsageError: It is no folder, it or its parent is not writable, or the parent is missing.
+        UsageError: It is not a folder, it or its parent is not writable, or the parent is missing.
     """
     folder = options.folder
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"'{folder}' is no folder.", hint="Give a folder with --triton.")
+        raise UsageError(f"'{folder}' is not a folder.", hint="Give a folder with --triton.")
     require_writable_folder(folder if folder.is_dir() else folder.parent)
 
 
 def check_models(options: TritonOptions, file: Path) -> None:
-    """Check that no folder in the repository is in the way of this file's models.
+    """Check that this file's models would not replace anyone else's folders.
 
     Raises:
-        UsageError: One has the name and holds what hot-export did not write.
+        UsageError: A folder has a model's name and holds files that hot-export did not write.
     """
     names = model_names(file)
-    for name in (names.network, names.normaliser, names.ensemble):
+    for name in (names.network, names.normalizer, names.ensemble):
         folder = options.folder / name
         if os.path.lexists(folder) and not _replaceable(folder):
             raise UsageError(
-                f"'{folder}' holds what hot-export did not write.",
+                f"'{folder}' holds files that hot-export did not write.",
                 hint="Move it away, or choose another folder or --output.",
             )
 
 
 def _replaceable(folder: Path) -> bool:
-    """Whether it is empty, or one of ours and nothing was put beside what we wrote."""
+    """Return True if a folder is empty, or holds only what hot-export wrote."""
     if folder.is_symlink() or not folder.is_dir():
         return False
     found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
@@ -122,4 +122,4 @@ def _replaceable(folder: Path) -> bool:
     if CONFIG not in found or found - {CONFIG, MODEL, str(Path(MODEL).parent)}:
         return False
     with (folder / CONFIG).open("rb") as stream:
-        return stream.readline(len(MARK) + 2).rstrip() == MARK.encode()
+        return stream.read(len(MARK)) == MARK.encode()

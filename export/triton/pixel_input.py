@@ -1,7 +1,7 @@
-"""The step from pixels to a network's input as an ONNX graph of its own, for a server.
+"""Build the step from pixels to a network's input as a separate ONNX graph, for a server.
 
-It does what ``hot_sdk.preprocessing`` does with a clip that needs no cleaning, under the default
-policies: every joint is there, its score is not too low, and the frames have the model's rate.
+It computes what ``hot_sdk.preprocessing`` does with a clip that needs no cleaning, by the default
+policies: no joint is missing or has a low score, and the frames have the model's rate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hot_sdk.engines import open_session
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.verification.clips import real_clips
 from hot_sdk.manifest import KEYPOINTS, Manifest
-from hot_sdk.preprocessing import network_input_of
+from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX, SMALLEST_BOX, SQUARE_ENOUGH
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.version import __version__
@@ -26,8 +26,8 @@ PIXELS = "keypoints_px"
 """Keypoints, (batch, frames, joints, 2 or 3) float32: x right and y down in pixels, and a score."""
 
 IMAGE_SIZE = "image_size"
-"""Width and height of the image, (batch, 2) int32 pixels. Not an input where the network's input
-does not depend on it, which is so with bounding boxes."""
+"""Width and height of the image, (batch, 2) int32 pixels. Not an input of networks whose input
+does not depend on it: those that are normalized by bounding boxes."""
 
 _OPSET = 17
 _IR_VERSION = 8
@@ -38,10 +38,10 @@ def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
     """Build the graph: pixels in, the network's ``keypoints_2d`` out, shapes static.
 
     Args:
-        manifest: Of the network.
-        batch: Windows in one run, or the name of a size that each run chooses.
+        manifest: The network's manifest.
+        batch: Windows per run, or the name of a size that each run chooses.
     """
-    network = network_input_of(manifest)
+    network = InputSpec.from_manifest(manifest)
     shape = [batch, manifest.frames, len(manifest.joints.names), network.channels]
     graph = _Graph()
     points = PIXELS
@@ -49,10 +49,10 @@ def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
         points = graph.add("Slice", PIXELS, graph.whole([0]), graph.whole([2]), graph.whole([3]))
     inputs = [helper.make_tensor_value_info(PIXELS, TensorProto.FLOAT, shape)]
     if network.normalization == BOUNDING_BOX:
-        normalized = _by_bounding_box(graph, points)
+        normalized = _add_bounding_box(graph, points)
     else:
         inputs.append(helper.make_tensor_value_info(IMAGE_SIZE, TensorProto.INT32, [batch, 2]))
-        normalized = _by_image_width(graph, points)
+        normalized = _add_image_width(graph, points)
     if network.channels == 3:
         scores = graph.add("Slice", PIXELS, graph.whole([2]), graph.whole([3]), graph.whole([3]))
         cut = graph.add("Clip", scores, graph.number(0.0), graph.number(1.0))
@@ -76,12 +76,12 @@ def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
 
 
 def require_same_input(model: onnx.ModelProto, manifest: Manifest) -> None:
-    """Run the graph on real keypoints, and compare with the runtime's preparation.
+    """Run the graph on real keypoints, and compare with the runtime's preprocessing.
 
     Raises:
-        VerificationError: A number differs.
+        VerificationError: A value differs.
     """
-    network = network_input_of(manifest)
+    network = InputSpec.from_manifest(manifest)
     clip = real_clips()[0]
     at = np.minimum(np.arange(manifest.frames), len(clip.points) - 1)
     points, scores = clip.points[at].astype(np.float32), clip.scores[at].astype(np.float32)
@@ -91,29 +91,29 @@ def require_same_input(model: onnx.ModelProto, manifest: Manifest) -> None:
         size = session.inputs[0].shape[0]
         windows = size if isinstance(size, int) else 2
         for image_size in _SIZES:
-            given: dict[str, NDArray[np.generic]] = {PIXELS: np.stack([pixels] * windows)}
+            inputs: dict[str, NDArray[np.generic]] = {PIXELS: np.stack([pixels] * windows)}
             if len(session.inputs) > 1:
-                given[IMAGE_SIZE] = np.array([image_size] * windows, dtype=np.int32)
-            found = session.run(given)[KEYPOINTS]
-            expected = network.of(points, scores, valid, image_size, InputPolicies().aspect)
+                inputs[IMAGE_SIZE] = np.array([image_size] * windows, dtype=np.int32)
+            found = session.run(inputs)[KEYPOINTS]
+            expected = network.normalize(points, scores, valid, image_size, InputPolicies().aspect)
             if not np.array_equal(found, np.stack([expected] * windows)):
                 error = float(np.abs(found - expected).max())
                 raise VerificationError(
                     f"The step from pixels differs from the runtime's by {error:.3g} in an image"
                     f" of {image_size[0]}x{image_size[1]}.",
-                    hint="Report it; the model itself was verified and written.",
+                    hint="Please report it; the model itself was verified and written.",
                 )
 
 
 class _Graph:
-    """Nodes and constants as they are added, each with a name of its own."""
+    """Collects nodes and constants, each with a unique name."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401
-        """Add a node of one output, and give the output's name."""
+        """Add a node of one output, and return the output's name."""
         name = f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name, **attributes))
         return name
@@ -130,8 +130,8 @@ class _Graph:
         return name
 
 
-def _by_image_width(graph: _Graph, points: str) -> str:
-    """See ``hot_sdk.preprocessing.normalization.by_image_width``, with ``pad_to_square``."""
+def _add_image_width(graph: _Graph, points: str) -> str:
+    """Add what ``preprocessing.normalization.by_image_width`` does, with ``pad_to_square``."""
     size = graph.add("Cast", IMAGE_SIZE, to=TensorProto.FLOAT)
     width = graph.add("Gather", size, graph.whole([0]), axis=1)
     height = graph.add("Gather", size, graph.whole([1]), axis=1)
@@ -143,8 +143,8 @@ def _by_image_width(graph: _Graph, points: str) -> str:
     return graph.add("Mul", graph.add("Sub", points, middle), scale)
 
 
-def _by_bounding_box(graph: _Graph, points: str) -> str:
-    """See ``hot_sdk.preprocessing.normalization.by_bounding_box``; the clip is the window."""
+def _add_bounding_box(graph: _Graph, points: str) -> str:
+    """Add what ``preprocessing.normalization.by_bounding_box`` does with a window as the clip."""
     low = graph.add("ReduceMin", points, axes=[1, 2], keepdims=1)
     high = graph.add("ReduceMax", points, axes=[1, 2], keepdims=1)
     longer = graph.add("ReduceMax", graph.add("Sub", high, low), axes=[3], keepdims=1)

@@ -1,7 +1,7 @@
-"""A model repository for Triton Inference Server, of an exported and verified file.
+"""Write a model repository for Triton Inference Server from an exported and verified file.
 
-Three models: the network, which takes normalized keypoints; a small one that normalizes; and an
-ensemble of both, which takes pixels. See docs/serving.md.
+It holds three models: the network, which takes normalized keypoints; a small one that normalizes;
+and an ensemble of both, which takes pixels. See docs/serving.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hot_sdk.export.triton.pixel_input import pixel_input_graph, require_same_in
 from hot_sdk.inference import DYNAMIC_BATCH, SINGLE_FRAMES
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 
-# ONNX Runtime computes float32 in the narrower TensorFloat-32 otherwise, which picks other tokens.
+# By default ONNX Runtime computes float32 in the narrower TensorFloat-32, which picks other frames.
 _CUDA = Accelerator("cuda", {"use_tf32": "0"})
 _TENSORRT = Accelerator("tensorrt", {"precision_mode": "FP32"})
 
@@ -41,20 +41,20 @@ _Write = Callable[[Path], object]
 def write_triton(file: Path, options: TritonOptions) -> tuple[Path, ...]:
     """Write the models of an exported file into a repository.
 
-    Each folder is whole or not there, and the ensemble comes last. What an earlier export wrote
-    under the same names is replaced.
+    Each folder is complete or absent, and the ensemble is written last. Models that an earlier
+    export wrote under the same names are replaced.
 
     Args:
-        file: Made by ``hot-export``.
+        file: A file made by ``hot-export``.
         options: The repository and how the server runs the network.
 
     Returns:
-        The folders: of the normalising model, the network and the ensemble.
+        The folders of the normalizing model, the network and the ensemble.
 
     Raises:
-        UsageError: A folder cannot be written, or holds what hot-export did not write; or TensorRT
-            was asked for a file in another precision than fp32.
-        ManifestError: The file is none of hot-export's.
+        UsageError: A folder cannot be written, or holds files that hot-export did not write; or
+            TensorRT was requested for a file in another precision than fp32.
+        ManifestError: The file was not made by hot-export.
         VerificationError: The step from pixels does not compute what the runtime does.
     """
     check_folder(options)
@@ -63,9 +63,9 @@ def write_triton(file: Path, options: TritonOptions) -> tuple[Path, ...]:
         manifest = Manifest.from_metadata(session.metadata)
         inputs, outputs = session.inputs, session.outputs
     if options.backend == "tensorrt" and manifest.precision != "fp32":
-        # Told to use narrower types, it uses them wherever it likes.
+        # Once narrower types are allowed, TensorRT chooses where to use them.
         raise UsageError(
-            f"The file computes in {manifest.precision}, and TensorRT would narrow the choice of"
+            f"The file computes in {manifest.precision}, and TensorRT would narrow the selection of"
             " frames with the rest.",
             hint="Use the backend 'onnxruntime', or export in fp32.",
         )
@@ -74,12 +74,12 @@ def write_triton(file: Path, options: TritonOptions) -> tuple[Path, ...]:
     require_same_input(pixels, manifest)
     with open_session(pixels.SerializeToString()) as session:
         raw = session.inputs
-    network, normaliser, ensemble = _configs(file, manifest, options, inputs, outputs, raw)
+    network, normalizer, ensemble = _configs(file, manifest, options, inputs, outputs, raw)
     options.folder.mkdir(exist_ok=True)
     return (
-        _written(options.folder, normaliser, lambda target: onnx.save(pixels, target)),
-        _written(options.folder, network, lambda target: shutil.copyfile(file, target)),
-        _written(options.folder, ensemble, None),
+        _write_model(options.folder, normalizer, lambda target: onnx.save(pixels, target)),
+        _write_model(options.folder, network, lambda target: shutil.copyfile(file, target)),
+        _write_model(options.folder, ensemble, None),
     )
 
 
@@ -98,8 +98,8 @@ def _configs(
     tensorrt = options.backend == "tensorrt"
     accelerators = (*(_TENSORRT,) * tensorrt, *(_CUDA,) * options.gpu)
     notes = (f"Warning: {RANDOM_WEIGHTS_WARNING}.",) if manifest.weights.random else ()
-    # Of an open batch TensorRT's plan spans the sizes that it has seen, and is built anew for one
-    # outside of them; of a fixed one it is built when the file is loaded.
+    # For a dynamic batch, TensorRT's plan spans the sizes that it has seen, and is rebuilt for one
+    # outside of them; for a fixed one it is built when the file is loaded.
     warm_up = (1, most) if tensorrt and most else ()
     built = ("The server builds a TensorRT plan when it loads the model, which takes minutes.",)
     network = ModelConfig(
@@ -114,15 +114,15 @@ def _configs(
         warm_up=warm_up,
         notes=notes + built * tensorrt,
     )
-    normaliser = ModelConfig(
-        name=names.normaliser,
+    normalizer = ModelConfig(
+        name=names.normalizer,
         max_batch=most,
         inputs=pixels,
         outputs=inputs,
         instances=options.instances,
     )
     steps = (
-        Step(names.normaliser, _names(pixels), _names(inputs)),
+        Step(names.normalizer, _names(pixels), _names(inputs)),
         Step(names.network, _names(inputs), _names(outputs)),
     )
     ensemble = ModelConfig(
@@ -134,17 +134,17 @@ def _configs(
         steps=steps,
         notes=notes,
     )
-    return network, normaliser, ensemble
+    return network, normalizer, ensemble
 
 
 def _names(specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
     return tuple(spec.name for spec in specs)
 
 
-def _written(repository: Path, config: ModelConfig, write: _Write | None) -> Path:
-    """Write one model's folder beside its place, and put it there."""
+def _write_model(repository: Path, config: ModelConfig, write: _Write | None) -> Path:
+    """Write one model's folder to a temporary place in the repository, and move it into place."""
     target = repository / config.name
-    # In the repository, for a folder is only renamed within one file system.
+    # In the repository, since renaming works only within one file system.
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=repository) as temporary:
         made = Path(temporary) / "new"
         version = (made / MODEL).parent

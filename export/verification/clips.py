@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.export.models import ModelSpec, family
-from hot_sdk.preprocessing import NetworkInput
+from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.normalization import IMAGE_WIDTH
 from hot_sdk.preprocessing.resampling import sample
 
@@ -108,8 +108,8 @@ def _normalized(clip: Clip, start: int, spec: ModelSpec) -> NDArray[np.float32]:
     times = np.minimum(np.arange(start, start + spec.frames), len(clip.points) - 1)
     points, scores = clip.points[times].astype(np.float32), clip.scores[times].astype(np.float32)
     # As the runtime does, so that a file is verified on the inputs that it will get.
-    network = NetworkInput(IMAGE_WIDTH, spec.size.channels)
-    return network.of(points, scores, np.isfinite(scores), clip.size, "published")
+    network = InputSpec(IMAGE_WIDTH, spec.size.channels)
+    return network.normalize(points, scores, np.isfinite(scores), clip.size, "published")
 
 
 def _filled(values: Floats) -> Floats:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import nn
 
-from hot_sdk.export.models.layers.graph_convolution import FrameGraph
+from hot_sdk.export.models.motionagformer import FrameGraph
 
 _SUFFIX = "/neighbours"
 
@@ -69,12 +69,12 @@ def neighbors_forced(
     """
     chosen = [(graph, outputs.get(path + _SUFFIX)) for path, graph in _graphs(lifter)]
     for graph, neighbors in chosen:
-        graph.given = None if neighbors is None else torch.from_numpy(neighbors) > 0
+        graph.forced = None if neighbors is None else torch.from_numpy(neighbors) > 0
     try:
         yield any(neighbors is not None for _, neighbors in chosen)
     finally:
         for graph, _ in chosen:
-            graph.given = None
+            graph.forced = None
 
 
 def _graphs(lifter: nn.Module) -> Iterator[tuple[str, FrameGraph]]:

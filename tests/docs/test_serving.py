@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 def server(monkeypatch):
     """Answers as Triton's ensemble does, its models run by ONNX Runtime."""
     repository = Path("repository").resolve()
-    normaliser, network, _ = write_triton(starter_model(), TritonOptions(repository))
+    normalizer, network, _ = write_triton(starter_model(), TritonOptions(repository))
 
     def answer(question):
         assert question.full_url == "http://localhost:8000/v2/models/person_pixels/infer"
@@ -34,7 +34,7 @@ def server(monkeypatch):
             )
             for given in json.loads(question.data)["inputs"]
         }
-        for folder in (normaliser, network):
+        for folder in (normalizer, network):
             with open_session(folder / "1" / "model.onnx") as session:
                 tensors = session.run(tensors)
         poses = tensors["poses_3d"]
@@ -59,12 +59,12 @@ def test_the_clients_poses_are_the_engines(capsys, monkeypatch):
 
 
 def test_every_option_of_the_page_exists():
-    from hot_sdk.export.cli import _ARGUMENTS
-    from hot_sdk.infer.cli import build_parser
+    from hot_sdk.export.cli import build_parser as export_parser
+    from hot_sdk.infer.cli import build_parser as infer_parser
 
-    known = {flag for flags in _ARGUMENTS for flag in flags.split()}
-    known |= {flag for action in build_parser()._actions for flag in action.option_strings}
-    known |= {"--model-repository"}  # Of tritonserver.
+    known = {"--model-repository"}  # An option of tritonserver.
+    for build_parser in (export_parser, infer_parser):
+        known |= {flag for action in build_parser()._actions for flag in action.option_strings}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE))
     assert named - known == set()
     assert len(named) > 10

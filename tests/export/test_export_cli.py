@@ -13,11 +13,13 @@ from export_runs import PRUNED, SMALL, failed, saved
 from hot_sdk.engines import open_session
 from hot_sdk.export import pipeline
 from hot_sdk.export.cli import main
+from hot_sdk.export.models import list_models, resolve
+from hot_sdk.export.options import ExportRequest, default_name, resolve_request
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "required: --model"),
         (["--model", "mixst", "--random-weights"], "Did you mean 'mixste'?"),
@@ -32,7 +34,7 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
         (["--model", "mixste", "--random-weights", "--variant", "hott"], "Did you mean 'hot'?"),
         (["--model", "mixste", "--random-weights", "--ratio", ".5", "--selector", "tcp"], "'tpc'"),
         (["--model", "mixste", "--random-weights", "--precision", "int9"], "Did you mean 'int8'?"),
-        (["--model", "mixste", "--random-weights", "--sensitivity"], "the precision is fp32"),
+        (["--model", "mixste", "--random-weights", "--sensitivity"], "int8 (got fp32)"),
         (
             ["--model", "mixste", "--random-weights", "--precision", "int8", "--calibration", "no"],
             "no keypoint file 'no'",
@@ -47,12 +49,13 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
         ),
         (["--model", "mixste", "--random-weights", "--recovery", "tra"], "prunes nothing"),
         (["--model", "mixste", "--random-weights", "--ratio", ".5", "--prune-at", "8"], "1 to 7"),
-        (["--model", "mixste", "--random-weights", "--opset", "16"], "17 to 20"),
+        (["--model", "mixste", "--random-weights", "--opset", "16"], "17, 18, 19, 20"),
         (["--model", "mixste", "--random-weights", "--batch", "0"], "1 to 1024"),
         (["--model", "mixste", "--random-weights", "--batch", "some"], "'dynamic'"),
         (["--model", "mixste", "--random-weights", "--set", "width"], "NAME=N"),
         (["--model", "mixste", "--random-weights", "--set", "widht=8"], "Did you mean 'width'?"),
         (["--model", "mixste", "--random-weights", "--set", "width=100"], "heads"),
+        (["--model", "mixste", "--random-weights", "--set", "prune_at=1"], "--prune-at"),
         (["--model", "mixste", "--random-weights", "--checkpoint", "x.pth"], "one of them"),
         (["--model", "mixste", "--checkpoint", "absent.pth"], "no checkpoint 'absent.pth'"),
         (["--model", "mixste", "--random-weights", "-o", "no/such/x.onnx"], "mkdir -p"),
@@ -60,11 +63,11 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
         (["--model", "mixste", "--random-weights", "--engine", "tourch"], "Did you mean 'torch'?"),
     ],
 )
-def test_wrong_arguments_are_one_line_and_status_2(capsys, arguments, said):
-    assert said in failed(capsys, arguments, 2)
+def test_rejects_wrong_arguments_in_one_line_with_status_2(capsys, arguments, message):
+    assert message in failed(capsys, arguments, 2)
 
 
-def test_wrong_arguments_are_told_before_torch_is_imported():
+def test_rejects_wrong_arguments_before_torch_is_imported():
     code = (
         "import sys\n"
         "from hot_sdk.export.cli import main\n"
@@ -76,7 +79,7 @@ def test_wrong_arguments_are_told_before_torch_is_imported():
 
 
 @pytest.mark.parametrize("package", ["torch", "onnx", "onnxscript", "safetensors", "rich"])
-def test_a_missing_package_names_its_extra(package):
+def test_names_the_extra_of_a_missing_package(package):
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"
         "from hot_sdk.export.cli import main\n"
@@ -93,12 +96,12 @@ def test_json_carries_the_error_too(capsys):
     error = json.loads(capsys.readouterr().out)["error"]
     assert error == {
         "code": "usage",
-        "message": "There is no model family 'mixst'.",
+        "message": f"--model is 'mixst'; expected one of {', '.join(list_models())}.",
         "hint": "Did you mean 'mixste'?",
     }
 
 
-def test_the_command_is_installed():
+def test_command_is_installed():
     command = Path(sys.executable).with_name("hot-export")
     if not os.access(command, os.X_OK):
         pytest.skip("the package is not installed with its scripts")
@@ -109,43 +112,85 @@ def test_the_command_is_installed():
 def test_dry_run_prints_the_plan_and_writes_nothing(capsys):
     assert main([*PRUNED, "--random-weights", "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert "keeps 14 frames" in " ".join(out.replace("│", " ").split())
-    assert "mixste_t27_r0.52.onnx" in out
+    assert "keeps 14 frames" in " ".join(out.split())
+    assert "mixste_t27_r0.50.onnx" in out
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_dry_run_of_the_shipped_checkpoint(capsys):
+    arguments = ["--model", "mixste", "--checkpoint", "starter", "--ratio", "0.5", "--dry-run"]
+    assert main([*arguments, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["file"] == "mixste_t81_r0.50.onnx"
+    assert plan["weights"]["file"] == "starter.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"ratio": 0.5, "frames": 81}, "mixste_t81_r0.50.onnx"),
+        ({"ratio": (0.7, 0.4), "prune_at": (1, 2), "frames": 81}, "mixste_t81_r0.70-0.40.onnx"),
+        ({"ratio": 1.0}, "mixste_t243_r1.00.onnx"),
+        ({"tokens": 41, "frames": 81}, "mixste_t81_r0.51.onnx"),
+        ({"variant": "hot"}, "mixste_t243_r0.33.onnx"),
+        ({}, "mixste_t243_r1.00.onnx"),
+        (
+            {"variant": "tpc", "ratio": 0.25, "batch": 8, "flip": True, "precision": "fp16"},
+            "mixste_tpc_t243_r0.25_flip_fp16_b8.onnx",
+        ),
+        ({"ratio": 0.5, "batch": None, "engine": "torch"}, "mixste_t243_r0.50_batch.safetensors"),
+    ],
+)
+def test_default_name_has_the_requested_ratio(options, name):
+    request = ExportRequest("mixste", random_weights=True, **options)
+    assert default_name(resolve_request(request), request) == name
+
+
+def test_default_name_has_the_ratio_of_the_checkpoint():
+    request = ExportRequest("mixste", checkpoint=Path("hot.pth"))
+    assert default_name(resolve("mixste", tokens=81), request) == "mixste_t243_r0.33.onnx"
+
+
+def test_lists_every_network_within_80_columns(capsys):
+    assert main(["--list"]) == 0
+    table, _, sources = capsys.readouterr().out.partition("\n\n")
+    assert max(map(len, table.splitlines())) <= 80
+    assert "mixste          base  hot         243    81     35.00  167.512     176.239" in table
+    assert all(f"{name}: " in sources for name in list_models())
 
 
 def test_dry_run_as_json(capsys):
     assert main([*PRUNED, "--random-weights", "--dry-run", "--json", "--batch", "dynamic"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["file"] == "mixste_t27_r0.52_batch.onnx"
+    assert plan["file"] == "mixste_t27_r0.50_batch.onnx"
     assert [stage["tokens"] for stage in plan["network"]["stages"]] == [14]
     assert plan["weights"]["random"]
 
 
-def test_random_weights_are_marked_and_the_next_commands_work(capsys):
+def test_marks_random_weights_and_prints_working_commands(capsys):
     assert main([*PRUNED, "--random-weights"]) == 0
     out = capsys.readouterr().out
     assert RANDOM_WEIGHTS_WARNING in out
     assert "FLOPs, as the papers count" in out
-    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.52.onnx"]
-    assert read_manifest(Path("mixste_t27_r0.52.onnx")).weights.random
+    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.50.onnx"]
+    assert read_manifest(Path("mixste_t27_r0.50.onnx")).weights.random
     first = next(line for line in out.splitlines() if line.startswith("  python -c"))
     shell = first.replace("python", f"'{sys.executable}'", 1)
     run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
     assert "keypoints_2d: float32 (1, 27, 17, 2)" in run.stdout
 
 
-def test_a_file_for_pytorch_is_opened_by_its_next_command(capsys):
+def test_prints_a_working_command_for_a_pytorch_file(capsys):
     assert main([*PRUNED, "--random-weights", "--engine", "torch"]) == 0
     out = capsys.readouterr().out
-    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.52.safetensors"]
+    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.50.safetensors"]
     first = next(line for line in out.splitlines() if line.startswith("  python -c"))
     shell = first.replace("python", f"'{sys.executable}'", 1)
     run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
     assert "keypoints_2d: float32 (1, 27, 17, 2)" in run.stdout
 
 
-def test_a_trained_checkpoint_names_itself_in_the_manifest(capsys):
+def test_manifest_names_the_checkpoint(capsys):
     path = saved(Path("best.bin"), prefix="module.", container="model_pos", ratio=0.5, prune_at=1)
     arguments = ["--model", "mixste", "--checkpoint", str(path), "--prune-at", "1", "--json"]
     assert main([*arguments, "--set", "heads=4", "-o", "a b.onnx"]) == 0
@@ -161,7 +206,7 @@ CHECKPOINT = ["--model", "mixste", "--set", "heads=4", "--checkpoint"]
 
 
 class TestCheckpointsThatDoNotFit:
-    def test_another_ratio_is_refused_and_resampling_named(self, capsys):
+    def test_rejects_another_ratio_and_names_resampling(self, capsys):
         path = saved(Path("hot.pth"), tokens=9, prune_at=1)
         said = failed(capsys, [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"], 4)
         assert "trained to keep 9 of 27 frames (ratio 0.33), but 14 were requested" in said
@@ -175,18 +220,18 @@ class TestCheckpointsThatDoNotFit:
         assert (manifest.tokens, manifest.weights.resampled_from) == (14, 9)
         assert "measure the accuracy" in capsys.readouterr().out
 
-    def test_a_plain_checkpoint_has_no_recovery(self, capsys):
+    def test_rejects_recovery_without_weights(self, capsys):
         path = saved(Path("plain.pth"))
         said = failed(capsys, [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"], 4)
         assert "10 missing" in said
         assert "--recovery interpolate" in said
 
-    def test_a_plain_checkpoint_has_nothing_to_resample(self, capsys):
+    def test_rejects_resampling_of_plain_checkpoints(self, capsys):
         path = saved(Path("plain.pth"))
         arguments = [*CHECKPOINT, str(path), "--ratio", "0.5", "--resample-tokens"]
         assert "no rank embedding" in failed(capsys, arguments, 4)
 
-    def test_a_plain_checkpoint_is_pruned_and_interpolated(self, capsys):
+    def test_prunes_plain_checkpoints_with_interpolation(self, capsys):
         path = saved(Path("plain.pth"))
         arguments = [*CHECKPOINT, str(path), "--ratio", "0.5", "--prune-at", "1"]
         assert main([*arguments, "--recovery", "interpolate", "-o", "x.onnx"]) == 0
@@ -194,7 +239,7 @@ class TestCheckpointsThatDoNotFit:
         assert (manifest.variant, manifest.recovery, manifest.tokens) == ("hot", "interpolate", 14)
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["--frames", "81"], "trained with frames = 27, but 81"),
             (["--set", "depth=4"], "trained with depth = 3, but 4"),
@@ -202,18 +247,18 @@ class TestCheckpointsThatDoNotFit:
             (["--recovery", "interpolate"], "Drop '--recovery interpolate'"),
         ],
     )
-    def test_what_it_was_not_trained_for(self, capsys, arguments, said):
+    def test_rejects_what_it_was_not_trained_for(self, capsys, arguments, message):
         path = saved(Path("hot.pth"), tokens=9, prune_at=1)
-        assert said in failed(capsys, [*CHECKPOINT, str(path), *arguments], 4)
+        assert message in failed(capsys, [*CHECKPOINT, str(path), *arguments], 4)
 
-    def test_where_to_prune_is_not_guessed(self, capsys):
+    def test_does_not_guess_where_to_prune(self, capsys):
         # The published block lies outside of this network of three.
         path = saved(Path("hot.pth"), tokens=9, prune_at=1)
         said = failed(capsys, [*CHECKPOINT, str(path)], 2)
         assert "published before block 3" in said
         assert "--prune-at" in said
 
-    def test_no_checkpoint_at_all(self, capsys):
+    def test_rejects_a_web_page(self, capsys):
         Path("page.pth").write_text("<!DOCTYPE html><html>Sign in</html>")
         assert "web page" in failed(capsys, [*CHECKPOINT, "page.pth"], 4)
 
@@ -232,16 +277,16 @@ class TestFailedVerification:
 
         monkeypatch.setattr(pipeline, "trace", wrong)
 
-    def test_keeps_no_file_and_what_was_there_before(self, capsys):
+    def test_keeps_no_file_but_the_one_from_before(self, capsys):
         Path("mine.onnx").write_bytes(b"before")
         assert main([*SMALL, "--random-weights", "-o", "mine.onnx"]) == 6
         said = capsys.readouterr().err
-        assert "given the frames: largest coordinate difference of window" in said
+        assert "with the same frames: largest coordinate difference of window" in said
         assert "joint" in said
         assert Path("mine.onnx").read_bytes() == b"before"
         assert [path.name for path in Path.cwd().iterdir()] == ["mine.onnx"]
 
-    def test_keeps_it_under_another_name_when_asked(self, capsys):
+    def test_keeps_it_under_another_name_if_requested(self, capsys):
         assert main([*SMALL, "--random-weights", "--keep-failed", "-o", "mine.onnx"]) == 6
         capsys.readouterr()
         assert [path.name for path in Path.cwd().iterdir()] == ["mine.failed.onnx"]
@@ -249,7 +294,7 @@ class TestFailedVerification:
             assert "hot_sdk.manifest" not in session.metadata
 
 
-def test_a_graph_that_no_target_runs_is_refused(capsys, monkeypatch):
+def test_rejects_graphs_that_no_target_runs(capsys, monkeypatch):
     traced = pipeline.trace
 
     def wrong(*arguments, **options):
@@ -262,7 +307,7 @@ def test_a_graph_that_no_target_runs_is_refused(capsys, monkeypatch):
     assert "shape_of_input" in failed(capsys, [*SMALL, "--random-weights"], 5)
 
 
-def test_an_unforeseen_error_is_one_line(capsys, monkeypatch):
+def test_unexpected_error_is_one_line(capsys, monkeypatch):
     def broken(*_arguments, **_options):
         raise RuntimeError("first\nsecond")
 

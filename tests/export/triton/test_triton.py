@@ -24,7 +24,7 @@ from hot_sdk.export.triton.pixel_input import (
 )
 from hot_sdk.export.triton.repository import write_triton
 from hot_sdk.manifest import KEYPOINTS, POSES, read_manifest
-from hot_sdk.preprocessing import network_input_of, prepare_clip
+from hot_sdk.preprocessing import InputSpec, prepare_clip
 from hot_sdk.starter import starter_model
 
 TYPES = {"float32": "TYPE_FP32", "int32": "TYPE_INT32", "int64": "TYPE_INT64"}
@@ -129,12 +129,12 @@ def smooth_keypoints(frames, size):
 
 
 @pytest.mark.parametrize(("model", "normalization"), KINDS)
-def test_step_from_pixels_is_the_runtimes_preparation(tmp_path_factory, model, normalization):
+def test_step_from_pixels_is_the_runtimes_preprocessing(tmp_path_factory, model, normalization):
     path = export_case(model, "plain", tmp_path_factory).path
     manifest = dataclasses.replace(read_manifest(path), normalization=normalization)
     graph = pixel_input_graph(manifest, "batch")
     require_same_input(graph, manifest)
-    network = network_input_of(manifest)
+    network = InputSpec.from_manifest(manifest)
     # Wide, tall, square, and either side of where an image counts as tall.
     sizes = [(1920, 1080), (1080, 1920), (1000, 1000), (1000, 1100), (1000, 1101), (7, 8), (9, 10)]
     clips = [smooth_keypoints(manifest.frames, size) for size in sizes]
@@ -143,7 +143,7 @@ def test_step_from_pixels_is_the_runtimes_preparation(tmp_path_factory, model, n
         for clip in clips
     ]
     for clip in prepared:
-        assert {policy.count for policy in clip.applied if policy.item == "joints"} == {0}
+        assert {policy.count for policy in clip.applied if policy.unit == "joints"} == {0}
     pixels = [np.dstack([clip.points, clip.scores]) for clip in clips]
     given = {PIXELS: np.stack(pixels)[..., : network.channels].astype(np.float32)}
     if network.normalization == "image_width":
@@ -163,16 +163,17 @@ def test_step_from_pixels_agrees_on_what_is_tall():
     graph = pixel_input_graph(manifest, "batch").SerializeToString()
     with open_session(graph) as session:
         found = session.run({PIXELS: points, IMAGE_SIZE: sizes.astype(np.int32)})[KEYPOINTS]
-    network = network_input_of(manifest)
+    network = InputSpec.from_manifest(manifest)
     one = points[0, :1]
     ones = np.ones((1, 17), dtype=np.float32)
     expected = [
-        network.of(one, ones, ones > 0, tuple(map(int, size)), "pad_to_square") for size in sizes
+        network.normalize(one, ones, ones > 0, tuple(map(int, size)), "pad_to_square")
+        for size in sizes
     ]
     np.testing.assert_array_equal(found[:, :1], np.stack(expected))
 
 
-def test_the_ensemble_gives_the_poses_of_the_network(schema, tmp_path_factory):
+def test_ensemble_computes_the_poses_of_the_network(schema, tmp_path_factory):
     made = export_case("mixste", "hot-17-batch-any", tmp_path_factory)
     folders = write_triton(made.path, TritonOptions(Path("repository")))
     clip = smooth_keypoints(made.result.manifest.frames, (1280, 720))
@@ -184,15 +185,15 @@ def test_the_ensemble_gives_the_poses_of_the_network(schema, tmp_path_factory):
         with open_session(Path("repository") / step.model_name / "1" / "model.onnx") as session:
             outputs = session.run({k: tensors[v] for k, v in step.input_map.items()})
         tensors |= {value: outputs[key] for key, value in step.output_map.items()}
-    network = network_input_of(made.result.manifest)
+    network = InputSpec.from_manifest(made.result.manifest)
     valid = np.ones(clip.scores.shape, dtype=bool)
-    inputs = network.of(clip.points, clip.scores, valid, clip.image_size, "pad_to_square")
+    inputs = network.normalize(clip.points, clip.scores, valid, clip.image_size, "pad_to_square")
     with open_session(made.path) as session:
         expected = session.run({KEYPOINTS: np.stack([inputs] * 2)})[POSES]
     np.testing.assert_array_equal(tensors[POSES], expected)
 
 
-def test_a_wrong_step_from_pixels_is_found(tmp_path_factory):
+def test_finds_a_wrong_step_from_pixels(tmp_path_factory):
     manifest = export_case("mixste", "plain", tmp_path_factory).result.manifest
     graph = pixel_input_graph(manifest, 1)
     node = next(node for node in graph.graph.node if node.op_type == "Greater")
@@ -221,7 +222,7 @@ def test_tensorrt_runs_in_onnx_runtime_on_the_gpu(schema, tmp_path_factory):
     assert list(fixed.model_warmup) == []
 
 
-def test_tensorrt_takes_float32_only(hot_export):
+def test_tensorrt_accepts_float32_only(hot_export):
     model = onnx.load(hot_export.path)
     manifest = dataclasses.replace(hot_export.result.manifest, precision="fp16")
     onnx.helper.set_model_props(model, manifest.to_metadata())
@@ -234,14 +235,14 @@ def test_tensorrt_takes_float32_only(hot_export):
 
 def test_a_gpu_without_tensorrt_computes_in_full_float32(schema, hot_export):
     options = TritonOptions(Path("repository"), device="gpu")
-    normaliser, network, _ = (parsed(schema, f) for f in write_triton(hot_export.path, options))
+    normalizer, network, _ = (parsed(schema, f) for f in write_triton(hot_export.path, options))
     accelerators = network.optimization.execution_accelerators.gpu_execution_accelerator
     assert [(one.name, one.parameters["use_tf32"]) for one in accelerators] == [("cuda", "0")]
     assert network.instance_group[0].kind == schema.ModelInstanceGroup.KIND_GPU
-    assert normaliser.instance_group[0].kind == schema.ModelInstanceGroup.KIND_CPU
+    assert normalizer.instance_group[0].kind == schema.ModelInstanceGroup.KIND_CPU
 
 
-def test_what_hot_export_wrote_is_replaced_and_nothing_else(hot_export):
+def test_replaces_only_what_hot_export_wrote(hot_export):
     options = TritonOptions(Path("repository"))
     folders = write_triton(hot_export.path, options)
     (folders[0] / "1" / "model.onnx").write_bytes(b"old")
@@ -263,15 +264,15 @@ def test_what_hot_export_wrote_is_replaced_and_nothing_else(hot_export):
     [
         (["--triton-instances", "2"], "Give --triton DIR too"),
         (["--triton", "r", "--triton-instances", "0"], "1 to 1024"),
-        (["--triton", "r", "--triton-device", "cuda"], "Use one of: cpu, gpu"),
-        (["--triton", "r", "--triton-backend", "trt"], "Use one of: onnxruntime, tensorrt"),
+        (["--triton", "r", "--triton-device", "cuda"], "expected one of cpu, gpu"),
+        (["--triton", "r", "--triton-backend", "trt"], "expected one of onnxruntime, tensorrt"),
         (["--triton", "r", "--triton-backend", "tensorrt", "--triton-device", "cpu"], "TensorRT"),
         (["--triton", "no/such"], "mkdir -p no"),
-        (["--triton", "file"], "'file' is no folder"),
-        (["--triton", ".", "-o", "mine.onnx"], "'mine' holds what hot-export did not write"),
+        (["--triton", "file"], "'file' is not a folder"),
+        (["--triton", ".", "-o", "mine.onnx"], "'mine' holds files that hot-export did not write"),
     ],
 )
-def test_wrong_arguments_are_told_before_the_export(capsys, arguments, said):
+def test_rejects_wrong_arguments_before_the_export(capsys, arguments, said):
     Path("file").touch()
     Path("mine").mkdir()
     Path("mine", "notes.txt").touch()
@@ -279,13 +280,13 @@ def test_wrong_arguments_are_told_before_the_export(capsys, arguments, said):
 
 
 def test_from_the_command_line(capsys):
-    asked = [*PRUNED, "--random-weights", "--triton", "repository", "-o", "a b.onnx"]
-    assert main([*asked, "--dry-run", "--json"]) == 0
+    arguments = [*PRUNED, "--random-weights", "--triton", "repository", "-o", "a b.onnx"]
+    assert main([*arguments, "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["triton"] == "repository"
     assert not Path("repository").exists()
-    assert main([*asked, "--json"]) == 0
+    assert main([*arguments, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["triton"] == [f"repository/a_b{part}" for part in ("_normalise", "", "_pixels")]
+    assert record["triton"] == [f"repository/a_b{part}" for part in ("_normalize", "", "_pixels")]
     text = Path("repository/a_b/config.pbtxt").read_text()
     assert "random weights: the poses mean nothing" in text
     assert "max_batch_size: 0" in text
