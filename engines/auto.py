@@ -10,10 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hot_sdk._base import records
 from hot_sdk._base.files import sha256_of
@@ -21,7 +19,7 @@ from hot_sdk._base.timing import interleaved_medians
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
 from hot_sdk.engines.onnx_file import check_onnx, missing_file
 from hot_sdk.engines.registry import ONNX, TORCH, get_engine, list_engines, model_format
-from hot_sdk.engines.session import BaseSession, Session, SessionOptions, TensorSpec
+from hot_sdk.engines.session import Arrays, Session, SessionOptions, TensorSpec
 from hot_sdk.errors import EngineError, HotSDKError, MissingDependencyError
 
 _ROUNDS = 5
@@ -70,7 +68,7 @@ class Choice:
         return f"{self.engine} ({'; '.join(str(trial) for trial in self.trials)})"
 
 
-class ChosenSession(BaseSession[Session]):
+class ChosenSession(Session):
     """A session of the engine that was chosen; see ``hot_sdk.engines.Session``.
 
     Attributes:
@@ -97,7 +95,7 @@ class ChosenSession(BaseSession[Session]):
             self._handle.close()
         super().close()
 
-    def _run(self, handle: Session, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _run(self, handle: Session, feeds: Arrays) -> Arrays:
         return handle.run(feeds)
 
 
@@ -247,7 +245,7 @@ def _try_all(
 def _medians(sessions: dict[str, Session], refused: dict[str, str]) -> dict[str, float]:
     """Return the milliseconds of each engine that runs; record failures in ``refused``."""
 
-    def run(name: str, arrays: dict[str, NDArray[Any]]) -> None:
+    def run(name: str, arrays: Arrays) -> None:
         if name not in refused:
             try:
                 sessions[name].run(arrays)
@@ -261,10 +259,10 @@ def _medians(sessions: dict[str, Session], refused: dict[str, str]) -> dict[str,
     return {name: median for name, median in medians if name not in refused}
 
 
-def _sample(inputs: tuple[TensorSpec, ...]) -> dict[str, NDArray[Any]]:
+def _sample(inputs: tuple[TensorSpec, ...]) -> Arrays:
     """Return arrays for an engine's inputs: the same small numbers each time."""
     random = np.random.default_rng(0)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: Arrays = {}
     for spec in inputs:
         shape = [size if isinstance(size, int) else 1 for size in spec.shape]
         arrays[spec.name] = random.uniform(-1.0, 1.0, shape).astype(spec.dtype)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hot_sdk._base.optional import require
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
@@ -20,7 +19,7 @@ from hot_sdk.engines.onnx_file import OnnxFile, check_onnx, read_signature
 from hot_sdk.engines.registry import Engine
 from hot_sdk.engines.session import (
     ANY_SIZE,
-    BaseSession,
+    Arrays,
     Session,
     SessionOptions,
     TensorSpec,
@@ -37,16 +36,14 @@ _DIGEST_BYTES = 32
 _logger = logging.getLogger(__name__)
 
 
-class OpenVINOSession(BaseSession["openvino.InferRequest"]):
+class OpenVINOSession(Session):
     """A session of OpenVINO; see ``hot_sdk.engines.Session``.
 
     Threads take turns: for the latency of one window, OpenVINO gives all its threads to one run,
     and concurrent runs would only share them.
     """
 
-    def _run(
-        self, handle: openvino.InferRequest, feeds: dict[str, NDArray[Any]]
-    ) -> dict[str, NDArray[Any]]:
+    def _run(self, handle: openvino.InferRequest, feeds: Arrays) -> Arrays:
         try:
             with self._lock:
                 handle.infer(feeds, share_inputs=True, share_outputs=True)

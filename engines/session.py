@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,8 @@ _DEVICE = re.compile(r"cpu|npu|(cuda|gpu)(:(0|[1-9][0-9]{0,2}))?")
 _MAX_THREADS = 1024
 _FLOATS = {"float16": "fp16", "float32": "fp32", "float64": "fp64"}
 
-_Handle = TypeVar("_Handle")
+Arrays = dict[str, NDArray[Any]]
+"""Arrays by the names of a session's inputs or outputs."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,14 @@ class SessionOptions:
             )
 
 
-@runtime_checkable
-class Session(Protocol):
+class Session(Closing):
     """A model that is loaded on a device and ready to run.
 
     ``run`` may be called from several threads at once. A session cannot be used in a process
     forked after it was opened.
+
+    An engine derives its session and implements ``_run``, in which ``_lock`` makes threads take
+    turns if they have to.
 
     Attributes:
         engine: Name of the engine that runs the model, as in ``list_engines()``.
@@ -141,16 +144,31 @@ class Session(Protocol):
         load_seconds: Seconds from the model file to a ready session, without importing the library.
     """
 
-    engine: str
-    engine_version: str
-    device: str
-    precision: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    metadata: Mapping[str, str]
-    load_seconds: float
+    def __init__(
+        self,
+        handle: Any,  # noqa: ANN401
+        *,
+        engine: str,
+        version: str,
+        device: str,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        metadata: Mapping[str, str],
+        load_seconds: float,
+    ) -> None:
+        # What ``_run`` gets to run the model; None once closed.
+        self._handle = handle
+        self._lock = threading.Lock()
+        self.engine = engine
+        self.engine_version = version
+        self.device = device
+        self.inputs = inputs
+        self.outputs = outputs
+        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata))
+        self.precision = precision_of(self.metadata, inputs)
+        self.load_seconds = load_seconds
 
-    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run the model once.
 
         Args:
@@ -164,75 +182,20 @@ class Session(Protocol):
             EngineError: An array is missing, unknown, or of another type or shape; the session is
                 closed; or the engine failed.
         """
-
-    def close(self) -> None:
-        """Release the model and its memory; closing twice is allowed."""
-
-    def __enter__(self) -> Session: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-class BaseSession(Closing, Generic[_Handle]):
-    """A base for sessions: it holds the facts, checks the inputs, and refuses runs once closed.
-
-    A subclass implements ``_run``, in which ``_lock`` makes threads take turns if they have to.
-
-    Args:
-        handle: What runs the model; ``close`` drops it.
-        engine: Name of the engine; this and the following as in ``Session``.
-        version: Version of the vendor's library.
-        device: The device that is in use.
-        inputs: The inputs.
-        outputs: The outputs.
-        metadata: The metadata of the model file.
-        load_seconds: Seconds from the model file to a ready session.
-    """
-
-    def __init__(
-        self,
-        handle: _Handle,
-        *,
-        engine: str,
-        version: str,
-        device: str,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        metadata: Mapping[str, str],
-        load_seconds: float,
-    ) -> None:
-        self._handle: _Handle | None = handle
-        self._lock = threading.Lock()
-        self.engine = engine
-        self.engine_version = version
-        self.device = device
-        self.inputs = inputs
-        self.outputs = outputs
-        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata))
-        self.precision = precision_of(self.metadata, inputs)
-        self.load_seconds = load_seconds
-
-    def run(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the model once; see ``hot_sdk.engines.Session.run``."""
         # Held here so that a close in another thread does not free it during this run.
         handle = self._open_handle()
         return self._run(handle, check_inputs(arrays, self.inputs))
 
     def close(self) -> None:
-        """Release the model; closing twice is allowed."""
+        """Release the model and its memory; closing twice is allowed."""
         self._handle = None
 
-    def _open_handle(self) -> _Handle:
+    def _open_handle(self) -> Any:  # noqa: ANN401
         if self._handle is None:
             raise EngineError("The session is closed.", hint="Open the model again to run it.")
         return self._handle
 
-    def _run(self, handle: _Handle, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _run(self, handle: Any, feeds: Arrays) -> Arrays:  # noqa: ANN401
         """Compute the outputs, owned by the caller, from checked inputs."""
         raise NotImplementedError
 
@@ -271,9 +234,7 @@ def precision_of(metadata: Mapping[str, str], inputs: Iterable[TensorSpec]) -> s
     return floats.pop() if floats else "unknown"
 
 
-def check_inputs(
-    arrays: Mapping[str, NDArray[Any]], inputs: Sequence[TensorSpec]
-) -> dict[str, NDArray[Any]]:
+def check_inputs(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[TensorSpec]) -> Arrays:
     """Check the arrays of one run, without changing type or shape.
 
     Args:

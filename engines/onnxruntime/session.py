@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.engines.session import ANY_SIZE, BaseSession, TensorSpec, as_sentence
+from hot_sdk.engines.session import ANY_SIZE, Arrays, Session, TensorSpec, as_sentence
 from hot_sdk.errors import EngineError
 
 if TYPE_CHECKING:
@@ -31,10 +31,8 @@ _DTYPES = {
     "tensor(uint64)": "uint64",
 }
 
-Arrays = dict[str, NDArray[Any]]
 
-
-class OnnxRuntimeSession(BaseSession[Callable[[Arrays], Arrays]]):
+class OnnxRuntimeSession(Session):
     """A session of ONNX Runtime; see ``hot_sdk.engines.Session``.
 
     Args:

@@ -13,16 +13,12 @@ import time
 import traceback
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from hot_sdk.engines.cuda.device import CudaDevice, open_device
+from hot_sdk.engines.cuda.device import open_device
 from hot_sdk.engines.onnx_file import Signature, check_onnx, read_signature
 from hot_sdk.engines.registry import Engine
-from hot_sdk.engines.session import BaseSession, Session, SessionOptions
+from hot_sdk.engines.session import Arrays, Session, SessionOptions
 from hot_sdk.engines.tensorrt.bindings import create_log, import_tensorrt
 from hot_sdk.engines.tensorrt.execution import TensorRTExecution, precision_mismatch
 from hot_sdk.engines.tensorrt.plan import get_plan, plan_spec
@@ -33,27 +29,7 @@ _PURPOSE = "The engine 'tensorrt'"
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """What a session holds, and frees."""
-
-    execution: TensorRTExecution
-    device: CudaDevice
-    process: int
-
-    def close(self) -> None:
-        # A forked process has copies of the parent's handles, which it must not free.
-        if os.getpid() != self.process:
-            return
-        try:
-            with self.device.pushed("closing the session"):
-                self.execution.free()
-        except EngineError as error:
-            _logger.warning("The session was not closed in order: %s", error)
-        self.device.release()
-
-
-class TensorRTSession(BaseSession[_Opened]):
+class TensorRTSession(Session):
     """A session of TensorRT; see ``hot_sdk.engines.Session``.
 
     Attributes:
@@ -67,7 +43,7 @@ class TensorRTSession(BaseSession[_Opened]):
 
     def __init__(
         self,
-        opened: _Opened,
+        execution: TensorRTExecution,
         signature: Signature,
         *,
         version: str,
@@ -75,34 +51,34 @@ class TensorRTSession(BaseSession[_Opened]):
         load_seconds: float,
     ) -> None:
         super().__init__(
-            opened,
+            execution,
             engine="tensorrt",
             version=version,
-            device=opened.device.name,
+            device=execution.device.name,
             inputs=signature.inputs,
             outputs=signature.outputs,
             metadata=signature.metadata,
             load_seconds=load_seconds,
         )
         # Also on garbage collection, and before the interpreter unloads CUDA's modules.
-        self._close = weakref.finalize(self, opened.close)
-        self.cuda_graph = opened.execution.graph is not None
-        self.zero_copy = opened.device.shares_memory
+        self._free = weakref.finalize(self, _free, execution, os.getpid())
+        self.cuda_graph = execution.graph is not None
+        self.zero_copy = execution.device.shares_memory
         self.plan = plan
-        self.layer_types = dict(opened.execution.layer_types)
-        self.largest_batch = opened.execution.largest_batch
+        self.layer_types = dict(execution.layer_types)
+        self.largest_batch = execution.largest_batch
 
     def close(self) -> None:
         """Free the plan and its memory, after the run that another thread may be in."""
         with self._lock:
             super().close()
-            self._close()
+            self._free()
 
-    def _run(self, handle: _Opened, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _run(self, handle: TensorRTExecution, feeds: Arrays) -> Arrays:
         with self._lock:
             self._open_handle()
             with handle.device.pushed("running the model"):
-                return handle.execution.run(feeds)
+                return handle.run(feeds)
 
 
 def open_tensorrt(model: Path | bytes, options: SessionOptions) -> Session:
@@ -131,7 +107,7 @@ def open_tensorrt(model: Path | bytes, options: SessionOptions) -> Session:
         with device.pushed("opening the session"), _frames_cleared_on_error():
             log = create_log(trt)
             content, plan = get_plan(trt, log, spec, device, options.cache_dir)
-            execution = TensorRTExecution(trt, log, device, content, signature, spec.largest_batch)
+            execution = TensorRTExecution(trt, log, device, content, spec)
     except BaseException:
         device.release()
         raise
@@ -139,7 +115,7 @@ def open_tensorrt(model: Path | bytes, options: SessionOptions) -> Session:
     if problem is not None:
         _logger.warning("'%s': %s", file.name, problem)
     return TensorRTSession(
-        _Opened(execution, device, os.getpid()),
+        execution,
         signature,
         version=str(trt.__version__),
         plan=plan,
@@ -160,6 +136,18 @@ def require_tensorrt(device: str) -> None:
     import_tensorrt()
     index = _gpu_index(SessionOptions(device=device))
     open_device(index, purpose=_PURPOSE).release()
+
+
+def _free(execution: TensorRTExecution, process: int) -> None:
+    # A forked process has copies of the parent's handles, which it must not free.
+    if os.getpid() != process:
+        return
+    try:
+        with execution.device.pushed("closing the session"):
+            execution.free()
+    except EngineError as error:
+        _logger.warning("The session was not closed in order: %s", error)
+    execution.device.release()
 
 
 @contextlib.contextmanager

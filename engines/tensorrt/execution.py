@@ -12,14 +12,12 @@ from math import prod
 from types import ModuleType
 from typing import Any
 
-from numpy.typing import NDArray
-
 from hot_sdk.engines.cuda.buffers import CudaBuffer
 from hot_sdk.engines.cuda.device import CudaDevice
 from hot_sdk.engines.cuda.driver import CudaCallError
-from hot_sdk.engines.onnx_file import Signature
-from hot_sdk.engines.session import format_shape
+from hot_sdk.engines.session import Arrays, format_shape
 from hot_sdk.engines.tensorrt.bindings import ICudaEngine, IExecutionContext, Runtime
+from hot_sdk.engines.tensorrt.plan import PlanSpec
 from hot_sdk.errors import EngineError
 
 # CU_STREAM_NON_BLOCKING: what other libraries do in CUDA's default stream does not hold this up.
@@ -77,16 +75,16 @@ class TensorRTExecution:
         log: Its logger; see ``create_log``.
         device: The device to run on.
         plan: The plan.
-        signature: The signature of its file.
-        largest_batch: Most items of an open batch; None if the batch is fixed.
+        spec: What it was built from.
 
     Raises:
         EngineError: TensorRT refuses the plan, or it is that of another file.
 
     Attributes:
+        device: As passed.
         graph: Handle of the CUDA graph of one run; None without one.
         layer_types: Number of tensors between its layers by type.
-        largest_batch: As passed.
+        largest_batch: Most items of an open batch; None if the batch is fixed.
     """
 
     def __init__(
@@ -95,14 +93,13 @@ class TensorRTExecution:
         log: Any,  # noqa: ANN401
         device: CudaDevice,
         plan: bytes,
-        signature: Signature,
-        largest_batch: int | None,
+        spec: PlanSpec,
     ) -> None:
-        self._device = device
+        self.device = device
         self._log = log
-        self._inputs = signature.inputs
-        self._outputs = signature.outputs
-        self.largest_batch = largest_batch
+        self._inputs = spec.signature.inputs
+        self._outputs = spec.signature.outputs
+        self.largest_batch = spec.largest_batch
         self._batch: int | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._buffers: dict[str, CudaBuffer] = {}
@@ -114,7 +111,7 @@ class TensorRTExecution:
         try:
             self._load(trt, plan)
             self._allocate()
-            if largest_batch is None:
+            if self.largest_batch is None:
                 self._capture()
             else:
                 _logger.info("No CUDA graph: the batch is open, and a graph has fixed shapes.")
@@ -122,7 +119,7 @@ class TensorRTExecution:
             self.free()
             raise
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Arrays) -> Arrays:
         """Run once, on checked arrays.
 
         Raises:
@@ -133,7 +130,7 @@ class TensorRTExecution:
         for spec in self._inputs:
             self._buffers[spec.name].view(self._shapes[spec.name])[...] = feeds[spec.name]
         if self.graph is not None:
-            self._device.calls.launch(self.graph, self._stream.handle)
+            self.device.calls.launch(self.graph, self._stream.handle)
         else:
             self._enqueue()
         self._stream.synchronize()
@@ -145,12 +142,12 @@ class TensorRTExecution:
     def free(self) -> None:
         """Free everything, users before what they use; freeing twice is allowed."""
         graph, self.graph = self.graph, None
-        with contextlib.suppress(CudaCallError, self._device.cuda.Error):
+        with contextlib.suppress(CudaCallError, self.device.cuda.Error):
             # A run that Ctrl-C cut short may still be under way.
             if self._stream is not None:
                 self._stream.synchronize()
             if graph is not None:
-                self._device.calls.destroy_graph(graph)
+                self.device.calls.destroy_graph(graph)
         self._context = None
         self._engine = None
         self._runtime = None
@@ -192,10 +189,10 @@ class TensorRTExecution:
 
     def _allocate(self) -> None:
         assert self._context is not None
-        self._stream = self._device.cuda.Stream(_NON_BLOCKING)
+        self._stream = self.device.cuda.Stream(_NON_BLOCKING)
         self._set_batch(self.largest_batch)
         for spec in (*self._inputs, *self._outputs):
-            buffer = CudaBuffer(self._device, prod(self._shapes[spec.name]), spec.dtype)
+            buffer = CudaBuffer(self.device, prod(self._shapes[spec.name]), spec.dtype)
             self._buffers[spec.name] = buffer
             if not self._context.set_tensor_address(spec.name, buffer.address):
                 raise self._refused(f"use the memory of '{spec.name}'")
@@ -216,13 +213,13 @@ class TensorRTExecution:
         self._enqueue()
         self._stream.synchronize()
         try:
-            self.graph = self._device.calls.capture(self._stream.handle, self._enqueue)
-        except (CudaCallError, self._device.cuda.Error, EngineError) as error:
+            self.graph = self.device.calls.capture(self._stream.handle, self._enqueue)
+        except (CudaCallError, self.device.cuda.Error, EngineError) as error:
             _logger.warning("No CUDA graph, so every run starts its kernels one by one: %s", error)
         else:
             _logger.info("Captured a CUDA graph of one run.")
 
-    def _batch_of(self, feeds: Mapping[str, NDArray[Any]]) -> int:
+    def _batch_of(self, feeds: Arrays) -> int:
         size = next(
             feeds[spec.name].shape[0]
             for spec in self._inputs
@@ -259,7 +256,7 @@ class TensorRTExecution:
 
     def _refused(self, what: str) -> EngineError:
         return EngineError(
-            f"TensorRT failed to {what} on {self._device.name}: {self._log.last_errors()}.",
+            f"TensorRT failed to {what} on {self.device.name}: {self._log.last_errors()}.",
             hint="Free GPU memory by ending other programs, or delete the cached plan to have it"
             " built again.",
         )

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hot_sdk._base.optional import require
 from hot_sdk.engines import Engine, Session, SessionOptions, TensorSpec

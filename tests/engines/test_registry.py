@@ -18,11 +18,10 @@ from hot_sdk.starter import starter_model
 OURS = ("onnxruntime", "openvino", "tensorrt", "torch", "torch-compile")
 
 TINY = """
-from hot_sdk.engines import Engine, open_session
-from hot_sdk.engines.session import BaseSession
+from hot_sdk.engines import Engine, Session, open_session
 
 
-class TinySession(BaseSession):
+class TinySession(Session):
     def __init__(self, inner):
         super().__init__(
             inner,

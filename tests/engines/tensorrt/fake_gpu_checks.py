@@ -119,7 +119,7 @@ def a_run_is_one_cuda_graph():
         assert session.cuda_graph
         assert "Captured a CUDA graph of one run." in messages
         enqueued = []
-        session._handle.execution._enqueue = lambda: enqueued.append(1)
+        session._handle._enqueue = lambda: enqueued.append(1)
         assert_right(session)
         assert enqueued == []
 
