@@ -1,10 +1,10 @@
-"""Makes ``starter-val``, the held-out part of the starter model's data, from the whole of it.
+"""Make ``starter-val``, the held-out part of the starter model's data, from all of the data.
 
     python -m hot_sdk.benchmarks.studies.make_starter_val DATA_FOLDER OUTPUT_FOLDER
 
-``DATA_FOLDER`` holds ``cmu_h36m17_60fps.npz`` (``pos_mm``, int16, world millimetres, y up; and
-``glitch``) and ``index.json``. Takes the sequences whose split is ``val``, leaves out their
-glitches, keeps every second frame, and draws four virtual cameras for each.
+``DATA_FOLDER`` holds ``cmu_h36m17_60fps.npz`` (``pos_mm``, int16, world millimeters, y up; and
+``glitch``) and ``index.json``. Keeps the sequences whose split is ``val``, without their glitches,
+every second frame of them, and draws four virtual cameras for each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEPT = 2
 
 
 def main() -> None:
-    """Run."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
@@ -58,7 +58,7 @@ def main() -> None:
         parts.append(np.diff(world, axis=0, prepend=np.zeros_like(world[:1])))
     index = {"schema": SCHEMA, "fps": _SOURCE_FPS // _KEPT, "sequences": entries}
     (options.output / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    # Differences take half the room of positions once they are compressed.
+    # Differences compress to half the size of positions.
     np.savez_compressed(options.output / ARRAYS, steps_mm=np.concatenate(parts))
     for name in (INDEX, ARRAYS):
         print(f"{options.output / name}: {(options.output / name).stat().st_size} bytes")

@@ -1,11 +1,11 @@
-"""The studies behind the README's claims: calls of ``hot-benchmark``, and the page of their tables.
+"""Run the studies behind the README's claims: ``hot-benchmark`` commands, and the page of tables.
 
     python -m hot_sdk.benchmarks.studies.readme_tables   # all of them, on an idle machine
-    python -m hot_sdk.benchmarks.studies.readme_tables --only baselines --windows 2 --busy
+    python -m hot_sdk.benchmarks.studies.readme_tables --only baselines --runs 2 --busy
     python -m hot_sdk.benchmarks.studies.readme_tables --only starter --page docs/benchmarks.md
 
-A study is a command line; its tables go into docs/benchmarks.md below that command. A machine that
-does something else gives figures that nobody can use, and is refused unless ``--busy`` is given.
+A study is a command line; its tables go into docs/benchmarks.md below that command. A busy machine
+gives unreliable figures, and is refused unless ``--busy`` is given.
 """
 
 from __future__ import annotations
@@ -25,27 +25,24 @@ from hot_sdk.benchmarks.machine import BUSY, busy_cpus
 from hot_sdk.benchmarks.speed.cli import main as hot_benchmark
 from hot_sdk.benchmarks.speed.record import read_record
 from hot_sdk.benchmarks.speed.report.text import as_markdown
-from hot_sdk.engines import list_engines
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.host.machine import this_machine
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
-"""The studies' sections stand between these two in a page."""
+"""The sections of the studies stand between these two in a page."""
 
-_PROGRAM = "studies"
-_LIBRARIES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
-"""The package of each engine that runs on a CPU without torch."""
+_PROGRAM = "readme_tables"
 
 
 @dataclass(frozen=True)
 class Study:
-    """One study.
+    """A study.
 
     Attributes:
-        name: Of its folder.
+        name: The name of its folder.
         title: Its heading.
-        about: The question.
-        arguments: Of ``hot-benchmark``, without what all studies share.
+        about: The question that it answers.
+        arguments: Arguments of ``hot-benchmark``, without those that all studies share.
     """
 
     name: str
@@ -55,20 +52,18 @@ class Study:
 
 
 def studies() -> tuple[Study, ...]:
-    """All studies, with the engines that are installed here."""
-    engines = [
-        name
-        for name in list_engines()
-        if name in _LIBRARIES and importlib.util.find_spec(_LIBRARIES[name]) is not None
-    ]
+    """Return all studies, with the engines that are installed here."""
+    installed = [name for name in ("onnxruntime", "openvino") if importlib.util.find_spec(name)]
+    engines = ("--engines", ",".join(installed))
     published = ("mixste", "--random-weights")
+    precisions = ("--precisions", "fp32,int8,int8-dynamic")
     return (
         Study(
             "hourglass",
             "The hourglass against the plain network",
             "How much of the FLOPs that pruning saves becomes time, at the published size? Weights"
             " are random: they change no time.",
-            (*published, "--ratios", "1,0.75,0.5,0.33", "--engines", ",".join(engines)),
+            (*published, "--ratios", "1,0.75,0.5,0.33", *engines),
         ),
         Study(
             "baselines",
@@ -85,27 +80,24 @@ def studies() -> tuple[Study, ...]:
             " precision and the engine make it together? Accuracy does not show here, for the"
             " weights are random.",
             (
-                *(*published, "--ratios", "1,0.33", "--precisions", "fp32,int8,int8-dynamic"),
-                *("--engines", ",".join(engines), "--baseline", "eager", "--measure", "window"),
+                *(*published, "--ratios", "1,0.33", *precisions, *engines),
+                *("--baseline", "eager", "--measure", "window"),
             ),
         ),
         Study(
             "starter-precisions",
             "The starter model in each precision",
-            "What does int8 cost in millimetres, and is it faster, of the model that ships?",
-            (
-                *("mixste", "--ratios", "0.5", "--precisions", "fp32,int8,int8-dynamic"),
-                *("--engines", ",".join(engines), "--data", "starter-val"),
-            ),
+            "What does int8 cost in millimeters, and is it faster, of the model that ships?",
+            ("mixste", "--ratios", "0.5", *precisions, *engines, "--data", "starter-val"),
         ),
         Study(
             "starter",
             "The starter model: accuracy and speed",
             "What does each ratio of the model that ships cost, in milliseconds and in"
-            " millimetres?",
+            " millimeters?",
             (
                 *("mixste", "--ratios", "1,0.75,0.5,0.33,0.2", "--data", "starter-val"),
-                *("--profile", "--stream", "hop=4,lookahead=5", "--budget", "latency<33ms"),
+                *("--profile", "--lookahead", "5", "--hop", "4", "--budget", "latency<33ms"),
             ),
         ),
     )
@@ -119,18 +111,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     parser = CommandParser(prog=_PROGRAM, description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("--only", metavar="NAME", help=f"{', '.join(study.name for study in studies())}")
-    add("--output", type=Path, default=Path("out/bench"), metavar="DIR", help="folder of records")
-    page = "page that takes the tables, such as docs/benchmarks.md"
+    add("--only", choices=[study.name for study in studies()], help="one study (default: all)")
+    folder = "folder for records (default: out/bench)"
+    add("--output-dir", "-o", type=Path, default=Path("out/bench"), metavar="DIR", help=folder)
+    page = "page to write the tables into, such as docs/benchmarks.md"
     add("--page", type=Path, metavar="FILE", help=page)
-    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default 2)")
-    add("--windows", type=int, metavar="N", help="counted runs, to try a study")
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
+    add("--runs", type=int, metavar="N", help="counted runs, to try a study")
     add("--busy", action="store_true", help="measure although the machine is busy")
-    add("--verbose", "-v", action="store_true", help="say more on standard error")
+    parser.add_shared_arguments()
     options = parser.parse(arguments)
-    chosen = [study for study in studies() if options.only in (None, study.name)]
-    if not chosen:
-        raise UsageError(f"There is no study '{options.only}'.", hint="See --help.")
     if options.page is not None:
         if not options.page.is_file():
             raise UsageError(f"There is no page '{options.page}'.", hint="Check the path.")
@@ -138,39 +128,40 @@ def _run(arguments: list[str]) -> int:
     busy = busy_cpus(this_machine())
     if busy is not None and busy > BUSY and not options.busy:
         raise EngineError(
-            f"The machine is busy ({busy:.2f} CPUs); its times would tell nothing.",
+            f"The machine is busy ({busy:.2f} CPUs); timings would be unreliable.",
             hint="Wait until it is idle, or give --busy to try.",
         )
-    shared = ["--threads", str(options.threads)]
-    if options.windows is not None:
-        shared += ["--windows", str(options.windows)]
-    made = {}
-    for study in chosen:
-        folder = options.output / study.name
-        folder.mkdir(parents=True, exist_ok=True)
-        asked = [*study.arguments, *shared, "--output", str(folder), "--format", "json,html"]
+    shared = ["--threads", str(options.threads), "--format", "json,html"]
+    if options.runs is not None:
+        shared += ["--runs", str(options.runs)]
+    sections = {}
+    for study in studies():
+        if options.only not in (None, study.name):
+            continue
+        output = options.output_dir / study.name
+        output.mkdir(parents=True, exist_ok=True)
         sys.stderr.write(f"{_PROGRAM}: {study.title}\n")
         with contextlib.redirect_stdout(io.StringIO()):
-            status = hot_benchmark(asked)
+            status = hot_benchmark([*study.arguments, *shared, "--output-dir", str(output)])
         if status != 0:
             return status
-        tables = as_markdown(read_record(folder / "benchmark.json"), ())
-        made[study.title] = f"## {study.title}\n\n{study.about}\n\n{tables}"
+        tables = as_markdown(read_record(output / "benchmark.json"), ())
+        sections[study.title] = f"## {study.title}\n\n{study.about}\n\n{tables}"
     if options.page is None:
-        sys.stdout.write("\n".join(made.values()))
+        sys.stdout.write("\n".join(sections.values()))
         return 0
-    text = with_tables(options.page.read_text(encoding="utf-8"), made)
+    text = with_tables(options.page.read_text(encoding="utf-8"), sections)
     with replaced_on_success(options.page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return 0
 
 
-def with_tables(page: str, made: Mapping[str, str]) -> str:
-    """A page with other tables between its two marks, and all else as it was.
+def with_tables(page: str, sections: Mapping[str, str]) -> str:
+    """Return a page with sections replaced between its two marks, and all else as it was.
 
     Args:
         page: Markdown.
-        made: The section of each study that has run, by its title; those of the others stay.
+        sections: The section of each study that has run, by its title; those of the others stay.
 
     Raises:
         UsageError: The page has no such marks.
@@ -182,13 +173,13 @@ def with_tables(page: str, made: Mapping[str, str]) -> str:
             f"The page has no '{BEGIN}' and '{END}' for tables to go between.",
             hint="Put both into it, or leave --page out.",
         )
-    there = {
+    kept = {
         section.partition("\n")[0].removeprefix("## "): f"{section.rstrip()}\n"
         for section in re.split(r"^(?=## )", old, flags=re.MULTILINE)
         if section.startswith("## ")
     }
-    sections = {**there, **made}
-    tables = "\n".join(sections[study.title] for study in studies() if study.title in sections)
+    found = {**kept, **sections}
+    tables = "\n".join(found[study.title] for study in studies() if study.title in found)
     return f"{before}{begin}\n\n{tables}\n{end}{after}"
 
 

@@ -1,117 +1,62 @@
-"""Every figure of the starter model's card: accuracy against speed, what pruning costs, robustness.
+"""Measure every figure of the starter model's card: accuracy and speed, pruning, robustness.
 
-    python -m hot_sdk.benchmarks.starter_study --figure accuracy_and_speed.png
+    python -m hot_sdk.benchmarks.studies.starter_model --figure accuracy_and_speed.png
 
-Exports the starter checkpoint in each way that is compared, runs each file through ``hot-eval``
-on ``starter-val``, and times one window of all files in turn, so that a drifting clock hits all
-alike. ``--only`` takes one part. The part that compares trainings needs the weights of the others,
-which do not ship: examples/train_starter says how they are made.
-
-The tables and the figure of the starter model's study.
+Exports the starter checkpoint in each variant to be compared, runs each file through ``hot-eval``
+on ``starter-val``, and times one window of all files in turn, so that a drifting clock affects all
+alike. ``--only`` runs one part. The part that compares trainings needs the weights of the others,
+which do not ship: examples/train_starter describes how they are made.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import json
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from hot_sdk._base.cli import CommandParser, run_command
+from hot_sdk._base.tables import Table, print_report
+from hot_sdk._base.timing import interleaved_medians
 from hot_sdk.benchmarks.evaluation.cli import main as hot_eval
 from hot_sdk.benchmarks.machine import describe_machine
 from hot_sdk.engines import SessionOptions, open_session
-from hot_sdk.errors import HotSDKError, VerificationError
+from hot_sdk.errors import VerificationError
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.reader import read_checkpoint
-from hot_sdk.export.models import ModelSpec, infer_shape, resolve
+from hot_sdk.export.models import infer_shape, resolve
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.manifest import KEYPOINTS, read_manifest
-from hot_sdk.starter import FAMILY, starter_checkpoint, starter_model
+from hot_sdk.starter import FAMILY, starter_checkpoint
 
-KINDS = (
-    "mpjpe_mm",
-    "p_mpjpe_mm",
-    "n_mpjpe_mm",
-    "mpjve_mm_per_frame",
-    "acceleration_error_mm_per_frame2",
-    "pck150_percent",
-    "auc_percent",
-    "end_joint_error_mm",
-    "bone_length_error_mm",
-    "symmetry_error_mm",
-)
+_COLUMNS = {
+    "MPJPE": "mpjpe_mm",
+    "P-MPJPE": "p_mpjpe_mm",
+    "N-MPJPE": "n_mpjpe_mm",
+    "MPJVE": "mpjve_mm_per_frame",
+    "accel": "acceleration_error_mm_per_frame2",
+    "PCK150": "pck150_percent",
+    "AUC": "auc_percent",
+    "ends": "end_joint_error_mm",
+    "bones": "bone_length_error_mm",
+    "symmetry": "symmetry_error_mm",
+}
+METRICS = tuple(_COLUMNS.values())
 
-
-@dataclass(frozen=True)
-class Measured:
-    """One row.
-
-    Attributes:
-        name: Of the row.
-        metrics: The headline of ``hot-eval``'s report.
-        gflops: Of one window as the file executes it.
-        window_ms: Median time of one window in the engine alone; None where it was not timed.
-    """
-
-    name: str
-    metrics: dict[str, Any]
-    gflops: float
-    window_ms: float | None = None
-
-
-def show(title: str, rows: Sequence[Measured], frames: int) -> Table:
-    """A table of rows."""
-    table = Table(title=title)
-    headings = ("", "MPJPE", "P-MPJPE", "N-MPJPE", "MPJVE", "accel", "PCK150", "AUC", "ends")
-    for heading in (*headings, "bones", "symmetry", "GFLOPs", "ms", "frames/s"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
-    for row in rows:
-        cells = [f"{row.metrics[kind]:.2f}" for kind in KINDS]
-        timed = ["", ""]
-        if row.window_ms is not None:
-            timed = [f"{row.window_ms:.1f}", f"{1e3 * frames / row.window_ms:.0f}"]
-        table.add_row(row.name, *cells, f"{row.gflops:.2f}", *timed)
-    return table
-
-
-def draw(rows: Sequence[Measured], frames: int, path: Path) -> None:
-    """Accuracy against speed."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    speeds = [1e3 * frames / row.window_ms for row in rows if row.window_ms is not None]
-    for kind, name in (("mpjpe_mm", "MPJPE"), ("p_mpjpe_mm", "P-MPJPE")):
-        axes.plot(speeds, [row.metrics[kind] for row in rows], "o-", label=f"{name}, by ratio")
-    for row, speed in zip(rows, speeds, strict=True):
-        place = (speed, row.metrics["mpjpe_mm"])
-        axes.annotate(row.name, place, (0, 6), textcoords="offset points", ha="center")
-    axes.set_ylim(0.0, 1.15 * max(row.metrics["mpjpe_mm"] for row in rows))
-    axes.margins(x=0.12)
-    axes.set_xlabel("frames a second, engine alone")
-    axes.set_ylabel("mm on starter-val")
-    axes.legend(loc="lower left")
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
-
-
-RATIOS = (0.2, 0.33, 0.5, 0.75, 1.0)
 PARTS = ("sizes", "ratios", "trainings", "ablation", "robustness")
+RATIOS = (0.2, 0.33, 0.5, 0.75, 1.0)
 SIZES = ((64, 4), (96, 3), (96, 4), (96, 6), (128, 4), (128, 5), (160, 5))
 """Width and depth of the networks whose cost is compared."""
-_HALF = 0.5
 
+_HALF = 0.5
+_STREAM_HOP = 4
 _ABLATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("TPC, TRA", {}),
     ("uniform, TRA", {"selector": "uniform"}),
@@ -126,180 +71,206 @@ _CONDITIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((f"{rate} frames/s", ("--resample-fps", str(rate))) for rate in (15, 25, 60)),
     *((f"lookahead {frames}", ("--lookahead", str(frames))) for frames in (0, 5, 20, 40)),
 )
-_STREAM_HOP = 4
 
 
-def export(folder: Path, name: str, **options: Any) -> Path:  # noqa: ANN401
-    """Export the starter checkpoint, or what the options say, into a folder."""
-    target = folder / f"{name}.onnx"
-    return export_model(ExportRequest(FAMILY, output=target, **options)).path
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        name: Name of the row.
+        metrics: The headline of ``hot-eval``'s report.
+        gflops: GFLOPs of one window as the file executes it.
+        window_ms: Median time of one window in the engine alone; None if it was not timed.
+        frames: Frames of a window.
+    """
+
+    name: str
+    metrics: dict[str, Any]
+    gflops: float
+    window_ms: float | None
+    frames: int
+
+    @property
+    def frames_per_s(self) -> float | None:
+        """Frames per second in the engine alone."""
+        return None if self.window_ms is None else 1e3 * self.frames / self.window_ms
+
+
+class Study:
+    """The parts of the study, with their options and a folder for exported files."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder = folder
+        self.options = options
+
+    def sizes(self) -> Table:
+        """Compare the cost of networks of other sizes at ratio 0.5, with random weights."""
+        tensors = read_checkpoint(starter_checkpoint()).tensors
+        shape = infer_shape(FAMILY, {key: tuple(value.shape) for key, value in tensors.items()})
+        models = []
+        for width, depth in SIZES:
+            size = {"width": width, "depth": depth, "heads": 4, "mlp_hidden": 2 * width}
+            model = self._export(
+                f"s{width}_{depth}",
+                config={**shape.config, **size},
+                frames=shape.frames,
+                ratio=_HALF,
+                prune_at=1,
+                random_weights=True,
+            )
+            models.append(model)
+        rows = []
+        for size, model, taken in zip(SIZES, models, self._window_ms(models), strict=True):
+            manifest = read_manifest(model)
+            counts = (manifest.parameters / 1e6, model.stat().st_size / 1e6)
+            figures = (*counts, manifest.flops.executed / 1e9, taken)
+            rows.append((*map(str, size), *(f"{figure:.2f}" for figure in figures)))
+        header = ("width", "depth", "parameters M", "file MB", "GFLOPs", "ms per window")
+        return Table(f"sizes, at ratio {_HALF}", header, tuple(rows))
+
+    def ratios(self) -> Table:
+        """Compare the ratios of the one checkpoint."""
+        models = [self._export(f"r{ratio}", ratio=ratio) for ratio in RATIOS]
+        rows = [
+            self._row(f"{ratio:.2f}", model, taken)
+            for ratio, model, taken in zip(RATIOS, models, self._window_ms(models), strict=True)
+        ]
+        if self.options.figure is not None:
+            draw(rows, self.options.figure)
+        return table("ratios", rows)
+
+    def trainings(self) -> Table:
+        """Compare trainings with and without pruning, and a network that sees single frames."""
+        plain, frame_wise = self.options.plain, self.options.frame_wise
+        models = {
+            f"trained with pruning, ratio {ratio}": self._export(f"t{ratio}", ratio=ratio)
+            for ratio in (1.0, 0.5, 0.33)
+        }
+        if plain is not None:
+            whole = self._export("p1", checkpoint=plain, ratio=1.0)
+            models["trained without pruning, ratio 1"] = whole
+            for ratio in (0.5, 0.33):
+                name = f"trained without pruning, pruned to {ratio}, interpolated"
+                models[name] = self._export(
+                    f"p{ratio}", checkpoint=plain, ratio=ratio, recovery="interpolate"
+                )
+        if frame_wise is not None:
+            stem = self._export("frames", checkpoint=frame_wise, ratio=1.0)
+            models["the stem alone, single frames"] = stem
+        return table("trainings", [self._row(name, model) for name, model in models.items()])
+
+    def ablation(self) -> Table:
+        """Compare frame selections and ways to recover frames."""
+        models = {
+            f"{ratio:.2f}, {name}": self._export(f"a{ratio}_{number}", ratio=ratio, **chosen)
+            for ratio in (0.33, 0.2)
+            for number, (name, chosen) in enumerate(_ABLATIONS)
+        }
+        return table("ablation", [self._row(name, model) for name, model in models.items()])
+
+    def robustness(self) -> Table:
+        """Compare worse keypoints, other frame rates, and less delay."""
+        model = self._export("robustness", ratio=_HALF)
+        rows = [self._row(name, model, None, *extra) for name, extra in _CONDITIONS]
+        return table("robustness", rows)
+
+    def _export(self, name: str, **options: Any) -> Path:  # noqa: ANN401
+        """Export the starter checkpoint, or the one in the options."""
+        output = self.folder / f"{name}.onnx"
+        return export_model(ExportRequest(FAMILY, output=output, **options)).path
+
+    def _window_ms(self, models: Sequence[Path]) -> list[float]:
+        """Return the median milliseconds of one window of each file, timed in turn."""
+        spec = resolve(FAMILY, frames=read_manifest(models[0]).frames)
+        feeds = {KEYPOINTS: verification_windows(spec)[0].keypoints[None]}
+        options = SessionOptions(threads=self.options.threads)
+        with contextlib.ExitStack() as stack:
+            sessions = [stack.enter_context(open_session(model, options)) for model in models]
+            runs = [functools.partial(session.run, feeds) for session in sessions]
+            return interleaved_medians(runs, self.options.rounds)
+
+    def _row(self, name: str, model: Path, window_ms: float | None = None, *extra: str) -> Row:
+        """Evaluate a file, with extra arguments of ``hot-eval``."""
+        views = self.options.views
+        if "--lookahead" in extra:
+            views, extra = 1, (*extra, "--hop", str(_STREAM_HOP))
+        manifest = read_manifest(model)
+        metrics = evaluate(model, self.folder, views, extra)
+        return Row(name, metrics, manifest.flops.executed / 1e9, window_ms, manifest.frames)
 
 
 def evaluate(model: Path, folder: Path, views: int, extra: Sequence[str] = ()) -> dict[str, Any]:
-    """The headline of ``hot-eval`` on ``starter-val``."""
-    report = folder / "report.json"
+    """Return the headline of ``hot-eval`` on ``starter-val``."""
+    output = folder / "report.json"
     data = ("--data", "starter-val", "--views", str(views))
-    arguments = [str(model), *data, "--output", str(report)]
     with contextlib.redirect_stdout(io.StringIO()):
-        status = hot_eval([*arguments, *extra])
+        status = hot_eval([str(model), *data, "--output", str(output), *extra])
     if status != 0:
         raise VerificationError(f"hot-eval ended with {status}.", hint="Its message is above.")
-    data = json.loads(report.read_text(encoding="utf-8"))
-    headline: dict[str, Any] = data[data["headline"]]
+    report = json.loads(output.read_text(encoding="utf-8"))
+    headline: dict[str, Any] = report[report["headline"]]
     return headline
 
 
-def time_windows(models: Sequence[Path], spec: ModelSpec, rounds: int, threads: int) -> list[float]:
-    """Median milliseconds of one window of each file, all files in turn in each round."""
-    window = verification_windows(spec)[0].keypoints[None]
-    with contextlib.ExitStack() as stack:
-        sessions = [
-            stack.enter_context(open_session(model, SessionOptions(threads=threads)))
-            for model in models
-        ]
-        times: list[list[float]] = [[] for _ in sessions]
-        for number in range(rounds + 2):
-            for session, taken in zip(sessions, times, strict=True):
-                # Does not count: threads of the session before still look out for work.
-                session.run({KEYPOINTS: window})
-                start = time.perf_counter()
-                session.run({KEYPOINTS: window})
-                if number > 1:
-                    taken.append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(taken) for taken in times]
+def table(title: str, rows: Sequence[Row]) -> Table:
+    """Return the metrics and the cost of rows."""
+    cells = []
+    for row in rows:
+        metrics = (f"{row.metrics[metric]:.2f}" for metric in METRICS)
+        ms = "" if row.window_ms is None else f"{row.window_ms:.1f}"
+        speed = "" if row.frames_per_s is None else f"{row.frames_per_s:.0f}"
+        cells.append((row.name, *metrics, f"{row.gflops:.2f}", ms, speed))
+    return Table(title, ("", *_COLUMNS, "GFLOPs", "ms", "frames/s"), tuple(cells))
 
 
-def measure(
-    name: str,
-    model: Path,
-    folder: Path,
-    options: argparse.Namespace,
-    window_ms: float | None = None,
-) -> Measured:
-    """One row: a file's accuracy on ``starter-val`` and what it executes."""
-    metrics = evaluate(model, folder, options.views)
-    return Measured(name, metrics, read_manifest(model).flops.executed / 1e9, window_ms)
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Plot accuracy against speed."""
+    from matplotlib.figure import Figure
 
-
-def study_sizes(folder: Path, options: argparse.Namespace) -> Table:
-    """What networks of other sizes would cost, at ratio 0.5; random weights."""
-    shipped = read_checkpoint(starter_checkpoint())
-    found = infer_shape(FAMILY, {key: tuple(value.shape) for key, value in shipped.tensors.items()})
-    models = []
-    for width, depth in SIZES:
-        config = {**found.config, "width": width, "depth": depth, "heads": 4}
-        config["mlp_hidden"] = 2 * width
-        name = f"s{width}_{depth}"
-        asked = {"frames": found.frames, "ratio": _HALF, "prune_at": 1, "random_weights": True}
-        models.append(export(folder, name, config=config, **asked))
-    spec = resolve(FAMILY, frames=found.frames)
-    times = time_windows(models, spec, options.rounds, options.threads)
-    table = Table(title=f"sizes, at ratio {_HALF}")
-    for heading in ("width", "depth", "parameters M", "file MB", "GFLOPs", "ms a window"):
-        table.add_column(heading, justify="right")
-    for (width, depth), model, taken in zip(SIZES, models, times, strict=True):
-        manifest = read_manifest(model)
-        counts = (manifest.parameters / 1e6, model.stat().st_size / 1e6)
-        figures = (*counts, manifest.flops.executed / 1e9, taken)
-        table.add_row(str(width), str(depth), *(f"{figure:.2f}" for figure in figures))
-    return table
-
-
-def study_trainings(folder: Path, options: argparse.Namespace) -> list[Measured]:
-    """What pruning costs in training, and what a network that sees single frames reaches."""
-    rows: list[tuple[str, Path]] = [
-        (f"trained with pruning, ratio {ratio}", export(folder, f"t{ratio}", ratio=ratio))
-        for ratio in (1.0, 0.5, 0.33)
-    ]
-    if options.plain is not None:
-        made = {"checkpoint": options.plain, "recovery": "interpolate"}
-        whole = export(folder, "p1", checkpoint=options.plain, ratio=1.0)
-        rows.append(("trained without pruning, ratio 1", whole))
-        rows += [
-            (
-                f"trained without pruning, pruned to {ratio}, interpolated",
-                export(folder, f"p{ratio}", ratio=ratio, **made),
-            )
-            for ratio in (0.5, 0.33)
-        ]
-    if options.frame_wise is not None:
-        alone = export(folder, "frames", checkpoint=options.frame_wise, ratio=1.0)
-        rows.append(("the stem alone, single frames", alone))
-    return [measure(name, model, folder, options) for name, model in rows]
-
-
-def study_ratios(folder: Path, options: argparse.Namespace) -> list[Measured]:
-    """The same checkpoint at every ratio."""
-    models = [export(folder, f"r{ratio}", ratio=ratio) for ratio in RATIOS]
-    manifest = read_manifest(models[-1])
-    spec = resolve(FAMILY, frames=manifest.frames)
-    times = time_windows(models, spec, options.rounds, options.threads)
-    return [
-        measure(f"{ratio:.2f}", model, folder, options, taken)
-        for ratio, model, taken in zip(RATIOS, models, times, strict=True)
-    ]
-
-
-def study_ablation(folder: Path, options: argparse.Namespace) -> list[Measured]:
-    """Other choices of frames and other ways of bringing them back."""
-    rows = []
-    for ratio in (0.33, 0.2):
-        for number, (name, chosen) in enumerate(_ABLATIONS):
-            model = export(folder, f"a{ratio}_{number}", ratio=ratio, **chosen)
-            rows.append(measure(f"{ratio:.2f}, {name}", model, folder, options))
-    return rows
-
-
-def study_robustness(folder: Path, options: argparse.Namespace) -> list[Measured]:
-    """Worse keypoints, other frame rates, less delay."""
-    model = export(folder, "robustness", ratio=0.5)
-    gflops = read_manifest(model).flops.executed / 1e9
-    rows = []
-    for name, extra in _CONDITIONS:
-        streamed = ("--hop", str(_STREAM_HOP)) if "--lookahead" in extra else ()
-        views = 1 if streamed else options.views
-        metrics = evaluate(model, folder, views, (*extra, *streamed))
-        rows.append(Measured(name, metrics, gflops))
-    return rows
+    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    speeds = [row.frames_per_s for row in rows]
+    for name in ("MPJPE", "P-MPJPE"):
+        errors = [row.metrics[_COLUMNS[name]] for row in rows]
+        axes.plot(speeds, errors, "o-", label=f"{name}, by ratio")
+    for row, speed in zip(rows, speeds, strict=True):
+        place = (speed, row.metrics["mpjpe_mm"])
+        axes.annotate(row.name, place, (0, 6), textcoords="offset points", ha="center")
+    axes.set_ylim(0.0, 1.15 * max(row.metrics["mpjpe_mm"] for row in rows))
+    axes.margins(x=0.12)
+    axes.set_xlabel("frames per second, engine alone")
+    axes.set_ylabel("mm on starter-val")
+    axes.legend(loc="lower left")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", choices=PARTS, help="one part (default: all)")
-    parser.add_argument("--views", type=int, default=4, help="cameras of each sequence, 1 to 4")
-    parser.add_argument("--rounds", type=int, default=50, help="timed runs of each file")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of the engine")
-    parser.add_argument("--plain", type=Path, metavar="FILE", help="weights of a --plain training")
-    parser.add_argument(
-        "--frame-wise", type=Path, metavar="FILE", help="weights of a training of the stem alone"
-    )
-    parser.add_argument("--figure", type=Path, metavar="PNG", help="draw accuracy against speed")
-    options = parser.parse_args(arguments)
-    console = Console(width=160)
-    parts = {
-        "ratios": study_ratios,
-        "trainings": study_trainings,
-        "ablation": study_ablation,
-        "robustness": study_robustness,
-    }
-    console.print(describe_machine("torch", "onnxruntime", "numpy"), soft_wrap=True)
-    console.print(f"{options.threads} threads, {options.views} views of each sequence")
-    frames = read_manifest(starter_model()).frames
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            if options.only in (None, "sizes"):
-                console.print(study_sizes(Path(folder), options))
-            for name, study in parts.items():
-                if options.only in (None, name):
-                    rows = study(Path(folder), options)
-                    console.print(show(name, rows, frames))
-                    if name == "ratios" and options.figure is not None:
-                        draw(rows, frames, options.figure)
-    except HotSDKError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_status
-    return 0
+    """Run the command line; returns its exit status."""
+    return run_command("starter_model", arguments, _run)
+
+
+def _run(arguments: list[str]) -> None:
+    parser = CommandParser(prog="starter_model", description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--only", choices=PARTS, help="one part (default: all)")
+    add("--views", type=int, default=4, help="cameras per sequence, 1 to 4 (default: 4)")
+    add("--rounds", type=int, default=50, help="timed runs of each file (default: 50)")
+    add("--threads", type=int, default=2, help="CPU threads of the engine (default: 2)")
+    add("--plain", type=Path, metavar="FILE", help="weights of a --plain training")
+    stem = "weights of a training of the stem alone"
+    add("--frame-wise", type=Path, metavar="FILE", help=stem)
+    add("--figure", type=Path, metavar="PNG", help="plot accuracy against speed")
+    parser.add_shared_arguments()
+    options = parser.parse(arguments)
+    threads = f"{options.threads} threads, {options.views} views of each sequence"
+    print_report([f"{describe_machine('torch', 'onnxruntime', 'numpy')}\n{threads}"])
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(Path(folder), options)
+        for part in PARTS if options.only is None else (options.only,):
+            sys.stdout.write("\n")
+            print_report([getattr(study, part)()])
 
 
 if __name__ == "__main__":

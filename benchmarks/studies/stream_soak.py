@@ -1,4 +1,4 @@
-"""A million pushes: does a stream's memory stay flat, and what does a push cost?
+"""Measure whether a stream's memory stays flat over a million pushes, and the cost of a push.
 
     python -m hot_sdk.benchmarks.studies.stream_soak MODEL.onnx [--pushes 1000000] [--people 3]
 
@@ -24,7 +24,7 @@ _STAY = 900
 
 
 def main() -> None:
-    """Run."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--pushes", type=int, default=1_000_000)
@@ -34,20 +34,21 @@ def main() -> None:
     random = np.random.default_rng(0)
     frames = random.uniform(100.0, 500.0, (256, 17, 3)).astype(np.float32)
     frames[..., 2] = 0.9
-    with Pose3DEngine(options.model) as engine:
-        # The engine runs as rarely as a window allows: this is about everything else.
-        hop = engine.manifest.frames // 2
-        with engine.stream(
+    with (
+        Pose3DEngine(options.model) as engine,
+        engine.stream(
             "video",
-            hop=hop,
+            # The engine runs as rarely as a window allows: this is about everything else.
+            hop=engine.manifest.frames // 2,
             fps=_FPS,
             max_people=options.people,
             skeleton="coco17",
             image_size=(640, 480),
             time_to_live_s=0.1,
-        ) as stream:
-            _soak(stream, frames, options.pushes, options.people)
-            print(stream.report())
+        ) as stream,
+    ):
+        _soak(stream, frames, options.pushes, options.people)
+        print(stream.report())
 
 
 def _soak(stream: Pose3DStream, frames: NDArray[np.float32], pushes: int, people: int) -> None:
@@ -63,9 +64,8 @@ def _soak(stream: Pose3DStream, frames: NDArray[np.float32], pushes: int, people
             quiet.append(taken)
         if (number + 1) * 10 // pushes > place:
             place += 1
-            print(
-                f"{number + 1:>9}  {_resident_mb():>10.1f}  {1e6 * float(np.median(quiet)):>10.1f}"
-            )
+            median_us = 1e6 * float(np.median(quiet))
+            print(f"{number + 1:>9}  {_resident_mb():>10.1f}  {median_us:>10.1f}")
             quiet.clear()
 
 
@@ -73,7 +73,7 @@ def _resident_mb() -> float:
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError("This system does not tell a process its resident memory.")
+    raise RuntimeError("This system does not report a process's resident memory.")
 
 
 if __name__ == "__main__":

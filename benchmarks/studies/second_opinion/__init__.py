@@ -1,1 +1,1 @@
-"""Compare the starter model with another lifter on real clips."""
+"""Compare a model's poses on real clips with BlazePose's own 3D landmarks."""

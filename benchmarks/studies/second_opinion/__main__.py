@@ -1,40 +1,40 @@
-"""A model's poses on real clips beside BlazePose's own 3D landmarks: a second opinion, no truth.
+"""Compare a model's poses on real clips with BlazePose's 3D landmarks: a second opinion, not truth.
 
     python -m hot_sdk.benchmarks.studies.second_opinion CLIP.npz ... [--model FILE] [--pictures DIR]
 
-Where nobody measured the true poses, another method's guess still tells a body that faces the
-wrong way from one that is a few degrees off. BlazePose saw the images, the model sees the keypoints
-alone, and either may be the one that is wrong: no figure here is an accuracy. Keypoints that miss
-the person mislead both.
+If the true poses were never measured, another method's guess still distinguishes a body that faces
+the wrong way from one that is a few degrees off. BlazePose saw the images, the model sees only the
+keypoints, and either may be the one that is wrong: no figure here is an accuracy. Keypoints that
+miss the person mislead both.
 
 A clip is an npz of ``kp`` (frames, 33, 3), MediaPipe's landmarks, x and y in pixels and visibility;
-``world`` (frames, 33, 3), its world landmarks of the same frames, metres about the middle of the
+``world`` (frames, 33, 3), its world landmarks of the same frames, meters about the middle of the
 hips, x right, y down, z away from the camera; ``wh``, width and height in pixels; and ``fps``.
-Frames with nobody are NaN. Both opinions become the 17 joints of ``H36M17`` by the same recipes.
-Neither knows how large the person is, so the model's body is brought to the size of BlazePose's
-first, and millimetres are of that body. BlazePose looks along the ray to the person, the model
-along the camera's axis: off the image's centre they differ by a turn, which P-MPJPE takes away.
+Frames with no detection are NaN. Both opinions become the 17 joints of ``H36M17`` by the same
+recipes. Neither knows how large the person is, so the model's body is brought to the size of
+BlazePose's first, and millimeters are of that body. BlazePose looks along the ray to the person,
+the model along the camera's axis: off the image's center they differ by a rotation, which P-MPJPE
+removes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
 
 from hot_sdk import Pose3DEngine
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.tables import print_report
+from hot_sdk.benchmarks.evaluation.metrics import to_json_values
 from hot_sdk.benchmarks.machine import describe_machine
-from hot_sdk.benchmarks.studies.second_opinion.figures import Comparison, compare, read_opinion
+from hot_sdk.benchmarks.studies.second_opinion.figures import compare, read_opinion
 from hot_sdk.benchmarks.studies.second_opinion.report import draw_clip, tables
 from hot_sdk.errors import UsageError
+from hot_sdk.starter import STARTER
 
 CAVEAT = "BlazePose is a second opinion, not the truth: no figure here is an accuracy."
 
@@ -46,20 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(_PROGRAM, arguments, _run)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str]) -> None:
     parser = CommandParser(prog=_PROGRAM, description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("clips", nargs="+", type=Path, metavar="CLIP.npz", help="keypoints and world landmarks")
-    add("--model", type=Path, metavar="FILE", help="made by hot-export (default: the starter)")
-    add("--json", type=Path, metavar="FILE", help="write all figures as JSON")
+    add("--model", default=STARTER, metavar="FILE", help="exported model (default: starter)")
+    add("--output", "-o", type=Path, metavar="FILE", help="write all figures as JSON")
     add("--pictures", type=Path, metavar="DIR", help="draw a few frames of each clip, as png")
     add("--verbose", "-v", action="store_true", help="say more on standard error")
     options = parser.parse(arguments)
-    targets = [] if options.json is None else [options.json]
+    targets = [] if options.output is None else [options.output]
     if options.pictures is not None:
         targets += [options.pictures / f"{clip.stem}.png" for clip in options.clips]
     if len({*targets}) != len(targets):
-        raise UsageError("Two clips have one name.", hint="Give them one after the other.")
+        raise UsageError("Two clips have the same name.", hint="Give them one after the other.")
     for target in targets:
         require_writable_target(target)
     opinions = [read_opinion(clip) for clip in options.clips]
@@ -73,28 +73,14 @@ def _run(arguments: list[str]) -> int:
                 poses_mm = row.agreement.scale * result.poses
                 draw_clip(options.pictures / f"{opinion.name}.png", opinion, poses_mm)
         name, warnings = engine.model_name, engine.warnings
-    console = Console(width=140, soft_wrap=True)
-    console.print(describe_machine("onnxruntime", "numpy"), highlight=False)
-    console.print(f"{name} beside BlazePose. {CAVEAT}", highlight=False)
-    for line in warnings:
-        console.print(f"Warning: {line}", highlight=False)
-    for table in tables(rows):
-        console.print(table)
-    if options.json is not None:
-        record = {"model": name, "caveat": CAVEAT, "clips": [_as_json(row) for row in rows]}
-        with replaced_on_success(options.json) as temporary:
+    about = f"{name} compared with BlazePose. {CAVEAT}"
+    head = (describe_machine("onnxruntime", "numpy"), about, *(f"Warning: {w}" for w in warnings))
+    print_report(["\n".join(head), *tables(rows)])
+    if options.output is not None:
+        clips = [to_json_values(dataclasses.asdict(row)) for row in rows]
+        record = {"model": name, "caveat": CAVEAT, "clips": clips}
+        with replaced_on_success(options.output) as temporary:
             temporary.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
-    return 0
-
-
-def _as_json(row: Comparison) -> dict[str, Any]:
-    def known(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        return {
-            key: None if isinstance(value, float) and math.isnan(value) else value
-            for key, value in pairs
-        }
-
-    return dataclasses.asdict(row, dict_factory=known)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 
 SMALL = [
     *("--frames", "27", "--set", "width=32", "--set", "depth=3", "--set", "heads=4"),
-    *("--set", "mlp_hidden=48", "--rounds", "2", "--batches", "2", "--ways", "eager"),
+    *("--set", "mlp_hidden=48", "--rounds", "2", "--batches", "2", "--modes", "eager"),
 ]
 
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from hot_sdk.benchmarks.speed.cli import _asked, build_parser
-from hot_sdk.benchmarks.speed.options import check_asked
+from hot_sdk.benchmarks.speed.cli import build_parser, options_of
+from hot_sdk.benchmarks.speed.options import check_options
 from hot_sdk.benchmarks.studies import readme_tables
 
 
 @pytest.mark.parametrize("study", readme_tables.studies(), ids=lambda study: study.name)
-def test_every_study_can_be_asked_for(study, tmp_path):
-    options = build_parser().parse([*study.arguments, "--output", str(tmp_path)])
-    check_asked(_asked(options, tmp_path))
+def test_every_study_is_a_command(study, tmp_path):
+    options = build_parser().parse([*study.arguments, "--output-dir", str(tmp_path)])
+    check_options(options_of(options, tmp_path))
     assert study.about.endswith((".", "?"))
 
 
@@ -24,7 +24,7 @@ def test_a_busy_machine_is_refused(monkeypatch, capsys):
 
 def test_an_unknown_study_is_refused(capsys):
     assert readme_tables.main(["--only", "weather"]) == 2
-    assert "There is no study 'weather'" in capsys.readouterr().err
+    assert "--only is 'weather'" in capsys.readouterr().err
 
 
 def test_a_study_replaces_its_own_tables_and_nothing_else(tmp_path, capsys):
@@ -35,7 +35,7 @@ def test_a_study_replaces_its_own_tables_and_nothing_else(tmp_path, capsys):
     once = readme_tables.with_tables(page, {third.title: f"## {third.title}\n\n| new |\n"})
     assert f"## {third.title}\n\n| new |\n\n## " in once
     assert f"## {second.title}\n\n{second.about}" in once
-    assert "## How to read them" in once
+    assert "## How to read the tables" in once
     assert third.about not in once
     first = readme_tables.with_tables(
         f"{readme_tables.BEGIN}{readme_tables.END}", {second.title: "## x\n"}

@@ -213,10 +213,10 @@ def clip(tmp_path):
 def test_the_shipped_clip(clip, tmp_path, capsys):
     pytest.importorskip("cv2", reason="OpenCV is not installed (extra viz)")
     report = tmp_path / "report.json"
-    options = ["--json", str(report), "--pictures", str(tmp_path)]
+    options = ["--output", str(report), "--pictures", str(tmp_path)]
     assert __main__.main([str(clip), *options]) == 0
     out = capsys.readouterr().out
-    assert "logical cores" in out
+    assert "CPUs busy before the start" in out
     assert out.count("not the truth") == 2
     record = json.loads(report.read_text())
     assert record["caveat"] == __main__.CAVEAT
@@ -260,5 +260,5 @@ def test_other_world_landmarks_are_refused(world, said, tmp_path, capsys):
 def test_what_cannot_be_written_is_told_first(tmp_path, capsys):
     twice = [str(CLIP), str(CLIP), "--pictures", str(tmp_path)]
     assert __main__.main(twice) == 2
-    assert __main__.main([str(CLIP), "--json", str(tmp_path / "no" / "report.json")]) == 2
+    assert __main__.main([str(CLIP), "--output", str(tmp_path / "no" / "report.json")]) == 2
     assert "does not exist" in capsys.readouterr().err
