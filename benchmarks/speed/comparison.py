@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hot_sdk.benchmarks.machine import MachineStamp
 from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, Metric, timed_measure
 from hot_sdk.benchmarks.speed.record import Record, Result, Subject
@@ -188,15 +190,11 @@ def _timed_ratio(new: Result, old: Result, metric: Metric) -> Interval | None:
     """Return the ratio of a metric from the rounds of its measure, None if it is read once."""
     if metric.timed is None:
         return None
-    measures = [timed_measure(result, metric.timed) for result in (new, old)]
-    if measures[0] is None or measures[1] is None:
+    now, before = timed_measure(new, metric.timed), timed_measure(old, metric.timed)
+    if now is None or before is None:
         return None
-    rounds = [
-        [value / measure.frames for value in measure.rounds_ms] for measure in measures if measure
-    ]
-    if metric.smaller_is_better:
-        return unpaired_ratio(rounds[0], rounds[1])
-    return unpaired_ratio(rounds[1], rounds[0])
+    ms = [np.divide(measure.rounds_ms, measure.frames) for measure in (now, before)]
+    return unpaired_ratio(*(ms if metric.smaller_is_better else ms[::-1]))
 
 
 def _notes(new: Record, old: Record) -> tuple[str, ...]:

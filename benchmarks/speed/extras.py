@@ -16,7 +16,7 @@ from hot_sdk.benchmarks.roofline.bound import Roof, cpu_roof
 from hot_sdk.benchmarks.speed.measure import Measurement
 from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.profilers import Profile
-from hot_sdk.benchmarks.speed.profilers.graph_cost import GraphCost
+from hot_sdk.benchmarks.speed.profilers.onnxruntime import GraphCost
 from hot_sdk.benchmarks.speed.record import Accuracy, Projection
 from hot_sdk.benchmarks.speed.worker.ceilings import CEILINGS
 from hot_sdk.errors import HotSDKError
@@ -111,8 +111,8 @@ def _projections(
             # The bound is one of the board's GPU.
             here = device.startswith("cuda") and there.may_be(stamp.board, stamp.memory_mib)
             found.append(_projection(graph, frames, *roof, key, there.title, here=here))
-    own = cpu_roof(stamp, precision)
-    if boards and device == "cpu" and own is not None:
+    own = cpu_roof(stamp, precision) if boards and device == "cpu" else None
+    if own is not None:
         title = f"{stamp.cpu}, {stamp.processors} CPUs, at twice the clock that it reports"
         found.append(_projection(graph, frames, own, precision, THIS_CPU, title, here=True))
     return tuple(found)

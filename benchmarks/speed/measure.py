@@ -11,7 +11,7 @@ from hot_sdk.benchmarks.speed.messages import Batch, WorkerReady
 from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.plan import Configuration
 from hot_sdk.benchmarks.speed.profilers import Profile
-from hot_sdk.benchmarks.speed.profilers.graph_cost import GraphCost
+from hot_sdk.benchmarks.speed.profilers.onnxruntime import GraphCost
 from hot_sdk.benchmarks.speed.record import Accuracy, Projection
 from hot_sdk.benchmarks.speed.series import Series
 from hot_sdk.benchmarks.speed.worker.client import WorkerProcess
@@ -117,7 +117,7 @@ def measure_in_turn(
     A measure that does not become steady ends after a multiple of its duration, marked as drifting.
     KeyboardInterrupt goes through; what was measured until then is in ``measurements``.
     """
-    turns = [(one, name) for one in measurements for name in _measures_of(one, options)]
+    turns = [(one, name) for one in measurements for name in one.ready.measures]
     rounds = 0
     while not all(_is_enough(one.series.get(name), options) for one, name in turns):
         rounds += 1
@@ -128,11 +128,6 @@ def measure_in_turn(
         # same length for all, so that all wait equally long for theirs.
         for one, name in turns:
             one.measure(name)
-
-
-def _measures_of(one: Measurement, options: BenchmarkOptions) -> Sequence[str]:
-    offered = one.ready.measures
-    return [name for name in offered if name in options.measures] or offered[:1]
 
 
 def _is_enough(series: Series | None, options: BenchmarkOptions) -> bool:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hot_sdk.errors import UsageError
+
+if TYPE_CHECKING:
+    from hot_sdk.export import ExportRequest
 
 MEASURES = ("window", "stream")
 """What is timed of an exported file; of a baseline it is ``engine`` alone."""
@@ -34,6 +38,20 @@ class NetworkOptions:
     random_weights: bool
     frames: int | None
 
+    def export_request(self, batch: int, precision: str = "fp32") -> ExportRequest:
+        """Return the request to export it."""
+        from hot_sdk.export import ExportRequest
+
+        return ExportRequest(
+            model=self.family,
+            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+            random_weights=self.random_weights,
+            ratio=self.ratio,
+            frames=self.frames,
+            batch=batch,
+            precision=precision,
+        )
+
 
 @dataclass(frozen=True)
 class WorkerTask:
@@ -48,6 +66,7 @@ class WorkerTask:
         threads: CPU threads; None leaves it to the engine.
         cache_dir: Folder for what the engine builds; None for none.
         batch: Windows lifted in one call.
+        measures: Which of ``MEASURES`` to prepare; a baseline has ``engine`` alone.
         hop: Frames of a stream between runs of the engine.
         lookahead: Later frames that each pose of a stream waits for.
     """
@@ -60,6 +79,7 @@ class WorkerTask:
     threads: int | None
     cache_dir: str | None
     batch: int
+    measures: tuple[str, ...] = MEASURES
     hop: int = 1
     lookahead: int = 0
 
@@ -114,7 +134,7 @@ class WorkerReady(ModelInfo):
     """What a child process reports once its model has run.
 
     Attributes:
-        measures: What can be measured: ``window`` and ``stream``, or ``engine`` alone.
+        measures: What to measure: those requested, or the only one there is.
         startup_ms: From the start of the process to the first poses, imports included.
         first_inference_ms: The first run.
         base_mib: Resident memory before the model was loaded, the engine's library not imported.

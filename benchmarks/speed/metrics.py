@@ -60,22 +60,6 @@ def first_ratio(result: Result) -> Ratio | None:
     return found.get("window") or found.get("engine")
 
 
-def _statistic(name: str, field: str) -> Reader:
-    def read(result: Result) -> float | None:
-        measure = timed_measure(result, name)
-        return None if measure is None else float(getattr(measure.statistics, field))
-
-    return read
-
-
-def _per_frame(name: str) -> Reader:
-    def read(result: Result) -> float | None:
-        measure = timed_measure(result, name)
-        return None if measure is None else measure.statistics.median / measure.frames
-
-    return read
-
-
 def read_part(part: str, field: str, factor: float = 1.0) -> Reader:
     """Return a reader of a field of a part of the result, such as ``memory`` and ``peak_mib``."""
 
@@ -86,20 +70,48 @@ def read_part(part: str, field: str, factor: float = 1.0) -> Reader:
     return read
 
 
+def _timed(
+    name: str, about: str, measure: str, read: Callable[[Measure], float], *, by_round: bool = True
+) -> Metric:
+    """Return a metric of a measure, in milliseconds.
+
+    Args:
+        name: Name of the metric.
+        about: What it is, for a user.
+        measure: Name of the measure.
+        read: Reads it from the measure.
+        by_round: The rounds of the measure say how noisy it is.
+    """
+
+    def of(result: Result) -> float | None:
+        found = timed_measure(result, measure)
+        return None if found is None else read(found)
+
+    return Metric(name, "ms", about, of, timed=measure if by_round else None)
+
+
+def _median(measure: Measure) -> float:
+    return measure.statistics.median
+
+
+def _median_per_frame(measure: Measure) -> float:
+    return measure.statistics.median / measure.frames
+
+
+def _p95(measure: Measure) -> float:
+    return measure.statistics.p95
+
+
+def _p99(measure: Measure) -> float:
+    return measure.statistics.p99
+
+
 _ALL = (
-    Metric(
-        "latency",
-        "ms",
-        "95th percentile of a call, keypoints to poses",
-        _statistic("window", "p95"),
-        timed="window",
-    ),
-    Metric("latency_median", "ms", "median of it", _statistic("window", "median"), timed="window"),
-    Metric("latency_p99", "ms", "99th percentile of it", _statistic("window", "p99")),
-    Metric(
-        "engine", "ms", "median of the engine alone", _statistic("engine", "median"), timed="engine"
-    ),
-    Metric("per_frame", "ms", "median call over its frames", _per_frame("window"), timed="window"),
+    _timed("latency", "95th percentile of a call, keypoints to poses", "window", _p95),
+    _timed("latency_median", "median of it", "window", _median),
+    _timed("latency_p99", "99th percentile of it", "window", _p99, by_round=False),
+    _timed("engine", "median of the engine alone", "engine", _median),
+    _timed("per_frame", "median call over its frames", "window", _median_per_frame),
     Metric(
         "frames_per_s",
         "",
@@ -108,14 +120,8 @@ _ALL = (
         smaller_is_better=False,
         timed="window",
     ),
-    Metric(
-        "per_new_frame",
-        "ms",
-        "median cost of a stream's frame, runs spread over hop",
-        _per_frame("stream"),
-        timed="stream",
-    ),
-    Metric("push_p99", "ms", "99th percentile of a push to a stream", _statistic("push", "p99")),
+    _timed("per_new_frame", "median of a stream's frame", "stream", _median_per_frame),
+    _timed("push_p99", "99th percentile of a push to a stream", "push", _p99, by_round=False),
     Metric("startup", "ms", "process start to the first poses", read_part("start", "startup_ms")),
     Metric("load", "ms", "file to a ready session", read_part("start", "load_ms")),
     Metric(

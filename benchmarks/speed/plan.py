@@ -73,7 +73,7 @@ def _export_family(
     options: BenchmarkOptions, family: str, progress: Progress
 ) -> list[tuple[Path, NetworkOptions]]:
     """Return a file for each ratio and precision, exported unless the folder holds it already."""
-    from hot_sdk.export import ExportRequest, export_model
+    from hot_sdk.export import export_model
     from hot_sdk.export.options import check_request
     from hot_sdk.export.pipeline import prepare
 
@@ -82,21 +82,6 @@ def _export_family(
     for ratio, precision in itertools.product(
         options.ratios or (None,), options.precisions or ("fp32",)
     ):
-        request = ExportRequest(
-            model=family,
-            checkpoint=checkpoint,
-            random_weights=options.random_weights,
-            ratio=ratio,
-            frames=options.frames,
-            batch=options.batch or 1,
-            precision=precision,
-        )
-        check_request(request)
-        prepared = prepare(request)
-        target = options.folder / prepared.target.name
-        if not _holds_export(target, prepared, request):
-            progress.update(0.0, task=f"exporting {target.name}")
-            export_model(dataclasses.replace(request, output=target))
         network = NetworkOptions(
             family=family,
             ratio=ratio,
@@ -104,6 +89,13 @@ def _export_family(
             random_weights=options.random_weights,
             frames=options.frames,
         )
+        request = network.export_request(options.batch or 1, precision)
+        check_request(request)
+        prepared = prepare(request)
+        target = options.folder / prepared.target.name
+        if not _holds_export(target, prepared, request):
+            progress.update(0.0, task=f"exporting {target.name}")
+            export_model(dataclasses.replace(request, output=target))
         files.append((target, network))
     return files
 
@@ -145,6 +137,7 @@ def _of_file(
         threads=options.threads,
         cache_dir=None if options.cache_dir is None else str(options.cache_dir),
         batch=options.batch or manifest.batch or 1,
+        measures=options.measures,
         hop=options.hop,
         lookahead=options.lookahead,
     )

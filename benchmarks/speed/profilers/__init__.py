@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,12 @@ BLOCKS = ("embedding", "spatial", "temporal", "prune", "recover", "head")
 
 _LONGEST_LIST = 12
 _WARM_UP = 2
+
+_SILENT: Mapping[str, str] = {
+    "tensorrt": "TensorRT compiles whole stretches of blocks into one region and times it as one;"
+    " nsys profile shows the kernels in it",
+}
+"""Why an engine reports no blocks."""
 
 # The first that fits counts, over the module paths of all families.
 _RULES: tuple[tuple[str, str], ...] = (
@@ -83,45 +89,23 @@ def profile_model(task: WorkerTask, runs: int) -> Profile:
     Raises:
         EngineError: The engine refuses the model.
     """
-    profiler = _PROFILERS.get(task.engine)
-    if task.model is None or profiler is None:
-        what = task.baseline or task.engine
+    engine, device = task.engine, task.device
+    if task.model is None or engine not in ("onnxruntime", "openvino"):
+        what = task.baseline or engine
         return _without(_SILENT.get(what, f"{what} does not report the time of its nodes"))
-    return profiler(task, runs)
-
-
-def _profile_onnxruntime(task: WorkerTask, runs: int) -> Profile:
-    if task.device != "cpu":
+    file, zeros, threads = task.file, _zeros(task), task.threads
+    if engine == "openvino":
+        trace = trace_openvino(
+            file, zeros, runs=runs, warm_up=_WARM_UP, device=device, threads=threads
+        )
+    elif device == "cpu":
+        trace = trace_runs(file, zeros, runs=runs, warm_up=_WARM_UP, threads=threads)
+    else:
         # Kernels of a GPU run behind the CPU's back; all it would see are their launches.
-        return _without(f"ONNX Runtime times its nodes on the CPU, not on {task.device}")
-    trace = trace_runs(task.file, _zeros(task), runs=runs, warm_up=_WARM_UP, threads=task.threads)
-    return _profile_of(trace, "ONNX Runtime")
-
-
-def _profile_openvino(task: WorkerTask, runs: int) -> Profile:
-    trace = trace_openvino(
-        task.file,
-        _zeros(task),
-        runs=runs,
-        warm_up=_WARM_UP,
-        device=task.device,
-        threads=task.threads,
-    )
-    # One run stands for all.
-    return replace(_profile_of(trace, "OpenVINO"), runs=runs)
-
-
-_PROFILERS: Mapping[str, Callable[[WorkerTask, int], Profile]] = {
-    "onnxruntime": _profile_onnxruntime,
-    "openvino": _profile_openvino,
-}
-"""By engine. A profiler accepts a task and a number of runs."""
-
-_SILENT: Mapping[str, str] = {
-    "tensorrt": "TensorRT compiles whole stretches of blocks into one region and times it as one;"
-    " nsys profile shows the kernels in it",
-}
-"""Why an engine reports no blocks."""
+        return _without(f"ONNX Runtime times its nodes on the CPU, not on {device}")
+    if not trace.nodes or not trace.run_us:
+        raise EngineError(f"The profile of {engine} is empty.", hint="Remove --profile.")
+    return _profile_of(trace, runs)
 
 
 def _zeros(task: WorkerTask) -> dict[str, NDArray[Any]]:
@@ -138,16 +122,14 @@ def _without(problem: str) -> Profile:
     return Profile(problem, 0, (), (), (), 0.0, 0.0)
 
 
-def _profile_of(trace: Trace, engine: str) -> Profile:
-    if not trace.nodes or not trace.run_us:
-        raise EngineError(f"{engine}'s profile is empty.", hint="Remove --profile.")
-    runs = len(trace.run_us)
-    each = len(trace.nodes) // runs
-    by_run = [trace.nodes[number * each : (number + 1) * each] for number in range(runs)]
+def _profile_of(trace: Trace, runs: int) -> Profile:
+    traced = len(trace.run_us)
+    each = len(trace.nodes) // traced
+    by_run = [trace.nodes[number * each : (number + 1) * each] for number in range(traced)]
     total = [sum(node.taken_us for node in nodes) for nodes in by_run]
 
     def shares(names_of: Callable[[tuple[NodeRun, ...]], Iterable[str]]) -> dict[str, Share]:
-        sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * runs)
+        sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * traced)
         for number, nodes in enumerate(by_run):
             for name, node in zip(names_of(nodes), nodes, strict=True):
                 sums[name][number] += node.taken_us

@@ -22,20 +22,16 @@ Writer = Callable[[Record, Sequence[Limit], Comparison | None], str]
 
 
 def _page(record: Record, budgets: Sequence[Limit], comparison: Comparison | None) -> str:
+    # Here, since plotly is an optional package.
     from hot_sdk.benchmarks.speed.report.html import as_page
 
     return as_page(record, budgets, comparison)
 
 
-def _markdown(record: Record, budgets: Sequence[Limit], comparison: Comparison | None) -> str:
-    text = as_markdown(record, budgets)
-    return text if comparison is None else f"{text}\n```\n{comparison.as_text()}\n```\n"
-
-
 _WRITERS: Mapping[str, Writer] = {
     "json": lambda record, _budgets, _comparison: f"{to_json(record)}\n",
     "csv": lambda record, _budgets, _comparison: as_csv(record),
-    "md": _markdown,
+    "md": as_markdown,
     "html": _page,
 }
 

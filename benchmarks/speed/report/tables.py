@@ -178,7 +178,7 @@ def _ratios(results: Sequence[Result]) -> Table:
     reference = ratios[0][1].reference if ratios else NONE
     return Table(
         f"speed-up against {reference}, per frame",
-        ("", "measure", "speed-up (95 %)", "rounds", "fewer FLOPs", "efficiency"),
+        ("", "measure", "speed-up (95%)", "rounds", "fewer FLOPs", "efficiency"),
         _named_once(rows),
         "Both ran in every round; the interval is by the bootstrap over rounds. Efficiency is the"
         " speed-up over the ratio of executed FLOPs: 1 if all that is saved is gained.",

@@ -9,7 +9,7 @@ from dataclasses import fields
 
 from hot_sdk._base.tables import Table, report_text
 from hot_sdk.benchmarks.machine import Conditions
-from hot_sdk.benchmarks.speed.comparison import advice, pareto_front
+from hot_sdk.benchmarks.speed.comparison import Comparison, advice, pareto_front
 from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, first_ratio
 from hot_sdk.benchmarks.speed.record import Record, Subject
 from hot_sdk.benchmarks.speed.report.tables import tables
@@ -30,7 +30,9 @@ def as_text(record: Record, budgets: Sequence[Limit]) -> str:
     return report_text(report_parts(record, budgets))
 
 
-def as_markdown(record: Record, budgets: Sequence[Limit]) -> str:
+def as_markdown(
+    record: Record, budgets: Sequence[Limit], comparison: Comparison | None = None
+) -> str:
     """Return Markdown, the command above the tables."""
     command = " ".join(record.settings.command)
     parts = [
@@ -39,6 +41,8 @@ def as_markdown(record: Record, budgets: Sequence[Limit]) -> str:
         *(table.to_markdown() for table in tables(record)),
         *closing_lines(record, budgets),
     ]
+    if comparison is not None:
+        parts.append(f"```\n{comparison.as_text()}\n```")
     return "\n\n".join(parts) + "\n"
 
 

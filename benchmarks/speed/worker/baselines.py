@@ -11,7 +11,6 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hot_sdk.benchmarks.speed.messages import ModelInfo, NetworkOptions, WorkerTask
+from hot_sdk.benchmarks.speed.messages import ModelInfo, WorkerTask
 from hot_sdk.benchmarks.speed.worker.served_model import MeasuredModel
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.export.graph.wrapper import build_lifter
-from hot_sdk.export.options import DEFAULT_OPSET, ExportRequest
-from hot_sdk.export.pipeline import Prepared, prepare
+from hot_sdk.export.options import DEFAULT_OPSET
+from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.torch_backend.session import torch_device
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.manifest import KEYPOINTS
@@ -51,7 +50,7 @@ def open_baseline(task: WorkerTask) -> MeasuredModel:
     if task.threads is not None:
         torch.set_num_threads(task.threads)
     start = time.perf_counter()
-    prepared = _prepare(task.network, task.batch)
+    prepared = prepare(task.network.export_request(task.batch))
     lifter = build_lifter(prepared.spec, prepared.state, flip=False)
     before = time.perf_counter()
     clips = verification_windows(prepared.spec)
@@ -83,19 +82,6 @@ def open_baseline(task: WorkerTask) -> MeasuredModel:
         build_ms=None,
     )
     return MeasuredModel(info, {"engine": timed}, measuring_seconds)
-
-
-def _prepare(network: NetworkOptions, batch: int) -> Prepared:
-    return prepare(
-        ExportRequest(
-            model=network.family,
-            checkpoint=None if network.checkpoint is None else Path(network.checkpoint),
-            random_weights=network.random_weights,
-            ratio=network.ratio,
-            frames=network.frames,
-            batch=batch,
-        )
-    )
 
 
 def _in_torch(

@@ -58,15 +58,19 @@ def open_served_model(task: WorkerTask) -> MeasuredModel:
     start = time.perf_counter()
     clip, people = _motion_for(manifest, task.batch)
     measuring_seconds = time.perf_counter() - start
-    hop, lookahead = _stream_options(manifest, task)
-    stream = lifter.stream(
-        "video",
-        hop=hop,
-        lookahead=lookahead,
-        fps=manifest.training_fps,
-        skeleton=clip.skeleton,
-        image_size=clip.image_size,
-    )
+    runs = {"window": _lifting(lifter, people, task.batch)}
+    hop = lookahead = None
+    if "stream" in task.measures:
+        hop, lookahead = _stream_options(manifest, task)
+        stream = lifter.stream(
+            "video",
+            hop=hop,
+            lookahead=lookahead,
+            fps=manifest.training_fps,
+            skeleton=clip.skeleton,
+            image_size=clip.image_size,
+        )
+        runs["stream"] = _pushing(stream, clip)
     report = lifter.latency()
     engine, _, version = report.engine.partition(" ")
     info = ModelInfo(
@@ -81,7 +85,6 @@ def open_served_model(task: WorkerTask) -> MeasuredModel:
         load_ms=report.load_ms,
         build_ms=build_ms,
     )
-    runs = {"window": _lifting(lifter, people, task.batch), "stream": _pushing(stream, clip)}
     return MeasuredModel(info, runs, measuring_seconds)
 
 

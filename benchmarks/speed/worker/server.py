@@ -77,7 +77,8 @@ class Worker:
         self._mean_run_s = dict.fromkeys(self._runs, whole)
         ready = WorkerReady(
             **vars(model.info),
-            measures=tuple(self._runs),
+            measures=tuple(name for name in model.runs if name in self._task.measures)
+            or tuple(model.runs)[:1],
             startup_ms=1e3 * startup,
             first_inference_ms=1e3 * first,
             base_mib=base,
@@ -119,7 +120,7 @@ class Worker:
         return {"problems": opened.problems, "work": opened.work}
 
     def _graph_cost(self) -> dict[str, Any]:
-        from hot_sdk.benchmarks.speed.profilers.graph_cost import cost_of_file
+        from hot_sdk.benchmarks.speed.profilers.onnxruntime import cost_of_file
 
         file = self._task_in_use().file
         if model_format(file) != ONNX:
