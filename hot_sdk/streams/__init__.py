@@ -1,4 +1,4 @@
-"""Poses while the keypoints come."""
+"""Lift keypoints as they arrive, frame by frame."""
 
 from hot_sdk.streams.options import StreamOptions
 from hot_sdk.streams.report import StreamCounters, StreamPose, StreamReport

@@ -1,4 +1,4 @@
-"""How a stream is run."""
+"""Options of a stream, checked on their own and against a model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from hot_sdk._base.validation import check_settings
 from hot_sdk.errors import UsageError
+from hot_sdk.inference import WindowRunner
 from hot_sdk.skeletons import skeleton_format
 
 MODES = ("live", "video")
 
-_MOST_PEOPLE = 1000
+_MAX_PEOPLE = 1000
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How a stream is run; see ``Pose3DEngine.stream``."""
+    """Options of a stream; see ``Pose3DEngine.stream``."""
 
     mode: str
     lookahead: int
@@ -31,11 +32,11 @@ class StreamOptions:
         rate = self.fps
         expected = {
             "mode": (self.mode in MODES, f"one of {', '.join(MODES)}"),
-            "lookahead": (_count(self.lookahead, 0), "frames, 0 or more"),
-            "hop": (_count(self.hop, 1), "frames, 1 or more"),
-            "max_people": (_count(self.max_people, 1, _MOST_PEOPLE), f"1 to {_MOST_PEOPLE}"),
+            "lookahead": (_is_count(self.lookahead, 0), "frames, 0 or more"),
+            "hop": (_is_count(self.hop, 1), "frames, 1 or more"),
+            "max_people": (_is_count(self.max_people, 1, _MAX_PEOPLE), f"1 to {_MAX_PEOPLE}"),
             "time_to_live_s": (self.time_to_live_s > 0.0, "seconds above 0"),
-            "max_gap_frames": (_count(self.max_gap_frames, 1), "frames, 1 or more"),
+            "max_gap_frames": (_is_count(self.max_gap_frames, 1), "frames, 1 or more"),
             "fps": (rate is None or 0.01 <= rate <= 10_000.0, "0.01 to 10000, or None"),
         }
         check_settings(self, expected)
@@ -44,44 +45,43 @@ class StreamOptions:
 
 
 def check_reach(
-    options: StreamOptions, *, frames: int, center_only: bool, fps: float, step: float
+    options: StreamOptions, runner: WindowRunner, *, fps: float, interval_s: float
 ) -> None:
     """Check that the frames that become final lie inside the window.
 
     Args:
-        options: The stream's.
-        frames: The network's window.
-        center_only: The network gives its centre frame only.
-        fps: Frames a second of the stream.
-        step: Seconds between the frames of a window.
+        options: The stream's options.
+        runner: The model.
+        fps: Frames per second of the stream.
+        interval_s: Seconds between the frames of a window.
 
     Raises:
         UsageError: They do not.
     """
-    if center_only:
-        if (options.lookahead, options.hop) != (frames // 2, 1):
+    lookahead, hop = options.lookahead, options.hop
+    frames = runner.manifest.frames
+    if runner.center_only:
+        if (lookahead, hop) != (frames // 2, 1):
             raise UsageError(
-                f"The model gives the centre of {frames} frames only, so that a stream needs"
-                f" lookahead={frames // 2} and hop=1; asked for were {options.lookahead} and"
-                f" {options.hop}.",
+                f"The model returns only the center of {frames} frames, so that a stream needs"
+                f" lookahead={frames // 2} and hop=1; requested were {lookahead} and {hop}.",
                 hint="Use these, or a model that recovers all frames.",
             )
         return
-    if frames == 1 and (options.lookahead, options.hop) != (0, 1):
+    if frames == 1 and (lookahead, hop) != (0, 1):
         raise UsageError(
-            "The model lifts each frame by itself, so that a stream has nothing to wait for; asked"
-            f" for were lookahead={options.lookahead} and hop={options.hop}.",
+            "The model lifts each frame separately, so that a stream has nothing to wait for;"
+            f" requested were lookahead={lookahead} and hop={hop}.",
             hint="Use lookahead=0 and hop=1.",
         )
-    most = int((frames - 1) * step * fps + 1e-6)
-    if options.lookahead + options.hop - 1 > most:
+    most = int((frames - 1) * interval_s * fps + 1e-6)
+    if lookahead + hop - 1 > most:
         raise UsageError(
             f"A window of {frames} frames reaches {most} of the stream's frames back at {fps:g}"
-            f" frames a second; lookahead={options.lookahead} and hop={options.hop} need"
-            f" {options.lookahead + options.hop - 1}.",
-            hint="Take less of either; give fps= where the camera is faster than the model.",
+            f" frames per second; lookahead={lookahead} and hop={hop} need {lookahead + hop - 1}.",
+            hint="Reduce either; give fps= if the camera is faster than the model.",
         )
 
 
-def _count(value: object, least: int, most: int = 1_000_000) -> bool:
+def _is_count(value: object, least: int, most: int = 1_000_000) -> bool:
     return type(value) is int and least <= value <= most

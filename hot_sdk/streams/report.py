@@ -1,7 +1,4 @@
-"""What a stream did, and how late its poses are.
-
-What a stream gives: one person's pose in one frame.
-"""
+"""What a stream returns: poses, and a report on what it did and how late they are."""
 
 from __future__ import annotations
 
@@ -18,18 +15,18 @@ from hot_sdk.latency import LatencyReport
 
 @dataclass
 class StreamCounters:
-    """What happened in a stream.
+    """Counts of what happened in a stream.
 
     Attributes:
-        pushes: Frames of persons that were pushed.
-        poses: Poses that were given out.
+        pushes: Frames of people that were pushed.
+        poses: Poses that were returned.
         windows: Windows that the engine lifted.
-        dropped: Frames whose pose never came, for newer ones were waiting.
-        unseen: Pushed frames that showed no joint of a person who is not being followed.
-        joined: Persons who came, or came back.
-        left: Persons who were not seen for the time to live.
+        dropped: Frames without a pose, because newer ones were waiting.
+        unseen: Pushed frames that showed no joint of a person who is not followed.
+        joined: People who came, or came back.
+        left: People who were not seen for the time to live.
         resets: Times that a person was seen again after a gap too long to bridge.
-        refused: Frames of persons beyond ``max_people``.
+        refused: Frames of people beyond ``max_people``.
     """
 
     pushes: int = 0
@@ -51,14 +48,14 @@ class StreamReport:
         mode: ``live`` or ``video``.
         lookahead: Frames that a pose waits for.
         hop: Frames between runs of the engine.
-        fps: Frames a second of the stream; None while it is unknown.
-        fps_measured: It was measured, not given.
-        resampled_to_fps: The rate at which the network sees the frames, where it differs.
-        people: Persons who are followed now.
-        lookahead_ms: What waiting for later frames costs: ``lookahead / fps``; None while the rate
+        fps: Frames per second of the stream; None while unknown.
+        fps_measured: The rate was measured, not given.
+        resampled_to_fps: The rate at which the network sees the frames, if it differs.
+        people: Number of people who are followed now.
+        lookahead_ms: Time spent waiting for later frames: ``lookahead / fps``; None while the rate
             is unknown.
         counters: What happened.
-        latency: What computing costs.
+        latency: Time spent computing.
     """
 
     mode: str
@@ -73,11 +70,11 @@ class StreamReport:
     latency: LatencyReport
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return plain values, for JSON."""
         return dataclasses.asdict(self)
 
     def to_json(self) -> str:
-        """As one line of JSON."""
+        """Return one line of JSON."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def __str__(self) -> str:
@@ -102,13 +99,13 @@ class StreamPose:
     """The pose of one person in one frame.
 
     Attributes:
-        timestamp: Of the frame, seconds, as it was pushed.
-        track_id: The person's.
+        timestamp: Time of the frame, seconds, as it was pushed.
+        track_id: The person's id.
         pose: (17, 3), as in ``Pose3DResult``.
         valid: (17,), as in ``Pose3DResult``.
-        unit: Of ``pose``.
-        delay_s: How late it is: seconds of stream from its frame to the newest that it needed, and
-            of computing from the push of that one until now.
+        unit: Unit of ``pose``.
+        delay_s: How late the pose is: seconds of stream from its frame to the newest that it
+            needed, and of computing from the push of that one until now.
     """
 
     timestamp: float

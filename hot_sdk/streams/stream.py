@@ -1,4 +1,4 @@
-"""Poses while the keypoints come: frame by frame, for several people, in memory of fixed size."""
+"""Lift keypoints frame by frame, of several people, in memory of fixed size."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.streams.options import StreamOptions
+from hot_sdk.streams.pending import lift_pending
 from hot_sdk.streams.report import StreamPose, StreamReport
-from hot_sdk.streams.tracks import Body, Job, Roster, TrackId, body_of
-from hot_sdk.streams.worker import Worker, lift_jobs
+from hot_sdk.streams.tracks import Detection, PendingFrames, TrackId, TrackTable, detection_of
+from hot_sdk.streams.worker import Worker
 
 
 class Pose3DStream(Closing):
-    """A stream of frames; made by ``Pose3DEngine.stream``, which describes it.
+    """A stream of frames; opened by ``Pose3DEngine.stream``, which describes it.
 
-    It may be pushed to from any thread.
+    Any thread may push to it.
     """
 
     def __init__(
@@ -43,11 +44,11 @@ class Pose3DStream(Closing):
         self._session = session
         self._recorder = LatencyRecorder("stream")
         self._callback = callback
-        self._roster = Roster(runner, options, policies)
+        self._tracks = TrackTable(runner, options, policies)
         self._closed = False
         self._state = threading.RLock()
-        self._turn = threading.Lock()
-        self._worker = Worker(self._due_jobs, self._lift) if options.mode == "live" else None
+        self._order = threading.Lock()
+        self._worker = Worker(self._lift_due) if options.mode == "live" else None
 
     def push(
         self,
@@ -58,34 +59,34 @@ class Pose3DStream(Closing):
         """Push one person's keypoints of one frame.
 
         Args:
-            keypoints: Of one frame; or an array (joints, 2 or 3) of x, y in pixels and, if there
-                are three, the score, in the ``skeleton`` that the stream was opened with; None
-                where the frame shows nobody.
-            timestamp: Of the frame, seconds.
-            track_id: The person's; left out, that of ``keypoints``.
+            keypoints: ``Keypoints`` of one frame; or an array (joints, 2 or 3) of x, y in pixels
+                and, if there are three, the score, in the ``skeleton`` that the stream was opened
+                with; None for a frame without any person.
+            timestamp: Time of the frame, seconds.
+            track_id: The person's id; None for that of ``keypoints``.
 
         Returns:
-            The poses that became final and were not given out yet, of any person; in live mode
-            those that the engine has finished, and nothing is waited for.
+            The poses of any person that became final and were not returned yet; in live mode those
+            that the engine has finished, without waiting for more.
 
         Raises:
-            StreamError: The timestamp is not later than the person's last one, or earlier than
-                anybody's; the stream is closed; something else about the frame is not as before.
+            StreamError: The timestamp is not later than the person's last one, or is earlier than
+                that of another person; the stream is closed; the image has another size.
             KeypointsError: The keypoints are broken.
             EngineError: The engine failed.
         """
         if keypoints is None:
             return self.push_people((), timestamp)
         start = time.perf_counter()
-        body = body_of(self._as_keypoints(keypoints), track_id)
-        return self._push([body], timestamp, start)
+        detection = detection_of(self._as_keypoints(keypoints), track_id)
+        return self._push([detection], timestamp, start)
 
     def push_people(self, people: Sequence[Keypoints], timestamp: float) -> tuple[StreamPose, ...]:
-        """Push everybody in one frame; those whose turn it is are lifted together.
+        """Push all people of one frame; those whose poses are due are lifted together.
 
         Args:
-            people: One frame of keypoints of each, with different track ids.
-            timestamp: Of the frame, seconds.
+            people: One frame of keypoints each, with different track ids.
+            timestamp: Time of the frame, seconds.
 
         Returns:
             See ``push``.
@@ -95,30 +96,31 @@ class Pose3DStream(Closing):
             EngineError: The engine failed.
         """
         start = time.perf_counter()
-        return self._push([body_of(one, None) for one in people], timestamp, start)
+        return self._push([detection_of(one, None) for one in people], timestamp, start)
 
     def _push(
-        self, bodies: Sequence[Body], timestamp: float, start: float
+        self, detections: Sequence[Detection], timestamp: float, start: float
     ) -> tuple[StreamPose, ...]:
         if self._worker is not None:
             with self._state:
-                self._admit(bodies, timestamp, start)
+                self._add_frame(detections, timestamp, start)
             self._worker.wake()
             poses = self._worker.finished()
             self._recorder.add("push", time.perf_counter() - start)
             return poses
-        # One frame after the other, as they were pushed, whatever thread each comes from.
-        with self._turn:
+        # One frame after the other, in the order of the pushes, from whatever thread.
+        with self._order:
             with self._state:
-                jobs = [*self._admit(bodies, timestamp, start), *self._due_jobs()]
-            poses = self._lift(jobs)
+                lost = self._add_frame(detections, timestamp, start)
+                pending = [*lost, *self._tracks.take_due()]
+            poses = self._lift(pending)
             self._recorder.add("push", time.perf_counter() - start)
         return poses
 
     def flush(self) -> tuple[StreamPose, ...]:
-        """The poses of all frames that still wait for later ones, as well as they can be told.
+        """Lift all pending frames with the context available so far.
 
-        Each person's next frame starts anew.
+        The next frame of each person is a new start.
 
         Raises:
             EngineError: The engine failed.
@@ -126,24 +128,25 @@ class Pose3DStream(Closing):
         poses: tuple[StreamPose, ...] = ()
         if self._worker is not None:
             poses = self._worker.settle()
-        with self._turn:
+        with self._order:
             with self._state:
-                jobs = self._roster.last_jobs()
-            return poses + self._lift(jobs)
+                pending = self._tracks.drain()
+            return poses + self._lift(pending)
 
     def report(self) -> StreamReport:
-        """What the stream did so far, and how late its poses are."""
+        """Report what the stream did so far, and how late its poses are."""
+        options = self._options
         with self._state:
-            rate, counters = self._roster.rate, self._roster.counters
+            rate, counters = self._tracks.rate, self._tracks.counters
             return StreamReport(
-                mode=self._options.mode,
-                lookahead=self._options.lookahead,
-                hop=self._options.hop,
+                mode=options.mode,
+                lookahead=options.lookahead,
+                hop=options.hop,
                 fps=rate.fps,
                 fps_measured=rate.measured,
-                resampled_to_fps=1.0 / rate.step if rate.resamples else None,
-                people=len(self._roster),
-                lookahead_ms=None if rate.fps is None else 1e3 * self._options.lookahead / rate.fps,
+                resampled_to_fps=1.0 / rate.frame_interval_s if rate.resamples else None,
+                people=len(self._tracks),
+                lookahead_ms=None if rate.fps is None else 1e3 * options.lookahead / rate.fps,
                 counters=dataclasses.replace(counters),
                 latency=self._recorder.report(
                     self._session,
@@ -155,16 +158,16 @@ class Pose3DStream(Closing):
             )
 
     def close(self) -> None:
-        """End the stream and free its memory; what waits is not lifted. Closing twice is allowed.
+        """End the stream and free its memory; pending frames are not lifted. May be repeated.
 
         Raises:
-            EngineError: The engine failed in the meantime, and no push has said so yet.
+            EngineError: The engine failed in the meantime, and no push has reported it yet.
         """
         self._closed = True
         if self._worker is not None:
             self._worker.close()
         with self._state:
-            self._roster.clear()
+            self._tracks.clear()
 
     def _as_keypoints(self, values: Keypoints | ArrayLike) -> Keypoints:
         if isinstance(values, Keypoints):
@@ -176,38 +179,40 @@ class Pose3DStream(Closing):
                 hint="Open the stream with skeleton= and image_size=, or push Keypoints.",
             )
         array = np.asarray(values)
+        scores = None
         if array.ndim == 2 and array.shape[1] == 3:
-            return Keypoints(
-                array[None, :, :2], array[None, :, 2], skeleton=skeleton, image_size=size
-            )
-        return Keypoints(array[None], skeleton=skeleton, image_size=size)
+            array, scores = array[:, :2], array[None, :, 2]
+        return Keypoints(array[None], scores, skeleton=skeleton, image_size=size)
 
-    def _admit(self, bodies: Sequence[Body], timestamp: float, start: float) -> list[Job]:
+    def _add_frame(
+        self, detections: Sequence[Detection], timestamp: float, start: float
+    ) -> list[PendingFrames]:
         if self._closed:
             raise StreamError("The stream is closed.", hint="Open another: engine.stream(...).")
-        return self._roster.admit(bodies, timestamp, start)
+        return self._tracks.add_frame(detections, timestamp, start)
 
-    def _due_jobs(self) -> list[Job]:
+    def _lift_due(self) -> tuple[StreamPose, ...]:
         with self._state:
-            return self._roster.due_jobs()
+            due = self._tracks.take_due()
+        return self._lift(due)
 
-    def _lift(self, jobs: Sequence[Job]) -> tuple[StreamPose, ...]:
-        """Lift jobs, tell the callback, and return what there is no callback for."""
-        if not jobs:
+    def _lift(self, pending: Sequence[PendingFrames]) -> tuple[StreamPose, ...]:
+        """Lift frames; pass the poses to the callback, or return them if there is none."""
+        if not pending:
             return ()
-        roster = self._roster
-        assert roster.image_size is not None
-        poses, windows = lift_jobs(
-            jobs,
+        tracks = self._tracks
+        assert tracks.image_size is not None
+        poses, windows = lift_pending(
+            pending,
             self._runner,
             self._policies,
-            roster.image_size,
-            roster.rate.step,
+            tracks.image_size,
+            tracks.rate.frame_interval_s,
             self._recorder,
         )
         with self._state:
-            roster.counters.poses += len(poses)
-            roster.counters.windows += windows
+            tracks.counters.poses += len(poses)
+            tracks.counters.windows += windows
         if self._callback is None:
             return poses
         for pose in poses:

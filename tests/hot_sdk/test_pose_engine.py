@@ -243,7 +243,7 @@ def test_closed_engine_says_so(hot_file, clip):
     [
         ({"windows": "overlapp"}, UsageError, "Did you mean 'overlap'"),
         ({"overlap": 27}, UsageError, "expected 0 to 26"),
-        ({"windows": "mhformer_center", "overlap": 3}, UsageError, "overlap of their own"),
+        ({"windows": "mhformer_center", "overlap": 3}, UsageError, "have a fixed overlap"),
         ({"engine": "onnxruntim"}, UsageError, "Did you mean 'onnxruntime'"),
         ({"device": "tpu"}, UsageError, "Unknown device 'tpu'"),
         ({"device": "cuda"}, (EngineError, MissingDependencyError), "(?i)cuda"),
