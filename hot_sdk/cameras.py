@@ -1,4 +1,4 @@
-"""Cameras: what a conversion has to know of the one that took the keypoints."""
+"""Describe the camera that took the keypoints: its intrinsics, and its pose on a robot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPTICAL_TO_BODY = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera without distortion; undistort keypoints first where there is some.
+    """A pinhole camera without distortion; undistort keypoints first if there is any.
 
     Attributes:
         fx: Focal length along x, pixels.
@@ -27,7 +27,7 @@ class Intrinsics:
         cy: Principal point, pixels from the image's top.
 
     Raises:
-        UsageError: A value is no number, or a focal length is not above 0.
+        UsageError: A value is not finite, or a focal length is not above 0.
     """
 
     fx: float
@@ -48,7 +48,7 @@ class Intrinsics:
     def from_field_of_view(
         cls, horizontal_degrees: float, image_size: tuple[int, int]
     ) -> Intrinsics:
-        """Of a camera with square pixels and its principal point in the middle.
+        """Return a camera with square pixels and its principal point in the middle.
 
         Args:
             horizontal_degrees: Angle that the image's width covers.
@@ -67,7 +67,7 @@ class Intrinsics:
         return cls(focal, focal, width / 2, height / 2)
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Pixels (..., 2) of points (..., 3) along the camera's axes, any unit."""
+        """Return the pixels (..., 2) of points (..., 3) along the camera's axes, in any unit."""
         depth = points[..., 2:]
         pixels: NDArray[np.float64] = points[..., :2] / depth * [self.fx, self.fy] + [
             self.cx,
@@ -78,20 +78,20 @@ class Intrinsics:
 
 @dataclass(frozen=True, eq=False)
 class CameraPose:
-    """Where a camera is on a robot.
+    """The position and orientation of a camera on a robot.
 
     ``rotation @ p + translation`` maps a point of the camera's optical frame (x right, y down,
-    z forward) to the robot's frame (x forward, y left, z up; ROS REP-103), as ROS's tf gives it
+    z forward) to the robot's frame (x forward, y left, z up; ROS REP-103), as ROS's tf returns it
     for ``lookup_transform(robot_frame, camera_optical_frame)``.
 
     Arrays are copied and read-only.
 
     Attributes:
         rotation: (3, 3).
-        translation: (3,), metres.
+        translation: (3,), meters.
 
     Raises:
-        UsageError: ``rotation`` is no proper rotation, or a shape is another.
+        UsageError: ``rotation`` is not a proper rotation, or a shape is wrong.
     """
 
     rotation: NDArray[np.float64]
@@ -121,13 +121,13 @@ class CameraPose:
         pitch: float = 0.0,
         roll: float = 0.0,
     ) -> CameraPose:
-        """A camera that looks along the robot's x axis, then is turned.
+        """Return the pose of a camera that looks along the robot's x axis, then is turned.
 
         Args:
-            position_m: Of the camera in the robot's frame: forward, left, up, metres.
+            position_m: Position of the camera in the robot's frame: forward, left, up, meters.
             yaw: Radians about the robot's z axis; positive looks to the left.
-            pitch: Radians about its y axis; positive looks down.
-            roll: Radians about the direction it looks in; positive leans to its right.
+            pitch: Radians about the robot's y axis; positive looks down.
+            roll: Radians about the viewing direction; positive leans to the right.
         """
         cos, sin = np.cos([roll, pitch, yaw]), np.sin([roll, pitch, yaw])
         about_x = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
@@ -137,11 +137,11 @@ class CameraPose:
 
     @classmethod
     def from_quaternion(cls, xyzw: ArrayLike, translation_m: ArrayLike) -> CameraPose:
-        """From a quaternion and a translation as ROS messages hold them.
+        """Return the pose of a quaternion and a translation as ROS messages hold them.
 
         Args:
             xyzw: Quaternion of the optical frame in the robot's frame; any length above 0.
-            translation_m: Metres.
+            translation_m: Position of the camera in the robot's frame, meters.
 
         Raises:
             UsageError: The quaternion is 0 or not four numbers.
@@ -167,6 +167,8 @@ def _copied(values: ArrayLike) -> NDArray[np.float64]:
     try:
         array = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{values!r:.80} is no array of numbers.", hint="Give numbers.") from error
+        raise UsageError(
+            f"{values!r:.80} is not an array of numbers.", hint="Give numbers."
+        ) from error
     array.setflags(write=False)
     return array

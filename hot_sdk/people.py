@@ -75,7 +75,7 @@ def read_tracked_people(
     if has_ids or len(set(frames)) == len(frames):
         return People(people_of(source))
     people, dropped = track_people(source)
-    note = f"{len(people)} people were told apart by tracking, for the file has no ids"
+    note = f"{len(people)} people were identified by tracking, because the file has no ids"
     return People(people, (note + dropped_note(dropped),))
 
 
@@ -105,7 +105,7 @@ def track_people(source: KeypointFrames) -> tuple[tuple[Keypoints, ...], int]:
     people, dropped = timeline.clips(min_frames=MIN_FRAMES)
     if not people:
         raise KeypointsError(
-            "Nobody could be followed from frame to frame.",
+            "No person could be tracked from frame to frame.",
             hint="Write the file with tracking, or choose track_id='largest'.",
         )
     return tuple(

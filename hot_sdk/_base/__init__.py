@@ -1,1 +1,1 @@
-"""What every floor uses and no user imports: files, records, command lines, progress, tables."""
+"""Private helpers for every part: files, records, command lines, progress, tables."""

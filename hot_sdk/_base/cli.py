@@ -1,9 +1,8 @@
-"""What every command line of the SDK shares: arguments, logging, errors, exit status."""
+"""The frame of every command line of the SDK: arguments, logging, errors, exit status."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import logging
 import os
@@ -12,25 +11,25 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from hot_sdk._base.validation import closest
+from hot_sdk._base.validation import closest, nearest
 from hot_sdk.errors import HotSDKError, UsageError
 from hot_sdk.version import __version__
 
 INTERNAL_ERROR = 1
-"""Exit status after an error that nobody foresaw."""
+"""Exit status after an unexpected error."""
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as a shell would give it."""
+"""Exit status after Ctrl-C, as in a shell."""
 
 OUTPUT_CLOSED = 141
-"""Exit status when the reader of standard output left early, as a shell would give it."""
+"""Exit status if the reader of standard output left early, as in a shell."""
 
 _LONGEST_TEXT = 300
 _LOG = logging.getLogger(__name__)
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that raises ``UsageError`` instead of printing and leaving.
+    """A parser that raises ``UsageError`` instead of printing and exiting.
 
     Flags are not abbreviated, so that a new flag cannot change what an old command means. The
     epilog keeps its lines.
@@ -52,25 +51,25 @@ class CommandParser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         known = [str(choice) for choice in action.choices]
-        near = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=0.5)
+        near = nearest(str(value), known)
         name = action.option_strings[0] if action.option_strings else str(action.metavar)
         raise UsageError(
             f"{name} is {str(value)!r}; expected one of {', '.join(known)}.",
-            hint=f"Did you mean '{near[0]}'?" if near else f"Run: {self.prog} --help",
+            hint=f"Did you mean '{near}'?" if near else f"Run: {self.prog} --help",
         )
 
     def add_shared_arguments(self) -> None:
         """Add ``--json``, ``--verbose`` and ``--version``, which all command lines have."""
         self.add_argument("--json", action="store_true", help="print JSON on standard output")
-        self.add_argument("--verbose", "-v", action="store_true", help="say more on standard error")
+        self.add_argument("--verbose", "-v", action="store_true", help="log more to standard error")
         self.add_argument("--version", action="version", version=f"hot-sdk {__version__}")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse arguments.
 
         Raises:
-            UsageError: One is unknown, missing or malformed; an unknown one is told with the
-                nearest flag.
+            UsageError: One is unknown, missing or malformed; the error for an unknown one suggests
+                the nearest flag.
         """
         options, unknown = self.parse_known_args(list(arguments))
         if unknown:
@@ -86,7 +85,7 @@ def run_command(
     *,
     interrupted: str = "interrupted",
 ) -> int:
-    """Run the body of a command line; whatever happens becomes one line and an exit status.
+    """Run the body of a command line; every error becomes one line and an exit status.
 
     Logging goes to standard error, from level INFO with ``-v`` or ``--verbose`` and from WARNING
     without. A ``HotSDKError`` is one line there and its own exit status; with ``--json`` also the
@@ -95,9 +94,9 @@ def run_command(
 
     Args:
         prog: Name of the command, for messages.
-        arguments: What follows the command's name; None for those of this process.
-        run: The body, given the arguments. Returns an exit status, None standing for 0.
-        interrupted: What is said after Ctrl-C, such as what was left undone.
+        arguments: The arguments after the command's name; None for those of this process.
+        run: The body, called with the arguments. Returns an exit status; None stands for 0.
+        interrupted: The message after Ctrl-C, such as what was left undone.
 
     Returns:
         The exit status.
@@ -112,8 +111,8 @@ def run_command(
         try:
             return _status_of(prog, given, run, interrupted)
         finally:
-            # Here rather than at the interpreter's exit, which would complain in its own words;
-            # also after --help, which leaves by SystemExit.
+            # Here rather than at the interpreter's exit, which would print its own message; also
+            # after --help, which exits by SystemExit.
             sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
@@ -151,24 +150,24 @@ def _status_of(
 
 
 def _reader_is_gone() -> bool:
-    """Whether a broken pipe is that of standard output, and not one of the command's own."""
+    """Return whether a broken pipe is that of standard output, and not one of the command's."""
     poll = select.poll()
     try:
         poll.register(sys.stdout.fileno(), select.POLLOUT)
-    except (OSError, ValueError):  # Replaced by something that is no file, or closed.
+    except (OSError, ValueError):  # Replaced by an object that is no file, or closed.
         return False
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _discard_output() -> None:
-    """Let what is still buffered go nowhere, or the interpreter fails on it at its exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Discard buffered output, which the interpreter would fail to write at its exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
 
 
 def _open_missing_streams() -> None:
-    """A process started with a standard stream closed has None in its place."""
+    """Replace the None that Python puts in place of a closed standard stream."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115

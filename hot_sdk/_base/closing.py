@@ -1,11 +1,12 @@
-"""What is closed at the end of a ``with`` statement."""
+"""Mixin: a context manager that calls ``close``."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-_Closing = TypeVar("_Closing", bound="Closing")
+if TYPE_CHECKING:
+    # In typing from Python 3.11 on; annotations are not evaluated here.
+    from typing_extensions import Self
 
 
 class Closing:
@@ -15,13 +16,8 @@ class Closing:
         """Release what is held; closing twice is allowed."""
         raise NotImplementedError
 
-    def __enter__(self: _Closing) -> _Closing:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Write files atomically, check where they can be written, and hash them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hot_sdk.errors import UsageError
 
 @contextlib.contextmanager
 def replaced_on_success(target: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``target``; rename it to ``target`` if the body succeeds.
+    """Yield a temporary path next to ``target``, and rename it to ``target`` if the body succeeds.
 
-    Whatever ``target`` held before stays until then, and the temporary file goes if the body fails.
+    Until then, ``target`` keeps its content; if the body fails, the temporary file is removed.
     """
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
-    # Not by tempfile, whose files are private: a result is as readable as any other new file.
+    # Not tempfile, whose files are private: a result is as readable as any other new file.
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield temporary
@@ -34,13 +34,12 @@ def replaced_on_success(target: Path) -> Iterator[Path]:
 
 
 def require_writable_target(target: Path) -> None:
-    """Check, before any heavy work, that a file of this name can be made.
+    """Check, before any heavy work, that a file of this name can be written.
 
     Raises:
-        UsageError: Its folder is missing or not writable, the name is impossible, or something
-            other than a file has it.
+        UsageError: Its folder is missing or not writable, or the name is impossible or that of
+            something else than a file.
     """
-    folder = target.parent
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
@@ -53,14 +52,14 @@ def require_writable_target(target: Path) -> None:
         raise UsageError(f"'{target}' is a folder.", hint="Give the name of a file.")
     if not stat.S_ISREG(mode):
         raise UsageError(f"'{target}' is a device or a pipe.", hint="Give the name of a file.")
-    require_writable_folder(folder)
+    require_writable_folder(target.parent)
 
 
 def require_writable_folder(folder: Path) -> None:
-    """Check, before any heavy work, that files can be made in a folder.
+    """Check, before any heavy work, that files can be written to a folder.
 
     Raises:
-        UsageError: It is missing or not writable.
+        UsageError: The folder is missing or not writable.
     """
     if not folder.is_dir():
         raise UsageError(
@@ -72,7 +71,7 @@ def require_writable_folder(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Digest of a file's content, in hexadecimal."""
+    """Return the SHA-256 digest of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):

@@ -6,7 +6,6 @@ import importlib.util
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import Any
 
 _DELAY_S = 2.0
@@ -20,9 +19,9 @@ class Progress:
     is shown, or, with ``lines_of``, a line when the task changes and every ten seconds.
 
     Args:
-        task: What goes on.
-        lines_of: Name of the program that writes lines if no bar can be drawn; None for no lines.
-        quiet: Show nothing at all.
+        task: The current task, in words.
+        lines_of: Name of the program, to write lines if no bar can be drawn; None for no lines.
+        quiet: Show nothing.
     """
 
     def __init__(self, task: str, *, lines_of: str | None = None, quiet: bool = False) -> None:
@@ -43,13 +42,13 @@ class Progress:
     def update(
         self, completed: float, total: float | None = None, *, task: str | None = None
     ) -> None:
-        """Say how far the task is.
+        """Report how far the task is.
 
         Args:
-            completed: What is done, in units of the caller.
-            total: All there is to do; None if unknown.
-            task: What goes on now; None if that has not changed. A task that differs only after
-                its first comma ("measuring, round 2") counts as the same.
+            completed: The amount done, in units of the caller.
+            total: The whole amount; None if unknown.
+            task: The current task; None if it has not changed. A task that differs only after its
+                first comma ("measuring, round 2") counts as the same.
         """
         with self._lock:
             kind, before = _kind(task or self._task), _kind(self._task)
@@ -58,13 +57,7 @@ class Progress:
             if self._bar is not None:
                 if kind != before:
                     self._bar.reset(0)
-                self._bar.update(
-                    0,
-                    description=self._task,
-                    completed=completed,
-                    total=total,
-                    amount=_amount(completed, total),
-                )
+                self._bar.update(0, description=self._task, **self._shown())
             elif self._lines_of is not None:
                 self._write_line(kind)
 
@@ -73,12 +66,7 @@ class Progress:
             self._timer.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
         with self._lock:
@@ -103,11 +91,12 @@ class Progress:
                 console=Console(stderr=True),
                 transient=True,
             )
-            completed, total = self._state
-            self._bar.add_task(
-                self._task, completed=completed, total=total, amount=_amount(completed, total)
-            )
+            self._bar.add_task(self._task, **self._shown())
             self._bar.start()
+
+    def _shown(self) -> dict[str, Any]:
+        completed, total = self._state
+        return {"completed": completed, "total": total, "amount": _amount(completed, total)}
 
     def _write_line(self, kind: str) -> None:
         now = time.monotonic()

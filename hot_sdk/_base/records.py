@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON, and back from JSON that nobody vouches for."""
+"""Serialize frozen dataclasses to JSON, and validate untrusted JSON back into them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MAX_TEXT = 1 << 20
 """Longest JSON text that is read, in characters."""
 
 WAS = "was"
-"""Key in the ``metadata`` of a dataclass's field: the name that older files have for it."""
+"""Key in the ``metadata`` of a dataclass field: its name in older files."""
 
 
 class TypedJSONError(ValueError):
-    """A JSON text does not describe the record that was expected."""
+    """A JSON text does not describe the expected record."""
 
 
 def to_json(record: object) -> str:
-    """Write a dataclass, its tuples as arrays; raises ValueError on NaN and infinities."""
+    """Return a dataclass as JSON, tuples as arrays; raise ValueError for NaN and infinities."""
     assert dataclasses.is_dataclass(record)
     assert not isinstance(record, type)
     return json.dumps(dataclasses.asdict(record), allow_nan=False)
@@ -105,7 +105,7 @@ def _value(hint: Any, value: object, where: str) -> object:  # noqa: ANN401
 
 
 def _shown(value: object) -> str:
-    """A value for messages: short, in one line and printable, whatever the text holds."""
+    """Return a value for messages: short, in one line and printable."""
     # The repr of a container may be deeper than the stack, that of an integer longer than allowed.
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "an array"

@@ -26,8 +26,8 @@ class Table:
     Attributes:
         title: What the table shows; may be empty.
         header: Names of the columns; all empty for a table without a header.
-        rows: Cells, as many in each row as in ``header``.
-        note: What the reader has to know about the table; may be empty.
+        rows: Cells; each row has one for each column.
+        note: A note to the reader, below the table; may be empty.
         text_columns: Number of leading columns that hold text: aligned to the left, and folded if
             the terminal is narrow. The others hold numbers, which are never cut.
     """
@@ -66,9 +66,9 @@ class Table:
         return f"{title}<table>{head}<tbody>{body}</tbody></table>{note}"
 
     def fitted(self, width: int) -> list[Table]:
-        """Return the table in as many pieces as a terminal of ``width`` columns needs.
+        """Split the table into pieces that fit a terminal of ``width`` columns.
 
-        Each piece has the text columns again, and as many of the number columns as fit.
+        Each piece repeats the text columns, and has as many of the number columns as fit.
         """
         widths = [self._narrowest(place) for place in range(len(self.header))]
         first = sum(size + _GAP for size in widths[: self.text_columns])

@@ -1,7 +1,4 @@
-"""Settings that are checked where they are given.
-
-'Did you mean', for every name that a user can mistype.
-"""
+"""Validate dataclass options in ``__post_init__``, and suggest the nearest name for a typo."""
 
 from __future__ import annotations
 
@@ -15,23 +12,27 @@ def check_settings(settings: object, expected: Mapping[str, tuple[bool, str]]) -
     """Check attributes.
 
     Args:
-        settings: What has them.
-        expected: By name, whether the attribute is as expected, and what is expected.
+        settings: The object that has them.
+        expected: For each attribute, whether it is valid, and what is expected.
 
     Raises:
-        UsageError: One is not.
+        UsageError: An attribute is not valid.
     """
-    for name, (holds, what) in expected.items():
-        if not holds:
+    for name, (valid, description) in expected.items():
+        if not valid:
             raise UsageError(
-                f"{name} is {getattr(settings, name)!r}; expected {what}.",
+                f"{name} is {getattr(settings, name)!r}; expected {description}.",
                 hint="Leave it out for the default.",
             )
 
 
-def closest(given: str, known: Sequence[str]) -> str:
-    """A hint that names the nearest known word, or all of them where none is near."""
+def nearest(given: str, known: Sequence[str]) -> str | None:
+    """Return the known name that is most similar to a given one, or None if none is similar."""
     near = difflib.get_close_matches(given.lower(), known, n=1, cutoff=0.5)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    return f"Known: {', '.join(known)}."
+    return near[0] if near else None
+
+
+def closest(given: str, known: Sequence[str]) -> str:
+    """Return a hint with the most similar known name, or with all of them if none is similar."""
+    near = nearest(given, known)
+    return f"Known: {', '.join(known)}." if near is None else f"Did you mean '{near}'?"

@@ -57,7 +57,7 @@ def clean(
         scores: (frames, 17), or None.
         times: (frames,), seconds, strictly increasing.
         policies: The settings.
-        fps: Frames a second.
+        fps: Frames per second.
 
     Returns:
         The cleaned keypoints; None if no frame shows any joint.
@@ -74,13 +74,7 @@ def clean(
             present &= ~jumped
     if not present.any():
         return None
-    filled, valid = fill_missing(
-        points,
-        present,
-        times=times,
-        interpolate_frames=policies.interpolate_frames,
-        hold_frames=policies.hold_frames,
-    )
+    filled, valid = fill_missing(points, present, times, policies)
     if scores is None:
         known = valid.astype(np.float32)
     else:
@@ -164,12 +158,7 @@ def _median_of_known(values: Floats) -> Floats:
 
 
 def fill_missing(
-    points: Floats,
-    present: Mask,
-    *,
-    times: NDArray[np.float64],
-    interpolate_frames: int,
-    hold_frames: int,
+    points: Floats, present: Mask, times: NDArray[np.float64], policies: InputPolicies
 ) -> tuple[Floats, Mask]:
     """Fill missing joints: interpolate short gaps, hold longer ones, then mark them invalid.
 
@@ -180,8 +169,7 @@ def fill_missing(
         points: (frames, 17, 2), pixels; any value if a joint is not present.
         present: (frames, 17); at least one joint of one frame.
         times: (frames,), seconds, strictly increasing.
-        interpolate_frames: Longest gap that is interpolated linearly in time.
-        hold_frames: Frames of a longer gap in which the last position still counts as valid.
+        policies: ``interpolate_frames`` and ``hold_frames`` apply.
 
     Returns:
         Finite points of the same shape, and which of them are valid, (frames, 17).
@@ -195,8 +183,8 @@ def fill_missing(
     known_before, known_after = before >= 0, after < frames
     earlier = np.where(known_before, before, np.minimum(after, frames - 1))
     later = np.where(known_after, after, earlier)
-    bridged = known_before & known_after & (after - before - 1 <= interpolate_frames)
-    held = known_before & (order - before <= hold_frames)
+    bridged = known_before & known_after & (after - before - 1 <= policies.interpolate_frames)
+    held = known_before & (order - before <= policies.hold_frames)
     span = times[later] - times[earlier]
     weight = np.where(bridged & ~present, (times[:, None] - times[earlier]), 0.0)
     weight = (weight / np.where(span > 0.0, span, 1.0)).astype(np.float32)[..., None]

@@ -79,30 +79,28 @@ class KeypointFrames:
         Raises:
             KeypointsError: The source says otherwise, or neither says what is needed.
         """
-        size = None if image_size is None else checked_image_size(image_size)
         skeleton = self._agreed("skeleton", self.skeleton, skeleton)
+        if skeleton is None:
+            raise self._incomplete("does not say its skeleton", "skeleton")
+        size = None if image_size is None else checked_image_size(image_size)
         size = self._agreed("image_size", self.image_size, size)
-        fps = self._agreed("fps", self.fps, fps)
+        if size is None:
+            relative = "gives shares of the image and not its size"
+            missing = "does not say its image_size"
+            raise self._incomplete(relative if self.relative else missing, "image_size")
         detections = self.detections
-        if self.relative and size is not None:
+        if self.relative:
             detections = tuple(
                 dataclasses.replace(found, points=found.points * size) for found in detections
             )
-        for name, value in (("skeleton", skeleton), ("image_size", size)):
-            if value is None:
-                shares = self.relative and name == "image_size"
-                what = "gives shares of the image and not its size" if shares else "does not say "
-                raise KeypointsError(
-                    f"The input, read as {self.kind}, {what}{'' if shares else f'its {name}'}.",
-                    hint=f"Give {name}=, or --{name.replace('_', '-')} on a command line.",
-                )
-        return dataclasses.replace(
-            self,
-            detections=detections,
-            skeleton=skeleton,
-            image_size=size,
-            fps=fps,
-            relative=False,
+        fps = self._agreed("fps", self.fps, fps)
+        known = {"skeleton": skeleton, "image_size": size, "fps": fps}
+        return dataclasses.replace(self, **known, detections=detections, relative=False)
+
+    def _incomplete(self, problem: str, name: str) -> KeypointsError:
+        return KeypointsError(
+            f"The input, read as {self.kind}, {problem}.",
+            hint=f"Give {name}=, or --{name.replace('_', '-')} on a command line.",
         )
 
     def _agreed(self, name: str, said: _Value | None, given: _Value | None) -> _Value | None:

@@ -1,7 +1,8 @@
 """Convert the results that a detector's loop has in hand, without importing the detector.
 
 Each function accepts one result (one frame) or an iterable of one for each frame, in which None is
-a frame without people, and recognizes results by their attributes.
+a frame without people, recognizes results by their attributes, and raises ``KeypointsError`` for
+others.
 """
 
 from __future__ import annotations
@@ -27,16 +28,7 @@ _People = tuple[Floats, Floats | None, Sequence[int] | None]
 
 
 def mediapipe_frames(results: object, image_size: tuple[int, int]) -> KeypointFrames:
-    """Convert results of MediaPipe's pose landmarker or of its legacy solutions.
-
-    Args:
-        results: What has ``pose_landmarks``: a list of people, or one person, or None. Visibility
-            is the score.
-        image_size: Width and height in pixels, to which the landmarks are scaled.
-
-    Raises:
-        KeypointsError: A result does not look like one of MediaPipe's.
-    """
+    """Convert results that have ``pose_landmarks``; see ``Keypoints.from_mediapipe``."""
     size = checked_image_size(image_size)
 
     def convert(result: Any) -> _People:  # noqa: ANN401
@@ -56,17 +48,9 @@ def mediapipe_frames(results: object, image_size: tuple[int, int]) -> KeypointFr
 
 
 def ultralytics_frames(results: object, skeleton: str | None = None) -> KeypointFrames:
-    """Convert the ``Results`` of Ultralytics' pose models.
+    """Convert results that have ``keypoints``, ``orig_shape`` and perhaps ``boxes.id``.
 
-    Args:
-        results: What has ``keypoints``, ``orig_shape`` (the image's size) and, if people are
-            tracked, ``boxes.id``. If any person has an id, those without are left out: the tracker
-            has not confirmed them.
-        skeleton: Name of the joints' order; None for COCO's 17.
-
-    Raises:
-        KeypointsError: A result does not look like one of Ultralytics', or the images differ in
-            size.
+    See ``Keypoints.from_ultralytics``.
     """
     kind = "Ultralytics' pose results"
     sizes: set[tuple[int, int]] = set()
@@ -99,17 +83,7 @@ def ultralytics_frames(results: object, skeleton: str | None = None) -> Keypoint
 def rtmlib_frames(
     results: object, image_size: tuple[int, int], skeleton: str | None = None
 ) -> KeypointFrames:
-    """Convert the arrays that rtmlib's solutions return.
-
-    Args:
-        results: Pairs of keypoints (people, joints, 2), pixels, and scores (people, joints).
-        image_size: Width and height in pixels.
-        skeleton: Name of the joints' order; None for COCO's 17, Halpe's 26 or COCO-WholeBody's 133
-            by their number, as rtmlib's own models have them.
-
-    Raises:
-        KeypointsError: A result does not look like one of rtmlib's.
-    """
+    """Convert pairs of arrays, keypoints and scores; see ``Keypoints.from_rtmlib``."""
     size = checked_image_size(image_size)
 
     def is_result(result: object) -> bool:
@@ -166,6 +140,7 @@ def _convert(
         except (AttributeError, TypeError, ValueError, LookupError) as error:
             raise _not_a_result(kind, frame, " ".join(str(error).split())[:120]) from error
     if any(person.track_id is not None for person in detections):
+        # The tracker has not confirmed the others.
         detections = [person for person in detections if person.track_id is not None]
     if skeleton is None and len(joints) == 1:
         skeleton = _SKELETONS.get(joints.pop())

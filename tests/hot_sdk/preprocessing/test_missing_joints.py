@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from hot_sdk import InputPolicies
 from hot_sdk.preprocessing.cleaning import fill_missing
 from hot_sdk.skeletons import H36M17
 
@@ -17,13 +18,9 @@ def track():
 def fill(points, present, interpolate=5, hold=3, times=None):
     holes = points.copy()
     holes[~present] = np.nan
-    return fill_missing(
-        holes,
-        present,
-        times=np.arange(FRAMES, dtype=float) if times is None else times,
-        interpolate_frames=interpolate,
-        hold_frames=hold,
-    )
+    times = np.arange(FRAMES, dtype=float) if times is None else times
+    policies = InputPolicies(interpolate_frames=interpolate, hold_frames=hold)
+    return fill_missing(holes, present, times, policies)
 
 
 def there(*gaps, joint=3):

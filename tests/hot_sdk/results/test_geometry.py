@@ -176,7 +176,7 @@ def test_camera_poses_cannot_be_changed_from_outside():
     assert camera.translation[0] == 0.0
     with pytest.raises(ValueError, match="read-only"):
         camera.rotation[0, 0] = 2.0
-    with pytest.raises(UsageError, match="no array of numbers"):
+    with pytest.raises(UsageError, match="not an array of numbers"):
         CameraPose.mounted(("left", 0, 0))
 
 
