@@ -30,7 +30,7 @@ def commands():
 @pytest.mark.parametrize(("page", "words"), list(commands()))
 def test_every_command_is_understood(page, words):
     options = PARSERS[words[0]]().parse(words[1:])
-    for key in getattr(options, "project", ()):
+    for key in getattr(options, "boards", ()):
         board(key)
 
 

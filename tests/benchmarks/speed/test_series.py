@@ -1,9 +1,15 @@
-"""Times of turns."""
+"""Times of turns, their steady state, and ratios with intervals."""
 
 import numpy as np
 import pytest
 
-from hot_sdk.benchmarks.speed.series import Series, quantiles_ms
+from hot_sdk.benchmarks.speed.series import (
+    Series,
+    examine,
+    paired_ratio,
+    quantiles_ms,
+    unpaired_ratio,
+)
 from hot_sdk.latency import Statistics
 
 
@@ -23,7 +29,7 @@ def test_quantiles_go_from_the_least_to_the_most():
     assert (found[0], found[50], found[100]) == (1.0, 2.0, 3.0)
 
 
-def test_turns_of_the_warm_up_have_no_median():
+def test_warm_up_turns_have_no_median():
     series = Series()
     for level in (2.0, 2.0, *[1.0] * 20):
         series.add([level] * 5)
@@ -35,7 +41,7 @@ def test_turns_of_the_warm_up_have_no_median():
     assert len(series.all) == 110
 
 
-def test_a_turn_that_was_not_taken_has_no_median():
+def test_missing_turn_has_no_median():
     series = Series()
     series.add([1.0])
     series.add([])
@@ -51,3 +57,93 @@ def test_parts_share_the_steady_state_of_the_whole():
     assert parts.steadiness().warm_up_runs == 20
     assert len(parts.steady()) == 200
     assert parts.steadiness().state == whole.steadiness().state == "steady"
+
+
+def noise(count, level=1.0, seed=0):
+    return level * (1.0 + 0.01 * np.random.default_rng(seed).standard_normal(count))
+
+
+def test_steady_series_has_no_warm_up():
+    found = examine(noise(200))
+    assert (found.state, found.warm_up_runs) == ("steady", 0)
+    assert abs(found.drift) < 0.01
+
+
+@pytest.mark.parametrize("slow", [7, 20, 60])
+def test_slow_runs_at_the_start_are_warm_up(slow):
+    found = examine(np.concatenate([noise(slow, 1.5), noise(200, seed=1)]))
+    assert found.state == "steady"
+    # A block of five may still hold two of them.
+    assert slow - 2 <= found.warm_up_runs <= slow + 5
+
+
+def test_slow_run_in_the_middle_is_counted():
+    times = noise(200)
+    times[40] = 10.0
+    assert examine(times).warm_up_runs == 0
+
+
+def test_single_slow_run_at_the_start_is_no_warm_up():
+    times = noise(200)
+    times[0] = 10.0
+    assert examine(times).warm_up_runs == 0
+
+
+def test_series_that_grows_slower_drifts():
+    found = examine(noise(300) * np.linspace(1.0, 1.3, 300))
+    assert found.state == "drifting"
+    assert found.drift > 0.05
+
+
+def test_significant_but_tiny_change_is_no_drift():
+    times = np.concatenate([np.full(100, 1.0), np.full(100, 1.001)])
+    times += 1e-5 * np.random.default_rng(0).standard_normal(200)
+    assert examine(times).state == "steady"
+
+
+def test_few_runs_are_unknown():
+    found = examine(noise(19))
+    assert (found.state, found.warm_up_runs, found.drift) == ("unknown", 0, None)
+
+
+def test_equal_times_are_steady():
+    assert examine(np.full(50, 0.5)).state == "steady"
+
+
+def test_shared_drift_cancels_in_pairs():
+    random = np.random.default_rng(0)
+    clock = np.linspace(1.0, 3.0, 60)
+    slow = 2.0 * clock * (1.0 + 0.01 * random.standard_normal(60))
+    fast = clock * (1.0 + 0.01 * random.standard_normal(60))
+    found = paired_ratio(slow, fast)
+    assert found.value == pytest.approx(2.0, rel=0.01)
+    assert found.high - found.low < 0.05
+    assert found.low <= found.value <= found.high
+    assert found.rounds == 60
+
+
+def test_intervals_cover_the_truth_as_often_as_they_claim():
+    random = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        ratios = 1.5 * np.exp(0.1 * random.standard_normal(40))
+        found = paired_ratio(ratios, np.ones(40))
+        covered += found.low <= 1.5 <= found.high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_unpaired_series_may_differ_in_length():
+    random = np.random.default_rng(2)
+    found = unpaired_ratio(3.0 + 0.1 * random.random(30), 1.0 + 0.03 * random.random(50))
+    assert found.value == pytest.approx(3.0, rel=0.02)
+    assert 2.9 < found.low <= 3.0 <= found.high < 3.1
+
+
+def test_no_ratio_without_values():
+    assert paired_ratio([], []) is None
+    assert unpaired_ratio([], [1.0]) is None
+
+
+def test_the_same_series_gives_the_same_interval():
+    values = np.random.default_rng(3).random(20) + 1.0
+    assert paired_ratio(values, values[::-1]) == paired_ratio(values, values[::-1])

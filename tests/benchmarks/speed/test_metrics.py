@@ -17,12 +17,12 @@ from hot_sdk.errors import UsageError
         ("mpjpe<60mm", "mpjpe", 60.0),
     ],
 )
-def test_units_become_those_of_the_figure(text, name, number):
+def test_units_are_converted_to_the_metrics(text, name, number):
     limit = parse_limit(text, allow_baseline=False)
     assert (limit.metric.name, limit.number) == (name, pytest.approx(number))
 
 
-def test_a_factor_of_the_old_figure():
+def test_factor_of_the_old_value():
     limit = parse_limit("frames_per_s<0.95*old", allow_baseline=True)
     assert limit.is_relative
     assert limit.is_met(90.0, old=100.0)
@@ -41,6 +41,6 @@ def test_a_factor_of_the_old_figure():
         ("__import__('os')<1", True, "is not of the form"),
     ],
 )
-def test_what_is_no_limit_is_refused(text, allow_baseline, said):
+def test_rejects_what_is_no_limit(text, allow_baseline, said):
     with pytest.raises(UsageError, match=said.replace("?", r"\?")):
         parse_limit(text, allow_baseline=allow_baseline)

@@ -3,8 +3,7 @@
 import pytest
 from exported_models import cases, export_case
 
-from hot_sdk.benchmarks.speed.profilers.onnxruntime import cost_of_file
-from hot_sdk.benchmarks.speed.profilers.onnxruntime import trace_runs
+from hot_sdk.benchmarks.speed.profilers.onnxruntime import cost_of_file, trace_runs
 from hot_sdk.errors import EngineError
 from hot_sdk.manifest import read_manifest
 
