@@ -18,7 +18,7 @@ def open_auto(model, **options):
 
 @pytest.fixture
 def two_engines(affine_file):
-    """Skips where there is only one engine to choose from."""
+    """Skip if there is only one engine to choose from."""
     try:
         open_session(affine_file, engine="openvino").close()
     except MissingDependencyError as error:
@@ -35,7 +35,7 @@ def choice_entry(folder):
     return entry
 
 
-def test_the_smallest_median_is_chosen_and_every_engine_has_its_figure(affine_file, x):
+def test_chooses_the_smallest_median_of_all_engines(affine_file, x):
     with open_auto(affine_file) as session:
         choice = session.choice
         np.testing.assert_allclose(session.run({"x": x})["y"], 2 * x @ WEIGHT, rtol=1e-5)
@@ -48,7 +48,7 @@ def test_the_smallest_median_is_chosen_and_every_engine_has_its_figure(affine_fi
     assert not choice.remembered
 
 
-def test_the_choice_is_remembered_and_said(affine_file, folder, caplog):
+def test_choice_is_remembered_and_logged(affine_file, folder, caplog):
     caplog.set_level(logging.INFO, "hot_sdk.engines")
     with open_auto(affine_file, cache_dir=folder) as session:
         first = session.choice
@@ -59,9 +59,9 @@ def test_the_choice_is_remembered_and_said(affine_file, folder, caplog):
     assert second.remembered
     assert (second.engine, second.trials) == (first.engine, first.trials)
     assert choice_entry(folder).stat().st_mtime_ns == written
-    said = [record.message for record in caplog.records if record.levelno == logging.INFO]
-    assert said[0].startswith(f"Chose the engine {first.engine} (")
-    assert said[1].startswith(f"Remembered the engine {first.engine} (")
+    logged = [record.message for record in caplog.records if record.levelno == logging.INFO]
+    assert logged[0].startswith(f"Chose the engine {first.engine} (")
+    assert logged[1].startswith(f"Remembered the engine {first.engine} (")
 
 
 def test_another_model_or_option_is_another_choice(affine_file, folder):
@@ -83,7 +83,7 @@ def test_damaged_choice_is_made_again_and_logged(affine_file, folder, text, capl
 
 
 @pytest.mark.parametrize("change", [{"engine": "zzz"}, {"trials": []}])
-def test_choice_that_does_not_hold_any_more_is_made_again(affine_file, folder, change):
+def test_stale_choice_is_made_again(affine_file, folder, change):
     open_auto(affine_file, cache_dir=folder).close()
     entry = choice_entry(folder)
     entry.write_text(json.dumps({**json.loads(entry.read_text()), **change}))
@@ -103,7 +103,7 @@ def test_engine_that_refuses_is_named_with_its_reason(caplog):
 
 
 @pytest.mark.usefixtures("two_engines")
-def test_engine_that_fails_in_the_trial_is_warned_of(affine_file, monkeypatch, caplog):
+def test_engine_that_fails_in_the_trial_is_logged_as_a_warning(affine_file, monkeypatch, caplog):
     def fail(self, arrays):
         raise EngineError("It broke.", hint="Repair it.")
 
@@ -117,7 +117,7 @@ def test_engine_that_fails_in_the_trial_is_warned_of(affine_file, monkeypatch, c
 
 
 @pytest.mark.usefixtures("two_engines")
-def test_where_none_runs_it_every_reason_is_told():
+def test_if_no_engine_runs_it_every_reason_is_reported():
     with pytest.raises(EngineError, match="No engine runs the model on cpu") as raised:
         open_auto(make_affine().SerializeToString(), provider="NoSuchExecutionProvider")
     assert "onnxruntime: The installed ONNX Runtime" in raised.value.message

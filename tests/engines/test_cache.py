@@ -63,7 +63,7 @@ def test_hit_runs_what_the_cache_holds(affine_file, folder, x):
     np.testing.assert_allclose(out, 20 * x @ WEIGHT, rtol=1e-6)
 
 
-def test_cached_graph_is_the_optimised_one(affine_file, folder, x):
+def test_cached_graph_is_the_optimized_one(affine_file, folder, x):
     compute(affine_file, folder, x)
     operators = [node.op_type for node in onnx.load(only_entry(folder)).graph.node]
     assert "Identity" not in operators
@@ -139,7 +139,7 @@ def outside():
     ],
 )
 def test_damaged_entry_is_rebuilt_and_logged(affine_file, folder, x, damage, caplog):
-    # Where a damaged entry may point to; some releases of ONNX Runtime would follow it.
+    # A damaged entry may point to it; some releases of ONNX Runtime would follow it.
     (affine_file.parent / "secret.bin").write_bytes((7 * WEIGHT).tobytes())
     good, *_ = compute(affine_file, folder, x)
     entry = only_entry(folder)
@@ -170,7 +170,7 @@ def test_file_in_place_of_the_folder_is_refused(affine_file, tmp_path):
         open_session(affine_file, SessionOptions(cache_dir=tmp_path / "cache"))
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write")
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that cannot be written")
 def test_read_only_folder_is_refused(affine_file):
     with pytest.raises(EngineError, match="'/proc/self' cannot be written") as raised:
         open_session(affine_file, SessionOptions(cache_dir=Path("/proc/self")))
@@ -212,7 +212,7 @@ def test_failed_write_leaves_the_old_entry(tmp_path):
     assert only_entry(tmp_path) == entry
 
 
-def test_entry_that_cannot_be_placed_is_an_error(tmp_path):
+def test_entry_that_cannot_be_renamed_is_an_error(tmp_path):
     entry = cache_entry(tmp_path, "engine", ".plan", {"model": "a"})
     entry.mkdir()
     with pytest.raises(EngineError, match="cannot be written"), new_entry(entry) as temporary:

@@ -64,7 +64,7 @@ def test_path_and_bytes_compute_the_same(engine, affine_file, x):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7])
-def test_named_dimension_takes_any_size(engine, affine_file, rows):
+def test_named_dimension_accepts_any_size(engine, affine_file, rows):
     with open_session(affine_file, engine=engine) as session:
         assert session.run({"x": np.ones((rows, 3), np.float32)})["y"].shape == (rows, 2)
 
@@ -159,7 +159,7 @@ def test_threads_share_a_session(engine, affine_file):
         (b"\x00" * 100, "not a complete"),
     ],
 )
-def test_what_is_not_onnx_is_refused(engine, tmp_path, content, says):
+def test_rejects_files_that_are_not_onnx(engine, tmp_path, content, says):
     path = tmp_path / "model.onnx"
     if content is not None:
         path.write_bytes(content)
@@ -185,7 +185,7 @@ def test_truncated_file_is_refused(engine, affine_file, kept):
         open_session(affine_file, engine=engine)
 
 
-def test_a_file_name_may_be_text(engine, affine_file):
+def test_accepts_a_file_name_as_text(engine, affine_file):
     with open_session(str(affine_file), engine=engine) as session:
         assert session.inputs
 
@@ -195,7 +195,7 @@ def test_neither_a_file_nor_bytes_is_a_usage_error(engine):
         open_session(7, engine=engine)
 
 
-def test_weights_beside_the_model_are_read(engine, tmp_path, x, monkeypatch):
+def test_weights_next_to_the_model_are_read(engine, tmp_path, x, monkeypatch):
     (tmp_path / "weights.bin").write_bytes(WEIGHT.tobytes())
     path = tmp_path / "model.onnx"
     path.write_bytes(make_external("weights.bin").SerializeToString())
@@ -232,7 +232,7 @@ def test_options_do_not_change_the_result(engine, affine_file, x, level, threads
         np.testing.assert_allclose(session.run({"x": x})["y"], 2 * x @ WEIGHT, rtol=1e-6)
 
 
-def test_metadata_that_is_no_text_is_an_engine_error(engine, affine_file, tmp_path):
+def test_metadata_that_is_not_text_is_an_engine_error(engine, affine_file, tmp_path):
     model = onnx.load(affine_file)
     onnx.helper.set_model_props(model, {"note": "????"})
     broken = tmp_path / "broken.onnx"

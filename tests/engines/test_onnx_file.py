@@ -106,7 +106,7 @@ def in_inline_tensor():
         in_inline_tensor,
     ],
 )
-def test_no_location_hides(tmp_path, make):
+def test_every_external_location_is_found(tmp_path, make):
     (tmp_path / "secret.bin").touch()
     folder = tmp_path / "model"
     folder.mkdir()
@@ -122,7 +122,7 @@ def raw_field(number, payload):
 
 
 @pytest.mark.parametrize("values", [[b"weights.bin", OUTSIDE.encode()], [OUTSIDE.encode(), b""]])
-def test_no_location_hides_behind_a_repeated_value(tmp_path, values):
+def test_every_value_of_a_location_is_found(tmp_path, values):
     # A parser takes the last; none may be outside.
     (tmp_path / "weights.bin").touch()
     entry = raw_field(1, b"location") + b"".join(raw_field(2, value) for value in values)
@@ -150,14 +150,14 @@ def test_location_without_a_value_is_refused(tmp_path):
         ("..", "outside of its own folder"),
     ],
 )
-def test_locations_that_are_no_files(tmp_path, location, says):
+def test_locations_that_are_not_files(tmp_path, location, says):
     path = tmp_path / "model.onnx"
     path.write_bytes(make_external(location).SerializeToString())
     with pytest.raises(EngineError, match=says):
         check_onnx(path)
 
 
-def test_model_behind_a_link_has_its_weights_beside_the_target(tmp_path):
+def test_linked_model_has_its_weights_next_to_the_target(tmp_path):
     (tmp_path / "blobs").mkdir()
     (tmp_path / "snapshot").mkdir()
     (tmp_path / "blobs" / "1").write_bytes(make_external("weights.bin").SerializeToString())

@@ -34,7 +34,7 @@ def with_a_valued_input():
         with_a_valued_input(),
     ],
 )
-def test_it_is_what_onnxruntime_reads(model):
+def test_signature_is_what_onnxruntime_reads(model):
     found = signature(model)
     with open_session(model.SerializeToString()) as session:
         assert found.inputs == session.inputs
@@ -42,7 +42,7 @@ def test_it_is_what_onnxruntime_reads(model):
         assert found.metadata == session.metadata
 
 
-def test_the_same_of_the_starter_model():
+def test_signature_of_the_starter_model():
     found = read_signature(check_onnx(starter_model()))
     with open_session(starter_model()) as session:
         assert found.inputs == session.inputs
@@ -93,7 +93,7 @@ def sequence_output():
         (onnx.ModelProto(graph=onnx.GraphProto(input=[onnx.ValueInfoProto()])), "'' is not"),
     ],
 )
-def test_what_it_cannot_tell_is_refused(model, says):
+def test_rejects_tensors_without_shape_or_number_type(model, says):
     with pytest.raises(EngineError, match=says):
         signature(model)
 

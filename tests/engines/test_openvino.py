@@ -19,13 +19,13 @@ def open_here(model, **options):
     return open_session(model, SessionOptions(**options), engine="openvino")
 
 
-def test_version_is_the_library_s_own(affine_file):
+def test_version_is_that_of_the_library(affine_file):
     with open_here(affine_file) as session:
         assert openvino.__version__.startswith(f"{session.engine_version}-")
 
 
 @pytest.mark.parametrize("device", ["gpu", "gpu:3", "npu"])
-def test_devices_that_are_not_there_are_refused_by_name(affine_file, device):
+def test_absent_devices_are_refused_by_name(affine_file, device):
     if any(name.startswith(device[:3].upper()) for name in openvino.Core().available_devices):
         pytest.skip(f"this machine has the device {device}")
     with pytest.raises(EngineError, match=f"no device '{device}' .* it sees CPU") as raised:
@@ -33,7 +33,7 @@ def test_devices_that_are_not_there_are_refused_by_name(affine_file, device):
     assert raised.value.hint
 
 
-def test_devices_and_providers_of_others_are_refused(affine_file):
+def test_devices_and_providers_of_other_engines_are_refused(affine_file):
     with pytest.raises(EngineError, match="NVIDIA"):
         open_here(affine_file, device="cuda")
     with pytest.raises(EngineError, match="providers are ONNX Runtime's"):
@@ -150,7 +150,7 @@ def test_damaged_entry_is_rebuilt_and_logged(affine_file, tmp_path, x, damage, c
     assert len(caplog.records) == 1
 
 
-def test_its_telemetry_is_not_loaded():
+def test_telemetry_is_not_loaded():
     code = (
         "import sys\n"
         "from hot_sdk.engines import open_session\n"

@@ -3,15 +3,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from hot_sdk.engines import SessionOptions, TensorSpec, list_engines, open_session
-from hot_sdk.engines.session import precision_of
+from hot_sdk.engines.session import check_inputs, precision_of
 from hot_sdk.errors import UsageError
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:12", "gpu", "gpu:1", "npu"])
-def test_devices_that_exist(device):
+def test_known_devices(device):
     assert SessionOptions(device=device).device == device
 
 
@@ -28,7 +29,7 @@ def test_impossible_threads(threads):
 
 
 @pytest.mark.parametrize("level", ["O2", "ALL", "", None])
-def test_unknown_optimisation(level):
+def test_unknown_optimization(level):
     with pytest.raises(UsageError, match="Unknown graph optimization") as raised:
         SessionOptions(graph_optimization=level)
     assert "none, basic, extended, all" in raised.value.hint
@@ -74,7 +75,7 @@ def test_precision_is_declared_or_read_from_the_inputs(metadata, inputs, precisi
     assert precision_of(metadata, inputs) == precision
 
 
-def test_spec_reads_well():
+def test_spec_as_text():
     assert str(TensorSpec("x", ("batch", 3), "float32")) == "x: float32 (batch, 3)"
 
 
@@ -97,3 +98,24 @@ def test_missing_library_is_named():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "Run: pip install onnxruntime"
+
+
+def test_contiguous_arrays_are_not_copied():
+    x = np.ones((2, 3), np.float32)
+    assert check_inputs({"x": x}, [TensorSpec("x", (2, 3), "float32")])["x"] is x
+
+
+def test_scalar_stays_a_scalar():
+    out = check_inputs({"x": np.array(2.0, np.float32)}, [TensorSpec("x", (), "float32")])
+    assert out["x"].shape == ()
+
+
+def test_nameless_dimensions_may_differ():
+    spec = [TensorSpec("x", ("?", "?"), "float32")]
+    assert check_inputs({"x": np.ones((2, 3), np.float32)}, spec)["x"].shape == (2, 3)
+
+
+def test_order_follows_the_session():
+    one = np.ones(1, np.float32)
+    specs = [TensorSpec(name, (1,), "float32") for name in "ab"]
+    assert list(check_inputs({"b": one, "a": one}, specs)) == ["a", "b"]

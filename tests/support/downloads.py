@@ -1,4 +1,4 @@
-"""Packages that single tests need and no environment has: fetched once, and kept for the next run.
+"""Packages that single tests need and no environment has: fetched once, kept for the next run.
 
 They lie in ``hot-sdk-tests`` in the user's cache folder, by version and Python.
 """
@@ -33,7 +33,7 @@ def pinned(package):
 
 @contextlib.contextmanager
 def made_once(folder):
-    """Yields whether the folder's content has still to be made; only one process at a time does."""
+    """Yield whether the folder's content is still missing; only one process at a time does."""
     done = folder / "done"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -42,20 +42,20 @@ def made_once(folder):
 
 
 def download(requirement, folder, *, source=False):
-    """Fetch one package without those that it needs; the test skips where it cannot be had."""
+    """Fetch one package without its dependencies; the test skips if it cannot be fetched."""
     form = ["--no-binary" if source else "--only-binary", requirement.partition("==")[0]]
     command = [*_pip("download"), "--no-deps", *form, "--dest", str(folder), requirement]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         error = next((line for line in run.stderr.splitlines() if line.startswith("ERROR")), "")
-        pytest.skip(f"{requirement} cannot be had here: {error or run.stderr[-200:]}")
+        pytest.skip(f"{requirement} cannot be fetched here: {error or run.stderr[-200:]}")
     pattern = requirement.replace("-", "[-_]").replace("==", "-") + "*"
     (found,) = folder.glob(pattern)
     return found
 
 
 def install(wheel, folder):
-    """Install a wheel and what it needs into a folder of their own."""
+    """Install a wheel and its dependencies into a separate folder."""
     command = [*_pip("install"), "--target", str(folder), "--constraint", str(_CONSTRAINTS)]
     subprocess.run([*command, str(wheel)], capture_output=True, text=True, check=True)
 

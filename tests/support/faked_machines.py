@@ -1,4 +1,4 @@
-"""Machines that are not here: trees of files, and what their programs would answer."""
+"""Fake machines: trees of files, and the answers of their programs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ABSENT = ProgramResult(None, "", "No such file or directory")
 ORIN_DEVICES = ("dev/nvhost-gpu", "dev/nvmap")
 
 
-def answers(values, said=""):
+def answers(values, stderr=""):
     """What a probe in a child process prints."""
-    return ProgramResult(0, f"noise\n{json.dumps(values)}\n", said)
+    return ProgramResult(0, f"noise\n{json.dumps(values)}\n", stderr)
 
 
 def absent(package):
@@ -51,7 +51,7 @@ def faked(
     requirements=(),
     run=None,
 ):
-    """A machine whose ``/`` is the folder ``root`` in the working directory, made anew."""
+    """A machine whose ``/`` is the folder ``root`` in the working directory, emptied before."""
     root = Path.cwd() / "root"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()

@@ -15,7 +15,7 @@ def finish_model(graph, metadata=None):
 
 
 def make_affine(*, weight=WEIGHT, metadata=None, rows="batch", dtype=np.float32):
-    """y = 2 * x @ weight, its factor 2 hidden in a chain that an optimiser folds."""
+    """y = 2 * x @ weight, its factor 2 hidden in a chain that an optimizer folds."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     weight = weight.astype(dtype)
     graph = helper.make_graph(

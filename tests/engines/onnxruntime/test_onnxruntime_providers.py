@@ -23,7 +23,7 @@ NVIDIA = (
 
 
 class Build:
-    """An ONNX Runtime with the providers that it is told."""
+    """An ONNX Runtime that was built with some providers."""
 
     __version__ = "1.99"
 
@@ -40,7 +40,7 @@ def chosen(provider=None, device="cuda:1", **options):
 
 
 @pytest.mark.parametrize("device", ["gpu", "gpu:1", "npu"])
-def test_intel_s_devices_are_refused_with_the_engine_that_has_them(affine_file, device):
+def test_intel_devices_are_refused_with_the_engine_that_has_them(affine_file, device):
     with pytest.raises(EngineError, match="no provider of its own") as raised:
         open_session(affine_file, SessionOptions(device=device))
     assert "openvino" in raised.value.hint
@@ -54,7 +54,7 @@ def test_a_provider_is_used_by_its_name(affine_file, x):
         np.testing.assert_allclose(session.run({"x": x})["y"], 2 * x @ WEIGHT, rtol=1e-6)
 
 
-def test_unknown_provider_is_refused_with_those_there_are(affine_file):
+def test_unknown_provider_is_refused_with_the_available_ones(affine_file):
     options = SessionOptions(provider="CPUExecutionProvidr")
     with pytest.raises(EngineError, match="has no provider") as raised:
         open_session(affine_file, options)
@@ -74,7 +74,7 @@ def test_provider_that_leaves_the_graph_to_the_cpu_is_refused(affine_file, tmp_p
     assert not list(tmp_path.glob("cache/*"))
 
 
-def test_provider_of_unknown_precision_needs_leave_for_it():
+def test_provider_of_unknown_precision_needs_fast_math():
     with pytest.raises(EngineError, match="narrower type") as raised:
         chosen("CoreMLExecutionProvider", device="cpu")
     assert "fast_math" in raised.value.hint
@@ -91,19 +91,19 @@ def test_provider_of_unknown_precision_needs_leave_for_it():
         ("CoreMLExecutionProvider", "npu"),
     ],
 )
-def test_provider_and_device_that_contradict_each_other_are_refused(provider, device):
+def test_contradictory_provider_and_device_are_refused(provider, device):
     with pytest.raises(UsageError, match=provider):
         chosen(provider, device=device, fast_math=True)
 
 
-def test_cuda_is_asked_for_float32_unless_fast_math():
+def test_cuda_computes_float32_unless_fast_math():
     assert chosen().options == {"device_id": "1", "use_tf32": "0"}
     assert chosen(fast_math=True).options["use_tf32"] == "1"
     assert chosen().device == "cuda:1"
 
 
 @pytest.mark.parametrize("provider", NVIDIA[1:])
-def test_tensorrt_cannot_be_kept_from_tf32_but_by_its_variable(monkeypatch, provider):
+def test_tensorrt_needs_fast_math_unless_tf32_is_off(monkeypatch, provider):
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     with pytest.raises(EngineError, match="narrower type") as raised:
         chosen(provider)
@@ -113,7 +113,7 @@ def test_tensorrt_cannot_be_kept_from_tf32_but_by_its_variable(monkeypatch, prov
     assert chosen(provider).device == "cuda:1"
 
 
-def test_tensorrt_keeps_its_engines_where_there_is_a_cache(tmp_path):
+def test_tensorrt_caches_its_engines_with_a_cache_folder(tmp_path):
     without = chosen("TensorrtExecutionProvider", fast_math=True)
     assert without.options["trt_engine_cache_enable"] == "0"
     kept = chosen("TensorrtExecutionProvider", fast_math=True, cache_dir=tmp_path)
@@ -144,7 +144,7 @@ def test_bound_memory_computes_the_same_in_every_thread():
         assert all(pool.map(run, range(4)))
 
 
-def test_bound_memory_takes_half_precision():
+def test_bound_memory_accepts_half_precision():
     model = make_affine(rows=2, dtype=np.float16).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     out = BoundRunner(onnxruntime, session, "cpu", 0).run({"x": np.ones((2, 3), np.float16)})["y"]

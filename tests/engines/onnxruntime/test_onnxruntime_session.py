@@ -21,7 +21,7 @@ HAS_GPU = any(Path(name).exists() for name in GPU_FILES)
 HAS_CUDA_BUILD = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def test_version_is_the_library_s_own(affine_file):
+def test_version_is_that_of_the_library(affine_file):
     with open_session(affine_file) as session:
         assert session.engine_version == onnxruntime.__version__
 
@@ -110,7 +110,7 @@ def test_graphs_that_it_cannot_run_are_refused_in_one_line(make, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_failure_in_a_run_is_ours_and_silent(capfd):
+def test_failed_run_raises_our_error_and_prints_nothing(capfd):
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["a", "b"], ["c"])],
@@ -129,7 +129,7 @@ def test_failure_in_a_run_is_ours_and_silent(capfd):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux shows them")
 @pytest.mark.parametrize("threads", [1, 3])
-def test_threads_are_those_asked_for(affine_file, threads):
+def test_threads_are_the_requested_ones(affine_file, threads):
     open_session(affine_file).close()
     before = len(list(Path("/proc/self/task").iterdir()))
     with open_session(affine_file, SessionOptions(threads=threads)) as session:
@@ -138,7 +138,7 @@ def test_threads_are_those_asked_for(affine_file, threads):
     assert len(list(Path("/proc/self/task").iterdir())) == before
 
 
-def test_optimisation_level_is_the_one_asked_for(affine_file, tmp_path):
+def test_optimization_level_is_the_requested_one(affine_file, tmp_path):
     operators = {}
     for level in ("none", "basic", "extended", "all"):
         folder = tmp_path / level
@@ -154,7 +154,7 @@ def test_optimisation_level_is_the_one_asked_for(affine_file, tmp_path):
 
 @pytest.mark.skipif(HAS_GPU and HAS_CUDA_BUILD, reason="this machine can run CUDA")
 @pytest.mark.parametrize("cached", [False, True])
-def test_cuda_is_refused_where_absent_and_never_replaced(affine_file, tmp_path, cached):
+def test_absent_cuda_is_refused_and_never_replaced(affine_file, tmp_path, cached):
     options = SessionOptions(device="cuda", cache_dir=tmp_path / "cache" if cached else None)
     with pytest.raises(EngineError) as raised:
         open_session(affine_file, options)
@@ -187,7 +187,7 @@ def test_cuda_computes_in_full_float32(tmp_path, cached):
 @pytest.mark.skipif(not HAS_CUDA_BUILD, reason="this ONNX Runtime was built without CUDA")
 @pytest.mark.skipif(not HAS_GPU, reason="no NVIDIA GPU")
 @pytest.mark.parametrize("rows", [4, "batch"])
-def test_cuda_graph_is_captured_where_sizes_are_fixed(rows):
+def test_cuda_graph_is_captured_if_sizes_are_fixed(rows):
     model = make_affine(rows=rows).SerializeToString()
     with open_session(model, SessionOptions(device="cuda")) as session:
         assert session.captured == isinstance(rows, int)

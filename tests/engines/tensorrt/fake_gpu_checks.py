@@ -74,7 +74,7 @@ def assert_right(session, rows=2, seed=0):
     np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)
 
 
-def assert_all_given_back():
+def assert_all_released():
     gc.collect()
     assert live() == NOTHING
     assert driver.fake_users(0) == 0
@@ -88,7 +88,7 @@ def refused(action):
     return raised.value
 
 
-def a_session_runs_and_gives_everything_back():
+def a_session_runs_and_releases_everything():
     with opened() as session:
         assert isinstance(session, Session)
         assert (session.engine, session.engine_version) == ("tensorrt", "10.3.0")
@@ -109,7 +109,7 @@ def a_session_runs_and_gives_everything_back():
         session.run({"x": numbers(seed=9)})
         np.testing.assert_array_equal(first, kept)
         assert live() == [2, 2, 1, 1]
-    assert_all_given_back()
+    assert_all_released()
     assert "closed" in refused(lambda: session.run({"x": numbers()})).message
     session.close()
 
@@ -124,7 +124,7 @@ def a_run_is_one_cuda_graph():
         assert enqueued == []
 
 
-def a_graph_that_cannot_be_captured_is_said():
+def a_failed_capture_is_logged():
     driver.fake_fail_captures(1)
     with opened() as session:
         assert not session.cuda_graph
@@ -132,10 +132,10 @@ def a_graph_that_cannot_be_captured_is_said():
         assert_right(session)
         assert_right(session, seed=1)
         assert live()[GRAPHS] == 0
-    assert_all_given_back()
+    assert_all_released()
 
 
-def a_driver_without_graphs_is_said():
+def a_driver_without_graphs_is_logged():
     class Old:
         def __getattr__(self, name):
             if name == "cuStreamBeginCapture_v2":
@@ -146,10 +146,10 @@ def a_driver_without_graphs_is_said():
         assert not session.cuda_graph
         assert any("older than CUDA 11.4's" in text for text in messages)
         assert_right(session)
-    assert_all_given_back()
+    assert_all_released()
 
 
-def an_open_batch_takes_every_size_up_to_its_largest():
+def an_open_batch_accepts_sizes_up_to_its_largest():
     with opened(double("batch")) as session:
         assert session.inputs == (TensorSpec("x", ("batch", 3), "float32"),)
         assert not session.cuda_graph
@@ -160,7 +160,7 @@ def an_open_batch_takes_every_size_up_to_its_largest():
             error = refused(lambda rows=rows: session.run({"x": numbers(rows)}))
             assert f"The batch is {rows}; this plan was built for 1 to 256." in error.message
         assert_right(session, 3)
-    assert_all_given_back()
+    assert_all_released()
 
 
 def memory_that_is_shared_is_not_copied():
@@ -170,7 +170,7 @@ def memory_that_is_shared_is_not_copied():
         assert live()[:2] == [0, 2]
         for seed in range(2):
             assert_right(session, seed=seed)
-    assert_all_given_back()
+    assert_all_released()
 
 
 def pycuda_alone_fails_in_a_second_thread():
@@ -197,23 +197,23 @@ def threads_share_a_session():
 
     with opened() as session, ThreadPoolExecutor(4) as pool:
         assert list(pool.map(run, range(4))) == [0] * 4
-    assert_all_given_back()
+    assert_all_released()
 
 
-def a_session_is_closed_by_another_thread_than_its_maker():
+def a_session_is_closed_in_another_thread():
     session = opened()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(session.close).result()
         assert pool.submit(driver.fake_depth).result() == 0
-    assert_all_given_back()
+    assert_all_released()
     with ThreadPoolExecutor(1) as pool:
         session = pool.submit(opened).result()
     assert_right(session)
     session.close()
-    assert_all_given_back()
+    assert_all_released()
 
 
-def two_engines_live_in_one_process():
+def two_sessions_live_in_one_process():
     first, second = opened(), opened(double(4))
     assert driver.fake_users(0) == 2
     assert_right(first)
@@ -222,7 +222,7 @@ def two_engines_live_in_one_process():
     assert driver.fake_users(0) == 1
     assert_right(second, 4)
     second.close()
-    assert_all_given_back()
+    assert_all_released()
 
 
 def a_context_of_the_caller_is_current_again_afterwards():
@@ -246,10 +246,10 @@ def memory_that_runs_out_is_an_error_and_no_more():
         error = refused(lambda: opened(big))
         assert "out of memory" in error.message
         assert "Free GPU memory" in error.hint
-        assert_all_given_back()
+        assert_all_released()
     with opened() as session:
         assert_right(session)
-    assert_all_given_back()
+    assert_all_released()
 
 
 def a_lost_device_is_an_error_and_the_process_lives():
@@ -265,7 +265,7 @@ def a_lost_device_is_an_error_and_the_process_lives():
     sys.stdout.write("alive\n")
 
 
-def without_a_device_nothing_of_tensorrt_is_made():
+def without_a_device_no_tensorrt_object_is_created():
     error = refused(opened)
     assert "no CUDA-capable device" in error.message
     assert tensorrt.without_context == []
@@ -282,21 +282,21 @@ def a_session_that_is_forgotten_is_freed():
     session = opened()
     assert_right(session)
     del session
-    assert_all_given_back()
+    assert_all_released()
 
 
 def a_session_that_is_left_open_ends_in_order():
-    def tell():
+    def report():
         sys.stdout.write(f"users {driver.fake_users(0)}, live {live()}\n")
 
-    # Registered before the session's own, and so called after it.
-    atexit.register(tell)
+    # Registered before the session's finalizer, and so called after it.
+    atexit.register(report)
     global left
     left = opened()
     assert_right(left)
 
 
-def a_forked_process_is_told():
+def a_forked_process_is_refused():
     session = opened()
     child = os.fork()
     if not child:
@@ -311,7 +311,7 @@ def a_forked_process_is_told():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert_right(session)
     session.close()
-    assert_all_given_back()
+    assert_all_released()
 
 
 def workspace_and_precision_are_set_for_the_build():
@@ -324,14 +324,14 @@ def workspace_and_precision_are_set_for_the_build():
     assert any(text.startswith("Building: Building (0 s so far)") for text in messages)
 
 
-def what_tensorrt_cannot_read_or_build_is_named():
+def errors_of_parser_and_builder_are_reported():
     error = refused(lambda: opened(double(operator="NonZero")))
     assert "NonZero 'find': there is no such operator" in error.message
     os.environ["FAKE_TENSORRT_FAILS"] = "1"
     error = refused(opened)
     assert "no tactic was found for the layer" in error.message
     assert "512 MiB of workspace" in error.hint
-    assert_all_given_back()
+    assert_all_released()
 
 
 def an_old_release_is_refused():
@@ -340,12 +340,12 @@ def an_old_release_is_refused():
     assert "JetPack 6.1" in error.hint
 
 
-def another_precision_than_declared_is_said():
+def a_precision_mismatch_is_logged():
     opened().close()
     assert any("declares fp32, but the plan's tensors are: 1 fp16" in text for text in messages)
 
 
-def options_that_mean_nothing_are_refused():
+def options_that_do_not_apply_are_refused():
     for options in ({"provider": "CUDAExecutionProvider"}, {"device": "dla:0"}):
         with pytest.raises(UsageError):
             opened(**options)
@@ -363,7 +363,7 @@ def only_the_batch_may_be_open():
     assert driver.fake_users(0) == 0
 
 
-def an_engine_of_other_tensors_is_refused():
+def a_plan_of_other_tensors_is_refused():
     for spoil in (lambda t: t.pop(), lambda t: t[0][2].append(1), lambda t: t[1][2].reverse()):
 
         def loaded(self, plan, spoil=spoil, load=tensorrt.Runtime.deserialize_cuda_engine):
@@ -373,10 +373,10 @@ def an_engine_of_other_tensors_is_refused():
 
         with mock.patch.object(tensorrt.Runtime, "deserialize_cuda_engine", loaded):
             assert "The plan's inputs and outputs are" in refused(opened).message
-        assert_all_given_back()
+        assert_all_released()
 
 
-def an_engine_is_built_once_and_then_loaded():
+def a_plan_is_built_once_and_then_loaded():
     folder = Path("cache")
     with opened(cache_dir=folder) as session:
         plan = session.plan
@@ -403,10 +403,10 @@ def an_engine_is_built_once_and_then_loaded():
     assert text.endswith("differs: TF32 was 'refused' and is 'allowed'")
     (timings,) = folder.glob("*.timings")
     assert timings.read_bytes() == b".."
-    assert_all_given_back()
+    assert_all_released()
 
 
-def a_plan_that_is_not_what_was_written_is_built_anew():
+def a_plan_that_does_not_match_is_built_again():
     folder = Path("cache")
     with opened(cache_dir=folder) as session:
         plan = session.plan
@@ -417,7 +417,7 @@ def a_plan_that_is_not_what_was_written_is_built_anew():
         plan.write_bytes(good[0][:-1])
 
     def foreign():
-        plan.write_bytes(b"code of somebody else")
+        plan.write_bytes(b"foreign code")
 
     def another_gpu():
         record.write_text(good[1].replace("Fake GPU", "Another GPU"))
@@ -444,7 +444,7 @@ def a_plan_that_is_not_what_was_written_is_built_anew():
     assert timings.read_bytes() == b"."
 
 
-def a_folder_that_cannot_be_written_is_told_before_the_build():
+def an_unwritable_folder_is_refused_before_the_build():
     Path("file").write_text("")
     assert "cannot be written" in refused(lambda: opened(cache_dir=Path("file"))).message
     assert tensorrt.builds == []

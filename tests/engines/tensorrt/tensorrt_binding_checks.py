@@ -1,4 +1,4 @@
-"""Holds the names that our code uses of TensorRT against a real binding; run in a child process.
+"""Compare the names of TensorRT that our code uses with a real binding; run in a child process.
 
 Prints a JSON object: the binding's version, what was found to be used, and what of it is missing.
 """
@@ -119,7 +119,7 @@ def main():
     check_module_names(used, missing)
     check_protocols(used, missing)
     missing += [f"DataType.{name}" for name in _DTYPES if not hasattr(trt.DataType, name)]
-    # Deriving from the binding's classes is an error of its own when their constructor is left out.
+    # Deriving from the binding's classes fails if their constructor is not called.
     log, monitor = create_log(import_tensorrt()), create_monitor(trt)
     log.log(trt.ILogger.Severity.ERROR, "one\ntwo")
     monitor.phase_start("build", None, 2)

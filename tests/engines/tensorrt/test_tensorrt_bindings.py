@@ -44,13 +44,13 @@ def libraries(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answers(libraries):
-    """What the checks say of a release, asked once each."""
-    said = {}
+    """Results of the checks of a release, each run once."""
+    results = {}
 
     def ask(version):
-        if version not in said:
-            said[version] = run_checks(version, libraries)
-        return said[version]
+        if version not in results:
+            results[version] = run_checks(version, libraries)
+        return results[version]
 
     return ask
 
@@ -74,22 +74,22 @@ def run_checks(version, libraries):
 
 
 @pytest.mark.parametrize("version", RELEASES)
-def test_the_binding_has_all_that_is_used(answers, version):
+def test_binding_has_everything_that_is_used(answers, version):
     answer = answers(version)
     assert answer["version"] == version
     assert answer["missing"] == []
-    # Said and kept by classes of ours that derive from the binding's.
+    # From our classes that derive from the binding's.
     assert answer["answers"] == ["one two", "it gives no reason", True]
 
 
 @pytest.mark.parametrize("version", RELEASES)
-def test_what_a_release_lacks_is_found(answers, version):
+def test_finds_what_a_release_lacks(answers, version):
     weakly_typed = version.startswith("10.")
     assert answers(version)["absent"] == (["NOSUCH"] if weakly_typed else ["FP16", "NOSUCH"])
     assert answers(version)["controls"] == [True, False]
 
 
-def test_what_is_used_is_found_in_the_code(answers):
+def test_finds_what_the_code_uses(answers):
     used = answers("10.3.0")["used"]
     assert "NetworkDefinitionCreationFlag.STRONGLY_TYPED" in used
     assert "IExecutionContext.execute_async_v3" in used

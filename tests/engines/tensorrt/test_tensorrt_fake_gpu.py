@@ -1,7 +1,7 @@
 """The TensorRT engine without a GPU: real PyCUDA and all of our code, on a CUDA driver made for it.
 
 What it shows: memory, streams, contexts, graphs and threads are used as the driver demands, and
-given back whatever happens; plans are cached, checked and built once. What it does not show: that
+released in every case; plans are cached, checked and built once. What it does not show: that
 TensorRT compiles a model, that a kernel runs, or how long anything takes. The driver is
 ``fake_cuda.c``, the part of TensorRT that a session touches ``fake_tensorrt``; PyCUDA is built
 from its source in the first run, which takes one to two minutes, and kept.
@@ -38,22 +38,22 @@ ENVIRONMENT = {
     "memory_that_is_shared_is_not_copied": {"FAKE_CUDA_INTEGRATED": "1"},
     "memory_that_runs_out_is_an_error_and_no_more": {"FAKE_CUDA_BYTES": "1000000"},
     "a_context_of_the_caller_is_current_again_afterwards": {"FAKE_CUDA_DEVICES": "2"},
-    "without_a_device_nothing_of_tensorrt_is_made": {"FAKE_CUDA_DEVICES": "0"},
+    "without_a_device_no_tensorrt_object_is_created": {"FAKE_CUDA_DEVICES": "0"},
     "an_old_release_is_refused": {"FAKE_TENSORRT_VERSION": "8.6.2"},
-    "another_precision_than_declared_is_said": {"FAKE_TENSORRT_TYPE": "FP16"},
+    "a_precision_mismatch_is_logged": {"FAKE_TENSORRT_TYPE": "FP16"},
 }
 SAYS = {
     "a_lost_device_is_an_error_and_the_process_lives": "alive\n",
     "a_session_that_is_left_open_ends_in_order": "users 0, live [0, 0, 0, 0]\n",
 }
 IN_TWO_PROCESSES = "one_of_two_processes_builds"
-# After the device is lost PyCUDA says of what it cannot free that it cannot.
+# After the device is lost, PyCUDA warns about what it cannot free.
 MAY_COMPLAIN = "a_lost_device_is_an_error_and_the_process_lives"
 
 
 def names_of_checks():
     functions = re.findall(r"^def ([a-z]+(?:_[a-z]+){3,})\(\):", CHECKS.read_text(), re.MULTILINE)
-    return [name for name in functions if name not in ("assert_all_given_back", IN_TWO_PROCESSES)]
+    return [name for name in functions if name not in ("assert_all_released", IN_TWO_PROCESSES)]
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +110,7 @@ def make_pycuda(requirement, headers, driver, folder, tmp_path_factory):
 
 @pytest.fixture
 def child(driver, pycuda, tmp_path):
-    """Starts a function of ``fake_gpu_checks`` in a process of its own."""
+    """Start a function of ``fake_gpu_checks`` in a separate process."""
 
     def start(name):
         folders = [pycuda, HERE.parents[1] / "support", HERE / "fake_tensorrt"]

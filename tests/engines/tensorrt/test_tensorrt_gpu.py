@@ -9,23 +9,23 @@ import test_conformance
 from small_models import WEIGHT, make_affine
 
 # Collected here again, with the fixture ``engine`` and the device of this file. What is left out
-# wants a dimension open that is no batch, which this engine refuses.
+# needs an open dimension other than the batch, which this engine refuses.
 from test_conformance import (  # noqa: F401
-    test_a_file_name_may_be_text,
+    test_accepts_a_file_name_as_text,
     test_arrays_that_are_not_contiguous_are_right,
     test_bytes_cannot_name_weights,
     test_closed_session_refuses_to_run,
     test_folder_is_refused,
-    test_metadata_that_is_no_text_is_an_engine_error,
-    test_named_dimension_takes_any_size,
+    test_metadata_that_is_not_text_is_an_engine_error,
+    test_named_dimension_accepts_any_size,
     test_neither_a_file_nor_bytes_is_a_usage_error,
     test_outputs_belong_to_the_caller,
     test_path_and_bytes_compute_the_same,
+    test_rejects_files_that_are_not_onnx,
     test_threads_share_a_session,
     test_truncated_file_is_refused,
-    test_weights_beside_the_model_are_read,
+    test_weights_next_to_the_model_are_read,
     test_weights_outside_of_the_folder_are_refused,
-    test_what_is_not_onnx_is_refused,
     test_wrong_arrays_are_refused,
 )
 

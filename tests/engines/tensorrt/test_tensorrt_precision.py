@@ -1,4 +1,4 @@
-"""Types read from what TensorRT's inspector tells of an engine.
+"""Types read from what TensorRT's inspector reports about a plan.
 
 The texts have the forms that its documentation and tools show; none was read off a device here.
 """
@@ -29,7 +29,7 @@ def test_types_are_counted(layers, counts):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null"])
-def test_what_is_no_information_gives_no_counts(text):
+def test_text_without_layer_information_has_no_counts(text):
     assert count_types(text) == {}
 
 
@@ -46,7 +46,7 @@ def test_what_is_no_information_gives_no_counts(text):
         ("something new", {"fp32": 1}, None),
     ],
 )
-def test_a_mismatch_is_a_sentence(declared, found, said):
+def test_mismatch_is_a_sentence(declared, found, said):
     problem = precision_mismatch(declared, found)
     assert (problem is None) == (said is None)
     assert said is None or said in problem

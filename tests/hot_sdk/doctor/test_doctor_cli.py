@@ -131,7 +131,7 @@ def test_13_is_the_exit_status_of_no_error():
     assert 13 not in below(HotSDKError)
 
 
-def test_a_check_that_fails_is_a_finding_and_the_others_go_on():
+def test_failing_check_is_a_finding_and_the_others_run():
     def check_first(_machine):
         raise RuntimeError("first\nsecond")
 

@@ -64,7 +64,7 @@ def test_a_broken_driver(out, fix):
     assert fix in finding.fix
 
 
-def test_output_of_another_form_is_not_taken_for_gpus():
+def test_output_of_another_form_lists_no_gpus():
     assert only(faked(DRIVER, run=smi(0, "No devices were found\n")), check_gpus).status == "wrong"
 
 
@@ -80,7 +80,7 @@ def test_a_card_without_a_driver():
     assert "1 NVIDIA card on the bus, but no driver" in finding.detail
 
 
-def test_no_gpu_at_all():
+def test_without_a_gpu():
     finding = only(faked(), check_gpus)
     assert (finding.status, finding.fix) == ("missing", "")
 
@@ -94,7 +94,7 @@ def test_hidden_devices(value, status):
     assert [finding.status for finding in by_name.values()] == ([status] if status else [])
 
 
-def test_hidden_devices_do_not_matter_where_there_are_none():
+def test_hidden_devices_do_not_matter_without_a_gpu():
     machine = faked(environment={"CUDA_VISIBLE_DEVICES": ""})
     assert found(machine, check_visible_devices) == {}
 
@@ -119,7 +119,7 @@ class TestPycuda:
         assert gpu.status == "wrong"
         assert "Install NVIDIA's driver" in gpu.fix
 
-    def test_where_it_makes_no_sense_it_is_not_even_tried(self):
+    def test_without_a_gpu_nothing_is_tried(self):
         def run(command, seconds):
             raise AssertionError(command)
 
@@ -139,7 +139,7 @@ class TestTensorRT:
         assert "hidden from the virtual environment /home/robot/venv" in finding.detail
         assert finding.fix.endswith("/home/robot/venv/pyvenv.cfg")
 
-    def test_the_command_opens_the_environment(self):
+    def test_suggested_command_opens_the_environment(self):
         machine = jetson("36.4.3", {**SYSTEM_COPY, **VENV}, **IN_VENV)
         fix = only(machine, check_tensorrt).fix
         file = machine.at("/home/robot/venv/pyvenv.cfg")
@@ -180,7 +180,7 @@ class TestTensorRT:
         assert "TensorRT 8.6.2.3 is too old" in finding.detail
         assert "JetPack 6.1" in finding.fix
 
-    def test_one_from_pip_on_a_jetson(self):
+    def test_pip_package_on_a_jetson(self):
         values = {"version": "11.4.0.106", "file": "/v/tensorrt/__init__.py", "problem": ""}
         run = programs(tensorrt=answers(values))
         machine = jetson("36.4.3", distributions={"tensorrt": "11.4.0.106"}, run=run)
@@ -189,13 +189,13 @@ class TestTensorRT:
         assert "hides 10.3.0" in finding.detail
         assert finding.fix == "pip uninstall -y tensorrt"
 
-    def test_the_one_that_the_jetpack_brings(self):
+    def test_package_of_the_jetpack(self):
         values = {"version": "10.3.0.30", "file": "/usr/lib/x.py", "problem": ""}
         run = programs(tensorrt=answers(values))
         machine = jetson("36.4.3", distributions={"tensorrt": "10.3.0"}, run=run)
         assert only(machine, check_tensorrt).status == "ok"
 
-    def test_imported_is_not_usable(self):
+    def test_import_without_a_builder_is_wrong(self):
         values = {"version": "10.3.0", "file": "/x.py", "problem": "it creates no builder: null"}
         finding = only(faked(run=programs(tensorrt=answers(values))), check_tensorrt)
         assert finding.status == "wrong"
@@ -225,7 +225,7 @@ class TestChildProcesses:
         (folder / "__init__.py").write_text(source)
         monkeypatch.setenv("PYTHONPATH", str(Path("site").resolve()))
 
-    def test_a_crash_is_told_and_survived(self, monkeypatch):
+    def test_crash_of_a_child_is_reported(self, monkeypatch):
         source = f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})"
         self.package(monkeypatch, "tensorrt", source)
         answer = ask_child(this_machine(), "tensorrt")
@@ -255,7 +255,7 @@ class TestChildProcesses:
         command = [sys.executable, "-c", "import time; time.sleep(60)"]
         assert this_machine().run(command, 0.2) == ProgramResult(None, "", "no answer within 0.2 s")
 
-    def test_a_program_that_is_not_there(self):
+    def test_program_that_does_not_exist(self):
         assert this_machine().run(["no-such-program"], 1).status is None
         os.mkdir("folder")
         assert this_machine().run([str(Path("folder").resolve())], 1).status is None

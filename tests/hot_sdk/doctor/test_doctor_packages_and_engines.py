@@ -95,11 +95,11 @@ def test_two_builds_overwrite_each_other(builds, files, keep):
 
 
 @pytest.mark.parametrize("build", ["onnxruntime", "onnxruntime-gpu"])
-def test_one_build_is_no_news(build):
+def test_one_build_is_no_finding(build):
     assert found(faked(distributions={build: "1.23.2"}), check_onnxruntime_builds) == {}
 
 
-def test_the_model_of_the_probe_is_what_it_is_said_to_be():
+def test_model_of_the_probe_doubles_its_input():
     model = onnx.load_from_string(ADD_MODEL)
     onnx.checker.check_model(model, full_check=True)
     assert [node.op_type for node in model.graph.node] == ["Add"]
@@ -143,20 +143,20 @@ def fallen(library):
         ("libcuda.so.1", "Install NVIDIA's driver"),
     ],
 )
-def test_a_silent_fallback_is_wrong_and_explained(library, fix):
+def test_silent_fallback_is_wrong_and_explained(library, fix):
     cuda = found(faked(GPU, run=runtime(fallen(library))), check_onnxruntime)[CUDA]
     assert cuda.status == "wrong"
     assert f"falls back to the CPU: {library} is not found" in cuda.detail
     assert cuda.fix.startswith(fix)
 
 
-def test_a_fallback_without_a_gpu_is_no_fault():
+def test_fallback_without_a_gpu_is_not_wrong():
     cuda = found(faked(run=runtime(fallen("libcuda.so.1"))), check_onnxruntime)[CUDA]
     assert cuda.status == "missing"
     assert "no NVIDIA GPU is visible" in cuda.detail
 
 
-def test_tensorrt_in_onnxruntime_without_tensorrt_is_no_fault():
+def test_tensorrt_provider_without_tensorrt_is_not_wrong():
     run = runtime(fallen("libnvinfer.so.10"), listed=("TensorrtExecutionProvider",))
     by_name = found(faked(GPU, run=run), check_onnxruntime)
     assert by_name["provider TensorrtExecutionProvider"].status == "missing"

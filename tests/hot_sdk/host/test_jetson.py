@@ -40,7 +40,7 @@ GPU = "sys/class/devfreq/17000000.gpu"
         ("99.1.0", (None, None, None, None, None)),
     ],
 )
-def test_the_release_file_tells_the_jetpack(release, expected):
+def test_jetpack_follows_from_the_release_file(release, expected):
     pack = installed_jetpack(jetson(release))
     assert (pack.version, pack.python, pack.cuda, pack.tensorrt, pack.onnxruntime) == expected
     assert pack.l4t == (release if release.count(".") == 2 else f"{release}.0")
@@ -72,7 +72,7 @@ def test_jetpack_5_is_too_old():
     assert "Flash JetPack 6.2" in by_name["python"].fix
 
 
-def test_an_unknown_release_is_told_and_not_guessed():
+def test_unknown_release_is_not_guessed():
     finding = only(jetson("36.9.9"), check_jetpack)
     assert finding.status == "info"
     assert "L4T 36.9.9" in finding.detail
@@ -206,10 +206,10 @@ def test_memory_is_unified_and_zram_is_memory():
 @pytest.mark.parametrize(
     "check", [check_jetpack, check_power_mode, check_gpu_clock, check_throttling]
 )
-def test_elsewhere_nothing_of_it_is_asked(check):
+def test_checks_of_jetsons_find_nothing_elsewhere(check):
     assert diagnose(faked(clock(1, 2)), [check]) == ()
 
 
-def test_the_table_names_no_address():
+def test_table_has_no_urls():
     text = json.dumps(jetpack_module._table())
     assert not re.search(r"https?://|\.io\b|\.com\b", text)

@@ -20,7 +20,7 @@ _driver = ctypes.CDLL("libcuda.so.1")
 without_context = []
 """Names of what was done without a current context; tests expect none."""
 builds = []
-"""What each build was asked for."""
+"""The options of each build."""
 
 NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", ["STRONGLY_TYPED"])
 ProfilingVerbosity = enum.Enum("ProfilingVerbosity", ["DETAILED"])
