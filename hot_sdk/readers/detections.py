@@ -93,9 +93,15 @@ class KeypointFrames:
             detections = tuple(
                 dataclasses.replace(found, points=found.points * size) for found in detections
             )
-        fps = self._agreed("fps", self.fps, fps)
-        known = {"skeleton": skeleton, "image_size": size, "fps": fps}
-        return dataclasses.replace(self, **known, detections=detections, relative=False)
+        return KeypointFrames(
+            kind=self.kind,
+            frames=self.frames,
+            detections=detections,
+            skeleton=skeleton,
+            image_size=size,
+            fps=self._agreed("fps", self.fps, fps),
+            timestamps=self.timestamps,
+        )
 
     def _incomplete(self, problem: str, name: str) -> KeypointsError:
         return KeypointsError(

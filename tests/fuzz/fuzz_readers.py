@@ -1,8 +1,8 @@
-"""Fuzz every reader of keypoint files: does anything but our own error come out, and at what cost?
+"""Fuzz every reader of keypoint files, to find untyped errors and slow inputs.
 
-    python tests/fuzz/fuzz_readers.py [--seconds 6] [--reader NAME ...]
+    python tests/fuzz/fuzz_readers.py [--duration 6] [--reader NAME ...]
 
-Runs Google's atheris on each reader for some seconds, in a process of its own, from a sound file
+Runs Google's atheris on each reader for some seconds, in a separate process, from a valid file
 that it mutates: bytes, and for JSON its values too. Prints the runs, the longest, the peak memory,
 and each untyped exception with an input that raises it; ends with status 1 if there is one.
 """
@@ -39,11 +39,15 @@ _ARRAYS = ("kp", "wh", "fps", "reconstruction", "points", "scores", "skeleton", 
 
 
 def main() -> None:
-    """Run."""
+    """Run the command line."""
     seeds = _seeds()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=6.0, help="for each reader")
-    parser.add_argument("--reader", choices=seeds, action="append", help="default: all")
+    parser.add_argument(
+        "--duration", type=float, default=6.0, help="seconds for each reader (default: 6)"
+    )
+    parser.add_argument(
+        "--reader", choices=seeds, action="append", help="repeatable (default: all)"
+    )
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
@@ -52,10 +56,10 @@ def main() -> None:
         sys.exit("This needs the package 'atheris'. Run: pip install atheris")
     readers = options.reader or list(seeds)
     if options.report is not None:
-        _fuzz(atheris, readers[0], seeds[readers[0]], options.seconds, options.report)
+        _fuzz(atheris, readers[0], seeds[readers[0]], options.duration, options.report)
     print(describe_machine("atheris", "numpy"))
     print(f"{'reader':<18}{'runs':>9}{'runs/s':>9}{'peak MB':>9}{'slowest ms':>12}  untyped")
-    reports = [_in_a_process(name, options.seconds) for name in readers]
+    reports = [_in_a_process(name, options.duration) for name in readers]
     slowest = max(reports, key=lambda report: report["slowest_ms"])
     print(f"Slowest input: {slowest['reader']}, {slowest['slowest']}")
     for report in reports:
@@ -65,11 +69,11 @@ def main() -> None:
 
 
 def _in_a_process(name: str, seconds: float) -> dict[str, Any]:
-    # libFuzzer does not return, and what one reader allocates is not another's peak.
+    # libFuzzer does not return, and one reader's memory must not count as another's peak.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.json"
         command = [sys.executable, str(Path(__file__).resolve())]
-        command += ["--reader", name, "--seconds", str(seconds), "--report", str(path)]
+        command += ["--reader", name, "--duration", str(seconds), "--report", str(path)]
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if not path.is_file():
             sys.exit(f"The process that fuzzed '{name}' died:\n{run.stderr[-2000:]}")
@@ -135,7 +139,7 @@ def _fuzz(atheris: Any, name: str, seed: bytes, seconds: float, report: Path) ->
 
 
 def _as_archive(data: bytes) -> bytes:
-    """A zip archive with sound checksums, whose members are what atheris makes of arrays."""
+    """Return a zip archive with valid checksums, whose members are arrays mutated by atheris."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for part in data.split(b"\0PART")[:8]:
@@ -144,7 +148,7 @@ def _as_archive(data: bytes) -> bytes:
 
 
 def _other_json(data: bytes, chance: random.Random) -> bytes | None:
-    """JSON with something replaced, repeated or left out; None now and then, or of no JSON."""
+    """Return JSON with a value replaced, repeated or removed; sometimes None, or if not JSON."""
     if chance.random() < 0.2:
         return None
     try:
@@ -179,7 +183,7 @@ def _change(node: Any, key: Any, chance: random.Random) -> None:
 
 
 def _seeds() -> dict[str, bytes]:
-    """A small sound file of each kind."""
+    """Return a small valid file of each kind."""
 
     def flat(joints: int) -> list[float]:
         return [float(value) for value in range(1, 3 * joints + 1)]

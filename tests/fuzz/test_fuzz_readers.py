@@ -16,15 +16,15 @@ def fuzz(*arguments):
 
 
 @pytest.mark.parametrize("reader", [name for name in _seeds() if name != "npz members"])
-def test_fuzzing_begins_with_a_sound_file(tmp_path, reader):
+def test_seeds_are_valid_files(tmp_path, reader):
     path = tmp_path / "seed"
     path.write_bytes(_seeds()[reader])
     (person,) = read_people(path, image_size=None if reader == "npz" else (640, 480))
     assert len(person) >= 1
 
 
-def test_counts_runs_and_finds_nothing_untyped():
-    run = fuzz("--seconds", "1", "--reader", "openpose", "--reader", "csv")
+def test_reports_runs_and_finds_no_untyped_errors():
+    run = fuzz("--duration", "1", "--reader", "openpose", "--reader", "csv")
     assert run.returncode == 0, run.stdout + run.stderr
     rows = [
         line.split() for line in run.stdout.splitlines() if line.startswith(("openpose", "csv"))

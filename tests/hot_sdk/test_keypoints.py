@@ -25,7 +25,7 @@ def test_arrays_are_copied_and_read_only():
         keypoints.points[0] = 0.0
 
 
-def test_a_joint_with_half_a_place_is_missing():
+def test_joint_with_one_coordinate_is_missing():
     points = np.full((2, 17, 2), 100.0)
     points[1, 3, 0] = np.nan
     keypoints = made(points, np.ones((2, 17)))
@@ -34,13 +34,13 @@ def test_a_joint_with_half_a_place_is_missing():
     assert keypoints.scores.sum() == 33.0
 
 
-def test_scores_are_cut_to_0_and_1():
+def test_scores_are_clipped_to_0_and_1():
     scores = np.array([[-0.5, 1.5, np.nan, 0.25] + [1.0] * 13])
     keypoints = made(np.zeros((1, 17, 2)), scores)
     assert keypoints.scores[0, :4].tolist() == [0.0, 1.0, 0.0, 0.25]
 
 
-def test_unnamed_skeleton_is_refused_with_the_reason():
+def test_rejects_an_unnamed_skeleton_with_the_reason():
     with pytest.raises(KeypointsError, match=r"COCO's 17 and Human3\.6M's 17 differ") as caught:
         made(skeleton="")
     assert "17 joints" in caught.value.message
@@ -72,18 +72,18 @@ def test_unnamed_skeleton_is_refused_with_the_reason():
         ({"track_id": 1.5}, "track_id is a float"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes, said):
+def test_rejects_values_that_do_not_fit(changes, said):
     with pytest.raises(KeypointsError, match=said):
         made(**changes)
 
 
-def test_rate_comes_from_the_timestamps_where_no_other_is_given():
+def test_effective_fps_is_that_of_the_timestamps_if_fps_is_unknown():
     assert made(timestamps=[0.0, 0.1, 0.2, 0.4]).effective_fps == pytest.approx(10.0)
     assert made(timestamps=[0.0, 0.1, 0.2, 0.3], fps=9.9).effective_fps == 9.9
     assert made().effective_fps is None
 
 
-def test_brings_itself_to_the_17_joints():
+def test_converts_to_the_17_joints():
     points = np.random.default_rng(0).uniform(0, 400, (3, 17, 2))
     coco = made(points, np.full((3, 17), 0.5), skeleton="coco17", track_id=7, fps=25.0)
     body = coco.to_h36m17()

@@ -92,7 +92,7 @@ def projected(skeleton, joints):
 
 
 @pytest.mark.parametrize("name", list_skeletons())
-def test_a_known_body_is_mapped_to_its_joints(name):
+def test_known_body_is_mapped_to_its_joints(name):
     skeleton = skeleton_format(name)
     errors = []
     for joints in views():
@@ -111,7 +111,7 @@ def test_a_known_body_is_mapped_to_its_joints(name):
 
 
 @pytest.mark.parametrize("name", list_skeletons())
-def test_the_mirror_image_is_mapped_to_the_mirror_image(name):
+def test_mirror_image_is_mapped_to_the_mirror_image(name):
     skeleton = skeleton_format(name)
     points = projected(skeleton, body("walk"))
     order = list(range(len(skeleton.joints)))
@@ -124,7 +124,7 @@ def test_the_mirror_image_is_mapped_to_the_mirror_image(name):
 
 
 @pytest.mark.parametrize("name", list_skeletons())
-def test_descriptions_are_whole(name):
+def test_descriptions_are_complete(name):
     skeleton = skeleton_format(name)
     assert skeleton.name == name
     number = int("".join(filter(str.isdecimal, name.removeprefix("h36m"))))
@@ -140,7 +140,7 @@ def test_descriptions_are_whole(name):
 
 
 @pytest.mark.parametrize("name", [name for name in list_skeletons() if name != "h36m17"])
-def test_a_missing_joint_takes_along_what_is_made_of_it_only(name):
+def test_missing_joint_removes_only_joints_derived_from_it(name):
     skeleton = skeleton_format(name)
     points = projected(skeleton, body("sit")[:3])
     whole = skeleton.to_h36m17(points, None)[0]
@@ -151,7 +151,7 @@ def test_a_missing_joint_takes_along_what_is_made_of_it_only(name):
     np.testing.assert_array_equal(found[~gone], whole[~gone])
 
 
-def test_a_hidden_ear_is_made_up_for():
+def test_hidden_ear_is_replaced_by_the_other():
     skeleton = skeleton_format("coco17")
     points = projected(skeleton, body("walk"))
     scores = np.full(points.shape[:2], 0.9, np.float32)
@@ -166,7 +166,7 @@ def test_a_hidden_ear_is_made_up_for():
     assert (made[1:, 10] == np.float32(0.4)).all()
 
 
-def test_nobody_stays_nobody():
+def test_empty_frames_stay_empty():
     skeleton = skeleton_format("coco17")
     points = np.full((2, 17, 2), np.nan, np.float32)
     found, scores = skeleton.to_h36m17(points, np.zeros((2, 17), np.float32))
@@ -174,7 +174,7 @@ def test_nobody_stays_nobody():
     assert (scores == 0.0).all()
 
 
-def test_two_detectors_of_one_video_agree(clips):
+def test_two_detectors_agree_on_one_video(clips):
     """MoveNet's COCO joints and MediaPipe's landmarks, both brought to the 17."""
     with np.load(Path(__file__).parents[1] / "support" / "data" / "pose_1_coco17.npz") as arrays:
         coco = arrays["points"]
@@ -191,11 +191,11 @@ def test_two_detectors_of_one_video_agree(clips):
 
 
 @pytest.mark.parametrize("name", ["COCO-17", "coco_17", "openpose", "", None, 17])
-def test_unknown_names_are_refused(name):
+def test_rejects_unknown_names(name):
     with pytest.raises(KeypointsError, match="Unknown skeleton"):
         skeleton_format(name)
 
 
-def test_spelling_is_helped():
+def test_suggests_the_nearest_name():
     with pytest.raises(KeypointsError, match="Did you mean 'coco17'"):
         skeleton_format("COCO-17")

@@ -57,7 +57,7 @@ def test_bones_stay_in_their_limb():
     assert bones["left_hip"] == bones["spine"] == "pelvis"
 
 
-def test_mirror_of_unequal_sides_is_refused():
+def test_rejects_unequal_sides():
     lopsided = Skeleton("lopsided", ("root", "a", "b"), (-1, 0, 0), left=(1, 2), right=())
     with pytest.raises(ValueError, match="zip"):
         _ = lopsided.mirror

@@ -19,7 +19,7 @@ def raising(error):
     return run
 
 
-def test_the_body_gets_the_arguments_and_gives_the_status(capsys):
+def test_body_gets_the_arguments_and_returns_the_status(capsys):
     seen = []
     assert run_command("hot-x", ["a", "--b"], seen.append) == 0
     assert seen == [["a", "--b"]]
@@ -27,7 +27,7 @@ def test_the_body_gets_the_arguments_and_gives_the_status(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_arguments_of_the_process(monkeypatch):
+def test_uses_the_arguments_of_the_process(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["hot-x", "one"])
     seen = []
     assert run_command("hot-x", None, seen.append) == 0
@@ -39,20 +39,20 @@ def test_our_errors_are_one_line_with_their_status(capsys):
     assert capsys.readouterr() == ("", "hot-x: error: It is absent. Get it.\n")
 
 
-def test_with_json_they_are_a_record_too(capsys):
+def test_our_errors_are_a_json_record_too(capsys):
     run_command("hot-x", ["--json"], raising(UsageError("Not so.", hint="So.")))
     out = capsys.readouterr().out
     expected = {"code": "usage", "message": "Not so.", "hint": "So."}
     assert json.loads(out) == {"error": expected}
 
 
-def test_an_interrupt(capsys):
+def test_interrupt_is_one_line_with_status_130(capsys):
     run = raising(KeyboardInterrupt())
     assert run_command("hot-x", [], run, interrupted="interrupted; half done") == 130
     assert capsys.readouterr().err == "hot-x: interrupted; half done\n"
 
 
-def test_an_unforeseen_error_is_short(capsys):
+def test_unexpected_error_is_one_short_line(capsys):
     assert run_command("hot-x", [], raising(RuntimeError("one\n" + "two " * 999))) == 1
     said = capsys.readouterr().err
     assert said.startswith("hot-x: internal error: RuntimeError: one two two")
@@ -61,7 +61,7 @@ def test_an_unforeseen_error_is_short(capsys):
     assert len(said) < 420
 
 
-def test_a_broken_pipe_of_the_commands_own_is_no_lost_output(capsys):
+def test_broken_pipe_of_the_command_is_an_internal_error(capsys):
     assert run_command("hot-x", [], raising(BrokenPipeError(32, "Broken pipe"))) == 1
     assert "internal error: BrokenPipeError" in capsys.readouterr().err
 
@@ -88,7 +88,7 @@ def process(body, *arguments, flags=(), **options):
 
 @pytest.mark.parametrize("size", [10, 1_000_000])
 @pytest.mark.parametrize("flags", [(), ("-u",)])
-def test_a_reader_who_leaves_early(size, flags):
+def test_reader_that_exits_early(size, flags):
     reader, writer = os.pipe()
     os.close(reader)
     run = process(f"sys.stdout.write('x' * {size})", flags=flags, stdout=writer)
@@ -96,7 +96,7 @@ def test_a_reader_who_leaves_early(size, flags):
     assert (run.returncode, run.stderr) == (141, "")
 
 
-def test_help_into_a_pipe_that_is_closed():
+def test_help_into_a_closed_pipe():
     reader, writer = os.pipe()
     os.close(reader)
     run = process("pass", "--help", stdout=writer)
@@ -105,7 +105,7 @@ def test_help_into_a_pipe_that_is_closed():
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])
-def test_a_full_disk(size):
+def test_full_disk(size):
     with open("/dev/full", "w") as full:
         run = process(f"sys.stdout.write('x' * {size})", stdout=full)
     assert run.returncode == 1
@@ -115,12 +115,12 @@ def test_a_full_disk(size):
     assert "Exception ignored" not in run.stderr
 
 
-def test_no_standard_output_at_all():
+def test_closed_standard_output():
     run = process("sys.stdout.write('x')", preexec_fn=lambda: os.close(1))
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_the_traceback_is_for_those_who_ask():
+def test_traceback_is_printed_if_verbose():
     assert "Traceback" not in process("1 / 0", stdout=subprocess.DEVNULL).stderr
     assert "Traceback" in process("1 / 0", "-v", stdout=subprocess.DEVNULL).stderr
 
@@ -133,7 +133,7 @@ def parser():
     return made
 
 
-def test_the_parser():
+def test_parser_reads_arguments():
     options = parser().parse(["--model", "m", "--json", "-v"])
     assert (options.model, options.json, options.verbose) == ("m", True, True)
     assert "line one\nline two" in parser().format_help()
@@ -150,12 +150,12 @@ def test_the_parser():
         (["--model", "m", "what"], "Unknown argument 'what'. Known: -h, --help, --model"),
     ],
 )
-def test_the_parser_raises_usage_errors(arguments, said):
+def test_parser_raises_usage_errors(arguments, said):
     with pytest.raises(UsageError) as caught:
         parser().parse(arguments)
     assert said in str(caught.value)
 
 
-def test_closest():
+def test_closest_names_a_similar_word():
     assert closest("jsno", ["json", "csv"]) == "Did you mean 'json'?"
     assert closest("zzz", ["json", "csv"]) == "Known: json, csv."

@@ -86,7 +86,7 @@ def test_name_may_be_as_long_as_the_system_allows(tmp_path):
     assert target.read_bytes() == b"new"
 
 
-def test_relative_name(tmp_path, monkeypatch):
+def test_name_may_be_relative(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     target = Path("model.onnx")
     require_writable_target(target)
@@ -108,7 +108,7 @@ def test_old_file_stays_until_the_new_one_is_whole(tmp_path):
 
 @pytest.mark.parametrize("reason", [ValueError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("old", [b"old", None])
-def test_failure_leaves_everything_as_it_was(tmp_path, reason, old):
+def test_failure_changes_nothing(tmp_path, reason, old):
     target = tmp_path / "my model.onnx"
     if old is not None:
         target.write_bytes(old)
@@ -178,12 +178,12 @@ def test_checking_changes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_as_target_is_refused(tmp_path):
+def test_rejects_a_folder_as_target(tmp_path):
     assert refusal(tmp_path).message == f"'{tmp_path}' is a folder."
 
 
 @pytest.mark.parametrize("name", ["missing", "it's a folder; echo no"])
-def test_missing_folder_is_refused_with_the_command_that_makes_it(tmp_path, name):
+def test_rejects_a_missing_folder_with_the_command_that_makes_it(tmp_path, name):
     target = tmp_path / name / "deep" / "model.onnx"
     error = refusal(target)
     assert error.message == f"The folder '{target.parent}' does not exist."
@@ -192,16 +192,16 @@ def test_missing_folder_is_refused_with_the_command_that_makes_it(tmp_path, name
     require_writable_target(target)
 
 
-def test_file_as_folder_is_refused(tmp_path):
+def test_rejects_a_file_as_folder(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     assert "Not a directory" in refusal(tmp_path / "file" / "model.onnx").message
 
 
-def test_impossible_name_is_refused(tmp_path):
+def test_rejects_an_impossible_name(tmp_path):
     assert "File name too long" in refusal(tmp_path / ("n" * (LONGEST_NAME + 1))).message
 
 
-def test_link_to_itself_is_refused(tmp_path):
+def test_rejects_a_link_to_itself(tmp_path):
     target = tmp_path / "model.onnx"
     target.symlink_to(target)
     assert "symbolic links" in refusal(target).message
@@ -226,14 +226,14 @@ def test_devices_and_pipes_are_not_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o666])
-def test_folder_without_the_right_to_write_is_refused(folder, mode):
+def test_rejects_a_folder_without_write_permission(folder, mode):
     folder.chmod(mode)
     with without_root_rights():
         error = refusal(folder / "model.onnx")
     assert isinstance(error, UsageError)
 
 
-def test_folder_out_of_reach_is_refused(folder):
+def test_rejects_an_unreachable_folder(folder):
     (folder / "private" / "inner").mkdir(parents=True)
     (folder / "private").chmod(0)
     with without_root_rights():
@@ -243,7 +243,7 @@ def test_folder_out_of_reach_is_refused(folder):
 
 
 @pytest.mark.parametrize("size", [0, 3, 1 << 20, (1 << 20) + 1])
-def test_digest(tmp_path, size):
+def test_sha256_is_that_of_the_content(tmp_path, size):
     content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     path = tmp_path / "my file"
     path.write_bytes(content)

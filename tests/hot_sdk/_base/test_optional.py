@@ -39,11 +39,11 @@ def refusal(module):
     return error
 
 
-def test_gives_the_module():
+def test_returns_the_module():
     assert require("json", extra="video", purpose="Reading a video") is json
 
 
-def test_gives_the_submodule_of_a_dotted_name():
+def test_returns_the_submodule_of_a_dotted_name():
     decoder = require("json.decoder", extra="video", purpose="Reading a video")
     assert decoder is json.decoder
 
@@ -69,7 +69,7 @@ def test_reason_is_put_in_one_line(make_module):
     assert "(first line second)" in refusal(module).message
 
 
-def test_a_bug_of_the_package_is_not_hidden(make_module):
+def test_bug_in_the_package_is_not_hidden(make_module):
     module = make_module("is_broken", "1 / 0\n")
     with pytest.raises(ZeroDivisionError):
         require(module, extra="video", purpose="Reading a video")

@@ -128,7 +128,7 @@ def test_non_finite_numbers_are_not_written(mass):
         ('{"a":' + "[" * 200_000 + "]" * 200_000 + "}", "it is not JSON"),
     ],
 )
-def test_refused_texts(text, problem):
+def test_rejects_texts(text, problem):
     with pytest.raises(TypedJSONError) as caught:
         parse_object(text)
     assert str(caught.value).startswith(problem)
@@ -145,7 +145,7 @@ def test_type_error_is_a_value_error():
 
 @thorough
 @given(st.text() | st.text('{}[]",:0123456789.eE-+ntrufalsNIiy\\ud8 ', max_size=30))
-def test_any_text_is_an_object_or_refused(text):
+def test_any_text_is_an_object_or_rejected(text):
     try:
         assert type(parse_object(text)) is dict
     except TypedJSONError as error:
@@ -184,7 +184,7 @@ def test_any_text_is_an_object_or_refused(text):
         ({"joints": "\x1b[31m\n" * 10_000}, r"joints is '\x1b[31m\n\x1b"),
     ],
 )
-def test_refused_values(changes, problem):
+def test_rejects_values(changes, problem):
     assert refusal(Robot, as_data(**changes)).startswith(problem)
 
 
@@ -196,7 +196,7 @@ def test_missing_fields_are_named(field):
 
 
 @pytest.mark.parametrize("data", [None, [], "{}", 3])
-def test_what_is_no_object_is_refused(data):
+def test_rejects_what_is_no_object(data):
     assert refusal(Robot, data) == "the text is not an object"
 
 
@@ -205,7 +205,7 @@ def test_integers_of_64_bits_are_read(edge):
     assert build(Robot, as_data(joints=edge)).joints == edge
 
 
-def test_text_of_any_depth_is_refused():
+def test_rejects_text_of_any_depth():
     # The parser's recursion and that of whatever looks at its result end at different depths.
     limit = sys.getrecursionlimit()
     for depth in [*range(limit - 400, limit + 50), 3 * limit, 20 * limit]:
@@ -216,13 +216,13 @@ def test_text_of_any_depth_is_refused():
 
 @thorough
 @given(json_values)
-def test_any_value_is_refused_in_one_way(data):
+def test_any_value_is_rejected_in_one_way(data):
     refusal(Robot, data)
 
 
 @thorough
 @given(st.sampled_from(list(as_data())), json_values)
-def test_any_value_in_one_field_is_read_or_refused_in_one_way(field, value):
+def test_any_value_in_one_field_is_read_or_rejected_in_one_way(field, value):
     data = as_data(**{field: value})
     try:
         robot = build(Robot, data)
@@ -242,13 +242,13 @@ class Foot:
 
 
 @pytest.mark.parametrize("foot", [Foot(Side.LEFT), Foot(None)])
-def test_enums_of_texts_come_back_as_they_were(foot):
+def test_enums_of_texts_survive_a_round_trip(foot):
     back = build(Foot, parse_object(to_json(foot)))
     assert back == foot
     assert type(back.side) is type(foot.side)
 
 
 @pytest.mark.parametrize("value", ["right", 1, [], {}])
-def test_what_is_none_of_an_enum_is_refused(value):
+def test_rejects_values_outside_an_enum(value):
     with pytest.raises(TypedJSONError, match="where Side was expected"):
         build(Foot, {"side": value})

@@ -124,7 +124,7 @@ anything = st.recursive(
 
 @settings(quick, max_examples=120)
 @given(data=anything)
-def test_any_json_of_words_that_readers_know(tmp_path, data):
+def test_any_json_of_known_words(tmp_path, data):
     (tmp_path / "f").write_text(json.dumps(data))
     ours_or_sound(tmp_path / "f", image_size=SIZE)
 
@@ -276,7 +276,7 @@ def test_keypoints_survive_an_archive(tmp_path, table, scores):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(KeypointsError, match="no regular file"):
         Keypoints.from_file(tmp_path / "pipe")

@@ -148,7 +148,7 @@ def same(found, joints, person=0, *, scored=True):
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_one_person_comes_through(tmp_path, name):
+def test_reads_one_person(tmp_path, name):
     path, known = written(tmp_path, name)
     found = Keypoints.from_file(path, fps=25.0, **known)
     assert (found.skeleton, found.image_size, found.fps) == (JSON[name][2], SIZE, 25.0)
@@ -183,7 +183,7 @@ def test_unknown_formats_are_rejected(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [name for name, layout in JSON.items() if layout[3]])
-def test_tracked_people_come_apart(tmp_path, name):
+def test_separates_tracked_people(tmp_path, name):
     path, known = written(tmp_path, name, count=2, tracked=True)
     people = read_people(path, **known)
     assert [person.track_id for person in people] == [0, 1]
@@ -197,7 +197,7 @@ def test_tracked_people_come_apart(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [name for name, layout in JSON.items() if layout[3]])
-def test_people_without_ids_are_not_guessed_apart(tmp_path, name):
+def test_rejects_several_people_without_ids(tmp_path, name):
     path, known = written(tmp_path, name, count=2)
     with pytest.raises(KeypointsError, match="several people without track ids"):
         Keypoints.from_file(path, **known)
@@ -208,7 +208,7 @@ def test_people_without_ids_are_not_guessed_apart(tmp_path, name):
     assert len(read_frames(path, **known).detections) == 2 * len(largest)
 
 
-def test_folder_of_openpose_is_in_order_of_its_numbers(tmp_path):
+def test_openpose_folder_is_ordered_by_number(tmp_path):
     for number, frame in zip((0, 2, 9, 10), openpose_people(25, 1, False), strict=True):
         (tmp_path / f"video_{number}_keypoints.json").write_text(json.dumps(frame))
     same(Keypoints.from_file(tmp_path, image_size=SIZE), 25)
@@ -248,7 +248,7 @@ NPZ = {
 
 
 @pytest.mark.parametrize("name", NPZ)
-def test_archives_come_through(tmp_path, name):
+def test_reads_archives(tmp_path, name):
     np.savez(tmp_path / "a.npz", **NPZ[name]())
     known = {"image_size": SIZE, "fps": 25.0} if name == "hot" else {}
     found = Keypoints.from_file(tmp_path / "a.npz", **known)
@@ -258,7 +258,7 @@ def test_archives_come_through(tmp_path, name):
     assert found.skeleton == skeletons[name]
 
 
-def test_pickled_data_set_is_refused_with_the_way_round(tmp_path):
+def test_rejects_pickled_data_sets_with_a_workaround(tmp_path):
     np.savez(tmp_path / "d.npz", positions_2d=np.array({"S9": {}}, dtype=object))
     with pytest.raises(KeypointsError, match="can run any program") as caught:
         Keypoints.from_file(tmp_path / "d.npz")
@@ -276,7 +276,7 @@ def table(joints="coco17", rows=FRAMES, timestamps=True):
     return text.getvalue()
 
 
-def test_table_comes_through(tmp_path):
+def test_reads_tables(tmp_path):
     (tmp_path / "a.csv").write_text(table())
     found = Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE)
     same(found, 17)
@@ -323,7 +323,7 @@ def test_table_comes_through(tmp_path):
         (b"[" + b"0," * 41_000_000 + b"0]", "more than 40000000 values"),
     ],
 )
-def test_what_is_broken_is_told(tmp_path, content, said):
+def test_rejects_broken_files(tmp_path, content, said):
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(KeypointsError, match=said):
         Keypoints.from_file(tmp_path / "f", image_size=SIZE, skeleton="coco17")
@@ -337,7 +337,7 @@ def test_far_frame_allocates_nothing(tmp_path):
         Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
 
 
-def test_frames_with_nobody_keep_their_place(tmp_path):
+def test_empty_frames_keep_their_place(tmp_path):
     people = coco_results(17, 1, True)
     del people[1:3]
     (tmp_path / "a.json").write_text(json.dumps(people))
@@ -345,7 +345,7 @@ def test_frames_with_nobody_keep_their_place(tmp_path):
     assert np.isnan(found.points[:, 0, 0]).tolist() == [False, True, True, False]
 
 
-def test_people_with_and_without_ids_are_not_mixed(tmp_path):
+def test_rejects_people_with_and_without_ids(tmp_path):
     people = alphapose(17, 2, True)
     del people[1]["idx"]
     (tmp_path / "a.json").write_text(json.dumps(people))
@@ -353,7 +353,7 @@ def test_people_with_and_without_ids_are_not_mixed(tmp_path):
         read_people(tmp_path / "a.json", image_size=SIZE)
 
 
-def test_people_of_landmarks_without_ids(tmp_path):
+def test_reads_several_people_of_landmarks(tmp_path):
     table = (body(33)[..., :2] / SIZE).tolist()
     frames = [None, {"pose_landmarks": []}, [table[0], table[1]], {"landmarks": table[2]}]
     (tmp_path / "a.json").write_text(json.dumps(frames))
@@ -362,7 +362,7 @@ def test_people_of_landmarks_without_ids(tmp_path):
     assert source.frames == 4
 
 
-def test_world_landmarks_are_no_keypoints(tmp_path):
+def test_rejects_world_landmarks(tmp_path):
     table = body(33)[..., :3] / 500.0
     table -= table[:, 23:25].mean(axis=1, keepdims=True)
     (tmp_path / "a.json").write_text(json.dumps(table.tolist()))
@@ -378,7 +378,7 @@ def test_data_set_of_mmpose_names_the_skeleton(tmp_path):
         Keypoints.from_file(tmp_path / "a.json", image_size=SIZE, skeleton="coco17")
 
 
-def test_kind_is_told_and_logged(tmp_path, caplog):
+def test_reports_and_logs_the_kind(tmp_path, caplog):
     path, known = written(tmp_path, "alphapose26")
     assert sniff(path) == "AlphaPose JSON (halpe26)"
     with caplog.at_level("INFO", "hot_sdk.readers"):
@@ -411,14 +411,14 @@ def header(shape):
         (header((2, 17, 2)), "cannot be read"),
     ],
 )
-def test_archives_that_promise_too_much(tmp_path, content, said):
+def test_rejects_archives_that_claim_too_much(tmp_path, content, said):
     archive(tmp_path / "a.npz", points=content)
     with pytest.raises(KeypointsError, match=said):
         Keypoints.from_file(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
 
 
 @pytest.mark.parametrize("code", [b"\xff\xff\xff\xff", b"\xe9\0\0\0"])
-def test_archives_with_broken_names(tmp_path, code):
+def test_rejects_archives_with_broken_names(tmp_path, code):
     np.savez(tmp_path / "a.npz", **NPZ["plain"]())
     content = io.BytesIO()
     np.save(content, np.array("coco17"))
@@ -430,14 +430,14 @@ def test_archives_with_broken_names(tmp_path, code):
         Keypoints.from_file(tmp_path / "a.npz")
 
 
-def test_archives_in_an_unusual_compression(tmp_path):
+def test_rejects_archives_with_an_unusual_compression(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_BZIP2) as file:
         file.writestr("points.npy", b"hello")
     with pytest.raises(KeypointsError, match="unusual way"):
         Keypoints.from_file(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
 
 
-def test_short_rows_are_no_missing_joints(tmp_path):
+def test_rejects_short_rows(tmp_path):
     (tmp_path / "a.csv").write_text(table().rsplit(",", 3)[0])
     with pytest.raises(KeypointsError, match="shorter than the header"):
         Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE)
@@ -450,14 +450,14 @@ def test_image_sizes_are_checked_before_they_are_used(tmp_path, size):
         Keypoints.from_file(path, image_size=size)
 
 
-def test_missing_paths_are_told(tmp_path):
+def test_rejects_missing_paths(tmp_path):
     with pytest.raises(KeypointsError, match="No such file"):
         Keypoints.from_file(tmp_path / "nowhere.json")
     with pytest.raises(KeypointsError, match="0 files named"):
         Keypoints.from_file(tmp_path)
 
 
-def test_file_and_arguments_have_to_agree(tmp_path):
+def test_rejects_arguments_that_contradict_the_file(tmp_path):
     np.savez(tmp_path / "a.npz", **NPZ["mediapipe"]())
     with pytest.raises(KeypointsError, match=r"says fps 25\.0, but 30\.0 was given"):
         Keypoints.from_file(tmp_path / "a.npz", fps=30.0)
@@ -496,7 +496,7 @@ def mutated(data, record):
 @pytest.mark.parametrize("name", JSON)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_only_our_error_comes_out_of_json(tmp_path, name, data):
+def test_json_raises_only_our_error(tmp_path, name, data):
     make, joints, skeleton, _ = JSON[name]
     record = mutated(data, make(joints, 2, data.draw(st.booleans())))
     path = tmp_path / "f.json"
@@ -508,7 +508,7 @@ def test_only_our_error_comes_out_of_json(tmp_path, name, data):
 @pytest.mark.parametrize("name", [*NPZ, "csv"])
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_only_our_error_comes_out_of_bytes(tmp_path, name, data):
+def test_bytes_raise_only_our_error(tmp_path, name, data):
     path = tmp_path / "f"
     if name == "csv":
         path.write_text(table(rows=2))

@@ -46,13 +46,13 @@ def archive(path, **members):
     ],
     ids=range(10),
 )
-def test_broken_members_of_archives(tmp_path, content):
+def test_rejects_broken_members_of_archives(tmp_path, content):
     path = archive(tmp_path / "a.npz", points=content)
     with pytest.raises(KeypointsError):
         Keypoints.from_file(path, skeleton="coco17", image_size=SIZE)
 
 
-def test_archive_that_says_it_unpacks_to_gigabytes(tmp_path):
+def test_rejects_archives_that_claim_gigabytes(tmp_path):
     content = bytearray(archive(tmp_path / "a.npz", points=member("")).read_bytes())
     directory = content.index(b"PK\x01\x02")
     content[directory + 24 : directory + 28] = struct.pack("<L", 3_000_000_000)
@@ -61,7 +61,7 @@ def test_archive_that_says_it_unpacks_to_gigabytes(tmp_path):
         Keypoints.from_file(tmp_path / "a.npz", skeleton="coco17", image_size=SIZE)
 
 
-def test_path_that_no_file_can_have():
+def test_rejects_impossible_paths():
     for path in ("a" * 300, "a\0b"):
         with pytest.raises(KeypointsError, match="cannot be read"):
             Keypoints.from_file(path)
@@ -99,14 +99,14 @@ def test_zeros_of_hots_demo_are_missing(tmp_path):
     assert (found.points[1:] == 50.0).all()
 
 
-def test_3d_output_of_hots_demo_is_refused(tmp_path):
+def test_rejects_3d_output_of_hots_demo(tmp_path):
     np.savez(tmp_path / "a.npz", reconstruction=np.zeros((3, 17, 3)))
     with pytest.raises(KeypointsError, match="3D output") as caught:
         Keypoints.from_file(tmp_path / "a.npz", "npz", image_size=SIZE)
     assert "input_keypoints_2d.npz" in caught.value.hint
 
 
-def test_one_image_of_mmpose(tmp_path):
+def test_reads_one_image_of_mmpose(tmp_path):
     person = {"keypoints": [[5.0, 6.0]] * 17, "keypoint_scores": [0.5] * 17, "bbox": [[1, 2, 3, 4]]}
     (tmp_path / "a.json").write_text(json.dumps([person]))
     found = Keypoints.from_file(tmp_path / "a.json", "mmpose", skeleton="coco17", image_size=SIZE)
@@ -116,7 +116,7 @@ def test_one_image_of_mmpose(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["short", "long", "half a score", "no y"])
-def test_uneven_tables_are_told(tmp_path, change):
+def test_rejects_uneven_tables(tmp_path, change):
     joints = skeleton_format("crowdpose14").joints
     columns = ["frame", *(f"{joint}_{part}" for joint in joints for part in ("x", "y", "score"))]
     row = ["0", *["1.0"] * 42]
@@ -134,7 +134,7 @@ def test_uneven_tables_are_told(tmp_path, change):
         Keypoints.from_file(tmp_path / "a.csv", "csv", image_size=SIZE)
 
 
-def test_quoted_table(tmp_path):
+def test_reads_quoted_tables(tmp_path):
     joints = skeleton_format("crowdpose14").joints
     text = io.StringIO()
     columns = ["frame", *(f"{joint}_{axis}" for joint in joints for axis in "xy")]
@@ -145,7 +145,7 @@ def test_quoted_table(tmp_path):
     assert (found.points == 7.5).all()
 
 
-def test_tiny_file_that_names_a_far_frame_is_refused(tmp_path):
+def test_rejects_a_tiny_file_that_names_a_far_frame(tmp_path):
     person = {"keypoints": [[1.0, 2.0]] * 17, "keypoint_scores": [0.5] * 17}
     frames = [{"frame_id": frame, "instances": [person]} for frame in (0, 999_998)]
     record = {"meta_info": {"dataset_name": "coco"}, "instance_info": frames}

@@ -46,6 +46,6 @@ def test_two_detectors_agree_through_two_formats():
     assert np.median(apart) < 25.0
 
 
-def test_world_landmarks_are_refused():
+def test_rejects_world_landmarks():
     with pytest.raises(KeypointsError, match="world landmarks"):
         Keypoints.from_file(DATA / "squats_world.json", image_size=SQUATS)
