@@ -104,7 +104,7 @@ class WindowRunner:
         start = time.perf_counter()
         outputs = self._session.run({KEYPOINTS: group})
         taken = time.perf_counter() - start
-        recorder.add("engine", taken)
+        recorder.add("inference", taken)
         if self.first_inference_s is None:
             with self._first_lock:
                 self.first_inference_s = self.first_inference_s or taken

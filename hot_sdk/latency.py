@@ -21,14 +21,14 @@ from hot_sdk._base import records
 from hot_sdk.engines import Session
 from hot_sdk.errors import ResultError
 
-STAGES = ("preparation", "engine", "stitching", "total", "push", "delay")
-"""Keypoint preparation; one run of the engine; stitching poses; one whole call that lifts clips;
-one whole push to a stream; the delay of a pose."""
+STAGES = ("preparation", "inference", "stitching", "total", "per_new_frame", "delay")
+"""The stages that are timed: fields of ``LatencyReport``."""
 
 NEWEST = 10_000
 """Number of newest samples of each stage that percentiles are computed from."""
 
 _COLUMNS = 80
+_LABELS = {"inference": "engine", "per_new_frame": "per push"}
 _SHOWN = ("min", "mean", "median", "p90", "p95", "p99", "max", "std")
 
 
@@ -190,15 +190,8 @@ class LatencyReport:
         head = f"{self.kind} on {self.engine}, {self.device}, {self.precision}"
         head += _figure("load", self.load_ms, "ms")
         head += _figure("first inference", self.first_inference_ms, "ms")
-        stages = (
-            ("preparation", self.preparation),
-            ("engine", self.inference),
-            ("stitching", self.stitching),
-            ("total", self.total),
-            ("per push", self.per_new_frame),
-            ("delay", self.delay),
-        )
-        rows = [(name, stage) for name, stage in stages if stage is not None]
+        stages = ((_LABELS.get(stage, stage), getattr(self, stage)) for stage in STAGES)
+        rows: list[tuple[str, Statistics]] = [(name, one) for name, one in stages if one]
         table = [f"{'ms':<11} {'count':>8}" + "".join(f" {name:>6}" for name in _SHOWN)]
         table += [_row(name, stage) for name, stage in rows]
         if any(stage.count > NEWEST for _, stage in rows):
@@ -278,9 +271,9 @@ class LatencyRecorder:
                 for name, samples in self._stages.items()
             }
         statistics = {name: samples.statistics() for name, samples in copies.items()}
-        computing = sum(copies[name].sum for name in ("preparation", "engine", "stitching"))
+        computing = sum(copies[name].sum for name in ("preparation", "inference", "stitching"))
         stream = self._kind == "stream"
-        spent = copies["engine" if stream else "total"].sum
+        spent = copies["inference" if stream else "total"].sum
         return LatencyReport(
             kind=self._kind,
             engine=f"{session.engine} {session.engine_version}",
@@ -288,16 +281,11 @@ class LatencyRecorder:
             precision=session.precision,
             load_ms=1e3 * session.load_seconds,
             first_inference_ms=None if first_inference_s is None else 1e3 * first_inference_s,
-            preparation=statistics["preparation"],
-            inference=statistics["engine"],
-            stitching=statistics["stitching"],
-            total=statistics["total"],
             windows=windows,
             frames=frames,
             windows_per_s=windows / spent if spent > 0.0 else None,
             frames_per_s=frames / spent if spent > 0.0 and not stream else None,
-            per_new_frame=statistics["push"],
             compute_per_new_frame_ms=1e3 * computing / frames if stream and frames else None,
-            delay=statistics["delay"],
             dropped=dropped,
+            **statistics,
         )

@@ -48,15 +48,13 @@ class Window:
         start: Clip frame under its first position; negative if it begins before the clip.
         length: Number of positions.
         output_frames: Half-open range of clip frames that this window outputs.
-        positions: Position of each output frame; None if frame ``t`` is at ``t - start``.
-        source: Clip frame read at each position; None for ``start`` and on, with the clip's first
-            and last frame repeated beyond its ends.
+        source: Clip frame read at each position, ascending; None for ``start`` and on, with the
+            clip's first and last frame repeated beyond its ends.
     """
 
     start: int
     length: int
     output_frames: tuple[int, int]
-    positions: Index | None = None
     source: Index | None = None
 
     def source_frames(self, frames: int) -> Index:
@@ -66,11 +64,9 @@ class Window:
         return np.clip(np.arange(self.start, self.start + self.length), 0, frames - 1)
 
     def output_positions(self) -> Index:
-        """Return the position of each output frame."""
-        if self.positions is not None:
-            return self.positions
-        first, end = self.output_frames
-        return np.arange(first - self.start, end - self.start)
+        """Return the position of each output frame, the first one if it is repeated."""
+        frames = np.arange(*self.output_frames)
+        return frames - self.start if self.source is None else np.searchsorted(self.source, frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,10 +198,8 @@ def _last_stretched(frames: int, length: int) -> tuple[Window, ...]:
     last = windows[-1]
     if last.length == length:
         return windows
-    repeated = np.arange(length, dtype=np.int64) * last.length // length
-    first = np.unique(repeated, return_index=True)[1].astype(np.int64)
-    source = last.start + repeated
-    return (*windows[:-1], Window(last.start, length, last.output_frames, first, source))
+    source = last.start + np.arange(length, dtype=np.int64) * last.length // length
+    return (*windows[:-1], Window(last.start, length, last.output_frames, source))
 
 
 @dataclass(frozen=True)
@@ -376,27 +370,3 @@ def steps_at_seams(frames: int, weights: Sequence[tuple[int, Floats]]) -> NDArra
         before, after = int(first == 0), int(end == frames)
         at_seam[first - 1 + before : end - after] |= changes[before : len(changes) - after]
     return at_seam
-
-
-def stitch(plan: Plan, outputs: Floats | Sequence[Floats]) -> Floats:
-    """Stitch the poses of all windows together.
-
-    Args:
-        plan: How the clip was cut.
-        outputs: (windows, length, joints, channels), or a sequence of such windows.
-
-    Returns:
-        (frames, joints, channels), float32.
-
-    Raises:
-        UsageError: The number of windows is not the plan's, or one has another length.
-    """
-    if len(outputs) != len(plan.windows):
-        raise UsageError(
-            f"{len(outputs)} windows were given to a plan of {len(plan.windows)}.",
-            hint="Give the poses of every window, in order.",
-        )
-    stitcher = Stitcher(plan)
-    for poses in outputs:
-        stitcher.add(poses)
-    return stitcher.result()

@@ -106,7 +106,7 @@ class Pose3DStream(Closing):
                 self._add_frame(detections, timestamp, start)
             self._worker.wake()
             poses = self._worker.finished()
-            self._recorder.add("push", time.perf_counter() - start)
+            self._recorder.add("per_new_frame", time.perf_counter() - start)
             return poses
         # One frame after the other, in the order of the pushes, from whatever thread.
         with self._order:
@@ -114,7 +114,7 @@ class Pose3DStream(Closing):
                 lost = self._add_frame(detections, timestamp, start)
                 pending = [*lost, *self._tracks.take_due()]
             poses = self._lift(pending)
-            self._recorder.add("push", time.perf_counter() - start)
+            self._recorder.add("per_new_frame", time.perf_counter() - start)
         return poses
 
     def flush(self) -> tuple[StreamPose, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,14 @@ from hot_sdk.streams.report import StreamCounters
 TrackId = int | str | None
 
 _JOINTS = len(H36M17.joints)
+_ENTRY = np.dtype(
+    [
+        ("times", np.float64),
+        ("arrivals", np.float64),
+        ("points", np.float32, (_JOINTS, 2)),
+        ("scores", np.float32, _JOINTS),
+    ]
+)
 _INTERVALS = 8
 _FASTEST = 4
 """Multiple of the model's rate up to which a camera of unknown rate fills the window."""
@@ -80,10 +88,7 @@ class ObservationBuffer:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._times = np.zeros(2 * capacity)
-        self._arrivals = np.zeros(2 * capacity)
-        self._points = np.zeros((2 * capacity, _JOINTS, 2), dtype=np.float32)
-        self._scores = np.zeros((2 * capacity, _JOINTS), dtype=np.float32)
+        self._entries = np.zeros(2 * capacity, dtype=_ENTRY)
         self.count = 0
 
     def append(
@@ -96,10 +101,7 @@ class ObservationBuffer:
         """Add points, (17, 2), and scores, (17,), or None if the detector has none."""
         slot = self.count % self._capacity
         for place in (slot, slot + self._capacity):
-            self._times[place] = time
-            self._arrivals[place] = arrival
-            self._points[place] = points
-            self._scores[place] = 1.0 if scores is None else scores
+            self._entries[place] = (time, arrival, points, 1.0 if scores is None else scores)
         self.count += 1
 
     def newest(self, most: int, since: float) -> Observations:
@@ -107,10 +109,9 @@ class ObservationBuffer:
         kept = min(self.count, self._capacity, most)
         end = (self.count - 1) % self._capacity + 1 + self._capacity
         start = end - kept
-        start += int(np.searchsorted(self._times[start:end], since))
-        part = slice(min(start, end - 1), end)
-        arrays = (self._times, self._arrivals, self._points, self._scores)
-        return Observations(*(array[part].copy() for array in arrays))
+        start += int(np.searchsorted(self._entries["times"][start:end], since))
+        part = self._entries[min(start, end - 1) : end]
+        return Observations(*(part[field.name].copy() for field in fields(Observations)))
 
 
 class FrameRate:

@@ -22,7 +22,7 @@ def report(recorder, *, wall_s=None, **changes):
     return recorder.report(Ran(), **settings)
 
 
-def recorded(values, stage="engine", kind="clip"):
+def recorded(values, stage="inference", kind="clip"):
     recorder = LatencyRecorder(kind)
     for value in values:
         recorder.add(stage, value)
@@ -74,7 +74,7 @@ def test_memory_is_flat():
     recorder = recorded([0.001] * NEWEST)
     tracemalloc.start()
     for _ in range(200_000):
-        recorder.add("engine", 0.001)
+        recorder.add("inference", 0.001)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 10_000
@@ -86,7 +86,7 @@ def test_clip_and_stream_rates_are_kept_apart():
     assert clip.per_new_frame is clip.compute_per_new_frame_ms is clip.delay is None
     recorder = recorded([0.1] * 4, kind="stream")
     recorder.add("preparation", 0.6)
-    recorder.add("push", 0.002)
+    recorder.add("per_new_frame", 0.002)
     stream = report(recorder, dropped=3)
     assert stream.frames_per_s is stream.total is None
     assert stream.windows_per_s == pytest.approx(10.0)
@@ -133,7 +133,7 @@ def test_text_holds_every_figure():
 
 
 def test_text_of_a_long_stream_says_what_percentiles_are_of():
-    recorder = recorded([0.001] * (NEWEST + 1), stage="push", kind="stream")
+    recorder = recorded([0.001] * (NEWEST + 1), stage="per_new_frame", kind="stream")
     text = str(report(recorder, dropped=7))
     assert f"newest {NEWEST} samples" in text
     assert "7 dropped" in text
@@ -146,14 +146,20 @@ def test_text_fits_eighty_columns():
         device = "NVIDIA Jetson AGX Orin Developer Kit, 64 GB"
 
     recorder = LatencyRecorder("stream")
-    values = {"preparation": 4e-7, "engine": 9.99996, "stitching": 0.0999996, "push": 123.4}
+    values = {
+        "preparation": 4e-7,
+        "inference": 9.99996,
+        "stitching": 0.0999996,
+        "per_new_frame": 123.4,
+    }
     for stage, value in {**values, "delay": 999.0}.items():
         for _ in range(NEWEST + 1):
             recorder.add(stage, value)
     settings = {"first_inference_s": 1 / 3, "windows": 10**7, "frames": 10**9, "dropped": 10**6}
     lines = str(recorder.report(Long(), **settings)).splitlines()
     assert max(map(len, lines)) <= 80
-    table = [line for line in lines if line.startswith((*values, "ms", "per push", "delay"))]
+    names = ("ms", "preparation", "engine", "stitching", "per push", "delay")
+    table = [line for line in lines if line.startswith(names)]
     assert len(table) == 6
     assert len({len(line) for line in table}) == 1
 
@@ -161,7 +167,7 @@ def test_text_fits_eighty_columns():
 def test_threads_lose_no_sample():
     recorder = LatencyRecorder("stream")
     work = [
-        threading.Thread(target=lambda: [recorder.add("push", 0.001) for _ in range(2000)])
+        threading.Thread(target=lambda: [recorder.add("per_new_frame", 0.001) for _ in range(2000)])
         for _ in range(4)
     ]
     for thread in work:
@@ -177,7 +183,7 @@ def test_reading_while_writing_sees_whole_samples():
 
     def write():
         while not stop.is_set():
-            recorder.add("push", 0.002)
+            recorder.add("per_new_frame", 0.002)
 
     writer = threading.Thread(target=write)
     writer.start()
