@@ -7,7 +7,8 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from operator import methodcaller
 from pathlib import Path
 
 from hot_sdk._base.cli import CommandParser, run_command
@@ -296,14 +297,12 @@ def _measure_model(options: argparse.Namespace, settings: EvaluationSettings) ->
                     joints=options.joints,
                     lookahead=options.lookahead,
                     hop=options.hop,
-                    on_result=None if folder is None else _saver(folder / f"{clip.name}_3d.npz"),
+                    on_result=None
+                    if folder is None
+                    else methodcaller("save", folder / f"{clip.name}_3d.npz"),
                 )
                 measured.append(one)
     return measured
-
-
-def _saver(path: Path) -> Callable[[Pose3DResult], object]:
-    return lambda result: result.save(path)
 
 
 def _measure_results(options: argparse.Namespace, data: DataSet) -> list[MeasuredClip]:

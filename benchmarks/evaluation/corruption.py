@@ -127,7 +127,7 @@ def with_frame_rate(clip: EvaluationClip, fps: float) -> EvaluationClip:
     Raises:
         UsageError: The clip's own rate is unknown.
     """
-    rate = clip.keypoints.rate
+    rate = clip.keypoints.effective_fps
     if rate is None:
         raise UsageError(
             f"The frame rate of '{clip.name}' is unknown, so it cannot be changed.",

@@ -67,7 +67,7 @@ def check_rates(manifest: Manifest, protocol: Protocol, clips: Iterable[Evaluati
     if protocol.windows is None:
         return
     trained = manifest.training_fps
-    rates = sorted({rate for clip in clips if (rate := clip.keypoints.rate) is not None})
+    rates = sorted({rate for clip in clips if (rate := clip.keypoints.effective_fps) is not None})
     if any(abs(rate / trained - 1.0) > _SAME_RATE for rate in rates):
         raise UsageError(
             f"The protocol '{protocol.name}' counts whole windows at {trained:g} frames per second,"
@@ -156,7 +156,7 @@ def _measured(
         measure_clip(
             result.to_millimeters().poses,
             truth[frames],
-            fps=clip.keypoints.rate,
+            fps=clip.keypoints.effective_fps,
             valid=clip.valid[frames],
             joints=joints,
         )

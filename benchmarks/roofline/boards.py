@@ -1,4 +1,8 @@
-"""Peak figures of boards, each with its source."""
+"""Peak figures of boards, from ``data/boards.json``, which holds the source of each.
+
+The mark of a figure is ``S`` if it was found in a stored source, ``R`` if it was recalled and not
+checked.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +18,6 @@ from hot_sdk.errors import UsageError
 _FIGURES = {"fp32": ("fp32", "fp16"), "fp16": ("fp16",), "int8": ("int8", "fp16")}
 """The peaks that bound a network of each precision, the first that is known being used. A float32
 network runs in float32; the peak of float16 is higher, so it stays a bound."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a board.
-
-    Attributes:
-        value: The figure.
-        mark: ``S`` if it was found in a stored source, ``R`` if it was recalled and not checked.
-        source: Where it comes from.
-    """
-
-    value: float
-    mark: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -48,8 +37,8 @@ class Board:
     title: str
     device_tree: str
     memory_gb: float
-    flops_per_s: dict[str, Figure]
-    bytes_per_s: Figure
+    flops_per_s: dict[str, float]
+    bytes_per_s: float
 
     def may_be(self, name: str | None, memory_mib: int | None) -> bool:
         """Return True if a machine may be this board, in any power mode.
@@ -72,11 +61,11 @@ class Board:
         for name in _FIGURES.get(network, ()):
             if name in self.flops_per_s:
                 roof = Roof(
-                    flops_per_s=self.flops_per_s[name].value,
-                    bytes_per_s=self.bytes_per_s.value,
-                    compute_share=shares["compute"].value,
-                    memory_share=shares["memory"].value,
-                    launch_s=shares["launch_us"].value / 1e6,
+                    flops_per_s=self.flops_per_s[name],
+                    bytes_per_s=self.bytes_per_s,
+                    compute_share=shares["compute"],
+                    memory_share=shares["memory"],
+                    launch_s=shares["launch_us"] / 1e6,
                 )
                 return roof, name
         return None
@@ -103,21 +92,17 @@ def board(key: str) -> Board:
         device_tree=entry["device_tree"],
         memory_gb=entry["memory_gb"]["value"],
         flops_per_s={
-            name: _figure(figure, 1e12)
+            name: figure["value"] * 1e12
             for name, figure in {**entry["tflops"], **entry["tops"]}.items()
             if figure is not None
         },
-        bytes_per_s=_figure(entry["gb_per_s"], 1e9),
+        bytes_per_s=entry["gb_per_s"]["value"] * 1e9,
     )
 
 
-def derating() -> dict[str, Figure]:
+def derating() -> dict[str, float]:
     """Return the shares of the peaks that others measured, and ``launch_us`` of a kernel."""
-    return {name: _figure(figure) for name, figure in _table()["derating"].items()}
-
-
-def _figure(entry: dict[str, Any], unit: float = 1.0) -> Figure:
-    return Figure(entry["value"] * unit, entry["mark"], entry["source"])
+    return {name: figure["value"] for name, figure in _table()["derating"].items()}
 
 
 def _table() -> dict[str, Any]:

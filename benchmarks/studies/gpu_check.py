@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.files import replaced_on_success
-from hot_sdk._base.tables import Table, print_report
+from hot_sdk._base.tables import Table, number, print_report
 from hot_sdk._base.timing import interleaved_medians
 from hot_sdk.benchmarks.machine import describe_machine
 from hot_sdk.engines import SessionOptions, list_engines, open_session
@@ -81,20 +82,20 @@ class SpeedRow:
     """A network in PyTorch.
 
     Attributes:
-        ratio: Frames kept over frames.
-        batch: Windows per run.
-        precision: ``fp32``, or ``fp16`` by autocast, which keeps norms and softmax in float32.
         mode: ``eager``, ``compile`` or ``cuda graph``.
+        precision: ``fp32``, or ``fp16`` by autocast, which keeps norms and softmax in float32.
+        batch: Windows per run.
+        ratio: Frames kept over frames.
         frames_per_s: Frames per second of the median run; None if it failed.
         speed_up: Speed-up over the plain network run in the same mode.
         flops_saved: FLOPs of the plain network over its own.
         failed: Why there is no speed.
     """
 
-    ratio: float
-    batch: int
-    precision: str
     mode: str
+    precision: str
+    batch: int
+    ratio: float
     frames_per_s: float | None
     speed_up: float | None
     flops_saved: float
@@ -117,8 +118,8 @@ def _run(arguments: list[str]) -> None:
     if device != "cpu":
         name = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
     machine, tests = describe_machine("torch", "onnxruntime", "numpy"), run_tests(options.checkout)
-    config = {key: int(value) for key, value in (text.split("=") for text in options.set)}
-    plain = functools.partial(resolve, "mixste", frames=options.frames, **config)
+    size: dict[str, Any] = dict(options.set)
+    plain = functools.partial(resolve, "mixste", frames=options.frames, **size)
     specs = {
         ratio: plain() if ratio == 1.0 else plain(prune_at=1, ratio=ratio) for ratio in _RATIOS
     }
@@ -132,7 +133,9 @@ def _run(arguments: list[str]) -> None:
         for row in compare_ratios(specs, device, batch, mode, rounds, half=half)
     ]
     head = f"{machine}\n{name}\ntests on the real driver: {tests}"
-    print_report([head, _parity_table(parity), _speed_table(speeds)])
+    accuracy = "each precision in each engine, compared with float32 on the CPU; errors in m"
+    speed = "PyTorch, each ratio compared with the plain network"
+    print_report([head, _table(accuracy, parity), _table(speed, speeds)])
     if options.output is not None:
         record = {
             "device": name,
@@ -150,7 +153,8 @@ def _parser() -> CommandParser:
     add = parser.add_argument
     add("--device", default="cuda", choices=("cuda", "cpu"), help="device (default: cuda)")
     add("--frames", type=int, default=243, help="frames of a window (default: 243)")
-    add("--set", action="append", default=[], metavar="NAME=N", help="size, as in hot-export")
+    size = "size, as in hot-export"
+    add("--set", type=_pair, action="append", default=[], metavar="NAME=N", help=size)
     add("--rounds", type=int, default=20, help="timed runs (default: 20)")
     add("--batches", default="1,32", help="windows per run, comma-separated (default: 1,32)")
     add("--modes", default=",".join(_MODES), help="modes of PyTorch, comma-separated")
@@ -158,6 +162,11 @@ def _parser() -> CommandParser:
     add("--output", "-o", type=Path, metavar="FILE", help="write all figures as JSON")
     parser.add_shared_arguments()
     return parser
+
+
+def _pair(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    return name, int(value)
 
 
 def run_tests(checkout: Path) -> str:
@@ -222,19 +231,21 @@ def compare_ratios(
     specs: dict[float, ModelSpec], device: str, batch: int, mode: str, rounds: int, *, half: bool
 ) -> Iterator[SpeedRow]:
     """Time each ratio in PyTorch, in turn with the others, in one mode."""
-    failed, times = None, [None for _ in specs]
+    failed = None
+    times: list[float] = []
     try:
         runs = [_network(spec, device, batch, mode, half=half) for spec in specs.values()]
         times = interleaved_medians(runs, rounds)
     except RuntimeError as error:  # Out of memory, no compiler, or a failed capture.
         failed = " ".join(str(error).split())[:200]
     full = count_network(next(iter(specs.values()))).matmuls
-    for (ratio, spec), taken_ms in zip(specs.items(), times, strict=True):
+    for place, (ratio, spec) in enumerate(specs.items()):
+        taken_ms = times[place] if times else None
         yield SpeedRow(
-            ratio=ratio,
-            batch=batch,
-            precision="fp16" if half else "fp32",
             mode=mode,
+            precision="fp16" if half else "fp32",
+            batch=batch,
+            ratio=ratio,
             frames_per_s=None if taken_ms is None else 1e3 * batch * spec.frames / taken_ms,
             speed_up=None if taken_ms is None else times[0] / taken_ms,
             flops_saved=full / count_network(spec).matmuls,
@@ -290,47 +301,16 @@ def _captured(run: Callable[[], Tensor]) -> Callable[[], object]:
     return replay
 
 
-def _parity_table(rows: Sequence[ParityRow]) -> Table:
-    return Table(
-        "each precision in each engine, compared with float32 on the CPU",
-        ("engine", "file", "mean error, m", "frames shared", "frames/s", "refused"),
-        tuple(
-            (
-                row.engine,
-                row.precision,
-                _format(row.mean_error, ".2e"),
-                _format(row.frames_shared, ".1%"),
-                _format(row.frames_per_s, ",.0f"),
-                row.refused or "",
-            )
-            for row in rows
-        ),
-        text_columns=2,
-    )
-
-
-def _speed_table(rows: Sequence[SpeedRow]) -> Table:
-    return Table(
-        "PyTorch, each ratio compared with the plain network",
-        ("mode", "precision", "batch", "ratio", "frames/s", "speed-up", "FLOPs saved"),
-        tuple(
-            (
-                row.mode,
-                row.precision,
-                str(row.batch),
-                f"{row.ratio:.2f}",
-                row.failed or _format(row.frames_per_s, ",.0f"),
-                _format(row.speed_up, ".2f"),
-                f"{row.flops_saved:.2f}",
-            )
-            for row in rows
-        ),
-        text_columns=2,
-    )
-
-
-def _format(value: float | None, form: str) -> str:
-    return "" if value is None else f"{value:{form}}"
+def _table(title: str, rows: Sequence[ParityRow | SpeedRow]) -> Table:
+    """Return the rows, with the reasons of those without figures below."""
+    cells, reasons = [], []
+    for row in rows:
+        *values, reason = dataclasses.astuple(row)
+        cells.append(tuple(v if isinstance(v, str) else number(v) for v in values))
+        if reason is not None:
+            reasons.append(f"{' '.join(cells[-1][:2])}: {reason}")
+    header = tuple(field.name.replace("_", " ") for field in dataclasses.fields(rows[0])[:-1])
+    return Table(title, header, tuple(cells), "\n".join(reasons), text_columns=2)
 
 
 if __name__ == "__main__":

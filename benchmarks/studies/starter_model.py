@@ -110,10 +110,10 @@ class Study:
         shape = infer_shape(FAMILY, {key: tuple(value.shape) for key, value in tensors.items()})
         models = []
         for width, depth in SIZES:
-            size = {"width": width, "depth": depth, "heads": 4, "mlp_hidden": 2 * width}
+            changed = {"width": width, "depth": depth, "heads": 4, "mlp_hidden": 2 * width}
             model = self._export(
                 f"s{width}_{depth}",
-                config={**shape.config, **size},
+                config={**shape.config, **changed},
                 frames=shape.frames,
                 ratio=_HALF,
                 prune_at=1,
@@ -230,7 +230,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
     figure = Figure(figsize=(6.0, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    speeds = [row.frames_per_s for row in rows]
+    speeds = [speed for row in rows if (speed := row.frames_per_s) is not None]
     for name in ("MPJPE", "P-MPJPE"):
         errors = [row.metrics[_COLUMNS[name]] for row in rows]
         axes.plot(speeds, errors, "o-", label=f"{name}, by ratio")

@@ -12,7 +12,7 @@ from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
 from hot_sdk.errors import UsageError
 from hot_sdk.preprocessing.policies import InputPolicies
 
-PUBLISHED_POLICIES = InputPolicies(min_score=0.0, outlier_size=None, aspect="published")
+PUBLISHED_POLICIES = InputPolicies(min_score=0.0, outlier_threshold=None, aspect="published")
 """Keypoints as they are: what published evaluations lift."""
 
 

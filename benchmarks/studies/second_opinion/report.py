@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.files import replaced_on_success
 from hot_sdk._base.tables import Table
-from hot_sdk.benchmarks.studies.second_opinion.body_checks import BENT_DEGREES, LIMBS
-from hot_sdk.benchmarks.studies.second_opinion.figures import Comparison, Opinion, Sanity
+from hot_sdk.benchmarks.studies.second_opinion.body_checks import BENT_DEGREES
+from hot_sdk.benchmarks.studies.second_opinion.figures import Comparison, Opinion
 from hot_sdk.drawing import PersonClip, PersonFrame, Style
 from hot_sdk.drawing.scene_3d import Stage, draw_scene
 from hot_sdk.drawing.skeleton_2d import draw_skeleton_2d, put_text
@@ -30,73 +30,63 @@ Image = NDArray[np.uint8]
 
 def tables(rows: Sequence[Comparison]) -> list[Table]:
     """Return the agreement of clips, the checks by themselves, and distances by joint."""
-    return [_agreement(rows), _sanity(rows), _by_joint(rows)]
-
-
-def _agreement(rows: Sequence[Comparison]) -> Table:
-    header = ("", "frames with person", "of", "not guessed %", "MPJPE mm", "N-MPJPE mm")
-    limbs = (f"{name} °" for name in LIMBS)
-    return Table(
-        "compared with BlazePose, which is not the truth (° are medians; mm of BlazePose's body)",
-        (*header, "P-MPJPE mm", *limbs, "shoulders °", "left is left %"),
-        tuple(
-            (
-                row.clip,
-                str(row.with_person),
-                str(row.frames),
-                _number(row.valid_percent),
-                _number(row.agreement.mpjpe_mm),
-                _number(row.agreement.n_mpjpe_mm),
-                _number(row.agreement.p_mpjpe_mm),
-                *map(_number, row.agreement.limb_degrees.values()),
-                _number(row.agreement.turned_degrees),
-                _number(row.agreement.left_is_left_percent),
-            )
-            for row in rows
-        ),
+    agreement = [
+        {
+            "": row.clip,
+            "frames with person": str(row.with_person),
+            "of": str(row.frames),
+            "not guessed %": _number(row.valid_percent),
+            "MPJPE mm": _number(row.agreement.mpjpe_mm),
+            "N-MPJPE mm": _number(row.agreement.n_mpjpe_mm),
+            "P-MPJPE mm": _number(row.agreement.p_mpjpe_mm),
+            **{f"{name} °": _number(angle) for name, angle in row.agreement.limb_degrees.items()},
+            "shoulders °": _number(row.agreement.turned_degrees),
+            "left is left %": _number(row.agreement.left_is_left_percent),
+        }
+        for row in rows
+    ]
+    sanity = [
+        {
+            "": row.clip,
+            "poses": name,
+            "stands %": _number(found.stands_percent),
+            "standing frames": str(row.standing),
+            "knees bend rightly %": _number(found.knees_percent),
+            "bent knees": str(found.knees),
+            "elbows bend rightly %": _number(found.elbows_percent),
+            "bent elbows": str(found.elbows),
+            "knees bent °": _number(found.knee_degrees),
+            "off in image °": _number(found.off_in_image_degrees),
+            "lengths vary %": _number(found.length_variation_percent),
+            "left, right differ %": _number(found.length_asymmetry_percent),
+        }
+        for row in rows
+        for name, found in (("model", row.model), ("BlazePose", row.blazepose))
+    ]
+    joints = [
+        {
+            "": name,
+            **{
+                row.clip: "{:.0f} / {:.0f}".format(*row.agreement.per_joint_mm[name])
+                for row in rows
+            },
+        }
+        for name in H36M17.joints
+    ]
+    about = (
+        "compared with BlazePose, which is not the truth (° are medians; mm of BlazePose's body)"
     )
+    alone = f"each by itself (bent: over {BENT_DEGREES:g}°; lengths of arm and leg bones)"
+    return [
+        _table(about, agreement),
+        _table(alone, sanity, text_columns=2),
+        _table("distance from BlazePose's joints, N-MPJPE / P-MPJPE, mm", joints),
+    ]
 
 
-def _sanity(rows: Sequence[Comparison]) -> Table:
-    header = ("", "poses", "stands %", "of frames", "knees bend rightly %", "of bent")
-    more = ("elbows bend rightly %", "of bent", "knees bent °", "off in image °")
-    return Table(
-        f"each by itself (bent: over {BENT_DEGREES:g}°; lengths of arm and leg bones)",
-        (*header, *more, "lengths vary %", "left, right differ %"),
-        tuple(
-            (row.clip, name, *_sanity_cells(found, row.standing))
-            for row in rows
-            for name, found in (("model", row.model), ("BlazePose", row.blazepose))
-        ),
-        text_columns=2,
-    )
-
-
-def _sanity_cells(found: Sanity, standing: int) -> tuple[str, ...]:
-    return (
-        _number(found.stands_percent),
-        str(standing),
-        _number(found.knees_percent),
-        str(found.knees),
-        _number(found.elbows_percent),
-        str(found.elbows),
-        _number(found.knee_degrees),
-        _number(found.off_in_image_degrees),
-        _number(found.length_variation_percent),
-        _number(found.length_asymmetry_percent),
-    )
-
-
-def _by_joint(rows: Sequence[Comparison]) -> Table:
-    pairs = {name: [row.agreement.per_joint_mm[name] for row in rows] for name in H36M17.joints}
-    return Table(
-        "distance from BlazePose's joints, N-MPJPE / P-MPJPE, mm",
-        ("", *(row.clip for row in rows)),
-        tuple(
-            (name, *(f"{scaled:.0f} / {aligned:.0f}" for scaled, aligned in distances))
-            for name, distances in pairs.items()
-        ),
-    )
+def _table(title: str, rows: Sequence[dict[str, str]], text_columns: int = 1) -> Table:
+    cells = tuple(tuple(row.values()) for row in rows)
+    return Table(title, tuple(rows[0]), cells, text_columns=text_columns)
 
 
 def _number(value: float) -> str:

@@ -59,8 +59,8 @@ def test_unknown_board_is_refused_with_the_nearest():
 
 def test_shares_are_shares():
     shares = derating()
-    assert 0.5 < shares["compute"].value <= 1.0
-    assert 0.5 < shares["memory"].value <= 1.0
+    assert 0.5 < shares["compute"] <= 1.0
+    assert 0.5 < shares["memory"] <= 1.0
 
 
 def test_bound_is_the_larger_of_compute_and_memory_time():
