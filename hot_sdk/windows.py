@@ -246,7 +246,7 @@ class Stitcher:
 
     If several windows output a frame, their poses are averaged with weights that rise from a
     window's ends over the overlap, so that no window begins or ends with a step; not at the clip's
-    own ends. Memory is that of the clip, whatever the number of windows.
+    own ends. Memory is that of the clip, for any number of windows.
     """
 
     def __init__(self, plan: Plan) -> None:

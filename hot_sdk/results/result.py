@@ -302,9 +302,9 @@ class Pose3DResult:
         """Return the scale; raise ResultError if there is none for ``what``."""
         if self.unit not in _UNITS_PER_METER:
             raise ResultError(
-                f"{what} needs metric poses, and the model gives '{self.unit}', whose scale is"
+                f"{what} needs metric poses, and the model returns '{self.unit}', whose scale is"
                 " unknown.",
-                hint="Use a model that gives meters, such as the mixste family.",
+                hint="Use a model that returns meters, such as the mixste family.",
             )
         return _UNITS_PER_METER[self.unit]
 

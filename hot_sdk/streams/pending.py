@@ -35,49 +35,6 @@ class WindowBatch:
     valid: NDArray[np.bool_]
 
 
-def prepare_windows(
-    pending: PendingFrames,
-    runner: WindowRunner,
-    policies: InputPolicies,
-    image_size: tuple[int, int],
-    *,
-    interval_s: float,
-) -> WindowBatch | None:
-    """Prepare a window that ends with the newest frame, or one about each final frame.
-
-    The latter if the network returns its center frame only. Positions before the first frame or
-    after the newest repeat it.
-
-    Args:
-        pending: The frames.
-        runner: The model.
-        policies: How missing joints and outliers are handled.
-        image_size: Width and height, pixels.
-        interval_s: Seconds between the frames of a window.
-
-    Returns:
-        The windows; None if no joint of the person is seen.
-    """
-    seen = pending.seen
-    fps = 1.0 / interval_s
-    if len(seen.times) > 1:
-        fps = float(1.0 / np.median(np.diff(seen.times)))
-    cleaned = clean(seen.points, seen.scores, seen.times, policies, fps=fps)
-    if cleaned is None:
-        return None
-    frames = runner.manifest.frames
-    ends = seen.times[-1:]
-    if runner.center_only:
-        ends = seen.times[pending.final] + (frames - 1 - frames // 2) * interval_s
-    grids = ends[:, None] + (np.arange(frames) - (frames - 1)) * interval_s
-    values = runner.input_spec.normalize(
-        cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect
-    )
-    inputs = sample(values, seen.times, grids.reshape(-1))
-    inputs = inputs.reshape(*grids.shape, *values.shape[1:])
-    return WindowBatch(pending, inputs, grids, cleaned.valid[pending.final])
-
-
 def lift_pending(
     pending: Sequence[PendingFrames],
     runner: WindowRunner,
@@ -104,7 +61,7 @@ def lift_pending(
     """
     with recorder.timed("preparation"):
         prepared = [
-            prepare_windows(frames, runner, policies, image_size, interval_s=interval_s)
+            _prepare(frames, runner, policies, image_size, interval_s=interval_s)
             for frames in pending
         ]
         batches = [batch for batch in prepared if batch is not None]
@@ -119,6 +76,39 @@ def lift_pending(
             first += len(batch.inputs)
             poses += _poses(batch, own, runner, recorder)
     return tuple(poses), len(outputs)
+
+
+def _prepare(
+    pending: PendingFrames,
+    runner: WindowRunner,
+    policies: InputPolicies,
+    image_size: tuple[int, int],
+    *,
+    interval_s: float,
+) -> WindowBatch | None:
+    """Return a window that ends with the newest frame, or None if no joint is seen.
+
+    If the network returns its center frame only, one about each final frame. Positions before the
+    first frame or after the newest repeat it.
+    """
+    seen = pending.seen
+    fps = 1.0 / interval_s
+    if len(seen.times) > 1:
+        fps = float(1.0 / np.median(np.diff(seen.times)))
+    cleaned = clean(seen.points, seen.scores, seen.times, policies, fps=fps)
+    if cleaned is None:
+        return None
+    frames = runner.manifest.frames
+    ends = seen.times[-1:]
+    if runner.center_only:
+        ends = seen.times[pending.final] + (frames - 1 - frames // 2) * interval_s
+    grids = ends[:, None] + (np.arange(frames) - (frames - 1)) * interval_s
+    values = runner.input_spec.normalize(
+        cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect
+    )
+    inputs = sample(values, seen.times, grids.reshape(-1))
+    inputs = inputs.reshape(*grids.shape, *values.shape[1:])
+    return WindowBatch(pending, inputs, grids, cleaned.valid[pending.final])
 
 
 def _poses(

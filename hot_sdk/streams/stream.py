@@ -108,7 +108,7 @@ class Pose3DStream(Closing):
             poses = self._worker.finished()
             self._recorder.add("per_new_frame", time.perf_counter() - start)
             return poses
-        # One frame after the other, in the order of the pushes, from whatever thread.
+        # One frame after the other, in the order of the pushes, from any thread.
         with self._order:
             with self._state:
                 lost = self._add_frame(detections, timestamp, start)

@@ -158,6 +158,7 @@ class FrameRate:
         return 1.0 / (self._training_fps if self.resamples else self.assumed_fps)
 
 
+@dataclass
 class Track:
     """The state of one person.
 
@@ -169,12 +170,11 @@ class Track:
         last_seen: Timestamp of the newest frame that showed any joint.
     """
 
-    def __init__(self, track_id: TrackId, capacity: int) -> None:
-        self.track_id = track_id
-        self.buffer = ObservationBuffer(capacity)
-        self.settled = 0
-        self.last_time = -np.inf
-        self.last_seen = -np.inf
+    track_id: TrackId
+    buffer: ObservationBuffer
+    settled: int = 0
+    last_time: float = -np.inf
+    last_seen: float = -np.inf
 
     @property
     def waiting(self) -> int:
@@ -351,7 +351,7 @@ class TrackTable:
             self.counters.refused += 1
             return None
         self.counters.joined += 1
-        track = self._tracks[track_id] = Track(track_id, self._capacity)
+        track = self._tracks[track_id] = Track(track_id, ObservationBuffer(self._capacity))
         return track
 
     def _expire(self) -> list[PendingFrames]:
