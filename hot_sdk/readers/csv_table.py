@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,17 +27,6 @@ from hot_sdk.skeletons import find_skeleton, skeleton_format
 KIND = "a CSV table"
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Numbers of the columns; None if there is no such column."""
-
-    frame: int
-    timestamp: int | None
-    track_id: int | None
-    points: tuple[int, ...]
-    scores: tuple[int, ...]
-
-
 def matches(content: bytes) -> bool:
     """Return whether a file's content begins as such a table does."""
     first = content[:20_000].split(b"\n", 1)[0].lstrip(b"\xef\xbb\xbf").replace(b'"', b"")
@@ -51,18 +39,25 @@ def read(content: bytes) -> KeypointFrames:
     Raises:
         KeypointsError: A column or a cell is not as expected.
     """
+    people: list[Detection] = []
+    times: dict[int, float] = {}
     try:
         rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         header = next(rows)
-        if len(set(header)) < len(header):
+        place = {column: number for number, column in enumerate(header)}
+        if len(place) < len(header):
             raise format_error(KIND, "two of its columns have one name")
         names = {column.removesuffix("_x") for column in header if column.endswith("_x")}
         skeleton = find_skeleton(names)
         if skeleton is None:
             raise format_error(KIND, f"no skeleton has just the {len(names)} joints of its columns")
-        columns = _columns(header, skeleton_format(skeleton).joints)
-        people: list[Detection] = []
-        times: dict[int, float] = {}
+        joints = skeleton_format(skeleton).joints
+        if not all(f"{joint}_y" in place for joint in joints):
+            raise ValueError("a joint has an x and no y")
+        points_at = [place[f"{joint}_{axis}"] for joint in joints for axis in "xy"]
+        scores_at = [place[name] for joint in joints if (name := f"{joint}_score") in place]
+        if len(scores_at) not in (0, len(joints)):
+            raise ValueError("some joints have a score, and others none")
         for row in rows:
             if not row:
                 continue
@@ -71,9 +66,13 @@ def read(content: bytes) -> KeypointFrames:
                 raise ValueError(f"line {rows.line_num}, a row, is {how} than the header")
             if len(people) == MAX_DETECTIONS:
                 raise ValueError(f"it has more than {MAX_DETECTIONS} rows")
-            people.append(_person(row, columns))
-            if columns.timestamp is not None:
-                times[people[-1].frame] = float(row[columns.timestamp])
+            frame = int(row[place["frame"]])
+            points = _cells(row, points_at).reshape(-1, 2)
+            scores = np.nan_to_num(_cells(row, scores_at), nan=0.0) if scores_at else None
+            name = _track_id(row[place["track_id"]]) if "track_id" in place else None
+            people.append(Detection(frame, points, scores, name))
+            if "timestamp" in place:
+                times[frame] = float(row[place["timestamp"]])
     except (UnicodeDecodeError, csv.Error, ValueError, StopIteration) as error:
         reason = " ".join(str(error).split())[:120]
         raise format_error(KIND, f"it cannot be read: {reason}") from error
@@ -89,35 +88,12 @@ def read(content: bytes) -> KeypointFrames:
     return KeypointFrames(KIND, frames, tuple(people), skeleton, timestamps=timestamps)
 
 
-def _columns(header: list[str], joints: tuple[str, ...]) -> _Columns:
-    place = {column: number for number, column in enumerate(header)}
-    points = [place.get(f"{joint}_{axis}") for joint in joints for axis in "xy"]
-    scores = [place.get(f"{joint}_score") for joint in joints]
-    if None in points:
-        raise ValueError("a joint has an x and no y")
-    if any(score is not None for score in scores) and None in scores:
-        raise ValueError("some joints have a score, and others none")
-    return _Columns(
-        place["frame"],
-        place.get("timestamp"),
-        place.get("track_id"),
-        tuple(number for number in points if number is not None),
-        tuple(number for number in scores if number is not None),
-    )
+def _cells(row: list[str], at: list[int]) -> Floats:
+    """Return numbers, NaN for empty cells and infinities."""
+    numbers = np.array([float(row[number] or math.nan) for number in at])
+    numbers[np.isinf(numbers)] = np.nan
+    return numbers
 
 
-def _person(row: list[str], columns: _Columns) -> Detection:
-    points: Floats = np.array([_cell(row[number]) for number in columns.points]).reshape(-1, 2)
-    scores = None
-    if columns.scores:
-        scores = np.nan_to_num([_cell(row[number]) for number in columns.scores], nan=0.0)
-    text = None if columns.track_id is None else row[columns.track_id] or None
-    name: TrackId = text
-    if text is not None and text.isdecimal() and len(text) < 18:
-        name = int(text)
-    return Detection(int(row[columns.frame]), points, scores, name)
-
-
-def _cell(text: str) -> float:
-    number = float(text) if text else math.nan
-    return number if math.isfinite(number) else math.nan
+def _track_id(text: str) -> TrackId:
+    return int(text) if text.isdecimal() and len(text) < 18 else text or None

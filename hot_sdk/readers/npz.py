@@ -137,6 +137,19 @@ def _numbers(array: NDArray[Any], dimensions: int) -> Floats:
     return array.astype(np.float64)
 
 
+def _image_size(array: NDArray[Any]) -> tuple[int, int]:
+    size = _numbers(array, 1)
+    if len(size) != 2 or (size % 1 != 0).any():
+        raise ValueError("its image size is not two whole numbers")
+    return int(size[0]), int(size[1])
+
+
+def _fps(array: NDArray[Any]) -> float:
+    if array.size != 1:
+        raise ValueError(f"fps is {array.dtype} of shape {array.shape}")
+    return float(_numbers(array.reshape(1), 1)[0])
+
+
 def _name(array: NDArray[Any]) -> str:
     if array.dtype.kind != "U" or array.size != 1 or not 4 <= array.dtype.itemsize <= 400:
         raise ValueError(f"its skeleton is {array.dtype} of shape {array.shape}")
@@ -145,15 +158,3 @@ def _name(array: NDArray[Any]) -> str:
     if (codes > 127).any():
         raise ValueError("its skeleton's name has unusual characters")
     return str(array.reshape(1)[0])
-
-
-def _image_size(array: NDArray[Any]) -> tuple[int, int]:
-    if array.dtype.kind not in "fiu" or array.shape != (2,) or (array % 1 != 0).any():
-        raise ValueError("its image size is not two whole numbers")
-    return int(array[0]), int(array[1])
-
-
-def _fps(array: NDArray[Any]) -> float:
-    if array.dtype.kind not in "fiu" or array.size != 1:
-        raise ValueError(f"fps is {array.dtype} of shape {array.shape}")
-    return float(array.reshape(()))
