@@ -69,8 +69,8 @@ def read(content: bytes) -> KeypointFrames:
             frame = int(row[place["frame"]])
             points = _cells(row, points_at).reshape(-1, 2)
             scores = np.nan_to_num(_cells(row, scores_at), nan=0.0) if scores_at else None
-            name = _track_id(row[place["track_id"]]) if "track_id" in place else None
-            people.append(Detection(frame, points, scores, name))
+            track = _track_id(row[place["track_id"]]) if "track_id" in place else None
+            people.append(Detection(frame, points, scores, track))
             if "timestamp" in place:
                 times[frame] = float(row[place["timestamp"]])
     except (UnicodeDecodeError, csv.Error, ValueError, StopIteration) as error:

@@ -16,7 +16,7 @@ def written(tmp_path, frames=12, people=2, ids=False):
     lines = []
     for frame in range(frames):
         for person in range(people):
-            points = body + [200.0 * person + 0.5 * frame, 20.0]
+            points = body + np.array([200.0 * person + 0.5 * frame, 20.0])
             values = np.column_stack([points, np.ones(17)]).ravel().tolist()
             line = {"image_id": frame, "category_id": 1, "keypoints": values, "score": 1.0}
             lines.append({**line, "track_id": 7 + person} if ids else line)
