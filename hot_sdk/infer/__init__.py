@@ -1,1 +1,1 @@
-"""``hot-infer``: keypoint files to 3D poses from the command line."""
+"""Lift keypoint files, videos and cameras from the command line: ``hot-infer``."""

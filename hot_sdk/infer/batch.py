@@ -1,9 +1,4 @@
-"""A whole archive: every input tried, those that failed tried again, and a report of it all.
-
-The inputs of an archive: keypoint files, OpenPose folders and videos, found by their names.
-
-``hot-infer --archive``: thousands of inputs on the workers of a machine or of a cluster.
-"""
+"""Find the inputs of a batch, lift them on Ray, retry those that fail, and write a report."""
 
 from __future__ import annotations
 
@@ -13,7 +8,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,37 +22,35 @@ from hot_sdk.infer.ray_workers import lift_all, ray_cluster
 REPORT = "archive_report.json"
 """Name of the report in the output folder."""
 
+KEYPOINT_FILES = (".json", ".npz", ".csv")
+_OPENPOSE = "_keypoints.json"
+
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An input in the report.
-
-    Attributes:
-        outcome: Of the last attempt.
-        attempts: How many there were.
-    """
+    """An input in the report: the outcome of its last attempt, and the number of attempts."""
 
     outcome: Outcome
     attempts: int
 
 
 @dataclass(frozen=True)
-class ArchiveReport:
-    """What came of an archive.
+class BatchReport:
+    """The outcome of a batch.
 
     Attributes:
         archive: Folder of the inputs.
         output: Folder of the results.
-        model: The model's file.
-        model_sha256: Digest of it.
-        workers: Processes at a time.
-        seconds: That all took.
-        done: Inputs that were lifted.
-        skipped: Inputs that were done before.
-        failed: Inputs that failed at every attempt.
-        inputs: All of them, sorted by path.
+        model: The model file.
+        model_sha256: Its digest.
+        workers: Number of worker processes.
+        seconds: Duration of the run.
+        done: Number of inputs that were lifted.
+        skipped: Number of inputs that were already done.
+        failed: Number of inputs that failed in every attempt.
+        inputs: All inputs, sorted by path.
     """
 
     archive: str
@@ -77,7 +70,7 @@ class ArchiveReport:
         return tuple(entry for entry in self.inputs if entry.outcome.state == FAILED)
 
 
-def run_archive(
+def run_batch(
     job: Job,
     names: Sequence[str],
     *,
@@ -86,22 +79,22 @@ def run_archive(
     address: str | None = None,
     verbose: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> ArchiveReport:
-    """Lift an archive's inputs, and write the report into the output folder.
+) -> BatchReport:
+    """Lift the inputs of a batch, and write the report into the output folder.
 
     Args:
-        job: The archive's task.
-        names: Paths of the inputs in the archive, all different.
-        workers: Processes at a time.
-        retries: Times that an input which failed is tried again, after all others.
-        address: Of a running Ray cluster; None starts one on this machine.
-        verbose: Let Ray and the workers say what they do.
-        progress: Is told the inputs that are finished, and all of them.
+        job: What is done with each input.
+        names: Paths of the inputs in the batch's folder, all different.
+        workers: Number of worker processes.
+        retries: How often a failed input is tried again, after all others.
+        address: Address of a running Ray cluster; None starts one on this machine.
+        verbose: Show the messages of Ray and of the workers.
+        progress: Called with the number of finished inputs and of all inputs.
 
     Raises:
         MissingDependencyError: Ray is not installed.
         UsageError: There is no such cluster, or it has too few CPUs or GPUs.
-        EngineError: Ray ended the run, as where workers cannot import the SDK.
+        EngineError: Ray ended the run, for example because workers cannot import the SDK.
     """
     start = time.perf_counter()
     entries: dict[str, Entry] = {}
@@ -109,22 +102,20 @@ def run_archive(
     with ray_cluster(job, workers, address, verbose=verbose):
         for attempt in range(1, retries + 2):
             finished = len(names) - len(pending)
-            unheard = set(pending)
+            # Unless its outcome arrives, an input was lost.
+            entries |= {name: Entry(_lost(name), attempt) for name in pending}
             named = dataclasses.replace(job, attempt=f"{secrets.token_hex(8)} {attempt}")
             for outcome in lift_all(named, pending, workers):
-                unheard.discard(outcome.input)
                 entries[outcome.input] = Entry(outcome, attempt)
                 _LOG.info("'%s': %s %s", outcome.input, outcome.state, outcome.message or "")
                 finished += outcome.state != FAILED
                 if progress is not None:
                     progress(finished, len(names))
-            for name in unheard:
-                entries[name] = Entry(_lost(name), attempt)
             pending = [name for name in pending if entries[name].outcome.state == FAILED]
             if not pending:
                 break
     states = [entry.outcome.state for entry in entries.values()]
-    report = ArchiveReport(
+    report = BatchReport(
         archive=job.root,
         output=job.output,
         model=job.model,
@@ -146,26 +137,22 @@ def _lost(name: str) -> Outcome:
         name,
         FAILED,
         code="worker",
-        message="Ray could give it to no worker. Run again with -v to see what Ray says.",
+        message="Ray could assign it to no worker. Run again with -v to see Ray's messages.",
     )
 
 
-KEYPOINT_FILES = (".json", ".npz", ".csv")
-_OPENPOSE = "_keypoints.json"
-
-
 def find_inputs(archive: str, output: Path) -> tuple[Path, tuple[str, ...]]:
-    """Find what is to be lifted.
+    """Find the inputs of a batch: keypoint files, OpenPose folders and videos, by their names.
 
-    Hidden files and folders are left out, links to folders are not followed, and a folder that
-    holds OpenPose's files of one frame each is one input.
+    Hidden files and folders are left out, links to folders are not followed, and a folder of
+    OpenPose's files of one frame each is one input.
 
     Args:
-        archive: A folder, or a pattern of files with ``*``, ``?``, ``[...]`` or ``**``.
-        output: Folder of the results; what lies in it is no input.
+        archive: A folder, or a glob with ``*``, ``?``, ``[...]`` or ``**``.
+        output: Folder of the results; its contents are not inputs.
 
     Returns:
-        The folder that all lie in, and their paths from there, sorted.
+        The folder that contains all inputs, and their paths relative to it, sorted.
 
     Raises:
         UsageError: There is no such folder, nothing in it can be lifted, or the results would
@@ -179,18 +166,18 @@ def find_inputs(archive: str, output: Path) -> tuple[Path, tuple[str, ...]]:
     root, results = root.resolve(), output.resolve()
     if root.is_relative_to(results):
         raise UsageError(
-            f"The results would lie in '{output}', which is or holds the archive.",
-            hint="Give a folder of its own with --output DIR.",
+            f"The results would lie in '{output}', which is or contains the folder of the inputs.",
+            hint="Give another folder with --output-dir DIR.",
         )
     found = tuple(_matching(archive) if is_pattern else _walked(root))
     if root in found:
-        # The archive itself is a folder of OpenPose, and needs a name.
+        # The folder itself is one of OpenPose, and needs a name.
         root = root.parent
     names = sorted(
         {
             str(path.relative_to(root))
             for path in found
-            if not path.is_relative_to(results) and not _hidden(path.relative_to(root))
+            if not path.is_relative_to(results) and not _is_hidden(path.relative_to(root))
         }
     )
     if not names:
@@ -200,18 +187,14 @@ def find_inputs(archive: str, output: Path) -> tuple[Path, tuple[str, ...]]:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folder before the first part that holds a pattern."""
-    fixed = []
-    for part in pattern.parts:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return Path(*fixed)
+    """Return the folder before the first part with a wildcard."""
+    magic = [at for at, part in enumerate(pattern.parts) if glob.has_magic(part)]
+    return Path(*pattern.parts[: magic[0]])
 
 
 def _matching(pattern: str) -> Iterator[Path]:
     for name in glob.iglob(pattern, recursive=True):
-        # Not resolved itself, for a link to a file is an input under its own name.
+        # Only the folder is resolved: a link to a file is an input under its own name.
         path = Path(name).parent.resolve() / Path(name).name
         if _is_file(path):
             yield path.parent if path.name.endswith(_OPENPOSE) else path
@@ -220,22 +203,21 @@ def _matching(pattern: str) -> Iterator[Path]:
 
 
 def _walked(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        here = Path(folder)
-        if _is_openpose(here / name for name in files):
-            yield here
-            files = [name for name in files if not name.endswith(_OPENPOSE)]
-        yield from (here / name for name in files if _is_file(here / name))
+    for name, folders, files in os.walk(root):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        paths = [Path(name, file) for file in files]
+        if _is_openpose(paths):
+            yield Path(name)
+        yield from (p for p in paths if _is_file(p) and not p.name.endswith(_OPENPOSE))
 
 
 def _is_file(path: Path) -> bool:
     return path.suffix.lower() in (*KEYPOINT_FILES, *VIDEOS) and path.is_file()
 
 
-def _is_openpose(files: Iterator[Path]) -> bool:
+def _is_openpose(files: Iterable[Path]) -> bool:
     return any(path.name.endswith(_OPENPOSE) for path in files)
 
 
-def _hidden(path: Path) -> bool:
+def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)

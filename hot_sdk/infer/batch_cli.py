@@ -1,4 +1,4 @@
-"""The part of ``hot-infer`` that is about archives: its options, and what it prints."""
+"""The batch options of ``hot-infer``, and what they print."""
 
 from __future__ import annotations
 
@@ -7,55 +7,60 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hot_sdk._base.files import require_writable_target, sha256_of
 from hot_sdk._base.progress import Progress
+from hot_sdk._base.tables import Table, print_report
 from hot_sdk.errors import UsageError
-from hot_sdk.infer.batch import REPORT, ArchiveReport, find_inputs, run_archive
+from hot_sdk.infer.batch import REPORT, BatchReport, find_inputs, run_batch
 from hot_sdk.infer.batch_job import Job
-from hot_sdk.infer.inputs import InputOptions
+from hot_sdk.infer.inputs import EngineOptions, InputOptions, options_from
 from hot_sdk.infer.ray_workers import require_ray
-from hot_sdk.manifest import read_manifest
-from hot_sdk.starter import starter_model
+from hot_sdk.manifest import Manifest, read_manifest
+from hot_sdk.starter import resolve_model
 
 SOME_FAILED = 15
-"""Exit status where inputs of an archive failed; the others were lifted."""
+"""Exit status if some inputs of a batch failed; the others were lifted."""
 
 _MOST_WORKERS = 10_000
 _MOST_RETRIES = 100
 _SHOWN = 50
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of archives."""
-    add = parser.add_argument
-    add("--archive", metavar="DIR", help="lift all of a folder, or of a pattern in quotes, on Ray")
-    add("--workers", type=int, metavar="N", help="processes of an archive (default: one a CPU)")
-    add("--retries", type=int, metavar="N", help="times that what failed is tried again (1)")
+def add_arguments(add: Callable[..., Any]) -> None:
+    """Add the batch options to a parser or group, by its ``add_argument``."""
+    add("--archive", metavar="DIR", help="process every input in a folder or quoted glob, on Ray")
+    add("--workers", type=int, metavar="N", help="worker processes (default: one per CPU)")
+    add("--retries", type=int, metavar="N", help="retries per failed input (default: 1)")
     add("--cluster", metavar="A", help="address of a running Ray cluster, or 'auto'")
 
 
 def check_arguments(options: argparse.Namespace) -> None:
-    """Check what can be told before anything is read.
+    """Check what can be checked before anything is read.
 
     Raises:
-        UsageError: An option is of archives only, or not of archives, or out of range.
+        UsageError: An option applies only to batches, or not to batches, or is out of range.
     """
     if options.archive is None:
         for flag in ("workers", "retries", "cluster"):
             if getattr(options, flag) is not None:
-                raise UsageError(f"--{flag} is of an archive.", hint="Give --archive DIR too.")
+                raise UsageError(
+                    f"--{flag} applies only with --archive DIR.", hint="Add it, or remove the flag."
+                )
         return
     if options.inputs:
         raise UsageError(
-            f"An archive was given, and the input '{options.inputs[0]}' too.",
-            hint="Put a pattern in quotes, and give no other inputs.",
+            f"--archive was given together with the input '{options.inputs[0]}'.",
+            hint="Put a glob in quotes, and give no other inputs.",
         )
-    for flag in ("video", "plot", "viewer"):
+    for flag in ("save_video", "save_plot", "save_rerun"):
         if getattr(options, flag) is not None:
             raise UsageError(
-                f"--{flag} is of one input, and an archive was given.", hint="Leave it out."
+                f"--{flag.replace('_', '-')} applies to one input, and --archive was given.",
+                hint="Remove it.",
             )
     for flag, least, most in (("workers", 1, _MOST_WORKERS), ("retries", 0, _MOST_RETRIES)):
         value = getattr(options, flag)
@@ -63,34 +68,39 @@ def check_arguments(options: argparse.Namespace) -> None:
             raise UsageError(f"--{flag} is {value}.", hint=f"Give a number, {least} to {most}.")
     if options.device.startswith("cuda:"):
         raise UsageError(
-            f"The device is '{options.device}', and Ray gives each worker a GPU of its own.",
+            f"The device is '{options.device}', and Ray gives each worker its own GPU.",
             hint="Use --device cuda.",
         )
 
 
-def lift_archive(options: argparse.Namespace, inputs: InputOptions) -> int:
-    """Lift an archive as the command line says, and print what came of it.
-
-    Args:
-        options: Of the command line, checked.
-        inputs: Of every input.
-
-    Returns:
-        The exit status.
+def require_precision(manifest: Manifest, required: str | None) -> None:
+    """Check the precision of a model.
 
     Raises:
-        HotSDKError: Nothing could be begun; what goes wrong with an input is reported instead.
+        UsageError: It is not the required one.
     """
-    root, names = find_inputs(options.archive, options.output)
+    if required not in (None, manifest.precision):
+        raise UsageError(
+            f"The model is {manifest.precision}, but --require-precision {required} was requested.",
+            hint=f"Export it with --precision {required}, or remove the flag.",
+        )
+
+
+def lift_batch(options: argparse.Namespace, inputs: InputOptions) -> int:
+    """Lift a batch as the command line says, print the outcome, and return the exit status.
+
+    Raises:
+        HotSDKError: The batch could not be started; errors of single inputs are reported instead.
+    """
+    root, names = find_inputs(options.archive, options.output_dir)
     require_ray()
-    require_writable_target(options.output / REPORT)
+    require_writable_target(options.output_dir / REPORT)
     job = _job(options, inputs, root)
-    workers = options.workers or len(os.sched_getaffinity(0))
-    with Progress("lifting the archive") as bar:
-        report = run_archive(
+    with Progress("lifting the batch") as bar:
+        report = run_batch(
             job,
             names,
-            workers=workers,
+            workers=options.workers or len(os.sched_getaffinity(0)),
             retries=1 if options.retries is None else options.retries,
             address=options.cluster,
             verbose=options.verbose,
@@ -104,52 +114,40 @@ def lift_archive(options: argparse.Namespace, inputs: InputOptions) -> int:
 
 
 def _job(options: argparse.Namespace, inputs: InputOptions, root: Path) -> Job:
-    model = (starter_model() if options.model is None else options.model).resolve()
-    precision = read_manifest(model).precision
-    if options.precision not in (None, precision):
-        raise UsageError(
-            f"The model computes in {precision}, and {options.precision} was asked for.",
-            hint="Give a model that was exported so.",
-        )
+    model = resolve_model(options.model).resolve()
+    require_precision(read_manifest(model), options.require_precision)
+    engine = options_from(EngineOptions, options)
     job = Job(
         root=str(root),
-        output=str(options.output.resolve()),
+        output=str(options.output_dir.resolve()),
         model=str(model),
         model_sha256=sha256_of(model),
-        engine=options.engine,
-        device=options.device,
-        # More workers lift more than more threads of each do, where inputs are many.
-        threads=1 if options.threads is None else options.threads,
-        windows=options.windows,
-        overlap=options.overlap,
-        flip=options.flip,
-        options=inputs,
-        cache_dir=None if options.cache_dir is None else str(options.cache_dir.resolve()),
-        fast_math=options.fast_math,
-        provider=options.provider,
+        engine=dataclasses.replace(
+            engine,
+            # With many inputs, more workers lift more than more threads per worker.
+            threads=1 if engine.threads is None else engine.threads,
+            cache_dir=None if engine.cache_dir is None else engine.cache_dir.resolve(),
+        ),
+        inputs=inputs,
     )
-    if job.device == "cpu":
-        # What is wrong for every input is told once. A GPU may be on other machines only.
+    if engine.device == "cpu":
+        # An error that every input would have is raised once. Only workers may have a GPU.
         job.open_engine().close()
     return job
 
 
-def _print(report: ArchiveReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    if report.failures:
-        table = Table(title="Failed")
-        for column in ("input", "attempts", "error"):
-            table.add_column(column, overflow="fold")
-        for entry in report.failures[:_SHOWN]:
-            table.add_row(entry.outcome.input, str(entry.attempts), entry.outcome.message)
-        if len(report.failures) > _SHOWN:
-            table.caption = f"and {len(report.failures) - _SHOWN} more, in the report"
-        console.print(table)
-    sys.stdout.write(
-        f"{len(report.inputs)} inputs in {report.seconds:.1f} s: {report.done} lifted,"
-        f" {report.skipped} done before, {report.failed} failed\n"
-        f"Made: {Path(report.output, REPORT)}\n"
+def _print(report: BatchReport) -> None:
+    failures, hidden = report.failures[:_SHOWN], len(report.failures) - _SHOWN
+    table = Table(
+        "Failed",
+        ("input", "error", "attempts"),
+        tuple((e.outcome.input, e.outcome.message or "", str(e.attempts)) for e in failures),
+        note=f"and {hidden} more, in the report" if hidden > 0 else "",
+        text_columns=2,
     )
+    summary = (
+        f"{len(report.inputs)} inputs in {report.seconds:.1f} s: {report.done} lifted,"
+        f" {report.skipped} already done, {report.failed} failed\n"
+        f"Made: {Path(report.output, REPORT)}"
+    )
+    print_report([table, summary] if failures else [summary])

@@ -1,9 +1,7 @@
-"""What every worker of an archive does, without a word of how the workers are run.
+"""The per-input job of a batch run, independent of the executor, and the record it leaves.
 
-What was done with an input, in a small file beside its results.
-
-The record is written last. A result is therefore whole where its record says so, and an input is
-done where the record names the same content, model and options.
+The record is written last, next to the results. Results are therefore complete if their record
+says so, and an input is done if the record names the same content, model and options.
 """
 
 from __future__ import annotations
@@ -20,82 +18,11 @@ from pathlib import Path
 from hot_sdk._base import records
 from hot_sdk._base.files import replaced_on_success, sha256_of
 from hot_sdk.errors import EngineError, HotSDKError
-from hot_sdk.infer.inputs import InputOptions, lift_input, read_input, save_results
+from hot_sdk.infer.inputs import EngineOptions, InputOptions, lift_input, read_input, save_results
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.version import __version__
 
 SCHEMA = 1
-
-_LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Record:
-    """One input that was lifted.
-
-    Attributes:
-        schema: Version of this record.
-        input: Its path in the archive.
-        input_sha256: Digest of its content.
-        model_sha256: Digest of the model's file.
-        options: All that the results depend on besides, as JSON.
-        files: Names of the results, which lie beside the record.
-        sdk: Version of the SDK that lifted it.
-    """
-
-    schema: int
-    input: str
-    input_sha256: str
-    model_sha256: str
-    options: str
-    files: tuple[str, ...]
-    sdk: str
-
-    def covers(self, wanted: Record, folder: Path) -> bool:
-        """Whether what ``wanted`` asks for is done, and its results still lie in the folder."""
-        asked = (wanted.input_sha256, wanted.model_sha256, wanted.options)
-        done = (self.input_sha256, self.model_sha256, self.options)
-        return asked == done and all((folder / name).is_file() for name in self.files)
-
-
-def record_path(folder: Path, name: str) -> Path:
-    """Where the record of an input of this name lies."""
-    return folder / f"{name}.done.json"
-
-
-def read_record(path: Path) -> Record | None:
-    """Read a record; None where there is none, or none that this version can read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        record = records.build(Record, records.parse_object(text))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        _LOG.warning("'%s' cannot be read, so its input is lifted again: %s", path, error)
-        return None
-    # A name from a file that anybody may have written must not lead elsewhere.
-    if record.schema != SCHEMA or any(Path(name).name != name for name in record.files):
-        return None
-    return record
-
-
-def write_record(path: Path, record: Record) -> None:
-    """Write a record, whole or not at all."""
-    with replaced_on_success(path) as temporary:
-        temporary.write_text(records.to_json(record), encoding="utf-8")
-
-
-def content_sha256(path: Path) -> str:
-    """Digest of a file, or of a folder's files with their names."""
-    if not path.is_dir():
-        return sha256_of(path)
-    total = hashlib.sha256()
-    for file in sorted(path.iterdir()):
-        if file.is_file():
-            total.update(f"{file.name}\0{sha256_of(file)}\n".encode())
-    return total.hexdigest()
-
-
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 _DIED = (
@@ -103,50 +30,36 @@ _DIED = (
     " 'hot-infer INPUT', to see why."
 )
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Job:
-    """An archive's task, the same for all its inputs; workers are sent it by pickle.
+    """What is done with each input of a batch; sent to workers by pickle.
 
     Attributes:
         root: Folder of the inputs, absolute, as all workers see it.
         output: Folder of the results, absolute.
-        model: The model's file, absolute.
-        model_sha256: Digest of it.
-        engine: Name of the inference engine.
-        device: Where it runs.
-        threads: CPU threads of each worker's engine.
-        windows: How clips are cut; see ``Pose3DEngine``, as the two below.
-        overlap: Frames that windows share.
-        flip: Average with the mirror image.
-        options: Of every input.
-        cache_dir: Folder of each worker's machine for what its engine builds; None keeps nothing.
-        fast_math: Allow narrower arithmetic.
-        provider: Execution provider of ONNX Runtime, by its own name.
-        attempt: Name of this attempt at the inputs, unlike that of any other.
+        model: The model file, absolute.
+        model_sha256: Its digest.
+        engine: How each worker opens the model; its cache is a folder of the worker's machine.
+        inputs: How each input is read and lifted.
+        attempt: Unique name of this attempt at the inputs.
     """
 
     root: str
     output: str
     model: str
     model_sha256: str
-    engine: str
-    device: str
-    threads: int
-    windows: str | None
-    overlap: int | None
-    flip: bool
-    options: InputOptions
-    cache_dir: str | None = None
-    fast_math: bool = False
-    provider: str | None = None
+    engine: EngineOptions
+    inputs: InputOptions
     attempt: str = ""
 
     def open_engine(self) -> Pose3DEngine:
         """Load the model.
 
         Raises:
-            EngineError: The file is not the one that the run began with, or the engine refuses it.
+            EngineError: The file has changed since the run began, or the engine refuses it.
         """
         try:
             found = sha256_of(Path(self.model))
@@ -157,41 +70,31 @@ class Job:
             ) from error
         if found != self.model_sha256:
             raise EngineError(
-                f"The model '{self.model}' was changed while the archive was lifted.",
+                f"The model '{self.model}' was changed during the batch.",
                 hint="Run the command again.",
             )
-        return Pose3DEngine(
-            self.model,
-            engine=self.engine,
-            device=self.device,
-            threads=self.threads,
-            cache_dir=None if self.cache_dir is None else Path(self.cache_dir),
-            fast_math=self.fast_math,
-            provider=self.provider,
-            windows=self.windows,
-            overlap=self.overlap,
-            flip=self.flip,
-        )
+        return self.engine.open(self.model)
 
     def settings(self) -> str:
-        """All that results depend on besides the input and the model, as JSON."""
-        names = ("engine", "device", "fast_math", "provider", "windows", "overlap", "flip")
-        settings = {name: getattr(self, name) for name in names}
-        return json.dumps(settings | dataclasses.asdict(self.options), sort_keys=True)
+        """Return all that results depend on apart from input and model, as JSON."""
+        engine = dataclasses.asdict(self.engine)
+        # The results are the same with other threads and another cache.
+        del engine["threads"], engine["cache_dir"]
+        return json.dumps(engine | dataclasses.asdict(self.inputs), sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one attempt at an input.
+    """The outcome of one attempt at an input.
 
     Attributes:
-        input: Its path in the archive.
-        state: ``done``, ``skipped`` (it was done before) or ``failed``.
+        input: Its path in the batch's folder.
+        state: ``done``, ``skipped`` (already done) or ``failed``.
         files: The results, as paths in the output folder.
-        people: How many were lifted.
-        frames: Of the clip.
-        seconds: That the attempt took.
-        code: Of the error; None where there was none, as the next.
+        people: Number of people lifted.
+        frames: Number of frames of the clip.
+        seconds: Duration of the attempt.
+        code: Code of the error; None without one, as for ``message``.
         message: What went wrong, and what to do.
     """
 
@@ -205,21 +108,50 @@ class Outcome:
     message: str | None = None
 
 
-def lift_one(job: Job, name: str, engine_of: Callable[[], Pose3DEngine]) -> Outcome:
+@dataclass(frozen=True)
+class Record:
+    """One input that was lifted.
+
+    Attributes:
+        schema: Version of this record.
+        input: Its path in the batch's folder.
+        input_sha256: Digest of its content.
+        model_sha256: Digest of the model file.
+        options: Everything else that the results depend on, as JSON.
+        files: Names of the results, next to the record.
+        sdk: Version of the SDK that lifted it.
+    """
+
+    schema: int
+    input: str
+    input_sha256: str
+    model_sha256: str
+    options: str
+    files: tuple[str, ...]
+    sdk: str
+
+    def covers(self, requested: Record, folder: Path) -> bool:
+        """Return True if the requested results are done and still exist in the folder."""
+        keys = ("input_sha256", "model_sha256", "options")
+        is_same = all(getattr(self, key) == getattr(requested, key) for key in keys)
+        return is_same and all((folder / name).is_file() for name in self.files)
+
+
+def lift_one(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcome:
     """Lift one input unless it is done, and write its results and its record.
 
-    Ray gives an input whose worker died to another worker, again and again. So a mark lies in the
-    output folder while an input is lifted, and where this attempt's own mark is found, the attempt
-    has failed.
+    Ray passes the input of a dead worker to another worker, again and again. So a mark lies in the
+    output folder while an input is lifted; if this attempt's own mark is found, the attempt has
+    failed.
 
     Args:
-        job: The archive's task.
-        name: The input's path in the archive.
-        engine_of: Gives the engine; asked only where it is needed.
+        job: What is done with each input.
+        name: The input's path in the batch's folder.
+        get_engine: Returns the engine; called only if it is needed.
     """
     start = time.perf_counter()
     try:
-        outcome = _lift(job, name, engine_of)
+        outcome = _lift(job, name, get_engine)
     except HotSDKError as error:
         outcome = Outcome(name, FAILED, code=error.code, message=str(error))
     except Exception as error:
@@ -230,51 +162,73 @@ def lift_one(job: Job, name: str, engine_of: Callable[[], Pose3DEngine]) -> Outc
     return dataclasses.replace(outcome, seconds=time.perf_counter() - start)
 
 
-def _lift(job: Job, name: str, engine_of: Callable[[], Pose3DEngine]) -> Outcome:
+def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcome:
     source, target = Path(job.root, name), Path(job.output, name)
-    folder, record_file = target.parent, record_path(target.parent, target.name)
-    wanted = Record(
+    folder, record_file = target.parent, target.with_name(f"{target.name}.done.json")
+    requested = Record(
         schema=SCHEMA,
         input=name,
-        input_sha256=content_sha256(source),
+        input_sha256=_content_sha256(source),
         model_sha256=job.model_sha256,
         options=job.settings(),
         files=(),
         sdk=__version__,
     )
-    before = read_record(record_file)
-    if before is not None and before.covers(wanted, folder):
-        return Outcome(name, SKIPPED, files=_from(job, folder, before.files))
+    before = _read_record(record_file)
+    if before is not None and before.covers(requested, folder):
+        return Outcome(name, SKIPPED, files=_in_output(job, folder, before.files))
     folder.mkdir(parents=True, exist_ok=True)
-    begun = folder / f".{target.name}.begun"
-    if _text(begun) == job.attempt:
-        begun.unlink()
+    mark = folder / f".{target.name}.begun"
+    if mark.is_file() and mark.read_text(encoding="utf-8", errors="replace") == job.attempt:
+        mark.unlink()
         return Outcome(name, FAILED, code="worker", message=_DIED)
-    begun.write_text(job.attempt, encoding="utf-8")
+    mark.write_text(job.attempt, encoding="utf-8")
     try:
-        with read_input(str(source), job.options) as footage:
-            lifted = lift_input(engine_of(), footage.people, job.options)
+        with read_input(str(source), job.inputs) as footage:
+            lifted = lift_input(get_engine(), footage.people, job.inputs)
             # It describes results that are about to be replaced.
             record_file.unlink(missing_ok=True)
-            # With the whole name, for a clip.json and a clip.mp4 may lie side by side.
-            saved = save_results(lifted, folder, target.name, job.options.formats)
+            # With the suffix, because a clip.json may lie next to a clip.mp4.
+            saved = save_results(lifted, folder, target.name, job.inputs.formats)
     finally:
-        begun.unlink(missing_ok=True)
+        mark.unlink(missing_ok=True)
     files = tuple(path.name for path in saved)
     for stale in set(() if before is None else before.files) - set(files):
         if stale.startswith(target.name):
             (folder / stale).unlink(missing_ok=True)
-    write_record(record_file, dataclasses.replace(wanted, files=files))
+    with replaced_on_success(record_file) as temporary:
+        record = dataclasses.replace(requested, files=files)
+        temporary.write_text(records.to_json(record), encoding="utf-8")
     results = lifted.results
-    return Outcome(name, DONE, _from(job, folder, files), len(results), len(results[0]))
+    return Outcome(name, DONE, _in_output(job, folder, files), len(results), len(results[0]))
 
 
-def _text(path: Path) -> str | None:
+def _read_record(path: Path) -> Record | None:
+    """Read a record; None if it is missing or this version cannot read it."""
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
+        text = path.read_text(encoding="utf-8")
+        record = records.build(Record, records.parse_object(text))
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        _LOG.warning("'%s' cannot be read, so its input is lifted again: %s", path, error)
+        return None
+    # The file is untrusted: a name must not lead elsewhere.
+    if record.schema != SCHEMA or any(Path(name).name != name for name in record.files):
+        return None
+    return record
 
 
-def _from(job: Job, folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
+def _content_sha256(path: Path) -> str:
+    """Return the digest of a file, or of a folder's files with their names."""
+    if not path.is_dir():
+        return sha256_of(path)
+    total = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.is_file():
+            total.update(f"{file.name}\0{sha256_of(file)}\n".encode())
+    return total.hexdigest()
+
+
+def _in_output(job: Job, folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str((folder / name).relative_to(job.output)) for name in files)

@@ -1,8 +1,9 @@
-"""``hot-infer``: from keypoint files, videos and cameras to 3D poses in files."""
+"""``hot-infer``: lift keypoint files, videos and cameras to files of 3D poses."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 import sys
@@ -13,47 +14,48 @@ import numpy as np
 
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.progress import Progress
-from hot_sdk._base.validation import closest
 from hot_sdk.engines import AUTO, DEFAULT_ENGINE, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
-from hot_sdk.infer.batch_cli import add_arguments, check_arguments, lift_archive
+from hot_sdk.infer.batch_cli import add_arguments, check_arguments, lift_batch, require_precision
 from hot_sdk.infer.inputs import (
+    EngineOptions,
     Footage,
     InputOptions,
-    KeypointOptions,
-    VideoOptions,
-    check_video,
+    check_input,
+    file_name_part,
     is_video,
     lift_input,
-    plain,
+    options_from,
     read_input,
     save_results,
 )
-from hot_sdk.infer.outputs import check_pictures, write_plots, write_video, write_viewer
-from hot_sdk.pose_engine import Pose3DEngine
+from hot_sdk.infer.outputs import check_drawings, save_plots, save_rerun, save_video
 from hot_sdk.results.files import FORMATS
+from hot_sdk.skeletons import list_skeletons
+from hot_sdk.starter import STARTER
 from hot_sdk.streams.offline import LiftedPeople
 from hot_sdk.video import list_detectors, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
+from hot_sdk.windows import MODES
 
 _EPILOG = """\
 examples:
   hot-infer clip.json --image-size 1920x1080 --fps 30
-  hot-infer film.mp4 --video poses.mp4
-  hot-infer 0 --seconds 10 --model mixste_t243_r0.50.onnx --lookahead 20
-  hot-infer --archive films --workers 8 --output poses
+  hot-infer film.mp4 --save-video poses.mp4
+  hot-infer 0 --duration 10 --model mixste_t243_r0.50.onnx --lookahead 20
+  hot-infer --archive films --workers 8 --output-dir poses
 
 exit status:
   0 every input was lifted    8 engine refused
-  1 internal error            9 keypoints broken or incomplete, or nobody found
-  2 wrong arguments          10 stream cannot run so
+  1 internal error            9 keypoints broken or incomplete, or no person found
+  2 wrong arguments          10 stream options not supported by this model
   3 package not installed    12 video or camera cannot be read
-  7 model's manifest broken     15 inputs of an archive failed
-The first input that fails ends the command; results of those before it are kept.
+  7 model's manifest broken  15 some inputs of a batch failed
+The first input that fails ends the command; results of earlier inputs are kept.
 
-An archive goes on instead: what failed is tried again, listed at the end, and named in
+A batch (--archive) goes on instead: failed inputs are retried, listed at the end, and named in
 archive_report.json. A second run lifts what is new or changed. The workers write the results, so
-all machines of a cluster have to see the same folders.
+all machines of a cluster must see the same folders.
 """
 
 
@@ -65,47 +67,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> CommandParser:
-    """The parser, with every option."""
+    """Return the parser with every option."""
     parser = CommandParser(
         prog="hot-infer",
         description="Lift people's 2D keypoints, from files or found in a video, to 3D poses.",
         epilog=_EPILOG,
     )
-    add = parser.add_argument
-    inputs = "keypoint files, OpenPose folders, videos, a camera's index or a stream's address"
-    add("inputs", nargs="*", metavar="INPUT", help=inputs)
-    add(
-        "--model", type=Path, metavar="FILE", help="model made by hot-export (default: the starter)"
-    )
-    engines = f"{', '.join(list_engines())}, or {AUTO}: the fastest here, by trial"
-    add("--engine", default=DEFAULT_ENGINE, metavar="E", help=engines)
-    add("--device", default="cpu", metavar="D", help="cpu, cuda[:N]; gpu[:N] or npu, Intel's")
-    add("--provider", metavar="P", help="execution provider of ONNX Runtime, by its own name")
-    add("--fast-math", action="store_true", help="allow narrower arithmetic where it is faster")
-    cache = "keeps what the engine builds, and the choice of auto"
-    add("--cache-dir", type=Path, metavar="DIR", help=cache)
-    add("--precision", metavar="P", help="refuse a model that computes in another, such as fp16")
+    inputs = "keypoint file, OpenPose folder, video, a camera's index or a stream's address"
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help=inputs)
+    add = parser.add_argument_group("model and engine").add_argument
+    model = f"model file of hot-export (default: {STARTER}, the one that ships)"
+    add("--model", default=STARTER, metavar="FILE", help=model)
+    add("--require-precision", metavar="P", help="refuse a model of another precision than P")
+    engines = f"inference engine; {AUTO} is the fastest here, by trial (default: {DEFAULT_ENGINE})"
+    add("--engine", default=DEFAULT_ENGINE, choices=(*list_engines(), AUTO), help=engines)
+    devices = "cpu, cuda[:N], or Intel's gpu[:N] and npu (default: cpu)"
+    add("--device", default="cpu", metavar="D", help=devices)
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
-    add("--skeleton", metavar="S", help="of the joints, where a file does not say")
-    add("--image-size", type=_size, metavar="WxH", help="pixels, where a file does not say")
-    add("--fps", type=float, metavar="F", help="frames a second, where a file does not say")
-    add("--track-id", metavar="ID", help="one person only; 'largest': of each frame of a file")
-    detectors = f"finds the people in a video: {', '.join(list_detectors())}"
-    add("--detector", metavar="D", help=detectors)
-    add("--max-people", type=int, metavar="N", help="most people in a frame of a video")
-    add("--seconds", type=float, metavar="S", help="where to stop reading a video or camera")
-    add("--windows", metavar="MODE", help="how clips are cut (default: overlap, blended)")
-    add("--overlap", type=int, metavar="N", help="frames that neighbouring windows share")
+    add("--provider", metavar="P", help="execution provider of ONNX Runtime, by its own name")
+    add("--fast-math", action="store_true", help="allow reduced precision if it is faster")
+    cache = "folder for what the engine builds, and for the choice of auto"
+    add("--cache-dir", type=Path, metavar="DIR", help=cache)
+    add = parser.add_argument_group("keypoint files").add_argument
+    skeleton = "order of the joints, if a file does not say it"
+    add("--skeleton", choices=list_skeletons(), help=skeleton)
+    add("--image-size", type=_size, metavar="WxH", help="pixels, if a file does not say it")
+    add("--fps", type=float, metavar="F", help="frames per second, if a file does not say it")
+    track = "lift one person only; 'largest': the largest in each frame of a file"
+    add("--track-id", type=_track_id, metavar="ID", help=track)
+    add = parser.add_argument_group("videos and cameras").add_argument
+    detectors = f"2D detector (default: {DEFAULT_DETECTOR})"
+    people = f"maximum people per frame (default: {DEFAULT_MAX_PEOPLE})"
+    add("--detector", choices=list_detectors(), help=detectors)
+    add("--max-people", type=int, metavar="N", help=people)
+    add("--duration", type=float, metavar="S", help="seconds after which to stop reading")
+    add = parser.add_argument_group("windows and streams").add_argument
+    add("--windows", choices=MODES, help="window scheme (default: overlap, blended)")
+    add("--overlap", type=int, metavar="N", help="overlap between windows, in frames")
     add("--flip", action="store_true", help="average with the mirror image")
     add("--lookahead", type=int, metavar="N", help="lift as a stream that waits for N frames")
-    add("--hop", type=int, metavar="N", help="frames between runs of a stream (default 1)")
+    add("--hop", type=int, metavar="N", help="frames between runs of a stream (default: 1)")
+    add_arguments(parser.add_argument_group("batch").add_argument)
+    add = parser.add_argument_group("output").add_argument
     add("--constant-bones", action="store_true", help="hold the length of each bone")
-    add("--output", "-o", type=Path, default=Path(), metavar="DIR", help="folder of the results")
-    add("--format", type=_formats, default=("npz",), metavar="F", help="npz, json, csv; several: ,")
-    add_arguments(parser)
-    add("--video", type=Path, metavar="FILE", help="draw video and poses: .mp4 or .gif")
-    add("--plot", type=Path, metavar="FILE", help="plot joints over time and latency: .png")
-    add("--viewer", type=Path, metavar="FILE", help="record for the Rerun viewer: .rrd")
+    folder = "folder of the results (default: the current one)"
+    add("--output-dir", "-o", type=Path, default=Path(), metavar="DIR", help=folder)
+    formats = f"comma-separated: {', '.join(FORMATS)} (default: npz)"
+    add("--format", dest="formats", type=_formats, metavar="F", help=formats)
+    add("--save-video", type=Path, metavar="FILE", help="draw video and poses: .mp4 or .gif")
+    add("--save-plot", type=Path, metavar="FILE", help="plot joints over time and latency: .png")
+    add("--save-rerun", type=Path, metavar="FILE", help="record for the Rerun viewer: .rrd")
     parser.add_shared_arguments()
     return parser
 
@@ -117,47 +128,42 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _track_id(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 def _formats(text: str) -> tuple[str, ...]:
     formats = tuple(dict.fromkeys(text.lower().split(",")))
     for name in formats:
         if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"'{name}' is no format. {closest(name, FORMATS)}")
+            known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            raise argparse.ArgumentTypeError(f"unknown format '{name}'; expected {known}")
     return formats
 
 
 def _run(arguments: list[str]) -> int:
     options = build_parser().parse(arguments)
-    known = KeypointOptions(options.skeleton, options.image_size, options.fps, _track_id(options))
     check_arguments(options)
     if options.archive is None and not options.inputs:
         raise UsageError("No input was given.", hint="Run: hot-infer --help")
-    _check(options, known)
-    wanted = _input_options(options, known)
+    inputs = options_from(InputOptions, options)
+    if options.save_video is not None or options.save_rerun is not None:
+        inputs = dataclasses.replace(inputs, keep_camera=True)
+    _check(options, inputs)
     if options.archive is not None:
-        return lift_archive(options, wanted)
+        return lift_batch(options, inputs)
     with Progress("loading the model"):
-        engine = Pose3DEngine(
-            options.model,
-            engine=options.engine,
-            device=options.device,
-            threads=options.threads,
-            cache_dir=options.cache_dir,
-            fast_math=options.fast_math,
-            provider=options.provider,
-            windows=options.windows,
-            overlap=options.overlap,
-            flip=options.flip,
-        )
+        engine = options_from(EngineOptions, options).open(options.model)
     done = []
     with engine:
-        _check_precision(engine, options.precision)
+        require_precision(engine.manifest, options.require_precision)
         for name in options.inputs:
             try:
-                with read_input(name, wanted) as footage:
-                    lifted = lift_input(engine, footage.people, wanted)
-                    files = _save(name, footage, lifted, options)
+                with read_input(name, inputs) as footage:
+                    lifted = lift_input(engine, footage.people, inputs)
+                    files = _save(name, footage, lifted, inputs, options)
             except HotSDKError as error:
-                # Of many inputs, the one that failed has to be told.
+                # Names the one of several inputs that failed.
                 raise type(error)(f"'{name}': {error.message}", hint=error.hint) from error
             done.append(_record(name, footage, lifted, files))
             if not options.json:
@@ -167,72 +173,39 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _input_options(options: argparse.Namespace, known: KeypointOptions) -> InputOptions:
-    return InputOptions(
-        keypoints=known,
-        video=VideoOptions(
-            detector=DEFAULT_DETECTOR if options.detector is None else options.detector,
-            max_people=DEFAULT_MAX_PEOPLE if options.max_people is None else options.max_people,
-            seconds=options.seconds,
-            track_id=known.track_id,
-            keep_camera=options.video is not None or options.viewer is not None,
-        ),
-        lookahead=options.lookahead,
-        hop=1 if options.hop is None else options.hop,
-        constant_bones=options.constant_bones,
-        formats=options.format,
-    )
-
-
-def _track_id(options: argparse.Namespace) -> int | str | None:
-    track: str | None = options.track_id
-    return int(track) if track is not None and track.isdecimal() else track
-
-
-def _check(options: argparse.Namespace, known: KeypointOptions) -> None:
-    videos = [name for name in options.inputs if is_video(name)]
+def _check(options: argparse.Namespace, inputs: InputOptions) -> None:
     for name in options.inputs:
-        if name in videos:
-            check_video(name, known)
-        elif not Path(name).exists():
-            raise UsageError(f"There is no file '{name}'.", hint="Check the path.")
-    for flag in ("detector", "max_people", "seconds"):
-        if getattr(options, flag) is not None and not (videos or options.archive is not None):
-            raise UsageError(
-                f"--{flag.replace('_', '-')} is of videos, and none was given.",
-                hint="Leave it out.",
-            )
-    if options.seconds is not None and not options.seconds > 0.0:
-        raise UsageError(f"--seconds is {options.seconds}.", hint="Give a number above 0.")
+        check_input(name, inputs)
+    if options.archive is None and not any(map(is_video, options.inputs)):
+        for flag in ("detector", "max_people", "duration"):
+            if getattr(options, flag) is not None:
+                raise UsageError(
+                    f"--{flag.replace('_', '-')} applies only to videos, and no input is a video.",
+                    hint="Remove it.",
+                )
+    if options.duration is not None and not options.duration > 0.0:
+        raise UsageError(f"--duration is {options.duration}.", hint="Give a number above 0.")
     stems = [_stem(name) for name in options.inputs]
     if len(set(stems)) < len(stems):
         raise UsageError(
             "Two inputs have the same name, and so would their results.",
-            hint="Lift them into different folders, with --output.",
+            hint="Lift them into different folders, with --output-dir.",
         )
     if options.hop is not None and options.lookahead is None:
-        raise UsageError("--hop is of a stream.", hint="Give --lookahead N too.")
-    if not options.output.is_dir():
+        raise UsageError("--hop applies only to streams.", hint="Add --lookahead N.")
+    if not options.output_dir.is_dir():
         raise UsageError(
-            f"The folder '{options.output}' does not exist.",
-            hint=f"Run: mkdir -p '{options.output}'",
+            f"The folder '{options.output_dir}' does not exist.",
+            hint=f"Run: mkdir -p '{options.output_dir}'",
         )
-    pictures = (options.video, options.plot, options.viewer)
-    if len(options.inputs) > 1 and any(path is not None for path in pictures):
+    drawings = (options.save_video, options.save_plot, options.save_rerun)
+    if len(options.inputs) > 1 and any(drawings):
         raise UsageError(
-            "--video, --plot and --viewer are of one input, and several were given.",
+            "--save-video, --save-plot and --save-rerun apply to one input, and several were"
+            " given.",
             hint="Lift them one by one.",
         )
-    check_pictures(*pictures)
-
-
-def _check_precision(engine: Pose3DEngine, asked: str | None) -> None:
-    precision = engine.manifest.precision
-    if asked not in (None, precision):
-        raise UsageError(
-            f"The model computes in {precision}, and {asked} was asked for.",
-            hint="Give a model that was exported so.",
-        )
+    check_drawings(*drawings)
 
 
 def _stem(name: str) -> str:
@@ -240,28 +213,31 @@ def _stem(name: str) -> str:
     if isinstance(source, int):
         return f"camera{source}"
     if "://" in name:
-        return plain(name.partition("://")[2].rpartition("@")[2])
-    path = Path(name)
-    return path.name if path.is_dir() else path.stem
+        return file_name_part(name.partition("://")[2].rpartition("@")[2])
+    return Path(name).name if Path(name).is_dir() else Path(name).stem
 
 
 def _save(
-    name: str, footage: Footage, lifted: LiftedPeople, options: argparse.Namespace
+    name: str,
+    footage: Footage,
+    lifted: LiftedPeople,
+    inputs: InputOptions,
+    options: argparse.Namespace,
 ) -> list[Path]:
-    files = list(save_results(lifted, options.output, _stem(name), options.format))
-    if options.plot is not None:
-        files += write_plots(options.plot, footage, lifted)
-    if options.video is not None:
-        files.append(write_video(options.video, footage, lifted))
-    if options.viewer is not None:
-        files.append(write_viewer(options.viewer, footage, lifted))
+    files = list(save_results(lifted, options.output_dir, _stem(name), inputs.formats))
+    if options.save_plot is not None:
+        files += save_plots(options.save_plot, footage, lifted)
+    if options.save_video is not None:
+        files.append(save_video(options.save_video, footage, lifted))
+    if options.save_rerun is not None:
+        files.append(save_rerun(options.save_rerun, footage, lifted))
     return files
 
 
 def _record(
     name: str, footage: Footage, lifted: LiftedPeople, files: Sequence[Path]
 ) -> dict[str, object]:
-    found = footage.detection_ms
+    detection = footage.detection_ms
     return {
         "input": name,
         "files": [str(file) for file in files],
@@ -276,17 +252,15 @@ def _record(
             }
             for result in lifted.results
         ],
-        "detection_ms": None if found is None else float(np.nanmedian(found)),
+        "detection_ms": None if detection is None else float(np.nanmedian(detection)),
         "latency": lifted.report.to_dict(),
     }
 
 
 def _text(name: str, footage: Footage, lifted: LiftedPeople, files: Sequence[Path]) -> str:
-    lines = [name, *footage.notes]
-    lines += [str(result) for result in lifted.results]
+    lines = [name, *footage.notes, *map(str, lifted.results)]
     if footage.detection_ms is not None:
-        taken = float(np.nanmedian(footage.detection_ms))
-        lines.append(f"finding the people: {taken:.4g} ms a frame in the median")
-    lines.append(str(lifted.report))
-    lines += [f"Made: {file}" for file in files]
+        median = float(np.nanmedian(footage.detection_ms))
+        lines.append(f"finding the people: {median:.4g} ms per frame (median)")
+    lines += [str(lifted.report), *(f"Made: {file}" for file in files)]
     return "\n".join(lines) + "\n\n"

@@ -1,4 +1,4 @@
-"""Archives of real keypoints."""
+"""Batches of real keypoints."""
 
 import dataclasses
 from pathlib import Path
@@ -9,12 +9,12 @@ import pytest
 from hot_sdk import Pose3DEngine
 from hot_sdk._base.files import sha256_of
 from hot_sdk.infer.batch_job import Job
-from hot_sdk.infer.inputs import InputOptions, KeypointOptions, VideoOptions
+from hot_sdk.infer.inputs import EngineOptions, InputOptions
 
 
 @pytest.fixture
 def save(clips):
-    """Write the first frames of a real clip, over and over where more are asked for."""
+    """Write the first frames of a real clip, again and again if more are requested."""
 
     def write(path, frames=40):
         clip = clips["pose_1"]
@@ -35,7 +35,7 @@ def save(clips):
 
 @pytest.fixture
 def job(hot_file, tmp_path):
-    """A task over the folder ``archive`` with results in ``results``."""
+    """A job over the folder ``archive`` with results in ``results``."""
     for name in ("archive", "results"):
         (tmp_path / name).mkdir()
     return Job(
@@ -43,20 +43,15 @@ def job(hot_file, tmp_path):
         output=str(tmp_path / "results"),
         model=str(hot_file),
         model_sha256=sha256_of(hot_file),
-        engine="onnxruntime",
-        device="cpu",
-        threads=1,
-        windows=None,
-        overlap=None,
-        flip=False,
-        options=InputOptions(KeypointOptions(), VideoOptions("mediapipe", 1)),
+        engine=EngineOptions(threads=1),
+        inputs=InputOptions(),
         attempt="first 1",
     )
 
 
 @pytest.fixture
 def openings(job):
-    """Counts how often the engine was asked for, and gives it."""
+    """Return the engine, and count the calls."""
     engines = []
 
     def opened():
@@ -72,9 +67,9 @@ def openings(job):
 
 @pytest.fixture
 def changed():
-    """A job with other options of inputs."""
+    """Return a job with other options of inputs."""
 
     def change(job, **options):
-        return dataclasses.replace(job, options=dataclasses.replace(job.options, **options))
+        return dataclasses.replace(job, inputs=dataclasses.replace(job.inputs, **options))
 
     return change

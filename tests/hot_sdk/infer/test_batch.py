@@ -16,25 +16,29 @@ from hot_sdk import Pose3DResult
 from hot_sdk.infer.cli import main
 
 RUN = "import sys; from hot_sdk.infer.cli import main; sys.exit(main())"
-COMMAND = [sys.executable, "-c", RUN, "--archive", "films", "--output", "poses"]
+COMMAND = [sys.executable, "-c", RUN, "--archive", "films", "--output-dir", "poses"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "No input was given"),
-        (["clip.npz", "--workers", "2"], "Give --archive DIR too"),
+        (["clip.npz", "--workers", "2"], "--workers applies only with --archive DIR"),
         (["clip.npz", "--archive", "films"], "give no other inputs"),
-        (["--archive", "films", "--plot", "x.png"], "--plot is of one input"),
+        (["--archive", "films", "--save-plot", "x.png"], "--save-plot applies to one input"),
         (["--archive", "films", "--workers", "0"], "1 to 10000"),
         (["--archive", "films", "--retries", "-1"], "0 to 100"),
         (["--archive", "films", "--device", "cuda:1"], "--device cuda"),
-        (["--archive", "films", "--output", "nowhere"], "mkdir -p"),
-        (["--archive", "films"], "--output DIR"),
-        (["--archive", "nowhere", "--output", "poses"], "no folder 'nowhere'"),
+        (
+            ["--archive", "films", "--output-dir", "poses", "--require-precision", "fp16"],
+            "The model is fp32, but --require-precision fp16 was requested",
+        ),
+        (["--archive", "films", "--output-dir", "nowhere"], "mkdir -p"),
+        (["--archive", "films"], "--output-dir DIR"),
+        (["--archive", "nowhere", "--output-dir", "poses"], "no folder 'nowhere'"),
     ],
 )
-def test_wrong_arguments_are_one_line_and_status_2(capsys, arguments, said):
+def test_wrong_arguments_are_one_line_and_status_2(capsys, arguments, message):
     Path("films").mkdir()
     Path("films/clip.json").touch()
     Path("poses").mkdir()
@@ -42,7 +46,7 @@ def test_wrong_arguments_are_one_line_and_status_2(capsys, arguments, said):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert said in captured.err
+    assert message in captured.err
 
 
 def test_without_ray_the_extra_is_named():
@@ -57,7 +61,7 @@ def test_without_ray_the_extra_is_named():
     assert run.stderr.count("\n") == 1
 
 
-def test_other_inputs_cost_nothing_of_it():
+def test_other_inputs_import_nothing_of_it():
     code = (
         "import sys; import hot_sdk.infer.cli\n"
         "print([name for name in ('ray', 'rich', 'pandas', 'pyarrow') if name in sys.modules])"
@@ -69,14 +73,14 @@ def test_other_inputs_cost_nothing_of_it():
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra cluster)"
 )
-def test_a_cluster_that_is_not_there_is_told_at_once(save):
+def test_missing_cluster_is_reported_at_once(save):
     save("films/clip.npz")
     Path("poses").mkdir()
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # And not listening.
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
-        asked = [*COMMAND, "--cluster", address]
-        run = subprocess.run(asked, capture_output=True, text=True, check=False)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # And not listening.
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        command = [*COMMAND, "--cluster", address]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert "Ray cannot be reached" in run.stderr
     assert run.stderr.count("\n") == 1
@@ -86,7 +90,7 @@ def workers_of(process):
     """The worker processes, which Ray starts as grandchildren."""
     psutil = pytest.importorskip("psutil")
     found = psutil.Process(process.pid).children(recursive=True)
-    return [one for one in found if "ArchiveWorker" in " ".join(one.cmdline())]
+    return [one for one in found if "BatchWorker" in " ".join(one.cmdline())]
 
 
 def report_of(text):
@@ -97,27 +101,27 @@ def report_of(text):
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra cluster)"
 )
-def test_killed_workers_lose_nothing_and_a_second_run_does_nothing_again(save, hot_file):
+def test_resume_after_killed_workers_skips_finished_inputs(save, hot_file):
     save("films/long.npz", 4000)
     for number in range(4):
         save(f"films/{number % 2}/clip{number // 2}.npz", 40 + number)
     Path("films/broken.json").write_text("[1")
     Path("poses").mkdir()
-    asked = [*COMMAND, "--model", str(hot_file), "--workers", "2", "--json"]
-    # Ray is told by its environment to report its use; the command tells it not to.
+    command = [*COMMAND, "--model", str(hot_file), "--workers", "2", "--json"]
+    # The environment lets Ray report its use; the command switches that off.
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "1"}
-    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True, env=environment) as run:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
         mark = Path("poses/.long.npz.begun")
         while not mark.exists():
             assert run.poll() is None
             time.sleep(0.01)
         killed = workers_of(run)
-        told = {worker.environ()["RAY_USAGE_STATS_ENABLED"] for worker in killed}
+        seen = {worker.environ()["RAY_USAGE_STATS_ENABLED"] for worker in killed}
         for worker in killed:
             worker.kill()
         assert mark.exists()
         out, _ = run.communicate()
-    assert told == {"0"}
+    assert seen == {"0"}
     assert run.returncode == 15
     report, entries = report_of(out)
     assert json.loads(Path("poses/archive_report.json").read_text()) == report
@@ -136,7 +140,7 @@ def test_killed_workers_lose_nothing_and_a_second_run_does_nothing_again(save, h
     shutil.copy("films/0/clip0.npz", "films/broken.npz")
     Path("films/broken.json").unlink()
     written = {path: path.stat().st_mtime_ns for path in Path("poses").rglob("*.npz*")}
-    run = subprocess.run(asked, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     report, entries = report_of(run.stdout)
     assert (report["done"], report["skipped"], report["failed"]) == (1, 5, 0)

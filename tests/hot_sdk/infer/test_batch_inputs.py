@@ -1,4 +1,4 @@
-"""Which files of an archive are inputs."""
+"""Which files of a folder are inputs of a batch."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def _tree():
 FOUND = ("a.mp4", "day/B.CSV", "day/b.npz", "link.json", "walk", "walk/film.avi")
 
 
-def test_a_folder_gives_what_can_be_lifted():
+def test_folder_yields_what_can_be_lifted():
     root, names = find_inputs("films", Path("films/results"))
     assert (root, names) == (Path("films").resolve(), FOUND)
     assert find_inputs("films", Path("out"))[1] == (
@@ -51,28 +51,28 @@ def test_a_folder_gives_what_can_be_lifted():
         ("films/d?y/*", ("day/B.CSV", "day/b.npz")),
     ],
 )
-def test_a_pattern_gives_what_it_matches(pattern, names):
+def test_glob_yields_what_it_matches(pattern, names):
     assert find_inputs(pattern, Path("out")) == (Path("films").resolve(), names)
 
 
 @pytest.mark.parametrize("archive", ["films/walk", "films/walk/*.json"])
-def test_an_archive_that_is_itself_a_folder_of_openpose_keeps_its_name(archive):
+def test_openpose_folder_given_itself_keeps_its_name(archive):
     root, names = find_inputs(archive, Path("out"))
     assert root == Path("films").resolve()
     assert names == (("walk",) if "*" in archive else ("walk", "walk/film.avi"))
 
 
 @pytest.mark.parametrize(
-    ("archive", "output", "said"),
+    ("archive", "output", "message"),
     [
         ("nowhere", "out", "no folder 'nowhere'"),
         ("nowhere/*.json", "out", "no folder 'nowhere'"),
         ("empty", "out", "Nothing in 'empty' can be lifted"),
         ("films/*.xyz", "out", "can be lifted"),
         ("films", "films", "would lie in 'films'"),
-        ("films", ".", "--output DIR"),
+        ("films", ".", "--output-dir DIR"),
     ],
 )
-def test_what_is_no_archive_is_refused(archive, output, said):
-    with pytest.raises(UsageError, match=said):
+def test_rejects_folders_without_inputs_or_with_the_results(archive, output, message):
+    with pytest.raises(UsageError, match=message):
         find_inputs(archive, Path(output))

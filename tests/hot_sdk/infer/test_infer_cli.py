@@ -48,9 +48,9 @@ def run(capsys, *arguments):
     return status, captured.out, captured.err
 
 
-def test_writes_what_the_engine_gives(capsys, hot_file, hot_engine, clip_file, clips):
-    asked = [clip_file, "--model", hot_file, "--format", "npz,csv", "--threads", 1]
-    status, out, _ = run(capsys, *asked, "--cache-dir", "cache")
+def test_saves_the_poses_of_the_engine(capsys, hot_file, hot_engine, clip_file, clips):
+    arguments = [clip_file, "--model", hot_file, "--format", "npz,csv", "--threads", 1]
+    status, out, _ = run(capsys, *arguments, "--cache-dir", "cache")
     assert status == 0
     assert len(list(Path("cache").iterdir())) == 1
     assert "120 poses over 3.97 s" in out
@@ -73,6 +73,16 @@ def test_the_engine_that_auto_chose_is_named_and_remembered(capsys, hot_file, cl
 def test_fast_math_and_a_provider_reach_the_engine(capsys, hot_file, clip_file):
     options = ["--fast-math", "--provider", "CPUExecutionProvider"]
     assert run(capsys, clip_file, "--model", hot_file, *options)[0] == 0
+
+
+def test_starter_names_the_shipped_model(capsys, clip_file):
+    Path("starter").write_text("not a model")
+    results = []
+    for model in (["--model", "starter"], []):
+        assert run(capsys, clip_file, *model)[0] == 0
+        results.append(Pose3DResult.load("clip_3d.npz"))
+    np.testing.assert_array_equal(results[0].poses, results[1].poses)
+    assert results[0].model == "starter.onnx"
 
 
 def test_one_result_for_each_person(capsys, hot_file, people_file, tmp_path):
@@ -104,13 +114,13 @@ def test_as_a_stream(capsys, hot_file, people_file):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["nowhere.json"], 2, "There is no file 'nowhere.json'"),
         (["{clip}", "--image-size", "640"], 2, "not of the form WxH"),
-        (["{clip}", "--format", "cvs"], 2, "Did you mean 'csv'?"),
-        (["{clip}", "--hop", "2"], 2, "--hop is of a stream"),
-        (["{clip}", "--windows", "x"], 2, "Unknown mode of windows"),
+        (["{clip}", "--format", "cvs"], 2, "unknown format 'cvs'; expected npz, json or csv. Run"),
+        (["{clip}", "--hop", "2"], 2, "--hop applies only to streams. Add --lookahead N."),
+        (["{clip}", "--windows", "x"], 2, "--windows is 'x'; expected one of overlap, hot_c"),
         (["{clip}", "--engine", "onnxruntme"], 2, "Did you mean 'onnxruntime'"),
         (["{clip}", "--provider", "NoProvider"], 8, "has no provider 'NoProvider'"),
         (["{clip}", "--device", "npu"], 8, "engine='openvino'"),
@@ -122,13 +132,13 @@ def test_as_a_stream(capsys, hot_file, people_file):
         (["{clip}", "--lookahed", "3"], 2, "Did you mean '--lookahead'"),
     ],
 )
-def test_what_is_wrong_is_one_line(capsys, hot_file, clip_file, arguments, status, said):
+def test_errors_are_one_line(capsys, hot_file, clip_file, arguments, status, message):
     given = [argument.format(clip=clip_file) for argument in arguments]
     found, out, err = run(capsys, *given, "--model", hot_file)
     assert (found, out) == (status, "")
     assert err.startswith("hot-infer: error: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
     assert not list(clip_file.parent.glob("*_3d*"))
 
 

@@ -1,4 +1,4 @@
-"""Videos, cameras and pictures of ``hot-infer``."""
+"""Videos, cameras and drawings of ``hot-infer``."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from hot_sdk import Keypoints, Pose3DResult
 from hot_sdk._base.progress import Progress
 from hot_sdk.infer.cli import main
-from hot_sdk.infer.inputs import KeypointOptions, read_keypoint_file
+from hot_sdk.people import read_tracked_people
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed (extra video)")
 
@@ -52,10 +52,10 @@ def short_video(tmp_path_factory):
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="mediapipe 0.10.14 has no wheel for it")
-def test_video_becomes_poses_and_pictures(capsys, hot_file, short_video):
+def test_video_becomes_poses_and_drawings(capsys, hot_file, short_video):
     pytest.importorskip("mediapipe")
     pytest.importorskip("rerun")
-    pictures = ["--video", "out.mp4", "--plot", "out.png", "--viewer", "out.rrd"]
+    pictures = ["--save-video", "out.mp4", "--save-plot", "out.png", "--save-rerun", "out.rrd"]
     options = ["--model", hot_file, "--max-people", 1, "--json", *pictures]
     status, out, err = infer(capsys, short_video, *options)
     assert (status, err) == (0, "")
@@ -79,7 +79,7 @@ def test_video_becomes_poses_and_pictures(capsys, hot_file, short_video):
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="mediapipe 0.10.14 has no wheel for it")
 def test_video_as_a_stream_until_a_time(capsys, hot_file, short_video):
     pytest.importorskip("mediapipe")
-    options = ["--model", hot_file, "--seconds", 0.5, "--lookahead", 2, "--max-people", 1]
+    options = ["--model", hot_file, "--duration", 0.5, "--lookahead", 2, "--max-people", 1]
     status, out, _ = infer(capsys, short_video, *options)
     assert status == 0
     assert "finding the people: " in out
@@ -88,29 +88,31 @@ def test_video_as_a_stream_until_a_time(capsys, hot_file, short_video):
     assert len(Pose3DResult.load("short_3d.npz")) == 16
     status, _, err = infer(capsys, short_video, "--model", hot_file, "--track-id", 7)
     assert status == 9
-    assert "Found in the video are 1; 7 is none of them" in err
+    assert "The people in the video are 1; 7 is not among them" in err
 
 
-def test_video_without_people_is_said(capsys, hot_file, tmp_path):
+def test_video_without_people_is_an_error(capsys, hot_file, tmp_path):
     pytest.importorskip("mediapipe")
     writer = cv2.VideoWriter("empty.mp4", cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (64, 64))
     for _ in range(5):
         writer.write(np.full((64, 64, 3), 90, dtype=np.uint8))
     writer.release()
-    status, out, err = infer(capsys, "empty.mp4", "--model", hot_file, "--video", "out.mp4")
+    status, out, err = infer(capsys, "empty.mp4", "--model", hot_file, "--save-video", "out.mp4")
     assert (status, out) == (9, "")
-    assert "'empty.mp4': Nobody was found in the 5 frames" in err
+    assert "'empty.mp4': No person was found in the 5 frames" in err
     assert not (tmp_path / "out.mp4").exists()
 
 
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
 def test_keypoint_file_is_drawn_without_images(capsys, hot_file, kind):
     target = f"out.{kind}"
-    status, _, _ = infer(capsys, JUMP, "--model", hot_file, "--video", target, "--lookahead", 1)
+    status, _, _ = infer(
+        capsys, JUMP, "--model", hot_file, "--save-video", target, "--lookahead", 1
+    )
     assert status == 0
     drawn = frames_of(target)
     assert len(drawn) == 230
-    # Nobody is seen in the first frames, and the man later.
+    # No person is seen in the first frames, and the man later.
     assert np.ptp(drawn[0][40:390, 20:620]) < 40
     assert np.ptp(drawn[100][40:390, 20:620]) > 150
 
@@ -124,7 +126,7 @@ def test_fast_clip_becomes_a_slower_gif(capsys, hot_file):
         image_size=jump.image_size,
         fps=120.0,
     )
-    status, _, _ = infer(capsys, "fast.npz", "--model", hot_file, "--video", "out.gif")
+    status, _, _ = infer(capsys, "fast.npz", "--model", hot_file, "--save-video", "out.gif")
     assert status == 0
     pil = pytest.importorskip("PIL.Image")
     with pil.open("out.gif") as gif:
@@ -152,14 +154,14 @@ def test_each_person_has_a_plot(capsys, hot_file):
         for person in (1, 2)
     ]
     Path("two.json").write_text(json.dumps(record))
-    known = ["--image-size", "1768x994", "--fps", 30, "--plot", "out.png"]
+    known = ["--image-size", "1768x994", "--fps", 30, "--save-plot", "out.png"]
     status, _, _ = infer(capsys, "two.json", "--model", hot_file, *known)
     assert status == 0
     assert {path.name for path in Path().glob("*.png")} == {"out_1.png", "out_2.png"}
 
 
 def coco_results(people):
-    """COCO results, which name nobody, of the same man beside himself."""
+    """COCO results, which have no ids, of the same man next to himself."""
     jump = Keypoints.from_file(JUMP)
     order = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
     lines = []
@@ -178,10 +180,9 @@ def coco_results(people):
 def test_people_without_ids_are_tracked(capsys, hot_file):
     pytest.importorskip("trackers")
     Path("two.json").write_text(json.dumps(coco_results(2)))
-    options = KeypointOptions(image_size=(1768, 994), fps=30.0)
-    footage = read_keypoint_file(Path("two.json"), options)
+    footage = read_tracked_people("two.json", image_size=(1768, 994), fps=30.0)
     assert [person.track_id for person in footage.people] == [1, 2]
-    assert footage.notes == ("2 people were told apart by tracking, for the file has no ids",)
+    assert footage.notes == ("2 people were identified by tracking, because the file has no ids",)
     one, other = (person.points for person in footage.people)
     assert one.shape == (60, 17, 2)
     # Neither jumps from one man to the other.
@@ -193,39 +194,38 @@ def test_people_without_ids_are_tracked(capsys, hot_file):
     known = ["--image-size", "1768x994", "--fps", 30]
     status, out, _ = infer(capsys, "two.json", "--model", hot_file, *known)
     assert status == 0
-    assert "told apart by tracking" in out
+    assert "identified by tracking" in out
 
 
 def test_one_person_without_id_is_not_tracked():
     Path("one.json").write_text(json.dumps(coco_results(1)))
-    options = KeypointOptions(image_size=(1768, 994), fps=30.0)
-    footage = read_keypoint_file(Path("one.json"), options)
+    footage = read_tracked_people("one.json", image_size=(1768, 994), fps=30.0)
     assert (len(footage.people), footage.notes) == (1, ())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["nowhere.mp4"], 2, "There is no file 'nowhere.mp4'"),
-        (["{video}", "--fps", "30"], 2, "--fps is of keypoint files"),
+        (["{video}", "--fps", "30"], 2, "--fps applies only to keypoint files"),
         (["{video}", "--track-id", "largest"], 2, "people in a video are numbered"),
         (["{video}", "--detector", "mediapip"], 2, "Did you mean 'mediapipe'?"),
         (["{video}", "--max-people", "0"], 2, "max_people is 0"),
-        (["{video}", "--seconds", "0"], 2, "Give a number above 0"),
-        (["{jump}", "--detector", "mediapipe"], 2, "--detector is of videos"),
-        (["{jump}", "--seconds", "3"], 2, "--seconds is of videos"),
-        (["{jump}", "--video", "out.avi"], 2, "ends in .mp4 or .gif"),
-        (["{jump}", "--plot", "out.jpg"], 2, "ends in .png"),
-        (["{jump}", "--viewer", "out.rerun"], 2, "ends in .rrd"),
-        (["{jump}", "--video", "no/out.mp4"], 2, "The folder 'no' does not exist"),
-        (["{jump}", "{video}", "--video", "out.mp4"], 2, "are of one input"),
-        (["{jump}", "--precision", "fp16"], 2, "computes in fp32, and fp16 was asked for"),
+        (["{video}", "--duration", "0"], 2, "Give a number above 0"),
+        (["{jump}", "--detector", "mediapipe"], 2, "--detector applies only to videos"),
+        (["{jump}", "--duration", "3"], 2, "--duration applies only to videos"),
+        (["{jump}", "--save-video", "out.avi"], 2, "ends in .mp4 or .gif"),
+        (["{jump}", "--save-plot", "out.jpg"], 2, "ends in .png"),
+        (["{jump}", "--save-rerun", "out.rerun"], 2, "ends in .rrd"),
+        (["{jump}", "--save-video", "no/out.mp4"], 2, "The folder 'no' does not exist"),
+        (["{jump}", "{video}", "--save-video", "out.mp4"], 2, "apply to one input"),
+        (["{jump}", "--require-precision", "fp16"], 2, "is fp32, but --require-precision fp16 was"),
         (["broken.mp4"], 12, "cannot be opened as a video"),
         (["99"], 12, "Camera 99 cannot be opened"),
         (["ftp://somewhere/film"], 2, "Addresses that begin with 'ftp://'"),
     ],
 )
-def test_what_is_wrong_is_one_line(capsys, hot_file, arguments, status, said):
+def test_errors_are_one_line(capsys, hot_file, arguments, status, message):
     pytest.importorskip("matplotlib")
     pytest.importorskip("rerun")
     Path("broken.mp4").write_bytes(b"no video at all")
@@ -234,16 +234,16 @@ def test_what_is_wrong_is_one_line(capsys, hot_file, arguments, status, said):
     assert (found, out) == (status, "")
     assert err.startswith("hot-infer: error: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
     assert not list(Path().glob("*_3d*"))
     assert not list(Path().glob("out*"))
 
 
 def test_film_of_a_camera_is_kept_to_be_drawn(capsys, hot_file, monkeypatch):
-    """No camera is needed: what is live is decided by the source alone."""
+    """No camera is needed: the source alone decides what is live."""
     pytest.importorskip("mediapipe")
     monkeypatch.setattr("hot_sdk.infer.inputs.is_live_source", lambda source: True)
-    options = ["--model", hot_file, "--seconds", 0.5, "--max-people", 1, "--video", "out.mp4"]
+    options = ["--model", hot_file, "--duration", 0.5, "--max-people", 1, "--save-video", "out.mp4"]
     status, _, _ = infer(capsys, EXERCISE, *options)
     assert status == 0
     assert len(frames_of("out.mp4")) == len(Pose3DResult.load("exercise_3d.npz")) == 16
