@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from operator import methodcaller
 from pathlib import Path
 
 from hot_sdk._base.cli import CommandParser, run_command
-from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.files import (
+    replaced_on_success,
+    require_writable_folder,
+    require_writable_target,
+)
 from hot_sdk._base.progress import Progress
 from hot_sdk._base.tables import print_report
 from hot_sdk._base.validation import closest
@@ -66,16 +69,15 @@ _MODEL_ONLY = (
 )
 """Options that saved poses do not have."""
 
-_EPILOG = """\
+_PROTOCOLS = "\n".join(f"  {name:8}{one.about}" for name, one in PROTOCOLS.items())
+_EPILOG = f"""\
 example:
   hot-eval mixste_t243_r0.50.onnx --data starter-val
   hot-eval hot_mixste.onnx --data h36m --data-root data --protocol hot --flip --output report.json
   hot-eval 14_12-1_3d.npz --data starter-val
 
 protocols:
-  frames  every frame once
-  hot     whole windows about the clip's middle, padding counted (HoT)
-  mixste  whole windows, the last one moved back, frames of both counted twice (MixSTE)
+{_PROTOCOLS}
 
 exit status:
   0 measured                  8 engine refused
@@ -223,11 +225,8 @@ def _check_model_options(options: argparse.Namespace, protocol: Protocol) -> Non
             "A stream has its own windows.",
             hint="Give --protocol frames, and neither --windows nor --overlap, with --lookahead.",
         )
-    if options.save_results is not None and not options.save_results.is_dir():
-        raise UsageError(
-            f"The folder '{options.save_results}' does not exist.",
-            hint=f"Run: mkdir -p {shlex.quote(str(options.save_results))}",
-        )
+    if options.save_results is not None:
+        require_writable_folder(options.save_results)
 
 
 def _check_result_options(

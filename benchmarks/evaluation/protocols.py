@@ -34,7 +34,7 @@ class Protocol:
 
     Attributes:
         name: Its key in ``PROTOCOLS``.
-        about: A description for reports.
+        about: A description, for help and reports.
         windows: The window scheme that belongs to it; None if any does.
         pieces: Maps the frame counts of a clip and of a window to the clip frame that each frame
             of each piece is.
@@ -69,10 +69,15 @@ PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         Protocol("frames", "every frame once", None, _whole),
-        Protocol("hot", "as HoT: padding counted", HOT_CENTERED_EDGE, _centered),
+        Protocol(
+            "hot",
+            "whole windows about the clip's middle, padding counted (HoT)",
+            HOT_CENTERED_EDGE,
+            _centered,
+        ),
         Protocol(
             "mixste",
-            "as MixSTE: frames of the last two windows counted twice if they overlap",
+            "whole windows, the last one moved back, frames of both counted twice (MixSTE)",
             MIXSTE_LAST_OVERLAP,
             _last_moved_back,
         ),

@@ -97,38 +97,35 @@ def _clips(
         )
     world = np.cumsum(part, axis=0, dtype=np.int64) / 1000.0
     return [
-        _clip(entry, f"{entry['name']}-{number}", world, _camera(record), float(index["fps"]))
+        _clip(entry, f"{entry['name']}-{number}", world, record, float(index["fps"]))
         for number, record in enumerate(entry["cameras"][:views], start=1)
     ]
 
 
 def _clip(
-    entry: dict[str, Any], name: str, world: NDArray[np.float64], camera: VirtualCamera, fps: float
+    entry: dict[str, Any],
+    name: str,
+    world: NDArray[np.float64],
+    record: dict[str, Any],
+    fps: float,
 ) -> EvaluationClip:
-    seen = camera.to_camera_axes(world)
-    return EvaluationClip(
-        name=name,
-        subject=entry["subject"],
-        action=entry["text"].partition(",")[0],
-        keypoints=Keypoints(
-            camera.intrinsics.project(seen).astype(np.float32),
-            skeleton="h36m17",
-            image_size=camera.image_size,
-            fps=fps,
-        ),
-        truth=(seen - seen[:, :1]).astype(np.float32),
-        valid=np.ones(len(seen), dtype=np.bool_),
-        root=seen[:, 0].astype(np.float32),
-        intrinsics=camera.intrinsics,
-    )
-
-
-def _camera(record: dict[str, Any]) -> VirtualCamera:
     width, height = record["image_size"]
     focal = float(record["focal_px"])
-    return VirtualCamera(
+    camera = VirtualCamera(
         image_size=(width, height),
         rotation=np.array(record["rotation"], dtype=np.float64).reshape(3, 3),
         position=np.array(record["position_m"], dtype=np.float64).reshape(3),
         intrinsics=Intrinsics(focal, focal, width / 2.0, height / 2.0),
+    )
+    seen = camera.to_camera_axes(world)
+    points = camera.intrinsics.project(seen).astype(np.float32)
+    return EvaluationClip(
+        name=name,
+        subject=entry["subject"],
+        action=entry["text"].partition(",")[0],
+        keypoints=Keypoints(points, skeleton="h36m17", image_size=camera.image_size, fps=fps),
+        truth=(seen - seen[:, :1]).astype(np.float32),
+        valid=np.ones(len(seen), dtype=np.bool_),
+        root=seen[:, 0].astype(np.float32),
+        intrinsics=camera.intrinsics,
     )

@@ -72,13 +72,9 @@ def percent(values: Mask) -> float:
 
 
 def stands(down: Floats) -> Mask:
-    """Return True for poses with the head above the pelvis, and the pelvis above both ankles.
+    """Return (frames,), True if the head is above the pelvis, and the pelvis above both ankles.
 
-    Args:
-        down: (frames, 17), how far down each joint is, along the image or the camera's y axis.
-
-    Returns:
-        (frames,).
+    ``down``, (frames, 17), is how far down each joint is, along the image's or the camera's y axis.
     """
     head, pelvis, left, right = (
         down[:, _JOINT[name]] for name in ("head", "pelvis", "left_ankle", "right_ankle")
@@ -93,17 +89,10 @@ def to_the_left(poses: Floats, joint: str) -> Floats:
 
 
 def left_is_left(poses: Floats, others: Floats) -> Mask:
-    """Return True for poses whose hip and shoulder lines, right to left, run as those of others.
+    """Return (frames,), True if hip and shoulder lines, right to left, run as those of other poses.
 
     They do while they are less than 90° apart in space, so that sides exchanged, a mirror image
     and, of a body in profile, near and far exchanged are all found.
-
-    Args:
-        poses: The poses to check.
-        others: (frames, 17, 3), poses whose left side is known.
-
-    Returns:
-        (frames,).
     """
     hips, shoulders = (
         (to_the_left(poses, joint) * to_the_left(others, joint)).sum(axis=-1) > 0.0
@@ -133,18 +122,11 @@ def angles_degrees(vectors: Floats, others: Floats) -> Floats:
 
 
 def off_in_image_degrees(poses: Floats, points: Floats) -> Floats:
-    """Return how far the directions of limb bones are from those in the image.
+    """Return (frames,), the mean angle of limb bones from their directions in the image.
 
-    Poses are projected without perspective, which turns a bone of a body in full view by a few
-    degrees at most. Bones count by their length in the image: one that points at the camera has no
-    direction there.
-
-    Args:
-        poses: Along the axes of the camera that took the image.
-        points: (frames, 17, 2), keypoints, pixels.
-
-    Returns:
-        (frames,), degrees; the mean over the eight bones.
+    Poses, along the axes of the camera that took the image, are projected without perspective,
+    which turns a bone of a body in full view by a few degrees at most. Bones count by their length
+    between the keypoints (frames, 17, 2): one that points at the camera has no direction there.
     """
     flat, image = (
         np.concatenate([each[..., :2], np.zeros_like(each[..., :1])], axis=-1)

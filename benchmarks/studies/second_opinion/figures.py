@@ -170,12 +170,9 @@ def read_opinion(path: Path) -> Opinion:
 
 
 def compare(opinion: Opinion, poses: NDArray[np.floating], valid: NDArray[np.bool_]) -> Comparison:
-    """Measure a model's poses of a clip.
+    """Measure a model's poses (frames, 17, 3) of a clip, in any unit, along the camera's axes.
 
-    Args:
-        opinion: BlazePose's poses of the same clip.
-        poses: (frames, 17, 3), in any unit, along the camera's axes.
-        valid: (frames, 17), False if a joint is only the network's guess.
+    ``valid``, (frames, 17), is False if a joint is only the network's guess.
 
     Raises:
         ResultError: The poses are of other frames, or not finite in a frame with a person.
@@ -220,13 +217,7 @@ def compare(opinion: Opinion, poses: NDArray[np.floating], valid: NDArray[np.boo
 
 
 def check(poses: Floats, points: Floats, standing: NDArray[np.bool_]) -> Sanity:
-    """Check poses by themselves.
-
-    Args:
-        poses: (frames, 17, 3), along the camera's axes, in any unit.
-        points: (frames, 17, 2), keypoints of the same frames, pixels.
-        standing: (frames,), True if the person in the image stands.
-    """
+    """Check poses (frames, 17, 3) against keypoints (frames, 17, 2) and standing frames."""
     knees, elbows = body_checks.knee_bends(poses), body_checks.elbow_bends(poses)
     return Sanity(
         stands_percent=percent(body_checks.stands(poses[standing, :, 1])),

@@ -63,19 +63,12 @@ def tables(rows: Sequence[Comparison]) -> list[Table]:
         for row in rows
         for name, found in (("model", row.model), ("BlazePose", row.blazepose))
     ]
+    distances = {row.clip: row.agreement.per_joint_mm for row in rows}
     joints = [
-        {
-            "": name,
-            **{
-                row.clip: "{:.0f} / {:.0f}".format(*row.agreement.per_joint_mm[name])
-                for row in rows
-            },
-        }
+        {"": name, **{clip: "{:.0f} / {:.0f}".format(*mm[name]) for clip, mm in distances.items()}}
         for name in H36M17.joints
     ]
-    about = (
-        "compared with BlazePose, which is not the truth (° are medians; mm of BlazePose's body)"
-    )
+    about = "compared with BlazePose, which is not the truth (medians in °; mm of BlazePose's body)"
     alone = f"each by itself (bent: over {BENT_DEGREES:g}°; lengths of arm and leg bones)"
     return [
         _table(about, agreement),
@@ -96,13 +89,9 @@ def _number(value: float) -> str:
 def draw_clip(path: Path, opinion: Opinion, poses_mm: NDArray[np.floating]) -> None:
     """Draw a few frames of a clip, one per row: keypoints, the model's pose and BlazePose's.
 
-    Both poses are seen as the camera saw them, and from the side, the camera standing on the left.
-    Left limbs are blue, right ones orange.
-
-    Args:
-        path: A name that ends in ``.png``.
-        opinion: The clip; frames are spread evenly over those with a person.
-        poses_mm: (frames, 17, 3), the model's, millimeters of BlazePose's body.
+    Both poses, in millimeters of BlazePose's body, are seen as the camera saw them, and from the
+    side, the camera standing on the left. Left limbs are blue, right ones orange. Frames are spread
+    evenly over those with a person.
 
     Raises:
         MissingDependencyError: OpenCV is not installed.
