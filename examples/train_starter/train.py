@@ -1,4 +1,4 @@
-"""Trains the starter model: one checkpoint for every ratio. See README.md beside this file."""
+"""Train the starter model: one checkpoint for every ratio. See README.md next to this file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tqdm import tqdm
 from hot_sdk._base.records import to_json
 from hot_sdk.export.checkpoints.reader import KEY, TrainingRecord
 from hot_sdk.export.enums import SelectorKind
-from hot_sdk.export.models import build, resolve
-from hot_sdk.export.models.hourglass import HourglassNetwork, hourglass_of, selectors_of_stages
+from hot_sdk.export.models import ModelSpec, build, resolve
+from hot_sdk.export.models.hourglass import HourglassNetwork
 
 LOG = logging.getLogger("train_starter")
 
@@ -32,7 +32,7 @@ FRAMES = 81
 SIZE = {"width": 96, "depth": 4, "heads": 4, "mlp_hidden": 192, "stem": 512}
 RATIOS = (0.2, 0.33, 0.5, 0.75, 1.0)
 PRUNE_AT = 1
-LICENCE = "Apache-2.0 (network code of MixSTE published under MIT with HoT)"
+LICENSE = "Apache-2.0 (network code of MixSTE published under MIT with HoT)"
 CREDIT = (
     "The data used in this project was obtained from mocap.cs.cmu.edu. The database was created "
     "with funding from NSF EIA-0196217."
@@ -43,7 +43,7 @@ LIMITS = (
     "spine are constructed points. Not trained or measured on Human3.6M."
 )
 _SHORTEST = 9
-"""Frames that the hourglass is built for where the stem alone is trained."""
+"""Frames that the network is built for if only the stem is trained from scratch."""
 TIMED = ("Temporal_pos_embed", "x_token", "pos_embed_token")
 
 
@@ -52,10 +52,15 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """Frames of a clip (1: the stem alone), clips of a step, highest rate of learning.
+    """One stage of the training.
 
-    ``stem_share`` is the share of that rate which the stem learns at; ``velocity`` is the weight of
-    velocities in the loss; ``prunes`` says whether the network learns to do with fewer frames.
+    Attributes:
+        frames: Frames of a clip; 1 trains the stem alone.
+        batch: Clips in a step.
+        rate: Highest learning rate.
+        stem_share: Share of that rate for the stem.
+        velocity: Weight of velocities in the loss.
+        prunes: Frames are pruned, by another ratio in each step.
     """
 
     frames: int
@@ -70,15 +75,15 @@ STAGES = (
     Stage(1, 2048, 2e-3, 1.0),
     Stage(27, 32, 6e-4, 0.1),
     Stage(FRAMES, 16, 3e-4, 0.1),
-    # With more, filling in between kept frames would give up fast movements for steady poses.
+    # A higher weight would trade fast movements for smooth poses between kept frames.
     Stage(FRAMES, 16, 1.5e-4, 0.1, velocity=1.0, prunes=True),
 )
 
 
 def in_float32(module: nn.Module) -> nn.Module:
-    """Have a module compute in float32 always; returns it.
+    """Make a module compute in float32 always, and return it.
 
-    Half precision knows a metre to a few millimetres, and chooses frames at chance level.
+    bfloat16 resolves a meter to a few millimeters, and chooses frames at chance level.
     """
     plain = module.forward
 
@@ -94,12 +99,21 @@ def in_float32(module: nn.Module) -> nn.Module:
     return module
 
 
+def architecture(
+    frames: int, ratio: float = 0.5, selector: SelectorKind | None = None
+) -> ModelSpec:
+    """Resolve the elastic network for clips of a length."""
+    return resolve(
+        "mixste", frames=frames, ratio=ratio, selector=selector, prune_at=PRUNE_AT, elastic=True,
+        **SIZE,
+    )  # fmt: skip
+
+
 def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassNetwork:
-    """The elastic network for clips of a length, the weights' time embeddings stretched to it."""
-    spec = resolve("mixste", frames=frames, ratio=0.5, prune_at=PRUNE_AT, elastic=True, **SIZE)
+    """Build the network for clips of a length, the weights' time embeddings stretched to it."""
     # On the CPU, so that a seed means the same weights everywhere.
     with torch.device("cpu"):
-        made = build(spec).train()
+        made = build(architecture(frames)).train()
     if weights is not None:
         stretched = {
             key: functional.interpolate(
@@ -114,46 +128,32 @@ def network(frames: int, weights: dict[str, Tensor] | None = None) -> HourglassN
         for key, parameter in made.named_parameters():
             if key in TIMED or key == "Spatial_pos_embed":
                 nn.init.trunc_normal_(parameter, std=0.02)
-        # What follows the stem begins as no correction at all.
+        # At first the blocks do not correct the stem's guess.
         nn.init.zeros_(made.head[1].weight)
         nn.init.zeros_(made.head[1].bias)
     return made.to(torch.get_default_device())
 
 
 def begin_recovery(made: HourglassNetwork) -> None:
-    """Have the recovery correct nothing at first: what it adds to is a good guess by itself."""
+    """Let the recovery correct nothing at first: interpolation is a good guess by itself."""
     with torch.no_grad():
         made.pos_embed_token.zero_()
         made.cross_attention.proj.weight.zero_()
         made.cross_attention.proj.bias.zero_()
 
 
-def prune_otherwise(
-    made: HourglassNetwork, frames: int, ratio: float, selector: SelectorKind
-) -> None:
-    """Have the network keep another share of the frames."""
-    if ratio >= 1.0:
-        made.hourglass = None
-        return
-    spec = resolve(
-        "mixste", frames=frames, ratio=ratio, prune_at=PRUNE_AT, selector=selector, elastic=True,
-        **SIZE,
-    )  # fmt: skip
-    made.hourglass = hourglass_of(spec)
-    choosers = selectors_of_stages(made.hourglass, frames)
-    made.selectors = nn.ModuleList(in_float32(chooser) for chooser in choosers)
-
-
 def prune_at_random(made: HourglassNetwork, frames: int) -> None:
-    """Draw a ratio, and a selector: mostly the published one."""
+    """Prune by a random ratio, and a random selector: mostly the published one."""
     ratio = RATIOS[int(torch.randint(len(RATIOS), (), device="cpu"))]
     uniform = float(torch.rand((), device="cpu")) < 0.2
-    chosen = SelectorKind.UNIFORM if uniform else SelectorKind.TPC
-    prune_otherwise(made, frames, ratio, chosen)
+    selector = SelectorKind.UNIFORM if uniform else SelectorKind.TPC
+    made.prune_as(made.spec.plain() if ratio >= 1.0 else architecture(frames, ratio, selector))
+    for layer in made.selectors:
+        in_float32(layer)
 
 
 def loss_of(poses: Tensor, truth: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-    """Mean joint error plus that of velocities by its weight; and the former alone, metres."""
+    """Return mean joint error plus weighted velocity error, and the former alone, in meters."""
     error = (poses - truth).norm(dim=-1).mean()
     if truth.shape[1] == 1:
         return error, error.detach()
@@ -162,18 +162,18 @@ def loss_of(poses: Tensor, truth: Tensor, weight: float) -> tuple[Tensor, Tensor
 
 
 def main() -> None:
-    """Run."""
+    """Train through all stages and save the averaged weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of cmu_h36m17_60fps.npz and index.json")
     parser.add_argument("output", type=Path, help="folder of checkpoint, log and weights")
-    parser.add_argument("--steps", default="16000,4000,4000,2000", help="of each stage")
+    parser.add_argument("--steps", default="16000,4000,4000,2000", help="steps of each stage")
     batches = ",".join(str(stage.batch) for stage in STAGES)
-    parser.add_argument("--batches", default=batches, help="clips in a step of each stage")
+    parser.add_argument("--batches", default=batches, help="clips per step of each stage")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--start", type=Path, help="weights to start from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help="never prune, for comparison")
-    parser.add_argument("--bfloat16", action="store_true", help="faster where the CPU has it")
+    parser.add_argument("--bfloat16", action="store_true", help="faster if the CPU has it")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -198,12 +198,12 @@ def main() -> None:
     for number, stage in enumerate(STAGES):
         if state is not None and state["stage"] > number:
             continue
-        # With more clips in a step its gradient is surer, and it may go further.
+        # More clips in a step make its gradient less noisy, which permits a higher rate.
         rate = stage.rate * math.sqrt(batches[number] / stage.batch)
-        asked = dataclasses.replace(stage, batch=batches[number], rate=rate)
-        state = run_stage(number, asked, steps[number], motion, state, kept, options)
+        stage = dataclasses.replace(stage, batch=batches[number], rate=rate)
+        state = run_stage(number, stage, steps[number], motion, state, kept, options)
     assert state is not None
-    record = TrainingRecord(FPS, SIZE["heads"], PRUNE_AT, LICENCE, CREDIT, LIMITS)
+    record = TrainingRecord(FPS, SIZE["heads"], PRUNE_AT, LICENSE, CREDIT, LIMITS)
     weights = {key: value.contiguous().cpu() for key, value in state["average"].items()}
     target = options.output / "starter.safetensors"
     save_file(weights, target, {KEY: to_json(record)})
@@ -211,7 +211,7 @@ def main() -> None:
 
 
 def random_state() -> dict[str, Tensor]:
-    """What the next random numbers depend on, of every device in use."""
+    """Return the state of the random generators of every device in use."""
     state = {"cpu": torch.get_rng_state()}
     if torch.get_default_device().type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state()
@@ -219,7 +219,7 @@ def random_state() -> dict[str, Tensor]:
 
 
 def set_random_state(state: dict[str, Tensor]) -> None:
-    """Go on with the random numbers of a run that was left."""
+    """Restore the random generators of an interrupted run."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.get_default_device().type == "cuda":
         torch.cuda.set_rng_state(state["cuda"])
@@ -229,65 +229,62 @@ def run_stage(
     number: int, stage: Stage, steps: int, motion: Motion, state: State | None, kept: Path,
     options: argparse.Namespace,
 ) -> State:  # fmt: skip
-    """Train through one stage, from its beginning or from where it was left."""
+    """Train through one stage, from its beginning or from where it was interrupted."""
     frames = max(stage.frames, _SHORTEST)
     if stage.frames == 1 and state is not None:
-        # The stem alone is trained: what follows it stays as it is.
+        # Only the stem is trained: the other weights stay as they are.
         frames = state["average"]["Temporal_pos_embed"].shape[1]
     made = network(frames, None if state is None else state["average"])
     prunes = stage.prunes and not options.plain
     if prunes and (state is None or state["step"] == 0):
         begin_recovery(made)
     if not prunes:
-        made.hourglass = None
+        made.prune_as(made.spec.plain())
     average = copy.deepcopy(made)
     for layer in (made.head[1], made.stem.guess):
         in_float32(layer)
     parameters, means = list(made.parameters()), list(average.parameters())
-    # A few clips show the stem far fewer views than it was trained on: it may only drift.
+    # A few clips show the stem far fewer views than it was trained on, so it learns slowly.
     stem = {"params": list(made.stem.parameters()), "share": stage.stem_share}
     others = [value for name, value in made.named_parameters() if not name.startswith("stem.")]
     groups = [stem, {"params": others, "share": 1.0}]
-    optimiser = torch.optim.AdamW(groups, lr=stage.rate, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(groups, lr=stage.rate, weight_decay=0.02)
     first = 0
     if state is not None and state["step"] > 0:
         made.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
         set_random_state(state["random"])
     smooth: Tensor | None = None
-    saved = told = time.monotonic()
+    saved = logged = time.monotonic()
     for step in tqdm(range(first, steps), desc=f"stage {number}", initial=first, total=steps):
         cosine = 0.02 + 0.49 * (1.0 + math.cos(math.pi * step / steps))
         rate = stage.rate * min(1.0, (step + 1) / 200) * cosine
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         bodies = vary_bodies(straighten_legs(motion.clips(stage.batch, stage.frames)))
         keypoints, truth = mirror(*see(bodies))
         seen = detect(keypoints)
         device = seen.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=options.bfloat16):
-            if stage.frames == 1:
-                guess = made.stem(seen)[1]
-            else:
-                if prunes:
-                    prune_at_random(made, frames)
-                guess = made(seen)[0]
+            if prunes:
+                prune_at_random(made, frames)
+            guess = made.stem(seen)[1] if stage.frames == 1 else made(seen)[0]
         loss, error = loss_of(guess, truth, stage.velocity)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        optimizer.step()
         decay = min(0.999, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(means, parameters, 1.0 - decay)
         smooth = error if smooth is None else smooth.lerp(error, 0.02)
         now, last = time.monotonic(), step + 1 == steps
-        if now - told > 20.0 or last:
+        if now - logged > 20.0 or last:
             shown = (number, step + 1, steps, 1000 * float(smooth), rate)
             LOG.info("stage %d step %d of %d: %.1f mm, rate %.2g", *shown)
-            told = now
+            logged = now
         if now - saved > 60.0 or last:
             saved = now
             state = {
@@ -295,7 +292,7 @@ def run_stage(
                 "step": 0 if last else step + 1,
                 "network": made.state_dict(),
                 "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
+                "optimizer": optimizer.state_dict(),
                 "random": random_state(),
             }
             temporary = kept.with_suffix(".part")

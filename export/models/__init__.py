@@ -1,4 +1,4 @@
-"""Model families: their registry, and one file for each network."""
+"""Networks: a registry of model families, and one file for each of them."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ def build(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassNetwork:
 
 
 def infer_shape(name: str, shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
-    """Read a network's sizes off the shapes of a checkpoint's tensors.
+    """Read the sizes of a network off the shapes of a checkpoint's tensors.
 
     Args:
-        name: The family that the checkpoint is said to be of.
-        shapes: Shape of each tensor by its state-dict key.
+        name: The family that the checkpoint is expected to belong to.
+        shapes: Shape of each tensor by its state-dict key, without ``module.``.
 
     Raises:
-        CheckpointError: The tensors are not those of the family.
+        CheckpointError: A key of the family is missing, or its shape contradicts another's.
     """
     shape: CheckpointShape = _module(name).infer_shape(shapes)
     return shape
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{family(name).module}")
+    return importlib.import_module(f"{__name__}.{family(name).name}")

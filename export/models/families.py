@@ -1,4 +1,4 @@
-"""What is known of a model family, as data: its sizes, conventions and where they are published."""
+"""Records of what is known of a model family: sizes, conventions and where they are published."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from hot_sdk._base import records
 from hot_sdk.export.enums import Variant
 from hot_sdk.skeletons import H36M17, Skeleton
 
@@ -20,9 +21,9 @@ class Normalization(str, Enum):
 class Unit(str, Enum):
     """Unit of the network's output."""
 
-    METRE = "m"
+    METER = "m"
     NORMALIZED_PIXEL = "normalized_px"
-    """Half the image's width, as the input is normalized; what it is in metres is not known."""
+    """Half the image's width, as the input is normalized; its size in meters is not known."""
 
 
 BASIC_SETTINGS = ("channels", "width", "depth", "heads", "mlp_hidden")
@@ -30,7 +31,7 @@ BASIC_SETTINGS = ("channels", "width", "depth", "heads", "mlp_hidden")
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """The settings of a network that its weights' shapes follow.
+    """The settings of a network that determine its weights' shapes, and some that do not.
 
     Attributes:
         channels: Input channels of a keypoint: 2 (x, y), or 3 with a confidence.
@@ -39,12 +40,12 @@ class NetworkSize:
         heads: Attention heads.
         mlp_hidden: Hidden channels of the MLPs.
         stem: Hidden channels of a stem that lifts each frame by itself before the blocks; 0, as
-            published, is none.
-        representation: Channels of the layer before the head, of a family that has one, else 0.
-        neighbours: Frames that a graph over time joins to each frame, of a family that has one.
-        coefficients: Of the cosine transform over time that are kept, of a family that has one: an
-            odd number, and of as many frames in the middle of the window it gives the poses.
-        refine: 1 where a last network corrects the poses by the keypoints, of a family that has it.
+            published, is no stem.
+        representation: Channels of the layer before the head, in a family that has one, else 0.
+        neighbors: Frames that a graph over time connects to each frame, in a family that has one.
+        coefficients: Kept coefficients of the cosine transform over time, in a family that has one:
+            an odd number. The output is the poses of as many frames in the middle of the window.
+        refine: 1 if a last network corrects the poses by the keypoints, in a family that has it.
     """
 
     channels: int
@@ -54,7 +55,7 @@ class NetworkSize:
     mlp_hidden: int
     stem: int = 0
     representation: int = 0
-    neighbours: int = 0
+    neighbors: int = field(default=0, metadata={records.WAS: "neighbours"})
     coefficients: int = 0
     refine: int = 0
 
@@ -64,8 +65,8 @@ class PublishedSize:
     """One size of network that a family's authors published.
 
     Attributes:
-        frames: Of a window.
-        size: Of the network.
+        frames: Frames of a window.
+        size: Size of the network.
         source: Where it is published.
     """
 
@@ -94,49 +95,48 @@ class Family:
     """One model family.
 
     Attributes:
-        name: Name on command lines and in manifests.
+        name: Name on command lines and in manifests, and of the module in
+            ``hot_sdk.export.models`` with ``build``, from a specification to the network, and
+            ``infer_shape``, from a checkpoint's shapes to a ``CheckpointShape``.
         title: Name in the literature.
-        module: Module under ``hot_sdk.export.models`` with ``build``, from a specification to the
-            network, and ``infer_shape``, from a checkpoint's shapes to a ``CheckpointShape``.
         paper: The publication.
-        license: License of the authors' code, and the terms their weights are under.
+        license: License of the authors' code, and the terms of their weights.
         sizes: Published sizes by their names, the default first.
-        settings: Fields of ``NetworkSize`` that the family has.
-        parts: Parts that the width is cut into, each with all the attention heads.
+        unit: Unit of the output.
+        conventions_source: Where normalization, unit, axes and joints are stated.
         pruning: Settings of the variants that prune, at the default size.
-        hypotheses: Tokens of a frame that stand in the place of its joints', of a family that has
-            such; 0 is one token for each joint.
-        unprunable: Why no frames can be pruned of a window of several, where that is so.
-        float32: Modules that stay float32 in every precision, as shell patterns of their paths:
-            the layers that make the poses, and what chooses by comparing.
-        unquantised: Modules that float16 is enough for and int8 is not.
-        normalization: Of the input.
-        unit: Of the output.
+        normalization: Normalization of the input.
         axes: Axes of the output.
         skeleton: Joints of input and output.
-        training_fps: Frames a second of the training data.
-        conventions_source: Where normalization, unit, axes and joints are stated.
+        training_fps: Frames per second of the training data; Human3.6M has 50.
+        settings: Fields of ``NetworkSize`` that the family has.
+        parts: Parts that the width is split into, each with all the attention heads.
+        hypotheses: Tokens of a frame, in a family in which they replace those of its joints; else
+            0.
+        unprunable: Why no frames of a window of several can be pruned, if that is so.
+        float32: Modules that stay float32 in every precision, as shell patterns of their paths:
+            the layers that make the poses, and those that choose by comparison.
+        unquantized: Modules for which float16 is precise enough and int8 is not.
     """
 
     name: str
     title: str
-    module: str
     paper: str
     license: str
     sizes: Mapping[str, PublishedSize]
-    pruning: Mapping[Variant, Pruning]
-    normalization: Normalization
     unit: Unit
-    training_fps: float
     conventions_source: str
+    pruning: Mapping[Variant, Pruning] = field(default_factory=dict)
+    normalization: Normalization = Normalization.IMAGE_WIDTH
     axes: str = "camera: x right, y down, z forward; root-relative"
     skeleton: Skeleton = field(default=H36M17)
+    training_fps: float = 50.0
     settings: tuple[str, ...] = BASIC_SETTINGS
     parts: int = 1
     hypotheses: int = 0
     unprunable: str = ""
     float32: tuple[str, ...] = ()
-    unquantised: tuple[str, ...] = ()
+    unquantized: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -150,5 +150,5 @@ class Family:
 
     @property
     def single_frame(self) -> bool:
-        """Whether the network lifts each frame by itself, so that there is none to prune."""
+        """True if the network lifts each frame by itself, so that there is nothing to prune."""
         return self.frames == 1

@@ -1,13 +1,9 @@
-"""The choice of frames at one stage of pruning, by any of the selectors.
-
-Which frames to keep: scores of frames, and the choice of the highest.
+"""Choose the frames to keep, gather them, and interpolate the others between them.
 
 The clustering is the limit of the published one (Li et al., CVPR 2024) with vanishing noise, in a
-form whose float32 evaluation chooses the frames of exact arithmetic, in every engine.
-
-Frames picked out of a window, and filled in between.
-
-Nothing here reads the batch size, so that a graph with a symbolic batch needs no shape arithmetic.
+form whose float32 evaluation chooses the frames of exact arithmetic, in every engine, unless two
+scores are closer than rounding. Nothing here reads the batch size, so that a graph with a symbolic
+batch needs no shape arithmetic.
 """
 
 from __future__ import annotations
@@ -21,12 +17,116 @@ from hot_sdk.export.enums import SelectorKind
 from hot_sdk.manifest import PruningStage
 
 
+class FrameSelector(nn.Module):
+    """Choose the frames to keep; a module without weights.
+
+    Args:
+        stages: The stages of pruning up to this one, which is the last.
+        frames: Frames of the window.
+        keep_center: The window's center frame is always chosen.
+        mirrored_pairs: The batch alternates between a window and its mirror image, and each mirror
+            image uses the frames chosen for its window.
+    """
+
+    def __init__(
+        self,
+        stages: tuple[PruningStage, ...],
+        *,
+        frames: int,
+        keep_center: bool,
+        mirrored_pairs: bool,
+    ) -> None:
+        super().__init__()
+        self.stage = stages[-1]
+        self.center = frames // 2 if keep_center else None
+        self.mirrored_pairs = mirrored_pairs
+        self.fixed = _fixed_positions(stages, frames, self.center)
+
+    def forward(
+        self,
+        features: Tensor,
+        keypoints: Tensor,
+        kept: Tensor | None = None,
+        attention: Tensor | None = None,
+    ) -> Tensor:
+        """Choose among the frames that earlier stages kept.
+
+        Args:
+            features: What is compared of a frame, (batch, kept, channels).
+            keypoints: The network's input, (batch, frames, joints, 2 or 3).
+            kept: Frames that the stage before kept, (batch, kept) or (1, kept); None is all.
+            attention: Attention that each frame received, (batch, kept); required by the
+                ``attention`` selector alone.
+
+        Returns:
+            Ascending positions among the kept frames, int64: (batch, tokens), or (1, tokens) if the
+            choice does not depend on the data.
+        """
+        if self.fixed is not None:
+            return torch.tensor([self.fixed], dtype=torch.int64, device=features.device)
+        positions = highest_frames(
+            self._scores(features, keypoints, kept, attention),
+            self.stage.tokens,
+            keep=self._center_mask(features, kept),
+        )
+        if self.mirrored_pairs:
+            pairs = torch.stack([positions, positions], dim=1)
+            return pairs.reshape(-1, self.stage.tokens)
+        return positions
+
+    def _scores(
+        self, features: Tensor, keypoints: Tensor, kept: Tensor | None, attention: Tensor | None
+    ) -> Tensor:
+        kind = self.stage.selector
+        if kind == SelectorKind.TPC:
+            return density_peak_scores(self._windows(features))
+        if kind == SelectorKind.MOTION:
+            present = keypoints if kept is None else take_frames(keypoints, kept)
+            return motion_scores(self._windows(present))
+        if kind == SelectorKind.ATTENTION:
+            assert attention is not None
+            return self._windows(attention)
+        count = features.shape[1]
+        chosen = torch.zeros(1, count, device=features.device)
+        chosen[:, uniform_frames(count, self.stage.tokens, center=None)] = 1.0
+        # One row for each window, though all are equal: the center differs.
+        return chosen + 0.0 * self._windows(features)[:, :, 0].to(chosen.dtype)
+
+    def _center_mask(self, features: Tensor, kept: Tensor | None) -> Tensor | None:
+        """Mark the center frame among the kept ones, (batch or 1, kept) bool."""
+        if self.center is None:
+            return None
+        if kept is None:
+            return (torch.arange(features.shape[1], device=features.device) == self.center)[None]
+        return self._windows(kept) == self.center if kept.shape[0] != 1 else kept == self.center
+
+    def _windows(self, values: Tensor) -> Tensor:
+        """Drop the mirror images from a batch of pairs."""
+        if not self.mirrored_pairs:
+            return values
+        return values.reshape(-1, 2, *values.shape[1:])[:, 0]
+
+
+def _fixed_positions(
+    stages: tuple[PruningStage, ...], frames: int, center: int | None
+) -> list[int] | None:
+    """Return the positions of the last stage if no stage depends on the data, else None."""
+    present, positions = list(range(frames)), None
+    for stage in stages:
+        if stage.selector != SelectorKind.UNIFORM:
+            return None
+        at = None if center is None else present.index(center)
+        positions = uniform_frames(len(present), stage.tokens, center=at)
+        present = [present[position] for position in positions]
+    return positions
+
+
 def highest_frames(scores: Tensor, tokens: int, *, keep: Tensor | None = None) -> Tensor:
-    """Indices of the highest scores in ascending order; among equal scores the earlier frame wins.
+    """Return the indices of the highest scores, ascending; of equal scores the earlier frame wins.
 
     Args:
         scores: (batch, frames), finite.
-        tokens: How many frames to choose.
+        tokens: Number of frames to choose.
         keep: Frames to rank above all others, (batch or 1, frames) bool.
 
     Returns:
@@ -45,7 +145,7 @@ def highest_frames(scores: Tensor, tokens: int, *, keep: Tensor | None = None) -
 
 
 def _outranks(scores: Tensor) -> Tensor:
-    """Whether frame j outranks frame i: (batch, frames i, frames j) bool, a strict total order."""
+    """Return if frame j outranks frame i: (batch, frames i, frames j) bool, a total order."""
     frames = scores.shape[1]
     mine, other = scores.unsqueeze(2), scores.unsqueeze(1)
     earlier = torch.ones(frames, frames, dtype=torch.bool, device=scores.device).tril(-1)
@@ -53,44 +153,57 @@ def _outranks(scores: Tensor) -> Tensor:
 
 
 def density_peak_scores(features: Tensor) -> Tensor:
-    """Score of each frame as a cluster centre (density peaks with one neighbour besides itself).
+    """Score each frame as a cluster center (density peaks with one neighbor besides itself).
 
-    Published as ``cluster_dpc_knn`` with k = 2, which counts the frame itself. Distances come from
-    one centred, symmetrised Gram matrix, since those of an uncentred one lose the digits that order
-    the frames; equal densities go to the earlier frame in place of the published random noise.
+    Published as ``cluster_dpc_knn`` with k = 2, which counts the frame itself; equal densities go
+    to the earlier frame instead of the published random noise.
 
     Args:
         features: (batch, frames, channels).
 
     Returns:
-        (batch, frames), float32, or float64 where the features are.
+        (batch, frames), float64 if the features are, else float32.
     """
-    if features.dtype != torch.float64:
-        features = features.to(torch.float32)
-    frames, channels = features.shape[1], features.shape[2]
-    centred = features - features.mean(dim=1, keepdim=True)
-    gram = centred @ centred.transpose(1, 2)
-    twice_gram = gram + gram.transpose(1, 2)
-    square = (centred * centred).sum(dim=2)
-    distance_sq = square.unsqueeze(2) + square.unsqueeze(1) - twice_gram
-    distance_sq = distance_sq.clamp(min=0.0) * (1.0 / channels)
-
+    distance_sq = squared_distances(features)
+    frames = distance_sq.shape[1]
     itself = torch.eye(frames, dtype=torch.bool, device=features.device)
-    beyond = torch.finfo(features.dtype).max
+    beyond = torch.finfo(distance_sq.dtype).max
     nearest_sq = torch.where(itself, beyond, distance_sq).amin(dim=2)
     density = torch.exp(nearest_sq * -0.5)
 
     distance = distance_sq.sqrt()
     farthest = distance.amax(dim=(1, 2)).unsqueeze(1)
-    # The nearer the neighbour the denser. The densities themselves would not do: of slow motion
-    # they lie so close to 1 that float32 makes most of them equal.
+    # Compare distances: a nearer neighbor is a higher density, but for slow motion all densities
+    # are so close to 1 that float32 makes most of them equal.
     to_denser = torch.where(_outranks(-nearest_sq), distance, beyond).amin(dim=2)
     separation = torch.minimum(to_denser, farthest)
     return separation * density
 
 
+def squared_distances(features: Tensor) -> Tensor:
+    """Return the squared distances between frames, over the number of channels; symmetric.
+
+    They come from one centered, symmetrized Gram matrix, since those of an uncentered one lose the
+    digits that order the frames.
+
+    Args:
+        features: (batch, frames, channels).
+
+    Returns:
+        (batch, frames, frames), float64 if the features are, else float32.
+    """
+    if features.dtype != torch.float64:
+        features = features.to(torch.float32)
+    centered = features - features.mean(dim=1, keepdim=True)
+    gram = centered @ centered.transpose(1, 2)
+    twice_gram = gram + gram.transpose(1, 2)
+    square = (centered * centered).sum(dim=2)
+    distance_sq = square.unsqueeze(2) + square.unsqueeze(1) - twice_gram
+    return distance_sq.clamp(min=0.0) * (1.0 / features.shape[2])
+
+
 def motion_scores(keypoints: Tensor) -> Tensor:
-    """How far each frame's keypoints moved since the frame before, summed over joints.
+    """Score each frame by how far its keypoints moved since the one before, summed over joints.
 
     Args:
         keypoints: (batch, frames, joints, 2 or 3); a third channel, the confidence, is not read.
@@ -103,27 +216,27 @@ def motion_scores(keypoints: Tensor) -> Tensor:
     return torch.cat([step[:, :1], step], dim=1)
 
 
-def uniform_frames(frames: int, tokens: int, *, centre: int | None) -> list[int]:
-    """Evenly spaced frames, the first and the last among them.
+def uniform_frames(frames: int, tokens: int, *, center: int | None) -> list[int]:
+    """Return evenly spaced frames, the first and the last among them.
 
-    Where a centre is given, the frame nearest to it is replaced by it.
+    If a center is given, it replaces the frame nearest to it.
     """
     chosen = [math.floor(rank * (frames - 1) / (tokens - 1) + 0.5) for rank in range(tokens)]
-    if centre is not None and centre not in chosen:
-        nearest = min(range(tokens), key=lambda rank: abs(chosen[rank] - centre))
-        chosen[nearest] = centre
+    if center is not None and center not in chosen:
+        nearest = min(range(tokens), key=lambda rank: abs(chosen[rank] - center))
+        chosen[nearest] = center
     return chosen
 
 
 def take_frames(values: Tensor, index: Tensor) -> Tensor:
-    """Pick frames, each batch item its own.
+    """Gather frames, each batch item its own ones.
 
     Args:
         values: (batch, frames, ...).
         index: (batch, tokens) or (1, tokens), int64.
 
     Returns:
-        (batch, tokens, ...), by one Gather whatever the batch size.
+        (batch, tokens, ...), by one Gather for every batch size.
     """
     if index.shape[0] == 1:
         return values.index_select(1, index.reshape(-1))
@@ -133,6 +246,21 @@ def take_frames(values: Tensor, index: Tensor) -> Tensor:
     rows = (index.to(torch.float32) + item * frames).to(torch.int64).reshape(-1)
     taken = values.reshape(-1, *values.shape[2:]).index_select(0, rows)
     return taken.reshape(-1, tokens, *values.shape[2:])
+
+
+def window_frames(kept: Tensor, positions: Tensor) -> Tensor:
+    """Return the frames of the window at positions among the kept frames.
+
+    Args:
+        kept: Frames, (batch, kept) or (1, kept), int64.
+        positions: (batch, tokens) or (1, tokens), int64.
+
+    Returns:
+        (batch, tokens), or (1, tokens) if both have one row.
+    """
+    if kept.shape[0] == 1:
+        return kept.reshape(-1).index_select(0, positions.reshape(-1)).reshape(positions.shape)
+    return take_frames(kept, positions)
 
 
 def interpolate_frames(tokens: Tensor, index: Tensor, frames: int) -> Tensor:
@@ -158,120 +286,3 @@ def interpolate_frames(tokens: Tensor, index: Tensor, frames: int) -> Tensor:
     weight = weight.to(tokens.dtype).unsqueeze(2).unsqueeze(3)
     earlier, later = take_frames(tokens, before), take_frames(tokens, after)
     return earlier + weight * (later - earlier)
-
-
-def take_kept(kept: Tensor, positions: Tensor) -> Tensor:
-    """The frames at positions among those that were kept before.
-
-    Args:
-        kept: Frames, (batch, kept) or (1, kept), int64.
-        positions: Among them, (batch, tokens) or (1, tokens), int64.
-
-    Returns:
-        (batch, tokens), or (1, tokens) where both have one row.
-    """
-    if kept.shape[0] == 1:
-        return kept.reshape(-1).index_select(0, positions.reshape(-1)).reshape(positions.shape)
-    return take_frames(kept, positions)
-
-
-class FrameSelector(nn.Module):
-    """Chooses the frames to keep; it has no weights.
-
-    Args:
-        stages: The stages of pruning up to this one, which is the last.
-        frames: Of the window.
-        keep_centre: The window's centre frame is always among the chosen.
-        mirrored_pairs: See ``HourglassSpec``.
-    """
-
-    def __init__(
-        self,
-        stages: tuple[PruningStage, ...],
-        *,
-        frames: int,
-        keep_centre: bool,
-        mirrored_pairs: bool,
-    ) -> None:
-        super().__init__()
-        self.stage = stages[-1]
-        self.centre = frames // 2 if keep_centre else None
-        self.mirrored_pairs = mirrored_pairs
-        self.fixed = _fixed_positions(stages, frames, self.centre)
-
-    def forward(
-        self,
-        features: Tensor,
-        keypoints: Tensor,
-        kept: Tensor | None = None,
-        received: Tensor | None = None,
-    ) -> Tensor:
-        """Choose.
-
-        Args:
-            features: Tokens averaged over the joints, (batch, kept, channels).
-            keypoints: The network's input, (batch, frames, joints, 2 or 3).
-            kept: The frames that are still there, (batch, kept) or (1, kept); None is all.
-            received: Attention that each frame received, (batch, kept); for that selector alone.
-
-        Returns:
-            Ascending positions among the kept frames, int64: (batch, tokens), or (1, tokens) where
-            the choice does not depend on the data.
-        """
-        if self.fixed is not None:
-            return torch.tensor([self.fixed], dtype=torch.int64, device=features.device)
-        positions = highest_frames(
-            self._scores(features, keypoints, kept, received),
-            self.stage.tokens,
-            keep=self._centre(features, kept),
-        )
-        if self.mirrored_pairs:
-            pairs = torch.stack([positions, positions], dim=1)
-            return pairs.reshape(-1, self.stage.tokens)
-        return positions
-
-    def _scores(
-        self, features: Tensor, keypoints: Tensor, kept: Tensor | None, received: Tensor | None
-    ) -> Tensor:
-        kind = self.stage.selector
-        if kind == SelectorKind.TPC:
-            return density_peak_scores(self._first(features))
-        if kind == SelectorKind.MOTION:
-            there = keypoints if kept is None else take_frames(keypoints, kept)
-            return motion_scores(self._first(there))
-        if kind == SelectorKind.ATTENTION:
-            assert received is not None
-            return self._first(received)
-        count = features.shape[1]
-        chosen = torch.zeros(1, count, device=features.device)
-        chosen[:, uniform_frames(count, self.stage.tokens, centre=None)] = 1.0
-        # One row for each window, though all are equal: the centre differs.
-        return chosen + 0.0 * self._first(features)[:, :, 0].to(chosen.dtype)
-
-    def _centre(self, features: Tensor, kept: Tensor | None) -> Tensor | None:
-        """Where the centre frame is, (batch or 1, kept) bool."""
-        if self.centre is None:
-            return None
-        if kept is None:
-            return (torch.arange(features.shape[1], device=features.device) == self.centre)[None]
-        return self._first(kept) == self.centre if kept.shape[0] != 1 else kept == self.centre
-
-    def _first(self, values: Tensor) -> Tensor:
-        """The windows alone, where each is followed by its mirror image."""
-        if not self.mirrored_pairs:
-            return values
-        return values.reshape(-1, 2, *values.shape[1:])[:, 0]
-
-
-def _fixed_positions(
-    stages: tuple[PruningStage, ...], frames: int, centre: int | None
-) -> list[int] | None:
-    """Positions where neither this stage nor one before it looks at the data."""
-    present, positions = list(range(frames)), None
-    for stage in stages:
-        if stage.selector != SelectorKind.UNIFORM:
-            return None
-        at = None if centre is None else present.index(centre)
-        positions = uniform_frames(len(present), stage.tokens, centre=at)
-        present = [present[position] for position in positions]
-    return positions

@@ -19,6 +19,7 @@ from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models.families import Family, NetworkSize, PublishedSize
 from hot_sdk.export.models.registry import family
 from hot_sdk.manifest import PruningStage
+from hot_sdk.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -37,7 +38,7 @@ _LARGEST = {
     "mlp_hidden": 16384,
     "stem": 4096,
     "representation": 4096,
-    "neighbours": 64,
+    "neighbors": 64,
     "coefficients": 256,
     "refine": 1,
 }
@@ -55,7 +56,7 @@ class SizeOptions(TypedDict, total=False):
     mlp_hidden: int
     stem: int
     representation: int
-    neighbours: int
+    neighbors: int
     coefficients: int
     refine: int
 
@@ -104,7 +105,7 @@ class ModelSpec:
         size: Size of the network.
         stages: Where frames are pruned; empty for the plain variant.
         recovery: How frames come back; None for the plain and the ``tpc`` variant.
-        elastic: The recovery is trained for any number of kept frames; see ``HourglassSpec``.
+        elastic: The recovery is trained for any number of kept frames; see ``HourglassNetwork``.
     """
 
     family: str
@@ -116,9 +117,14 @@ class ModelSpec:
     elastic: bool = False
 
     @property
+    def skeleton(self) -> Skeleton:
+        """Joints and bones of input and output."""
+        return family(self.family).skeleton
+
+    @property
     def joints(self) -> int:
-        """Joints of input and output."""
-        return len(family(self.family).skeleton.joints)
+        """Number of joints."""
+        return len(self.skeleton.joints)
 
     @property
     def frame_tokens(self) -> int:
@@ -183,7 +189,7 @@ def resolve(name: str, **options: Unpack[ModelOptions]) -> ModelSpec:
             f"{entry.title} has no variant '{variant.value}'{why}.",
             hint=f"It has: plain{''.join(', ' + known.value for known in entry.pruning)}.",
         )
-    depth, prune_at = plain.size.depth, _as_tuple(options.get("prune_at"))
+    depth, prune_at = plain.size.depth, as_tuple(options.get("prune_at"))
     _require(
         bool(prune_at) or pruning.prune_at < depth,
         f"Pruning is published before block {pruning.prune_at}, but this network has {depth} "
@@ -230,7 +236,7 @@ def check_choices(options: ModelOptions) -> None:
         f"Both a ratio ({ratio}) and a number of tokens ({tokens}) were given.",
         "Give one of them.",
     )
-    for share in _as_tuple(ratio):
+    for share in as_tuple(ratio):
         _require(
             0.0 < share <= 1.0,
             f"ratio is {share}, which is outside 0 to 1 (0 excluded).",
@@ -255,14 +261,14 @@ def kept_frames(
     Raises:
         UsageError: A number is out of range, or a stage does not keep fewer than the one before it.
     """
-    counts = _as_tuple(tokens)
+    counts = as_tuple(tokens)
     for count in counts:
         _require(
             2 <= count <= frames,
             f"tokens is {count}, which is outside 2 to {frames}, the number of frames.",
             "It is the number of frames that are kept.",
         )
-    kept = counts or tuple(min(frames, tokens_for_ratio(each, frames)) for each in _as_tuple(ratio))
+    kept = counts or tuple(min(frames, tokens_for_ratio(each, frames)) for each in as_tuple(ratio))
     for before, after in pairwise(kept):
         _require(
             after < before,
@@ -277,7 +283,8 @@ def tokens_for_ratio(ratio: float, frames: int) -> int:
     return max(2, math.floor(ratio * frames + 0.5))
 
 
-def _as_tuple(value: OneOrMore[T] | None) -> tuple[T, ...]:
+def as_tuple(value: OneOrMore[T] | None) -> tuple[T, ...]:
+    """Return one value, several or none as a tuple."""
     if value is None:
         return ()
     return tuple(value) if isinstance(value, Sequence) else (value,)

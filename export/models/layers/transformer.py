@@ -1,8 +1,8 @@
-"""Transformer parts that every family shares.
+"""Transformer layers that every family shares.
 
 Tokens travel as one matrix, (batch · frames · joints, channels), so that each linear layer is one
-matrix product with its bias; attention over joints and over frames differ only in how the heads are
-laid out, and no transpose stands between a spatial and a temporal block.
+matrix multiplication with its bias; attention over joints and over frames differ only in how the
+heads are laid out, and no transpose stands between a spatial and a temporal block.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Attention(nn.Module):
     Args:
         width: Channels of a token.
         heads: Attention heads.
-        bias: Whether the layer that makes queries, keys and values has a bias.
+        bias: The layer that makes queries, keys and values has a bias.
     """
 
     def __init__(self, width: int, heads: int, *, bias: bool = True) -> None:
@@ -54,10 +54,10 @@ class Attention(nn.Module):
         self._folded: tuple[tuple[Tensor, Tensor | None], ...] | None = None
 
     def fold_constants(self) -> None:
-        """Make queries, keys and values by a product each, the scale of the logits in the first.
+        """Split the weights into queries, keys and values, the scale of the logits in the first.
 
-        One product for all three has to be cut into them, which copies it all: 7 to 10 % of an
-        attention over joints in ONNX Runtime.
+        One matrix multiplication for all three has to be split afterwards, which copies everything:
+        7 to 10 % of an attention over joints in ONNX Runtime.
         """
         with torch.no_grad():
             head_width = self.qkv.in_features // self.heads
@@ -72,7 +72,7 @@ class Attention(nn.Module):
             )
 
     def forward(self, tokens: Tensor, grid: Grid, axis: Axis) -> Tensor:
-        """Attend.
+        """Let every token attend to the others along an axis.
 
         Args:
             tokens: (batch · frames · joints, channels).
@@ -86,8 +86,8 @@ class Attention(nn.Module):
         mixed = weights @ value
         return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(-1, tokens.shape[1])))
 
-    def received(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Attention that each frame receives, averaged over heads, joints and asking frames.
+    def received_attention(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Average the attention that each frame receives over heads, joints and querying frames.
 
         Args:
             tokens: (batch · frames · joints, channels).
@@ -106,8 +106,8 @@ class Attention(nn.Module):
         head_width = tokens.shape[1] // self.heads
         projected = cast(Tensor, self.qkv(tokens))
         split = projected.reshape(-1, *grid, 3, self.heads, head_width).permute(_BY_HEAD[axis])
-        # Attention in four dimensions is the form that compilers recognise: the joints count as
-        # batch where they are attended, and as further heads where the frames are.
+        # Compilers recognize attention in four dimensions: the joints count as batch where they
+        # are attended, and as further heads where the frames are.
         if axis is Axis.JOINTS:
             split = split.reshape(3, -1, self.heads, grid.joints, head_width)
         else:
@@ -117,7 +117,7 @@ class Attention(nn.Module):
         return (query @ key.transpose(-2, -1)).softmax(dim=-1), value
 
     def _by_head(self, rows: Tensor, grid: Grid, axis: Axis, *, keys: bool = False) -> Tensor:
-        """Lay out a product of all tokens by head, in four dimensions; keys as columns."""
+        """Lay out rows by head, in four dimensions; keys as columns."""
         split = rows.reshape(-1, *grid, self.heads, rows.shape[1] // self.heads)
         split = split.permute((_COLUMNS if keys else _ROWS)[axis])
         if axis is Axis.JOINTS:
@@ -135,7 +135,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Map (tokens, channels) to the same shape."""
+        """Transform each token, (tokens, channels), by itself."""
         return cast(Tensor, self.fc2(self.act(self.fc1(tokens))))
 
 
@@ -150,10 +150,10 @@ class Block(nn.Module):
         self.mlp = Mlp(width, hidden)
 
     def forward(self, tokens: Tensor, grid: Grid, axis: Axis) -> Tensor:
-        """Map (batch · frames · joints, channels) to the same shape."""
+        """Add attention along an axis, then an MLP, to (batch · frames · joints, channels)."""
         tokens = tokens + self.attn(self.norm1(tokens), grid, axis)
         return tokens + cast(Tensor, self.mlp(self.norm2(tokens)))
 
-    def received(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Attention that each frame receives in this block, (batch, frames), from its input."""
-        return self.attn.received(self.norm1(tokens), grid)
+    def received_attention(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Return the attention that frames receive, (batch, frames), from the block's input."""
+        return self.attn.received_attention(self.norm1(tokens), grid)

@@ -14,7 +14,6 @@ from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.checkpoints.reader import KEY, TrainingRecord, read_checkpoint
 from hot_sdk.export.models import build, create_model, infer_shape, resolve
-from hot_sdk.export.models.hourglass import hourglass_of
 from hot_sdk.manifest import KEYPOINTS, POSES, read_manifest
 
 FRAMES = 27
@@ -200,5 +199,5 @@ def test_elastic_is_of_recovery_by_attention_alone():
         spec = resolve("mixste", frames=FRAMES, elastic=True, **asked)
         assert not spec.elastic
     spec = resolve("mixste", frames=FRAMES, ratio=0.5, elastic=True)
-    assert hourglass_of(spec).elastic
+    assert spec.elastic
     assert build(spec).pos_embed_token.shape[1] == FRAMES

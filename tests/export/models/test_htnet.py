@@ -17,10 +17,13 @@ from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import build, resolve
-from hot_sdk.export.models.htnet import infer_shape
-from hot_sdk.export.models.layers.graph_convolution import ModulatedGraphConvolution, bone_adjacency
-from hot_sdk.export.models.layers.refinement import PoseRefinement
-from hot_sdk.export.models.layers.topology_mixer import LimbPooling, PartConstraint
+from hot_sdk.export.models.htnet import PoseRefinement, infer_shape
+from hot_sdk.export.models.layers.topology_mixer import (
+    LimbPooling,
+    ModulatedGraphConvolution,
+    PartConstraint,
+    bone_adjacency,
+)
 from hot_sdk.export.models.weight_shapes import CheckpointShape
 from hot_sdk.export.pipeline import prepare
 from hot_sdk.skeletons import H36M17

@@ -16,13 +16,15 @@ from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.enums import Variant
 from hot_sdk.export.graph.flops import count_parameters
 from hot_sdk.export.models import create_model, family, resolve
-from hot_sdk.export.models.layers.pointwise import (
+from hot_sdk.export.models.layers.transformer import Grid
+from hot_sdk.export.models.mhformer import (
     ActivatedPointwise,
+    CrossAttention,
+    Generator,
     NormedPointwise,
     PointwiseLinear,
+    infer_shape,
 )
-from hot_sdk.export.models.layers.transformer import Grid
-from hot_sdk.export.models.mhformer import CrossAttention, Generator, infer_shape
 from hot_sdk.export.models.weight_shapes import CheckpointShape
 from hot_sdk.export.pipeline import prepare
 
@@ -134,24 +136,24 @@ def test_norms_learn_in_training(kind):
 
 def test_queries_keys_and_values_are_those_of_three_hypotheses():
     layer = drawn(CrossAttention(WIDTH, 2))
-    asking, asked, given = (random(2 * FRAMES, WIDTH, seed=seed) for seed in range(3))
+    query, key, value = (random(2 * FRAMES, WIDTH, seed=seed) for seed in range(3))
     whole = torch.nn.MultiheadAttention(WIDTH, 2, batch_first=True, dtype=torch.float64)
     parts = layer.linear_q, layer.linear_k, layer.linear_v
     with torch.no_grad():
         whole.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
         whole.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
         whole.out_proj.load_state_dict(layer.proj.state_dict())
-        expected, _ = whole(*(rows.reshape(2, FRAMES, -1) for rows in (asking, asked, given)))
+        expected, _ = whole(*(rows.reshape(2, FRAMES, -1) for rows in (query, key, value)))
     expected = expected.reshape(2 * FRAMES, WIDTH)
-    assert_close(layer(asking, asked, given, FRAMES), expected)
+    assert_close(layer(query, key, value, FRAMES), expected)
     layer.fold_constants()
-    assert_close(layer(asking, asked, given, FRAMES), expected)
+    assert_close(layer(query, key, value, FRAMES), expected)
 
 
 def test_each_hypothesis_hears_of_those_before_it_as_they_are_already():
     block = small().Transformer_hypothesis.CHI_blocks[0]
     hypotheses = [random(FRAMES, WIDTH, seed=seed) for seed in range(3)]
-    one, two, three = block.gather(hypotheses, FRAMES)
+    one, two, three = block.attend(hypotheses, FRAMES)
 
     def norm(name, tokens):
         return getattr(block, f"norm3_{name}")(tokens)
@@ -170,18 +172,18 @@ def test_refining_keeps_hypotheses_apart():
     block = small().Transformer_hypothesis.SHR_blocks[0]
     hypotheses = [random(FRAMES, WIDTH, seed=seed) for seed in range(3)]
     moved = [hypotheses[0], hypotheses[1] + 1.0, hypotheses[2]]
-    before, after = block.gather(hypotheses, FRAMES), block.gather(moved, FRAMES)
+    before, after = block.attend(hypotheses, FRAMES), block.attend(moved, FRAMES)
     assert [torch.equal(*pair) for pair in zip(before, after, strict=True)] == [True, False, True]
 
 
 def test_attention_received_is_the_average_over_hypotheses():
     block = small().Transformer_hypothesis.SHR_blocks[0]
     tokens = random(2 * FRAMES, 3 * WIDTH)
-    received = block.received(tokens, FRAMES)
+    received = block.received_attention(tokens, FRAMES)
     assert received.shape == (2, FRAMES)
     assert_close(received.sum(dim=1), torch.ones(2, dtype=torch.float64))
     alone = [
-        getattr(block, f"attn_{each}").received(
+        getattr(block, f"attn_{each}").received_attention(
             getattr(block, f"norm1_{each}")(part), Grid(FRAMES, 1)
         )
         for each, part in zip((1, 2, 3), tokens.chunk(3, dim=1), strict=True)
@@ -209,16 +211,16 @@ def test_keeping_every_frame_is_the_plain_network(prune_at):
     plain, pruned = small(), small(tokens=8, prune_at=prune_at, variant="tpc")
     keypoints = random(2, FRAMES, 17, 2)
     everything = torch.arange(FRAMES)[None]
-    object.__setattr__(pruned.hourglass.stages[0], "tokens", FRAMES)
+    object.__setattr__(pruned.spec.stages[0], "tokens", FRAMES)
     assert_close(pruned(keypoints, everything)[0], plain(keypoints)[0])
 
 
-def test_only_one_variant_holds_on_to_the_centre():
+def test_only_one_variant_holds_on_to_the_center():
     keypoints = random(64, FRAMES, 17, 2)
-    for variant, centred in (("tpc", True), ("hot", False)):
+    for variant, centerd in (("tpc", True), ("hot", False)):
         poses, kept = small(tokens=3, prune_at=1, variant=variant)(keypoints)
-        assert (kept == FRAMES // 2).any(dim=1).all() == centred
-        assert poses.shape == (64, 3 if centred else FRAMES, 17, 3)
+        assert (kept == FRAMES // 2).any(dim=1).all() == centerd
+        assert poses.shape == (64, 3 if centerd else FRAMES, 17, 3)
 
 
 def test_recovery_has_one_query_for_a_frame_and_three_answers():
@@ -377,7 +379,7 @@ def test_official_layout_is_exported(tmp_path):
     np.testing.assert_allclose(poses, expected, atol=1e-4, rtol=0)
 
 
-def test_plain_weights_serve_the_variant_that_keeps_the_centre(tmp_path):
+def test_plain_weights_serve_the_variant_that_keeps_the_center(tmp_path):
     source = saved(tmp_path / "model.pth")
     prepared = prepare(
         ExportRequest(

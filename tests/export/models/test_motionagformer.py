@@ -17,15 +17,15 @@ from hot_sdk.export.enums import Variant
 from hot_sdk.export.graph.trace import trace
 from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import build, create_model, family, resolve
-from hot_sdk.export.models.layers.graph_convolution import (
+from hot_sdk.export.models.layers.transformer import Grid
+from hot_sdk.export.models.motionagformer import (
     FrameGraph,
     JointGraph,
     NodeNorm,
     bone_graph,
+    infer_shape,
     similar_frames,
 )
-from hot_sdk.export.models.layers.transformer import Grid
-from hot_sdk.export.models.motionagformer import infer_shape
 from hot_sdk.export.models.weight_shapes import CheckpointShape
 from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.verification.neighbors import neighbors_exposed, neighbors_forced
@@ -75,7 +75,7 @@ def test_published_sizes(name, expected):
         size.depth,
         size.heads,
         size.mlp_hidden,
-        size.neighbours,
+        size.neighbors,
     ) == expected
     assert (size.channels, size.representation) == (3, 512)
 
@@ -122,28 +122,28 @@ def test_joints_gather_as_the_formula_says():
 # The graph over frames
 
 
-@pytest.mark.parametrize("neighbours", [1, 2, 4, 9])
-def test_neighbours_are_the_most_similar_frames(neighbours):
+@pytest.mark.parametrize("neighbors", [1, 2, 4, 9])
+def test_neighbors_are_the_most_similar_frames(neighbors):
     features = random(2, 3, FRAMES, 8)
     similarity = features @ features.transpose(2, 3)
     rank = similarity.argsort(dim=3, descending=True).argsort(dim=3)
-    assert torch.equal(similar_frames(features, neighbours), rank < neighbours)
+    assert torch.equal(similar_frames(features, neighbors), rank < neighbors)
 
 
-def test_a_frame_need_not_be_its_own_neighbour():
+def test_a_frame_need_not_be_its_own_neighbor():
     features = torch.tensor([[[[1.0, 0.0], [5.0, 1.0], [4.0, 1.0]]]])
     assert similar_frames(features, 2)[0, 0].tolist()[0] == [False, True, True]
 
 
-def test_equals_of_the_last_neighbour_are_neighbours_too():
+def test_equals_of_the_last_neighbor_are_neighbors_too():
     features = torch.tensor([[[[4.0], [2.0], [2.0], [1.0], [2.0], [0.0]]]])
     assert similar_frames(features, 2)[0, 0, 0].tolist() == [True, True, True, False, True, False]
-    # The highest counts as often as it occurs: two equal ones are two neighbours.
+    # The highest counts as often as it occurs: two equal ones are two neighbors.
     twice = torch.tensor([[[[4.0], [4.0], [2.0], [1.0]]]])
     assert similar_frames(twice, 2)[0, 0, 0].tolist() == [True, True, False, False]
 
 
-def test_fewer_frames_than_neighbours_are_all_neighbours():
+def test_fewer_frames_than_neighbors_are_all_neighbors():
     assert similar_frames(random(1, 1, 2, 4), 4).all()
 
 
@@ -230,7 +230,7 @@ def test_keeping_every_frame_is_the_plain_network():
     pruned = small(depth=3, tokens=8, prune_at=1, recovery="interpolate")
     keypoints = random(2, FRAMES, 17, 3)
     everything = torch.arange(FRAMES)[None]
-    stage = pruned.hourglass.stages[0]
+    stage = pruned.spec.stages[0]
     object.__setattr__(stage, "tokens", FRAMES)
     assert_close(pruned(keypoints, everything)[0], plain(keypoints)[0])
 
@@ -380,7 +380,7 @@ def official(path, **options):
 def test_official_layout_is_exported(tmp_path):
     source = tmp_path / "motionagformer-b-h36m.pth.tr"
     official(source, depth=1)
-    # Neither heads nor neighbours can be read off: those of B are taken, unless said otherwise.
+    # Neither heads nor neighbors can be read off: those of B are taken, unless said otherwise.
     result = export_model(
         ExportRequest("motionagformer", checkpoint=source, output=tmp_path / "m.onnx")
     )
@@ -392,17 +392,17 @@ def test_official_layout_is_exported(tmp_path):
 
 def test_official_layout_of_the_hourglass_is_read(tmp_path):
     source = tmp_path / "hot.pth"
-    state = official(source, tokens=5, prune_at=1, heads=4, neighbours=4)
+    state = official(source, tokens=5, prune_at=1, heads=4, neighbors=4)
     request = ExportRequest(
         "motionagformer",
         checkpoint=source,
         prune_at=1,
-        config={"heads": 4, "neighbours": 4},
+        config={"heads": 4, "neighbors": 4},
         output=tmp_path / "m.onnx",
     )
     prepared = prepare(request)
     assert (prepared.spec.variant, prepared.spec.tokens) == (Variant.HOT, 5)
-    assert (prepared.spec.size.heads, prepared.spec.size.neighbours) == (4, 4)
+    assert (prepared.spec.size.heads, prepared.spec.size.neighbors) == (4, 4)
     assert prepared.state.keys() == state.keys()
     assert all(torch.equal(prepared.state[key], state[key]) for key in state)
 
@@ -420,7 +420,7 @@ def test_pruning_elsewhere_than_trained_is_refused(tmp_path):
 # Verification
 
 
-def test_a_file_returns_its_neighbours_and_pytorch_takes_them():
+def test_a_file_returns_its_neighbors_and_pytorch_takes_them():
     spec = resolve("motionagformer", frames=FRAMES, **SMALL)
     lifting = build_lifter(spec, random_state_dict(build(spec)), flip=True)
     model = trace(fold_constants(lifting), spec, batch=1, opset=20)

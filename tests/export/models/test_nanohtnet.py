@@ -10,7 +10,7 @@ from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.enums import Variant
 from hot_sdk.export.models import build, resolve
-from hot_sdk.export.models.layers.graph_convolution import chain_adjacency
+from hot_sdk.export.models.layers.topology_mixer import chain_adjacency
 from hot_sdk.export.models.nanohtnet import cosine_transform, infer_shape
 from hot_sdk.export.models.weight_shapes import CheckpointShape
 
@@ -110,8 +110,8 @@ def test_other_sizes(frames, config):
         ("pos_embed", None, "it has no 'pos_embed'"),
         ("tem_pos_embed", None, "it has no 'tem_pos_embed'"),
         ("tem_pos_embed", (1, 9, 96), r"not \(1, any, 240\)"),
-        ("tem_patch_embed.weight", (240, 35), "takes 35 channels, no multiple of 17"),
-        ("patch_embed.weight", (240, 487), "takes 487 channels, no multiple of 2"),
+        ("tem_patch_embed.weight", (240, 35), "takes 35 channels, not a multiple of 17"),
+        ("patch_embed.weight", (240, 487), "takes 487 channels, not a multiple of 2"),
         ("Transformer.blocks.1.lgc.gcn1.adj2", (9, 9), r"not \(17, 17\)"),
         ("tem_Transformer.blocks.1.lgc.gcn1.adj2", (17, 17), r"not \(9, 9\)"),
         ("tem_Transformer.blocks.2.mlp.fc1.weight", (512, 240), r"not \(256, 240\)"),
@@ -178,7 +178,7 @@ def test_a_body_at_rest_has_one_coefficient():
     assert coefficients[1:].abs().max() < 1e-12
 
 
-def test_coefficients_are_joined_to_their_neighbours():
+def test_coefficients_are_joined_to_their_neighbors():
     assert chain_adjacency(4).tolist() == [
         [1.0, 1.0, 0.0, 0.0],
         [1.0, 1.0, 1.0, 0.0],

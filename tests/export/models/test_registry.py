@@ -62,7 +62,7 @@ def test_published_pruning_is_consistent(name, variant):
 
 @FAMILIES
 def test_module_builds_the_network(name):
-    module = importlib.import_module(f"hot_sdk.export.models.{family(name).module}")
+    module = importlib.import_module(f"hot_sdk.export.models.{name}")
     assert list(inspect.signature(module.build).parameters) == ["spec", "mirrored_pairs"]
     network = create_model(name, frames=small_frames(name, 9), **small_size(name))
     assert type(network).__module__ == module.__name__

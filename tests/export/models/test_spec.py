@@ -1,14 +1,17 @@
 """What can be asked of a family, what that means, and what is refused."""
 
 import re
+from dataclasses import fields
 
 import pytest
 
+from hot_sdk._base import records
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models import family, list_models, resolve
-from hot_sdk.export.models.spec import tokens_for_ratio
+from hot_sdk.export.models.families import NetworkSize
+from hot_sdk.export.models.spec import _LARGEST, ModelSpec, SizeOptions, tokens_for_ratio
 from hot_sdk.manifest import PruningStage
 
 FAMILIES = pytest.mark.parametrize("name", list_models())
@@ -262,3 +265,15 @@ def test_refused_family():
 def test_closest():
     assert closest("Interpolat", ["tra", "interpolate"]) == "Did you mean 'interpolate'?"
     assert closest("", ["tra", "interpolate"]) == "Known: tra, interpolate."
+
+
+def test_options_cover_every_setting_of_a_network():
+    assert SizeOptions.__annotations__.keys() == {field.name for field in fields(NetworkSize)}
+    assert {*_LARGEST} == {*SizeOptions.__annotations__}
+
+
+def test_reads_the_specification_of_an_older_file():
+    spec = resolve("motionagformer", ratio=0.5)
+    text = records.to_json(spec).replace('"neighbors"', '"neighbours"')
+    assert '"neighbours": 2' in text
+    assert records.build(ModelSpec, records.parse_object(text)) == spec
