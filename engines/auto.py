@@ -109,10 +109,6 @@ def open_fastest(model: Path | bytes, options: SessionOptions) -> Session:
     until the model, an engine's version, the processor or an option changes; without one it is made
     each time. A machine that is busy during the trial may choose otherwise than an idle one.
 
-    Args:
-        model: The file, or its bytes.
-        options: How to open it.
-
     Returns:
         A ``ChosenSession``.
 

@@ -66,7 +66,7 @@ _SCHEMA: dict[str, dict[int, str]] = {
     "Entry": {},
 }
 
-_DTYPES = {
+DTYPES = {
     1: "float32",
     2: "uint8",
     3: "int8",
@@ -80,6 +80,7 @@ _DTYPES = {
     12: "uint32",
     13: "uint64",
 }
+"""NumPy's names of ONNX's types of numbers, by their number in onnx.proto."""
 
 _HINT = (
     "It may be a partial download, a Git LFS pointer or another format; export it or copy it again."
@@ -367,13 +368,13 @@ def _spec(buffer: Buffer, value: Message) -> TensorSpec:
     name = _text(buffer, value, _VALUE_NAME)
     tensor = _child(buffer, _child(buffer, value, _VALUE_TYPE), _TYPE_TENSOR)
     kind = tensor[_TENSOR_TYPE][-1].value if _TENSOR_TYPE in tensor else None
-    if kind not in _DTYPES:
+    if kind not in DTYPES:
         raise ValueError(f"'{name}' is not a dense tensor of numbers")
     if _TENSOR_SHAPE not in tensor:
         raise ValueError(f"'{name}' has no shape")
     dimensions = _child(buffer, tensor, _TENSOR_SHAPE).get(_SHAPE_DIMENSION, ())
     sizes = tuple(_size(buffer, _children(buffer, dimension)) for dimension in dimensions)
-    return TensorSpec(name, sizes, _DTYPES[kind])
+    return TensorSpec(name, sizes, DTYPES[kind])
 
 
 def _size(buffer: Buffer, dimension: Message) -> int | str:

@@ -64,10 +64,6 @@ def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
     that have it, float16 on GPUs), and is tuned for the latency of one window. The cache holds the
     compiled model. OpenVINO's telemetry, which importing it would send, is kept from loading.
 
-    Args:
-        model: The file, or its bytes.
-        options: How to open it.
-
     Raises:
         MissingDependencyError: OpenVINO cannot be imported.
         EngineError: The file or the device is refused.
@@ -157,12 +153,7 @@ def name_device(core: openvino.Core, device: str, version: str) -> str:
 
 
 def compile_settings(device: str, options: SessionOptions) -> dict[str, str | int]:
-    """Return the properties that a model is compiled with.
-
-    Args:
-        device: OpenVINO's name of the device.
-        options: Options of the session.
-    """
+    """Return the properties that a model is compiled with on a device of OpenVINO's name."""
     settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
     if not options.fast_math:
         settings["INFERENCE_PRECISION_HINT"] = "f32"

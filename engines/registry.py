@@ -41,7 +41,7 @@ class Engine:
         my-engine = "my_package.engine:ENGINE"
 
     Attributes:
-        opener: Takes a model and options and returns a session. The vendor's library is imported
+        opener: Loads a model, a file or its bytes, with options. The vendor's library is imported
             when it is called, not with its module.
         packages: The distributions that bring the library, one of which has to be installed.
         opens: Format of its files, ``onnx`` or ``torch``.

@@ -56,11 +56,7 @@ class CudaDriver:
             self._call("cuCtxPushCurrent_v2", ctypes.c_void_p(first))
 
     def capture(self, stream: int, enqueue: Callable[[], None]) -> int:
-        """Record the work that a function enqueues, without running it.
-
-        Args:
-            stream: Handle of the stream.
-            enqueue: Enqueues the work into the stream.
+        """Record the work that a function enqueues into a stream, without running it.
 
         Returns:
             Handle of an executable graph, for ``launch`` and ``destroy_graph``.

@@ -58,10 +58,6 @@ def open_onnxruntime(model: Path | bytes, options: SessionOptions) -> Session:
     On NVIDIA's GPUs a model of fixed sizes runs on memory that is bound once, and its kernels are
     captured in a CUDA graph; if that fails, a warning says why and it runs without.
 
-    Args:
-        model: The file, or its bytes.
-        options: How to open it.
-
     Raises:
         MissingDependencyError: ONNX Runtime cannot be imported.
         UsageError: The provider and the device contradict each other.

@@ -118,7 +118,7 @@ def require_cuda_build(ort: ModuleType) -> None:
     """Refuse an ONNX Runtime that was built without CUDA.
 
     Raises:
-        EngineError: It was; the hint names the package that has it.
+        EngineError: It was built without; the hint names the package that has it.
     """
     built_with = ort.get_available_providers()
     if CUDA_PROVIDER not in built_with:
@@ -137,14 +137,7 @@ def cuda_index(device: str) -> str:
 def cuda_error(
     ort: ModuleType, device: str, reason: str, provider: str = CUDA_PROVIDER
 ) -> EngineError:
-    """Return the error for a session that could not be created on a GPU.
-
-    Args:
-        ort: The onnxruntime module.
-        device: The requested device.
-        reason: ONNX Runtime's message.
-        provider: One that runs on NVIDIA's GPUs.
-    """
+    """Return the error for a session on a GPU that ONNX Runtime refused for a reason."""
     missing = _load_failure(ort, provider)
     refused = f"ONNX Runtime {ort.__version__} cannot run the model on {device}:"
     if missing is None:

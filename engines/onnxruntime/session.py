@@ -10,37 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.engines.onnx_file import DTYPES
 from hot_sdk.engines.session import ANY_SIZE, Arrays, Session, TensorSpec, as_sentence
 from hot_sdk.errors import EngineError
 
 if TYPE_CHECKING:
     import onnxruntime
 
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(bool)": "bool",
-    "tensor(int8)": "int8",
-    "tensor(int16)": "int16",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(uint8)": "uint8",
-    "tensor(uint16)": "uint16",
-    "tensor(uint32)": "uint32",
-    "tensor(uint64)": "uint64",
+_FLOATS = {"tensor(float)": "float32", "tensor(double)": "float64"}
+_DTYPES = _FLOATS | {
+    f"tensor({name})": name for name in DTYPES.values() if name not in _FLOATS.values()
 }
 
 
 class OnnxRuntimeSession(Session):
     """A session of ONNX Runtime; see ``hot_sdk.engines.Session``.
 
-    Args:
-        session: ONNX Runtime's session.
-        version: Version of ONNX Runtime.
-        device: The device that is in use.
-        load_seconds: Seconds from the model file to a ready session.
-        bound: Runs the session on bound memory; None to run it on the arrays of each run.
+    It runs on the arrays of each run, or on bound memory by ``bound``.
 
     Attributes:
         provider: The execution provider that runs the model.
@@ -87,16 +73,11 @@ class OnnxRuntimeSession(Session):
 class BoundRunner:
     """Run a session of fixed sizes with inputs and outputs bound once, one run at a time.
 
-    No run allocates memory of the device, so that it can be captured in a CUDA graph.
-
-    Args:
-        ort: The onnxruntime module.
-        session: The session; every size of its inputs and outputs is fixed.
-        device: ``cpu`` or ``cuda``, as ONNX Runtime names them.
-        index: Which of them.
+    No run allocates memory of the device (``cpu`` or ``cuda``, and an index), so that it can be
+    captured in a CUDA graph.
 
     Attributes:
-        captured: Whether its runs replay a CUDA graph; set by who captures it.
+        captured: Whether its runs replay a CUDA graph; set after a capture.
     """
 
     captured = False

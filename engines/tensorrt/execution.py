@@ -70,18 +70,11 @@ class TensorRTExecution:
 
     To be created, used and freed with the device's context pushed.
 
-    Args:
-        trt: The module ``tensorrt``.
-        log: Its logger; see ``create_log``.
-        device: The device to run on.
-        plan: The plan.
-        spec: What it was built from.
-
     Raises:
-        EngineError: TensorRT refuses the plan, or it is that of another file.
+        EngineError: TensorRT refuses the plan, or it was not built from ``spec``.
 
     Attributes:
-        device: As passed.
+        device: The device that it runs on.
         graph: Handle of the CUDA graph of one run; None without one.
         layer_types: Number of tensors between its layers by type.
         largest_batch: Most items of an open batch; None if the batch is fixed.
@@ -162,7 +155,7 @@ class TensorRTExecution:
         if self._engine is None:
             raise self._refused("load the plan")
         names = map(self._engine.get_tensor_name, range(self._engine.num_io_tensors))
-        found = {name: self._describe(trt, self._engine, name) for name in names}
+        found = {name: _describe(trt, self._engine, name) for name in names}
         expected = {
             spec.name: (is_input, spec.dtype, spec.shape)
             for specs, is_input in ((self._inputs, True), (self._outputs, False))
@@ -178,14 +171,6 @@ class TensorRTExecution:
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise self._refused("create an execution context")
-
-    @staticmethod
-    def _describe(trt: ModuleType, engine: ICudaEngine, name: str) -> _Description:
-        return (
-            engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
-            _DTYPES.get(engine.get_tensor_dtype(name).name, "another type"),
-            tuple(int(size) for size in engine.get_tensor_shape(name)),
-        )
 
     def _allocate(self) -> None:
         assert self._context is not None
@@ -316,6 +301,14 @@ def _type_texts(data: object) -> Iterator[str]:
     elif isinstance(data, list):
         for item in data:
             yield from _type_texts(item)
+
+
+def _describe(trt: ModuleType, engine: ICudaEngine, name: str) -> _Description:
+    return (
+        engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+        _DTYPES.get(engine.get_tensor_dtype(name).name, "another type"),
+        tuple(int(size) for size in engine.get_tensor_shape(name)),
+    )
 
 
 def _fits(found: _Description, expected: _Description) -> bool:

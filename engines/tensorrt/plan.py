@@ -82,17 +82,10 @@ def get_plan(
     device: CudaDevice,
     folder: Path | None,
 ) -> tuple[bytes, Path | None]:
-    """Read a plan from the cache, or build it; with the device's context pushed.
-
-    Args:
-        trt: The module ``tensorrt``.
-        log: Its logger; see ``create_log``.
-        spec: What to build.
-        device: The device that will run it.
-        folder: The cache; None to build in any case.
+    """Read a plan from the cache folder, or build it; with the device's context pushed.
 
     Returns:
-        The plan, and the file that holds it.
+        The plan, and the file that holds it; None without a folder.
 
     Raises:
         EngineError: TensorRT refuses the file, or the folder cannot be written.
@@ -132,12 +125,8 @@ def build_plan(
 ) -> tuple[bytes, bytes]:
     """Compile a file; with the device's context pushed.
 
-    Args:
-        trt: The module ``tensorrt``.
-        log: Its logger; see ``create_log``.
-        spec: What to build.
-        free_memory: Bytes that are free on the device.
-        timings: What earlier builds on this device measured; empty without any.
+    ``free_memory`` are the bytes that are free on the device, ``timings`` what earlier builds on it
+    measured, empty without any.
 
     Returns:
         The plan, and the measurements with those of this build.
@@ -251,7 +240,7 @@ def _use_timings(config: IBuilderConfig, timings: bytes) -> None:
 def _cached_files(
     trt: ModuleType, spec: PlanSpec, device: CudaDevice, folder: Path
 ) -> tuple[CachedFile, CachedFile]:
-    """Return where a plan is cached, and where what builds on its platform measured."""
+    """Return the cached files of a plan and of the timings on its platform."""
     platform = {
         "TensorRT": str(trt.__version__),
         "compute capability": device.capability,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Table:
         note: A note to the reader, below the table; may be empty.
         text_columns: Number of leading columns that hold text: aligned to the left, and folded if
             the terminal is narrow. The others hold numbers, which are never cut.
+        styles: Styles of rich, such as ``bold red``, for cells of exactly these texts.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
     text_columns: int = 1
+    styles: Mapping[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """Return aligned plain text, one row to a line, as wide as the table needs."""
@@ -112,7 +114,7 @@ class Table:
                 else:
                     drawn.add_column(Text(name.replace(" ", "\n")), justify="right", no_wrap=True)
             for row in piece.rows:
-                drawn.add_row(*map(Text, row))
+                drawn.add_row(*(Text(cell, style=self.styles.get(cell, "")) for cell in row))
             if number > 0:
                 console.print()
             console.print(drawn)

@@ -92,18 +92,18 @@ def diagnose(machine: Machine, checks: Sequence[Check] = CHECKS) -> tuple[Findin
 def capabilities(findings: Sequence[Finding]) -> tuple[Capability, ...]:
     """Return in which ways the machine can run models, by what was found."""
     found = {finding.name: finding for finding in findings}
-    return tuple(_capability(name, found, key) for name, key in _CAPABILITIES)
+    problems = [(name, _problem(found, key)) for name, key in _CAPABILITIES]
+    return tuple(Capability(name, not problem, problem) for name, problem in problems)
 
 
-def _capability(name: str, found: dict[str, Finding], key: str) -> Capability:
+def _problem(found: dict[str, Finding], key: str) -> str:
+    """Return why what a finding is about is not usable; empty if it is."""
     finding = found.get(key)
     if finding is not None:
-        usable = finding.status == "ok"
-        return Capability(name, usable, "" if usable else finding.detail)
+        return "" if finding.status == "ok" else finding.detail
     # Without a finding on a provider, ONNX Runtime itself does not work, or was built without it.
     runtime = found.get("onnxruntime")
     if runtime is None or runtime.status != "ok":
-        return Capability(name, False, runtime.detail if runtime else "ONNX Runtime not checked")
+        return runtime.detail if runtime else "ONNX Runtime not checked"
     gpu = found.get("gpu") or found.get("gpu 0")
-    reason = gpu.detail if gpu is not None and gpu.status != "ok" else "not in this ONNX Runtime"
-    return Capability(name, False, reason)
+    return gpu.detail if gpu is not None and gpu.status != "ok" else "not in this ONNX Runtime"

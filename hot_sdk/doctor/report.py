@@ -15,6 +15,8 @@ from hot_sdk.host import STATUSES, Finding
 SCHEMA = 1
 """Version of the JSON record."""
 
+_STYLES = {"ok": "green", "missing": "yellow", "wrong": "bold red", "info": "cyan"}
+
 
 def as_record(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return the findings for JSON: ``schema``, ``findings`` and ``summary``."""
@@ -32,7 +34,7 @@ def as_record(findings: Sequence[Finding]) -> dict[str, Any]:
 def show(findings: Sequence[Finding]) -> None:
     """Write the findings to standard output: a table, what to do, and what the machine can run."""
     rows = tuple((finding.status, finding.name, finding.detail) for finding in findings)
-    print_report([Table("", ("status", "check", "found"), rows, text_columns=3)])
+    print_report([Table("", ("status", "check", "found"), rows, text_columns=3, styles=_STYLES)])
     # As they are: a table would break a command that is to be copied.
     for finding in findings:
         if finding.fix:
