@@ -6,13 +6,13 @@ from exported_models import cases, export_case
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.export.verification.clips import real_clips
 
-# What differs for the runtime; the rest is between the exporter and the inference engine.
+# The cases that differ for the runtime; the rest concerns exporter and inference engine.
 RUNTIME_CASES = ("plain", "hot", "hot-flip-batch-any", "motion-interpolate", "tpc", "confidence")
 
 
 @pytest.fixture(scope="session", params=[case for case in cases() if case[1] in RUNTIME_CASES])
 def model_file(request, tmp_path_factory):
-    """Every family in every way that the runtime has to know of."""
+    """Every family in every variant that the runtime distinguishes."""
     return export_case(*request.param, tmp_path_factory).path
 
 
@@ -24,7 +24,7 @@ def hot_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tpc_file(tmp_path_factory):
-    """One network that gives its centre frame."""
+    """One network that returns its center frame."""
     return export_case("mixste", "tpc", tmp_path_factory).path
 
 
@@ -37,7 +37,7 @@ def hot_engine(hot_file):
 
 @pytest.fixture(scope="session")
 def clips():
-    """Real keypoints by name; frames with nobody are filled."""
+    """Real keypoints by name; frames without a person are filled."""
     return {
         clip.name: Keypoints(
             clip.points, clip.scores, skeleton="h36m17", image_size=clip.size, fps=clip.fps

@@ -95,18 +95,18 @@ def test_clip_and_stream_rates_are_kept_apart():
     assert stream.dropped == 3
 
 
-def test_says_what_ran():
+def test_names_engine_and_device():
     found = report(recorded([0.1]))
     assert (found.engine, found.device, found.precision) == ("onnxruntime 1.0", "cpu", "fp32")
     assert (found.load_ms, found.first_inference_ms) == (250.0, 500.0)
 
 
-def test_comes_back_from_json():
+def test_round_trip_through_json():
     found = report(recorded([0.1, 0.2]), wall_s=0.3)
     assert LatencyReport.from_dict(json.loads(found.to_json())) == found
 
 
-def test_broken_record_is_refused():
+def test_rejects_broken_record():
     record = report(recorded([0.1])).to_dict()
     with pytest.raises(ResultError, match=r"latency\.windows is 'many'"):
         LatencyReport.from_dict(record | {"windows": "many"})
@@ -132,7 +132,7 @@ def test_text_holds_every_figure():
     assert "newest" not in text
 
 
-def test_text_of_a_long_stream_says_what_percentiles_are_of():
+def test_text_of_a_long_stream_names_the_samples_of_percentiles():
     recorder = recorded([0.001] * (NEWEST + 1), stage="per_new_frame", kind="stream")
     text = str(report(recorder, dropped=7))
     assert f"newest {NEWEST} samples" in text
@@ -202,7 +202,7 @@ def test_reading_while_writing_sees_whole_samples():
             assert row.std == pytest.approx(0.0, abs=1e-9)
 
 
-def test_what_a_call_collects_is_also_of_all_calls():
+def test_samples_of_a_call_count_for_all_calls():
     everything = LatencyRecorder("clip")
     for seconds in (0.1, 0.3):
         LatencyRecorder("clip", within=everything).add("total", seconds)

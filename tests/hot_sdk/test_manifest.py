@@ -56,7 +56,7 @@ HOT = Manifest(
         tuple(zip(H36M17.left, H36M17.right, strict=True)),
     ),
     normalization="x and y over half the width",
-    unit="metre",
+    unit="m",
     axes="x right, y down, z forward",
     training_fps=50.0,
     precision="fp16",
@@ -143,7 +143,7 @@ def write_model(path, metadata):
 
 def check_refusal(error, hint=AGAIN):
     assert error.hint == hint
-    # It is shown on one line of a terminal, whatever an untrusted file holds.
+    # It is shown on one line of a terminal, for any untrusted file.
     assert str(error).isprintable()
     assert len(str(error)) < 400
     return error.message
@@ -151,7 +151,7 @@ def check_refusal(error, hint=AGAIN):
 
 @pytest.fixture
 def refusal(tmp_path):
-    """What reading says of a model file with this text, or this record, as its manifest."""
+    """The error of reading a model file with this text or record as its manifest."""
 
     def read(manifest, hint=AGAIN):
         text = manifest if isinstance(manifest, str) else json.dumps(manifest)
@@ -209,7 +209,7 @@ def test_read_values_have_the_declared_types(tmp_path):
 
 
 def test_other_entries_of_the_metadata_do_not_matter(tmp_path):
-    metadata = {"author": "somebody", **HOT.to_metadata(), "hot_sdk.other": "{"}
+    metadata = {"author": "a stranger", **HOT.to_metadata(), "hot_sdk.other": "{"}
     assert read_manifest(write_model(tmp_path / "model.onnx", metadata)) == HOT
 
 
@@ -226,16 +226,16 @@ def test_non_finite_numbers_are_not_written(number):
         replace(HOT, parity=replace(HOT.parity, max_difference=number)).to_metadata()
 
 
-@pytest.mark.parametrize("metadata", [{}, {"author": "somebody", PRECISION_KEY: "fp16"}])
-def test_foreign_model_is_refused(tmp_path, metadata):
+@pytest.mark.parametrize("metadata", [{}, {"author": "a stranger", PRECISION_KEY: "fp16"}])
+def test_rejects_foreign_model(tmp_path, metadata):
     with pytest.raises(ManifestError) as caught:
         read_manifest(write_model(tmp_path / "model.onnx", metadata))
     message = check_refusal(caught.value, "Make the file with hot-export.")
     assert message == "The model file has no manifest of this SDK."
 
 
-@pytest.mark.parametrize("others", [as_data(), {"what": "nobody knows yet"}])
-def test_newer_manifest_is_refused_whatever_else_it_holds(refusal, others):
+@pytest.mark.parametrize("others", [as_data(), {"what": "not known yet"}])
+def test_rejects_newer_manifest_with_any_content(refusal, others):
     message = refusal({**others, "schema": SCHEMA + 1}, "Run: pip install --upgrade hot-sdk")
     assert message == (
         f"The model file's manifest has version {SCHEMA + 1}; this SDK reads {SCHEMA}."
@@ -269,7 +269,7 @@ def test_broken_texts(refusal, text, problem):
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 @pytest.mark.parametrize("path", [("ratio",), ("training_fps",), ("parity", "frames_shared")])
-def test_non_finite_numbers_are_refused(refusal, path, number):
+def test_rejects_non_finite_numbers(refusal, path, number):
     text = json.dumps(changed(path, "NUMBER")).replace('"NUMBER"', number)
     shown = str(float(number))
     assert refusal(text) == f"{'.'.join(path)} is {shown}, where float was expected."
@@ -376,7 +376,7 @@ def test_good_manifests_have_no_contradiction(manifest):
     assert manifest.contradiction() is None
 
 
-def test_missing_file_and_other_files_are_no_models(tmp_path):
+def test_rejects_missing_files_and_other_files(tmp_path):
     text = tmp_path / "text.onnx"
     text.write_text(json.dumps(as_data()))
     for path in (tmp_path / "absent.onnx", tmp_path, text):
@@ -385,7 +385,7 @@ def test_missing_file_and_other_files_are_no_models(tmp_path):
 
 
 def read_or_refuse(text):
-    """Read a text; whatever it holds gives a manifest that holds together, or one error."""
+    """Read any text: the result is a consistent manifest or one error."""
     try:
         manifest = Manifest.from_metadata({KEY: text})
     except ManifestError as error:

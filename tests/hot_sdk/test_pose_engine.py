@@ -36,7 +36,7 @@ def windows_of(clip, starts, channels=2, frames=27):
 
 
 def lifted_by_session(path, windows):
-    """Poses of one window after the other by the session alone, the root put at 0."""
+    """Poses of adjacent windows from the session alone, the root at 0."""
     with open_session(path) as session:
         size = session.inputs[0].shape[0]
         size = size if isinstance(size, int) else 1
@@ -50,7 +50,7 @@ def lifted_by_session(path, windows):
 
 
 @pytest.mark.parametrize("given", ["clip.npz", np.zeros((3, 17, 2), np.float32), None])
-def test_what_is_no_keypoints_is_refused(given):
+def test_rejects_inputs_that_are_not_keypoints(given):
     with Pose3DEngine(threads=1) as engine, pytest.raises(UsageError, match="from Keypoints, not"):
         engine(given)
 
@@ -70,11 +70,11 @@ def test_every_model_lifts_a_clip(model_file, clips):
         assert result.latency.inference.count > 0
 
 
-def test_side_by_side_windows_are_what_the_session_gives(model_file, clip):
+def test_adjacent_windows_equal_the_sessions_output(model_file, clip):
     with Pose3DEngine(model_file, threads=1) as engine:
         frames, channels = engine.manifest.frames, engine.manifest.channels
         if engine.manifest.output_frames < frames:
-            pytest.skip("gives the centre frame of each window; see the next tests")
+            pytest.skip("returns the center frame of each window; see the next tests")
     cut = dataclasses.replace(clip, points=clip.points[: 3 * frames])
     with Pose3DEngine(model_file, threads=1, windows="hot_centered_edge") as engine:
         found = engine(cut).poses
@@ -83,7 +83,7 @@ def test_side_by_side_windows_are_what_the_session_gives(model_file, clip):
     np.testing.assert_allclose(found, expected.reshape(-1, 17, 3), atol=1e-5)
 
 
-def test_centre_frame_models_give_the_centre(tpc_file, clip):
+def test_center_frame_models_return_the_center(tpc_file, clip):
     cut = dataclasses.replace(clip, points=clip.points[:40])
     with Pose3DEngine(tpc_file, threads=1) as engine:
         result = engine(cut)
@@ -93,7 +93,7 @@ def test_centre_frame_models_give_the_centre(tpc_file, clip):
     assert result.latency.windows == 40
 
 
-def test_centre_frame_of_a_model_that_flips_by_itself(tmp_path_factory, clip):
+def test_center_frame_of_a_model_that_flips_in_the_graph(tmp_path_factory, clip):
     from exported_models import export_case
 
     path = export_case("mixste", "tpc-flip-batch-2", tmp_path_factory).path
@@ -164,7 +164,7 @@ def test_every_skeleton_is_lifted(hot_engine, skeleton):
     assert np.isfinite(result.poses).all()
 
 
-def test_latency_says_what_ran(hot_engine, clip):
+def test_latency_names_engine_and_device(hot_engine, clip):
     report = hot_engine(clip).latency
     assert report.engine.startswith("onnxruntime ")
     assert (report.device, report.precision, report.kind) == ("cpu", "fp32", "clip")
@@ -228,7 +228,7 @@ def test_fork_is_detected_and_explained(hot_engine, clip):
     assert "'spawn'" in said
 
 
-def test_closed_engine_says_so(hot_file, clip):
+def test_closed_engine_raises(hot_file, clip):
     engine = Pose3DEngine(hot_file)
     engine.close()
     engine.close()
@@ -249,17 +249,17 @@ def test_closed_engine_says_so(hot_file, clip):
         ({"device": "cuda"}, (EngineError, MissingDependencyError), "(?i)cuda"),
     ],
 )
-def test_what_cannot_be_used_is_refused(hot_file, arguments, kind, said):
+def test_rejects_options_that_cannot_be_used(hot_file, arguments, kind, said):
     with pytest.raises(kind, match=said):
         Pose3DEngine(hot_file, **arguments)
 
 
-def test_no_file_is_told():
+def test_rejects_missing_model():
     with pytest.raises(EngineError, match=r"no model file at 'nowhere\.onnx'"):
         Pose3DEngine("nowhere.onnx")
 
 
-def test_centre_frame_models_are_refused_what_they_cannot(tpc_file):
+def test_center_frame_models_reject_other_windows(tpc_file):
     with pytest.raises(UsageError, match="returns only the center frame of a window"):
         Pose3DEngine(tpc_file, windows="overlap")
 
@@ -272,7 +272,7 @@ def test_static_file_cannot_end_with_a_short_window(hot_file, clip):
     assert len(engine(cut).poses) == 54
 
 
-def test_foreign_model_is_refused(tmp_path):
+def test_rejects_foreign_model(tmp_path):
     onnx = pytest.importorskip("onnx", reason="onnx makes the foreign model")
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     same = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
@@ -286,6 +286,6 @@ def test_foreign_model_is_refused(tmp_path):
         Pose3DEngine(tmp_path / "f.onnx")
 
 
-def test_clip_with_nobody_is_refused(hot_engine, clip):
+def test_rejects_clip_without_keypoints(hot_engine, clip):
     with pytest.raises(KeypointsError, match="shows a joint"):
         hot_engine(dataclasses.replace(clip, points=np.full((5, 17, 2), np.nan)))

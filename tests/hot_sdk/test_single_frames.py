@@ -1,4 +1,4 @@
-"""Models that lift each frame by itself, and models that give the middle of a window only."""
+"""Models that lift each frame separately, and models that return the middle of a window only."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def exported(tmp_path_factory, batch):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A single-frame model that takes any number of frames in a run."""
+    """A single-frame model that accepts any number of frames in a run."""
     return exported(tmp_path_factory, None)
 
 
@@ -59,7 +59,7 @@ def by_session(path, clip):
     return poses
 
 
-def test_a_clip_is_one_run(model, engine, clip):
+def test_clip_is_one_run(model, engine, clip):
     result = engine(clip)
     np.testing.assert_allclose(result.poses, by_session(model, clip), atol=1e-5)
     assert (result.latency.windows, result.latency.inference.count) == (120, 1)
@@ -74,21 +74,21 @@ def test_several_people_share_a_run(engine, clips):
         np.testing.assert_allclose(result.poses, engine(person).poses, atol=1e-5)
 
 
-def test_a_long_clip_is_cut(engine, clip):
+def test_long_clip_is_cut(engine, clip):
     points = np.tile(clip.points, (5, 1, 1))
     result = engine(dataclasses.replace(clip, points=points))
     assert result.latency.inference.count == 3
     np.testing.assert_allclose(result.poses[480:], engine(clip).poses, atol=1e-5)
 
 
-def test_a_file_of_fixed_batch_runs_as_often_as_it_has_to(engine, one_at_a_time, clip):
+def test_file_of_fixed_batch_runs_once_per_frame(engine, one_at_a_time, clip):
     with Pose3DEngine(one_at_a_time, threads=1, policies=engine.policies) as single:
         result = single(part(clip, 20))
     assert result.latency.inference.count == 20
     np.testing.assert_allclose(result.poses, engine(part(clip, 20)).poses, atol=1e-5)
 
 
-def test_frames_know_nothing_of_each_other(engine, clip):
+def test_frames_are_independent(engine, clip):
     order = np.random.default_rng(3).permutation(len(clip))
     shuffled = dataclasses.replace(clip, points=clip.points[order])
     np.testing.assert_allclose(engine(shuffled).poses, engine(clip).poses[order], atol=1e-5)
@@ -103,7 +103,7 @@ def test_all_windows_are_the_frames(model, engine, clip, mode):
 
 
 @pytest.mark.parametrize("fps", [None, 7.0, 1000.0])
-def test_time_plays_no_part(engine, clip, fps):
+def test_frame_rate_is_ignored(engine, clip, fps):
     result = engine(dataclasses.replace(clip, fps=fps))
     np.testing.assert_allclose(result.poses, engine(clip).poses, atol=1e-6)
     assert not any("frame rate" in warning for warning in result.warnings)
@@ -120,7 +120,7 @@ def test_flip_averages_in_as_many_frames(engine, model, clip):
     assert np.abs(result.poses - engine(clip).poses).max() > 1e-3
 
 
-def test_overlap_is_refused(model):
+def test_rejects_overlap(model):
     with pytest.raises(UsageError, match="expected 0 to 0"):
         Pose3DEngine(model, overlap=1)
 
@@ -133,7 +133,7 @@ def frame(clip, at, **changes):
 
 
 @pytest.mark.parametrize("fps", [None, FPS, 30.0])
-def test_a_stream_gives_each_frame_at_once(engine, clip, fps):
+def test_stream_returns_each_frame_at_once(engine, clip, fps):
     stream = engine.stream("video", fps=fps)
     expected = engine(clip).poses
     for at in range(30):
@@ -153,7 +153,7 @@ def test_people_of_a_frame_share_a_run(engine, clip):
     assert stream.report().latency.inference.count == 4
 
 
-def test_a_live_stream_leaves_nothing_waiting(engine, clip):
+def test_live_stream_leaves_nothing_waiting(engine, clip):
     given = []
     with engine.stream("live", fps=FPS, callback=given.append) as stream:
         for at in range(20):
@@ -164,15 +164,15 @@ def test_a_live_stream_leaves_nothing_waiting(engine, clip):
     assert given[-1].timestamp == 19 / FPS
 
 
-@pytest.mark.parametrize("asked", [{"lookahead": 1}, {"hop": 2}, {"lookahead": 3, "hop": 4}])
-def test_there_is_nothing_to_wait_for(engine, asked):
+@pytest.mark.parametrize("options", [{"lookahead": 1}, {"hop": 2}, {"lookahead": 3, "hop": 4}])
+def test_rejects_lookahead_and_hop(engine, options):
     with pytest.raises(UsageError, match="each frame by itself") as caught:
-        engine.stream("video", **asked)
+        engine.stream("video", **options)
     assert "lookahead=0 and hop=1" in caught.value.hint
 
 
-def test_a_missing_joint_is_held_as_in_a_longer_window(engine, clip):
-    """Though the network sees one frame, what was seen before it tells where a joint was."""
+def test_missing_joint_is_held_as_in_a_longer_window(engine, clip):
+    """Although the network sees one frame, earlier frames show where a joint was."""
     points = clip.points[:30].copy()
     points[10:, 16] = np.nan
     hidden = dataclasses.replace(clip, points=points)
@@ -208,9 +208,11 @@ def test_only_the_middle_frame_is_used(middle_model, clips):
     assert result.latency.windows == 40
 
 
-def test_a_stream_of_middle_frames_looks_ahead(middle_model, clips):
+def test_stream_of_middle_frames_looks_ahead(middle_model, clips):
     clip = part(dataclasses.replace(clips["pose_1"], scores=None, fps=FPS), 40)
-    with Pose3DEngine(middle_model, threads=1, policies=InputPolicies(outlier_threshold=None)) as engine:
+    with Pose3DEngine(
+        middle_model, threads=1, policies=InputPolicies(outlier_threshold=None)
+    ) as engine:
         with pytest.raises(UsageError, match="needs lookahead=13 and hop=1"):
             engine.stream("video")
         with pytest.raises(UsageError, match="returns only the center frame of a window"):

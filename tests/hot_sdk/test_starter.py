@@ -1,4 +1,4 @@
-"""The starter model that ships: what it says of itself, and that its poses are poses."""
+"""The starter model that ships: its manifest and the quality of its poses."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def starter():
         yield engine
 
 
-def test_it_is_small_and_says_what_it_is():
+def test_starter_is_small_and_described_by_its_manifest():
     manifest = read_manifest(starter_model())
     assert starter_model().stat().st_size <= _MOST_BYTES
     assert (manifest.frames, manifest.training_fps, manifest.tokens) == (81, 30.0, 41)
@@ -33,18 +33,18 @@ def test_it_is_small_and_says_what_it_is():
     assert "Apache-2.0" in manifest.license
 
 
-def test_it_lifts_real_keypoints_without_a_warning(starter, clips):
+def test_starter_lifts_real_keypoints_without_a_warning(starter, clips):
     for clip in clips.values():
         result = starter(clip)
         assert not starter.warnings
         height = np.nanmedian(np.ptp(result.poses[..., 1], axis=1))
-        # Metres, from the head to the feet of somebody who stands, squats or jumps.
+        # Meters, from the head to the feet of a person who stands, squats or jumps.
         assert 0.9 < height < 2.2
         head, feet = result.poses[:, 10, 1], result.poses[:, [3, 6], 1].mean(axis=1)
         assert np.mean(head < feet) > 0.95
 
 
-def test_it_beats_the_mean_pose_by_far_on_people_it_never_saw(starter):
+def test_starter_beats_the_mean_pose_by_far_on_unseen_people(starter):
     """The mean pose is 214 mm off; the model card has the exact figures."""
     clips = load_starter_val(views=1)[::4]
     found = [
@@ -56,7 +56,7 @@ def test_it_beats_the_mean_pose_by_far_on_people_it_never_saw(starter):
 
 
 @pytest.mark.parametrize(("ratio", "tokens"), [(0.33, 27), (1.0, None)])
-def test_hot_export_takes_it_where_no_checkpoint_is_given(tmp_path, ratio, tokens):
+def test_export_uses_starter_if_no_checkpoint_is_given(tmp_path, ratio, tokens):
     target = tmp_path / "model.onnx"
     export_model(ExportRequest("mixste", ratio=ratio, output=target))
     manifest = read_manifest(target)
@@ -64,7 +64,7 @@ def test_hot_export_takes_it_where_no_checkpoint_is_given(tmp_path, ratio, token
     assert manifest.weights.file == "starter.safetensors"
 
 
-def test_it_is_what_it_is():
+def test_export_rejects_other_window_length():
     with pytest.raises(CheckpointError, match="frames = 81, but 243"):
         export_model(ExportRequest("mixste", frames=243))
 
@@ -80,7 +80,7 @@ def test_file_named_starter_is_reached_by_a_path(model):
     assert resolve_model(model) == Path(model)
 
 
-def test_an_installation_without_it_says_so(monkeypatch, tmp_path):
+def test_installation_without_starter_raises(monkeypatch, tmp_path):
     monkeypatch.setattr("hot_sdk.starter._FOLDER", tmp_path)
     with pytest.raises(UsageError, match="missing from this installation"):
         Pose3DEngine()

@@ -13,7 +13,7 @@ clips = st.integers(1, 600)
 
 
 def read(cut, poses):
-    """What a network that returns its input would return for each window."""
+    """Windows as an identity network would return them."""
     return [poses[window.source_frames(cut.frames)] for window in cut.windows]
 
 
@@ -31,7 +31,7 @@ def poses_of(frames):
 @pytest.mark.parametrize("mode", MODES)
 @settings(max_examples=50)
 @given(frames=clips, length=lengths)
-def test_a_network_that_changes_nothing_gives_the_clip(mode, frames, length):
+def test_identity_network_returns_the_clip(mode, frames, length):
     cut = plan(frames, length, mode)
     poses = poses_of(frames)
     np.testing.assert_allclose(stitch(cut, read(cut, poses)), poses, rtol=0, atol=2e-6)
@@ -39,7 +39,7 @@ def test_a_network_that_changes_nothing_gives_the_clip(mode, frames, length):
 
 @settings(max_examples=50)
 @given(frames=clips, length=lengths, overlap=st.integers(0, 49))
-def test_any_overlap_gives_the_clip(frames, length, overlap):
+def test_identity_network_with_any_overlap(frames, length, overlap):
     cut = plan(frames, length, overlap=min(overlap, length - 1))
     poses = poses_of(frames)
     np.testing.assert_allclose(stitch(cut, read(cut, poses)), poses, rtol=0, atol=2e-6)
@@ -126,7 +126,7 @@ LOOPS = {
 @pytest.mark.parametrize("mode", LOOPS)
 @settings(max_examples=50)
 @given(frames=st.integers(1, 150), length=lengths)
-def test_windows_are_those_of_a_plain_loop(mode, frames, length):
+def test_windows_equal_a_plain_loop(mode, frames, length):
     found = [
         (
             window.source_frames(frames).tolist(),
@@ -149,7 +149,7 @@ def test_stretched_frames_are_those_of_the_published_formula(length):
 
 @settings(max_examples=50)
 @given(frames=clips, length=lengths, overlap=st.integers(0, 49))
-def test_every_frame_is_given_and_equal_windows_stay_equal(frames, length, overlap):
+def test_every_frame_is_output_and_equal_windows_stay_equal(frames, length, overlap):
     cut = plan(frames, length, overlap=min(overlap, length - 1))
     # Windows that give 1 everywhere give 1 only where the weights sum to 1.
     ones = [np.ones((length, 1, 1), dtype=np.float32) for _ in cut.windows]
@@ -178,7 +178,7 @@ def test_windows_that_disagree_are_blended_without_a_step(frames, length, overla
 
 
 @pytest.mark.parametrize("frames", [244, 250, 300, 446, 447, 486])
-def test_a_window_moved_back_begins_and_ends_without_a_step(frames):
+def test_window_moved_back_begins_and_ends_without_a_step(frames):
     cut = plan(frames, 243)
     outputs = [np.full((243, 1, 1), number % 2) for number in range(len(cut.windows))]
     steps = np.abs(np.diff(stitch(cut, outputs)[:, 0, 0]))
@@ -186,7 +186,7 @@ def test_a_window_moved_back_begins_and_ends_without_a_step(frames):
 
 
 @pytest.mark.parametrize(("case", "expected"), PUBLISHED.items(), ids=str)
-def test_windows_are_those_worked_out_by_hand(case, expected):
+def test_windows_equal_those_worked_out_by_hand(case, expected):
     mode, frames, length = case
     cut = plan(frames, length, mode, overlap=1 if mode == OVERLAP else None)
     found = [
@@ -202,7 +202,7 @@ def test_stretched_tail_counts_the_first_repetition():
     assert stitch(cut, outputs).reshape(-1).tolist() == [0, 1, 2, 3, 5]
 
 
-def test_centre_is_the_middle_position():
+def test_center_is_the_middle_position():
     cut = plan(9, 5, "mhformer_center")
     outputs = np.broadcast_to(np.arange(5, dtype=np.float32)[:, None, None], (9, 5, 1, 1))
     assert (stitch(cut, outputs) == 2.0).all()
@@ -235,7 +235,7 @@ def test_last_window_ends_with_the_clip_and_is_not_padded():
         ((5, 0), "windows of 0"),
     ],
 )
-def test_what_cannot_be_cut_is_refused(arguments, said):
+def test_rejects_what_cannot_be_cut(arguments, said):
     with pytest.raises(UsageError, match=said):
         plan(*arguments)
 
@@ -249,12 +249,12 @@ def test_overlap_is_checked():
         plan(10, 5, "mhformer_center", overlap=2)
 
 
-def test_wrong_number_of_windows_is_refused():
+def test_rejects_wrong_number_of_windows():
     with pytest.raises(UsageError, match="1 of the plan's 2 windows were given"):
         stitch(plan(10, 5, overlap=0), np.zeros((1, 5, 1, 3), dtype=np.float32))
 
 
-def test_windows_of_another_shape_are_refused():
+def test_rejects_windows_of_another_shape():
     cut = plan(10, 5, overlap=0)
     for wrong in ((2, 6, 1, 3), (2, 4, 1, 3), (2, 5, 3)):
         with pytest.raises(UsageError, match="expected 5 frames"):
@@ -263,7 +263,7 @@ def test_windows_of_another_shape_are_refused():
         stitch(cut, [np.zeros((5, 1, 3)), np.zeros((5, 2, 3))])
 
 
-def test_windows_are_given_once_each():
+def test_rejects_too_few_and_too_many_windows():
     stitcher = Stitcher(plan(10, 5, overlap=0))
     with pytest.raises(UsageError, match="0 of the plan's 2 windows"):
         stitcher.result()
@@ -296,7 +296,7 @@ def test_poses_are_float32(mode, dtype):
     np.testing.assert_allclose(found, poses, rtol=0, atol=2e-6)
 
 
-def test_outputs_may_be_written_over_after_they_were_added():
+def test_outputs_may_be_overwritten_after_they_were_added():
     cut = plan(15, 10, overlap=5)
     buffer = np.zeros((10, 1, 3), dtype=np.float32)
     stitcher = Stitcher(cut)

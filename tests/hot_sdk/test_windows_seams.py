@@ -18,14 +18,14 @@ def lifted(cut, outputs, unit="m"):
 
 
 def offsets(cut, values):
-    """Windows that give the same pose in every frame: one joint, so far along x."""
+    """Windows with the same pose in every frame: one joint, at a distance along x."""
     outputs = [np.zeros((window.length, 1, 3), dtype=np.float32) for window in cut.windows]
     for poses, value in zip(outputs, values, strict=True):
         poses[:, :, 0] = value
     return outputs
 
 
-def test_a_jump_between_windows_side_by_side():
+def test_jump_between_adjacent_windows():
     cut = plan(20, 10, "hot_centered_edge")
     outputs = offsets(cut, (0.0, 10.0))
     for poses in outputs:
@@ -89,7 +89,7 @@ def test_constant_windows_move_at_seams_only(mode, frames, length, seed):
         assert report.max_step_inside < 1e-4
 
 
-def test_a_window_about_every_frame_has_a_seam_at_every_step():
+def test_window_about_every_frame_has_a_seam_at_every_step():
     cut = plan(4, 3, "mhformer_center")
     _, report = lifted(cut, offsets(cut, (0.0, 1.0, 3.0, 6.0)))
     assert (report.seams, report.mean_step, report.max_step) == (3, 2.0, 3.0)
@@ -112,6 +112,6 @@ def test_steps_at_seams_by_hand():
     assert steps_at_seams(3, [(0, np.ones(3, dtype=np.float32))]).tolist() == [False, False]
 
 
-def test_comes_back_from_json():
+def test_round_trip_through_json():
     report = SeamReport(2, "m", 0.1, 0.2, None, None, 0.05, 0.3)
     assert records.build(SeamReport, json.loads(records.to_json(report))) == report

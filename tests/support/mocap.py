@@ -1,4 +1,4 @@
-"""Real bodies in front of a camera whose place is known."""
+"""Real bodies in front of a camera with a known pose."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NAMES = ("walk", "jump", "climb", "sit")
 
 
 def body(name):
-    """Joints along a camera's axes, (frames, 17, 3), metres, the pelvis in front of it."""
+    """Joints along a camera's axes, (frames, 17, 3), meters, the pelvis in front of it."""
     with np.load(Path(__file__).parent / "data" / "mocap_h36m17.npz") as arrays:
         world = arrays[name].astype(np.float64) / 1000.0
     # World axes have y up; a camera that stands on the same floor has y down and looks along z.
@@ -24,7 +24,7 @@ def body(name):
 
 
 def result_of(joints, **changes):
-    """What a perfect lifter would give."""
+    """The result of a perfect lifter."""
     settings = {
         "poses": (joints - joints[:, :1]).astype(np.float32),
         "valid": np.ones(joints.shape[:2], dtype=bool),

@@ -21,7 +21,7 @@ def at(point):
     return dataclasses.replace(result, root=np.float32([point]), root_error=np.float32([0.0]))
 
 
-def test_millimetres():
+def test_to_millimeters_scales_every_distance():
     seams = SeamReport(2, "m", 0.1, 0.2, None, None, 0.05, 0.3)
     result = dataclasses.replace(at([1.0, 2.0, 3.0]), seams=seams)
     found = result.to_millimeters()
@@ -34,13 +34,13 @@ def test_millimetres():
     assert result.unit == "m"
 
 
-def test_normalised_pixels_have_no_scale():
+def test_rejects_unit_without_scale():
     with pytest.raises(ResultError, match="scale is unknown"):
         dataclasses.replace(at([0, 0, 1]), unit="normalized_px").to_millimeters()
 
 
 def test_person_ahead_of_a_level_camera_stands_ahead_and_upright():
-    # 3 m ahead, half a metre to the right and 0.2 m below a camera 1.1 m above the ground.
+    # 3 m ahead, half a meter to the right and 0.2 m below a camera 1.1 m above the ground.
     found = at([0.5, 0.2, 3.0]).to_robot_frame(CameraPose.mounted((0.1, 0.0, 1.1)))
     assert found.axes == ROBOT_AXES
     np.testing.assert_allclose(found.root, [[3.1, -0.5, 0.9]], atol=1e-6)
@@ -55,7 +55,7 @@ def test_person_ahead_of_a_level_camera_stands_ahead_and_upright():
         ({"roll": 1.0}, [3.0, 0.0, 0.0]),  # Turned about its own line of sight.
     ],
 )
-def test_turned_cameras(turn, expected):
+def test_rotated_cameras(turn, expected):
     found = at([0.0, 0.0, 3.0]).to_robot_frame(CameraPose.mounted(**turn))
     np.testing.assert_allclose(found.root[0], expected, atol=1e-6)
 
@@ -75,7 +75,7 @@ def test_quaternion_as_ros_gives_it_for_an_optical_frame():
     np.testing.assert_allclose(longer.rotation, camera.rotation, atol=1e-12)
 
 
-def test_distances_survive_the_turn():
+def test_rotation_keeps_distances():
     result = result_of(body("walk"))
     turned = result.to_robot_frame(CameraPose.mounted(yaw=0.3, pitch=-0.2, roll=0.1))
     np.testing.assert_allclose(bone_lengths(turned.poses), bone_lengths(result.poses), atol=1e-5)
@@ -83,7 +83,7 @@ def test_distances_survive_the_turn():
         turned.to_robot_frame(CameraPose.mounted())
 
 
-def test_poses_without_scale_can_be_turned_but_not_placed():
+def test_poses_without_scale_can_be_rotated_but_not_placed():
     flat = dataclasses.replace(at([0, 0, 1]), unit="normalized_px")
     with pytest.raises(ResultError, match="metric"):
         flat.to_robot_frame(CameraPose.mounted())
@@ -113,7 +113,7 @@ def test_bones_become_constant_and_directions_stay(name):
 
 
 @pytest.mark.parametrize("joint", [12, 13])  # An elbow, where two bones meet, and a wrist.
-def test_invalid_joints_have_no_say_in_a_bones_length(joint):
+def test_invalid_joints_do_not_count_in_bone_lengths(joint):
     joints = body("walk")
     valid = np.ones((40, 17), dtype=bool)
     broken = result_of(joints)
@@ -127,19 +127,19 @@ def test_invalid_joints_have_no_say_in_a_bones_length(joint):
     )
 
 
-def test_frames_without_a_pose_stay_so():
+def test_frames_without_pose_stay_nan():
     joints = body("walk")
     joints[3] = np.nan
     found = result_of(joints).with_constant_bones()
     assert np.isnan(found.poses[3]).all()
     lengths = np.delete(bone_lengths(found.poses), 3, axis=0)
     np.testing.assert_allclose(lengths, np.broadcast_to(lengths[:1], lengths.shape), atol=1e-5)
-    nobody = result_of(np.full((2, 17, 3), np.nan)).with_constant_bones()
-    assert np.isnan(nobody.poses).all()
+    empty = result_of(np.full((2, 17, 3), np.nan)).with_constant_bones()
+    assert np.isnan(empty.poses).all()
 
 
 @pytest.mark.parametrize("unit", ["m", "mm"])
-def test_a_bone_of_no_length_has_no_direction_to_grow_in(unit):
+def test_bone_of_zero_length_stays_zero(unit):
     joints = body("walk")
     joints[0, 13] = joints[0, 12]
     result = result_of(joints)
@@ -165,11 +165,11 @@ def test_robot_frame_agrees_with_rotations_composed_one_by_one():
     x, z = x * math.cos(pitch) + z * math.sin(pitch), z * math.cos(pitch) - x * math.sin(pitch)
     x, y = x * math.cos(yaw) - y * math.sin(yaw), x * math.sin(yaw) + y * math.cos(yaw)
     np.testing.assert_allclose(found, np.stack([x + 0.2, y - 0.1, z + 1.4], axis=-1), atol=1e-5)
-    millimetres = placed.to_millimeters().to_robot_frame(camera)
-    np.testing.assert_allclose(millimetres.root, 1000.0 * turned.root, atol=1e-2)
+    in_millimeters = placed.to_millimeters().to_robot_frame(camera)
+    np.testing.assert_allclose(in_millimeters.root, 1000.0 * turned.root, atol=1e-2)
 
 
-def test_camera_poses_cannot_be_changed_from_outside():
+def test_camera_pose_is_read_only():
     translation = np.zeros(3)
     camera = CameraPose(np.eye(3), translation)
     translation[0] = 5.0
@@ -191,7 +191,7 @@ def test_camera_poses_cannot_be_changed_from_outside():
         (np.full((3, 3), np.nan), np.zeros(3)),
     ],
 )
-def test_what_is_no_rotation_is_refused(rotation, translation):
+def test_rejects_matrix_that_is_no_rotation(rotation, translation):
     with pytest.raises(UsageError, match="not a rotation matrix"):
         CameraPose(rotation, translation)
     with pytest.raises(UsageError, match="quaternion"):

@@ -8,7 +8,7 @@ from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.preprocessing.policies import AppliedPolicy
 
 
-def test_parts_have_to_fit_each_other():
+def test_rejects_parts_that_do_not_fit():
     result = result_of(body("sit"))
     with pytest.raises(ResultError, match=r"valid has shape \(3, 17\)"):
         dataclasses.replace(result, valid=np.ones((3, 17), dtype=bool))
@@ -16,14 +16,14 @@ def test_parts_have_to_fit_each_other():
         dataclasses.replace(result, unit="furlong")
 
 
-def test_joints_are_had_by_name():
+def test_joint_by_name():
     result = result_of(body("sit"))
     np.testing.assert_array_equal(result.joint("left_wrist"), result.poses[:, 13])
     with pytest.raises(UsageError, match="Did you mean 'left_wrist'"):
         result.joint("left_wirst")
 
 
-def test_summary_says_what_matters():
+def test_summary_holds_the_key_facts():
     text = str(result_of(body("sit"), policies=(AppliedPolicy("a", "b", 1, 2, "joints"),)))
     for part in ("40 poses of 3 over 3.90 s", "in m (camera: x right", "100.0%", "made up"):
         assert part in text
@@ -43,12 +43,12 @@ def test_summary_says_what_matters():
         ({"axes": "up"}, "'up' are unknown"),
     ],
 )
-def test_values_that_are_no_result_are_refused(changes, message):
+def test_rejects_values_that_are_no_result(changes, message):
     with pytest.raises(ResultError, match=message):
         dataclasses.replace(result_of(body("sit")), **changes)
 
 
-def test_arrays_are_read_only_and_the_callers_are_not():
+def test_arrays_are_read_only_but_the_callers_stay_writable():
     poses = np.zeros((40, 17, 3), dtype=np.float32)
     result = result_of(body("sit"), poses=poses)
     with pytest.raises(ValueError, match="read-only"):
@@ -58,5 +58,5 @@ def test_arrays_are_read_only_and_the_callers_are_not():
     poses[0] = 1.0
 
 
-def test_frames_are_its_length():
+def test_length_is_number_of_frames():
     assert len(result_of(body("sit")[:7])) == 7

@@ -33,7 +33,7 @@ def same(found, expected, *, whole=True):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_comes_back_bit_for_bit(result, tmp_path, name):
+def test_round_trip_is_exact(result, tmp_path, name):
     path = result.save(tmp_path / f"poses.{name}")
     assert path == tmp_path / f"poses.{name}"
     same(Pose3DResult.load(path), result, whole=name != "csv")
@@ -41,7 +41,7 @@ def test_comes_back_bit_for_bit(result, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_root_and_its_gaps_come_back(tmp_path, name):
+def test_round_trip_of_root_with_gaps(tmp_path, name):
     joints = body("walk")
     points = seen(joints).points.copy()
     points[4, 2:] = np.nan
@@ -67,7 +67,7 @@ def test_csv_is_a_table_with_named_columns(tmp_path):
     assert len(lines) == 42
 
 
-def test_json_says_what_it_holds(tmp_path):
+def test_json_describes_its_content(tmp_path):
     result_of(body("sit")).save(tmp_path / "poses.json")
     record = json.loads((tmp_path / "poses.json").read_text())
     assert record["description"]["joints"][16] == "right_wrist"
@@ -75,7 +75,7 @@ def test_json_says_what_it_holds(tmp_path):
     assert np.shape(record["poses"]) == (40, 17, 3)
 
 
-def test_unknown_formats_are_refused(tmp_path):
+def test_rejects_unknown_formats(tmp_path):
     with pytest.raises(UsageError, match=r"\.npz, \.json, \.csv"):
         result_of(body("sit")).save(tmp_path / "poses.txt")
     with pytest.raises(UsageError, match="Did you mean 'json'"):
@@ -86,13 +86,13 @@ def test_unknown_formats_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_content_says_what_a_file_is(tmp_path, name):
+def test_format_is_read_from_content(tmp_path, name):
     expected = result_of(body("sit"))
     same(Pose3DResult.load(expected.save(tmp_path / "poses.bin", format=name)), expected)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_float32_comes_back(tmp_path, name):
+def test_round_trip_of_any_float32(tmp_path, name):
     bits = np.random.default_rng(0).integers(0, 2**32, 4 * 17 * 3, dtype=np.uint32)
     poses = bits.view(np.float32).reshape(4, 17, 3).copy()
     poses[~np.isfinite(poses)] = np.nan
@@ -104,7 +104,7 @@ def test_every_float32_comes_back(tmp_path, name):
     np.testing.assert_array_equal(np.signbit(found.poses), np.signbit(np.nan_to_num(poses)))
 
 
-def test_a_folder_and_a_stranger_are_no_result(tmp_path):
+def test_rejects_folders_and_other_files(tmp_path):
     with pytest.raises(ResultError, match="is no file"):
         Pose3DResult.load(tmp_path)
     (tmp_path / "poses.csv").write_text("x,y\n1,2\n")
@@ -121,12 +121,12 @@ def test_json_is_not_written_longer_than_it_is_read(tmp_path, monkeypatch):
         Pose3DResult.load(tmp_path / "long.json")
 
 
-def test_missing_file_is_told(tmp_path):
+def test_rejects_missing_file(tmp_path):
     with pytest.raises(ResultError, match="No such file"):
         Pose3DResult.load(tmp_path / "poses.npz")
 
 
-def test_newer_version_is_told(tmp_path):
+def test_rejects_newer_version(tmp_path):
     path = result_of(body("sit")).save(tmp_path / "poses.json")
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
     with pytest.raises(ResultError, match="has version 3"):
@@ -150,13 +150,13 @@ def test_reads_result_of_version_1_with_its_names(tmp_path, name):
     same(Pose3DResult.load(path), expected)
 
 
-def test_pickles_are_refused(tmp_path):
+def test_rejects_pickles(tmp_path):
     np.savez(tmp_path / "poses.npz", poses=np.array([{}], dtype=object))
     with pytest.raises(ResultError, match="no result"):
         Pose3DResult.load(tmp_path / "poses.npz")
 
 
-def test_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+def test_rejects_zip_bomb_before_unpacking(tmp_path, monkeypatch):
     monkeypatch.setattr("hot_sdk.results.files._LARGEST", 1 << 20)
     with zipfile.ZipFile(tmp_path / "poses.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("poses.npy", bytes(2 << 20))
@@ -183,7 +183,7 @@ def flipped(content, data, first=0, last=None):
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_broken_files_give_our_error_only(tmp_path, name, data):
+def test_broken_files_raise_only_our_error(tmp_path, name, data):
     path = tmp_path / f"poses.{name}"
     content = flipped(result_of(body("sit")[:2]).save(path).read_bytes(), data)
     cut = data.draw(st.one_of(st.none(), st.integers(0, len(content))))
@@ -195,7 +195,7 @@ def test_broken_files_give_our_error_only(tmp_path, name, data):
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_broken_arrays_in_a_whole_archive_give_our_error_only(tmp_path, data):
+def test_broken_arrays_in_an_intact_archive_raise_only_our_error(tmp_path, data):
     # Its checksums hold, so that numpy is reached.
     path = result_of(body("sit")[:2]).save(tmp_path / "poses.npz")
     with zipfile.ZipFile(path) as archive:
@@ -225,7 +225,7 @@ def test_broken_arrays_in_a_whole_archive_give_our_error_only(tmp_path, data):
         ("description", {"schema": 1}),
     ],
 )
-def test_values_that_do_not_fit_are_told(tmp_path, place, value):
+def test_rejects_json_values_that_do_not_fit(tmp_path, place, value):
     path = result_of(body("sit")[:2]).save(tmp_path / "poses.json")
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, place: value}))
@@ -234,7 +234,7 @@ def test_values_that_do_not_fit_are_told(tmp_path, place, value):
 
 
 @pytest.mark.parametrize("cell", ["1e39", "inf", "x", '"', "1,2"])
-def test_cells_that_do_not_fit_are_told(tmp_path, cell):
+def test_rejects_csv_cells_that_do_not_fit(tmp_path, cell):
     path = result_of(body("sit")[:2]).save(tmp_path / "poses.csv")
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], lines[2].rsplit(",", 2)[0] + f",{cell},1", lines[3]]))
@@ -242,7 +242,7 @@ def test_cells_that_do_not_fit_are_told(tmp_path, cell):
         Pose3DResult.load(path)
 
 
-def test_truncated_lzma_is_told(tmp_path):
+def test_rejects_truncated_lzma(tmp_path):
     path = tmp_path / "poses.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("description.npy", bytes(range(256)) * 40)

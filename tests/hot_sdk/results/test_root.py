@@ -54,7 +54,7 @@ def test_focal_lengths_may_differ():
     np.testing.assert_allclose(found.root, joints[:, 0], atol=1e-4)
 
 
-def test_missing_and_invalid_joints_are_left_out():
+def test_missing_and_invalid_joints_are_ignored():
     joints = body("walk")
     points = seen(joints).points.copy()
     points[:, 3] = np.nan
@@ -80,7 +80,7 @@ def test_scores_weigh_joints():
     assert apart[1] < apart[0] / 20
 
 
-def test_joints_without_a_pose_are_left_out():
+def test_joints_without_pose_are_ignored():
     joints = body("walk")
     poses = result_of(joints).poses.copy()
     poses[2, 16] = np.nan
@@ -110,7 +110,7 @@ def test_height_scales_the_seams_with_the_poses():
     assert tall.seams.mean_step == pytest.approx(0.02 * factor, rel=1e-4)
 
 
-def test_any_skeleton_gives_a_root():
+def test_root_from_another_skeleton():
     # COCO's joints lie elsewhere than the motion capture's; the person does not.
     joints = body("walk")
     order = H36M17.joints.index
@@ -128,7 +128,7 @@ def test_any_skeleton_gives_a_root():
     np.testing.assert_allclose(found.root, joints[:, 0], atol=0.15)
 
 
-def test_somebody_elses_keypoints_are_refused():
+def test_rejects_keypoints_of_another_person():
     joints = body("walk")
     other = dataclasses.replace(seen(joints), track_id=4)
     with pytest.raises(ResultError, match="keypoints are of 4, the poses of 3"):
@@ -148,7 +148,7 @@ def test_frames_with_too_few_joints_have_no_root():
     assert (found.policies[-1].count, found.policies[-1].total) == (39, 40)
 
 
-def test_a_person_behind_the_camera_is_none():
+def test_person_behind_the_camera_has_no_root():
     joints = body("walk")
     mirrored = seen(joints).points * -1.0 + 2.0 * np.array([CAMERA.cx, CAMERA.cy])
     keypoints = dataclasses.replace(seen(joints), points=mirrored.astype(np.float32))
@@ -165,7 +165,7 @@ def test_height_gives_the_scale(name):
     other = truth.with_root_from_height(seen(joints), CAMERA, 1.75)
     np.testing.assert_allclose(one.poses, other.poses, atol=1e-5)
     np.testing.assert_allclose(one.root, other.root, atol=1e-4)
-    # The body of this motion capture is about 1.75 m tall, whatever it does.
+    # The body of this motion capture is about 1.75 m tall in every pose.
     scale = np.linalg.norm(one.poses[:, 10], axis=-1) / np.linalg.norm(truth.poses[:, 10], axis=-1)
     assert 0.9 < scale.mean() < 1.1
     np.testing.assert_allclose(one.root[:, 2], joints[:, 0, 2], rtol=0.1)
@@ -175,17 +175,17 @@ def test_height_gives_the_scale(name):
     ]
 
 
-def test_millimetres_stay_millimetres():
+def test_root_of_poses_in_millimeters():
     joints = body("walk")
     in_mm = result_of(joints).to_millimeters()
     found = in_mm.with_root_from_reprojection(seen(joints), CAMERA)
     np.testing.assert_allclose(found.root, 1000.0 * joints[:, 0], atol=0.1)
     tall = in_mm.with_root_from_height(seen(joints), CAMERA, 1.75)
-    metres = result_of(joints).with_root_from_height(seen(joints), CAMERA, 1.75)
-    np.testing.assert_allclose(tall.poses, 1000.0 * metres.poses, atol=0.01)
+    in_meters = result_of(joints).with_root_from_height(seen(joints), CAMERA, 1.75)
+    np.testing.assert_allclose(tall.poses, 1000.0 * in_meters.poses, atol=0.01)
 
 
-def test_what_does_not_fit_is_refused():
+def test_rejects_keypoints_and_poses_that_do_not_fit():
     joints = body("walk")
     result = result_of(joints)
     with pytest.raises(ResultError, match="The keypoints have 39 frames, the poses 40"):

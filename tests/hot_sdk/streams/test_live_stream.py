@@ -46,7 +46,7 @@ def slowed(engine):
     return gate
 
 
-def test_waited_for_one_by_one_it_gives_what_video_mode_gives(engine, clip):
+def test_live_mode_equals_video_mode_if_each_push_is_awaited(engine, clip):
     video, live = (engine.stream(mode, lookahead=2, fps=FPS) for mode in ("video", "live"))
     expected, given = [], []
     for at in range(30):
@@ -93,7 +93,7 @@ def test_callback_gets_the_poses_in_the_engines_thread(engine, clip):
     assert threading.current_thread() not in threads
 
 
-def test_engines_error_is_told_by_the_next_push(engine, clip):
+def test_engine_error_is_raised_by_the_next_push(engine, clip):
     stream = engine.stream("live", fps=FPS)
     engine.close()
     stream.push(frame(clip, 0), 0.0)
@@ -106,7 +106,7 @@ def test_engines_error_is_told_by_the_next_push(engine, clip):
         stream.close()
 
 
-def test_callbacks_error_is_told_too(engine, clip):
+def test_callback_error_is_raised_too(engine, clip):
     def fail(pose):
         raise ValueError("the robot's own")
 
@@ -125,7 +125,7 @@ def test_callback_cannot_wait_for_its_own_stream(engine, clip):
     stream.close()
 
 
-def test_is_pushed_to_from_several_threads(engine, clip):
+def test_push_from_several_threads(engine, clip):
     stream = engine.stream("live", fps=FPS, max_people=8)
     errors = []
     clock = iter(range(10_000))

@@ -17,7 +17,9 @@ def clip(clips):
 @pytest.fixture
 def engine(hot_file):
     # What a stream knows of later frames differs from what a clip knows, so nothing is mended.
-    with Pose3DEngine(hot_file, threads=1, policies=InputPolicies(outlier_size=None)) as engine:
+    with Pose3DEngine(
+        hot_file, threads=1, policies=InputPolicies(outlier_threshold=None)
+    ) as engine:
         yield engine
 
 
@@ -78,7 +80,7 @@ def test_frames_of_another_rate_are_resampled(engine, clips):
     np.testing.assert_allclose(given[38].pose, np.reshape(flat, (17, 3)), atol=2e-4)
 
 
-def test_rate_is_measured_where_it_is_not_given(engine, clip):
+def test_frame_rate_is_measured_if_not_given(engine, clip):
     stream = engine.stream("video")
     pushed(stream, clip, frames=8, fps=25.0)
     assert stream.report().fps is None
@@ -89,8 +91,8 @@ def test_rate_is_measured_where_it_is_not_given(engine, clip):
     assert report.resampled_to_fps == 50.0
 
 
-def test_centre_frame_model_streams_its_centre(tpc_file, clip):
-    engine = Pose3DEngine(tpc_file, threads=1, policies=InputPolicies(outlier_size=None))
+def test_center_frame_model_streams_its_center(tpc_file, clip):
+    engine = Pose3DEngine(tpc_file, threads=1, policies=InputPolicies(outlier_threshold=None))
     with pytest.raises(UsageError, match="needs lookahead=13 and hop=1"):
         engine.stream("video")
     stream = engine.stream("video", lookahead=13, fps=FPS)
@@ -117,7 +119,7 @@ def test_people_are_kept_apart(engine, clips, clip):
     assert stream.report().people == 2
 
 
-def test_late_joiner_starts_anew(engine, clip):
+def test_late_joiner_starts_from_scratch(engine, clip):
     stream = engine.stream("video", fps=FPS)
     pushed(stream, clip, frames=30, track_id=1)
     late = stream.push(frame(clip, 0), 30 / FPS, track_id=2)
@@ -126,7 +128,7 @@ def test_late_joiner_starts_anew(engine, clip):
     assert stream.report().counters.joined == 2
 
 
-def test_person_who_returns_after_a_gap_starts_anew(engine, clip):
+def test_person_who_returns_after_a_gap_starts_from_scratch(engine, clip):
     stream = engine.stream("video", lookahead=2, fps=FPS, max_gap_frames=10)
     before = pushed(stream, clip, frames=30)
     assert len(before) == 28
@@ -162,7 +164,7 @@ def test_person_who_stays_away_is_forgotten(engine, clip):
     assert (report.people, report.counters.left) == (1, 1)
 
 
-def test_time_passes_where_nobody_is_seen(engine, clip):
+def test_time_passes_in_frames_without_people(engine, clip):
     stream = engine.stream("video", fps=FPS, time_to_live_s=0.5)
     pushed(stream, clip, frames=5)
     assert stream.push(None, 10.0) == ()
@@ -177,9 +179,9 @@ def test_more_people_than_allowed_are_counted(engine, clip):
 
 
 def test_unseen_first_frames_give_nothing(engine, clip):
-    nobody = dataclasses.replace(frame(clip, 0), points=np.full((1, 17, 2), np.nan))
+    empty = dataclasses.replace(frame(clip, 0), points=np.full((1, 17, 2), np.nan))
     stream = engine.stream("video", fps=FPS)
-    assert stream.push(nobody, 0.0) == ()
+    assert stream.push(empty, 0.0) == ()
     assert len(stream.push(frame(clip, 0), 1 / FPS)) == 1
     counters = stream.report().counters
     assert (counters.unseen, counters.joined, counters.pushes) == (1, 1, 2)
@@ -191,12 +193,12 @@ def test_missing_joints_become_invalid(engine, clip):
     stream = engine.stream("video", fps=FPS)
     given = pushed(stream, dataclasses.replace(clip, points=points), frames=40)
     valid = [bool(pose.valid[13]) for pose in given]
-    # Held for fifteen frames, then no longer vouched for.
+    # Held for fifteen frames, then invalid.
     assert valid == [True] * 25 + [False] * 15
     assert all(np.isfinite(pose.pose).all() for pose in given)
 
 
-def test_arrays_are_pushed_as_keypoints_are(engine, clip):
+def test_pushed_arrays_equal_keypoints(engine, clip):
     expected = pushed(engine.stream("video", fps=FPS), clip, frames=5)
     stream = engine.stream("video", fps=FPS, skeleton="h36m17", image_size=clip.image_size)
     given = []
@@ -206,7 +208,7 @@ def test_arrays_are_pushed_as_keypoints_are(engine, clip):
     np.testing.assert_array_equal([p.pose for p in given], [p.pose for p in expected])
 
 
-def test_callback_is_given_the_poses(engine, clip):
+def test_callback_receives_the_poses(engine, clip):
     given = []
     stream = engine.stream("video", fps=FPS, callback=given.append)
     assert pushed(stream, clip, frames=7) == []
@@ -243,7 +245,7 @@ def test_time_goes_forward(engine, clip, second, said):
     assert len(stream.push(frame(clip, 1), 1 / FPS)) == 1
 
 
-def test_what_cannot_be_pushed_is_refused(engine, clip):
+def test_rejects_frames_that_cannot_be_pushed(engine, clip):
     stream = engine.stream("video", fps=FPS)
     with pytest.raises(StreamError, match="120 frames were pushed at once"):
         stream.push(clip, 0.0)
@@ -284,6 +286,6 @@ def test_settings_are_checked(engine, settings, said):
         engine.stream(**settings)
 
 
-def test_unknown_skeleton_is_refused_at_once(engine):
+def test_rejects_unknown_skeleton_when_opened(engine):
     with pytest.raises(KeypointsError, match="Did you mean 'coco17'"):
         engine.stream(skeleton="coco-17")

@@ -37,7 +37,7 @@ def test_older_ones_are_left_out_but_never_all():
     assert buffer.newest(8, since=99.0).times.tolist() == [19.0]
 
 
-def test_what_was_given_is_not_overwritten():
+def test_returned_arrays_are_not_overwritten():
     buffer = filled(4, 4)
     seen = buffer.newest(4, since=-1.0)
     for number in range(4):
