@@ -20,15 +20,15 @@ LENGTHS = {
 
 
 def body(frames, start=0):
-    """Somebody in a room whose z is up, (frames, 17, 3), metres."""
+    """Return a person in a room whose z is up, (frames, 17, 3), meters."""
     clip = load_starter_val(views=1)[11]
     poses = clip.truth[start : start + frames].astype(np.float64)
     # Upright: the camera of the clip is nearly level.
     return poses[..., [0, 2, 1]] * [1.0, 1.0, -1.0] + [0.1, -0.2, 0.95]
 
 
-def save_h36m(folder, *, keypoints=("gt", "cpn_ft_h36m_dbb"), longer=3, noise=4.0):
-    """Both files of VideoPose3D; returns the poses in the room by subject and recording."""
+def save_h36m(folder, *, detections=("gt", "cpn_ft_h36m_dbb"), longer=3, noise=4.0):
+    """Write both files of VideoPose3D; return the poses in the room by subject and recording."""
     random = np.random.default_rng(0)
     room = {
         subject: {name: body(LENGTHS[name], 40 * place) for place, name in enumerate(names)}
@@ -43,7 +43,7 @@ def save_h36m(folder, *, keypoints=("gt", "cpn_ft_h36m_dbb"), longer=3, noise=4.
             recorded[subject][name] = all32.astype(np.float32)
     recorded["S1"] = {"Walking": np.zeros((2, 32, 3), dtype=np.float32)}
     np.savez_compressed(folder / "data_3d_h36m.npz", positions_3d=recorded)
-    for kind in keypoints:
+    for kind in detections:
         seen = {
             subject: {
                 name: [
@@ -63,14 +63,14 @@ def save_h36m(folder, *, keypoints=("gt", "cpn_ft_h36m_dbb"), longer=3, noise=4.
 
 
 def projected(subject, number, poses, longer=0):
-    """Pixels of a camera, with frames past the last pose."""
+    """Return pixels of a camera, with frames past the last pose."""
     pose, intrinsics, _, _ = camera(subject, number)
     points = intrinsics.project((poses - pose.translation) @ pose.rotation)
     return np.concatenate([points, points[-1:].repeat(longer, axis=0)]).astype(np.float32)
 
 
 def save_3dhp(folder, frames=30):
-    """The file of the test set; returns poses in the 17 joints of Human3.6M, mm, by sequence."""
+    """Write the file of the test set; return poses in the 17 joints of Human3.6M, mm, by sequence."""
     random = np.random.default_rng(1)
     data, poses = {}, {}
     for place, name in enumerate(SEQUENCES):

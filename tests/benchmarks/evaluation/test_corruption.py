@@ -29,13 +29,13 @@ def gaps(missing):
     return np.array(lengths)
 
 
-def test_nothing_asked_is_nothing_done(clip):
+def test_default_changes_nothing(clip):
     assert Corruption().apply(clip) is clip
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.5])
 @pytest.mark.parametrize("gap", [2.0, 5.0, 20.0])
-def test_so_many_joints_are_missing_for_so_long(clip, share, gap):
+def test_share_and_length_of_gaps(clip, share, gap):
     drawn = [
         np.isnan(
             with_missing_joints(clip, share, seed=seed, mean_gap_frames=gap).keypoints.points[
@@ -55,7 +55,7 @@ def test_so_many_joints_are_missing_for_so_long(clip, share, gap):
     assert both < 0.5 * share or both == pytest.approx(share**2, rel=0.5)
 
 
-def test_both_coordinates_go_and_the_rest_stays(clip):
+def test_both_coordinates_are_removed_and_the_rest_stays(clip):
     points = with_missing_joints(clip, 0.2).keypoints.points
     gone = np.isnan(points)
     assert (gone[..., 0] == gone[..., 1]).all()
@@ -71,7 +71,7 @@ def test_gaps_too_short_for_the_share_are_refused(clip):
 
 @pytest.mark.parametrize("sigma", [1.0, 10.0])
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
-def test_noise_has_its_size_and_memory(clip, sigma, correlation):
+def test_noise_has_its_deviation_and_correlation(clip, sigma, correlation):
     found = with_noise(clip, sigma, correlation=correlation)
     noise = found.keypoints.points.astype(float) - clip.keypoints.points
     assert noise.std() == pytest.approx(sigma, rel=0.05)
@@ -82,9 +82,9 @@ def test_noise_has_its_size_and_memory(clip, sigma, correlation):
 
 
 @pytest.mark.parametrize("fps", [10.0, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0])
-def test_another_frame_rate(clip, fps):
+def test_frames_of_another_rate_are_frames_of_the_clip(clip, fps):
     found = with_frame_rate(clip, fps)
-    assert found.keypoints.rate == fps
+    assert found.keypoints.effective_fps == fps
     seconds = (len(clip) - 1) / 30.0
     assert 0.0 <= seconds - (len(found) - 1) / fps < 1.0 / fps
     assert len(found.truth) == len(found.keypoints) == len(found.valid) == len(found.root)
@@ -99,25 +99,25 @@ def test_another_frame_rate(clip, fps):
     )
 
 
-def test_between_frames_poses_lie_on_straight_lines(clip):
+def test_poses_between_frames_are_interpolated_linearly(clip):
     found = with_frame_rate(clip, 60.0)
     middle = (clip.truth[:-1] + clip.truth[1:]) / 2.0
     np.testing.assert_allclose(found.truth[1::2], middle, atol=1e-5)
 
 
-def test_frames_without_a_truth_stay_so(clip):
+def test_frames_without_truth_stay_invalid(clip):
     valid = np.arange(len(clip)) % 4 != 0
     found = with_frame_rate(dataclasses.replace(clip, valid=valid), 15.0)
     np.testing.assert_array_equal(found.valid, valid[::2])
 
 
-def test_a_clip_of_unknown_rate_keeps_it(clip):
+def test_clip_of_unknown_rate_cannot_be_resampled(clip):
     timeless = dataclasses.replace(clip, keypoints=dataclasses.replace(clip.keypoints, fps=None))
     with pytest.raises(UsageError, match="frame rate of '14_12-1' is unknown"):
         with_frame_rate(timeless, 15.0)
 
 
-def test_the_same_seed_gives_the_same_clip_and_another_another(clip):
+def test_clip_depends_on_seed_and_name(clip):
     one, again, other = (Corruption(25.0, 2.0, 0.1, seed).apply(clip) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.keypoints.points, again.keypoints.points)
     assert not np.array_equal(one.keypoints.points, other.keypoints.points, equal_nan=True)

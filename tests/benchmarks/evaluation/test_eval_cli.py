@@ -86,8 +86,8 @@ def perfect(clip, **changes):
 
 class TestModel:
     def test_measures_what_the_engine_gives(self, capsys, model):
-        asked = [model, "--data", "starter-val", "--filter", CLIP, "--threads", 1]
-        found = report(capsys, *asked, "--cache-dir", "cache")
+        arguments = [model, "--data", "starter-val", "--filter", CLIP, "--threads", 1]
+        found = report(capsys, *arguments, "--cache-dir", "cache")
         clip = clip_of(CLIP)
         assert len(list(Path("cache").iterdir())) == 1
         with Pose3DEngine(model, threads=1) as engine:
@@ -104,9 +104,19 @@ class TestModel:
         assert found["settings"]["policies"]["aspect"] == "pad_to_square"
         assert any("random weights" in text for text in found["warnings"])
 
-    def test_text_and_report_file_say_the_same(self, capsys, model, tmp_path):
-        asked = [model, "--data", "starter-val", "--filter", "14_3", "--views", 1, "-o", "r.json"]
-        status, out, _ = run(capsys, *asked)
+    def test_text_and_report_file_agree(self, capsys, model, tmp_path):
+        arguments = [
+            model,
+            "--data",
+            "starter-val",
+            "--filter",
+            "14_3",
+            "--views",
+            1,
+            "-o",
+            "r.json",
+        ]
+        status, out, _ = run(capsys, *arguments)
         assert status == 0
         written = json.loads((tmp_path / "r.json").read_text())
         assert f"{written['overall']['mpjpe_mm']:.2f}" in out
@@ -117,15 +127,15 @@ class TestModel:
         assert written["settings"]["source"] == model.name
         assert written["clips"] == 8
 
-    def test_a_terminal_gets_tables_of_the_same_numbers(self, capsys, monkeypatch, model):
-        asked = [model, "--data", "starter-val", "--filter", "14_05", "--threads", 1]
-        expected = report(capsys, *asked)
+    def test_terminal_shows_the_same_numbers_and_progress(self, capsys, monkeypatch, model):
+        arguments = [model, "--data", "starter-val", "--filter", "14_05", "--threads", 1]
+        expected = report(capsys, *arguments)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
         monkeypatch.setenv("COLUMNS", "60")
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setattr(progress, "_DELAY_S", 0.0)
-        status, out, err = run(capsys, *asked)
+        status, out, err = run(capsys, *arguments)
         assert status == 0
         for name in ("mpjpe_mm", "acceleration_error_mm_per_s2", "symmetry_error_mm"):
             assert f"{expected['overall'][name]:.2f}" in out
@@ -135,10 +145,10 @@ class TestModel:
         assert err.endswith("\x1b[2K")  # The line of the bar is erased.
 
     def test_windows_flip_and_joints_are_passed_on(self, capsys, model):
-        asked = ["--data", "starter-val", "--filter", CLIP, "--threads", 1]
-        plain = report(capsys, model, *asked)["overall"]["mpjpe_mm"]
-        mode = report(capsys, model, *asked, "--windows", "mixste_last_overlap", "--joints", 14)
-        flipped = report(capsys, model, *asked, "--flip", "--overlap", 3)
+        arguments = ["--data", "starter-val", "--filter", CLIP, "--threads", 1]
+        plain = report(capsys, model, *arguments)["overall"]["mpjpe_mm"]
+        mode = report(capsys, model, *arguments, "--windows", "mixste_last_overlap", "--joints", 14)
+        flipped = report(capsys, model, *arguments, "--flip", "--overlap", 3)
         clip = clip_of(CLIP)
         with Pose3DEngine(model, windows="mixste_last_overlap") as engine:
             poses = engine(clip.keypoints).poses * 1000.0
@@ -150,17 +160,17 @@ class TestModel:
         assert flipped["overall"]["mpjpe_mm"] == pytest.approx(expected, rel=1e-3)
         assert plain != flipped["overall"]["mpjpe_mm"]
 
-    def test_as_a_stream(self, capsys, model):
-        asked = ["--data", "starter-val", "--filter", CLIP, "--lookahead", 4, "--hop", 3]
-        found = report(capsys, model, *asked)
+    def test_lifts_as_a_stream(self, capsys, model):
+        arguments = ["--data", "starter-val", "--filter", CLIP, "--lookahead", 4, "--hop", 3]
+        found = report(capsys, model, *arguments)
         assert found["settings"]["lookahead"] == 4
         assert found["settings"]["hop"] == 3
         overall = found["overall"]
         assert overall["frames_scored"] + overall["frames_without_prediction"] == 211
 
     def test_corruption_is_reproducible(self, capsys, model):
-        asked = [model, "--data", "starter-val", "--filter", CLIP, "--threads", 1]
-        worse = [*asked, "--noise", 5, "--missing", 0.2, "--resample-fps", 15]
+        arguments = [model, "--data", "starter-val", "--filter", CLIP, "--threads", 1]
+        worse = [*arguments, "--noise", 5, "--missing", 0.2, "--resample-fps", 15]
         one, again = (report(capsys, *worse)["overall"] for _ in range(2))
         other = report(capsys, *worse, "--seed", 1)["overall"]
         assert one == again
@@ -172,8 +182,8 @@ class TestModel:
 
     def test_saved_results_measure_the_same(self, capsys, model, tmp_path):
         (tmp_path / "kept").mkdir()
-        asked = ["--data", "starter-val", "--filter", "14_05", "--save-results", "kept"]
-        first = report(capsys, model, *asked)
+        arguments = ["--data", "starter-val", "--filter", "14_05", "--save-results", "kept"]
+        first = report(capsys, model, *arguments)
         files = sorted((tmp_path / "kept").iterdir())
         assert [file.name for file in files] == [f"14_05-{view}_3d.npz" for view in (1, 2, 3, 4)]
         again = report(capsys, *files, "--data", "starter-val")
@@ -215,36 +225,36 @@ class TestProtocols:
         return [padded[start : start + FRAMES] for start in starts]
 
     @pytest.mark.parametrize("name", ["hot", "mixste"])
-    def test_published_ways_of_counting(self, capsys, model, h36m, name):
+    def test_published_protocols(self, capsys, model, h36m, name):
         found = report(capsys, model, "--data", "h36m", "--data-root", h36m, "--protocol", name)
         expected = self.by_hand(model, h36m, getattr(self, name))
         measured = {action: one["mpjpe_mm"] for action, one in found["by_action"].items()}
         assert measured == pytest.approx(expected, rel=1e-4)
         assert found["headline"] == "action_mean"
         assert found["settings"]["policies"]["rate_tolerance"] is None
-        assert found["settings"]["policies"]["outlier_size"] is None
+        assert found["settings"]["policies"]["outlier_threshold"] is None
         mean = np.mean(list(expected.values()))
         assert found["action_mean"]["mpjpe_mm"] == pytest.approx(mean, rel=1e-4)
         assert found["overall"]["frames_given"] % FRAMES == 0
         assert found["by_subject"].keys() == {"S9", "S11"}
 
-    def test_padding_not_counted(self, capsys, model, h36m):
-        asked = ["--data", "h36m", "--data-root", h36m, "--detections", "gt"]
-        found = report(capsys, model, *asked, "--windows", "hot_centered_edge")
+    def test_padding_counts_only_by_protocol(self, capsys, model, h36m):
+        arguments = ["--data", "h36m", "--data-root", h36m, "--detections", "gt"]
+        found = report(capsys, model, *arguments, "--windows", "hot_centered_edge")
         frames = 4 * (31 + 54 + 20 + 83 + 54 + 83 + 27)
         assert found["overall"]["frames_given"] == frames
-        counted = report(capsys, model, *asked, "--protocol", "hot")
+        counted = report(capsys, model, *arguments, "--protocol", "hot")
         assert counted["overall"]["frames_given"] > frames
 
     def test_center_model(self, capsys, center_model, h36m):
-        asked = ["--data", "h36m", "--data-root", h36m]
-        found = report(capsys, center_model, *asked, "--filter", "Walking")
+        arguments = ["--data", "h36m", "--data-root", h36m]
+        found = report(capsys, center_model, *arguments, "--filter", "Walking")
         assert found["overall"]["frames_scored"] == 8 * 83
-        status, _, err = run(capsys, center_model, *asked, "--protocol", "hot")
+        status, _, err = run(capsys, center_model, *arguments, "--protocol", "hot")
         assert status == 2
         assert "--protocol frames" in err
 
-    def test_whole_windows_want_the_models_frame_rate(self, capsys, model):
+    def test_whole_windows_need_the_models_frame_rate(self, capsys, model):
         status, _, err = run(capsys, model, "--data", "starter-val", "--protocol", "hot")
         assert status == 2
         assert "50 frames per second" in err
@@ -273,12 +283,12 @@ class TestResults:
         assert found["overall"]["mpjpe_mm"] == pytest.approx(0.0, abs=1e-3)
         assert found["overall"]["pck150_percent"] == 100.0
 
-    def test_the_clip_can_be_named(self, capsys):
+    def test_clip_can_be_named(self, capsys):
         perfect(clip_of(CLIP)).save("mine.npz")
         found = report(capsys, "mine.npz", "--data", "starter-val", "--clip", CLIP)
         assert found["overall"]["mpjpe_mm"] == pytest.approx(0.0, abs=1e-3)
 
-    def test_frames_without_a_pose_are_told(self, capsys):
+    def test_frames_without_a_pose_are_reported(self, capsys):
         clip = clip_of(CLIP)
         poses = clip.truth.copy()
         poses[:12] = np.nan
@@ -295,19 +305,19 @@ class TestResults:
             (lambda result: result.to_robot_frame(CameraPose.mounted()), 11, "robot"),
         ],
     )
-    def test_poses_that_cannot_be_compared(self, capsys, change, status, said):
+    def test_poses_that_cannot_be_compared_are_refused(self, capsys, change, status, said):
         change(perfect(clip_of(CLIP))).save(f"{CLIP}.npz")
         found, out, err = run(capsys, f"{CLIP}.npz", "--data", "starter-val")
         assert (found, out) == (status, "")
         assert said in err
 
-    def test_a_result_of_another_clip(self, capsys):
+    def test_result_of_another_clip_is_refused(self, capsys):
         perfect(clip_of("14_04-1")).save("x.npz")
         status, _, err = run(capsys, "x.npz", "--data", "starter-val", "--clip", CLIP)
         assert status == 11
         assert "has 189 frames, the clip '14_05-1' 211" in err
 
-    def test_two_results_of_one_clip(self, capsys):
+    def test_two_results_of_one_clip_are_refused(self, capsys):
         for suffix in ("npz", "json"):
             perfect(clip_of(CLIP)).save(f"{CLIP}.{suffix}")
         status, _, err = run(capsys, f"{CLIP}.npz", f"{CLIP}.json", "--data", "starter-val")
@@ -367,7 +377,7 @@ VAL = ["--data", "starter-val"]
         (["{result}", "{broken_result}", *VAL, "--clip", "14_05-1"], 2, "several results"),
     ],
 )
-def test_what_is_wrong_is_one_line(capsys, model, tmp_path, arguments, status, said):
+def test_errors_are_one_line(capsys, model, tmp_path, arguments, status, said):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04")
     perfect(clip_of(CLIP)).save("mine.npz")
@@ -387,13 +397,13 @@ def test_what_is_wrong_is_one_line(capsys, model, tmp_path, arguments, status, s
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_json_carries_the_error_too(capsys):
+def test_json_holds_the_error_too(capsys):
     status, out, _ = run(capsys, "absent.onnx", *VAL, "--json")
     assert status == 2
     assert json.loads(out)["error"]["code"] == "usage"
 
 
-def test_the_shipped_model_has_a_name(capsys):
+def test_starter_names_the_shipped_model(capsys):
     found = report(capsys, "starter", *VAL, "--filter", CLIP, "--views", 1, "--threads", 1)
     assert found["settings"]["source"] == "starter.onnx"
     assert 5.0 < found["overall"]["mpjpe_mm"] < 100.0
@@ -409,7 +419,7 @@ def test_help_lists_choices_protocols_and_exit_statuses(capsys):
     assert "mixste  whole windows" in out
 
 
-def test_wrong_arguments_are_told_before_an_engine_is_imported(tmp_path):
+def test_wrong_arguments_are_refused_before_an_engine_is_imported(tmp_path):
     code = (
         "import sys\n"
         "from hot_sdk.benchmarks.evaluation.cli import main\n"
@@ -421,7 +431,7 @@ def test_wrong_arguments_are_told_before_an_engine_is_imported(tmp_path):
     assert found.stdout.strip() == "2 []"
 
 
-def test_the_command_is_installed():
+def test_command_is_installed():
     command = Path(sys.executable).with_name("hot-eval")
     if not os.access(command, os.X_OK):
         pytest.skip("the package is not installed with its scripts")

@@ -71,14 +71,14 @@ def horn(source, target):
 class TestAlignment:
     @pytest.mark.parametrize("noise", [1.0, 80.0, 2000.0])
     @pytest.mark.parametrize("mirror", [1.0, -1.0])
-    def test_similar_poses_are_those_of_horns_quaternions(self, truth, random, noise, mirror):
+    def test_alignment_equals_horns_quaternions(self, truth, random, noise, mirror):
         predicted = truth * [mirror, 1.0, 1.0] + random.normal(0.0, noise, truth.shape)
         predicted = predicted @ rotation(random) * 0.7 + [40.0, -900.0, 3000.0]
         found = similarity_aligned(predicted, truth)
         expected = np.stack([horn(*pair) for pair in zip(predicted, truth, strict=True)])
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
-    def test_a_mirror_image_is_not_turned_back(self, truth):
+    def test_mirror_image_is_not_aligned_by_reflection(self, truth):
         mirrored = truth * [-1.0, 1.0, 1.0]
         apart = np.linalg.norm(similarity_aligned(mirrored, truth) - truth, axis=-1)
         assert apart.mean() > 30.0
@@ -86,7 +86,7 @@ class TestAlignment:
         nearer = np.linalg.norm(similarity_aligned(swapped, truth) - truth, axis=-1)
         assert nearer.mean() < apart.mean()
 
-    def test_nothing_near_is_nearer(self, truth, random):
+    def test_alignment_is_a_minimum(self, truth, random):
         """No rotation, scale or shift about the one found lowers the sum of squares."""
         predicted = truth + random.normal(0.0, 60.0, truth.shape)
         found = similarity_aligned(predicted, truth)
@@ -102,13 +102,13 @@ class TestAlignment:
             moved = found @ turn * random.normal(1.0, 0.02) + random.normal(0.0, 5.0, 3)
             assert (((moved - truth) ** 2).sum(axis=(1, 2)) >= best - 1e-6).all()
 
-    def test_a_pose_without_extent_lands_on_the_centroid(self, truth):
+    def test_pose_without_extent_lands_on_the_centroid(self, truth):
         point = np.full_like(truth, 7.0)
         middle = np.broadcast_to(truth.mean(axis=1, keepdims=True), truth.shape)
         np.testing.assert_allclose(similarity_aligned(point, truth), middle, atol=1e-9)
         assert (scale_aligned(np.zeros_like(truth), truth) == 0.0).all()
 
-    def test_scale_is_the_least_squares_one(self, truth, random):
+    def test_scale_is_the_least_squares_solution(self, truth, random):
         predicted = truth * 0.6 + random.normal(0.0, 30.0, truth.shape)
         found = scale_aligned(predicted, truth)
         for frame in range(len(truth)):
@@ -119,7 +119,7 @@ class TestAlignment:
 
 
 class TestClosedForms:
-    def test_perfect(self, truth):
+    def test_perfect_poses(self, truth):
         found = evaluate_poses(truth, truth, fps=30.0)
         for name, value in found.to_dict().items():
             if name.endswith(("_mm", "frame", "frame2", "_s", "_s2")) and name != "per_joint_mm":
@@ -129,7 +129,7 @@ class TestClosedForms:
         assert found.auc_percent == pytest.approx(100.0 * 30 / 31)
         assert found.frames_scored == found.frames_given == len(truth)
 
-    def test_one_joint_beside_its_place(self, truth):
+    def test_one_displaced_joint(self, truth):
         predicted = truth.copy()
         predicted[:, 13] += [30.0, 40.0, 0.0]
         found = evaluate_poses(predicted, truth, fps=30.0)
@@ -139,14 +139,14 @@ class TestClosedForms:
         assert sum(found.per_joint_mm.values()) == pytest.approx(50.0)
         assert found.mpjve_mm_per_frame == pytest.approx(0.0, abs=1e-9)
 
-    def test_a_misplaced_pelvis_moves_every_other_joint(self, truth):
+    def test_displaced_pelvis_moves_every_other_joint(self, truth):
         predicted = truth.copy()
         predicted[:, 0] += [0.0, 0.0, 25.0]
         found = evaluate_poses(predicted, truth)
         assert found.per_joint_mm["pelvis"] == 0.0
         assert found.mpjpe_mm == pytest.approx(25.0 * 16 / 17)
 
-    def test_the_place_of_the_whole_pose_does_not_matter(self, truth, random):
+    def test_position_of_the_whole_pose_does_not_matter(self, truth, random):
         moved = truth + random.normal(0.0, 1e3, (len(truth), 1, 3))
         for pair in ((moved, truth), (truth, moved)):
             found = evaluate_poses(*pair, fps=30.0)
@@ -184,12 +184,12 @@ class TestClosedForms:
         assert found.acceleration_error_mm_per_frame2 == pytest.approx(share)
         assert found.acceleration_error_mm_per_s2 == pytest.approx(share * 400.0)
 
-    def test_without_a_frame_rate_nothing_is_said_by_the_second(self, truth):
+    def test_no_measure_per_second_without_a_frame_rate(self, truth):
         found = evaluate_poses(truth, truth)
         assert found.mpjve_mm_per_s is None
         assert found.acceleration_error_mm_per_s2 is None
 
-    def test_symmetry_is_of_the_prediction_alone(self, truth):
+    def test_symmetry_depends_on_the_prediction_only(self, truth):
         predicted = np.zeros_like(truth)
         predicted[:, 6] = [0.0, 90.0, 0.0]
         predicted[:, 3] = [0.0, 70.0, 0.0]
@@ -218,7 +218,7 @@ class TestThresholds:
         # Of 0, 5 ... 150, those above 75 count: 80 to 150.
         assert self.apart(poses, 75.0).auc_percent == pytest.approx(100.0 * 15 / 31)
 
-    def test_pelvis_spine_and_neck_are_not_looked_at(self, truth):
+    def test_pck_ignores_pelvis_spine_and_neck(self, truth):
         predicted = truth.copy()
         predicted[:, [7, 9]] += 1e4
         found = evaluate_poses(predicted, truth)
@@ -226,7 +226,7 @@ class TestThresholds:
         predicted[:, 16] += 1e4
         assert evaluate_poses(predicted, truth).pck150_percent == pytest.approx(100.0 * 13 / 14)
 
-    def test_auc_is_the_area_under_the_shares(self, truth, random):
+    def test_auc_is_the_mean_over_thresholds(self, truth, random):
         predicted = truth + random.normal(0.0, 60.0, truth.shape)
         predicted[:, 0] = truth[:, 0]
         distances = np.linalg.norm(predicted - truth, axis=-1)[:, LIMBS_NECK_AND_HEAD]
@@ -250,7 +250,7 @@ class TestFourteenJoints:
         predicted[:, 0] += [60.0, 0.0, 0.0]
         assert evaluate_poses(predicted, truth, joints=14).mpjpe_mm == pytest.approx(60.0)
 
-    def test_another_number_is_refused(self, truth):
+    def test_other_numbers_of_joints_are_refused(self, truth):
         with pytest.raises(UsageError, match="17, 14"):
             evaluate_poses(truth, truth, joints=16)
 
@@ -272,7 +272,7 @@ class TestMissingFrames:
         assert found.frames_scored == 54
         assert found.mpjpe_mm == 0.0
 
-    def test_no_step_leads_over_a_gap(self, truth):
+    def test_velocity_and_acceleration_skip_gaps(self, truth):
         predicted = truth.copy()
         predicted[30:, 1:] += 100.0
         predicted[30] = np.nan
@@ -281,7 +281,7 @@ class TestMissingFrames:
         assert len(errors.acceleration) == 58 - 3
         np.testing.assert_allclose(errors.velocity, 0.0, atol=1e-9)
 
-    def test_nothing_scored_is_told_as_nothing(self, truth):
+    def test_nothing_scored_is_nan_and_null(self, truth):
         found = evaluate_poses(np.full_like(truth, np.nan), truth, fps=30.0)
         assert found.frames_scored == 0
         assert found.frames_without_prediction == 60
@@ -320,17 +320,17 @@ class TestManyClips:
         assert summarize([unknown, clips[1]]).mpjve_mm_per_s is None
 
     def test_mean_of_groups_counts_each_once(self, truth):
-        def beside(frames, distance):
+        def displaced(frames, distance):
             predicted = truth[:frames].copy()
             predicted[:, 1:] += [distance, 0.0, 0.0]
             return evaluate_poses(predicted, truth[:frames], fps=30.0)
 
-        found = mean_of([beside(50, 10.0), beside(5, 40.0)])
+        found = mean_of([displaced(50, 10.0), displaced(5, 40.0)])
         assert found.mpjpe_mm == pytest.approx(25.0 * 16 / 17)
         assert found.frames_given == 55
         assert found.per_joint_mm["head"] == pytest.approx(25.0)
 
-    def test_different_joints_cannot_be_put_together(self, truth):
+    def test_different_joints_cannot_be_combined(self, truth):
         clips = [measure_clip(truth, truth, joints=joints) for joints in (17, 14)]
         with pytest.raises(UsageError, match="different joints"):
             summarize(clips)
@@ -340,7 +340,7 @@ class TestManyClips:
 
 
 @given(seed=st.integers(0, 2**32 - 1), noise=st.floats(0.1, 300.0), turn=st.booleans())
-def test_alignment_only_helps_in_the_squares_and_ignores_what_it_undoes(seed, noise, turn):
+def test_alignment_reduces_squares_and_is_invariant(seed, noise, turn):
     random = np.random.default_rng(seed)
     truth = random.normal(0.0, 300.0, (5, 17, 3))
     predicted = truth + random.normal(0.0, noise, truth.shape)
@@ -365,12 +365,12 @@ def test_alignment_only_helps_in_the_squares_and_ignores_what_it_undoes(seed, no
         (np.zeros((3, 17, 3)), np.zeros((3, 17, 3)), {"valid": [True]}, r"valid .* \(1,\)"),
     ],
 )
-def test_what_does_not_fit_is_refused(predicted, target, options, said):
+def test_arrays_that_do_not_fit_are_refused(predicted, target, options, said):
     with pytest.raises(ResultError, match=said):
         evaluate_poses(predicted, target, **options)
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, math.nan, math.inf])
-def test_a_frame_rate_is_above_0(fps):
+def test_frame_rate_must_be_positive(fps):
     with pytest.raises(UsageError, match="fps"):
         evaluate_poses(np.zeros((3, 17, 3)), np.zeros((3, 17, 3)), fps=fps)

@@ -25,7 +25,7 @@ def test_hot_counts_as_its_generator_does(frames, length):
 
 
 @pytest.mark.parametrize(("frames", "length"), SIZES)
-def test_mixste_counts_whole_windows_the_last_of_which_ends_with_the_clip(frames, length):
+def test_mixste_counts_whole_windows_and_the_last_ends_with_the_clip(frames, length):
     count = -(-frames // length)
     padded = np.pad(np.arange(frames), (0, max(length - frames, 0)), "edge")
     expected = [padded[n * length : (n + 1) * length] for n in range(count - 1)]
@@ -50,6 +50,6 @@ def test_every_frame_counts_and_windows_add_nothing(name, frames, length):
         assert all(window.length == length for window in plan.windows)
 
 
-def test_an_unknown_one_is_told():
+def test_unknown_protocol_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'mixste'"):
         protocol("mixte")

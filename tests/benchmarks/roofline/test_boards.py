@@ -57,7 +57,7 @@ def test_unknown_board_is_refused_with_the_nearest():
         board("orin-nano-8g")
 
 
-def test_shares_are_shares():
+def test_derating_shares_are_below_one():
     shares = derating()
     assert 0.5 < shares["compute"] <= 1.0
     assert 0.5 < shares["memory"] <= 1.0
@@ -73,7 +73,7 @@ def test_bound_is_the_larger_of_compute_and_memory_time():
     assert narrow.seconds == pytest.approx(0.5)
 
 
-def test_a_derated_bound_counts_launches_and_is_never_faster():
+def test_derated_bound_counts_launches_and_is_never_faster():
     roof = Roof(1e12, 1e11, compute_share=0.5, memory_share=0.5, launch_s=1e-5)
     found = bound(roof, flops=10**9, least_bytes=0, kernels=[(10**7, 0)] * 100)
     assert found.derated_seconds == pytest.approx(2e-3 + 1e-3)

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("cv2", reason="OpenCV is not installed (extra viz)")
 
 
-def test_prints_pictures_a_second():
+def test_prints_pictures_per_second():
     command = [sys.executable, "-m", "hot_sdk.benchmarks.studies.drawing_speed"]
     run = subprocess.run(
         [*command, "--frames", "10", "--rounds", "1"], capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""The script of all GPU checks, run on the CPU: it measures, compares and tells what is absent."""
+"""The script of all GPU checks, run on the CPU."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_on_the_cpu(tmp_path):
+def test_measures_and_compares_on_the_cpu(tmp_path):
     done = run("--device", "cpu", "--output", str(tmp_path / "gpu.json"))
     assert done.returncode == 0, done.stderr
     assert "no GPU" in done.stdout
@@ -38,7 +38,7 @@ def test_on_the_cpu(tmp_path):
     assert record["tests"].startswith("not run")
 
 
-def test_a_gpu_that_is_absent_is_an_error():
+def test_missing_gpu_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     done = run("--device", "cuda")

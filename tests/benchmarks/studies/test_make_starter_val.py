@@ -38,7 +38,7 @@ def make(folder, out):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_held_out_sequences_at_half_the_rate(source, tmp_path):
+def test_keeps_held_out_sequences_at_half_the_rate(source, tmp_path):
     folder, positions = source
     assert make(folder, tmp_path / "out").returncode == 0
     clips = load_starter_val(tmp_path / "out")
@@ -48,14 +48,14 @@ def test_held_out_sequences_at_half_the_rate(source, tmp_path):
     assert [clip.action for clip in clips[::4]] == ["walk", "jump"]
     for clip, kept in ((clips[0], positions[2:61:2]), (clips[7], positions[101:150:2])):
         assert len(clip) == len(kept)
-        # Distances between joints are those of the source, whatever the camera.
+        # Distances between joints are those of the source, for every camera.
         spans = np.linalg.norm(clip.truth[:, :, None] - clip.truth[:, None], axis=-1)
         world = kept / 1000.0
         expected = np.linalg.norm(world[:, :, None] - world[:, None], axis=-1)
         np.testing.assert_allclose(spans, expected, atol=1e-5)
 
 
-def test_the_same_source_gives_the_same_files(source, tmp_path):
+def test_same_source_gives_the_same_files(source, tmp_path):
     folder, _ = source
     made = []
     for name in ("one", "two"):
@@ -64,7 +64,7 @@ def test_the_same_source_gives_the_same_files(source, tmp_path):
     assert made[0] == made[1]
 
 
-def test_a_glitch_in_the_middle_is_told(source, tmp_path):
+def test_glitch_in_the_middle_is_refused(source, tmp_path):
     folder, positions = source
     glitch = np.zeros(150, dtype=bool)
     glitch[30] = True

@@ -16,18 +16,18 @@ def test_every_study_is_a_command(study, tmp_path):
     assert study.about.endswith((".", "?"))
 
 
-def test_a_busy_machine_is_refused(monkeypatch, capsys):
+def test_busy_machine_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(readme_tables, "busy_cpus", lambda machine: 1.5)
     assert readme_tables.main(["--only", "starter"]) == 8
     assert "The machine is busy (1.50 CPUs)" in capsys.readouterr().err
 
 
-def test_an_unknown_study_is_refused(capsys):
+def test_unknown_study_is_refused(capsys):
     assert readme_tables.main(["--only", "weather"]) == 2
     assert "--only is 'weather'" in capsys.readouterr().err
 
 
-def test_a_study_replaces_its_own_tables_and_nothing_else(tmp_path, capsys):
+def test_study_replaces_only_its_own_tables(tmp_path, capsys):
     page = (Path(__file__).parents[3] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert readme_tables.with_tables(page, {}) == page
     second, third = readme_tables.studies()[1:3]

@@ -32,7 +32,7 @@ BODY = {
 
 
 def body(**moved):
-    """(1, 17, 3), metres along the camera's axes; both sides alike but for the signs of x."""
+    """(1, 17, 3), meters along the camera's axes; both sides alike but for the signs of x."""
     joints = {**BODY, **moved}
     pose = []
     for name in H36M17.joints:
@@ -74,7 +74,7 @@ def landmarks(poses):
 
 
 @pytest.mark.parametrize("size", [1.0, 0.37, 1000.0])
-def test_the_same_poses_of_any_size_agree(size):
+def test_same_poses_of_any_size_agree(size):
     found = compared(size * moving(), moving())
     agreement = found.agreement
     assert agreement.scale == pytest.approx(1000.0 / size)
@@ -99,7 +99,7 @@ def test_the_same_poses_of_any_size_agree(size):
     ],
     ids=["sides", "image", "depth"],
 )
-def test_mirror_images_are_caught(mirrored, left_is_left):
+def test_mirror_images_are_detected(mirrored, left_is_left):
     found = compared(mirrored, moving()[: len(mirrored)])
     assert found.agreement.left_is_left_percent == left_is_left
     assert found.model.knees_percent == 0.0
@@ -107,7 +107,7 @@ def test_mirror_images_are_caught(mirrored, left_is_left):
     assert found.agreement.p_mpjpe_mm > 30.0
 
 
-def test_a_turned_body_is_told_in_degrees():
+def test_turned_body_is_measured_in_degrees():
     cos, sin = np.cos(np.radians(25.0)), np.sin(np.radians(25.0))
     turned = moving() @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]).T
     agreement = compared(turned, moving()).agreement
@@ -116,7 +116,7 @@ def test_a_turned_body_is_told_in_degrees():
     assert agreement.n_mpjpe_mm > 30.0
 
 
-def test_a_knee_bent_backwards_is_caught():
+def test_knee_bent_backwards_is_detected():
     broken = body()
     broken[0, H36M17.joints.index("left_ankle")] = (0.14, 0.75, -0.4)
     bends = body_checks.knee_bends(broken)
@@ -134,7 +134,7 @@ def test_a_knee_bent_backwards_is_caught():
         ((0.4, 0.2, -0.25), (0.35, 0.6, -0.1)),  # legs apart
     ],
 )
-def test_knees_bend_so_however_the_thigh_is_lifted(knee, ankle):
+def test_knees_may_bend_with_the_thigh_lifted(knee, ankle):
     bends = body_checks.knee_bends(body(knee=knee, ankle=ankle))
     assert bends.counted.all()
     assert bends.possible.all()
@@ -159,7 +159,7 @@ def test_straight_limbs_are_not_counted():
         ((0.44, -0.47, 0.0), (0.44, -0.47, 0.24), False),  # upper arm level, forearm back
     ],
 )
-def test_elbows(elbow, wrist, possible):
+def test_elbows_that_can_bend_so_and_cannot(elbow, wrist, possible):
     bends = body_checks.elbow_bends(body(elbow=elbow, wrist=wrist))
     assert bends.counted.all()
     assert bends.possible.tolist() == [[possible, possible]]
@@ -179,7 +179,7 @@ def test_motion_capture_passes_and_its_mirror_image_does_not():
     assert body_checks.elbow_bends(inside_out).percent < 10.0
 
 
-def test_who_stands():
+def test_standing_and_hanging_bodies():
     down = np.concatenate([body(), body() * (1.0, -1.0, 1.0)])[..., 1]
     assert body_checks.stands(down).tolist() == [True, False]
 
@@ -210,7 +210,7 @@ def clip(tmp_path):
     return path
 
 
-def test_the_shipped_clip(clip, tmp_path, capsys):
+def test_shipped_clip(clip, tmp_path, capsys):
     pytest.importorskip("cv2", reason="OpenCV is not installed (extra viz)")
     report = tmp_path / "report.json"
     options = ["--output", str(report), "--pictures", str(tmp_path)]
@@ -233,7 +233,7 @@ def test_the_shipped_clip(clip, tmp_path, capsys):
     assert (tmp_path / "jump.png").stat().st_size > 20_000
 
 
-def test_a_clip_without_a_second_opinion_is_refused(capsys):
+def test_clip_without_a_second_opinion_is_refused(capsys):
     assert __main__.main([str(CLIP)]) == 9
     error = capsys.readouterr().err
     assert "has no array world; it holds fps, kp, wh." in error
@@ -248,7 +248,7 @@ def test_a_clip_without_a_second_opinion_is_refused(capsys):
         (np.full((230, 33, 3), np.nan, dtype=np.float32), "No frame"),
         (np.array([None] * 230), "cannot be read"),
     ],
-    ids=["shape", "type", "nobody", "pickle"],
+    ids=["shape", "type", "no person", "pickle"],
 )
 def test_other_world_landmarks_are_refused(world, said, tmp_path, capsys):
     with np.load(CLIP) as arrays:
@@ -257,7 +257,7 @@ def test_other_world_landmarks_are_refused(world, said, tmp_path, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_what_cannot_be_written_is_told_first(tmp_path, capsys):
+def test_unwritable_outputs_are_refused_first(tmp_path, capsys):
     twice = [str(CLIP), str(CLIP), "--pictures", str(tmp_path)]
     assert __main__.main(twice) == 2
     assert __main__.main([str(CLIP), "--output", str(tmp_path / "no" / "report.json")]) == 2

@@ -6,7 +6,7 @@ from hot_sdk.starter import starter_checkpoint
 from hot_sdk.starter import starter_model as shipped_model
 
 
-def test_it_measures_and_draws(monkeypatch, tmp_path, capsys):
+def test_measures_ratios_and_plots_them(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(starter_model, "RATIOS", (0.5, 1.0))
     monkeypatch.setattr(starter_model, "evaluate", lambda *_: dict.fromkeys(METRICS, 12.5))
     picture = tmp_path / "speed.png"
@@ -18,7 +18,7 @@ def test_it_measures_and_draws(monkeypatch, tmp_path, capsys):
     assert picture.stat().st_size > 5_000
 
 
-def test_it_compares_sizes_and_trainings(monkeypatch, capsys):
+def test_compares_sizes_and_trainings(monkeypatch, capsys):
     monkeypatch.setattr(starter_model, "SIZES", ((64, 2), (96, 4)))
     monkeypatch.setattr(starter_model, "evaluate", lambda *_: dict.fromkeys(METRICS, 12.5))
     assert starter_model.main(["--only", "sizes", "--rounds", "1"]) == 0
@@ -31,7 +31,7 @@ def test_it_compares_sizes_and_trainings(monkeypatch, capsys):
     assert "pruned to 0.33, interpolated" in out
 
 
-def test_hot_eval_is_run_on_the_shipped_clips(tmp_path):
+def test_runs_hot_eval_on_the_shipped_clips(tmp_path):
     found = starter_model.evaluate(shipped_model(), tmp_path, 1, ("--filter", "14_04"))
     assert set(METRICS) <= set(found)
     assert 5.0 < found["p_mpjpe_mm"] < found["mpjpe_mm"] < 100.0

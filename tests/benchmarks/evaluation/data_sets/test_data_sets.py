@@ -25,7 +25,7 @@ def by_quaternion(wxyz, vector):
 
 
 class TestHuman36M:
-    def test_every_recording_and_camera(self, tmp_path):
+    def test_loads_every_recording_and_camera(self, tmp_path):
         save_h36m(tmp_path)
         clips = load_human36m(tmp_path)
         assert len(clips) == 4 * sum(map(len, RECORDINGS.values()))
@@ -33,7 +33,7 @@ class TestHuman36M:
         assert "S11_SittingDown_2_60457274" in {clip.name for clip in clips}
         assert {clip.subject for clip in clips} == {"S9", "S11"}
         assert {clip.action for clip in clips} <= set(ACTIONS)
-        assert {clip.keypoints.rate for clip in clips} == {50.0}
+        assert {clip.keypoints.effective_fps for clip in clips} == {50.0}
         sizes = [clip.keypoints.image_size for clip in clips[:4]]
         assert sizes == [(1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002)]
 
@@ -55,15 +55,15 @@ class TestHuman36M:
             seen = clip.intrinsics.project(placed)
             np.testing.assert_allclose(seen, clip.keypoints.points, atol=0.05)
 
-    def test_detections_go_on_after_the_last_pose(self, tmp_path):
+    def test_detections_after_the_last_pose_are_left_out(self, tmp_path):
         save_h36m(tmp_path, longer=7)
         exact = load_human36m(tmp_path, detections="gt")
         for clip, same in zip(load_human36m(tmp_path), exact, strict=True):
             assert len(clip.keypoints) == len(clip)
             assert len(clip) in LENGTHS.values()
-            # These detections are beside the joints by the same way in every frame.
-            beside = clip.keypoints.points - same.keypoints.points
-            np.testing.assert_allclose(beside - beside[:1, :1], 0.0, atol=0.05)
+            # These detections are off the joints by the same vector in every frame.
+            offset = clip.keypoints.points - same.keypoints.points
+            np.testing.assert_allclose(offset - offset[:1, :1], 0.0, atol=0.05)
 
     def test_17_of_32_joints_are_kept(self):
         """Those that VideoPose3D leaves, by those that it takes away."""
@@ -72,7 +72,7 @@ class TestHuman36M:
 
     @pytest.mark.parametrize("subject", ["S9", "S11"])
     @pytest.mark.parametrize("number", range(4))
-    def test_the_cameras_look_at_the_room(self, subject, number):
+    def test_cameras_see_the_room_upright(self, subject, number):
         """A slip in any of the numbers shows: a pole in the middle is seen, upright."""
         pose, intrinsics, _, (width, height) = camera(subject, number)
         standing = np.array([[0.0, 0.0, height] for height in (0.0, 0.9, 1.7)])
@@ -92,7 +92,7 @@ class TestHuman36M:
             corners = [np.sign(camera(subject, number)[0].translation[:2]) for number in range(4)]
             assert len({tuple(corner) for corner in corners}) == 4
 
-    def test_poses_of_17_joints(self, tmp_path):
+    def test_loads_poses_of_17_joints(self, tmp_path):
         save_h36m(tmp_path)
         whole = load_human36m(tmp_path)
         recorded = {
@@ -103,7 +103,7 @@ class TestHuman36M:
         assert [clip.name for clip in load_human36m(tmp_path)] == [clip.name for clip in whole]
 
     @pytest.mark.parametrize("missing", ["data_3d_h36m.npz", "data_2d_h36m_cpn_ft_h36m_dbb.npz"])
-    def test_a_missing_file_is_named(self, tmp_path, missing):
+    def test_missing_file_is_named(self, tmp_path, missing):
         save_h36m(tmp_path)
         (tmp_path / missing).unlink()
         with pytest.raises(DatasetError, match=missing):
@@ -119,7 +119,7 @@ class TestHuman36M:
             ([1], "dictionary"),
         ],
     )
-    def test_poses_that_do_not_fit_are_told(self, tmp_path, poses, said):
+    def test_poses_that_do_not_fit_are_refused(self, tmp_path, poses, said):
         save_h36m(tmp_path, longer=0)
         holder = np.empty((), dtype=object)
         holder[()] = poses
@@ -135,14 +135,14 @@ class TestHuman36M:
             ([np.full((90, 17, 2), np.inf)] * 4, "infinite"),
         ],
     )
-    def test_keypoints_that_do_not_fit_are_told(self, tmp_path, views, said):
+    def test_keypoints_that_do_not_fit_are_refused(self, tmp_path, views, said):
         save_h36m(tmp_path)
         seen = {subject: dict.fromkeys(names, views) for subject, names in RECORDINGS.items()}
         np.savez(tmp_path / "data_2d_h36m_gt.npz", positions_2d=seen)
         with pytest.raises(DatasetError, match=said):
             load_human36m(tmp_path, detections="gt")
 
-    def test_an_action_that_is_none_is_told(self, tmp_path):
+    def test_unknown_action_is_refused(self, tmp_path):
         poses = {"S9": {"Juggling": body(9)}, "S11": {}}
         views = [projected("S9", number, body(9)) for number in range(4)]
         np.savez(tmp_path / "data_3d_h36m.npz", positions_3d=poses)
@@ -153,7 +153,7 @@ class TestHuman36M:
 
 
 class TestMpiInf3dhp:
-    def test_sequences(self, tmp_path):
+    def test_loads_every_sequence(self, tmp_path):
         data, poses = save_3dhp(tmp_path)
         clips = load_mpi_inf_3dhp(tmp_path)
         assert [clip.name for clip in clips] == list(SEQUENCES)
@@ -161,11 +161,11 @@ class TestMpiInf3dhp:
             expected = poses[clip.name] - poses[clip.name][:, :1]
             np.testing.assert_allclose(clip.truth_mm, expected, atol=1e-3)
             np.testing.assert_array_equal(clip.valid, data[clip.name]["valid"] == 1)
-            assert clip.keypoints.rate is None
+            assert clip.keypoints.effective_fps is None
         sizes = [clip.keypoints.image_size for clip in clips]
         assert sizes == [(2048, 2048)] * 4 + [(1920, 1080)] * 2
 
-    def test_joints_are_the_ones_of_human36m(self, tmp_path):
+    def test_joints_are_mapped_by_name(self, tmp_path):
         """By what the original calls them, in its order of relevant joints."""
         theirs = ["head_top", "neck"]
         theirs += [f"right_{joint}" for joint in ("shoulder", "elbow", "wrist")]
@@ -182,7 +182,7 @@ class TestMpiInf3dhp:
                 clip.keypoints.points[:, joint], data["TS1"]["data_2d"][:, source], rtol=1e-6
             )
 
-    def test_a_missing_file_is_named(self, tmp_path):
+    def test_missing_file_is_named(self, tmp_path):
         with pytest.raises(DatasetError, match=r"data_test_3dhp\.npz"):
             load_mpi_inf_3dhp(tmp_path)
 
@@ -197,7 +197,7 @@ class TestMpiInf3dhp:
             (lambda data: data.update(TS2=5), "dictionary"),
         ],
     )
-    def test_what_does_not_fit_is_told(self, tmp_path, change, said):
+    def test_arrays_that_do_not_fit_are_refused(self, tmp_path, change, said):
         data, _ = save_3dhp(tmp_path)
         change(data)
         np.savez(tmp_path / "data_test_3dhp.npz", data=data)
@@ -206,7 +206,7 @@ class TestMpiInf3dhp:
 
 
 class TestByName:
-    def test_each_loads(self, tmp_path):
+    def test_loads_each(self, tmp_path):
         save_h36m(tmp_path)
         save_3dhp(tmp_path)
         for name, data in DATA_SETS.items():
@@ -223,11 +223,11 @@ class TestByName:
             (("mpi-inf-3dhp",), "does not ship"),
         ],
     )
-    def test_what_is_wrong(self, arguments, said):
+    def test_wrong_arguments_are_refused(self, arguments, said):
         with pytest.raises(UsageError, match=said):
             load_data(*arguments)
 
-    def test_options_of_another_data_set(self, tmp_path):
+    def test_options_of_another_data_set_are_refused(self, tmp_path):
         with pytest.raises(UsageError, match="Did you mean 'gt'"):
             load_data("h36m", tmp_path, detections="gtt")
         with pytest.raises(UsageError, match="--views applies only to starter-val"):

@@ -33,7 +33,7 @@ def saved_pickle(path, content, header=None):
     "dtype", ["f2", "<f4", ">f4", "f8", "b1", "i1", "u2", ">i4", "i8", "u8"], ids=str
 )
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_arrays_come_back_as_they_were(tmp_path, dtype, order):
+def test_reads_arrays_unchanged(tmp_path, dtype, order):
     array = np.asarray(np.arange(24).reshape(2, 3, 4), dtype=dtype, order=order)
     held = mapping(read_object(saved(tmp_path / "a.npz", {"x": {"y": array}}), "held"))
     found = numbers(mapping(held["x"])["y"])
@@ -42,14 +42,14 @@ def test_arrays_come_back_as_they_were(tmp_path, dtype, order):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
-def test_every_protocol_that_numpy_saved_with(tmp_path, protocol):
+def test_reads_every_protocol_of_numpy(tmp_path, protocol):
     value = np.array({"S9": {"Walking 1": [np.ones((3, 2), np.float32)]}}, dtype=object)
     path = saved_pickle(tmp_path / "a.npz", pickle.dumps(value, protocol))
     (array,) = items(mapping(mapping(read_object(path, "held"))["S9"])["Walking 1"])
     np.testing.assert_array_equal(numbers(array), np.ones((3, 2)))
 
 
-def test_what_python_2_saved(tmp_path):
+def test_reads_pickles_of_python_2(tmp_path):
     """Texts and bytes were one type then: a dictionary of an array, pickled by hand."""
     raw = np.arange(3, dtype="<f4").tobytes()
     content = (
@@ -63,7 +63,7 @@ def test_what_python_2_saved(tmp_path):
     np.testing.assert_array_equal(numbers(mapping(read_object(path, "held"))["S9"]), [0, 1, 2])
 
 
-def test_arrays_of_objects_are_lists(tmp_path):
+def test_reads_object_arrays_as_lists(tmp_path):
     views = np.empty(2, dtype=object)
     views[:] = [np.zeros(1), np.ones(4)]
     path = saved(tmp_path / "a.npz", {"views": views})
@@ -93,7 +93,7 @@ class _Calls:
     ids=lambda hostile: hostile.called[0].__name__,
 )
 @pytest.mark.parametrize("place", ["instead", "inside"])
-def test_a_file_that_calls_something_is_refused(tmp_path, hostile, place):
+def test_file_that_calls_something_is_refused(tmp_path, hostile, place):
     value = hostile if place == "instead" else np.array({"x": hostile}, dtype=object)
     path = saved_pickle(tmp_path / "a.npz", pickle.dumps(value))
     with pytest.raises(DatasetError, match=r"not safe to read.*nothing was run"):
@@ -101,7 +101,7 @@ def test_a_file_that_calls_something_is_refused(tmp_path, hostile, place):
     assert [one.name for one in tmp_path.iterdir()] == ["a.npz"]
 
 
-def test_names_stand_for_nothing_that_can_be_changed(tmp_path):
+def test_stand_ins_of_names_cannot_be_changed(tmp_path):
     """A pickle may set attributes of what it names; ours keep none from one file to the next."""
     spoilt = b"\x80\x02cnumpy\nndarray\n}U\x05_makeNs\x86b."
     path = saved_pickle(tmp_path / "a.npz", spoilt)
@@ -140,13 +140,13 @@ def pickled_array(state):
         (((1,), b"<f4", 17), "numbers is expected"),
     ],
 )
-def test_an_array_that_lies_of_itself_is_refused(tmp_path, state, said):
+def test_inconsistent_array_is_refused(tmp_path, state, said):
     path = saved_pickle(tmp_path / "a.npz", pickled_array(state))
     with pytest.raises(ValueError, match=said):
         numbers(read_object(path, "held"))
 
 
-def test_that_such_an_array_could_be_told_the_truth(tmp_path):
+def test_consistent_array_of_the_same_form_is_read(tmp_path):
     path = saved_pickle(tmp_path / "a.npz", pickled_array(((2,), b"<i4", "\1\0\0\0\2\0\0\0")))
     assert numbers(read_object(path, "held")).tolist() == [1, 2]
 
@@ -163,7 +163,7 @@ def test_that_such_an_array_could_be_told_the_truth(tmp_path):
         (np.array(["a"]), numbers, "numbers"),
     ],
 )
-def test_asking_for_something_else(tmp_path, value, ask, said):
+def test_other_kinds_of_values_are_refused(tmp_path, value, ask, said):
     holder = np.empty((), dtype=object)
     holder[()] = {"x": value}
     path = saved(tmp_path / "a.npz", holder)
@@ -171,7 +171,7 @@ def test_asking_for_something_else(tmp_path, value, ask, said):
         ask(mapping(read_object(path, "held"))["x"])
 
 
-def test_files_of_other_kinds(tmp_path):
+def test_files_of_other_kinds_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="cannot be read: No such file"):
         read_object(tmp_path / "absent.npz", "held")
     (tmp_path / "text.npz").write_text("hello")
@@ -185,7 +185,7 @@ def test_files_of_other_kinds(tmp_path):
         read_object(saved(tmp_path / "b.npz", np.array([{}, {}, {}])), "held")
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     from hot_sdk.benchmarks.evaluation.data_sets import safe_pickle
 
     monkeypatch.setattr(safe_pickle, "LARGEST_UNPACKED", 1 << 20)
@@ -194,7 +194,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
 
 
 @given(data=st.data())
-def test_damage_is_told_and_harms_nothing(tmp_path_factory, data):
+def test_damaged_bytes_are_read_or_refused(tmp_path_factory, data):
     """Bytes changed at random give arrays, or our errors."""
     folder = tmp_path_factory.getbasetemp()
     value = np.array({"S9": {"a": [np.ones((4, 2))], "b": np.zeros(3, "f4")}}, dtype=object)
@@ -213,7 +213,7 @@ def test_damage_is_told_and_harms_nothing(tmp_path_factory, data):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        # Room for two thousand million objects, asked for by one.
+        # Room for two thousand million objects, requested by one.
         (b"\x80\x02}r\xff\xff\xff\x7f.", "remembers what it does not hold"),
         (b"(dp99999999999\n.", "remembers what it does not hold"),
         (b"\x80\x05\x96\xff\xff\xff\xff\x00\x00\x00\x00.", "exhausted|expected|BYTEARRAY8"),
@@ -224,7 +224,7 @@ def test_damage_is_told_and_harms_nothing(tmp_path_factory, data):
         (b"\x80\x02}", "published layout"),
     ],
 )
-def test_what_no_array_needs_is_refused_before_it_is_read(tmp_path, content, said):
+def test_opcodes_that_no_array_needs_are_refused(tmp_path, content, said):
     path = saved_pickle(tmp_path / "a.npz", content)
     with pytest.raises(DatasetError, match=said):
         read_object(path, "held")

@@ -28,7 +28,7 @@ def copied(tmp_path):
     return tmp_path
 
 
-def test_what_it_holds(clips):
+def test_contents(clips):
     assert len(clips) == 88
     assert sum(map(len, clips)) == 4 * 10596
     assert len({clip.name for clip in clips}) == 88
@@ -41,7 +41,7 @@ def test_what_it_holds(clips):
     assert sum(path.stat().st_size for path in default_folder().iterdir()) < 1_000_000
 
 
-def test_licence_and_credit_lie_beside_it():
+def test_license_and_credit_ship_with_it():
     names = {path.name for path in default_folder().iterdir()}
     assert {"README.md", "TERMS-CMU-mocap.txt"} <= names
     assert "NSF EIA-0196217" in (default_folder() / "README.md").read_text()
@@ -56,7 +56,7 @@ def test_keypoints_are_the_projected_truth(clips):
         assert (placed[..., 2] > 0.4).all()
 
 
-def test_everybody_is_in_the_image(clips):
+def test_every_joint_is_in_the_image(clips):
     for clip in clips:
         assert (clip.keypoints.points > 0.0).all()
         assert (clip.keypoints.points < clip.keypoints.image_size).all()
@@ -75,7 +75,7 @@ def test_people_stand_upright_and_left_is_left(clips):
             assert (bent * forward).sum(axis=1).mean() > 0.0
 
 
-def test_the_views_of_a_sequence_are_of_the_same_poses(clips):
+def test_views_of_a_sequence_show_the_same_poses(clips):
     """Distances between joints do not depend on the camera."""
     for first in range(0, 88, 4):
         spans = [
@@ -91,7 +91,7 @@ def test_bones_are_those_of_a_person(clips):
     np.testing.assert_allclose(thigh, 0.368, atol=0.02)
 
 
-def test_fewer_views_are_the_first_ones(clips):
+def test_fewer_views_are_the_first(clips):
     few = load_starter_val(views=2)
     assert [clip.name for clip in few] == [
         clip.name for clip in clips if clip.name.endswith(("-1", "-2"))
@@ -102,11 +102,11 @@ def test_fewer_views_are_the_first_ones(clips):
             load_starter_val(views=views)
 
 
-def test_another_folder(copied, clips):
+def test_loads_from_another_folder(copied, clips):
     np.testing.assert_array_equal(load_starter_val(copied)[7].truth, clips[7].truth)
 
 
-def test_an_empty_folder_is_told(tmp_path):
+def test_empty_folder_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="does not hold starter-val"):
         load_starter_val(tmp_path)
 
@@ -125,7 +125,7 @@ def test_an_empty_folder_is_told(tmp_path):
         (lambda index: index.update(sequences=4), "broken"),
     ],
 )
-def test_a_damaged_index_is_told(copied, change, said):
+def test_damaged_index_is_refused(copied, change, said):
     index = json.loads((copied / INDEX).read_text())
     change(index)
     (copied / INDEX).write_text(json.dumps(index))
@@ -134,7 +134,7 @@ def test_a_damaged_index_is_told(copied, change, said):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"{}"])
-def test_damaged_files_are_told(copied, content):
+def test_damaged_files_are_refused(copied, content):
     (copied / ARRAYS).write_bytes(content)
     with pytest.raises(DatasetError, match="broken"):
         load_starter_val(copied)

@@ -18,7 +18,7 @@ def a_clip(seed):
 
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_a_drawn_camera_sees_the_whole_clip(seed):
+def test_drawn_camera_sees_the_whole_clip(seed):
     world = a_clip(seed)
     camera = draw_camera(np.random.default_rng(seed), world)
     np.testing.assert_allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-12)
@@ -32,7 +32,7 @@ def test_a_drawn_camera_sees_the_whole_clip(seed):
     assert camera.image_size in IMAGE_SIZES
 
 
-def test_where_they_stand():
+def test_distribution_of_drawn_cameras():
     world = a_clip(3)
     points = world.reshape(-1, 3)
     middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
@@ -56,7 +56,7 @@ def test_where_they_stand():
     assert {camera.image_size for camera in cameras} == set(IMAGE_SIZES)
 
 
-def test_the_same_numbers_give_the_same_camera():
+def test_camera_depends_on_the_seed_only():
     world = a_clip(1)
     one, other = (draw_camera(np.random.default_rng(7), world) for _ in range(2))
     np.testing.assert_array_equal(one.rotation, other.rotation)
