@@ -174,8 +174,7 @@ def _run(arguments: list[str]) -> None:
 
     if request is None:
         networks = report.list_networks()
-        record = {"networks": [dataclasses.asdict(network) for network in networks]}
-        _print(record, report.network_parts(networks), options.json)
+        _print({"networks": networks}, report.network_parts(networks), options.json)
     elif options.dry_run:
         from hot_sdk.export.pipeline import prepare
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hot_sdk._base.tables import Table
@@ -59,8 +58,8 @@ def plan_parts(prepared: Prepared, request: ExportRequest) -> list[str | Table]:
         rows.append(("opset", str(request.opset)))
     rows.append(("file", str(prepared.target)))
     if request.triton is not None:
-        names = dataclasses.astuple(model_names(prepared.target))
-        rows.append(("for Triton", f"{request.triton.folder}: {', '.join(names)}"))
+        names = ", ".join(model_names(prepared.target))
+        rows.append(("for Triton", f"{request.triton.folder}: {names}"))
     return [Table("Plan", ("", ""), tuple(rows), text_columns=2)]
 
 
@@ -239,39 +238,15 @@ def next_commands(result: ExportResult) -> str:
     return "\n".join(["", "Next:", *(f"  {command}" for command in commands)])
 
 
-@dataclass(frozen=True)
-class PublishedNetwork:
-    """The cost of one published network.
+def list_networks() -> list[dict[str, Any]]:
+    """List every family in every published size, and its default size in every variant.
 
-    Attributes:
-        family: Name of its family.
-        size: Name of its size.
-        variant: ``plain``, ``hot`` or ``tpc``.
-        frames: Frames of a window.
-        tokens: Frames kept; None if none are pruned.
-        parameters: Number of trained numbers.
-        flops_papers: Operations of one window, twice the multiply-accumulates of linear layers.
-        flops_matmuls: Operations of all matrix multiplications.
-        unit: Unit of the output.
-        license: License of code and weights.
-        paper: The publication.
+    Returns:
+        For each network its ``family``, ``size``, ``variant``, ``frames`` of a window, kept
+        ``tokens`` (None if all are), ``parameters``, operations of one window (``flops_papers``:
+        twice the multiply-accumulates of linear layers, ``flops_matmuls``: all matrix
+        multiplications), the output's ``unit``, ``license`` of code and weights, and ``paper``.
     """
-
-    family: str
-    size: str
-    variant: str
-    frames: int
-    tokens: int | None
-    parameters: int
-    flops_papers: int
-    flops_matmuls: int
-    unit: str
-    license: str
-    paper: str
-
-
-def list_networks() -> list[PublishedNetwork]:
-    """List every family in every published size, and its default size in every variant."""
     found = []
     for name in list_models():
         entry = family(name)
@@ -280,46 +255,44 @@ def list_networks() -> list[PublishedNetwork]:
                 spec = resolve(name, size=size, variant=variant)
                 flops = count_network(spec)
                 found.append(
-                    PublishedNetwork(
-                        family=name,
-                        size=size,
-                        variant=variant.value,
-                        frames=spec.frames,
-                        tokens=spec.tokens,
-                        parameters=count_parameters(spec),
-                        flops_papers=flops.papers,
-                        flops_matmuls=flops.matmuls,
-                        unit=entry.unit.value,
-                        license=entry.license,
-                        paper=entry.paper,
-                    )
+                    {
+                        "family": name,
+                        "size": size,
+                        "variant": variant.value,
+                        "frames": spec.frames,
+                        "tokens": spec.tokens,
+                        "parameters": count_parameters(spec),
+                        "flops_papers": flops.papers,
+                        "flops_matmuls": flops.matmuls,
+                        "unit": entry.unit.value,
+                        "license": entry.license,
+                        "paper": entry.paper,
+                    }
                 )
     return found
 
 
-def network_parts(networks: Sequence[PublishedNetwork]) -> list[str | Table]:
+def network_parts(networks: Sequence[dict[str, Any]]) -> list[str | Table]:
     """Return a table of costs and a paragraph of sources, narrow enough for 80 columns."""
+    rows = [
+        (
+            *(network["family"], network["size"], network["variant"], str(network["frames"])),
+            str(network["tokens"] or ""),
+            f"{network['parameters'] / 1e6:.2f}",
+            f"{network['flops_papers'] / 1e9:.3f}",
+            f"{network['flops_matmuls'] / 1e9:.3f}",
+        )
+        for network in networks
+    ]
     table = Table(
         "Published networks, one window",
         ("family", "size", "variant", "frames", "kept", "M params", "GFLOPs", "all GFLOPs"),
-        tuple(
-            (
-                network.family,
-                network.size,
-                network.variant,
-                str(network.frames),
-                "" if network.tokens is None else str(network.tokens),
-                f"{network.parameters / 1e6:.2f}",
-                f"{network.flops_papers / 1e9:.3f}",
-                f"{network.flops_matmuls / 1e9:.3f}",
-            )
-            for network in networks
-        ),
+        tuple(rows),
         note="GFLOPs: as the papers count. All GFLOPs: all matrix multiplications.",
         text_columns=3,
     )
     sources = {
-        network.family: f"{network.paper}; {network.license}; output in {network.unit}"
-        for network in networks
+        each["family"]: f"{each['paper']}; {each['license']}; output in {each['unit']}"
+        for each in networks
     }
     return [table, *(f"{name}: {source}" for name, source in sources.items())]

@@ -218,28 +218,24 @@ def _torch_load(path: Path, dropped: set[str]) -> object:
 
 def _refuse_lookalikes(head: bytes, source: str) -> None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    problem = None
     if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            f"{source!r} is a Git LFS pointer: it names the checkpoint, but does not hold it.",
-            hint="Run 'git lfs pull' in its repository.",
+        problem = "a Git LFS pointer: it names the checkpoint, but does not hold it"
+        hint = "Run 'git lfs pull' in its repository."
+    elif text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        problem = (
+            "a web page, not a checkpoint; file hosts send one in place of a file that is large, "
+            "private or requested too often"
         )
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        raise CheckpointError(
-            f"{source!r} is a web page, not a checkpoint; file hosts send one in place of a file "
-            "that is large, private or requested too often.",
-            hint="Open the link in a browser, and download the file from there.",
-        )
-    if head[257:262] == b"ustar":
-        raise CheckpointError(
-            f"{source!r} is a tar archive.",
-            hint="If the checkpoint is inside it, unpack the archive first.",
-        )
-    if not head.startswith((b"PK", b"\x80")):
-        raise CheckpointError(
-            f"{source!r} is neither a file of torch.save nor of safetensors: it starts with "
-            f"{head[:8]!r}.",
-            hint="Give a checkpoint: .pth, .pt, .bin, .pth.tr or .safetensors.",
-        )
+        hint = "Open the link in a browser, and download the file from there."
+    elif head[257:262] == b"ustar":
+        problem = "a tar archive"
+        hint = "If the checkpoint is inside it, unpack the archive first."
+    elif not head.startswith((b"PK", b"\x80")):
+        problem = f"neither a file of torch.save nor of safetensors: it starts with {head[:8]!r}"
+        hint = "Give a checkpoint: .pth, .pt, .bin, .pth.tr or .safetensors."
+    if problem is not None:
+        raise CheckpointError(f"{source!r} is {problem}.", hint=hint)
 
 
 def _find_weights(value: object, source: str) -> tuple[str, dict[str, Tensor]]:

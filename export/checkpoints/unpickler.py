@@ -1,7 +1,7 @@
-"""An unpickler that rebuilds tensors and calls nothing else that a file names.
+"""Unpickle tensors, and call nothing else that an untrusted file names.
 
-``torch.load(weights_only=True)`` refuses whole files for the random state or the optimiser that lie
-beside the weights, as in the published checkpoints of MixSTE. Passed to ``torch.load`` as its
+``torch.load(weights_only=True)`` refuses whole files for the random state or the optimizer next to
+the weights, as in the published checkpoints of MixSTE. Passed to ``torch.load`` as its
 pickle module, this one rebuilds the tensors, puts an inert placeholder where such a companion was,
 and refuses every other name. See "Restricting Globals" in Python's pickle documentation.
 """
@@ -52,7 +52,7 @@ _COMPANIONS: Mapping[str, frozenset[str]] = {
     "types": frozenset({"SimpleNamespace"}),
     "yacs.config": frozenset({"CfgNode"}),
 }
-# Packages of which any name may lie beside weights; a name here is never looked up either.
+# Packages of which any name may be next to weights; a name here is never looked up either.
 _COMPANION_PACKAGES = (
     "numpy._core",
     "numpy.core",
@@ -66,10 +66,10 @@ _COMPANION_PACKAGES = (
 
 
 class Placeholder:
-    """Stands for an object that was not rebuilt; swallows whatever a pickle does to it.
+    """Stands for an object that was not rebuilt; ignores everything that a pickle does to it.
 
     Attributes:
-        of: Dotted name of what would have built it.
+        of: Dotted name of the class or function that would have built it.
     """
 
     of = "an object"
@@ -83,28 +83,18 @@ class Placeholder:
     def __call__(self, *_: object, **__: object) -> Placeholder:  # noqa: D102
         return self
 
-    def __setstate__(self, _: object) -> None:
-        pass
+    def append(self, *_: object) -> None:
+        """Drop a state, an item, items or a member."""
 
-    def __setitem__(self, _: object, __: object) -> None:
-        pass
-
-    def append(self, _: object) -> None:
-        """Drop an item."""
-
-    def extend(self, _: object) -> None:
-        """Drop items."""
-
-    def add(self, _: object) -> None:
-        """Drop a member."""
+    __setstate__ = __setitem__ = extend = add = append
 
 
 def tensors_only(source: str, dropped: set[str]) -> ModuleType:
-    """A stand-in for the pickle module, for one ``torch.load(..., weights_only=False)``.
+    """Return a stand-in for the pickle module, for one ``torch.load(..., weights_only=False)``.
 
     Args:
         source: Name of the file, for messages.
-        dropped: Collects the names of what was not rebuilt.
+        dropped: Receives the names of the objects that are not rebuilt.
     """
 
     class Unpickler(pickle.Unpickler):
@@ -115,7 +105,7 @@ def tensors_only(source: str, dropped: set[str]) -> ModuleType:
             if not _is_companion(module, name):
                 raise CheckpointError(
                     f"'{source}' is not safe to read: it asks for {f'{module}.{name}'!a}, "
-                    "which is no part of a checkpoint; nothing was run.",
+                    "which does not belong in a checkpoint; nothing was run.",
                     hint="Use a file from its authors, with model.state_dict() alone.",
                 )
             dropped.add(f"{module}.{name}")

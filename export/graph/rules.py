@@ -21,18 +21,8 @@ from hot_sdk.export.graph.view import GraphView, TensorInfo, attribute, input_na
 STANDARD_DOMAINS = ("", "ai.onnx")
 
 _FILE = "tensorrt_10_3_operators.json"
-_TYPES: Mapping[str, int] = {
-    "FP32": TensorProto.FLOAT,
-    "FP16": TensorProto.FLOAT16,
-    "BF16": TensorProto.BFLOAT16,
-    "FP8": TensorProto.FLOAT8E4M3FN,
-    "INT4": TensorProto.INT4,
-    "INT8": TensorProto.INT8,
-    "UINT8": TensorProto.UINT8,
-    "INT32": TensorProto.INT32,
-    "INT64": TensorProto.INT64,
-    "BOOL": TensorProto.BOOL,
-}
+_TYPES = {"FP32": "FLOAT", "FP16": "FLOAT16", "BF16": "BFLOAT16", "FP8": "FLOAT8E4M3FN"}
+"""ONNX's names of TensorRT's types; the others have the same name in both."""
 
 
 class Problem(NamedTuple):
@@ -69,7 +59,7 @@ def operator_table() -> OperatorTable:
     data = json.loads(file.read_text(encoding="utf-8"))
 
     def element_types(names: list[str]) -> frozenset[int]:
-        return frozenset(_TYPES[name] for name in names)
+        return frozenset(TensorProto.DataType.Value(_TYPES.get(name, name)) for name in names)
 
     return OperatorTable(
         types={name: element_types(row["types"]) for name, row in data["operators"].items()},
@@ -201,22 +191,15 @@ def node_problems(node: NodeProto, view: GraphView) -> Iterator[Problem]:
         yield from rule(node, view)
 
 
-def _forbidden_operator(node: NodeProto, view: GraphView) -> Iterator[Problem]:
-    if _is_standard(node) and node.op_type in _FORBIDDEN:
-        yield _FORBIDDEN[node.op_type]
-
-
-def _foreign_domain(node: NodeProto, view: GraphView) -> Iterator[Problem]:
+def _operator(node: NodeProto, view: GraphView) -> Iterator[Problem]:
     if not _is_standard(node):
         yield Problem(
             f"belongs to the domain {node.domain!r}; only the standard operators run everywhere",
             "Export without fused or custom operators, and inline local functions.",
         )
-
-
-def _unsupported_operator(node: NodeProto, view: GraphView) -> Iterator[Problem]:
-    known = node.op_type in operator_table().types or node.op_type in _FORBIDDEN
-    if _is_standard(node) and not known:
+    elif node.op_type in _FORBIDDEN:
+        yield _FORBIDDEN[node.op_type]
+    elif node.op_type not in operator_table().types:
         yield Problem(
             "is not among the operators of TensorRT 10.3",
             "Write it with basic operators, or export with an opset that composes it of them.",
@@ -330,9 +313,7 @@ def _is_standard(node: NodeProto) -> bool:
 
 _Rule = Callable[[NodeProto, GraphView], Iterator[Problem]]
 _RULES: tuple[_Rule, ...] = (
-    _forbidden_operator,
-    _foreign_domain,
-    _unsupported_operator,
+    _operator,
     _unsupported_type,
     _computed_parameter,
     _topk,

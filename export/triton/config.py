@@ -7,7 +7,7 @@ triton-inference-server/common.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hot_sdk.engines.session import TensorSpec
 
@@ -15,36 +15,7 @@ MARK = "# Written by hot-export"
 """Beginning of every file; a folder without it is not ours to replace."""
 
 _MARK_LINE = f"{MARK}, which overwrites it when the model is exported again."
-
 _TYPES = {"float32": "TYPE_FP32", "int32": "TYPE_INT32", "int64": "TYPE_INT64"}
-
-
-@dataclass(frozen=True)
-class Accelerator:
-    """An execution provider of the ONNX Runtime backend.
-
-    Attributes:
-        name: ``cuda`` or ``tensorrt``.
-        parameters: Its settings.
-    """
-
-    name: str
-    parameters: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One model of an ensemble; its tensors keep their names in the ensemble.
-
-    Attributes:
-        model: The model's name.
-        inputs: Names of its inputs.
-        outputs: Names of its outputs.
-    """
-
-    model: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,9 +30,9 @@ class ModelConfig:
         instances: Number of instances that run at a time; 0 for an ensemble, which has none.
         gpu: The instances are on GPUs, that number on each of the server's.
         preferred: Sizes of the batches formed of waiting requests; if empty, none are formed.
-        accelerators: Execution providers, in order.
+        accelerators: Execution providers of the ONNX Runtime backend, in order, and their settings.
         warm_up: Sizes of the batches that are run before the model counts as ready.
-        steps: The models that an ensemble runs.
+        steps: The models that an ensemble runs; their tensors keep their names in the ensemble.
         notes: What a reader of the file should know, a line each.
     """
 
@@ -72,19 +43,18 @@ class ModelConfig:
     instances: int = 1
     gpu: bool = False
     preferred: tuple[int, ...] = ()
-    accelerators: tuple[Accelerator, ...] = ()
+    accelerators: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     warm_up: tuple[int, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ModelConfig, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return the content of the file."""
-        kind = 'platform: "ensemble"' if self.steps else 'backend: "onnxruntime"'
         lines = [
             _MARK_LINE,
             *(f"# {note}" for note in self.notes),
             f'name: "{self.name}"',
-            kind,
+            'platform: "ensemble"' if self.steps else 'backend: "onnxruntime"',
             f"max_batch_size: {self.max_batch}",
         ]
         for what, specs in (("input", self.inputs), ("output", self.outputs)):
@@ -106,11 +76,11 @@ class ModelConfig:
         if not self.accelerators:
             return []
         lines = ["optimization {", "  execution_accelerators {"]
-        for one in self.accelerators:
-            lines += ["    gpu_execution_accelerator {", f'      name: "{one.name}"']
+        for name, settings in self.accelerators.items():
+            lines += ["    gpu_execution_accelerator {", f'      name: "{name}"']
             lines += [
                 f'      parameters {{ key: "{key}" value: "{value}" }}'
-                for key, value in one.parameters.items()
+                for key, value in settings.items()
             ]
             lines.append("    }")
         return [*lines, "  }", "}"]
@@ -131,8 +101,9 @@ class ModelConfig:
             return []
         lines = ["ensemble_scheduling {"]
         for step in self.steps:
-            lines += ["  step {", f'    model_name: "{step.model}"', "    model_version: -1"]
-            for what, names in (("input_map", step.inputs), ("output_map", step.outputs)):
+            lines += ["  step {", f'    model_name: "{step.name}"', "    model_version: -1"]
+            for what, specs in (("input_map", step.inputs), ("output_map", step.outputs)):
+                names = [spec.name for spec in specs]
                 lines += [f'    {what} {{ key: "{name}" value: "{name}" }}' for name in names]
             lines.append("  }")
         return [*lines, "}"]

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hot_sdk._base.files import require_writable_folder
 from hot_sdk.errors import UsageError
@@ -63,8 +64,7 @@ class TritonOptions:
         return self.device == "gpu" or self.backend == "tensorrt"
 
 
-@dataclass(frozen=True)
-class ModelNames:
+class ModelNames(NamedTuple):
     """Names of the repository's models, which are those of their folders.
 
     Attributes:
@@ -102,8 +102,7 @@ def check_models(options: TritonOptions, file: Path) -> None:
     Raises:
         UsageError: A folder has a model's name and holds files that hot-export did not write.
     """
-    names = model_names(file)
-    for name in (names.network, names.normalizer, names.ensemble):
+    for name in model_names(file):
         folder = options.folder / name
         if os.path.lexists(folder) and not _replaceable(folder):
             raise UsageError(

@@ -6,12 +6,10 @@ policies: no joint is missing or has a low score, and the frames have the model'
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import parser
 
 from hot_sdk.engines import open_session
 from hot_sdk.errors import VerificationError
@@ -29,9 +27,61 @@ IMAGE_SIZE = "image_size"
 """Width and height of the image, (batch, 2) int32 pixels. Not an input of networks whose input
 does not depend on it: those that are normalized by bounding boxes."""
 
-_OPSET = 17
-_IR_VERSION = 8
 _SIZES = ((1920, 1080), (1080, 1920), (1000, 1002))
+
+_MODEL = """
+<ir_version: 8, opset_import: ["" : 17], producer_name: "hot-sdk", producer_version: "{version}">
+pixel_input ({inputs}) => (float[{shape}] {output}) {{
+  zero = Constant <value_float = 0.0> ()
+  half = Constant <value_float = 0.5> ()
+  one = Constant <value_float = 1.0> ()
+  two = Constant <value_float = 2.0> ()
+  {nodes}
+}}
+"""
+
+_SPLIT_SCORES = f"""
+  lengths = Constant <value_ints = [2, 1]> ()
+  points, raw_scores = Split <axis = -1> ({PIXELS}, lengths)
+  scores = Clip (raw_scores, zero, one)
+"""
+
+# See hot_sdk.preprocessing.normalization.by_image_width, with pad_to_square.
+_BY_IMAGE_WIDTH = f"""
+  first = Constant <value_ints = [0]> ()
+  second = Constant <value_ints = [1]> ()
+  inner_axes = Constant <value_ints = [1, 2]> ()
+  square_enough = Constant <value_float = {SQUARE_ENOUGH}> ()
+  size = Cast <to = 1> ({IMAGE_SIZE})
+  width = Gather <axis = 1> (size, first)
+  height = Gather <axis = 1> (size, second)
+  limit = Mul (width, square_enough)
+  is_tall = Greater (height, limit)
+  side = Where (is_tall, height, width)
+  half_size = Mul (size, half)
+  middle = Unsqueeze (half_size, inner_axes)
+  factor = Div (two, side)
+  scale = Unsqueeze (factor, inner_axes)
+  offset = Sub (points, middle)
+  normalized = Mul (offset, scale)
+"""
+
+# See hot_sdk.preprocessing.normalization.by_bounding_box; the clip is the window.
+_BY_BOUNDING_BOX = f"""
+  minus_one = Constant <value_float = -1.0> ()
+  smallest = Constant <value_float = {SMALLEST_BOX:.9f}> ()
+  low = ReduceMin <axes = [1, 2], keepdims = 1> (points)
+  high = ReduceMax <axes = [1, 2], keepdims = 1> (points)
+  sides = Sub (high, low)
+  longer = ReduceMax <axes = [3], keepdims = 1> (sides)
+  side = Max (longer, smallest)
+  ends = Add (low, high)
+  middle = Mul (ends, half)
+  scale = Div (two, side)
+  offset = Sub (points, middle)
+  unclipped = Mul (offset, scale)
+  normalized = Clip (unclipped, minus_one, one)
+"""
 
 
 def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
@@ -42,35 +92,21 @@ def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
         batch: Windows per run, or the name of a size that each run chooses.
     """
     network = InputSpec.from_manifest(manifest)
-    shape = [batch, manifest.frames, len(manifest.joints.names), network.channels]
-    graph = _Graph()
-    points = PIXELS
-    if network.channels == 3:
-        points = graph.add("Slice", PIXELS, graph.whole([0]), graph.whole([2]), graph.whole([3]))
-    inputs = [helper.make_tensor_value_info(PIXELS, TensorProto.FLOAT, shape)]
+    shape = f"{batch}, {manifest.frames}, {len(manifest.joints.names)}, {network.channels}"
+    inputs = f"float[{shape}] {PIXELS}"
     if network.normalization == BOUNDING_BOX:
-        normalized = _add_bounding_box(graph, points)
+        nodes = _BY_BOUNDING_BOX
     else:
-        inputs.append(helper.make_tensor_value_info(IMAGE_SIZE, TensorProto.INT32, [batch, 2]))
-        normalized = _add_image_width(graph, points)
+        nodes = _BY_IMAGE_WIDTH
+        inputs += f", int32[{batch}, 2] {IMAGE_SIZE}"
     if network.channels == 3:
-        scores = graph.add("Slice", PIXELS, graph.whole([2]), graph.whole([3]), graph.whole([3]))
-        cut = graph.add("Clip", scores, graph.number(0.0), graph.number(1.0))
-        normalized = graph.add("Concat", normalized, cut, axis=-1)
-    graph.nodes.append(helper.make_node("Identity", [normalized], [KEYPOINTS], KEYPOINTS))
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "pixel_input",
-            inputs,
-            [helper.make_tensor_value_info(KEYPOINTS, TensorProto.FLOAT, shape)],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION,
-        producer_name="hot-sdk",
-        producer_version=__version__,
+        nodes = f"{_SPLIT_SCORES} {nodes} {KEYPOINTS} = Concat <axis = -1> (normalized, scores)"
+    else:
+        nodes = f"points = Identity ({PIXELS}) {nodes} {KEYPOINTS} = Identity (normalized)"
+    text = _MODEL.format(
+        version=__version__, inputs=inputs, shape=shape, output=KEYPOINTS, nodes=nodes
     )
+    model: onnx.ModelProto = parser.parse_model(text)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -103,53 +139,3 @@ def require_same_input(model: onnx.ModelProto, manifest: Manifest) -> None:
                     f" of {image_size[0]}x{image_size[1]}.",
                     hint="Please report it; the model itself was verified and written.",
                 )
-
-
-class _Graph:
-    """Collects nodes and constants, each with a unique name."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401
-        """Add a node of one output, and return the output's name."""
-        name = f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], name, **attributes))
-        return name
-
-    def number(self, value: float) -> str:
-        return self._constant(np.array(value, dtype=np.float32))
-
-    def whole(self, values: list[int]) -> str:
-        return self._constant(np.array(values, dtype=np.int64))
-
-    def _constant(self, values: NDArray[np.generic]) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(values, name))
-        return name
-
-
-def _add_image_width(graph: _Graph, points: str) -> str:
-    """Add what ``preprocessing.normalization.by_image_width`` does, with ``pad_to_square``."""
-    size = graph.add("Cast", IMAGE_SIZE, to=TensorProto.FLOAT)
-    width = graph.add("Gather", size, graph.whole([0]), axis=1)
-    height = graph.add("Gather", size, graph.whole([1]), axis=1)
-    limit = graph.add("Mul", width, graph.number(SQUARE_ENOUGH))
-    side = graph.add("Where", graph.add("Greater", height, limit), height, width)
-    axes = graph.whole([1, 2])
-    middle = graph.add("Unsqueeze", graph.add("Mul", size, graph.number(0.5)), axes)
-    scale = graph.add("Unsqueeze", graph.add("Div", graph.number(2.0), side), axes)
-    return graph.add("Mul", graph.add("Sub", points, middle), scale)
-
-
-def _add_bounding_box(graph: _Graph, points: str) -> str:
-    """Add what ``preprocessing.normalization.by_bounding_box`` does with a window as the clip."""
-    low = graph.add("ReduceMin", points, axes=[1, 2], keepdims=1)
-    high = graph.add("ReduceMax", points, axes=[1, 2], keepdims=1)
-    longer = graph.add("ReduceMax", graph.add("Sub", high, low), axes=[3], keepdims=1)
-    side = graph.add("Max", longer, graph.number(SMALLEST_BOX))
-    middle = graph.add("Mul", graph.add("Add", low, high), graph.number(0.5))
-    scale = graph.add("Div", graph.number(2.0), side)
-    normalized = graph.add("Mul", graph.add("Sub", points, middle), scale)
-    return graph.add("Clip", normalized, graph.number(-1.0), graph.number(1.0))

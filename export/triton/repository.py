@@ -18,7 +18,7 @@ from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.session import TensorSpec
 from hot_sdk.errors import UsageError
 from hot_sdk.export.graph.trace import BATCH
-from hot_sdk.export.triton.config import Accelerator, ModelConfig, Step
+from hot_sdk.export.triton.config import ModelConfig
 from hot_sdk.export.triton.options import (
     CONFIG,
     MODEL,
@@ -32,8 +32,8 @@ from hot_sdk.inference import DYNAMIC_BATCH, SINGLE_FRAMES
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 
 # By default ONNX Runtime computes float32 in the narrower TensorFloat-32, which picks other frames.
-_CUDA = Accelerator("cuda", {"use_tf32": "0"})
-_TENSORRT = Accelerator("tensorrt", {"precision_mode": "FP32"})
+_CUDA = {"cuda": {"use_tf32": "0"}}
+_TENSORRT = {"tensorrt": {"precision_mode": "FP32"}}
 
 _Write = Callable[[Path], object]
 
@@ -74,7 +74,7 @@ def write_triton(file: Path, options: TritonOptions) -> tuple[Path, ...]:
     require_same_input(pixels, manifest)
     with open_session(pixels.SerializeToString()) as session:
         raw = session.inputs
-    network, normalizer, ensemble = _configs(file, manifest, options, inputs, outputs, raw)
+    normalizer, network, ensemble = _configs(file, manifest, options, inputs, outputs, raw)
     options.folder.mkdir(exist_ok=True)
     return (
         _write_model(options.folder, normalizer, lambda target: onnx.save(pixels, target)),
@@ -91,17 +91,15 @@ def _configs(
     outputs: tuple[TensorSpec, ...],
     pixels: tuple[TensorSpec, ...],
 ) -> tuple[ModelConfig, ModelConfig, ModelConfig]:
+    """Return the configurations of the normalizing model, the network and the ensemble."""
     names = model_names(file)
     most = 0
     if manifest.batch is None:
         most = SINGLE_FRAMES if manifest.frames == 1 else DYNAMIC_BATCH
     tensorrt = options.backend == "tensorrt"
-    accelerators = (*(_TENSORRT,) * tensorrt, *(_CUDA,) * options.gpu)
     notes = (f"Warning: {RANDOM_WEIGHTS_WARNING}.",) if manifest.weights.random else ()
-    # For a dynamic batch, TensorRT's plan spans the sizes that it has seen, and is rebuilt for one
-    # outside of them; for a fixed one it is built when the file is loaded.
-    warm_up = (1, most) if tensorrt and most else ()
     built = ("The server builds a TensorRT plan when it loads the model, which takes minutes.",)
+    normalizer = ModelConfig(names.normalizer, most, pixels, inputs, options.instances)
     network = ModelConfig(
         name=names.network,
         max_batch=most,
@@ -110,20 +108,11 @@ def _configs(
         instances=options.instances,
         gpu=options.gpu,
         preferred=(most // 2, most) if most else (),
-        accelerators=accelerators,
-        warm_up=warm_up,
+        accelerators={**(_TENSORRT if tensorrt else {}), **(_CUDA if options.gpu else {})},
+        # For a dynamic batch, TensorRT's plan spans the sizes that it has seen, and is rebuilt for
+        # one outside of them; for a fixed one it is built when the file is loaded.
+        warm_up=(1, most) if tensorrt and most else (),
         notes=notes + built * tensorrt,
-    )
-    normalizer = ModelConfig(
-        name=names.normalizer,
-        max_batch=most,
-        inputs=pixels,
-        outputs=inputs,
-        instances=options.instances,
-    )
-    steps = (
-        Step(names.normalizer, _names(pixels), _names(inputs)),
-        Step(names.network, _names(inputs), _names(outputs)),
     )
     ensemble = ModelConfig(
         name=names.ensemble,
@@ -131,14 +120,10 @@ def _configs(
         inputs=pixels,
         outputs=outputs,
         instances=0,
-        steps=steps,
+        steps=(normalizer, network),
         notes=notes,
     )
-    return network, normalizer, ensemble
-
-
-def _names(specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
-    return tuple(spec.name for spec in specs)
+    return normalizer, network, ensemble
 
 
 def _write_model(repository: Path, config: ModelConfig, write: _Write | None) -> Path:
