@@ -162,10 +162,10 @@ def test_json_is_the_record_alone(files, capsys):
 
 
 def test_a_limit_that_is_met_fails_the_run(files, made, capsys):
-    asked = [str(files[1]), *QUICK, "--measure", "window"]
-    assert main([*asked, "--fail-if", "latency>0.000001ms"]) == 16
+    command = [str(files[1]), *QUICK, "--measure", "window"]
+    assert main([*command, "--fail-if", "latency>0.000001ms"]) == 16
     assert "failed: mixste-hot" in capsys.readouterr().err
-    compared = [*asked, "--compare", str(made / "benchmark.json")]
+    compared = [*command, "--compare", str(made / "benchmark.json")]
     assert main([*compared, "--fail-if", "frames_per_s<0.000001*old"]) == 0
     assert "only in the earlier record: mixste-plain" in capsys.readouterr().out
 
@@ -185,7 +185,7 @@ def test_a_limit_that_is_met_fails_the_run(files, made, capsys):
         (["FILE", "--format", "html"], "Reports need a folder"),
         (["FILE", "--output-dir", ".", "--format", "pdf"], "Unknown format"),
         (["FILE", "--power", "sun"], "--power is 'sun'; expected one of"),
-        (["FILE", "--roofline", "orin-nano-8"], "There is no board"),
+        (["FILE", "--roofline", "orin-nano-8"], "Unknown board"),
         (["FILE", "--hop", "two"], "invalid int value"),
         (["FILE", "--measure", "windows"], "Unknown measure"),
         (["FILE", "--fail-if", "latency<1.1*old"], "Add --compare"),
@@ -244,7 +244,7 @@ def test_robots_need_only_numpy_onnxruntime_and_rich(files):
     )
     status, *packages = ended.stdout.strip().rpartition("\n")[2].split()
     assert status == "0", ended.stderr
-    # Nothing but these, in the process that was asked; its children load onnxruntime.
+    # Nothing but these, in the parent process; its children load onnxruntime.
     assert {name for name in packages if not name.startswith("__editable__")} <= {
         "hot_sdk",
         "numpy",

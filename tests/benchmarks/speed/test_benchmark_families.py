@@ -26,12 +26,12 @@ def folder(tmp_path_factory):
 
 
 def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
-    asked = [
+    command = [
         *("mixste", "--checkpoint", str(folder / "small.safetensors"), "--output-dir", str(folder)),
         *("--runs", "2", "--threads", "1", "--power", "off", "--format", "json,csv"),
     ]
     status = main(
-        [*asked, "--baseline", "eager,torch-onnx", "--data", "starter-val", "--views", "1"]
+        [*command, "--baseline", "eager,torch-onnx", "--data", "starter-val", "--views", "1"]
     )
     assert status == 0
     assert "front" in capsys.readouterr().out
@@ -49,7 +49,7 @@ def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
     assert [row["sha256"] == "" for row in rows] == [True, True, False]
     exported = folder / "mixste_t27_r0.50.onnx"
     stamp = exported.stat().st_mtime_ns
-    assert main(asked) == 0
+    assert main(command) == 0
     assert exported.stat().st_mtime_ns == stamp
 
 
@@ -80,10 +80,10 @@ def test_weights_for_pytorch_are_measured_next_to_a_graph(both, monkeypatch, cap
 
 def test_weights_for_pytorch_are_evaluated(both, monkeypatch, capsys):
     monkeypatch.chdir(both)
-    asked = ("--data", "starter-val", "--views", "1", "--json")
+    command = ("--data", "starter-val", "--views", "1", "--json")
     figures = []
     for name in ("graph.onnx", "weights.safetensors"):
-        assert hot_eval([name, *asked]) == 0
+        assert hot_eval([name, *command]) == 0
         found = json.loads(capsys.readouterr().out)
         figures.append(found[found["headline"]]["mpjpe_mm"])
     assert figures[0] == pytest.approx(figures[1], rel=1e-3)
