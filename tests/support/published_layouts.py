@@ -70,7 +70,7 @@ def projected(subject, number, poses, longer=0):
 
 
 def save_3dhp(folder, frames=30):
-    """Write the file of the test set; return poses in the 17 joints of Human3.6M, mm, by sequence."""
+    """Write the file of the test set; return poses in H36M17's joints, mm, by sequence."""
     random = np.random.default_rng(1)
     data, poses = {}, {}
     for place, name in enumerate(SEQUENCES):
