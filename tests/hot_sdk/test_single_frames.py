@@ -166,7 +166,7 @@ def test_live_stream_leaves_nothing_waiting(engine, clip):
 
 @pytest.mark.parametrize("options", [{"lookahead": 1}, {"hop": 2}, {"lookahead": 3, "hop": 4}])
 def test_rejects_lookahead_and_hop(engine, options):
-    with pytest.raises(UsageError, match="each frame by itself") as caught:
+    with pytest.raises(UsageError, match="each frame separately") as caught:
         engine.stream("video", **options)
     assert "lookahead=0 and hop=1" in caught.value.hint
 
