@@ -1,4 +1,4 @@
-"""What docs/serving.md tells a client to send is what the models take."""
+"""The requests in docs/serving.md are what the models accept."""
 
 import io
 import json
@@ -45,7 +45,7 @@ def server(monkeypatch):
 
 
 @pytest.mark.usefixtures("server")
-def test_the_clients_poses_are_the_engines(capsys, monkeypatch):
+def test_client_s_poses_are_the_engine_s(capsys, monkeypatch):
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     monkeypatch.chdir(ROOT)
     made = {}

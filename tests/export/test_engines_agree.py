@@ -37,7 +37,7 @@ def engine(request):
 
 
 @pytest.mark.parametrize("model", list_models())
-def test_each_family_s_poses_and_frames_are_those_of_pytorch(model, engine, tmp_path_factory):
+def test_engine_computes_each_family_s_poses_and_frames(model, engine, tmp_path_factory):
     case = PRUNED if (model, PRUNED) in cases() else "plain"
     exported = export_case(model, case, tmp_path_factory)
     spec = resolve_request(exported.request)
@@ -74,7 +74,7 @@ def clip():
     )
 
 
-def test_the_starter_s_frames_and_poses_are_those_of_pytorch(starter_files, engine):
+def test_engine_computes_the_starter_s_frames_and_poses(starter_files, engine):
     with (
         open_session(starter_files["torch"], engine="torch") as reference,
         open_session(starter_files["onnxruntime"], engine=engine) as session,
@@ -87,7 +87,7 @@ def test_the_starter_s_frames_and_poses_are_those_of_pytorch(starter_files, engi
             np.testing.assert_allclose(found[POSES], expected[POSES], atol=1e-4, rtol=0)
 
 
-def test_a_whole_clip_is_the_same_to_a_tenth_of_a_millimetre(starter_files, engine, clip):
+def test_whole_clip_is_the_same_to_a_tenth_of_a_millimeter(starter_files, engine, clip):
     with Pose3DEngine(starter_files["torch"], engine="torch") as reference:
         expected = reference(clip)
     with Pose3DEngine(starter_files["onnxruntime"], engine=engine) as other:
@@ -97,7 +97,7 @@ def test_a_whole_clip_is_the_same_to_a_tenth_of_a_millimetre(starter_files, engi
     np.testing.assert_allclose(found.poses, expected.poses, atol=1e-4, rtol=0)
 
 
-def test_the_report_names_the_engine_that_auto_chose(starter_files, clip, tmp_path):
+def test_report_names_the_engine_that_auto_chose(starter_files, clip, tmp_path):
     with Pose3DEngine(
         starter_files["onnxruntime"], engine="auto", cache_dir=tmp_path / "cache"
     ) as chosen:

@@ -17,8 +17,8 @@ from hot_sdk.export.options import resolve_request
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.manifest import read_manifest
 
-# Where a network chooses neighbours, rounding settles some of them, and the poses move with them;
-# the verification of every export compares given the same neighbours, to 1e-4.
+# If a network chooses neighbors, rounding settles some of them, and the poses move with them; the
+# verification of every export compares with the same neighbors, to 1e-4.
 ATOL = {"motionagformer": 2e-2}
 
 
@@ -53,7 +53,7 @@ def test_passes_the_graph_check(model, exported):
     assert check_graph(model, dynamic_batch=exported.request.batch is None) == []
 
 
-def test_has_the_opset_asked_for_and_standard_operators_only(model, exported):
+def test_has_the_requested_opset_and_standard_operators_only(model, exported):
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [
         ("", exported.request.opset)
     ]
@@ -90,13 +90,13 @@ def test_inputs_and_outputs_have_their_names_and_shapes(exported, spec, model):
     assert found == expected
 
 
-def test_tells_nothing_of_the_machine_that_made_it(exported):
+def test_holds_no_trace_of_the_exporting_machine(exported):
     content = exported.path.read_bytes()
     for word in (b"site-packages", b"stack_trace", b"/home/", b"/tmp/", __file__.encode()):
         assert word not in content
 
 
-def test_node_names_are_unique_and_tell_their_module(model, spec):
+def test_node_names_are_unique_and_name_their_module(model, spec):
     names = [node.name for node in model.graph.node]
     assert len(set(names)) == len(names)
     assert all(names)
@@ -130,7 +130,7 @@ def test_two_runs_are_bitwise_equal(exported, windows, engine):
         np.testing.assert_array_equal(value, second[name])
 
 
-def test_manifest_tells_the_truth(exported, spec):
+def test_manifest_describes_the_file(exported, spec):
     manifest = read_manifest(exported.path)
     entry = family(spec.family)
     request = exported.request
@@ -151,7 +151,7 @@ def test_manifest_tells_the_truth(exported, spec):
     assert manifest.parity.frames_shared == (None if spec.tokens is None else 1.0)
 
 
-def test_executes_what_the_network_needs_and_not_more(exported, spec, model):
+def test_executes_no_more_than_the_network_needs(exported, spec, model):
     network = count_network(spec)
     executed = count_graph(model)
     assert executed == exported.result.manifest.flops.executed

@@ -119,8 +119,8 @@ def export_case(model, name, tmp_path_factory):
 
 
 def _exported(model, name, path):
-    asked, kept = small_request(model, output=path, **EXPORTS[name]), path.with_suffix(".pickle")
+    request, kept = small_request(model, output=path, **EXPORTS[name]), path.with_suffix(".pickle")
     if not kept.exists():
         # Of a process of the same session, so that it may be unpickled.
-        kept.write_bytes(pickle.dumps(export_model(asked)))
-    return Exported(asked, path, pickle.loads(kept.read_bytes()))
+        kept.write_bytes(pickle.dumps(export_model(request)))
+    return Exported(request, path, pickle.loads(kept.read_bytes()))

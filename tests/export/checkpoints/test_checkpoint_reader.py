@@ -45,7 +45,7 @@ def assert_holds_network(checkpoint):
 
 
 def training_state():
-    """What the training script of MixSTE saves: random state, optimiser, DataParallel's weights."""
+    """What the training script of MixSTE saves: random state, optimizer, DataParallel's weights."""
     moments = {
         index: {"step": torch.tensor(9.0), "exp_avg": one.clone(), "exp_avg_sq": one**2}
         for index, one in enumerate(network().parameters())
@@ -156,13 +156,13 @@ class TestMaliciousFiles:
         ("payload", "name"),
         [(Payload, "system"), (Shell, "check_output"), (Evaluated, "eval")],
     )
-    @pytest.mark.parametrize("place", ["top", "beside", "weights", "key", "foreign"])
+    @pytest.mark.parametrize("place", ["top", "companion", "weights", "key", "foreign"])
     def test_nothing_is_run(self, tmp_path, layout, payload, name, place):
         marker = tmp_path / "marker"
         bad = payload(marker)
         value = {
             "top": bad,
-            "beside": {"model_pos": weights(), "optimizer": [bad]},
+            "companion": {"model_pos": weights(), "optimizer": [bad]},
             "weights": {**weights(), "extra": bad},
             "key": {**weights(), bad: torch.ones(1)},
             "foreign": {"args": types.SimpleNamespace(lr=bad), "model": weights()},
@@ -174,7 +174,7 @@ class TestMaliciousFiles:
         assert not marker.exists()
 
     @pytest.mark.filterwarnings("ignore::ResourceWarning")
-    def test_the_payload_is_live(self, tmp_path, layout):
+    def test_payload_is_live(self, tmp_path, layout):
         marker = tmp_path / "marker"
         path = saved(tmp_path / "model.pth", {"bad": Payload(marker)}, layout)
         torch.load(path, weights_only=False)
@@ -343,7 +343,7 @@ class TestFilesThatAreNoCheckpoints:
             read_checkpoint(path)
 
 
-def test_a_torchscript_program_is_not_loaded(tmp_path):
+def test_rejects_torchscript_programs(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.script(nn.Linear(3, 2)), tmp_path / "scripted.pt")

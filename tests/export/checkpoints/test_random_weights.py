@@ -64,7 +64,7 @@ def test_state_fits_strictly():
     assert model["batch_norm"].num_batches_tracked == 0
 
 
-def test_seed_and_key_decide():
+def test_weights_depend_on_seed_and_key():
     state, other = random_state_dict(network()), random_state_dict(network(), DEFAULT_SEED + 1)
     assert not torch.equal(state["linear.weight"], other["linear.weight"])
     assert not torch.equal(state["graph.bias"], state["linear.bias"][:50])
@@ -77,7 +77,7 @@ def small(name):
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_weights_of_the_model_have_no_say(name):
+def test_weights_do_not_depend_on_the_model_s(name):
     first, second = (random_state_dict(small(name)) for _ in range(2))
     assert list(first) == list(second)
     assert all(torch.equal(first[key], second[key]) for key in first)

@@ -23,7 +23,7 @@ def weights():
 
 
 class Hourglass(nn.Module):
-    """The keys of the Hourglass Tokenizer beside one other layer."""
+    """The keys of the Hourglass Tokenizer and one other layer."""
 
     def __init__(self, tokens=None):
         super().__init__()
@@ -125,7 +125,7 @@ class TestRankEmbedding:
                 expected = np.interp(ranks, np.arange(81), embedding[0, :, channel].numpy())
                 np.testing.assert_allclose(resampled[0, :, channel], expected, atol=1e-6)
 
-    def test_as_many_tokens_as_there_were(self):
+    def test_same_number_of_tokens_changes_nothing(self):
         embedding = torch.randn(1, 81, 6)
         result = resample_rank_embedding({"pos_embed_token": embedding}, 81)
         assert torch.equal(result["pos_embed_token"], embedding)
@@ -146,11 +146,11 @@ class TestRankEmbedding:
         "tensors",
         [{}, {"pos_embed_token": torch.ones(5, 2)}, {"pos_embed_token": torch.ones(2, 5, 2)}],
     )
-    def test_no_such_embedding(self, tensors):
+    def test_rejects_checkpoints_without_embedding(self, tensors):
         with pytest.raises(CheckpointError, match="no 'pos_embed_token'"):
             resample_rank_embedding(tensors, 3)
 
     @pytest.mark.parametrize("tokens", [1, 0, -3])
-    def test_too_few_tokens(self, tokens):
+    def test_rejects_too_few_tokens(self, tokens):
         with pytest.raises(UsageError, match=f"to {tokens} tokens"):
             resample_rank_embedding({"pos_embed_token": torch.ones(1, 5, 2)}, tokens)

@@ -45,14 +45,14 @@ COMPANIONS = [
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(("thing", "name"), COMPANIONS, ids=[name for _, name in COMPANIONS])
-def test_known_companions_of_weights_become_inert(thing, name, protocol):
+def test_replaces_known_companions_of_weights_by_placeholders(thing, name, protocol):
     value, dropped = read(pickle.dumps({"before": 1, "thing": thing, "after": [2]}, protocol))
     assert (value["before"], value["after"]) == (1, [2])
     assert isinstance(value["thing"], Placeholder)
     assert any(name in each for each in dropped)
 
 
-def test_a_companion_swallows_whatever_is_done_to_it():
+def test_placeholder_ignores_every_operation():
     # A call; then BUILD, APPEND, SETITEM, APPENDS, SETITEMS, ADDITEMS, a call of the result, BUILD.
     pickled = (
         b"\x80\x04cargparse\nNamespace\n)R}bK\x01aK\x01K\x02s(K\x01e(K\x01K\x02u(K\x01\x90)R}b."
@@ -60,7 +60,7 @@ def test_a_companion_swallows_whatever_is_done_to_it():
     assert isinstance(read(pickled)[0], Placeholder)
 
 
-def test_nothing_of_a_companion_is_imported():
+def test_imports_nothing_for_companions():
     assert "yacs.config" not in sys.modules
     read(b"\x80\x02cyacs.config\nCfgNode\n)R.")
     read(b"\x80\x02ctorch.optim.no_such_module\nNothing\n)R.")
@@ -100,7 +100,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("module", "name"), REFUSED)
 @pytest.mark.parametrize("opcode", ["GLOBAL", "STACK_GLOBAL", "INST"])
-def test_any_other_name_ends_the_reading(module, name, opcode):
+def test_rejects_any_other_name(module, name, opcode):
     loaded = set(sys.modules)
     texts = (module.encode(), name.encode())
     pickled = {
@@ -116,13 +116,13 @@ def test_any_other_name_ends_the_reading(module, name, opcode):
     assert set(sys.modules) == loaded
 
 
-def test_a_name_within_a_companion_package_is_never_looked_up():
+def test_never_looks_up_names_of_companion_packages():
     value, dropped = read(b"\x80\x04\x8c\x0cnumpy.random\x8c\x09os.system\x93\x8c\x02id\x85R.")
     assert isinstance(value, Placeholder)
     assert dropped == {"numpy.random.os.system"}
 
 
-def test_a_refused_object_within_a_companion_is_named():
+def test_names_a_refused_object_within_a_companion():
     class Evil:
         def __reduce__(self):
             return eval, ("1/0",)
@@ -131,7 +131,7 @@ def test_a_refused_object_within_a_companion_is_named():
         read(pickle.dumps(argparse.Namespace(inside=[Evil()]), 2))
 
 
-def test_registered_extensions_are_refused_too():
+def test_rejects_registered_extensions():
     copyreg.add_extension("os", "system", 7)
     try:
         with pytest.raises(CheckpointError, match=r"os\.system"):

@@ -88,7 +88,7 @@ def test_published_networks(name, variant):
     assert count_parameters(spec) / 1e6 == pytest.approx(parameters, abs=6e-4)
 
 
-def test_the_full_size_of_motionbert():
+def test_full_size_of_motionbert():
     spec = resolve("motionbert", size="full")
     counted = count_network(spec)
     assert counted.papers / 1e9 == pytest.approx(348.81, rel=5e-4)
@@ -151,7 +151,7 @@ def small(name, **request):
 
 
 @pytest.mark.parametrize("name", RECOVERING)
-def test_a_selector_costs_only_its_distances(name):
+def test_selector_costs_only_its_distances(name):
     counts = {
         kind: count_network(
             small(name, tokens=9, prune_at=1, selector=kind, recovery=RecoveryKind.INTERPOLATE)

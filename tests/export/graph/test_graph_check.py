@@ -88,7 +88,7 @@ def only(model: onnx.ModelProto, *, dynamic_batch: bool = False) -> Finding:
 
 @pytest.mark.parametrize("opset", [18, 19, 20])
 @pytest.mark.parametrize(("batch", "dynamic"), [("1", False), ("8", False), ("N", True)])
-def test_a_lifter_is_clean_and_runs(opset, batch, dynamic):
+def test_lifter_is_clean_and_runs(opset, batch, dynamic):
     model = lifter(batch, opset)
     assert check_graph(model, dynamic_batch=dynamic) == []
     require_clean(model, dynamic_batch=dynamic)
@@ -99,7 +99,7 @@ def test_a_lifter_is_clean_and_runs(opset, batch, dynamic):
     assert index.shape == (length, 2)
 
 
-def test_the_frame_of_the_cases_is_clean():
+def test_frame_of_the_cases_is_clean():
     assert check_graph(graph()) == []
     assert check_graph(graph(opset=17)) == []
     assert check_graph(graph(batch="N"), dynamic_batch=True) == []
@@ -243,7 +243,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
-def test_the_node_that_breaks_a_rule_is_named(case):
+def test_names_the_node_that_breaks_a_rule(case):
     nodes, words = CASES[case]
     finding = only(graph(nodes))
     assert finding.node == "bad"
@@ -251,7 +251,7 @@ def test_the_node_that_breaks_a_rule_is_named(case):
     assert words in finding.problem
 
 
-def test_nodes_of_subgraphs_are_searched_and_nested_ones_too():
+def test_searches_subgraphs_and_nested_ones():
     findings = check_graph(
         graph(
             """c = Constant <value = bool {1}> ()
@@ -274,16 +274,16 @@ def test_nodes_of_subgraphs_are_searched_and_nested_ones_too():
     ]
 
 
-def test_a_node_without_a_name_is_called_after_what_it_makes():
+def test_identifies_unnamed_nodes_by_their_outputs():
     assert only(graph("y = NonZero(x)")).node == "(makes y)"
 
 
-def test_what_a_bad_tensor_spoils_is_not_reported_again():
+def test_reports_a_bad_tensor_once():
     finding = only(graph("[bad] d = Cast <to = 11> (x) e = Add(d, d) f = Mul(e, e)"))
     assert finding.node == "bad"
 
 
-def test_batch_normalisation_in_training_mode_is_named():
+def test_finds_batch_normalization_in_training_mode():
     findings = check_graph(
         graph(
             "s = Constant <value_floats = [1., 1., 1., 1.]> () "
@@ -298,7 +298,7 @@ def test_dropout_in_inference_mode_is_clean():
     assert check_graph(graph("y = Dropout(x)")) == []
 
 
-def test_symmetric_quantisation_is_clean():
+def test_symmetric_quantization_is_clean():
     nodes = """s = Constant <value_float = 0.5> () z = Constant <value = int8 {0}> ()
         q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z)"""
     assert check_graph(graph(nodes)) == []
@@ -316,19 +316,19 @@ def test_integer_arithmetic_on_indices_is_clean():
 
 
 @pytest.mark.parametrize("opset", [16, 21])
-def test_an_opset_out_of_range_is_a_finding(opset):
+def test_finds_an_opset_out_of_range(opset):
     finding = only(graph(opset=opset))
     assert (finding.node, finding.operator) == ("g", "model")
     assert f"opset {opset}; expected one from 17 to 20" in finding.problem
 
 
-def test_a_model_without_the_standard_opset_is_a_finding():
+def test_finds_a_missing_standard_opset():
     model = graph()
     del model.opset_import[0]
     assert "has opset none" in check_graph(model)[0].problem
 
 
-def test_a_domain_that_is_not_imported_is_a_finding():
+def test_finds_a_domain_that_is_not_imported():
     model = graph("[bad] y = com.microsoft.FusedMatMul(x, weight)")
     del model.opset_import[1]
     findings = check_graph(model)
@@ -336,7 +336,7 @@ def test_a_domain_that_is_not_imported_is_a_finding():
     assert any("No opset import" in each.problem for each in findings)
 
 
-def test_a_local_function_is_a_finding_and_so_is_its_call():
+def test_finds_local_functions_and_their_calls():
     model = graph("[bad] y = com.microsoft.Twice(x)")
     function = helper.make_function(
         "com.microsoft",
@@ -352,20 +352,20 @@ def test_a_local_function_is_a_finding_and_so_is_its_call():
     assert (call.node, call.operator) == ("bad", "Twice")
 
 
-def test_types_that_do_not_fit_are_a_finding_that_names_the_node():
+def test_finds_types_that_do_not_match_and_names_the_node():
     finding = only(graph("[bad] y = Add(x, count)"))
     assert finding.operator == "model"
     assert "op_type:Add, node name: bad" in finding.problem
 
 
-def test_an_output_type_that_cannot_be_inferred_is_a_finding():
+def test_finds_output_types_that_cannot_be_inferred():
     # Gelu came with opset 20: in 18 the standard has no such operator.
     finding = only(graph("[bad] y = Gelu(x)", opset=18))
     assert (finding.node, finding.operator) == ("bad", "Gelu")
     assert "element type that cannot be inferred" in finding.problem
 
 
-def test_a_shape_that_the_exporter_noted_is_not_believed():
+def test_ignores_shapes_that_the_exporter_noted():
     model = graph("[bad] y = NonZero(x) z = Transpose(y)")
     for name in "yz":
         model.graph.value_info.append(
@@ -374,14 +374,14 @@ def test_a_shape_that_the_exporter_noted_is_not_believed():
     assert only(model).node == "bad"
 
 
-def test_a_symbolic_batch_is_a_finding_unless_asked_for():
+def test_finds_a_symbolic_batch_unless_requested():
     finding = only(graph(batch="N"))
     assert (finding.node, finding.operator) == ("keypoints_2d", "graph input")
     assert "(?, 4, 3, 2)" in finding.problem
     assert check_graph(graph(batch="N"), dynamic_batch=True) == []
 
 
-def test_another_symbolic_axis_is_a_finding_even_with_a_symbolic_batch():
+def test_finds_another_symbolic_axis_with_a_symbolic_batch():
     model = graph()
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "frames"
     findings = check_graph(model, dynamic_batch=True)
@@ -393,7 +393,7 @@ def test_another_symbolic_axis_is_a_finding_even_with_a_symbolic_batch():
     assert "(?, ?, 3, 2)" in check_graph(model, dynamic_batch=True)[0].problem
 
 
-def test_a_batch_that_a_reshape_writes_down_is_a_finding():
+def test_finds_a_reshape_to_a_fixed_batch():
     nodes = "s = Constant <value_ints = [1, 4, 6]> () [bad] y = Reshape(x, s)"
     assert check_graph(graph(nodes)) == []
     finding = only(graph(nodes, batch="N"), dynamic_batch=True)
@@ -402,12 +402,12 @@ def test_a_batch_that_a_reshape_writes_down_is_a_finding():
 
 
 @pytest.mark.parametrize("shape", ["[-1, 6]", "[0, -1]", "[-1]", "[0, 0, 6]"])
-def test_a_batch_left_open_by_a_reshape_is_clean(shape):
+def test_reshape_that_keeps_the_batch_is_clean(shape):
     nodes = f"s = Constant <value_ints = {shape}> () y = Reshape(x, s)"
     assert check_graph(graph(nodes, batch="N"), dynamic_batch=True) == []
 
 
-def test_inputs_and_outputs_are_those_of_the_runtime():
+def test_finds_inputs_and_outputs_unknown_to_the_runtime():
     model = graph("[other] more = Relu(x)")
     model.graph.input[0].name = "input.1"
     model.graph.node[0].input[0] = "input.1"
@@ -420,7 +420,7 @@ def test_inputs_and_outputs_are_those_of_the_runtime():
     ]
 
 
-def test_an_input_of_another_type_or_rank_is_a_finding():
+def test_finds_inputs_of_another_type_or_rank():
     model = graph()
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     findings = check_graph(model)
@@ -430,7 +430,7 @@ def test_an_input_of_another_type_or_rank_is_a_finding():
     assert [each.problem for each in check_graph(model)] == ["has 3 axes; expected 4"] * 2
 
 
-def test_the_indices_of_the_kept_frames_are_integers():
+def test_finds_kept_frames_that_are_not_integers():
     model = lifter()
     (cast,) = [node for node in model.graph.node if node.name == "same"]
     cast.op_type, cast.output[0] = "Cast", "as_float"
@@ -453,14 +453,14 @@ def initializer_finding(model: onnx.ModelProto, name: str) -> str:
     return problem
 
 
-def test_an_unused_initializer_is_a_finding():
+def test_finds_unused_initializers():
     model = graph()
     model.graph.initializer.append(weight("spare", np.ones(3, np.float32)))
     assert only(model).problem == "is unused"
     assert only(model).node == "spare"
 
 
-def test_an_initializer_used_only_in_a_subgraph_is_used():
+def test_initializer_used_only_in_a_subgraph_is_used():
     nodes = """c = Constant <value = bool {1}> ()
         [bad] y = If (c) <then_branch = a () => (float[1] p) { p = Relu(spare) },
                           else_branch = b () => (float[1] q) { q = Exp(spare) }>"""
@@ -469,13 +469,13 @@ def test_an_initializer_used_only_in_a_subgraph_is_used():
     assert only(model).node == "bad"
 
 
-def test_initializers_of_one_name_are_a_finding():
+def test_finds_initializers_of_the_same_name():
     model = graph()
     model.graph.initializer.append(model.graph.initializer[0])
     assert initializer_finding(model, "weight") == "is defined 2 times"
 
 
-def test_two_nodes_that_make_one_tensor_are_a_finding():
+def test_finds_two_nodes_that_make_the_same_tensor():
     model = graph("y = Relu(x) [bad] y = Exp(x)")
     assert any(
         each.node == "bad" and "which already exists in the graph" in each.problem
@@ -483,14 +483,14 @@ def test_two_nodes_that_make_one_tensor_are_a_finding():
     )
 
 
-def test_a_double_initializer_is_a_finding():
+def test_finds_double_initializers():
     model = graph("y = Relu(wide)")
     model.graph.initializer.append(weight("wide", np.ones(3)))
     assert "is of type DOUBLE" in only(model).problem
     assert only(model).node == "wide"
 
 
-def test_external_data_is_a_finding_and_not_opened(tmp_path):
+def test_finds_external_data_without_opening_it(tmp_path):
     model = graph()
     model.graph.initializer[0].CopyFrom(weight("weight", np.ones((2, 3), np.float32)))
     onnx.save(
@@ -507,7 +507,7 @@ def test_external_data_is_a_finding_and_not_opened(tmp_path):
     assert finding.problem == "is stored in another file"
 
 
-def test_an_external_k_is_not_opened():
+def test_does_not_open_an_external_k():
     model = graph("v, i = TopK <axis = 1> (x, k)")
     model.graph.initializer.append(weight("k", np.array([2])))
     k = model.graph.initializer[-1]
@@ -518,7 +518,7 @@ def test_an_external_k_is_not_opened():
     assert not any("TopK" in each.operator for each in check_graph(model))
 
 
-def test_a_sparse_initializer_is_a_finding():
+def test_finds_sparse_initializers():
     model = graph()
     model.graph.sparse_initializer.append(
         helper.make_sparse_tensor(
@@ -528,7 +528,7 @@ def test_a_sparse_initializer_is_a_finding():
     assert initializer_finding(model, "thin") == "is sparse"
 
 
-def test_the_error_lists_ten_findings_and_counts_the_rest():
+def test_error_lists_ten_findings_and_counts_the_rest():
     model = graph(" ".join(f"[bad{i}] y{i} = NonZero(x)" for i in range(13)))
     with pytest.raises(GraphCheckError) as caught:
         require_clean(model)
@@ -539,14 +539,14 @@ def test_the_error_lists_ten_findings_and_counts_the_rest():
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_check_leaves_the_model_as_it_was():
+def test_check_does_not_change_the_model():
     model = lifter()
     before = model.SerializeToString(deterministic=True)
     check_graph(model)
     assert model.SerializeToString(deterministic=True) == before
 
 
-def test_weights_are_neither_copied_nor_slow(monkeypatch):
+def test_does_not_copy_weights(monkeypatch):
     layers, width = 35, 1000
     nodes = [
         helper.make_node("MatMul", [f"h{i}", f"w{i}"], [f"h{i + 1}"], f"layer{i}")
@@ -583,7 +583,7 @@ def test_weights_are_neither_copied_nor_slow(monkeypatch):
     assert sizes[0] < 100_000 < model.ByteSize() // 1000
 
 
-def test_a_large_constant_node_is_a_weight_too(monkeypatch):
+def test_large_constant_node_is_a_weight(monkeypatch):
     model = graph("y = MatMul(x, big)")
     value = weight("", np.ones((2, 1000), np.float32))
     model.graph.node.insert(0, helper.make_node("Constant", [], ["big"], "big", value=value))
@@ -599,7 +599,7 @@ def test_a_large_constant_node_is_a_weight_too(monkeypatch):
     assert model.graph.node[0].op_type == "Constant"
 
 
-def test_the_table_is_that_of_the_parser():
+def test_table_is_that_of_the_parser():
     table = operator_table()
     assert len(table.types) == 150
     assert (table.max_opset, table.max_topk, table.max_rank) == (20, 3840, 8)

@@ -52,8 +52,8 @@ def product(second):
     )
 
 
-class TestTheGateDiscriminates:
-    def test_an_operator_that_it_has_not_is_named(self):
+class TestWhatTheCompilerRejects:
+    def test_names_an_unsupported_operator(self):
         content = model(
             "Det",
             inputs=[("x", TensorProto.FLOAT, [1, 3, 3])],
@@ -62,7 +62,7 @@ class TestTheGateDiscriminates:
         with pytest.raises(EngineError, match="cannot read 'model': Det 'it'"):
             compiled(content)
 
-    def test_an_operator_of_somebody_else_is_named(self):
+    def test_names_a_foreign_operator(self):
         content = model(
             "Mine",
             domain="mine",
@@ -72,12 +72,12 @@ class TestTheGateDiscriminates:
         with pytest.raises(EngineError, match="cannot read 'model': Mine 'it'"):
             compiled(content)
 
-    def test_types_are_kept_and_so_must_agree(self):
+    def test_rejects_types_that_disagree(self):
         assert compiled(product(TensorProto.FLOAT))
         with pytest.raises(EngineError, match=r"cannot (read|build)"):
             compiled(product(TensorProto.FLOAT16))
 
-    def test_what_is_read_may_still_not_be_compiled(self):
+    def test_some_graphs_parse_but_do_not_compile(self):
         assert compiled(top_k(2000))
         with pytest.raises(EngineError, match="cannot build an engine of 'model'"):
             compiled(top_k(4000))

@@ -121,7 +121,7 @@ def test_two_runs_are_bitwise_equal(spec):
     ("flip", "dtype", "tolerance"),
     [(False, torch.float32, 1e-5), (False, torch.float64, 1e-12), (True, torch.float64, 1e-12)],
 )
-def test_a_batch_gives_what_each_clip_gives_alone(spec, flip, dtype, tolerance):
+def test_batch_equals_each_clip_alone(spec, flip, dtype, tolerance):
     lifter, clips = lifting_of(spec, flip=flip, dtype=dtype), clips_for(spec, dtype)
     together = lifter(clips)
     for item, clip in enumerate(clips):
@@ -140,7 +140,7 @@ def looks_at_attention(spec):
 
 
 # MHFormer's hypotheses come from layers over the frames of a path, whose weights are each frame's
-# own: random ones tell frames apart that are equal. Without them each path is left as it is.
+# own: random ones distinguish equal frames. Without them each path is left as it is.
 WEIGHTS_OF_FRAMES = {
     "mhformer": (
         "Transformer_encoder_1.norm.",
@@ -154,7 +154,7 @@ WEIGHTS_OF_FRAMES = {
 @pytest.mark.parametrize(
     "spec", [spec for spec in PRUNED if not looks_at_attention(spec)], ids=label
 )
-def test_a_tail_held_still_gets_no_more_than_its_share(spec):
+def test_still_tail_gets_no_more_than_its_share(spec):
     stages = [replace(stage, tokens=81 * stage.tokens // FRAMES) for stage in spec.stages]
     spec = replace(spec, frames=81, stages=tuple(stages))
     clips = clips_for(spec)
@@ -172,7 +172,7 @@ def test_a_tail_held_still_gets_no_more_than_its_share(spec):
 
 @PRUNING_NETWORKS
 @pytest.mark.parametrize("flip", [False, True])
-def test_given_frames_take_the_place_of_the_choice(spec, flip):
+def test_forced_frames_replace_the_selection(spec, flip):
     lifter, clips = lifting_of(spec, flip=flip), clips_for(spec)
     poses, chosen = lifter(clips)
     assert all(
@@ -191,7 +191,7 @@ def test_given_frames_take_the_place_of_the_choice(spec, flip):
 
 
 @PRUNING_NETWORKS
-def test_one_choice_serves_a_whole_batch(spec):
+def test_one_selection_serves_a_whole_batch(spec):
     lifter, clips = lifting_of(spec), clips_for(spec)
     stages = {9: [0, 2, 4, 5, 7, 8, 9, 11, 13], TOKENS: [0, 4, 7, 8, 13]}
     one = torch.tensor([[frame for stage in spec.stages for frame in stages[stage.tokens]]])
@@ -203,7 +203,7 @@ def test_one_choice_serves_a_whole_batch(spec):
 @pytest.mark.parametrize(
     "spec", [spec for spec in PRUNED if spec.recovery is RecoveryKind.INTERPOLATE], ids=label
 )
-def test_an_interpolated_frame_depends_on_its_two_neighbours_only(spec):
+def test_interpolated_frame_depends_on_its_two_neighbors_only(spec):
     network = build(spec)
     tokens = torch.randn(1, TOKENS, 5, 32, generator=torch.Generator().manual_seed(0))
     kept = (torch.arange(TOKENS)[None] * 3,)
@@ -219,7 +219,7 @@ def test_an_interpolated_frame_depends_on_its_two_neighbours_only(spec):
 
 @NETWORKS
 @pytest.mark.parametrize("flip", [False, True])
-def test_folding_changes_nothing_that_can_be_seen(spec, flip):
+def test_folding_constants_changes_no_output(spec, flip):
     lifter = lifting_of(spec, flip=flip, dtype=torch.float64)
     clips = clips_for(spec, torch.float64)
     poses, *index = lifter(clips)
@@ -260,15 +260,15 @@ def test_mirrored_input_gives_mirrored_poses(spec):
     poses, *index = lifter(clips)
     given = [both.flip(1) for both in index]
     # Where the mirror image has no choice of its own, it is given the window's.
-    asked = given if spec.variant is Variant.TPC else []
-    back, *back_index = lifter(mirrored(clips, spec), *asked)
+    forced = given if spec.variant is Variant.TPC else []
+    back, *back_index = lifter(mirrored(clips, spec), *forced)
     assert_close(back, mirrored(poses, spec), atol=1e-12, rtol=0)
     assert all(torch.equal(a, b) for a, b in zip(back_index, given, strict=True))
     assert (back - poses).abs().max() > 1e-3
 
 
 @NETWORKS
-def test_the_confidence_is_mirrored_but_not_negated(spec):
+def test_confidence_is_mirrored_but_not_negated(spec):
     spec = replace(spec, size=replace(spec.size, channels=3))
     single, double = (lifting_of(spec, flip=flip, dtype=torch.float64) for flip in (False, True))
     clips = clips_for(spec, torch.float64)
@@ -299,7 +299,7 @@ def test_weights_must_fit_exactly(spec, flip):
 
 
 @PRUNING_NETWORKS
-def test_only_recovering_attention_has_weights_of_its_own(spec):
+def test_only_recovering_attention_adds_weights(spec):
     def shapes(built):
         return {key: tensor.shape for key, tensor in build(built).state_dict().items()}
 
@@ -313,7 +313,7 @@ def test_only_recovering_attention_has_weights_of_its_own(spec):
     assert recovering or not reshaped
 
 
-def test_a_choice_for_another_number_of_windows_is_refused():
+def test_rejects_frames_for_another_number_of_windows():
     network = build(resolve("mixste", frames=9, tokens=3, prune_at=1, width=16, depth=2))
     with pytest.raises(ValueError, match="for 2 windows, but there are 4"):
         network(torch.zeros(4, 9, 17, 2), torch.tensor([[0, 1, 2], [3, 4, 5]]))

@@ -16,7 +16,7 @@ JUMP = Path(__file__).parents[3] / "examples" / "data" / "jump_mediapipe33.npz"
 
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize("files", [(), (JUMP,)])
-def test_windows_are_what_the_network_takes(name, files):
+def test_windows_fit_the_network(name, files):
     spec = resolve_request(small_request(name))
     data = calibration_windows(spec, files)
     windows, shape = data.windows, (spec.frames, 17, spec.size.channels)
@@ -40,7 +40,7 @@ def test_batches_are_full():
     assert len(data.batches(None)) == len(data.windows)
 
 
-def test_a_file_that_is_broken_is_told(tmp_path):
+def test_rejects_broken_files(tmp_path):
     broken = tmp_path / "keypoints.npz"
     broken.write_bytes(b"no archive")
     with pytest.raises(KeypointsError, match=r"keypoints\.npz"):

@@ -140,7 +140,7 @@ def test_excepted_modules_stay_float32(name, precision):
 
 
 @EVERY_FAMILY
-def test_a_symbolic_batch_stays_symbolic(name):
+def test_symbolic_batch_stays_symbolic(name):
     made = converted(name, Precision.INT8, None).model
     assert made.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     assert check_graph(made, dynamic_batch=True) == []
@@ -148,7 +148,7 @@ def test_a_symbolic_batch_stays_symbolic(name):
     keypoints = calibration_windows(spec).windows[:3]
     together = poses(made, keypoints)
     apart = np.concatenate([poses(made, keypoints[at : at + 1]) for at in range(3)])
-    # Rounding settles some of MotionAGFormer's neighbours, and poses move with them.
+    # Rounding settles some of MotionAGFormer's neighbors, and poses move with them.
     atol = 5e-2 if name == "motionagformer" else 1e-4
     np.testing.assert_allclose(together, apart, atol=atol)
 

@@ -99,13 +99,13 @@ def test_session_describes_itself(hot):
             session.metadata["author"] = "someone"
 
 
-def test_others_may_read_the_file(hot):
+def test_file_is_readable_by_others(hot):
     mask = os.umask(0)
     os.umask(mask)
     assert hot[1].stat().st_mode & 0o777 == 0o666 & ~mask
 
 
-def test_outputs_belong_to_the_caller_and_a_closed_session_refuses(hot):
+def test_outputs_belong_to_the_caller_and_closed_sessions_raise(hot):
     request, path, _ = hot
     x, other = windows_of(request, 2)[:, np.newaxis]
     x.setflags(write=False)
@@ -122,7 +122,7 @@ def test_outputs_belong_to_the_caller_and_a_closed_session_refuses(hot):
         session.run({"keypoints_2d": x})
 
 
-def test_threads_share_a_session_and_leave_torch_s_settings_alone(hot):
+def test_threads_share_a_session_without_changing_torch_s_settings(hot):
     request, path, _ = hot
     torch.set_num_threads(2)
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
@@ -140,7 +140,7 @@ def test_threads_share_a_session_and_leave_torch_s_settings_alone(hot):
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
 
 
-def test_torch_compile_takes_the_network_as_one_graph(tmp_path, monkeypatch):
+def test_torch_compile_traces_the_network_as_one_graph(tmp_path, monkeypatch):
     # Generating code from the graph takes minutes; hot-benchmark --engines torch-compile does so.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     request, path, _ = exported(tmp_path, ratio=0.5, batch=None, token_index=True)
@@ -157,14 +157,14 @@ def test_torch_compile_takes_the_network_as_one_graph(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("engine", TORCH_ENGINES)
-def test_onnx_is_refused_with_the_command_that_makes_the_right_file(engine):
+def test_rejects_onnx_and_names_the_command_for_the_right_file(engine):
     with pytest.raises(EngineError, match="hot-export --engine torch"):
         open_session(starter_model(), engine=engine)
     with pytest.raises(EngineError, match="hot-export --engine torch"):
         Pose3DEngine(engine=engine)
 
 
-def test_other_files_are_refused(tmp_path):
+def test_rejects_other_files(tmp_path):
     with pytest.raises(EngineError, match="does not name their network"):
         open_session(starter_checkpoint(), engine="torch")
     pickled = tmp_path / "model.pt"
@@ -189,14 +189,14 @@ def test_other_files_are_refused(tmp_path):
         ({"frames": 9}, "is broken|do not fit"),
     ],
 )
-def test_network_that_cannot_be_is_refused(hot, header, tmp_path, change, says):
+def test_rejects_impossible_networks(hot, header, tmp_path, change, says):
     network = {**json.loads(header["hot_sdk.network"]), **change}
     path = rewritten(hot[1], tmp_path, {**header, "hot_sdk.network": json.dumps(network)})
     with pytest.raises(EngineError, match=says):
         open_session(path, engine="torch")
 
 
-def test_weights_that_do_not_fit_are_refused_before_memory_is_taken(hot, header, tmp_path):
+def test_rejects_weights_that_do_not_fit_before_allocating_memory(hot, header, tmp_path):
     network = json.loads(header["hot_sdk.network"])
     network["size"] = {**network["size"], "width": 4096, "depth": 64, "mlp_hidden": 16384}
     path = rewritten(hot[1], tmp_path, {**header, "hot_sdk.network": json.dumps(network)})
@@ -204,7 +204,7 @@ def test_weights_that_do_not_fit_are_refused_before_memory_is_taken(hot, header,
         open_session(path, engine="torch")
 
 
-def test_weights_that_are_no_numbers_and_broken_manifests_are_refused(hot, header, tmp_path):
+def test_rejects_nan_weights_and_broken_manifests(hot, header, tmp_path):
     key, tensor = next(iter(read_checkpoint(hot[1]).tensors.items()))
     path = rewritten(hot[1], tmp_path, header, **{key: torch.full_like(tensor, torch.nan)})
     with pytest.raises(EngineError):
@@ -218,12 +218,12 @@ def test_weights_that_are_no_numbers_and_broken_manifests_are_refused(hot, heade
 
 
 @pytest.mark.parametrize("options", [{"device": "npu"}, {"device": "cuda:7"}, {"provider": "X"}])
-def test_what_it_does_not_run_on_is_refused(hot, options):
+def test_rejects_other_devices_and_providers(hot, options):
     with pytest.raises(EngineError) as raised:
         open_session(hot[1], SessionOptions(**options), engine="torch")
     assert raised.value.hint
 
 
-def test_unknown_engine_for_a_file_is_refused():
+def test_rejects_unknown_engines():
     with pytest.raises(HotSDKError, match="No files are made for the engine 'tourch'"):
         export_model(ExportRequest("mixste", engine="tourch"))

@@ -233,7 +233,7 @@ def test_tensorrt_accepts_float32_only(hot_export):
     assert len(write_triton(Path("half.onnx"), TritonOptions(Path("r"), device="gpu"))) == 3
 
 
-def test_a_gpu_without_tensorrt_computes_in_full_float32(schema, hot_export):
+def test_gpu_without_tensorrt_computes_in_full_float32(schema, hot_export):
     options = TritonOptions(Path("repository"), device="gpu")
     normalizer, network, _ = (parsed(schema, f) for f in write_triton(hot_export.path, options))
     accelerators = network.optimization.execution_accelerators.gpu_execution_accelerator

@@ -35,7 +35,7 @@ def test_real_clips_are_people_in_their_images():
         assert clip.scores.max() <= 1
 
 
-def test_normalisation_keeps_the_aspect_ratio():
+def test_normalization_keeps_the_aspect_ratio():
     spec = resolve("mixste", frames=9)
     window = next(w for w in verification_windows(spec) if w.name.startswith("sports2d_demo, st"))
     clip = next(clip for clip in real_clips() if clip.name == "sports2d_demo")
@@ -45,7 +45,7 @@ def test_normalisation_keeps_the_aspect_ratio():
     np.testing.assert_allclose(window.keypoints[0, 0], expected, atol=1e-6)
 
 
-def test_a_short_clip_is_continued_by_its_last_frame():
+def test_short_clip_is_continued_by_its_last_frame():
     spec = resolve("mixste", frames=243)
     held = next(w for w in verification_windows(spec) if w.name == "pose_1, last frame held")
     tail = held.keypoints[-30:]

@@ -49,14 +49,14 @@ def model(hot_export):
     return onnx.load(hot_export.path)
 
 
-def test_the_file_as_exported_passes(hot_export, model):
+def test_exported_file_passes(hot_export, model):
     results = compared(hot_export, model)
     require_parity(results)
     assert all(result.frames_shared == 1.0 for result in results)
     assert max(result.max_difference for result in results) < 1e-5
 
 
-def test_another_head_is_found_given_the_frames(hot_export, model):
+def test_finds_another_head_with_the_same_frames(hot_export, model):
     def nudge(bias):
         bias[1] += 0.01
         return bias
@@ -71,7 +71,7 @@ def test_another_head_is_found_given_the_frames(hot_export, model):
     assert all(result.frames_shared == 1.0 for result in results)
 
 
-def test_other_frames_are_found_end_to_end_and_not_given_the_frames(hot_export, model):
+def test_finds_other_frames_only_end_to_end(hot_export, model):
     # The selector negated: the least instead of the most telling frames.
     score = next(
         node
@@ -116,7 +116,7 @@ def test_limits_are_inclusive_and_a_share_is_a_lower_one():
     assert not Check("s", "x", "w", 0.9, 0.95, at_most=False).passed
 
 
-def test_the_message_counts_what_it_does_not_list():
+def test_message_counts_what_it_does_not_list():
     good = WindowResult("w", 1e-6, "frame 0, joint pelvis", 1e-6, 1e-6, "", 1.0)
     bad = dataclasses.replace(good, max_difference=1.0)
     require_parity([good])

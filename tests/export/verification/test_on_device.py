@@ -1,4 +1,4 @@
-"""``hot-export --engine tensorrt``: what is asked, compared, kept and refused.
+"""``hot-export --engine tensorrt``: options, comparison, files that are kept, errors.
 
 ONNX Runtime stands for TensorRT in the comparison, which is the same for every engine; that the
 engine itself builds and runs is tested where there is a GPU.
@@ -65,7 +65,7 @@ def device(monkeypatch):
 
 
 @pytest.mark.parametrize("missing", ["tensorrt", "pycuda"])
-def test_what_is_missing_is_told_before_anything_is_exported(capsys, monkeypatch, missing):
+def test_names_missing_packages_before_exporting(capsys, monkeypatch, missing):
     if missing == "pycuda":
         monkeypatch.setattr(tensorrt, "import_tensorrt", lambda: None)
         monkeypatch.setitem(sys.modules, "pycuda", None)
@@ -80,7 +80,7 @@ def test_what_is_missing_is_told_before_anything_is_exported(capsys, monkeypatch
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_a_missing_driver_is_told_before_anything_is_exported(capsys, monkeypatch, tmp_path):
+def test_names_a_missing_driver_before_exporting(capsys, monkeypatch, tmp_path):
     # What importing PyCUDA says on a machine without one.
     package = tmp_path / "site" / "pycuda"
     package.mkdir(parents=True)
@@ -107,12 +107,12 @@ def test_a_missing_driver_is_told_before_anything_is_exported(capsys, monkeypatc
         (["--engine", "tensort", "--cache-dir", "x"], "Did you mean 'tensorrt'?"),
     ],
 )
-def test_engine_and_cache_go_together(capsys, arguments, said):
+def test_engine_and_cache_require_each_other(capsys, arguments, said):
     assert main([*SMALL, "--random-weights", *arguments]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_the_files_engine_and_one_that_tells_its_frames_are_compared(capsys, device):
+def test_compares_the_file_s_plan_and_one_that_returns_its_frames(capsys, device):
     assert main([*PRUNED, *ON_DEVICE, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)["on_device"]
     assert (result["engine"], result["device"]) == ("tensorrt 10.3.0", "cuda:0")
@@ -123,7 +123,7 @@ def test_the_files_engine_and_one_that_tells_its_frames_are_compared(capsys, dev
     assert read_manifest(Path("x.onnx")).parity.engine.startswith("onnxruntime")
 
 
-def test_a_file_that_tells_its_frames_is_built_once(capsys, device):
+def test_builds_once_if_the_file_returns_its_frames(capsys, device):
     assert main([*PRUNED, *ON_DEVICE, "--token-index"]) == 0
     assert "Same poses in tensorrt 10.3.0 on cuda:0" in " ".join(capsys.readouterr().out.split())
     assert len(device.opened) == 1
