@@ -65,14 +65,9 @@ class HwmonPower:
 
     def _watts(self, rail: _Rail) -> float:
         if rail.power is not None:
-            return self._number(rail.power) / 1e6
-        return self._number(rail.voltage) * self._number(rail.current) / 1e6
-
-    def _number(self, file: Path) -> int:
-        value = self._machine.number(file)
-        if value is None:
-            raise UnavailableError(f"'{file}' cannot be read")
-        return value
+            return _number(self._machine, rail.power) / 1e6
+        volts = _number(self._machine, rail.voltage) / 1e3
+        return volts * _number(self._machine, rail.current) / 1e3
 
 
 def _find_rails(machine: Machine) -> Iterator[_Rail]:
@@ -111,13 +106,13 @@ class RaplPower:
         if not domains:
             raise UnavailableError("there are no counters in /sys/class/powercap/intel-rapl:*")
         self.rail = " + ".join(domains.values())
-        self._last = {domain: self._counter(domain) for domain in domains}
+        self._last = {domain: _number(machine, domain / "energy_uj") for domain in domains}
         self._joules = 0.0
 
     def read(self) -> float:
         """Return joules since this was opened; counters may wrap once between two calls."""
         for domain, last in self._last.items():
-            now = self._counter(domain)
+            now = _number(self._machine, domain / "energy_uj")
             grown = now - last
             if grown < 0:
                 grown += self._machine.number(domain / "max_energy_range_uj") or 0
@@ -128,8 +123,9 @@ class RaplPower:
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
-    def _counter(self, domain: Path) -> int:
-        value = self._machine.number(domain / "energy_uj")
-        if value is None:
-            raise UnavailableError(f"'{domain / 'energy_uj'}' may not be read; run as root")
-        return value
+
+def _number(machine: Machine, file: Path) -> int:
+    value = machine.number(file)
+    if value is None:
+        raise UnavailableError(f"'{file}' may not be read; run as root")
+    return value

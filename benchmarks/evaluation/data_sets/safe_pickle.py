@@ -37,8 +37,6 @@ _BROKEN = (
     ArithmeticError,
     EOFError,
     MemoryError,
-    RecursionError,
-    NotImplementedError,
     RuntimeError,
     pickle.UnpicklingError,
     struct.error,
