@@ -25,7 +25,7 @@ from hot_sdk._base.timing import interleaved_times
 from hot_sdk.benchmarks.evaluation import load_starter_val
 from hot_sdk.benchmarks.machine import describe_machine
 from hot_sdk.drawing import PersonFrame, SideBySide
-from hot_sdk.drawing.style import opencv
+from hot_sdk.drawing.canvas import opencv
 from hot_sdk.skeletons import skeleton_format
 from hot_sdk.video import VideoWriter
 

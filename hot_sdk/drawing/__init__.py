@@ -1,4 +1,4 @@
-"""Pictures of keypoints, poses and latency: frames of a video, a static overview, a Rerun file.
+"""Draw keypoints, poses and latency: frames of a video, a static overview, a Rerun file.
 
 OpenCV, matplotlib and rerun are imported when they are first used.
 """

@@ -1,4 +1,4 @@
-"""Recordings for the Rerun viewer: video, 2D keypoints, 3D poses and latency on one timeline."""
+"""Record video, 2D keypoints, 3D poses and latency on one timeline for the Rerun viewer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk._base.optional import require
+from hot_sdk.drawing.canvas import opencv
 from hot_sdk.drawing.people import PersonClip
-from hot_sdk.drawing.style import Style, link_colours, opencv
+from hot_sdk.drawing.scene_3d import LINKS
+from hot_sdk.drawing.style import Style, link_colors
 from hot_sdk.errors import UsageError
 from hot_sdk.skeletons import H36M17
 
@@ -25,7 +27,6 @@ FRAME, SECONDS = "frame", "seconds"
 _JPEG_QUALITY = 80
 _APART_M = 1.2
 _RADIUS_M = 0.025
-_LINKS = tuple((joint, parent) for joint, parent in enumerate(H36M17.parents) if parent >= 0)
 
 
 def write_rerun(
@@ -39,17 +40,17 @@ def write_rerun(
     """Write a file that ``rerun FILE`` shows; no viewer is started.
 
     Entities: ``video/image`` (JPEG); ``video/person_ID`` and ``video/person_ID/links`` in pixels;
-    ``world/person_ID/pose`` and ``.../links`` in metres along the camera's axes (right, down,
-    forward), at their roots where these are known and side by side otherwise; joints that are not
+    ``world/person_ID/pose`` and ``.../links`` in meters along the camera's axes (right, down,
+    forward), at their roots if these are known and side by side otherwise; joints that are not
     valid are smaller; ``latency/frame`` in milliseconds. Timelines: ``frame`` and ``seconds``.
 
     Args:
         path: A name that ends in ``.rrd``.
-        people: Everybody, each with another ``track_id``.
+        people: All people, with different ``track_id``s.
         timestamps: (frames,), seconds, of the video's frames.
-        images: (height, width, 3), blue, green, red, one for each frame from the first on; taken
+        images: (height, width, 3), blue, green, red, one for each frame from the first on; read
             one by one.
-        latency_ms: (frames,), not finite where there was none.
+        latency_ms: (frames,), not finite if unknown.
 
     Returns:
         The path.
@@ -57,7 +58,7 @@ def write_rerun(
     Raises:
         UsageError: The name has another suffix or cannot be written, ids are not unique, or there
             are more frames than timestamps.
-        MissingDependencyError: rerun-sdk is not installed, or OpenCV where there are images.
+        MissingDependencyError: rerun-sdk is not installed, or OpenCV although there are images.
     """
     target = Path(path)
     if target.suffix.lower() != ".rrd":
@@ -69,7 +70,7 @@ def write_rerun(
     if images is not None:
         opencv()
     with replaced_on_success(target) as temporary:
-        # Neither the process's default recording nor the thread's.
+        # A recording of its own, not the default one of the process or the thread.
         stream = rr.RecordingStream("hot-sdk")
         try:
             stream.save(temporary, default_blueprint=_blueprint(latency_ms is not None))
@@ -77,8 +78,8 @@ def write_rerun(
             stream.log("world", rr.ViewCoordinates.RDF, static=True)
             for place, (name, person) in enumerate(zip(names, people, strict=True)):
                 recording.send_keypoints(f"video/{name}", person)
-                aside = _APART_M * (place - (len(people) - 1) / 2)
-                recording.send_poses(f"world/{name}", person, aside)
+                offset_m = _APART_M * (place - (len(people) - 1) / 2)
+                recording.send_poses(f"world/{name}", person, offset_m)
             if latency_ms is not None:
                 recording.send_latency(latency_ms)
             if images is not None:
@@ -97,7 +98,7 @@ def _names(people: Sequence[PersonClip]) -> list[str]:
     ]
     if len(set(names)) != len(names):
         raise UsageError(
-            f"The people are called {', '.join(names)}.", hint="Give each another track_id."
+            f"The people are called {', '.join(names)}.", hint="Give them different track_ids."
         )
     return names
 
@@ -135,19 +136,17 @@ class _Recording:
     timestamps: NDArray[np.floating]
 
     def send_keypoints(self, entity: str, person: PersonClip) -> None:
-        rr, skeleton, points = self.rr, person.keypoints.format, person.keypoints.points
-        left = tuple(skeleton.joints.index(name) for name in skeleton.left)
-        right = tuple(skeleton.joints.index(name) for name in skeleton.right)
-        self._describe(entity, skeleton.joints, left, right)
+        rr, skeleton, points = self.rr, person.keypoints.skeleton_format, person.keypoints.points
+        self._describe(entity, skeleton.joints, *person.sides)
         scores = person.keypoints.scores
         seen: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=-1))
         if scores is not None:
             seen &= scores > 0.0
         ids = np.broadcast_to(np.arange(points.shape[1]), seen.shape)[seen]
-        sure = np.ones(len(ids)) if scores is None else scores[seen]
+        certain = np.ones(len(ids)) if scores is None else scores[seen]
         columns = rr.Points2D.columns(
             positions=points[seen],
-            radii=-(1.5 + 2.5 * sure),  # Negative: points of the screen.
+            radii=-(1.5 + 2.5 * certain),  # Negative: points of the screen.
             class_ids=np.zeros(len(ids), dtype=np.uint16),
             keypoint_ids=ids.astype(np.uint16),
         )
@@ -156,13 +155,13 @@ class _Recording:
         self.stream.send_columns(entity, indexes, columns.partition(seen.sum(axis=1)))
         links = np.array(skeleton.link_indices, dtype=np.intp).reshape(-1, 2)
         there: NDArray[np.bool_] = np.asarray(seen[:, links].all(axis=-1))
-        colours = np.array(link_colours(Style(), skeleton.link_indices, left, right), np.uint8)
+        colors = np.array(link_colors(Style(), skeleton.link_indices, *person.sides), np.uint8)
         strips = rr.LineStrips2D.columns(
-            strips=points[:, links][there], colors=colours[np.nonzero(there)[1], ::-1]
+            strips=points[:, links][there], colors=colors[np.nonzero(there)[1], ::-1]
         )
         self.stream.send_columns(f"{entity}/links", indexes, strips.partition(there.sum(axis=1)))
 
-    def send_poses(self, entity: str, person: PersonClip, aside_m: float) -> None:
+    def send_poses(self, entity: str, person: PersonClip, offset_m: float) -> None:
         poses, result = person.poses_m, person.result
         if poses is None or result is None:
             return
@@ -171,7 +170,7 @@ class _Recording:
             result.valid.any(axis=1) & np.isfinite(poses).all(axis=(1, 2))
         )
         if person.roots_m is None:
-            self.stream.log(entity, rr.Transform3D(translation=[aside_m, 0.0, 0.0]), static=True)
+            self.stream.log(entity, rr.Transform3D(translation=[offset_m, 0.0, 0.0]), static=True)
         else:
             there &= np.isfinite(person.roots_m).all(axis=1)
             poses = poses + person.roots_m[:, None]
@@ -185,12 +184,12 @@ class _Recording:
             keypoint_ids=np.tile(np.arange(joints, dtype=np.uint16), frames),
         )
         self.stream.send_columns(f"{entity}/pose", indexes, columns.partition(joints * there))
-        colours = np.array(link_colours(Style(), _LINKS, H36M17.left, H36M17.right), np.uint8)
+        colors = np.array(link_colors(Style(), LINKS, H36M17.left, H36M17.right), np.uint8)
         strips = rr.LineStrips3D.columns(
-            strips=poses[there][:, np.array(_LINKS)].reshape(-1, 2, 3),
-            colors=np.tile(colours[:, ::-1], (frames, 1)),
+            strips=poses[there][:, np.array(LINKS)].reshape(-1, 2, 3),
+            colors=np.tile(colors[:, ::-1], (frames, 1)),
         )
-        self.stream.send_columns(f"{entity}/links", indexes, strips.partition(len(_LINKS) * there))
+        self.stream.send_columns(f"{entity}/links", indexes, strips.partition(len(LINKS) * there))
 
     def send_latency(self, latency_ms: NDArray[np.floating]) -> None:
         rr, entity = self.rr, "latency/frame"
@@ -224,7 +223,7 @@ class _Recording:
     def _describe(
         self, entity: str, joints: Sequence[str], left: Sequence[int], right: Sequence[int]
     ) -> None:
-        # Links are lines: of a connection between keypoint ids the viewer wants both ends.
+        # Links are lines, because the viewer draws connections of keypoint ids only with both ends.
         rr, style = self.rr, Style()
         described = rr.ClassDescription(
             info=rr.AnnotationInfo(id=0, label="person"),

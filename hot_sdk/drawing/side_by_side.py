@@ -1,7 +1,4 @@
-"""One picture of a frame: video with 2D skeletons, 3D poses from a turning viewpoint, latency.
-
-The latency of the newest frames as bars under a budget.
-"""
+"""Draw one frame: video with 2D skeletons, 3D poses from a turning viewpoint, latency."""
 
 from __future__ import annotations
 
@@ -12,125 +9,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.drawing.canvas import Canvas, opencv, text_size
 from hot_sdk.drawing.people import PersonFrame
 from hot_sdk.drawing.scene_3d import MAX_SCENES, Scene, Stage, draw_axes, draw_scene, grid_step
-from hot_sdk.drawing.skeleton_2d import draw_skeleton_2d, name_of, put_text
-from hot_sdk.drawing.style import Colour, Style, opencv, score_colours
+from hot_sdk.drawing.skeleton_2d import draw_skeleton_2d, name_of
+from hot_sdk.drawing.style import Style, score_colors
 from hot_sdk.errors import UsageError
-
-_LEFT, _RIGHT = 190, 112
-_NARROWEST_CHART = 60
-
-
-def draw_latency_strip(
-    picture: NDArray[np.uint8],
-    latency_ms: NDArray[np.floating],
-    *,
-    budget_ms: float | None,
-    size: float,
-    style: Style,
-) -> None:
-    """Draw figures, a bar for each of the newest frames, and the budget as a line.
-
-    Args:
-        picture: (height, width, 3), of the background's colour; changed.
-        latency_ms: (frames,), milliseconds, the newest last; not finite where there was none.
-        budget_ms: What a frame may cost, such as 1000 / fps; None for no line.
-        size: Of letters, times the style's.
-        style: Colours.
-    """
-    height, width = picture.shape[:2]
-    left, right = round(_LEFT * size), round(_RIGHT * size)
-    row = round(17 * size)
-    known = latency_ms[np.isfinite(latency_ms)]
-    known = np.maximum(known, 0.0)
-    put_text(picture, "latency per frame", (8, row), 0.42 * size, style.quiet_text)
-    if not len(known):
-        put_text(picture, "no figures", (8, 2 * row + 4), 0.45 * size, style.quiet_text)
-        return
-    now = float(latency_ms[-1])
-    text = f"{_figure(now)} ms" if math.isfinite(now) else "-"
-    is_late = budget_ms is not None and now > budget_ms
-    colour = style.late_bar if is_late else style.text
-    put_text(picture, text, (8, round(2.45 * row)), 0.68 * size, colour)
-    median, high = np.percentile(known, [50, 95])
-    put_text(
-        picture,
-        f"median {_figure(median)}, p95 {_figure(high)}",
-        (8, round(3.75 * row)),
-        0.38 * size,
-        style.quiet_text,
-    )
-    if width - left - right < _NARROWEST_CHART or height < 2 * row:
-        return
-    top = max(float(known.max()), 1.25 * (budget_ms or 0.0), 1e-3)
-    margin = round(6 * size)
-    chart = picture[margin : height - margin, left : width - right]
-    _draw_bars(chart, latency_ms, top, budget_ms, style)
-    _draw_scale(picture, chart.shape[0], margin, width - right, top, budget_ms, size, style)
-
-
-def _draw_bars(
-    chart: NDArray[np.uint8],
-    latency_ms: NDArray[np.floating],
-    top: float,
-    budget_ms: float | None,
-    style: Style,
-) -> None:
-    high, wide = chart.shape[:2]
-    bar = max(1, min(6, wide // max(1, len(latency_ms))))
-    newest = latency_ms[-(wide // bar) :]
-    heights = np.nan_to_num(newest, nan=0.0, posinf=0.0, neginf=0.0) / top * high
-    # A frame that cost next to nothing still has a bar; one without figures has none.
-    heights = np.where(np.isfinite(newest), np.clip(heights, 1.0, high), 0.0)
-    cv2 = opencv()
-    cv2.rectangle(chart, (0, 0), (wide - 1, high - 1), style.panel, -1)
-    late = newest > (math.inf if budget_ms is None else budget_ms)
-    thick = bar - 1 if bar > 2 else bar
-    left = wide - bar * len(newest)
-    tops = (high - np.rint(heights).astype(int)).tolist()
-    for top_row, is_late in zip(tops, late.tolist(), strict=True):
-        if top_row < high:
-            colour = style.late_bar if is_late else style.bar
-            cv2.rectangle(chart, (left, top_row), (left + thick - 1, high - 1), colour, -1)
-        left += bar
-
-
-def _draw_scale(
-    picture: NDArray[np.uint8],
-    high: int,
-    margin: int,
-    left: int,
-    top: float,
-    budget_ms: float | None,
-    size: float,
-    style: Style,
-) -> None:
-    letter = round(11 * size)
-    if budget_ms is None:
-        text = f"{_figure(top)} ms"
-        put_text(picture, text, (left + 6, margin + letter), 0.38 * size, style.quiet_text)
-        return
-    y = margin + high - 1 - round(budget_ms / top * (high - 1))
-    start = round(_LEFT * size)
-    opencv().line(picture, (start, y), (left + 3, y), style.budget, 1)
-    base = min(max(y + letter // 2, margin + letter), margin + high)
-    put_text(
-        picture, f"{_figure(budget_ms)} ms budget", (left + 6, base), 0.38 * size, style.budget
-    )
-    # The chart's upper end has its figure where the budget's leaves room.
-    if base - letter > margin + letter + 4:
-        text = f"{_figure(top)} ms"
-        put_text(picture, text, (left + 6, margin + letter), 0.38 * size, style.quiet_text)
-
-
-def _figure(value: float) -> str:
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
-
 
 DEFAULT_SIZE = (1280, 480)
 _SMALLEST, _LARGEST = (320, 160), (7680, 4320)
 _HISTORY = 300
+_CHART_LEFT, _CHART_RIGHT, _NARROWEST_CHART = 190, 112, 60
 
 
 class SideBySide:
@@ -151,8 +40,8 @@ class SideBySide:
 
         Args:
             size: Width and height of the pictures.
-            fps: Frames a second, of which the budget line is the inverse; None draws none.
-            style: Colours and sizes.
+            fps: Frames per second, whose inverse is the budget line; None draws none.
+            style: Colors and sizes.
         """
         _check_size(size)
         self.size = size
@@ -170,15 +59,10 @@ class SideBySide:
         latency_ms: float | None = None,
         image_size: tuple[int, int] | None = None,
     ) -> NDArray[np.uint8]:
-        """Draw the next frame; see ``draw_side_by_side``.
+        """Draw the next frame; ``latency_ms`` is its cost, see ``draw_side_by_side`` for the rest.
 
-        Args:
-            image: (height, width, 3), or None where there is no video.
-            people: Everybody in the frame.
-            time_s: Of the frame.
-            latency_ms: What the frame cost; None where it is not known.
-            image_size: Width and height of the image that keypoints are pixels of, where there is
-                none.
+        Raises:
+            UsageError: See ``draw_side_by_side``.
         """
         self._latency_ms.append(math.nan if latency_ms is None else latency_ms)
         return draw_side_by_side(
@@ -212,22 +96,23 @@ def draw_side_by_side(
 
     Args:
         image: (height, width, 3), blue, green, red; not changed. None leaves a dark panel.
-        people: Everybody in the frame.
+        people: All people in the frame.
         size: Width and height of the picture.
-        time_s: Of the frame.
-        latency_ms_history: (frames,), what the newest frames cost, this one last; not finite where
-            that is not known. None leaves the strip empty.
-        budget_ms: What a frame may cost; None draws no line.
-        image_size: Width and height of the image that keypoints are pixels of, where it is another
-            than ``image`` has, or there is none.
-        stage: Keeps ground and centre steady from frame to frame; without it, each frame's own.
-        style: Colours and sizes.
+        time_s: Time of the frame.
+        latency_ms_history: (frames,), the cost of the newest frames, this one last; not finite if
+            unknown. None leaves the strip empty.
+        budget_ms: Budget of a frame, such as 1000 / fps; None draws no line.
+        image_size: Width and height of the image that keypoints are pixels of, if it differs from
+            ``image`` or there is none.
+        stage: Keeps ground and center steady from frame to frame; without it, each frame has its
+            own.
+        style: Colors and sizes.
 
     Returns:
         (height, width, 3), uint8, blue, green, red.
 
     Raises:
-        UsageError: The image is no such array, or the size is too small or too large to draw.
+        UsageError: The image is not such an array, or the size is too small or too large.
         MissingDependencyError: OpenCV is not installed.
     """
     _check_size(size)
@@ -238,59 +123,120 @@ def draw_side_by_side(
     scenes = (stage or Stage()).update(people, time_s)
     width, height = size
     scale = min(width / DEFAULT_SIZE[0], height / DEFAULT_SIZE[1])
-    # Letters smaller than this cannot be read; then there are fewer of them.
+    # Smaller letters are illegible; there are fewer of them instead.
     letters = max(0.75, scale)
-    head, strip = round(24 * letters), round(80 * letters)
-    canvas: NDArray[np.uint8] = np.empty((height, width, 3), dtype=np.uint8)
-    opencv().rectangle(canvas, (0, 0), (width - 1, height - 1), style.background, -1)
-    middle = width // 2
-    body = slice(head, height - strip)
-    _draw_video(canvas[body, : middle - 1], image, people, image_size, scale, style)
+    pixels: NDArray[np.uint8] = np.empty((height, width, 3), dtype=np.uint8)
+    canvas = Canvas(pixels, style, scale, letters)
+    canvas.fill(style.background)
+    head, strip = slice(canvas.scaled(24)), slice(height - canvas.scaled(80), height)
+    body = slice(head.stop, strip.start)
+    left, right = slice(width // 2 - 1), slice(width // 2 + 1, width)
+    _draw_video(canvas.part(body, left), image, people, image_size)
     angle = 2.0 * math.pi * math.fmod(time_s / style.turn_period_s, 1.0)
-    _draw_scenes(canvas[body, middle + 1 :], scenes, angle, scale, letters, style)
-    _draw_left_head(canvas[:head, : middle - 1], time_s, letters, style)
-    _draw_right_head(canvas[:head, middle + 1 :], scenes, letters, style)
+    _draw_scenes(canvas.part(body, right), scenes, angle)
+    _draw_left_head(canvas.part(head, left), time_s)
+    _draw_right_head(canvas.part(head, right), scenes)
     history = np.empty(0) if latency_ms_history is None else latency_ms_history
-    draw_latency_strip(
-        canvas[height - strip :], history, budget_ms=budget_ms, size=letters, style=style
-    )
-    return canvas
+    draw_latency_strip(canvas.part(strip), history, budget_ms)
+    return pixels
+
+
+def draw_latency_strip(
+    canvas: Canvas, latency_ms: NDArray[np.floating], budget_ms: float | None
+) -> None:
+    """Draw numbers, a bar for each of the newest frames, and the budget as a line.
+
+    Args:
+        canvas: What is drawn on.
+        latency_ms: (frames,), milliseconds, the newest last; not finite if unknown.
+        budget_ms: Budget of a frame, such as 1000 / fps; None for no line.
+    """
+    style, row = canvas.style, canvas.scaled(17)
+    known = np.maximum(latency_ms[np.isfinite(latency_ms)], 0.0)
+    canvas.text("latency per frame", (8, row), 0.42, style.quiet_text)
+    if not len(known):
+        canvas.text("not measured", (8, 2 * row + 4), 0.45, style.quiet_text)
+        return
+    now = float(latency_ms[-1])
+    is_late = budget_ms is not None and now > budget_ms
+    text = f"{_format_ms(now)} ms" if math.isfinite(now) else "-"
+    color = style.late_bar if is_late else style.text
+    canvas.text(text, (8, round(2.45 * row)), 0.68, color)
+    median, high = map(_format_ms, np.percentile(known, [50, 95]).tolist())
+    text = f"median {median}, p95 {high}"
+    canvas.text(text, (8, round(3.75 * row)), 0.38, style.quiet_text)
+    left, right = canvas.scaled(_CHART_LEFT), canvas.width - canvas.scaled(_CHART_RIGHT)
+    if right - left < _NARROWEST_CHART or canvas.height < 2 * row:
+        return
+    top = max(float(known.max()), 1.25 * (budget_ms or 0.0), 1e-3)
+    margin, letter = canvas.scaled(6), canvas.scaled(11)
+    chart = canvas.part(slice(margin, canvas.height - margin), slice(left, right))
+    _draw_bars(chart, latency_ms, top, budget_ms)
+    base = margin + chart.height + letter
+    if budget_ms is not None:
+        y = margin + chart.height - 1 - round(budget_ms / top * (chart.height - 1))
+        opencv().line(canvas.pixels, (left, y), (right + 3, y), style.budget, 1)
+        base = min(max(y + letter // 2, margin + letter), margin + chart.height)
+        text = f"{_format_ms(budget_ms)} ms budget"
+        canvas.text(text, (right + 6, base), 0.38, style.budget)
+    # The chart's upper end has its number if the budget's leaves room.
+    if base - letter > margin + letter + 4:
+        text, at = f"{_format_ms(top)} ms", (right + 6, margin + letter)
+        canvas.text(text, at, 0.38, style.quiet_text)
+
+
+def _draw_bars(
+    chart: Canvas, latency_ms: NDArray[np.floating], top: float, budget_ms: float | None
+) -> None:
+    style, high, wide = chart.style, chart.height, chart.width
+    bar = max(1, min(6, wide // max(1, len(latency_ms))))
+    newest = latency_ms[-(wide // bar) :]
+    # A frame that cost next to nothing still has a bar; an unknown one has none.
+    heights = np.nan_to_num(newest, nan=0.0, posinf=0.0, neginf=0.0) / top * high
+    heights = np.where(np.isfinite(newest), np.clip(heights, 1.0, high), 0.0)
+    chart.fill(style.panel)
+    late = newest > (math.inf if budget_ms is None else budget_ms)
+    start = wide - bar * len(newest)
+    width = bar - 1 if bar > 2 else bar
+    for place, (rows, is_late) in enumerate(zip(np.rint(heights).astype(int), late, strict=True)):
+        if rows > 0:
+            x = start + bar * place
+            chart.pixels[high - rows :, x : x + width] = style.late_bar if is_late else style.bar
+
+
+def _format_ms(value: float) -> str:
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def _draw_video(
-    panel: NDArray[np.uint8],
+    canvas: Canvas,
     image: NDArray[np.uint8] | None,
     people: Sequence[PersonFrame],
     image_size: tuple[int, int] | None,
-    size: float,
-    style: Style,
 ) -> None:
-    cv2 = opencv()
-    high, wide = panel.shape[:2]
+    high, wide = canvas.height, canvas.width
     if image_size is None:
-        if image is None:
-            image_size = _size_from_keypoints(people)
-        else:
-            image_size = image.shape[1], image.shape[0]
+        image_size = _size_of_keypoints(people) if image is None else image.shape[1::-1]
     scale = min(wide / image_size[0], high / image_size[1])
     fitted = tuple(max(1, min(round(scale * image_size[i]), (wide, high)[i])) for i in (0, 1))
     x, y = (wide - fitted[0]) // 2, (high - fitted[1]) // 2
-    part = panel[y : y + fitted[1], x : x + fitted[0]]
+    part = canvas.part(slice(y, y + fitted[1]), slice(x, x + fitted[0]))
     if image is None:
-        cv2.rectangle(part, (0, 0), (fitted[0] - 1, fitted[1] - 1), style.panel, -1)
+        part.fill(canvas.style.panel)
     else:
         # Averaging over areas is right for smaller pictures, but four times as slow.
-        part[:] = cv2.resize(image, fitted, interpolation=cv2.INTER_LINEAR)
+        cv2 = opencv()
+        part.pixels[:] = cv2.resize(image, fitted, interpolation=cv2.INTER_LINEAR)
+    # The names of people follow the size of the picture.
+    named = Canvas(canvas.pixels, canvas.style, canvas.size, canvas.size)
     for person in people:
-        draw_skeleton_2d(panel, person, scale=scale, offset=(x, y), size=size, style=style)
+        draw_skeleton_2d(named, person, scale=scale, offset=(x, y))
 
 
-def _size_from_keypoints(people: Sequence[PersonFrame]) -> tuple[int, int]:
-    """A picture that holds everybody, where nothing says how large it was."""
+def _size_of_keypoints(people: Sequence[PersonFrame]) -> tuple[int, int]:
+    """Return the size of a picture that contains all keypoints, if nothing else states it."""
     points = [person.keypoints_2d for person in people if person.keypoints_2d is not None]
-    if not points:
-        return 16, 9
-    every = np.concatenate(points).astype(np.float64)
+    every = np.concatenate([np.empty((0, 2)), *points])
     with np.errstate(invalid="ignore"):
         every = every[(np.abs(every) < 1e5).all(axis=1)]
     if not len(every):
@@ -299,80 +245,61 @@ def _size_from_keypoints(people: Sequence[PersonFrame]) -> tuple[int, int]:
     return max(16, math.ceil(1.05 * wide)), max(16, math.ceil(1.05 * high))
 
 
-def _draw_scenes(
-    panel: NDArray[np.uint8],
-    scenes: Sequence[Scene],
-    angle: float,
-    size: float,
-    letters: float,
-    style: Style,
-) -> None:
-    cv2 = opencv()
-    high, wide = panel.shape[:2]
-    cv2.rectangle(panel, (0, 0), (wide - 1, high - 1), style.panel, -1)
+def _draw_scenes(canvas: Canvas, scenes: Sequence[Scene], angle: float) -> None:
+    style, high, wide = canvas.style, canvas.height, canvas.width
+    canvas.fill(style.panel)
     if not scenes:
-        at = wide // 2 - round(30 * letters), high // 2
-        put_text(panel, "no pose", at, 0.5 * letters, style.quiet_text)
+        at = wide // 2 - canvas.scaled(30), high // 2
+        canvas.text("no pose", at, 0.5, style.quiet_text)
     shown = scenes[:MAX_SCENES]
     for number, scene in enumerate(shown):
         start, end = (wide * (number + i) // len(shown) for i in (0, 1))
-        cell = panel[:, start:end]
-        draw_scene(cell, scene, angle, size=size, style=style)
+        cell = canvas.part(slice(high), slice(start, end))
+        draw_scene(cell, scene, angle)
         if scene.track_id is not None:
-            name = name_of(PersonFrame(track_id=scene.track_id))
-            put_text(cell, name, (6, round(18 * letters)), 0.45 * letters, style.text)
+            cell.text(name_of(scene.track_id), (6, canvas.scaled(18)), 0.45, style.text)
     if len(scenes) > len(shown):
-        text = f"and {len(scenes) - len(shown)} more"
-        at = wide - round(90 * letters), high - round(8 * letters)
-        put_text(panel, text, at, 0.42 * letters, style.text)
-    length = 24 * letters
-    centre = round(44 * letters), high - round(46 * letters)
-    draw_axes(panel, angle, centre=centre, length=length, size=letters, style=style)
+        at = wide - canvas.scaled(90), high - canvas.scaled(8)
+        canvas.text(f"and {len(scenes) - len(shown)} more", at, 0.42, style.text)
+    center = canvas.scaled(44), high - canvas.scaled(46)
+    draw_axes(canvas, angle, center=center, length=24 * canvas.letters)
 
 
-def _draw_left_head(bar: NDArray[np.uint8], time_s: float, letters: float, style: Style) -> None:
+def _draw_left_head(bar: Canvas, time_s: float) -> None:
+    style, base = bar.style, bar.height - bar.scaled(7)
     minutes, seconds = divmod(max(0.0, time_s), 60.0)
-    text = f"2D keypoints  {int(minutes)}:{seconds:05.2f}"
-    base = bar.shape[0] - round(7 * letters)
-    used = _put_if_room(bar, text, 8, base, letters, style.text)
-    wide = round(60 * letters)
-    start = bar.shape[1] - wide - round(80 * letters)
+    used = _put_if_room(bar, f"2D keypoints  {int(minutes)}:{seconds:05.2f}", base)
+    wide = bar.scaled(60)
+    start = bar.width - wide - bar.scaled(80)
     if start < used + 10:
         return
-    put_text(bar, "score 0", (start - round(2 * letters), base), 0.4 * letters, style.quiet_text)
-    ramp = start + round(56 * letters)
-    colours = np.array(score_colours(style), dtype=np.uint8)
-    shades = colours[np.linspace(0, len(colours) - 1, wide).astype(int)]
-    bar[round(8 * letters) : round(18 * letters), ramp : ramp + wide] = shades
-    put_text(bar, "1", (ramp + wide + 6, base), 0.4 * letters, style.quiet_text)
+    bar.text("score 0", (start - bar.scaled(2), base), 0.4, style.quiet_text)
+    ramp = start + bar.scaled(56)
+    colors = np.array(score_colors(style), dtype=np.uint8)
+    shades = colors[np.linspace(0, len(colors) - 1, wide).astype(int)]
+    bar.pixels[bar.scaled(8) : bar.scaled(18), ramp : ramp + wide] = shades
+    bar.text("1", (ramp + wide + 6, base), 0.4, style.quiet_text)
 
 
-def _draw_right_head(
-    bar: NDArray[np.uint8], scenes: Sequence[Scene], letters: float, style: Style
-) -> None:
-    base = bar.shape[0] - round(7 * letters)
-    text = "3D pose"
-    if scenes:
-        text += f"  grid {grid_step(max(scenes, key=lambda scene: scene.radius)):g} m"
-    used = _put_if_room(bar, text, 8, base, letters, style.text)
-    start = bar.shape[1] - round(96 * letters)
+def _draw_right_head(bar: Canvas, scenes: Sequence[Scene]) -> None:
+    base = bar.height - bar.scaled(7)
+    steps = [grid_step(scene) for scene in scenes]
+    used = _put_if_room(bar, f"3D pose  grid {max(steps):g} m" if steps else "3D pose", base)
+    start = bar.width - bar.scaled(96)
     if start > used + 10:
-        put_text(bar, "left", (start, base), 0.45 * letters, style.left)
-        put_text(bar, "right", (start + round(44 * letters), base), 0.45 * letters, style.right)
+        bar.text("left", (start, base), 0.45, bar.style.left)
+        bar.text("right", (start + bar.scaled(44), base), 0.45, bar.style.right)
 
 
-def _put_if_room(
-    bar: NDArray[np.uint8], text: str, left: int, base: int, letters: float, colour: Colour
-) -> int:
-    """Write a line and return where it ends; words that find no room are left out."""
-    cv2 = opencv()
+def _put_if_room(bar: Canvas, text: str, base: int, left: int = 8) -> int:
+    """Write a line, without the words that find no room, and return where it ends."""
     words = text.split("  ")
     while words:
         line = "  ".join(words)
-        (wide, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * letters, 1)
-        if left + wide < bar.shape[1]:
-            put_text(bar, line, (left, base), 0.45 * letters, colour)
-            return left + int(wide)
+        end = left + text_size(line, 0.45 * bar.letters)[0]
+        if end < bar.width:
+            bar.text(line, (left, base), 0.45, bar.style.text)
+            return end
         words.pop()
     return left
 

@@ -1,135 +1,86 @@
-"""A 2D skeleton on a picture."""
+"""Draw a 2D skeleton on a picture."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.drawing.canvas import Canvas, opencv, text_size, to_points
 from hot_sdk.drawing.people import PersonFrame
-from hot_sdk.drawing.style import Colour, Style, link_colours, opencv, score_colours
-
-# Eighths of a pixel: joints that move slowly glide instead of hopping from pixel to pixel.
-SHIFT = 3
-ONE_PIXEL = 1 << SHIFT
-
-# OpenCV holds coordinates in 32 bits and steps along each line; what lies this far outside of any
-# picture is left out.
-_FARTHEST = 20_000.0
+from hot_sdk.drawing.style import link_colors, score_colors
 
 
 def draw_skeleton_2d(
-    picture: NDArray[np.uint8],
+    canvas: Canvas,
     person: PersonFrame,
     *,
     scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
-    size: float = 1.0,
-    style: Style,
 ) -> None:
-    """Draw joints and links into a picture; what is missing or far outside is left out.
+    """Draw the joints and links of a person; missing and far joints are left out.
 
-    Joints are filled by score, and hollow below ``style.min_score``; links are coloured by side,
-    and thin where an end is hollow.
+    Joints are colored by score, and hollow below the style's ``min_score``; links are colored by
+    side, and thin if an end is hollow.
 
     Args:
-        picture: (height, width, 3), blue, green, red; changed.
+        canvas: What is drawn on.
         person: Whose keypoints.
-        scale: Pixels of ``picture`` per pixel of the keypoints' image.
-        offset: Where that image's upper left corner lies in ``picture``.
-        size: Of joints and lines, times the style's.
-        style: Colours and sizes.
+        scale: Pixels of the canvas per pixel of the keypoints' image.
+        offset: Upper left corner of that image on the canvas.
     """
     if person.keypoints_2d is None or not len(person.keypoints_2d):
         return
-    cv2 = opencv()
+    style = canvas.style
     with np.errstate(over="ignore", invalid="ignore"):
         points = person.keypoints_2d.astype(np.float64) * scale + offset
-        seen: NDArray[np.bool_] = np.asarray((np.abs(points) < _FARTHEST).all(axis=1))
+    at, seen = to_points(points)
     scores = np.ones(len(points))
     if person.scores is not None:
         seen &= person.scores > 0.0
         scores = np.clip(np.where(seen, person.scores, 0.0), 0.0, 1.0)
-    sure = scores >= style.min_score
-    at = np.rint(np.where(seen[:, None], points, 0.0) * ONE_PIXEL).astype(int).tolist()
-    width = max(1, round(style.link_width * size))
-    colours = link_colours(style, person.links, person.left, person.right)
-    for (one, other), colour in zip(person.links, colours, strict=True):
+    certain = scores >= style.min_score
+    colors = link_colors(style, person.links, person.left, person.right)
+    for (one, other), color in zip(person.links, colors, strict=True):
         if seen[one] and seen[other]:
-            thick = width if sure[one] and sure[other] else 1
-            cv2.line(picture, at[one], at[other], colour, thick, cv2.LINE_AA, SHIFT)
-    radius = (size * style.joint_radius * (0.55 + 0.45 * scores)).tolist()
-    shrink = _shrinkage(points[seen], size, len(points))
-    ramp = score_colours(style)
-    steps = np.rint(100 * scores).astype(int).tolist()
+            width = style.link_width if certain[one] and certain[other] else 0
+            canvas.line(at[one], at[other], color, width)
+    shrinkage = _shrinkage(points[seen], canvas.size, len(points))
+    radii = shrinkage * canvas.size * style.joint_radius * (0.55 + 0.45 * scores)
+    shades = np.rint(100 * scores).astype(int)
+    ramp = score_colors(style)
     for joint in np.flatnonzero(seen).tolist():
-        colour = ramp[steps[joint]]
-        draw_joint(picture, at[joint], shrink * radius[joint], colour, bool(sure[joint]), style)
-    _draw_name(picture, person, points[seen & sure], size, style)
+        color, is_filled = ramp[shades[joint]], bool(certain[joint])
+        canvas.joint(at[joint], float(radii[joint]), color, is_filled=is_filled)
+    _draw_name(canvas, person, points[seen & certain])
 
 
-def draw_joint(
-    picture: NDArray[np.uint8],
-    at: list[int],
-    radius: float,
-    colour: Colour,
-    is_filled: bool,
-    style: Style,
-) -> None:
-    """Draw one joint, ``at`` in eighths of a pixel: a disc with an outline, or a ring."""
-    cv2 = opencv()
-    if is_filled:
-        outer, inner = round((radius + 1.0) * ONE_PIXEL), round(radius * ONE_PIXEL)
-        cv2.circle(picture, at, outer, style.outline, -1, cv2.LINE_AA, SHIFT)
-        cv2.circle(picture, at, inner, colour, -1, cv2.LINE_AA, SHIFT)
-    else:
-        # Smaller, its rim would close it.
-        ring = round(max(radius + 0.5, 4.0) * ONE_PIXEL)
-        cv2.circle(picture, at, ring, style.outline, 3, cv2.LINE_AA, SHIFT)
-        cv2.circle(picture, at, ring, colour, 1, cv2.LINE_AA, SHIFT)
-
-
-def _shrinkage(points: NDArray[np.float64], size: float, joints: int) -> float:
-    """Joints of a small person, and of faces and fingers, would be one blot."""
-    if not len(points):
-        return 1.0
-    tall = float(np.ptp(points, axis=0).max())
-    crowd = 0.5 if joints > 40 else 0.8 if joints > 25 else 1.0
-    return crowd * min(1.0, max(0.6, tall / (180.0 * size)))
-
-
-def _draw_name(
-    picture: NDArray[np.uint8],
-    person: PersonFrame,
-    points: NDArray[np.float64],
-    size: float,
-    style: Style,
-) -> None:
-    if person.track_id is None or not len(points):
-        return
-    cv2 = opencv()
-    text = name_of(person)
-    (wide, high), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * size, 1)
-    # Above the highest joint, but inside the picture as long as the person is.
-    x, y = points[points[:, 1].argmin()]
-    margin = round(12 * size)
-    if not (-margin < x < picture.shape[1] + margin and -margin < y < picture.shape[0] + margin):
-        return
-    left = int(np.clip(x - wide / 2, 2, max(2, picture.shape[1] - wide - 2)))
-    base = int(np.clip(y - margin, high + 3, picture.shape[0] - below))
-    corner = (left - 2, base - high - 2), (left + wide + 2, base + below)
-    cv2.rectangle(picture, *corner, style.outline, -1)
-    put_text(picture, text, (left, base), 0.45 * size, style.text)
-
-
-def name_of(person: PersonFrame) -> str:
-    """What a person is called in pictures; OpenCV's letters are ASCII."""
-    name = f"#{person.track_id}".encode("ascii", "replace").decode("ascii")
+def name_of(track_id: int | str) -> str:
+    """Return the name of a person in drawings; OpenCV's letters are ASCII."""
+    name = f"#{track_id}".encode("ascii", "replace").decode("ascii")
     return name if len(name) <= 12 else name[:11] + "~"
 
 
-def put_text(
-    picture: NDArray[np.uint8], text: str, at: tuple[int, int], scale: float, colour: Colour
-) -> None:
-    """Write one line; ``at`` is where its base begins."""
-    cv2 = opencv()
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+def _shrinkage(points: NDArray[np.float64], size: float, joints: int) -> float:
+    """Shrink the joints of small people, and of faces and fingers, which would be one blot."""
+    if not len(points):
+        return 1.0
+    height = float(np.ptp(points, axis=0).max())
+    crowd = 0.5 if joints > 40 else 0.8 if joints > 25 else 1.0
+    return crowd * min(1.0, max(0.6, height / (180.0 * size)))
+
+
+def _draw_name(canvas: Canvas, person: PersonFrame, points: NDArray[np.float64]) -> None:
+    """Write the name above the highest joint, but inside the picture while the person is."""
+    if person.track_id is None or not len(points):
+        return
+    text = name_of(person.track_id)
+    width, height, below = text_size(text, 0.45 * canvas.letters)
+    x, y = points[points[:, 1].argmin()]
+    margin = canvas.scaled(12)
+    if not (-margin < x < canvas.width + margin and -margin < y < canvas.height + margin):
+        return
+    left = int(np.clip(x - width / 2, 2, max(2, canvas.width - width - 2)))
+    base = int(np.clip(y - margin, height + 3, canvas.height - below))
+    corners = (left - 2, base - height - 2), (left + width + 2, base + below)
+    opencv().rectangle(canvas.pixels, *corners, canvas.style.outline, -1)
+    canvas.text(text, (left, base), 0.45, canvas.style.text)

@@ -1,72 +1,71 @@
-"""Colours and sizes of everything that is drawn with OpenCV."""
+"""Colors and sizes of drawings."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass
-from types import ModuleType
 
-from hot_sdk._base.optional import require
+import numpy as np
 
-Colour = tuple[int, int, int]
-"""Blue, green, red, 0 to 255, as OpenCV has them."""
+Color = tuple[int, int, int]
+"""Blue, green, red, 0 to 255, as in OpenCV."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """Colours (blue, green, red) and sizes (pixels in a picture 480 high).
+    """Colors (blue, green, red) and sizes (pixels in a picture 480 high).
 
     Attributes:
-        left: Left limbs. Blue against orange also tells them apart to the colour-blind.
+        left: Left limbs. Blue and orange also differ for color-blind people.
         right: Right limbs.
         middle: Spine and head.
-        low_score: Joints of score 0; scores between are mixed.
+        low_score: Joints of score 0; other scores are mixed.
         high_score: Joints of score 1.
         outline: Around joints, so that they stand out from any video.
         background: Behind everything.
         panel: Behind the 3D pose, and in place of a video.
         grid: Ground.
-        shadow: Body on the ground.
+        shadow: Shadow of a body on the ground.
         text: Captions.
-        quiet_text: Captions that matter less.
+        quiet_text: Less important captions.
         bar: Latency within the budget.
-        late_bar: Latency above it.
+        late_bar: Latency above the budget.
         budget: Line of the budget.
-        min_score: 2D joints below it are hollow.
-        joint_radius: Of a sure joint; an unsure one is smaller.
-        link_width: Of a bone.
-        turn_period_s: Seconds for the viewpoint to go round once.
+        min_score: 2D joints with a lower score are hollow.
+        joint_radius: Radius of a joint with score 1; others are smaller.
+        link_width: Width of a bone.
+        turn_period_s: Seconds per turn of the viewpoint.
         elevation_degrees: How far the viewpoint looks down.
     """
 
-    left: Colour = (255, 170, 60)
-    right: Colour = (40, 130, 255)
-    middle: Colour = (205, 205, 205)
-    low_score: Colour = (70, 60, 230)
-    high_score: Colour = (210, 255, 225)
-    outline: Colour = (20, 20, 20)
-    background: Colour = (24, 20, 18)
-    panel: Colour = (42, 36, 32)
-    grid: Colour = (88, 78, 72)
-    shadow: Colour = (26, 22, 20)
-    text: Colour = (235, 235, 235)
-    quiet_text: Colour = (165, 160, 155)
-    bar: Colour = (165, 190, 90)
-    late_bar: Colour = (60, 90, 240)
-    budget: Colour = (80, 210, 250)
+    left: Color = (255, 170, 60)
+    right: Color = (40, 130, 255)
+    middle: Color = (205, 205, 205)
+    low_score: Color = (70, 60, 230)
+    high_score: Color = (210, 255, 225)
+    outline: Color = (20, 20, 20)
+    background: Color = (24, 20, 18)
+    panel: Color = (42, 36, 32)
+    grid: Color = (88, 78, 72)
+    shadow: Color = (26, 22, 20)
+    text: Color = (235, 235, 235)
+    quiet_text: Color = (165, 160, 155)
+    bar: Color = (165, 190, 90)
+    late_bar: Color = (60, 90, 240)
+    budget: Color = (80, 210, 250)
     min_score: float = 0.3
     joint_radius: float = 4.0
     link_width: int = 2
     turn_period_s: float = 24.0
     elevation_degrees: float = 14.0
 
-    def side(self, joint: int, left: Collection[int], right: Collection[int]) -> Colour:
-        """The colour of a joint's side."""
+    def side(self, joint: int, left: Collection[int], right: Collection[int]) -> Color:
+        """Return the color of a joint's side."""
         return self.left if joint in left else self.right if joint in right else self.middle
 
-    def link(self, ends: tuple[int, int], left: Collection[int], right: Collection[int]) -> Colour:
-        """The colour of a line: its side's where at least one end has one, and the other no other.
+    def link(self, ends: tuple[int, int], left: Collection[int], right: Collection[int]) -> Color:
+        """Return the color of a line: that of a side if an end has one and the other no other.
 
         A shoulder line or a pelvis line, from left to right, is in the middle.
         """
@@ -75,35 +74,20 @@ class Style:
 
 
 @functools.lru_cache(maxsize=64)
-def link_colours(
+def link_colors(
     style: Style,
     links: tuple[tuple[int, int], ...],
     left: tuple[int, ...],
     right: tuple[int, ...],
-) -> tuple[Colour, ...]:
-    """The colour of each line of a skeleton; kept, for every frame asks again."""
+) -> tuple[Color, ...]:
+    """Return the color of each line of a skeleton; cached, because every frame needs it."""
     return tuple(style.link(link, left, right) for link in links)
 
 
 @functools.lru_cache(maxsize=4)
-def score_colours(style: Style) -> tuple[Colour, ...]:
-    """Colours of the scores 0, 0.01 and so on to 1."""
-    low, high = style.low_score, style.high_score
-    return tuple(
-        (
-            round(low[0] + (high[0] - low[0]) * step / 100),
-            round(low[1] + (high[1] - low[1]) * step / 100),
-            round(low[2] + (high[2] - low[2]) * step / 100),
-        )
-        for step in range(101)
-    )
-
-
-@functools.cache
-def opencv() -> ModuleType:
-    """OpenCV.
-
-    Raises:
-        MissingDependencyError: It is not installed.
-    """
-    return require("cv2", extra="video", purpose="Drawing")
+def score_colors(style: Style) -> tuple[Color, ...]:
+    """Return the colors of the scores 0, 0.01 and so on to 1."""
+    ends = np.array([style.low_score, style.high_score], dtype=np.float64)
+    steps = np.linspace(0.0, 1.0, 101)[:, None]
+    mixed = np.rint(ends[0] + (ends[1] - ends[0]) * steps).astype(int)
+    return tuple((blue, green, red) for blue, green, red in mixed.tolist())

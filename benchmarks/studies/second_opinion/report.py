@@ -14,9 +14,9 @@ from hot_sdk._base.tables import Table
 from hot_sdk.benchmarks.studies.second_opinion.body_checks import BENT_DEGREES
 from hot_sdk.benchmarks.studies.second_opinion.figures import Comparison, Opinion
 from hot_sdk.drawing import PersonClip, PersonFrame, Style
+from hot_sdk.drawing.canvas import Canvas, opencv
 from hot_sdk.drawing.scene_3d import Stage, draw_scene
-from hot_sdk.drawing.skeleton_2d import draw_skeleton_2d, put_text
-from hot_sdk.drawing.style import opencv
+from hot_sdk.drawing.skeleton_2d import draw_skeleton_2d
 from hot_sdk.errors import VideoError
 from hot_sdk.skeletons import H36M17
 
@@ -124,14 +124,15 @@ def _keypoints_panel(person: PersonFrame, caption: str, style: Style) -> Image:
     low, high = points.min(axis=0), points.max(axis=0)
     scale = 0.8 * _PANEL / max(float((high - low).max()), 1.0)
     across, down = (_PANEL - scale * (low + high)) / 2.0
-    draw_skeleton_2d(panel, person, scale=scale, offset=(across, down), size=0.7, style=style)
+    canvas = Canvas(panel, style, size=0.7, letters=0.7)
+    draw_skeleton_2d(canvas, person, scale=scale, offset=(across, down))
     return panel
 
 
 def _pose_panel(person: PersonFrame, angle: float, caption: str, style: Style) -> Image:
     panel = _panel(caption, style)
     (scene,) = Stage().update([person], time_s=0.0)
-    draw_scene(panel, scene, angle, size=0.8, style=style)
+    draw_scene(Canvas(panel, style, size=0.8), scene, angle)
     return panel
 
 
@@ -139,5 +140,5 @@ def _panel(caption: str, style: Style) -> Image:
     panel: Image = np.empty((_PANEL, _PANEL, 3), dtype=np.uint8)
     panel[:] = style.panel
     opencv().rectangle(panel, (0, 0), (_PANEL - 1, _PANEL - 1), style.background, 1)
-    put_text(panel, caption, (8, 18), 0.42, style.text)
+    Canvas(panel, style).text(caption, (8, 18), 0.42, style.text)
     return panel

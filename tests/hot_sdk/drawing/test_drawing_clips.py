@@ -42,7 +42,7 @@ def test_frame_has_the_skeleton_of_the_keypoints():
     frame = PersonClip(keypoints(track_id="b")).frame(2)
     assert frame.track_id == "b"
     assert frame.pose is None
-    names = keypoints().format.joints
+    names = keypoints().skeleton_format.joints
     assert {names[joint].split("_")[0] for joint in frame.left} == {"left"}
     assert {names[joint].split("_")[0] for joint in frame.right} == {"right"}
     np.testing.assert_array_equal(frame.keypoints_2d, keypoints().points[2])
@@ -55,7 +55,7 @@ def test_clip_that_begins_later():
     np.testing.assert_allclose(person.frame(12).pose, clip().poses[2], rtol=1e-6)
 
 
-def test_pose_without_a_valid_joint_is_nobody():
+def test_pose_without_a_valid_joint_is_not_drawn():
     valid = np.ones((FRAMES, 17), dtype=bool)
     valid[1] = False
     valid[2, :16] = False
@@ -65,7 +65,7 @@ def test_pose_without_a_valid_joint_is_nobody():
     assert person.track_id == 4
 
 
-def test_units_and_axes_come_back_to_metres_along_the_camera():
+def test_units_and_axes_become_meters_along_the_camera():
     plain = PersonClip(keypoints(), clip())
     for other in (clip().to_millimeters(), clip().to_robot_frame(CameraPose.mounted())):
         frame = PersonClip(keypoints(), other).frame(3)
@@ -95,6 +95,6 @@ def test_root_that_was_not_found_is_none():
     assert person.frame(2).root is not None
 
 
-def test_clips_of_other_lengths_are_refused():
+def test_rejects_clips_of_other_lengths():
     with pytest.raises(UsageError, match="4 frames of keypoints and 5 poses"):
         PersonClip(keypoints(4), clip())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hot_sdk.drawing import PersonFrame, SideBySide, Style, draw_side_by_side
+from hot_sdk.drawing.canvas import Canvas
 from hot_sdk.drawing.side_by_side import draw_latency_strip
 from hot_sdk.drawing.skeleton_2d import draw_skeleton_2d
 from hot_sdk.errors import UsageError
@@ -42,24 +43,24 @@ def draw(people, picture=None, **changes):
     return draw_side_by_side(picture, people, **{"time_s": 0.0, **changes})
 
 
-def near(picture, x, y, colour, reach=1):
-    """Whether a colour is found at a pixel or beside it."""
+def near(picture, x, y, color, reach=1):
+    """Return True if a color is at a pixel or next to it."""
     part = picture[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3)
-    return (np.abs(part.astype(int) - colour).max(axis=1) <= 3).any()
+    return (np.abs(part.astype(int) - color).max(axis=1) <= 3).any()
 
 
-def has(picture, colour):
-    return (picture == np.array(colour, dtype=np.uint8)).all(axis=-1).any()
+def has(picture, color):
+    return (picture == np.array(color, dtype=np.uint8)).all(axis=-1).any()
 
 
-def test_picture_has_the_size_that_was_asked_for():
+def test_picture_has_the_requested_size():
     for size in ((1280, 480), (641, 243), (320, 160), (333, 777)):
         picture = draw([person()], image(), size=size)
         assert picture.shape == (size[1], size[0], 3)
         assert picture.dtype == np.uint8
 
 
-def test_input_is_left_alone():
+def test_input_is_not_changed():
     given, points, history = image(), POINTS.copy(), np.arange(9.0)
     for array in (given, points, history):
         array.setflags(write=False)
@@ -76,9 +77,9 @@ def test_same_arguments_give_the_same_picture_and_time_turns_it():
     np.testing.assert_array_equal(one[30:390, 640:], round_[30:390, 640:])
 
 
-def test_joints_and_links_are_where_the_keypoints_are():
+def test_joints_and_links_are_at_the_keypoints():
     picture = image()
-    draw_skeleton_2d(picture, person(), style=STYLE)
+    draw_skeleton_2d(Canvas(picture), person())
     for x, y in POINTS.astype(int):
         assert near(picture, x, y, STYLE.high_score)
     assert near(picture, 130, 80, STYLE.left)
@@ -113,7 +114,7 @@ def test_missing_joints_are_not_drawn():
         (np.array([[1e308, 1.0], [-np.inf, np.nan], [5e4, 5e4]]), None),
     ):
         picture = image()
-        draw_skeleton_2d(picture, person(keypoints_2d=points, scores=scores), style=STYLE)
+        draw_skeleton_2d(Canvas(picture), person(keypoints_2d=points, scores=scores))
         assert (picture == 127).all()
 
 
@@ -121,7 +122,7 @@ def test_links_of_a_missing_joint_are_not_drawn():
     points = POINTS.copy()
     points[1] = np.nan
     picture = image()
-    draw_skeleton_2d(picture, person(keypoints_2d=points), style=STYLE)
+    draw_skeleton_2d(Canvas(picture), person(keypoints_2d=points))
     assert near(picture, 60, 80, STYLE.high_score)
     assert (picture[:, 80:180] == 127).all()
 
@@ -129,7 +130,7 @@ def test_links_of_a_missing_joint_are_not_drawn():
 def test_low_scores_are_hollow():
     picture = image()
     faint = person(scores=np.array([0.1, 0.1, 1.0]), links=())
-    draw_skeleton_2d(picture, faint, style=STYLE)
+    draw_skeleton_2d(Canvas(picture), faint)
     assert (picture[80, 60] == 127).all()
     assert (picture[70:90, 50:70] != 127).any()
     assert near(picture, 200, 300, STYLE.high_score)
@@ -138,7 +139,7 @@ def test_low_scores_are_hollow():
 def test_links_that_leave_the_picture_are_cut_off():
     points = np.array([[320.0, 180.0], [5000.0, 180.0], [-3000.0, -9000.0]])
     picture = image()
-    draw_skeleton_2d(picture, person(keypoints_2d=points), style=STYLE)
+    draw_skeleton_2d(Canvas(picture), person(keypoints_2d=points))
     assert near(picture, 639, 180, STYLE.left, reach=0)
     whole = draw([person(keypoints_2d=points)], image())
     # The 3D panel begins right of the video's.
@@ -180,7 +181,7 @@ def test_people_of_one_scene_and_of_many():
     apart = draw([person(track_id=i) for i in range(2)])
     crowd = draw([person(track_id=f"person {i} Ω") for i in range(9)], image())
     assert (shared != apart).any()
-    # Six have a view each; below the names, nobody's is empty.
+    # Six have a view each; below the names, none is empty.
     for start in range(641, 1279, 107):
         cell = crowd[60:390, start : start + 100].astype(int)
         assert ((cell[..., 0] - cell[..., 2]) > 90).any()
@@ -189,16 +190,14 @@ def test_people_of_one_scene_and_of_many():
 
 def test_latency_bars_and_budget():
     strip = np.zeros((80, 1280, 3), dtype=np.uint8)
-    draw_latency_strip(
-        strip, np.array([5.0, 20.0, np.nan, 5.0]), budget_ms=10.0, size=1.0, style=STYLE
-    )
+    draw_latency_strip(Canvas(strip), np.array([5.0, 20.0, np.nan, 5.0]), 10.0)
     assert has(strip, STYLE.bar)
     assert has(strip, STYLE.late_bar)
     assert has(strip, STYLE.budget)
     # Bars end at the right: the late one is the third from there, a gap follows, then the last.
     row = strip[70, 1280 - 112 - 24 : 1280 - 112]
-    colours = [tuple(row[6 * place + 1].tolist()) for place in range(4)]
-    assert colours == [STYLE.bar, STYLE.late_bar, STYLE.panel, STYLE.bar]
+    colors = [tuple(row[6 * place + 1].tolist()) for place in range(4)]
+    assert colors == [STYLE.bar, STYLE.late_bar, STYLE.panel, STYLE.bar]
 
 
 @pytest.mark.parametrize(
@@ -229,12 +228,12 @@ def test_history_grows_frame_by_frame():
         np.zeros((0, 4, 3), dtype=np.uint8),
     ],
 )
-def test_other_arrays_are_refused(picture):
+def test_rejects_arrays_that_are_not_images(picture):
     with pytest.raises(UsageError, match="image"):
         draw([], picture)
 
 
-def test_other_sizes_and_times_are_refused():
+def test_rejects_other_sizes_and_times():
     for size in ((0, 0), (319, 480), (100_000, 480)):
         with pytest.raises(UsageError, match="expected"):
             draw([], size=size)
@@ -247,7 +246,7 @@ def test_images_of_odd_shapes_fit():
         assert draw([person()], image(*shape)).shape == (480, 1280, 3)
 
 
-def test_persons_of_other_shapes_are_refused():
+def test_rejects_people_of_other_shapes():
     for change in (
         {"keypoints_2d": np.zeros((3, 3))},
         {"scores": np.ones(4)},

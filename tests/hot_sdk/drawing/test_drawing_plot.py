@@ -49,7 +49,7 @@ def test_spans_of_frames():
     assert invalid_spans(~broken[:0]) == []
 
 
-def test_what_cannot_be_plotted(tmp_path):
+def test_rejects_wrong_names_and_empty_results(tmp_path):
     result = result_of(body("sit"))
     for name in ("out.jpg", "out", "missing/out.png"):
         with pytest.raises(UsageError):

@@ -37,7 +37,7 @@ def people():
 
 
 def read(path):
-    """Tables by entity, of what changes over time and of what does not."""
+    """Return tables by entity: of what changes over time, and of what does not."""
     moving, static = {}, {}
     for chunk in CHUNK.RrdReader(path).stream():
         table = static if chunk.is_static else moving
@@ -103,7 +103,7 @@ def test_annotations_name_the_joints(tmp_path):
     assert "thorax" in text
 
 
-def test_what_cannot_be_recorded(tmp_path):
+def test_rejects_wrong_names_ids_and_lengths(tmp_path):
     times = np.arange(FRAMES) / 10
     with pytest.raises(UsageError, match="rrd"):
         write_rerun(tmp_path / "out.txt", people(), timestamps=times)

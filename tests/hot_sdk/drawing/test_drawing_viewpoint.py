@@ -1,4 +1,4 @@
-"""Where the 3D view is looked at from, and what stands still in it."""
+"""The viewpoint of the 3D view, and what keeps still in it."""
 
 import math
 
@@ -73,27 +73,27 @@ def test_whole_body_is_in_the_picture_from_every_side():
 def test_ground_is_at_the_feet_and_follows_slowly():
     stage = Stage(time_constant_s=1.0)
     (scene,) = stage.update([standing(feet=0.9)], 0.0)
-    assert scene.centre[1] == pytest.approx(0.9)
+    assert scene.center[1] == pytest.approx(0.9)
     (scene,) = stage.update([standing(feet=0.5)], 0.1)
-    assert scene.centre[1] == pytest.approx(0.5 + 0.4 * math.exp(-0.1))
+    assert scene.center[1] == pytest.approx(0.5 + 0.4 * math.exp(-0.1))
     for number in range(2, 100):
         (scene,) = stage.update([standing(feet=0.5)], number * 0.1)
-    assert scene.centre[1] == pytest.approx(0.5 + 0.4 * math.exp(-9.9))
+    assert scene.center[1] == pytest.approx(0.5 + 0.4 * math.exp(-9.9))
 
 
 def test_noise_of_the_feet_hardly_moves_the_ground():
     random, stage = np.random.default_rng(0), Stage()
     feet = 0.9 + 0.03 * random.standard_normal(300)
-    ground = [stage.update([standing(feet=f)], i / 30)[0].centre[1] for i, f in enumerate(feet)]
+    ground = [stage.update([standing(feet=f)], i / 30)[0].center[1] for i, f in enumerate(feet)]
     assert np.abs(np.diff(ground)).mean() < 0.05 * np.abs(np.diff(feet)).mean()
 
 
-def test_ground_begins_anew_after_a_jump_in_time():
+def test_ground_starts_again_after_a_jump_in_time():
     for later in (-1.0, 60.0):
         stage = Stage()
         stage.update([standing(feet=0.9)], 10.0)
         (scene,) = stage.update([standing(feet=0.5)], later)
-        assert scene.centre[1] == pytest.approx(0.5)
+        assert scene.center[1] == pytest.approx(0.5)
 
 
 def test_person_who_is_lost_for_a_moment_keeps_the_place():
@@ -110,7 +110,7 @@ def test_known_roots_share_a_scene():
     people = [standing(track_id=i, root=root) for i, root in enumerate(roots)]
     (scene,) = Stage().update([*people, PersonFrame(track_id=9)], 0.0)
     assert scene.people == tuple(people)
-    np.testing.assert_allclose(scene.centre, [1.0, 1.1, 6.0])
+    np.testing.assert_allclose(scene.center, [1.0, 1.1, 6.0])
     assert scene.radius == pytest.approx(math.hypot(2.3, 2.0))
     assert grid_step(scene) == 1.0
 
