@@ -45,8 +45,6 @@ from hot_sdk.export.verification.compare import (
 from hot_sdk.export.verification.neighbors import neighbors_exposed
 from hot_sdk.export.verification.on_device import DeviceResult, verify_on_device
 from hot_sdk.manifest import (
-    KEYPOINTS,
-    POSES,
     SCHEMA,
     TOKEN_INDEX,
     Flops,
@@ -214,7 +212,7 @@ def export_onnx(
     with replaced_on_success(prepared.target) as temporary:
         onnx.save(final, temporary)
         with open_session(temporary) as session:
-            _require_same_file(session, manifest, reference, windows[0], tolerances)
+            _require_same_file(session, manifest, reference, spec, windows[0], tolerances)
         on_device = None
         if request.cache_dir is not None:
             with _kept_if_failed(model, keep_failed):
@@ -351,6 +349,7 @@ def _require_same_file(
     session: Session,
     manifest: Manifest,
     reference: nn.Module,
+    spec: ModelSpec,
     window: Window,
     tolerances: Tolerances,
 ) -> None:
@@ -360,12 +359,8 @@ def _require_same_file(
             "The written file's manifest is not the one that was written.",
             hint="Check the disk, and export again.",
         )
-    size = session.inputs[0].shape[0]
-    keypoints = np.stack([window.keypoints] * (size if isinstance(size, int) else 1))
-    written = session.run({KEYPOINTS: keypoints})[POSES]
-    with torch.inference_mode():
-        expected = reference(torch.from_numpy(keypoints))[0].numpy()
-    error = float(np.linalg.norm(written - expected, axis=-1).mean())
+    (written,) = compare(reference, session, spec, [window])
+    error = written.mean_joint_error
     if not error <= tolerances.mean_joint_error:
         raise VerificationError(
             f"The written file's poses are off by {error:.3g} on average in '{window.name}'.",
