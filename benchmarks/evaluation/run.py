@@ -15,9 +15,9 @@ from hot_sdk.benchmarks.evaluation.protocols import Index, Protocol
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.manifest import Manifest
+from hot_sdk.offline import lift_stream
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
-from hot_sdk.streams.offline import lift_stream
 from hot_sdk.windows import MHFORMER_CENTER
 
 _SAME_RATE = 1e-3

@@ -30,10 +30,10 @@ from hot_sdk.infer.inputs import (
     save_results,
 )
 from hot_sdk.infer.outputs import check_drawings, save_plots, save_rerun, save_video
+from hot_sdk.offline import LiftedPeople
 from hot_sdk.results.files import FORMATS
 from hot_sdk.skeletons import list_skeletons
 from hot_sdk.starter import STARTER
-from hot_sdk.streams.offline import LiftedPeople
 from hot_sdk.video import list_detectors, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
 from hot_sdk.windows import MODES

@@ -22,9 +22,9 @@ from hot_sdk._base.progress import Progress
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.offline import LiftedPeople, lift_at_once, lift_stream
 from hot_sdk.people import MIN_FRAMES, USUAL_FPS, dropped_note, read_tracked_people
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.streams.offline import LiftedPeople, lift_at_once, lift_stream
 from hot_sdk.video import Frame, VideoWriter, create_detector, keypoints_from_video, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
 from hot_sdk.video.reader import is_live_source

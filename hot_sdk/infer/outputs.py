@@ -18,9 +18,9 @@ from hot_sdk.drawing import PersonClip, SideBySide, plot_result, write_rerun
 from hot_sdk.drawing.side_by_side import DEFAULT_SIZE
 from hot_sdk.errors import UsageError
 from hot_sdk.infer.inputs import Footage
+from hot_sdk.offline import LiftedPeople
 from hot_sdk.people import USUAL_FPS
 from hot_sdk.streams import StreamReport
-from hot_sdk.streams.offline import LiftedPeople
 from hot_sdk.video import VideoReader, VideoWriter, open_video
 
 _FASTEST_GIF = 50.0
