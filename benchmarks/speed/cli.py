@@ -50,8 +50,8 @@ examples:
   hot-benchmark starter --threads 4
   hot-benchmark mixste_t243_r0.50.onnx mixste_t243_r1.00.onnx --threads 4
   hot-benchmark mixste --ratios 1,0.5 --data starter-val --output-dir out
-  hot-benchmark model.onnx --hop 4 --lookahead 5 --power ina3221 --budget 'latency<33ms'
-  hot-benchmark model.onnx --compare out/benchmark.json --fail-if 'frames_per_s<0.95*old'
+  hot-benchmark m.onnx --lookahead 5 --hop 4 --budget 'latency<33ms'
+  hot-benchmark m.onnx --compare out/benchmark.json --fail-if 'load>1.1*old'
 
 metrics for --budget and --fail-if:
 {_METRICS}
@@ -76,8 +76,8 @@ def build_parser() -> CommandParser:
     """Return the parser, with every option."""
     parser = CommandParser(
         prog="hot-benchmark",
-        description="Measure latency, throughput, memory, energy and accuracy of exported models,"
-        " several in turn, as Pose3DEngine serves them.",
+        description="Measure latency, throughput, memory, energy and accuracy of exported\n"
+        "models, several in turn, as Pose3DEngine serves them.",
         epilog=_EPILOG,
     )
     add = parser.add_argument

@@ -73,16 +73,14 @@ class Measurement:
     def _add(self, name: str, batch: Batch, group: int) -> None:
         samples = len(batch.total) // group
         self.spans.setdefault(name, []).append((batch.start, batch.end, samples))
-        if name == "engine":
-            self._series("engine").add(batch.engine)
-        elif name == "stream":
+        if name == "stream":
             groups = [batch.total[at : at + group] for at in range(0, len(batch.total), group)]
             self._series("stream").add([sum(pushes) for pushes in groups])
             self._series("push", of="stream", parts=group).add(batch.total)
-        else:
-            self._series(name).add(batch.total)
-            if batch.engine:
-                self._series("engine", of=name).add(batch.engine)
+            return
+        self._series(name).add(batch.total)
+        if batch.engine and name != "engine":
+            self._series("engine", of=name).add(batch.engine)
 
     def _series(self, name: str, *, of: str | None = None, parts: int = 1) -> Series:
         if name not in self.series:

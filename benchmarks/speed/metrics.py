@@ -71,47 +71,32 @@ def read_part(part: str, field: str, factor: float = 1.0) -> Reader:
 
 
 def _timed(
-    name: str, about: str, measure: str, read: Callable[[Measure], float], *, by_round: bool = True
+    name: str,
+    about: str,
+    measure: str,
+    field: str,
+    *,
+    per_frame: bool = False,
+    by_round: bool = True,
 ) -> Metric:
-    """Return a metric of a measure, in milliseconds.
-
-    Args:
-        name: Name of the metric.
-        about: What it is, for a user.
-        measure: Name of the measure.
-        read: Reads it from the measure.
-        by_round: The rounds of the measure say how noisy it is.
-    """
+    """Return a metric of a measure's statistics; ``by_round`` if its rounds say how noisy it is."""
 
     def of(result: Result) -> float | None:
         found = timed_measure(result, measure)
-        return None if found is None else read(found)
+        if found is None:
+            return None
+        value = float(getattr(found.statistics, field))
+        return value / found.frames if per_frame else value
 
     return Metric(name, "ms", about, of, timed=measure if by_round else None)
 
 
-def _median(measure: Measure) -> float:
-    return measure.statistics.median
-
-
-def _median_per_frame(measure: Measure) -> float:
-    return measure.statistics.median / measure.frames
-
-
-def _p95(measure: Measure) -> float:
-    return measure.statistics.p95
-
-
-def _p99(measure: Measure) -> float:
-    return measure.statistics.p99
-
-
 _ALL = (
-    _timed("latency", "95th percentile of a call, keypoints to poses", "window", _p95),
-    _timed("latency_median", "median of it", "window", _median),
-    _timed("latency_p99", "99th percentile of it", "window", _p99, by_round=False),
-    _timed("engine", "median of the engine alone", "engine", _median),
-    _timed("per_frame", "median call over its frames", "window", _median_per_frame),
+    _timed("latency", "95th percentile of a call, keypoints to poses", "window", "p95"),
+    _timed("latency_median", "its median", "window", "median"),
+    _timed("latency_p99", "its 99th percentile", "window", "p99", by_round=False),
+    _timed("engine", "median of the engine alone", "engine", "median"),
+    _timed("per_frame", "median call over its frames", "window", "median", per_frame=True),
     Metric(
         "frames_per_s",
         "",
@@ -120,8 +105,14 @@ _ALL = (
         smaller_is_better=False,
         timed="window",
     ),
-    _timed("per_new_frame", "median of a stream's frame", "stream", _median_per_frame),
-    _timed("push_p99", "99th percentile of a push to a stream", "push", _p99, by_round=False),
+    _timed(
+        "per_new_frame",
+        "median of a stream's new frame, runs spread over its hop",
+        "stream",
+        "median",
+        per_frame=True,
+    ),
+    _timed("push_p99", "99th percentile of a push to a stream", "push", "p99", by_round=False),
     Metric("startup", "ms", "process start to the first poses", read_part("start", "startup_ms")),
     Metric("load", "ms", "file to a ready session", read_part("start", "load_ms")),
     Metric(

@@ -142,7 +142,9 @@ def _of_file(
         lookahead=options.lookahead,
     )
     if network is not None:
-        ratio = f"_r{manifest.ratio:.2f}" if manifest.tokens is not None else ""
+        # As in the file's name, which has the requested ratio.
+        kept = manifest.ratio if network.ratio is None else network.ratio
+        ratio = f"_r{kept:.2f}" if manifest.tokens is not None else ""
         for baseline, device in itertools.product(options.baselines, options.devices):
             task = dataclasses.replace(
                 file,
