@@ -1,4 +1,4 @@
-"""Export a network, run one window of real keypoints through the file, print where a wrist is.
+"""Export a network, run one window of real keypoints, and print the position of a wrist.
 
     python examples/export_and_run.py [checkpoint.pth]
 

@@ -1,6 +1,6 @@
-"""Several people in one video: each has a track id, and comes out as a result of their own.
+"""Lift several people of one video: each has a track id and a separate result.
 
-    python examples/multi_person.py model.onnx [tracked_keypoints.json]
+    python examples/multi_person.py starter|model.onnx [tracked_keypoints.json]
 
 Without a file, the man of the example data walks twice, the second time half a second later.
 """
@@ -16,7 +16,7 @@ from hot_sdk.people import read_people
 
 
 def two_people() -> tuple[Keypoints, ...]:
-    """One clip, and the same fifteen frames later beside it."""
+    """Return one clip, and the same clip fifteen frames later next to it."""
     clip = Keypoints.from_file(Path(__file__).parent / "data" / "jump_mediapipe33.npz")
     later = np.full_like(clip.points, np.nan)
     later[15:] = clip.points[:-15] - [300.0, 0.0]
@@ -27,8 +27,8 @@ def two_people() -> tuple[Keypoints, ...]:
     )
 
 
-def main(model: Path, keypoints: Path | None) -> None:
-    """Lift everybody, and say where they are from the robot."""
+def main(model: str, keypoints: Path | None) -> None:
+    """Lift all people, and print where they are relative to the robot."""
     people = two_people() if keypoints is None else read_people(keypoints)
     camera = CameraPose.mounted((0.2, 0.0, 1.1), pitch=0.1)
     with Pose3DEngine(model) as engine:
@@ -44,4 +44,4 @@ def main(model: Path, keypoints: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None)

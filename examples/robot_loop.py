@@ -1,10 +1,10 @@
-"""A robot's control loop that acts on a wrist, with a camera thread, a queue and a watchdog.
+"""Run a robot's control loop that acts on a wrist: camera thread, queue and watchdog.
 
-    python examples/robot_loop.py model.onnx [keypoints.npz]
+    python examples/robot_loop.py starter|model.onnx [keypoints.npz]
 
-The camera thread stands for yours: it puts keypoints of a file into the queue at the file's own
-frame rate. The loop never waits for the engine, which runs in the stream's thread, and stops the
-robot when no pose has come for too long.
+The camera thread stands for yours: it puts keypoints of a file into the queue at the file's frame
+rate. The loop never waits for the engine, which runs in the stream's thread, and stops the robot if
+no pose has arrived for too long.
 """
 
 import queue
@@ -18,11 +18,11 @@ from hot_sdk.skeletons import H36M17
 
 WRIST = H36M17.joints.index("right_wrist")
 PERIOD_S = 1 / 30
-STALE_S = 0.5  # No robot should act on where a hand was longer ago than this.
+STALE_S = 0.5  # No robot should act on an older position of a hand.
 
 
 def camera(clip: Keypoints, frames: "queue.Queue[tuple[float, Keypoints] | None]") -> None:
-    """Deliver one frame after the other, as a detector behind a camera does."""
+    """Deliver frame after frame, as a detector behind a camera does."""
     start = time.monotonic()
     for at in range(len(clip)):
         one = Keypoints(
@@ -36,7 +36,7 @@ def camera(clip: Keypoints, frames: "queue.Queue[tuple[float, Keypoints] | None]
     frames.put(None)
 
 
-def main(model: Path, keypoints: Path) -> None:
+def main(model: str, keypoints: Path) -> None:
     """Run until the file ends."""
     clip = Keypoints.from_file(keypoints)
     frames: queue.Queue[tuple[float, Keypoints] | None] = queue.Queue()
@@ -55,7 +55,7 @@ def main(model: Path, keypoints: Path) -> None:
                 timestamp, one = arrived
                 for pose in stream.push(one, timestamp):
                     newest = pose
-            # The watchdog: an old pose, or a joint that was only guessed, is no reason to move.
+            # The watchdog: do not move because of an old pose, or a joint that was only guessed.
             fresh = newest is not None and time.monotonic() - newest.timestamp < STALE_S
             if fresh and newest is not None and newest.valid[WRIST]:
                 acted += 1  # Here a robot would move towards newest.pose[WRIST].
@@ -78,4 +78,4 @@ def main(model: Path, keypoints: Path) -> None:
 
 if __name__ == "__main__":
     data = Path(__file__).parent / "data" / "jump_mediapipe33.npz"
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else data)
+    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else data)

@@ -1,25 +1,25 @@
-"""From 2D keypoints in a ROS 2 bag (MCAP) to a bag of 3D poses, with no ROS installed.
+"""Lift the 2D keypoints of a ROS 2 bag (MCAP) to a bag of 3D poses, without ROS installed.
 
     pip install mcap-ros2-support
-    python examples/ros2_bag.py in.mcap out.mcap --model model.onnx [--topic /keypoints]
+    python examples/ros2_bag.py in.mcap out.mcap --model starter [--topic /keypoints]
     python examples/ros2_bag.py clip.npz in.mcap --make-input            # a bag to try it with
 
-Needs ros2_messages.py beside it.
+Needs ros2_messages.py next to it.
 
-Read, all of it standard messages, for ROS has none for 2D keypoints of any skeleton:
+Input, all standard messages, because ROS has none for 2D keypoints of any skeleton:
 
-- TOPIC, sensor_msgs/PointCloud2, one a frame: a row of points for each person, a column for each
-  joint; fields x and y (pixels, NaN where missing), score and track_id (0 or more).
+- TOPIC, sensor_msgs/PointCloud2, one per frame: a row of points per person, a column per
+  joint; fields x and y (pixels, NaN if missing), score and track_id (0 or more).
 - TOPIC/skeleton, std_msgs/String: one of hot_sdk.list_skeletons(); or give --skeleton.
-- any sensor_msgs/CameraInfo of the same frame_id: the image's size; or give --image-size. Where it
-  is calibrated (K), people are placed in front of the camera, with keypoints of an undistorted
-  image; otherwise they all stand in the camera's origin, for poses are relative to the pelvis.
+- any sensor_msgs/CameraInfo of the same frame_id: the image's size; or give --image-size. If it is
+  calibrated (K), people are placed in front of the camera, with keypoints of an undistorted image;
+  otherwise they all stand in the camera's origin, because poses are relative to the pelvis.
 
-Written, with the frame_id and the stamps of the keypoints:
+Output, with the frame_id and the stamps of the keypoints:
 
-- /poses/markers, visualization_msgs/MarkerArray: bones and valid joints of everybody.
+- /poses/markers, visualization_msgs/MarkerArray: bones and valid joints of all people.
 - /poses/person_ID, geometry_msgs/PoseArray: the 17 joints of hot_sdk.skeletons.H36M17 in their
-  order, not turned; NaN where a joint is not valid.
+  order, not rotated; NaN if a joint is not valid.
 - /tf_static: from camera_link to the keypoints' frame as in REP-103, unless the input has its own.
 """
 
@@ -51,11 +51,11 @@ except ImportError as missing:
 from ros2_messages import Bag
 
 SECOND = 1_000_000_000
-LONGEST_GAP = SECOND  # Whoever is away for longer comes back as a new clip.
+LONGEST_GAP = SECOND  # A person who is away for longer returns as a new clip.
 LIFETIME = {"sec": 0, "nanosec": SECOND // 2}  # A marker that is not renewed disappears.
 UPRIGHT = {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}
 OPTICAL = {"x": -0.5, "y": 0.5, "z": -0.5, "w": 0.5}
-COLOURS = ((0.1, 0.6, 1.0), (1.0, 0.5, 0.1), (0.3, 0.8, 0.3), (0.9, 0.3, 0.6))
+COLORS = ((0.1, 0.6, 1.0), (1.0, 0.5, 0.1), (0.3, 0.8, 0.3), (0.9, 0.3, 0.6))
 LINE_LIST, SPHERE_LIST = 5, 7
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 POINT = {"x": 7, "y": 7, "z": 7, "score": 7, "track_id": 5}  # Of NUMBERS; z is for viewers.
@@ -63,17 +63,17 @@ POINT = {"x": 7, "y": 7, "z": 7, "score": 7, "track_id": 5}  # Of NUMBERS; z is 
 
 @dataclass
 class Clip:
-    """What was seen of one person without a long gap."""
+    """The detections of one person without a long gap."""
 
     track_id: int
-    times: list[tuple[int, int]] = field(default_factory=list)  # Of the stamp and of the log, ns.
+    times: list[tuple[int, int]] = field(default_factory=list)  # Stamp and log time, ns.
     points: list[NDArray[np.float32]] = field(default_factory=list)
     scores: list[NDArray[np.float32]] = field(default_factory=list)
 
 
 @dataclass
 class Recording:
-    """What a bag holds of one camera's people."""
+    """The people of one camera in a bag."""
 
     clips: list[Clip]
     frame_id: str = ""
@@ -82,7 +82,7 @@ class Recording:
     has_tf: bool = False
 
     def keypoints(self, clip: Clip, image_size: Sequence[int] | None) -> Keypoints:
-        """A clip as the engine takes it, its times counted from its start."""
+        """Return a clip for the engine, with times from its start."""
         camera = self.cameras.get(self.frame_id)
         if image_size is None and camera is None:
             raise KeypointsError(
@@ -146,7 +146,7 @@ def read_bag(path: Path, topic: str) -> Recording:
 def people_of(
     cloud: SimpleNamespace,
 ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
-    """Track id, points (joints, 2) and scores (joints,) of everybody who is seen in a message."""
+    """Yield track id, points (joints, 2) and scores (joints,) of the people in a message."""
     order = "<>"[bool(cloud.is_bigendian)]
     try:
         layout = {
@@ -162,25 +162,27 @@ def people_of(
         scores, track_ids = rows["score"].astype(np.float32), rows["track_id"]
     except (KeyError, ValueError) as error:
         raise KeypointsError(
-            f"A cloud is not as it should be: {error}.",
+            f"A cloud is malformed: {error}.",
             hint="Expected x, y, score and track_id of each joint, in rows of one person each.",
         ) from error
     for person in np.flatnonzero(np.isfinite(points).all(axis=2).any(axis=1)):
-        if track_ids[person, 0] >= 0:  # Trackers mark with -1 what they have not taken up yet.
+        if track_ids[person, 0] >= 0:  # Trackers mark unconfirmed people with -1.
             yield int(track_ids[person, 0]), points[person], scores[person]
 
 
-def lift(model: Path, recording: Recording, image_size: Sequence[int] | None) -> Iterator[Lifted]:
-    """Each clip with its poses (frames, 17, 3), metres; NaN where a joint is not valid."""
+def lift(model: str, recording: Recording, image_size: Sequence[int] | None) -> Iterator[Lifted]:
+    """Yield each clip with its poses (frames, 17, 3), meters; NaN if a joint is not valid."""
     camera, warned = recording.cameras.get(recording.frame_id), set[str]()
     with Pose3DEngine(model) as engine:
         if engine.manifest.unit != "m":
-            raise ResultError(f"The model gives {engine.manifest.unit}.", hint="Take a metric one.")
+            raise ResultError(
+                f"The model returns {engine.manifest.unit}.", hint="Use a metric one."
+            )
         for clip in recording.clips:
             keypoints = recording.keypoints(clip, image_size)
             try:
                 result = engine(keypoints)
-            except KeypointsError as error:  # A ghost of the tracker should not cost the others.
+            except KeypointsError as error:  # A false track must not cost the others.
                 print(f"Left out {len(keypoints)} frames of {clip.track_id}: {error}")
                 continue
             poses = np.where(result.valid[..., None], result.poses.astype(np.float64), np.nan)
@@ -195,7 +197,7 @@ def lift(model: Path, recording: Recording, image_size: Sequence[int] | None) ->
 
 
 def write_bag(path: Path, recording: Recording, lifted: Sequence[Lifted]) -> int:
-    """Write what ``lift`` found; the number of frames with somebody in them."""
+    """Write the results of ``lift``, and return the number of frames with people."""
     frames: dict[tuple[int, int], list[tuple[int, NDArray[np.float64]]]] = {}
     for clip, poses in lifted:
         for times, pose in zip(clip.times, poses, strict=True):
@@ -223,13 +225,13 @@ def write_bag(path: Path, recording: Recording, lifted: Sequence[Lifted]) -> int
 
 
 def markers_of(head: dict[str, Any], track_id: int, pose: NDArray[np.float64]) -> list[Any]:
-    """Bones and joints of one person, without those that are not valid."""
+    """Return the valid bones and joints of one person."""
     bones = [[child, parent] for child, parent in enumerate(H36M17.parents) if parent >= 0]
     lines = pose[bones]
     lines = lines[np.isfinite(lines).all(axis=(1, 2))].reshape(-1, 3)
     joints = pose[np.isfinite(pose).all(axis=1)]
     shapes = ((0, LINE_LIST, 0.02, lines), (1, SPHERE_LIST, 0.05, joints))
-    red, green, blue = COLOURS[track_id % len(COLOURS)]
+    red, green, blue = COLORS[track_id % len(COLORS)]
     return [
         {
             "header": head,
@@ -247,12 +249,12 @@ def markers_of(head: dict[str, Any], track_id: int, pose: NDArray[np.float64]) -
 
 
 def points_of(points: NDArray[np.float64]) -> list[dict[str, float]]:
-    """Points as messages."""
+    """Return points as messages."""
     return [dict(zip("xyz", point, strict=True)) for point in points.tolist()]
 
 
 def header(stamp: int, frame_id: str) -> dict[str, Any]:
-    """A std_msgs/Header, from nanoseconds."""
+    """Return a std_msgs/Header, from nanoseconds."""
     return {"stamp": {"sec": stamp // SECOND, "nanosec": stamp % SECOND}, "frame_id": frame_id}
 
 
@@ -292,15 +294,15 @@ def make_input(
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("input", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--model", type=Path, help="file made by hot-export")
+    parser.add_argument("--model", help="model file of hot-export, or starter")
     parser.add_argument("--topic", default="/keypoints")
-    parser.add_argument("--skeleton", help="of the keypoints, where the input does not say")
+    parser.add_argument("--skeleton", help="order of the joints, if the input does not say it")
     parser.add_argument("--image-size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--make-input", action="store_true", help="a bag from a keypoint file")
+    parser.add_argument("--make-input", action="store_true", help="make a bag from a keypoint file")
     given = parser.parse_args()
     if not given.make_input and given.model is None:
         parser.error("--model is needed")
@@ -316,7 +318,7 @@ def main() -> None:
         recording.skeleton = given.skeleton or recording.skeleton
         lifted = list(lift(given.model, recording, given.image_size))
         if not lifted:
-            raise KeypointsError("The bag shows nobody.", hint="Look at its keypoints.")
+            raise KeypointsError("The bag shows no people.", hint="Look at its keypoints.")
         frames = write_bag(given.output, recording, lifted)
     except (HotSDKError, McapError, OSError) as error:
         sys.exit(f"error: {error}")

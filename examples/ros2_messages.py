@@ -1,11 +1,11 @@
-"""A ROS 2 bag to write messages to, and the definitions that travel in it; see ros2_bag.py."""
+"""Write messages to a ROS 2 bag, with their definitions; see ros2_bag.py."""
 
 import re
 from typing import IO, Any
 
 from mcap_ros2.writer import Writer
 
-# As Humble writes it, but for "durability": whatever the history, reliable, no time limit.
+# As Humble writes it, except for "durability": any history, reliable, no time limit.
 _FOREVER = "sec: 9223372036\n    nsec: 854775807"
 _QOS = f"""- history: 3
   depth: 0
@@ -24,20 +24,20 @@ _TRANSIENT_LOCAL, _VOLATILE = 1, 2
 
 
 class Bag:
-    """A bag as rosbag2 writes it. It is a context manager, which completes the file.
+    """A bag like rosbag2's; as a context manager, it completes the file.
 
     Args:
-        stream: Where to.
+        stream: The file to write to.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._writer = Writer(stream)
         self._schemas: dict[str, Any] = {}
-        # Later distributions spell QoS profiles otherwise, and understand Humble's by this mark.
+        # Later distributions spell QoS profiles differently, and recognize Humble's by this mark.
         self._writer.add_metadata("rosbag2", {"ROS_DISTRO": "humble"})
 
     def add_topic(self, topic: str, datatype: str, *, latched: bool = False) -> None:
-        """Announce a topic; a latched one's last message reaches those who subscribe later."""
+        """Announce a topic; the last message of a latched one reaches later subscribers."""
         schema = self._writer.register_msgdef(datatype, definition_of(datatype))
         durability = _TRANSIENT_LOCAL if latched else _VOLATILE
         # Writer itself gives channels no metadata, and /tf_static needs its durability.
@@ -47,7 +47,7 @@ class Bag:
         self._schemas[topic] = schema
 
     def add(self, topic: str, message: dict[str, Any], log_time: int) -> None:
-        """Write a message; fields that it leaves out have their default value."""
+        """Write a message; missing fields have their default value."""
         self._writer.write_message(topic, self._schemas[topic], message, log_time)
 
     def __enter__(self) -> "Bag":
@@ -58,9 +58,9 @@ class Bag:
 
 
 def definition_of(datatype: str) -> str:
-    """A message's definition with all that it is made of, joined as rosbag2 does."""
+    """Return a message's definition with those of all its parts, joined as in rosbag2."""
     parts, wanted = [], [datatype.replace("/msg/", "/")]
-    for name in wanted:  # It grows on the way.
+    for name in wanted:  # The list grows in the loop.
         package = name.split("/")[0]
         parts.append(f"MSG: {name}\n{MESSAGES[name]}")
         for kind in re.findall(r"^([\w/]*[A-Z]\w*|\w+/\w+)(?:\[\d*\])? ", MESSAGES[name], re.M):

@@ -1,9 +1,9 @@
-"""A video in, 3D poses out: find the people, follow them, lift them, draw them.
+"""Turn a video into 3D poses: detect people, track them, lift them, draw them.
 
-    python examples/video_to_3d.py model.onnx [video.mp4]
+    python examples/video_to_3d.py starter|model.onnx [video.mp4]
 
-Needs the extra video: pip install "hot-sdk[video]". `hot-infer video.mp4 --video poses.mp4` does
-the same; this shows the parts, to be put together in another way.
+Needs the extra video: pip install ".[video]". `hot-infer video.mp4 --save-video poses.mp4`
+does the same; this shows the parts, for other combinations.
 """
 
 import sys
@@ -14,14 +14,14 @@ from hot_sdk.drawing import PersonClip, SideBySide
 from hot_sdk.video import VideoWriter, create_detector, keypoints_from_video, open_video
 
 
-def main(model: Path, video: Path) -> None:
+def main(model: str, video: Path) -> None:
     """Write one npz for each person, and a video of them all."""
     detector = create_detector("mediapipe", max_people=2)
     found = keypoints_from_video(video, detector)
     detector.close()
     print(f"{len(found.people)} found in {len(found.timestamps)} frames by {found.detector}")
     if not found.people:
-        sys.exit("Nobody to be lifted.")
+        sys.exit("No people to lift.")
     with Pose3DEngine(model) as engine:
         results = engine.lift(found.people)
     for result in results:
@@ -43,4 +43,4 @@ def main(model: Path, video: Path) -> None:
 
 if __name__ == "__main__":
     data = Path(__file__).parent / "data" / "exercise.mp4"
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else data)
+    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else data)

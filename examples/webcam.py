@@ -1,10 +1,9 @@
-"""Live poses from a camera: detector, tracker and a live stream, drawn as they come.
+"""Draw live poses from a camera: detector, tracker and a live stream.
 
-    python examples/webcam.py model.onnx [camera index] [seconds]
+    python examples/webcam.py starter|model.onnx [camera index] [seconds]
 
-Where the camera cannot be opened, a video file stands for it, at its own pace. Writes the video
-webcam_3d.mp4.
-Needs the extra video: pip install "hot-sdk[video]".
+If the camera cannot be opened, a video file stands for it, at its own pace. Writes webcam_3d.mp4.
+Needs the extra video: pip install ".[video]".
 """
 
 import dataclasses
@@ -24,7 +23,7 @@ WRIST = H36M17.joints.index("right_wrist")
 
 
 def camera_or_file(index: int) -> VideoReader:
-    """The camera; or a file, and a word about it."""
+    """Open the camera, or a file with a message."""
     try:
         return open_video(index)
     except VideoError as error:
@@ -33,7 +32,7 @@ def camera_or_file(index: int) -> VideoReader:
 
 
 def newest(video: VideoReader) -> Iterator[Frame]:
-    """Frames as a camera gives them: one that comes too late for a file's pace is passed over."""
+    """Yield frames as a camera does: a file's frames that come too late are skipped."""
     start = time.monotonic()
     for frame in video:
         ahead = frame.timestamp_s - (time.monotonic() - start)
@@ -42,14 +41,14 @@ def newest(video: VideoReader) -> Iterator[Frame]:
             yield frame
 
 
-def main(model: Path, index: int, seconds: float) -> None:
+def main(model: str, index: int, seconds: float) -> None:
     """Run for some seconds, or until the file ends."""
     poses = {}
     seen = 0
     with (
         camera_or_file(index) as video,
         Pose3DEngine(model) as engine,
-        # A detector in the loop costs most: the stream measures the rate that it leaves.
+        # The detector costs most: the stream measures the frame rate that remains.
         engine.stream("live", max_people=2) as stream,
     ):
         detector = create_detector("mediapipe", max_people=1)
@@ -84,7 +83,7 @@ def main(model: Path, index: int, seconds: float) -> None:
     for name, pose in poses.items():
         x, y, z = pose.pose[WRIST]
         print(f"{name}: right wrist, relative to the pelvis: {x:.3f} {y:.3f} {z:.3f} {pose.unit}")
-    print(f"{seen} frames were looked at")
+    print(f"{seen} frames were processed")
     print(report)
     print("Made: webcam_3d.mp4")
 
@@ -92,7 +91,7 @@ def main(model: Path, index: int, seconds: float) -> None:
 if __name__ == "__main__":
     arguments = sys.argv[2:]
     main(
-        Path(sys.argv[1]),
+        sys.argv[1],
         int(arguments[0]) if arguments else 0,
         float(arguments[1]) if len(arguments) > 1 else 10.0,
     )

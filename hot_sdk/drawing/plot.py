@@ -57,7 +57,7 @@ def plot_result(
     who = "" if result.track_id is None else f" of person {result.track_id}"
     figure.suptitle(
         f"{len(result)} poses{who}, {result.valid.mean():.1%} of the joints valid, {result.model}",
-        parse_math=False,  # A name from a file is not a formula, whatever signs it has.
+        parse_math=False,  # A name from a file is not a formula.
     )
     _plot_poses(figure, result)
     _plot_joints(figure, result)

@@ -70,7 +70,7 @@ def write_rerun(
     if images is not None:
         opencv()
     with replaced_on_success(target) as temporary:
-        # A recording of its own, not the default one of the process or the thread.
+        # Not the default recording of the process or the thread.
         stream = rr.RecordingStream("hot-sdk")
         try:
             stream.save(temporary, default_blueprint=_blueprint(latency_ms is not None))

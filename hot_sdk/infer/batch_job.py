@@ -155,7 +155,7 @@ def lift_one(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Out
     except HotSDKError as error:
         outcome = Outcome(name, FAILED, code=error.code, message=str(error))
     except Exception as error:
-        # One input of thousands must not end them all, whatever is wrong with it.
+        # One input of thousands must not end them all.
         _LOG.info("'%s' failed", name, exc_info=error)
         text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         outcome = Outcome(name, FAILED, code="internal", message=text)

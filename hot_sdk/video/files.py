@@ -238,7 +238,7 @@ def _not_opened(name: str, is_remote: bool) -> VideoError:
             hint="Check the address with: ffprobe ADDRESS",
         )
     return VideoError(
-        f"'{name}' cannot be opened as a video: it is none, is cut off before its index, or is of"
-        " a kind that FFmpeg does not know.",
+        f"'{name}' cannot be opened as a video: it is not one, is cut off before its index, or is"
+        " of a kind that FFmpeg does not know.",
         hint="Check it with: ffprobe FILE. A cut-off mp4 cannot be read without its end.",
     )

@@ -151,7 +151,7 @@ class MediaPipeDetector:
         elif not timestamp > self._last:
             raise StreamError(
                 f"The image of {timestamp:.6f} s was given after that of {self._last:.6f} s.",
-                hint="Give images in order, and each video a detector of its own.",
+                hint="Give images in order, and each video its own detector.",
             )
         self._last = timestamp
         # MediaPipe's times are whole milliseconds, and must increase at over 1000 frames a second.

@@ -118,7 +118,7 @@ def open_video(source: str | Path | int) -> VideoReader:
     Args:
         source: A file; the index of a camera; or the address of a stream: ``rtsp://`` and
             ``rtsps://`` are live like a camera, ``http://`` and ``https://`` are read like a file.
-            Other addresses are refused, because the decoder would open whatever they point at.
+            Other addresses are refused, because the decoder would open anything they point at.
 
     Raises:
         VideoError: It is missing, is not a video, needs a codec that FFmpeg lacks, or is too large.

@@ -97,7 +97,7 @@ class Tracker:
         if not math.isfinite(timestamp) or timestamp <= self._last:
             raise StreamError(
                 f"The people of {timestamp:.6f} s were given after those of {self._last:.6f} s.",
-                hint="Give frames in order, and each video a tracker of its own.",
+                hint="Give frames in order, and each video its own tracker.",
             )
         if any(len(person) != 1 for person in people):
             raise UsageError(

@@ -44,26 +44,26 @@ def run(name, *arguments):
 
 
 def test_robot_loop(hot_model):
-    said = run("robot_loop.py", hot_model)
-    assert "right wrist, relative to the pelvis: " in said
-    acted, stood = map(int, re.findall(r"(\d+) acted, (\d+) stood still", said)[0])
+    out = run("robot_loop.py", hot_model)
+    assert "right wrist, relative to the pelvis: " in out
+    acted, stood = map(int, re.findall(r"(\d+) acted, (\d+) stood still", out)[0])
     assert acted > 50
-    assert stood > 0  # The first frames show nobody.
-    assert "live stream, 30 frames/s" in said
+    assert stood > 0  # The first frames show no person.
+    assert "live stream, 30 frames/s" in out
 
 
 def test_multi_person(hot_model):
-    said = run("multi_person.py", hot_model)
-    assert "poses of 'first'" in said
-    assert "poses of 'second'" in said
+    out = run("multi_person.py", hot_model)
+    assert "poses of 'first'" in out
+    assert "poses of 'second'" in out
     assert len(Pose3DResult.load("second_3d.npz")) == 230
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="mediapipe 0.10.14 has no wheel for it")
 def test_video_to_3d(hot_model):
     pytest.importorskip("mediapipe")
-    said = run("video_to_3d.py", hot_model)
-    assert "1 found in 120 frames by mediapipe 0.10.14" in said
+    out = run("video_to_3d.py", hot_model)
+    assert "1 found in 120 frames by mediapipe 0.10.14" in out
     assert len(Pose3DResult.load("exercise_1_3d.npz")) == 120
     with open_video("exercise_3d.mp4") as video:
         assert video.size == (1280, 480)
@@ -73,13 +73,13 @@ def test_video_to_3d(hot_model):
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="mediapipe 0.10.14 has no wheel for it")
 def test_webcam_without_a_camera(hot_model):
     pytest.importorskip("mediapipe")
-    said = run("webcam.py", hot_model, "99")
-    assert "Camera 99 cannot be opened" in said
-    assert "Reading exercise.mp4 instead." in said
-    assert "1: right wrist, relative to the pelvis: " in said
-    looked = int(re.findall(r"(\d+) frames were looked at", said)[0])
+    out = run("webcam.py", hot_model, "99")
+    assert "Camera 99 cannot be opened" in out
+    assert "Reading exercise.mp4 instead." in out
+    assert "1: right wrist, relative to the pelvis: " in out
+    processed = int(re.findall(r"(\d+) frames were processed", out)[0])
     with open_video("webcam_3d.mp4") as video:
-        assert sum(1 for _ in video) == looked > 2
+        assert sum(1 for _ in video) == processed > 2
 
 
 def test_every_example_is_tested():

@@ -43,7 +43,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def people():
-    """A real clip of 50 frames, two of them with nobody; and a part of it as another person."""
+    """A real clip of 50 frames, two of them without people; and a part of it as another person."""
     clip = Keypoints.from_file(EXAMPLES / "data" / "jump_mediapipe33.npz")
     points = clip.points[5:55].copy()
     points[20:22] = np.nan
@@ -299,7 +299,7 @@ def test_make_input_from_a_keypoint_file(model):
     run = run_example(clip, "in.mcap", "--make-input")
     assert (run.stdout, run.stderr) == ("230 frames: in.mcap\n", "")
     run = run_example("in.mcap", "out.mcap", "--model", model)
-    assert "221 frames, 1 people: out.mcap" in run.stdout  # Nine show nobody.
+    assert "221 frames, 1 people: out.mcap" in run.stdout  # Nine show no people.
 
 
 def cloud(dtype, *, big_endian=False, padding=0, **values):
@@ -412,9 +412,9 @@ def test_files_that_are_no_bags(example, bag, model, refusal):
 
 
 def test_a_bag_that_shows_nobody(example, people, model, refusal):
-    nobody = dataclasses.replace(people[1], points=np.full_like(people[1].points, np.nan))
-    example.make_input(Path("in.mcap"), [nobody], START)
-    assert "shows nobody" in refusal("in.mcap", model)
+    empty = dataclasses.replace(people[1], points=np.full_like(people[1].points, np.nan))
+    example.make_input(Path("in.mcap"), [empty], START)
+    assert "shows no people" in refusal("in.mcap", model)
 
 
 def test_without_the_package(tmp_path):
