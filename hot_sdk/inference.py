@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.optional import NEWER
 from hot_sdk.engines import Session
 from hot_sdk.engines.session import format_shape
 from hot_sdk.errors import EngineError, ManifestError, UsageError
@@ -136,7 +137,7 @@ def _check_model(session: Session, manifest: Manifest) -> None:
         raise ManifestError(
             f"The model's skeleton is '{manifest.joints.skeleton}'; this version lifts"
             f" '{H36M17.name}'.",
-            hint="Run: pip install --upgrade hot-sdk",
+            hint=NEWER,
         )
     inputs = {spec.name: spec.shape for spec in session.inputs}
     outputs = {spec.name for spec in session.outputs}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hot_sdk._base import records
+from hot_sdk._base.optional import NEWER
 from hot_sdk._base.records import WAS
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.registry import default_engine
@@ -252,7 +253,7 @@ class Manifest:
             if type(schema) is int and SCHEMA < schema < 2**31:
                 raise ManifestError(
                     f"The model file's manifest has version {schema}; this SDK reads {SCHEMA}.",
-                    hint="Run: pip install --upgrade hot-sdk",
+                    hint=NEWER,
                 )
             if type(schema) is int and schema == 1:
                 data["schema"] = SCHEMA

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hot_sdk._base.optional import install_command
 from hot_sdk.engines.cuda.driver import LIBRARY, CudaCallError, CudaDriver
 from hot_sdk.errors import EngineError, MissingDependencyError
 
@@ -199,5 +200,5 @@ def _import_pycuda(purpose: str) -> ModuleType:
         raise MissingDependencyError(
             f"{purpose} needs the package 'pycuda', which cannot be imported ({reason}).",
             hint="Run: export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda &&"
-            ' pip install "hot-sdk[tensorrt]"',
+            f" {install_command('tensorrt')}",
         ) from error

@@ -1,4 +1,7 @@
-"""Import optional packages, with an error that says how to install them."""
+"""Import optional packages, with an error that says how to install them.
+
+No index has hot-sdk: it comes from a clone or a wheel, and so do the commands here.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,18 @@ import importlib
 from types import ModuleType
 
 from hot_sdk.errors import MissingDependencyError
+
+NEWER = "Install a newer version of the SDK, from an updated clone or a newer wheel."
+AGAIN = "Install the SDK again: pip install --force-reinstall --no-deps CLONE_OR_WHEEL"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra to the SDK that runs.
+
+    From a clone as from a wheel: pip finds the installed SDK, and asks indexes only for what the
+    extra needs.
+    """
+    return f'pip install "hot-sdk[{extra}]"'
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -25,5 +40,5 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         reason = " ".join(str(error).split())
         raise MissingDependencyError(
             f"{purpose} needs the package '{module}', which cannot be imported ({reason}).",
-            hint=f'Run: pip install "hot-sdk[{extra}]"',
+            hint=f"Run: {install_command(extra)}",
         ) from error

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
+from hot_sdk._base.optional import AGAIN
 from hot_sdk.errors import HotSDKError
 
 _OUR_PACKAGE = "hot-sdk"
@@ -71,7 +72,7 @@ class PluginGroup:
         if not found:
             raise self.error(
                 f"No {self.kind} is listed: the metadata of hot-sdk is missing.",
-                hint="Install it again: pip install --force-reinstall --no-deps hot-sdk",
+                hint=AGAIN,
             )
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hot_sdk._base.optional import install_command
 from hot_sdk.doctor.probe import ask_child
 from hot_sdk.host import Finding, one_line
 from hot_sdk.host.facts import query_nvidia_smi
@@ -74,7 +75,7 @@ def check_pycuda(machine: Machine) -> Finding:
             "missing",
             "not installed",
             "export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda &&"
-            ' pip install "hot-sdk[tensorrt]"',
+            f" {install_command('tensorrt')}",
         )
     if "libcuda.so" in answer.problem and not has_nvidia_gpu(machine):
         return Finding("pycuda", "missing", f"installed, but there is no GPU: {answer.problem}")

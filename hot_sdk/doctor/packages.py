@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hot_sdk._base.optional import AGAIN, install_command
 from hot_sdk.doctor.nvidia import has_nvidia_gpu
 from hot_sdk.host import Finding
 from hot_sdk.host.jetson import installed_jetpack, is_jetson
@@ -73,7 +74,7 @@ def check_sdk(machine: Machine) -> Finding:
             "hot-sdk",
             "wrong",
             f"{__version__} is imported, but {installed} is installed",
-            "Leave folders named hot_sdk, or run: pip install --force-reinstall hot-sdk",
+            f"Leave folders named hot_sdk. {AGAIN}",
         )
     return Finding("hot-sdk", "ok", __version__)
 
@@ -143,9 +144,7 @@ def reinstall_onnxruntime(machine: Machine, package: str) -> str:
 
 def _extra_fix(extra: str) -> str:
     # PyCUDA is built from source, which takes more than a pip command.
-    return (
-        "See the finding on pycuda." if extra == "tensorrt" else f'pip install "hot-sdk[{extra}]"'
-    )
+    return "See the finding on pycuda." if extra == "tensorrt" else install_command(extra)
 
 
 def _is_for(marker: str, version: tuple[int, ...]) -> bool:

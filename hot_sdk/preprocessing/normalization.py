@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.optional import NEWER
 from hot_sdk.errors import ManifestError
 from hot_sdk.manifest import Manifest
 
@@ -87,7 +88,7 @@ class InputSpec:
             raise ManifestError(
                 f"The model needs keypoints normalized by '{manifest.normalization}'; this version"
                 f" knows {', '.join(NORMALIZATIONS)}.",
-                hint="Run: pip install --upgrade hot-sdk",
+                hint=NEWER,
             )
         return cls(manifest.normalization, manifest.channels)
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hot_sdk._base import records
 from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.optional import NEWER
 from hot_sdk._base.safe_npz import open_npz
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import ResultError, UsageError
@@ -147,7 +148,7 @@ def _restored(text: str, arrays: Mapping[str, NDArray[Any] | None]) -> dict[str,
     if schema not in (1, SCHEMA):
         raise ResultError(
             f"The result has version {str(schema)[:40]}; this SDK reads {SCHEMA}.",
-            hint="Run: pip install --upgrade hot-sdk",
+            hint=NEWER,
         )
     described = vars(records.build(_Description, data)).copy()
     if described.pop("joints") != H36M17.joints:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from hot_sdk._base.optional import NEWER
 from hot_sdk._base.records import MAX_TEXT
 from hot_sdk.engines import open_session
 from hot_sdk.errors import EngineError, ManifestError
@@ -236,7 +237,7 @@ def test_rejects_foreign_model(tmp_path, metadata):
 
 @pytest.mark.parametrize("others", [as_data(), {"what": "not known yet"}])
 def test_rejects_newer_manifest_with_any_content(refusal, others):
-    message = refusal({**others, "schema": SCHEMA + 1}, "Run: pip install --upgrade hot-sdk")
+    message = refusal({**others, "schema": SCHEMA + 1}, NEWER)
     assert message == (
         f"The model file's manifest has version {SCHEMA + 1}; this SDK reads {SCHEMA}."
     )

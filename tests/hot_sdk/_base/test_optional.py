@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
+import shlex
+import subprocess
 import sys
 
 import pytest
 
-from hot_sdk._base.optional import require
+from hot_sdk._base.optional import install_command, require
 from hot_sdk.errors import MissingDependencyError
 
 ABSENT = "package_that_nobody_has"
@@ -67,6 +70,24 @@ def test_shared_library_that_does_not_load_is_named(make_module):
 def test_reason_is_put_in_one_line(make_module):
     module = make_module("explains_at_length", "raise ImportError('first line\\n\\n  second')\n")
     assert "(first line second)" in refusal(module).message
+
+
+def test_command_needs_no_index_that_has_the_sdk():
+    # openvino is installed for the tests, so that nothing has to be downloaded.
+    words = shlex.split(install_command("openvino"))
+    assert words[0] == "pip"
+    command = [sys.executable, "-m", *words, "--dry-run", "--no-index", "--no-deps"]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "Would install" not in ran.stdout
+
+
+def test_all_is_every_extra_of_users_but_the_one_that_is_compiled():
+    extras = set(importlib.metadata.metadata("hot-sdk").get_all("Provides-Extra"))
+    required = importlib.metadata.requires("hot-sdk")
+    (line,) = (text for text in required if text.startswith("hot-sdk[") and '"all"' in text)
+    named = set(line.partition("[")[2].partition("]")[0].split(","))
+    assert named == extras - {"all", "dev", "docs", "tensorrt"}
 
 
 def test_bug_in_the_package_is_not_hidden(make_module):
