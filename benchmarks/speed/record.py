@@ -28,7 +28,7 @@ class Subject:
         family: Model family.
         variant: ``plain``, ``hot`` or ``tpc``.
         ratio: Fraction of frames kept.
-        tokens: Frames kept; None if none is pruned.
+        tokens: Frames kept; None without pruning.
         frames: Frames of a window.
         batch: Windows in one call.
         precision: Precision of the model.
@@ -129,7 +129,7 @@ class Measure:
         statistics: Milliseconds of a sample, in the steady state; no sample of it is dropped.
         steadiness: Where the steady state begins, and whether it lasts.
         quantiles_ms: 0 %, 1 %, … 100 %.
-        rounds_ms: Median of each counted turn; of neighbouring turns in a long run.
+        rounds_ms: Median of each counted turn; of neighboring turns in a long run.
     """
 
     name: str

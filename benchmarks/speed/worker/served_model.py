@@ -154,7 +154,7 @@ def _motion_for(manifest: Manifest, windows: int) -> tuple[Keypoints, list[Keypo
     longest = max(load_starter_val(views=1), key=len).keypoints
     clip = dataclasses.replace(longest, fps=manifest.training_fps, timestamps=None)
     if manifest.output_frames < manifest.frames or manifest.frames == 1:
-        # A window for each frame: networks that give their centre only, and single frames.
+        # A window for each frame: networks that return their center only, and single frames.
         return clip, [_first_frames(clip, windows)]
     return clip, [_first_frames(clip, manifest.frames)] * windows
 
