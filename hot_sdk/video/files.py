@@ -148,7 +148,8 @@ class VideoFile:
                 # Threads that decode several frames at once report errors late, and drop frames.
                 self._decoder.thread_type = "SLICE"
             except (av.FFmpegError, AttributeError, IndexError, ValueError) as error:
-                raise _not_opened(name, is_remote) from error
+                # FFmpeg's error holds the address, and with it a password.
+                raise _not_opened(name, is_remote) from None if is_remote else error
             check_pixels(name, stream.width * stream.height)
             rate = float(stream.guessed_rate or 0.0)
             self.fps = rate if 0.0 < rate <= HIGHEST_RATE else None
@@ -182,7 +183,7 @@ class VideoFile:
                     self._timeline.expect(packet.pts)
                 yield from self._decode_packet(packet)
         except self._av.FFmpegError as error:
-            _log.debug("'%s' ends early: %s", self.name, error)
+            _log.debug("'%s' ends early: %s", self.name, error.strerror)
             yield from self._decode_packet(None)
         if self._timeline.repaired:
             _log.warning(
@@ -197,7 +198,7 @@ class VideoFile:
         try:
             decoded = self._decoder.decode(packet)
         except self._av.FFmpegError as error:
-            _log.debug("a frame of '%s' cannot be decoded: %s", self.name, error)
+            _log.debug("a frame of '%s' cannot be decoded: %s", self.name, error.strerror)
             return
         for frame in decoded:
             check_pixels(self.name, frame.width * frame.height)

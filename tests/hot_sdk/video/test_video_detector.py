@@ -73,8 +73,8 @@ def test_detector_of_another_package_finds_people_in_a_video(ship, two_people):
 
 def test_options_of_another_packages_detector_are_checked(ship):
     ship("tiny")
-    with pytest.raises(UsageError, match=r"no option ofset\. Its options: offset\."):
-        create_detector("tiny", ofset=7.0)
+    with pytest.raises(UsageError, match=r"no option wrong\. Its options: offset\."):
+        create_detector("tiny", wrong=7.0)
     with pytest.raises(UsageError, match="Did you mean 'tiny'"):
         create_detector("tinny")
 

@@ -268,10 +268,12 @@ def test_rejects_addresses_of_other_schemes(two_people, address):
         open_video(address)
 
 
-def test_errors_do_not_contain_the_password_of_an_address(two_people):
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_errors_do_not_contain_the_password_of_an_address(two_people, scheme):
     with pytest.raises(VideoError) as raised:
-        open_video("http://user:secret@127.0.0.1:9/a.mp4")
+        open_video(f"{scheme}://user:secret@127.0.0.1:9/a.mp4")
     assert "secret" not in str(raised.value)
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 
 @pytest.mark.parametrize("source", [True, 1.5, None, b"a.mp4"])
