@@ -264,15 +264,15 @@ def test_bar_is_drawn_after_a_while_on_a_terminal_only():
         ours, theirs = pty.openpty()
         with subprocess.Popen([sys.executable, "-c", program, str(steps)], stderr=theirs) as run:
             os.close(theirs)
-            said = b""
+            shown_text = b""
             try:
                 while chunk := os.read(ours, 4096):
-                    said += chunk
+                    shown_text += chunk
             except OSError:  # How a terminal ends.
                 pass
             os.close(ours)
         assert run.returncode == 0
-        shown[steps] = said
+        shown[steps] = shown_text
     assert b"lifting" in shown[6]
     assert shown[1] == b""
     done = subprocess.run(
