@@ -1,4 +1,4 @@
-"""From motion capture to what a detector sees of it: bodies, cameras, errors.
+"""Turn motion capture into what a detector sees of it: bodies, cameras, errors.
 
 Random numbers are drawn on torch's default device, where the motion has to lie.
 """
@@ -25,16 +25,16 @@ IMAGE_SIZES = torch.tensor(
 
 
 def uniform(low: float, high: float, *shape: int) -> Tensor:
-    """Uniform numbers."""
+    """Draw uniform numbers."""
     return low + (high - low) * torch.rand(*shape)
 
 
 def straighten_legs(world: Tensor) -> Tensor:
-    """Bend knees by up to 35° less, each clip by an angle of its own; (batch, frames, 17, 3).
+    """Bend knees by up to 35° less, each clip by its own angle; (batch, frames, 17, 3).
 
-    The motion's retargeted body stands with its knees bent by some 37°, which a network learns for
-    every person that it sees from the front. Bones keep their lengths, and ankles the direction in
-    which they lie from the hips.
+    The motion's retargeted body stands with its knees bent by about 37°, which a network then
+    predicts for every person seen from the front. Bones keep their lengths, and ankles their
+    direction from the hips.
     """
     less = torch.deg2rad(uniform(0.0, 35.0, len(world), 1, 1))
     moved = world.clone()
@@ -44,7 +44,7 @@ def straighten_legs(world: Tensor) -> Tensor:
         upper, lower = (part.norm(dim=2, keepdim=True).clamp(min=1e-6) for part in (thigh, shin))
         cosine = (thigh * shin).sum(dim=2, keepdim=True) / (upper * lower)
         bend = torch.acos(cosine.clamp(-1.0, 1.0))
-        # What is bent a little comes near to straight, and nothing bends forwards.
+        # Small bends become nearly straight, and no knee bends forwards.
         straighter = bend - less * (bend / (bend + 0.3))
         leg = end - start
         ahead = leg / leg.norm(dim=2, keepdim=True).clamp(min=1e-6)
@@ -53,8 +53,8 @@ def straighten_legs(world: Tensor) -> Tensor:
         square = upper.square() + lower.square() + 2.0 * upper * lower * straighter.cos()
         reach = square.clamp(min=1e-12).sqrt()
         along = upper * (upper + lower * straighter.cos()) / reach
-        beside = upper * lower * straighter.sin() / reach
-        moved[:, :, knee] = start + along * ahead + beside * aside
+        sideways = upper * lower * straighter.sin() / reach
+        moved[:, :, knee] = start + along * ahead + sideways * aside
         moved[:, :, ankle] = start + reach * ahead
     return moved
 
@@ -81,7 +81,7 @@ def vary_bodies(world: Tensor) -> Tensor:
 
 
 def about(axis: int, angle: Tensor) -> Tensor:
-    """Rotations (batch, 3, 3) about one axis."""
+    """Return rotations about one axis, (batch, 3, 3)."""
     matrix = torch.eye(3).repeat(len(angle), 1, 1)
     first, second = (axis + 1) % 3, (axis + 2) % 3
     matrix[:, first, first] = matrix[:, second, second] = angle.cos()
@@ -90,11 +90,11 @@ def about(axis: int, angle: Tensor) -> Tensor:
 
 
 def see(world: Tensor) -> tuple[Tensor, Tensor]:
-    """Put every clip before a camera of its own.
+    """Put every clip in front of its own camera.
 
     Returns:
-        Normalized keypoints, (batch, frames, 17, 2), as the runtime makes them of pixels, and poses
-        along the camera's axes relative to the pelvis, metres.
+        Normalized keypoints, (batch, frames, 17, 2), as the runtime makes them from pixels, and
+        poses along the camera's axes relative to the pelvis, meters.
     """
     batch = len(world)
     yaw = uniform(-math.pi, math.pi, batch)
@@ -122,7 +122,7 @@ def see(world: Tensor) -> tuple[Tensor, Tensor]:
     reach = slopes.abs().amax(dim=1)
     filled = uniform(0.25, 0.97, batch)
     focal = filled * (size / 2.0 / reach).amin(dim=1)
-    # The runtime takes a portrait image for the middle of a square.
+    # The runtime treats a portrait image as the middle of a square.
     side = size.amax(dim=1)
     keypoints = slopes * (2.0 * focal / side)[:, None, None]
     keypoints, poses = keypoints.unflatten(1, world.shape[1:3]), seen.unflatten(1, world.shape[1:3])
@@ -140,8 +140,8 @@ def mirror(keypoints: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
 def detect(keypoints: Tensor) -> Tensor:
     """Add a detector's errors: noise that lasts, other conventions, swaps, joints that stick."""
     batch, frames = keypoints.shape[:2]
-    centred = keypoints - keypoints.mean(dim=2, keepdim=True)
-    spread = centred.square().sum(dim=3).mean(dim=(1, 2)).sqrt()[:, None, None, None]
+    centered = keypoints - keypoints.mean(dim=2, keepdim=True)
+    spread = centered.square().sum(dim=3).mean(dim=(1, 2)).sqrt()[:, None, None, None]
     # A quarter of the clips is clean; the noise of the others is 0.2 to 5 % of the body's spread.
     level = torch.exp(uniform(math.log(0.002), math.log(0.05), batch, 1, 1, 1))
     level = level * (torch.rand(batch, 1, 1, 1) > 0.25)
@@ -163,7 +163,7 @@ def detect(keypoints: Tensor) -> Tensor:
         swapped = swapped & (torch.rand(batch, 1) < 0.03)
         pair = seen[:, :, [first, second]]
         seen[:, :, [first, second]] = torch.where(swapped[..., None, None], pair.flip(2), pair)
-    # A joint that is not seen stays where it was, as the runtime's policy has it.
+    # A missing joint stays where it was, as under the runtime's policy.
     for _ in range(2):
         joint = torch.randint(17, (batch,))
         start = torch.randint(frames, (batch, 1))

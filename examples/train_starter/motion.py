@@ -19,16 +19,16 @@ class Motion:
     """The training part of a folder with ``cmu_h36m17_60fps.npz`` and ``index.json``.
 
     Args:
-        folder: Where the data lies.
-        split: Sequences to take.
+        folder: Folder of the data.
+        split: Split whose sequences are used.
     """
 
     def __init__(self, folder: Path, split: str = "train") -> None:
         with np.load(folder / "cmu_h36m17_60fps.npz", allow_pickle=False) as arrays:
-            metres = arrays["pos_mm"].astype(np.float32) / 1000.0
-            self.positions = torch.from_numpy(metres).to(torch.get_default_device())
+            meters = arrays["pos_mm"].astype(np.float32) / 1000.0
+            self.positions = torch.from_numpy(meters).to(torch.get_default_device())
             glitch = arrays["glitch"]
-        # For each frame, how many sound frames of its sequence follow it, itself among them.
+        # Number of frames without glitch from each frame on, itself included, within its sequence.
         self.ahead = np.zeros(len(glitch), dtype=np.int64)
         for sequence in json.loads((folder / "index.json").read_text(encoding="utf-8")):
             if sequence["split"] != split:

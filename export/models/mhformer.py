@@ -59,12 +59,7 @@ def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
     depth = weights.depth(rf"{_BLOCKS}\.SHR_blocks") if weights.has(f"{refining}.") else 0
     for block in range(depth):
         weights.dimensions(f"{refining}.{block}.{mlp}", (mlp_hidden, 3 * width))
-    config = {
-        "channels": channels,
-        "width": width,
-        "depth": depth + 1,
-        "mlp_hidden": mlp_hidden,
-    }
+    config = {"channels": channels, "width": width, "depth": depth + 1, "mlp_hidden": mlp_hidden}
     return weights.with_hourglass(frames, joints, config)
 
 

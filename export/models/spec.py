@@ -214,12 +214,9 @@ def published_size(entry: Family, name: str | None) -> PublishedSize:
     Raises:
         UsageError: The family has no size of that name.
     """
-    if name is None:
-        return next(iter(entry.sizes.values()))
-    if name not in entry.sizes:
-        raise UsageError(
-            f"{entry.title} has no size '{name}'.", hint=closest(name, list(entry.sizes))
-        )
+    sizes = list(entry.sizes)
+    name = sizes[0] if name is None else name
+    _require(name in sizes, f"{entry.title} has no size '{name}'.", closest(name, sizes))
     return entry.sizes[name]
 
 

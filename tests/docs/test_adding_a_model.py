@@ -33,7 +33,7 @@ def added():
         yield entry
 
 
-def test_it_is_a_family_like_the_others(added):
+def test_is_a_family_like_the_others(added):
     assert "joint_mixer" in registry.list_models()
     assert family("joint_mixer") is added
     network = create_model("joint_mixer", ratio=0.5, **SMALL)
@@ -44,7 +44,7 @@ def test_it_is_a_family_like_the_others(added):
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "options",
     [
         {},
         {"ratio": 0.5, "prune_at": 1, "batch": None},
@@ -53,20 +53,21 @@ def test_it_is_a_family_like_the_others(added):
         {"variant": "tpc", "token_index": True},
     ],
 )
-def test_it_exports_and_lifts(added, asked, tmp_path):
+def test_exports_and_lifts(added, options, tmp_path):
     torch.manual_seed(0)
     trained = create_model(
-        "joint_mixer", **{k: asked[k] for k in asked if k in ("ratio", "recovery", "prune_at")},
+        "joint_mixer",
+        **{key: options[key] for key in ("ratio", "recovery", "prune_at") if key in options},
         **SMALL,
-    )  # fmt: skip
-    if asked.get("variant") == "tpc":
+    )
+    if options.get("variant") == "tpc":
         trained = create_model("joint_mixer", **SMALL)
     checkpoint = tmp_path / "mixer.pth"
     torch.save(trained.state_dict(), checkpoint)
     target = tmp_path / "mixer.onnx"
     config = {"heads": SMALL["heads"]}
     result = export_model(
-        ExportRequest("joint_mixer", checkpoint=checkpoint, output=target, config=config, **asked)
+        ExportRequest("joint_mixer", checkpoint=checkpoint, output=target, config=config, **options)
     )
     assert result.manifest.family == "joint_mixer"
     points = np.cumsum(np.random.default_rng(1).normal(size=(100, 17, 2)), axis=0) + 300.0

@@ -38,7 +38,7 @@ def train(data, output, *options):
     return read_checkpoint(output / "starter.safetensors")
 
 
-def test_it_trains_goes_on_and_fine_tunes(data, tmp_path):
+def test_trains_resumes_and_fine_tunes(data, tmp_path):
     first = train(data, tmp_path / "first", "--steps", FEW)
     assert first.training is not None
     assert (first.training.fps, first.training.prune_at) == (30.0, 1)
@@ -123,7 +123,7 @@ def test_bodies_keep_their_symmetry_and_stay_within_bounds(augmentation, world, 
     torch.testing.assert_close(factor[:, right], factor[:, left], rtol=1e-3, atol=1e-3)
 
 
-def test_cameras_see_poses_that_are_those_of_the_world(augmentation, world):
+def test_cameras_rotate_poses_without_mirroring(augmentation, world):
     keypoints, poses = augmentation.see(world)
     assert keypoints.abs().max() <= 1.0
     assert (poses[:, :, 0] == 0.0).all()
@@ -147,7 +147,7 @@ def test_mirroring_swaps_sides_in_both(augmentation, world):
     torch.testing.assert_close(moved[-1], poses[-1])
 
 
-def test_detectors_err_by_shares_of_the_body(augmentation, world):
+def test_detector_errors_scale_with_the_body(augmentation, world):
     keypoints, _ = augmentation.see(world)
     seen = augmentation.detect(keypoints)
     assert torch.isfinite(seen).all()

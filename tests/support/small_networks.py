@@ -3,8 +3,8 @@
 from hot_sdk.export.models import list_models
 
 _BLOCKS = {"width": 32, "depth": 3, "heads": 4, "mlp_hidden": 48}
-# What a family needs beside or instead of the usual; a new family is small without an entry unless
-# its widths follow other rules.
+# Settings of a family besides or instead of the usual ones; a new family needs an entry only if its
+# widths follow other rules.
 _OWN = {
     "htnet": {"width": 48, "heads": 4},
     "nanohtnet": {"width": 48, "heads": 4, "coefficients": 5},
@@ -14,11 +14,11 @@ _FRAMES = {"htnet": 1}
 
 
 def small_size(name, **changes):
-    """Settings of a small network of a family."""
+    """Return the settings of a small network of a family."""
     assert name in list_models()
     return {**_BLOCKS, **_OWN.get(name, {}), **changes}
 
 
 def small_frames(name, frames):
-    """A window's frames: those asked for, unless the family lifts single frames."""
+    """Return the frames of a window: those requested, unless the family lifts single frames."""
     return _FRAMES.get(name, frames)

@@ -1,4 +1,4 @@
-"""One checkpoint for every ratio: what it holds, what it gives, what is refused."""
+"""One checkpoint for every ratio: its weights, its exports, and what is rejected."""
 
 import json
 
@@ -18,7 +18,7 @@ from hot_sdk.manifest import KEYPOINTS, POSES, read_manifest
 
 FRAMES = 27
 SIZE = {"width": 32, "depth": 3, "heads": 4, "mlp_hidden": 48, "stem": 64}
-RECORD = TrainingRecord(30.0, 4, 1, "Apache-2.0", "whoever moved", "little data")
+RECORD = TrainingRecord(30.0, 4, 1, "Apache-2.0", "the performers", "little data")
 
 
 def elastic(**options):
@@ -66,7 +66,7 @@ def test_kept_tokens_carry_their_own_time():
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_what_the_stem_knows_of_dropped_frames_is_not_lost():
+def test_dropped_frames_keep_what_the_stem_knows():
     """Dropped frames that differ give poses that differ, though only the kept ones are attended."""
     network = elastic()
     network.load_state_dict(random_state_dict(network))
@@ -80,18 +80,18 @@ def test_what_the_stem_knows_of_dropped_frames_is_not_lost():
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize(("patience", "share"), [(0.0, 0.0), (1.0, 0.5), (1e15, 1.0)])
-def test_of_dropped_frames_the_stems_guess_is_trusted_the_less_it_shakes(patience, share):
-    """By half where it shakes as much as the network has patience with."""
+@pytest.mark.parametrize(("trust", "share"), [(0.0, 0.0), (1.0, 0.5), (1e15, 1.0)])
+def test_weight_of_the_stems_guess_falls_with_jitter(trust, share):
+    """It is 0.5 at the jitter that the network learned."""
     network = elastic()
     network.load_state_dict(random_state_dict(network))
     keypoints = torch.randn(1, FRAMES, 17, 2, generator=torch.Generator().manual_seed(1))
     index = torch.arange(0, FRAMES, 2).unsqueeze(0)
     with torch.inference_mode():
         guess = network.stem(keypoints)[1]
-        shaking = guess.diff(n=2, dim=1).abs().mean(dim=(0, 1, 3))
+        jitter = guess.diff(n=2, dim=1).abs().mean(dim=(0, 1, 3))
         network.guess_trust.weight.zero_()
-        network.guess_trust.bias.fill_(float((patience * shaking[5]).log().clamp(min=-40.0)))
+        network.guess_trust.bias.fill_(float((trust * jitter[5]).log().clamp(min=-40.0)))
         network.head[1].weight.zero_()
         network.head[1].bias.zero_()
         poses = network(keypoints, index)[0]
@@ -118,8 +118,8 @@ def test_attention_corrects_what_is_interpolated():
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_the_stem_knows_no_place_and_no_size():
-    """Of a body that is twice as large elsewhere, it sees the same but for three numbers."""
+def test_stem_is_invariant_to_place_and_size():
+    """A body that is twice as large elsewhere differs in three inputs only."""
     stem = elastic().stem
     keypoints = torch.randn(1, 2, 17, 2, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -129,7 +129,7 @@ def test_the_stem_knows_no_place_and_no_size():
 
 
 @pytest.mark.parametrize(
-    ("asked", "kept"),
+    ("options", "kept"),
     [
         ({}, 9),
         ({"ratio": 0.3}, 8),
@@ -140,21 +140,21 @@ def test_the_stem_knows_no_place_and_no_size():
         ({"variant": "tpc", "ratio": 0.5}, 14),
     ],
 )
-def test_one_checkpoint_exports_at_any_ratio(checkpoint, tmp_path, asked, kept):
+def test_one_checkpoint_exports_at_any_ratio(checkpoint, tmp_path, options, kept):
     target = tmp_path / "model.onnx"
-    export_model(ExportRequest("mixste", checkpoint=checkpoint, output=target, **asked))
+    export_model(ExportRequest("mixste", checkpoint=checkpoint, output=target, **options))
     manifest = read_manifest(target)
     assert (manifest.tokens, manifest.frames, manifest.training_fps) == (kept, FRAMES, 30.0)
-    blocks = [] if kept is None else [asked.get("prune_at", 1)]
+    blocks = [] if kept is None else [options.get("prune_at", 1)]
     assert [stage.prune_at for stage in manifest.stages] == blocks
-    assert (manifest.license, manifest.weights.credit) == ("Apache-2.0", "whoever moved")
+    assert (manifest.license, manifest.weights.credit) == ("Apache-2.0", "the performers")
     assert manifest.weights.limits == "little data"
     with open_session(target) as session:
         poses = session.run({KEYPOINTS: np.full((1, FRAMES, 17, 2), 0.1, np.float32)})[POSES]
     assert np.isfinite(poses).all()
 
 
-def test_without_a_record_the_user_says_what_shapes_do_not(tmp_path):
+def test_options_replace_a_missing_training_record(tmp_path):
     path = saved(tmp_path / "silent.safetensors", record=None)
     assert read_checkpoint(path).training is None
     target = tmp_path / "model.onnx"
@@ -176,13 +176,13 @@ def test_without_a_record_the_user_says_what_shapes_do_not(tmp_path):
         json.dumps({**vars(RECORD), "prune_at": -1}),
     ],
 )
-def test_a_broken_record_is_refused(tmp_path, text):
+def test_rejects_a_broken_training_record(tmp_path, text):
     path = saved(tmp_path / "broken.safetensors", record=text)
     with pytest.raises(CheckpointError, match="training record of"):
         read_checkpoint(path)
 
 
-def test_what_contradicts_the_training_is_refused(checkpoint):
+def test_rejects_options_that_contradict_the_training(checkpoint):
     with pytest.raises(CheckpointError, match="heads = 4, but 8 was requested"):
         export_model(ExportRequest("mixste", checkpoint=checkpoint, config={"heads": 8}))
     with pytest.raises(CheckpointError, match="no rank embedding"):
@@ -191,12 +191,12 @@ def test_what_contradicts_the_training_is_refused(checkpoint):
         resolve("mixste", stem=5000)
 
 
-def test_elastic_is_of_recovery_by_attention_alone():
+def test_elastic_applies_only_to_recovery_by_attention():
     for options in ({"variant": "tpc"}, {"recovery": "interpolate"}, {"ratio": 1.0}):
-        asked = {"ratio": 0.5, "prune_at": 1, **options}
-        if options.get("ratio") == 1.0:
-            del asked["prune_at"]
-        spec = resolve("mixste", frames=FRAMES, elastic=True, **asked)
+        options = {"ratio": 0.5, "prune_at": 1, **options}
+        if options["ratio"] == 1.0:
+            del options["prune_at"]
+        spec = resolve("mixste", frames=FRAMES, elastic=True, **options)
         assert not spec.elastic
     spec = resolve("mixste", frames=FRAMES, ratio=0.5, elastic=True)
     assert spec.elastic

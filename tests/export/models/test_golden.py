@@ -21,7 +21,7 @@ PUBLISHED = [
 ]
 # Published networks whose authors' outputs are not at hand, each with the reason.
 WITHOUT_GOLDEN: dict[tuple[str, Variant], str] = {
-    ("mhformer", Variant.HOT): "nobody published it: the variant is this SDK's own",
+    ("mhformer", Variant.HOT): "not published: the variant is this SDK's own",
     ("motionbert", Variant.TPC): "its authors published its operations, not its code",
     ("nanohtnet", Variant.PLAIN): "the authors' code was read, not run; see test_nanohtnet.py",
 }

@@ -98,12 +98,12 @@ def choose(features, tokens=TOKENS):
 @pytest.mark.parametrize("speed", [1.0, 0.1, 0.01])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("tokens", [2, 81])
-def test_clustering_is_the_published_one(seed, speed, tokens):
+def test_clustering_matches_the_published_one(seed, speed, tokens):
     features = body_features(seed, speed)
     assert choose(features[None].double(), tokens)[0].tolist() == published_choice(features, tokens)
 
 
-def test_equally_dense_frames_go_to_the_earlier():
+def test_of_equally_dense_frames_the_earlier_outranks():
     """Two pairs, each the other's nearest: density exp(-1/2) for all four."""
     features = torch.tensor([[[0.0], [1.0], [5.0], [6.0]]])
     expected = math.exp(-0.5) * torch.tensor([[6.0, 1.0, 4.0, 1.0]])
@@ -125,7 +125,7 @@ def exact_distances(seed, speed):
 
 
 def decided_frames(distance_sq, error, tokens):
-    """Frames that are chosen, and those that are not, whatever rounding does.
+    """Frames that are chosen, and those that are not, for every error within a bound.
 
     Args:
         distance_sq: Exact squared distances, (frames, frames).
@@ -150,7 +150,7 @@ def decided_frames(distance_sq, error, tokens):
     least, most = np.sqrt(least_sq), np.sqrt(most_sq)
     lowest = np.minimum(np.where(maybe_denser, least, np.inf).min(axis=1), least.max())
     highest = np.minimum(np.where(surely_denser, most, np.inf).min(axis=1), most.max())
-    # The root, the exponential and the product are rounded, too.
+    # Root, exponential and multiplication round, too.
     lowest *= np.exp(-0.5 * nearest[1]) * (1.0 - 8.0 * UNIT_ROUNDOFF)
     highest *= np.exp(-0.5 * nearest[0]) * (1.0 + 8.0 * UNIT_ROUNDOFF)
     chosen = ((highest >= lowest[:, None]) & others).sum(axis=1) < tokens
@@ -171,7 +171,7 @@ def test_float32_picks_the_frames_of_float64(speed, order):
     for seed in range(20):
         distance_sq, scale = exact_distances(seed, speed)
         error = (np.abs(distances[seed].numpy() - distance_sq) / scale).max()
-        # Two sums of squares and two Gram matrices, each of CHANNELS rounded products.
+        # Two sums of squares and two Gram matrices, each a sum of CHANNELS rounded terms.
         assert error <= (2 * CHANNELS + 16) * UNIT_ROUNDOFF
         chosen, dropped = decided_frames(distance_sq, error * scale, TOKENS)
         found = np.isin(np.arange(FRAMES), picked[seed])
@@ -205,7 +205,7 @@ def test_half_precision_is_scored_in_float32():
 
 @SELECTORS
 @CENTERS
-def test_two_runs_choose_the_same(kind, keep_center):
+def test_choice_is_deterministic(kind, keep_center):
     select, inputs = selector(kind, keep_center=keep_center), clips(2)
     assert torch.equal(select(*inputs), select(*(part.clone() for part in inputs)))
     assert torch.equal(density_peak_scores(inputs[0]), density_peak_scores(inputs[0].clone()))
@@ -213,7 +213,7 @@ def test_two_runs_choose_the_same(kind, keep_center):
 
 @SELECTORS
 @CENTERS
-def test_a_batch_chooses_as_each_clip_alone(kind, keep_center):
+def test_choice_does_not_depend_on_the_batch(kind, keep_center):
     select, (features, keypoints) = selector(kind, keep_center=keep_center), clips(4)
     together = select(features, keypoints).expand(4, -1)
     alone = [select(features[i : i + 1], keypoints[i : i + 1]) for i in range(4)]
@@ -233,8 +233,8 @@ def test_a_mirror_image_uses_the_frames_of_its_window(kind):
 @CENTERS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("end", ["first", "last"])
-def test_copies_get_no_more_than_their_share(kind, keep_center, dtype, end):
-    """A third of each clip repeats one frame, as padding does; nothing tells the copies apart."""
+def test_repeated_frames_get_at_most_their_share(kind, keep_center, dtype, end):
+    """A third of each clip repeats one frame, as padding does; the copies are indistinguishable."""
     copies = slice(0, FRAMES // 3) if end == "first" else slice(FRAMES - FRAMES // 3, FRAMES)
     features, keypoints = (part.to(dtype) for part in clips(8))
     features[:, copies] = features[:, copies.start : copies.start + 1]
@@ -266,7 +266,7 @@ def requests(draw):
 
 @settings(deadline=None, max_examples=150)
 @given(requests())
-def test_choices_are_distinct_ascending_and_hold_the_center(request):
+def test_choices_are_distinct_ascending_and_contain_the_center(request):
     select, features, keypoints = request
     frames = features.shape[1]
     index = select(features, keypoints)
@@ -295,7 +295,7 @@ def test_highest_frames_sorts_by_score_then_time(scores, data, keep_center):
     assert index.tolist() == [sorted(order[:tokens])]
 
 
-def test_equal_scores_go_to_the_earlier_frame():
+def test_of_equal_scores_the_earlier_frame_wins():
     assert highest_frames(torch.zeros(1, 9), 4).tolist() == [[0, 1, 2, 3]]
     center = torch.arange(9)[None] == 4
     assert highest_frames(torch.zeros(1, 9), 3, keep=center).tolist() == [[0, 1, 4]]
@@ -305,7 +305,7 @@ def test_equal_scores_go_to_the_earlier_frame():
 
 
 @given(st.integers(3, 400), st.data(), st.booleans())
-def test_uniform_frames_are_even_and_hold_both_ends(frames, data, keep_center):
+def test_uniform_frames_are_even_and_contain_both_ends(frames, data, keep_center):
     tokens = data.draw(st.integers(2, frames - 1))
     chosen = uniform_frames(frames, tokens, center=frames // 2 if keep_center else None)
     gaps = np.diff(chosen)
@@ -350,7 +350,7 @@ def test_motion_of_the_first_frame_is_that_of_the_second():
 
 @pytest.mark.parametrize("rest", [(5, 3), (4,), ()])
 @pytest.mark.parametrize(("batch", "choices"), [(1, 1), (3, 1), (3, 3)])
-def test_take_frames_is_indexing(rest, batch, choices):
+def test_take_frames_indexes(rest, batch, choices):
     random = np.random.default_rng(0)
     values = random.standard_normal((batch, 11, *rest))
     index = np.sort(np.stack([random.permutation(11)[:4] for _ in range(choices)]), axis=1)
@@ -359,7 +359,7 @@ def test_take_frames_is_indexing(rest, batch, choices):
     assert torch.equal(taken, torch.from_numpy(expected))
 
 
-def test_frames_of_a_later_stage_are_those_of_the_window():
+def test_later_stages_return_frames_of_the_window():
     kept, fixed = torch.tensor([[0, 3, 5, 9], [1, 2, 7, 8]]), torch.tensor([[0, 3, 5, 9]])
     positions = torch.tensor([[0, 2], [1, 3]])
     assert window_frames(kept, positions).tolist() == [[0, 5], [2, 8]]
@@ -370,7 +370,7 @@ def test_frames_of_a_later_stage_are_those_of_the_window():
 
 @pytest.mark.parametrize(("batch", "choices"), [(1, 1), (3, 1), (3, 3)])
 @pytest.mark.parametrize("kept", [2, 7, 29])
-def test_interpolation_is_that_of_numpy(batch, choices, kept):
+def test_interpolation_matches_numpy(batch, choices, kept):
     random, frames = np.random.default_rng(kept), 30
     tokens = random.standard_normal((batch, kept, 2, 3)).astype(np.float32)
     index = np.sort(np.stack([random.permutation(frames)[:kept] for _ in range(choices)]), axis=1)
@@ -393,7 +393,7 @@ def test_interpolation_is_exact_where_motion_is_linear():
     assert_close(filled, line.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
 
 
-def test_recovering_attention_by_its_definition():
+def test_recovering_attention_matches_its_definition():
     generator = torch.Generator().manual_seed(3)
     layer = TokenRecoveringAttention(24, 4).double().requires_grad_(False)
     queries = torch.randn(1, 7, 24, generator=generator, dtype=torch.float64)

@@ -90,7 +90,7 @@ def test_refinement_only_adds_its_own_keys():
         ("refine.post_refine.0.weight", (1024, 85), r"not \(any, 102\)"),
     ],
 )
-def test_broken_checkpoints(key, shape, said):
+def test_rejects_broken_checkpoints(key, shape, said):
     shapes = {**published(), key: shape}
     if shape is None:
         del shapes[key]
@@ -120,7 +120,7 @@ def test_official_layout_is_read(tmp_path, size):
 
 
 def test_official_layout_is_exported(tmp_path):
-    """With the refinement's weights beside the others, behind their prefix."""
+    """With the refinement's weights next to the others, behind their prefix."""
     network = build(resolve("htnet", **SMALL, refine=1))
     request = request_for(tmp_path, network, config={"heads": SMALL["heads"]}, batch=None)
     manifest = export_model(request).manifest
@@ -232,7 +232,7 @@ def test_limbs_take_the_place_of_their_outer_joints():
 
 
 def refinement(bias):
-    """One whose answer is the same whatever it sees: near 1 the lifter's, near 0 the keypoints'."""
+    """A refinement with a constant blend: near 1 the lifter's pose, near 0 the keypoints'."""
     module = PoseRefinement(17).eval().double().requires_grad_(False)
     module.post_refine[3].weight.zero_()
     module.post_refine[3].bias.fill_(bias)
@@ -262,6 +262,6 @@ def test_refinement_may_take_the_keypoints(pose_and_points):
     assert ((poses[..., :2] - seen) * offsets).sum(dim=(1, 2)).abs().max() < 1e-9
 
 
-def test_refinement_stands_keypoints_in_one_place(pose_and_points):
+def test_refinement_is_finite_if_all_keypoints_coincide(pose_and_points):
     poses, points = pose_and_points
     assert refinement(0.0)(poses, torch.ones_like(points)).isfinite().all()

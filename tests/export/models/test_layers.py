@@ -18,7 +18,7 @@ def tokens(seed=0, dtype=torch.float64):
     return torch.randn(rows, WIDTH, generator=generator, dtype=torch.float64).to(dtype)
 
 
-def randomised(module, dtype=torch.float64):
+def randomized(module, dtype=torch.float64):
     generator = torch.Generator().manual_seed(1)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.3, generator=generator)
@@ -46,8 +46,8 @@ def attention_of_pytorch(layer, rows, axis):
 
 @AXES
 @pytest.mark.parametrize("fold", [False, True])
-def test_attention_is_that_of_pytorch(axis, fold):
-    layer = randomised(Attention(WIDTH, HEADS))
+def test_attention_matches_pytorch(axis, fold):
+    layer = randomized(Attention(WIDTH, HEADS))
     expected = attention_of_pytorch(layer, tokens(), axis)
     if fold:
         layer.fold_constants()
@@ -55,16 +55,16 @@ def test_attention_is_that_of_pytorch(axis, fold):
 
 
 @AXES
-def test_folding_moves_no_output_in_float32(axis):
-    layer = randomised(Attention(WIDTH, HEADS), torch.float32)
+def test_folding_keeps_the_output_in_float32(axis):
+    layer = randomized(Attention(WIDTH, HEADS), torch.float32)
     before, keys = layer(tokens(0, torch.float32), GRID, axis), list(layer.state_dict())
     layer.fold_constants()
     assert_close(layer(tokens(0, torch.float32), GRID, axis), before, atol=1e-6, rtol=0)
     assert list(layer.state_dict()) == keys
 
 
-def test_folded_attention_reads_its_weights_no_more():
-    layer = randomised(Attention(WIDTH, HEADS))
+def test_folded_attention_ignores_its_weights():
+    layer = randomized(Attention(WIDTH, HEADS))
     layer.fold_constants()
     before = layer(tokens(), GRID, Axis.FRAMES)
     layer.qkv.weight.zero_()
@@ -78,8 +78,8 @@ def test_folding_stays_on_the_device_of_the_weights():
 
 
 @AXES
-def test_a_token_attends_to_its_own_axis_only(axis):
-    layer = randomised(Attention(WIDTH, HEADS))
+def test_a_token_attends_only_along_its_axis(axis):
+    layer = randomized(Attention(WIDTH, HEADS))
     moved = tokens().reshape(BATCH, *GRID, WIDTH).clone()
     moved[1, 3, 2] += 1.0
     changed = layer(moved.reshape(-1, WIDTH), GRID, axis) - layer(tokens(), GRID, axis)
@@ -89,16 +89,16 @@ def test_a_token_attends_to_its_own_axis_only(axis):
     assert torch.equal(touched, expected)
 
 
-def test_mlp_has_the_exact_gelu():
-    layer = randomised(Mlp(WIDTH, 40))
+def test_mlp_uses_the_exact_gelu():
+    layer = randomized(Mlp(WIDTH, 40))
     hidden = tokens() @ layer.fc1.weight.T + layer.fc1.bias
     expected = gelu(hidden, approximate="none") @ layer.fc2.weight.T + layer.fc2.bias
     assert_close(layer(tokens()), expected)
 
 
 @AXES
-def test_block_normalises_before_and_adds_after(axis):
-    layer, rows = randomised(Block(WIDTH, HEADS, 40)), tokens() * 1e-3
+def test_block_normalizes_before_and_adds_after(axis):
+    layer, rows = randomized(Block(WIDTH, HEADS, 40)), tokens() * 1e-3
     first = layer_norm(rows, [WIDTH], layer.norm1.weight, layer.norm1.bias, eps=1e-6)
     middle = rows + attention_of_pytorch(layer.attn, first, axis)
     second = layer_norm(middle, [WIDTH], layer.norm2.weight, layer.norm2.bias, eps=1e-6)

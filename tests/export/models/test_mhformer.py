@@ -62,7 +62,7 @@ def test_published_sizes(frames):
     assert found == (2, 512, 3, 8, 1024)
 
 
-def test_351_frames_are_what_is_built_unless_said_otherwise():
+def test_default_is_351_frames():
     assert resolve("mhformer") == resolve("mhformer", size="351")
     assert family("mhformer").unit.value == "m"
 
@@ -85,14 +85,14 @@ def test_short_windows_have_a_norm_in_their_embeddings(frames, activated):
     assert ("embedding_3.weight" in keys) != activated
 
 
-def test_the_variant_that_is_ours_says_so():
+def test_unpublished_variant_is_marked():
     source = family("mhformer").pruning[Variant.HOT].source
     assert "not published" in source
     assert "HoT" in family("mhformer").pruning[Variant.TPC].source
 
 
 @pytest.mark.parametrize("frames", [8, 15, 30])
-def test_windows_that_nine_heads_do_not_divide(frames):
+def test_windows_not_divisible_by_nine_heads(frames):
     poses, _ = small(frames=frames)(random(2, frames, 17, 2))
     assert poses.shape == (2, frames, 17, 3)
     assert poses.isfinite().all()
@@ -113,7 +113,7 @@ def convolved(module, rows):
 
 
 @pytest.mark.parametrize("kind", [PointwiseLinear, ActivatedPointwise, NormedPointwise])
-def test_a_matrix_product_is_the_published_convolution(kind):
+def test_pointwise_layers_match_the_published_convolutions(kind):
     module, rows = drawn(kind(10, 6)), random(3 * FRAMES, 10)
     expected, keys = convolved(module, rows), list(module.state_dict())
     assert_close(module(rows), expected)
@@ -134,7 +134,7 @@ def test_norms_learn_in_training(kind):
 # Hypotheses
 
 
-def test_queries_keys_and_values_are_those_of_three_hypotheses():
+def test_cross_attention_matches_pytorch():
     layer = drawn(CrossAttention(WIDTH, 2))
     query, key, value = (random(2 * FRAMES, WIDTH, seed=seed) for seed in range(3))
     whole = torch.nn.MultiheadAttention(WIDTH, 2, batch_first=True, dtype=torch.float64)
@@ -150,7 +150,7 @@ def test_queries_keys_and_values_are_those_of_three_hypotheses():
     assert_close(layer(query, key, value, FRAMES), expected)
 
 
-def test_each_hypothesis_hears_of_those_before_it_as_they_are_already():
+def test_each_hypothesis_attends_to_the_updated_ones_before_it():
     block = small().Transformer_hypothesis.CHI_blocks[0]
     hypotheses = [random(FRAMES, WIDTH, seed=seed) for seed in range(3)]
     one, two, three = block.attend(hypotheses, FRAMES)
@@ -215,7 +215,7 @@ def test_keeping_every_frame_is_the_plain_network(prune_at):
     assert_close(pruned(keypoints, everything)[0], plain(keypoints)[0])
 
 
-def test_only_one_variant_holds_on_to_the_center():
+def test_only_tpc_keeps_the_center():
     keypoints = random(64, FRAMES, 17, 2)
     for variant, centerd in (("tpc", True), ("hot", False)):
         poses, kept = small(tokens=3, prune_at=1, variant=variant)(keypoints)
@@ -223,7 +223,7 @@ def test_only_one_variant_holds_on_to_the_center():
         assert poses.shape == (64, 3 if centerd else FRAMES, 17, 3)
 
 
-def test_recovery_has_one_query_for_a_frame_and_three_answers():
+def test_recovery_has_one_query_and_three_results_per_frame():
     network = small(tokens=5, prune_at=1)
     assert network.x_token.shape == (1, FRAMES, WIDTH)
     assert network.pos_embed_token.shape == (1, 5, WIDTH)
@@ -244,7 +244,7 @@ def test_recovery_has_one_query_for_a_frame_and_three_answers():
         {"tokens": (6, 4), "prune_at": (1, 2), "recovery": "interpolate"},
     ],
 )
-def test_folding_moves_no_output(options):
+def test_folding_keeps_the_output(options):
     network = small(**options)
     keypoints = random(2, network.frames, 17, 2)
     before, keys = network(keypoints)[0], list(network.state_dict())

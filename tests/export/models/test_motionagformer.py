@@ -80,7 +80,7 @@ def test_published_sizes(name, expected):
     assert (size.channels, size.representation) == (3, 512)
 
 
-def test_b_is_what_is_built_unless_said_otherwise():
+def test_default_is_size_b():
     assert resolve("motionagformer") == resolve("motionagformer", size="b")
     assert family("motionagformer").unit.value == "normalized_px"
 
@@ -88,7 +88,7 @@ def test_b_is_what_is_built_unless_said_otherwise():
 # The graph over joints
 
 
-def test_bones_join_both_ways_but_for_three():
+def test_all_bones_but_three_join_both_ways():
     bones = bone_graph(H36M17)
     joints = H36M17.joints
     one_way = {
@@ -105,7 +105,7 @@ def test_bones_join_both_ways_but_for_three():
     assert bones.sum(dim=1).tolist() == [2, 2, 2, 1, 2, 2, 1, 2, 2, 2, 1, 2, 2, 1, 2, 2, 1]
 
 
-def test_joints_gather_as_the_formula_says():
+def test_joint_graph_matches_the_formula():
     grid, graph = Grid(3, 17), drawn(JointGraph(8, H36M17))
     tokens = random(2 * 3 * 17, 8)
     frames = tokens.reshape(6, 17, 8)
@@ -135,7 +135,7 @@ def test_a_frame_need_not_be_its_own_neighbor():
     assert similar_frames(features, 2)[0, 0].tolist()[0] == [False, True, True]
 
 
-def test_equals_of_the_last_neighbor_are_neighbors_too():
+def test_ties_with_the_last_neighbor_are_neighbors():
     features = torch.tensor([[[[4.0], [2.0], [2.0], [1.0], [2.0], [0.0]]]])
     assert similar_frames(features, 2)[0, 0, 0].tolist() == [True, True, True, False, True, False]
     # The highest counts as often as it occurs: two equal ones are two neighbors.
@@ -147,8 +147,8 @@ def test_fewer_frames_than_neighbors_are_all_neighbors():
     assert similar_frames(random(1, 1, 2, 4), 4).all()
 
 
-def test_what_all_frames_have_in_common_costs_no_digits():
-    """A joint that moves little beside what its tokens share, in float32 and exactly."""
+def test_similarity_keeps_its_digits_under_a_common_offset():
+    """A joint that moves little compared with what its tokens share, in float32 and exactly."""
     features = 3.0 * random(1, 17, 1, 64, seed=1) + 1e-3 * random(1, 17, 243, 64, seed=2)
     features = features.float()
     exact = similar_frames(features.double(), 2)
@@ -160,7 +160,7 @@ def test_what_all_frames_have_in_common_costs_no_digits():
     assert wrong_naively > 0.01
 
 
-def test_frames_gather_as_the_formula_says():
+def test_frame_graph_matches_the_formula():
     grid, graph = Grid(FRAMES, 2), drawn(FrameGraph(8, FRAMES, 3))
     tokens = random(2 * FRAMES * 2, 8)
     joints = tokens.reshape(2, FRAMES, 2, 8).transpose(1, 2).reshape(4, FRAMES, 8)
@@ -173,7 +173,7 @@ def test_frames_gather_as_the_formula_says():
     assert_close(graph(tokens, grid), expected)
 
 
-def test_a_norm_of_some_nodes_takes_their_numbers():
+def test_norm_of_some_nodes_uses_their_numbers():
     norm = drawn(NodeNorm(FRAMES))
     values = random(2, 3, FRAMES, 4)
     nodes = torch.tensor([[0, 3, 4], [2, 7, 8]])
@@ -199,19 +199,19 @@ def norm_sizes(**options):
     return [len(state[NORM.format(layer)]) for layer in range(4)]
 
 
-def test_norms_follow_the_ranks_where_they_are_trained_with_them():
+def test_published_hourglass_has_norms_of_ranks():
     assert norm_sizes() == [9] * 4
     assert norm_sizes(tokens=5, prune_at=2) == [9, 9, 5, 5]
     assert norm_sizes(tokens=(6, 4), prune_at=(1, 3)) == [9, 6, 6, 4]
 
 
-def test_other_networks_keep_the_norms_of_the_frames():
+def test_other_networks_have_norms_of_frames():
     assert norm_sizes(tokens=5, prune_at=2, recovery="interpolate") == [9] * 4
     assert norm_sizes(tokens=5, prune_at=2, elastic=True) == [9] * 4
 
 
 @pytest.mark.parametrize("selector", ["uniform", "tpc"])
-def test_kept_frames_have_the_norms_of_their_own_time(selector):
+def test_kept_frames_use_the_norms_of_their_time(selector):
     """Interpolation, all numbers of the norms equal but those of one frame that is dropped."""
     network = small(tokens=5, prune_at=1, recovery="interpolate", selector=selector)
     keypoints = random(1, FRAMES, 17, 3)
@@ -244,7 +244,7 @@ def test_keeping_every_frame_is_the_plain_network():
         {"tokens": (6, 4), "prune_at": (1, 2), "recovery": "interpolate", "depth": 3},
     ],
 )
-def test_folding_moves_no_output(options):
+def test_folding_keeps_the_output(options):
     network = small(**options)
     keypoints = random(2, FRAMES, 17, 3)
     before, keys = network(keypoints)[0], list(network.state_dict())
@@ -407,7 +407,7 @@ def test_official_layout_of_the_hourglass_is_read(tmp_path):
     assert all(torch.equal(prepared.state[key], state[key]) for key in state)
 
 
-def test_pruning_elsewhere_than_trained_is_refused(tmp_path):
+def test_rejects_pruning_at_another_block_than_trained(tmp_path):
     source = tmp_path / "hot.pth"
     official(source, tokens=5, prune_at=2, depth=3)
     request = ExportRequest(
@@ -420,7 +420,7 @@ def test_pruning_elsewhere_than_trained_is_refused(tmp_path):
 # Verification
 
 
-def test_a_file_returns_its_neighbors_and_pytorch_takes_them():
+def test_pytorch_can_use_the_neighbors_of_a_file():
     spec = resolve("motionagformer", frames=FRAMES, **SMALL)
     lifting = build_lifter(spec, random_state_dict(build(spec)), flip=True)
     model = trace(fold_constants(lifting), spec, batch=1, opset=20)

@@ -49,7 +49,7 @@ def test_sizes_are_read_off_published_shapes(size, variant):
         ("blocks_ts.4.mlp_t.fc1.weight", (512, 256), "'blocks_ts.4.mlp_t.fc1.weight' is"),
     ],
 )
-def test_other_shapes_are_refused(key, shape, message):
+def test_rejects_other_shapes(key, shape, message):
     shapes = shapes_of(resolve("motionbert"))
     if shape is None:
         del shapes[key]
@@ -70,8 +70,8 @@ def saved(path, **options):
 def test_an_official_checkpoint_serves_shorter_windows(tmp_path):
     trained = saved(tmp_path / "best_epoch.bin")
     target = tmp_path / "short.onnx"
-    asked = {"checkpoint": tmp_path / "best_epoch.bin", "config": {"heads": SMALL["heads"]}}
-    export_model(ExportRequest("motionbert", frames=9, output=target, **asked))
+    options = {"checkpoint": tmp_path / "best_epoch.bin", "config": {"heads": SMALL["heads"]}}
+    export_model(ExportRequest("motionbert", frames=9, output=target, **options))
     manifest = read_manifest(target)
     assert (manifest.frames, manifest.channels, manifest.unit) == (9, 3, "normalized_px")
     short = create_model("motionbert", frames=9, **SMALL)
@@ -82,11 +82,11 @@ def test_an_official_checkpoint_serves_shorter_windows(tmp_path):
         lifted = session.run({"keypoints_2d": keypoints.numpy()})["poses_3d"]
         np.testing.assert_allclose(lifted, short(keypoints)[0].numpy(), atol=1e-5)
     with pytest.raises(CheckpointError, match="trained with frames = 27, but 81"):
-        export_model(ExportRequest("motionbert", frames=81, **asked))
+        export_model(ExportRequest("motionbert", frames=81, **options))
 
 
 def test_a_short_window_that_keeps_every_frame_prunes_nothing():
-    """What a checkpoint says of its pruning counts for windows that are pruned alone."""
+    """The pruning of a training record applies only to windows that are pruned."""
     found = infer_shape("motionbert", shapes_of(resolve("motionbert", frames=FRAMES, **SMALL)))
     training = TrainingRecord(50.0, SMALL["heads"], 2, "none", credit=None, limits=None)
     whole, pruned = (ExportRequest("motionbert", frames=9, tokens=tokens) for tokens in (9, 5))
@@ -95,13 +95,13 @@ def test_a_short_window_that_keeps_every_frame_prunes_nothing():
     assert (stage.prune_at, stage.tokens) == (2, 5)
 
 
-def test_a_recovering_checkpoint_takes_its_own_windows_alone(tmp_path):
+def test_a_recovering_checkpoint_serves_only_its_own_windows(tmp_path):
     saved(tmp_path / "hot.bin", tokens=9, prune_at=1)
-    asked = {"checkpoint": tmp_path / "hot.bin", "config": {"heads": SMALL["heads"]}}
+    options = {"checkpoint": tmp_path / "hot.bin", "config": {"heads": SMALL["heads"]}}
     with pytest.raises(CheckpointError, match="trained with frames = 27, but 9"):
-        export_model(ExportRequest("motionbert", frames=9, **asked))
+        export_model(ExportRequest("motionbert", frames=9, **options))
     target = tmp_path / "hot.onnx"
-    export_model(ExportRequest("motionbert", output=target, **asked))
+    export_model(ExportRequest("motionbert", output=target, **options))
     assert read_manifest(target).tokens == 9
 
 

@@ -120,7 +120,7 @@ def test_other_sizes(frames, config):
         ("fc.weight", (3, 32), r"not \(3, 16\)"),
     ],
 )
-def test_broken_checkpoints(key, shape, said):
+def test_rejects_broken_checkpoints(key, shape, said):
     shapes = {**published(), key: shape}
     if shape is None:
         del shapes[key]
@@ -219,13 +219,13 @@ def test_every_frame_kept_is_the_plain_network():
     "config",
     [{"coefficients": 8}, {"frames": 242}, {"frames": 7}, {"frames": 8, "coefficients": 4}],
 )
-def test_there_has_to_be_a_middle(config):
+def test_rejects_windows_without_a_middle(config):
     with pytest.raises(UsageError, match="middle frames") as caught:
         resolve("nanohtnet", **config)
     assert "odd" in caught.value.hint
 
 
-def test_every_frame_may_be_a_middle_one():
+def test_all_frames_can_be_middle_ones():
     assert resolve("nanohtnet", frames=9).output_frames == 9
 
 

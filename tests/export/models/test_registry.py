@@ -44,7 +44,7 @@ def test_entry_is_complete(name):
 
 
 @FAMILIES
-def test_published_size_is_one_that_can_be_asked_for(name):
+def test_published_size_resolves(name):
     entry = family(name)
     spec = resolve(name)
     assert (spec.frames, spec.size, spec.variant) == (entry.frames, entry.size, Variant.PLAIN)
@@ -84,7 +84,7 @@ def test_unknown_family(given, hint):
     assert "mixste" in caught.value.hint
 
 
-def test_asking_about_models_loads_nothing_heavy():
+def test_registry_and_specs_import_nothing_heavy():
     program = (
         "import sys\n"
         "import hot_sdk.export.models, hot_sdk.export.models.registry, hot_sdk.export.models.spec\n"

@@ -1,4 +1,4 @@
-"""What can be asked of a family, what that means, and what is refused."""
+"""Options of a family: what they resolve to, and what is rejected."""
 
 import re
 from dataclasses import fields
@@ -20,7 +20,7 @@ PRUNED = [(name, variant) for name in list_models() for variant in family(name).
 
 
 def summary(spec):
-    """Of a network that prunes in one stage or in none."""
+    """Variant, frames, tokens and block of a network with at most one stage of pruning."""
     assert len(spec.stages) <= 1
     block = spec.stages[0].prune_at if spec.stages else None
     return (spec.variant.value, spec.frames, spec.tokens, block)
@@ -31,7 +31,7 @@ def selectors(spec):
 
 
 @FAMILIES
-def test_nothing_asked_is_the_published_plain_network(name):
+def test_default_is_the_published_plain_network(name):
     entry, spec = family(name), resolve(name)
     assert summary(spec) == ("plain", entry.frames, None, None)
     assert (spec.family, spec.size) == (name, entry.size)
@@ -42,7 +42,7 @@ def test_nothing_asked_is_the_published_plain_network(name):
 
 @pytest.mark.parametrize(("name", "variant"), PRUNED)
 @pytest.mark.parametrize("as_text", [False, True])
-def test_a_variant_is_the_published_one(name, variant, as_text):
+def test_variant_defaults_to_the_published_pruning(name, variant, as_text):
     entry, published = family(name), family(name).pruning[variant]
     spec = resolve(name, variant=variant.value if as_text else variant)
     assert summary(spec) == (variant.value, entry.frames, published.tokens, published.prune_at)
@@ -55,7 +55,7 @@ def test_a_variant_is_the_published_one(name, variant, as_text):
 
 @pytest.mark.parametrize(("name", "variant"), PRUNED)
 @pytest.mark.parametrize("frames", range(2, 12))
-def test_every_result_holds_together(name, variant, frames):
+def test_every_specification_is_consistent(name, variant, frames):
     """However short the window; a network that keeps every frame is plain."""
     spec = resolve(name, frames=frames, variant=variant)
     assert spec.variant is (Variant.PLAIN if frames == 2 else variant)
@@ -167,7 +167,7 @@ def test_ratio_to_tokens_rounds_half_up(ratio, frames, tokens):
         ({"width": 30, "heads": 4}, "width 30 cannot be divided among 4 heads", "multiple of"),
     ],
 )
-def test_refused(name, request_, message, hint):
+def test_rejects(name, request_, message, hint):
     entry = family(name)
     known = {"title": entry.title, "frames": entry.frames, **vars(entry.size)}
     with pytest.raises(UsageError) as caught:
@@ -178,7 +178,7 @@ def test_refused(name, request_, message, hint):
 
 @pytest.mark.parametrize(("name", "variant"), PRUNED)
 @pytest.mark.parametrize("block", [0, -1, None])
-def test_refused_pruning_block(name, variant, block):
+def test_rejects_pruning_blocks_out_of_range(name, variant, block):
     """Before the first block no token has seen another; after the last there is nothing to save."""
     depth = family(name).size.depth
     block = depth if block is None else block
@@ -190,7 +190,7 @@ def test_refused_pruning_block(name, variant, block):
 
 @pytest.mark.parametrize("name", [name for name, variant in PRUNED if variant is Variant.TPC])
 @pytest.mark.parametrize("recovery", RecoveryKind)
-def test_refused_recovery(name, recovery):
+def test_rejects_recovery_for_tpc(name, recovery):
     with pytest.raises(UsageError, match="recovers no frames") as caught:
         resolve(name, variant="tpc", recovery=recovery)
     assert "the variant 'hot'" in caught.value.hint
@@ -201,7 +201,7 @@ def test_refused_recovery(name, recovery):
     "request_",
     [{"ratio": 0.5}, {"ratio": 1.0}, {"tokens": 2}, {"prune_at": 1}, {"variant": "hot"}],
 )
-def test_a_single_frame_cannot_be_pruned(name, request_):
+def test_rejects_pruning_of_a_single_frame(name, request_):
     with pytest.raises(UsageError, match="lifts each frame by itself"):
         resolve(name, **request_)
     with pytest.raises(UsageError, match="lifts each frame by itself"):
@@ -209,7 +209,7 @@ def test_a_single_frame_cannot_be_pruned(name, request_):
 
 
 @FAMILIES
-def test_every_published_size_can_be_asked_for_by_name(name):
+def test_every_published_size_resolves_by_name(name):
     for title, published in family(name).sizes.items():
         spec = resolve(name, size=title)
         assert (spec.frames, spec.size) == (published.frames, published.size)
@@ -252,12 +252,12 @@ def test_stages():
         ({"tokens": (300, 5), "prune_at": (1, 3)}, "tokens is 300"),
     ],
 )
-def test_refused_stages(request_, message):
+def test_rejects_inconsistent_stages(request_, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         resolve("mixste", **request_)
 
 
-def test_refused_family():
+def test_rejects_unknown_family():
     with pytest.raises(UsageError, match="Did you mean 'mixste'"):
         resolve("mixst")
 
