@@ -17,7 +17,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.models.families import NetworkSize
 from hot_sdk.export.models.frame_selection import take_frames
 from hot_sdk.export.models.hourglass import HourglassNetwork, chosen_frames
 from hot_sdk.export.models.layers.transformer import Axis, Block, Grid
@@ -56,12 +55,13 @@ class MixSTE(HourglassNetwork):
     def __init__(self, spec: ModelSpec, *, mirrored_pairs: bool = False) -> None:
         super().__init__(spec, mirrored_pairs=mirrored_pairs)
         size, width, joints = spec.size, spec.size.width, spec.joints
+        block = width, size.heads, size.mlp_hidden
         self.has_stem = size.stem > 0
         self.Spatial_patch_to_embedding = nn.Linear(size.channels, width)
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))
         self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, spec.frames, width))
-        self.STEblocks = nn.ModuleList(_block(size) for _ in range(size.depth))
-        self.TTEblocks = nn.ModuleList(_block(size) for _ in range(size.depth))
+        self.STEblocks = nn.ModuleList(Block(*block) for _ in range(size.depth))
+        self.TTEblocks = nn.ModuleList(Block(*block) for _ in range(size.depth))
         self.Spatial_norm = nn.LayerNorm(width, eps=1e-6)
         self.Temporal_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
@@ -125,10 +125,6 @@ class MixSTE(HourglassNetwork):
 
 
 build = MixSTE
-
-
-def _block(size: NetworkSize) -> Block:
-    return Block(size.width, size.heads, size.mlp_hidden)
 
 
 class FrameStem(nn.Module):

@@ -259,8 +259,8 @@ def requests(draw):
         torch.from_numpy(random.integers(0, levels, (2, frames, *rest)).astype(np.float32))
         for rest in ((3,), (2, 2))
     )
-    centerd = draw(st.booleans())
-    choose = selector(kind, tokens=tokens, keep_center=centerd, frames=frames)
+    centered = draw(st.booleans())
+    choose = selector(kind, tokens=tokens, keep_center=centered, frames=frames)
     return choose, features, keypoints
 
 

@@ -217,10 +217,10 @@ def test_keeping_every_frame_is_the_plain_network(prune_at):
 
 def test_only_tpc_keeps_the_center():
     keypoints = random(64, FRAMES, 17, 2)
-    for variant, centerd in (("tpc", True), ("hot", False)):
+    for variant, centered in (("tpc", True), ("hot", False)):
         poses, kept = small(tokens=3, prune_at=1, variant=variant)(keypoints)
-        assert (kept == FRAMES // 2).any(dim=1).all() == centerd
-        assert poses.shape == (64, 3 if centerd else FRAMES, 17, 3)
+        assert (kept == FRAMES // 2).any(dim=1).all() == centered
+        assert poses.shape == (64, 3 if centered else FRAMES, 17, 3)
 
 
 def test_recovery_has_one_query_and_three_results_per_frame():
