@@ -33,6 +33,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	cd $(VENV) && bin/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p hot_sdk
+	cd $(VENV) && bin/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache $(CURDIR)/benchmarks/studies
 	$(LINT_IMPORTS)
 
 imports: $(VENV)/.test
@@ -41,7 +42,7 @@ imports: $(VENV)/.test
 
 bench: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
-	$(BIN)/python -m hot_sdk.benchmarks.studies.readme_tables --page docs/benchmarks.md
+	$(BIN)/python benchmarks/studies/readme_tables.py --page docs/benchmarks.md
 
 docs: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .

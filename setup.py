@@ -5,14 +5,12 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-# What the maintainers run; it needs the repository and stays in it.
-NOT_SHIPPED = ("studies", "studies.*")
 
 
 def packages_of(folder: str) -> dict[str, str]:
     """Return the import names below a top-level folder, each with its directory."""
     top = folder if folder == "hot_sdk" else f"hot_sdk.{folder}"
-    names = find_packages(str(ROOT / folder), exclude=NOT_SHIPPED)
+    names = find_packages(str(ROOT / folder))
     inner = {f"{top}.{name}": f"{folder}/{name.replace('.', '/')}" for name in names}
     return {top: folder, **inner}
 

@@ -1,6 +1,6 @@
 """Measure how many pictures per second are drawn, and how many are drawn and written as mp4.
 
-    python -m hot_sdk.benchmarks.studies.drawing_speed --frames 300 --rounds 3
+    python benchmarks/studies/drawing_speed.py --frames 300 --rounds 3
 
 Draws 1280 x 480 pictures of a 1768 x 994 video with one and with two moving people, a full latency
 strip included. The content of the video does not change the time: it is noise here, scaled and

@@ -1,6 +1,6 @@
 """Check everything that needs a GPU in one call: tests, accuracy by precision, frames per second.
 
-    python -m hot_sdk.benchmarks.studies.gpu_check --device cuda --output gpu.json
+    python benchmarks/studies/gpu_check.py --device cuda --output gpu.json
 
 What cannot run is reported with its reason, and the rest goes on. With ``--device cpu`` the same
 runs on the CPU, which checks this script and no GPU. PyTorch is timed eagerly, compiled, and as one

@@ -1,6 +1,6 @@
 """Make ``starter-val``, the held-out part of the starter model's data, from all of the data.
 
-    python -m hot_sdk.benchmarks.studies.make_starter_val DATA_FOLDER OUTPUT_FOLDER
+    python benchmarks/studies/make_starter_val.py DATA_FOLDER OUTPUT_FOLDER
 
 ``DATA_FOLDER`` holds ``cmu_h36m17_60fps.npz`` (``pos_mm``, int16, world millimeters, y up; and
 ``glitch``) and ``index.json``. Keeps the sequences whose split is ``val``, without their glitches,

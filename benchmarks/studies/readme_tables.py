@@ -1,8 +1,8 @@
 """Run the studies behind the README's claims: ``hot-benchmark`` commands, and the page of tables.
 
-    python -m hot_sdk.benchmarks.studies.readme_tables   # all of them, on an idle machine
-    python -m hot_sdk.benchmarks.studies.readme_tables --only baselines --runs 2 --busy
-    python -m hot_sdk.benchmarks.studies.readme_tables --only starter --page docs/benchmarks.md
+    python benchmarks/studies/readme_tables.py   # all of them, on an idle machine
+    python benchmarks/studies/readme_tables.py --only baselines --runs 2 --busy
+    python benchmarks/studies/readme_tables.py --only starter --page docs/benchmarks.md
 
 A study is a command line; its tables go into docs/benchmarks.md below that command. A busy machine
 gives unreliable figures, and is refused unless ``--busy`` is given.

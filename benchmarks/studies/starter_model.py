@@ -1,6 +1,6 @@
 """Measure every figure of the starter model's card: accuracy and speed, pruning, robustness.
 
-    python -m hot_sdk.benchmarks.studies.starter_model --figure accuracy_and_speed.png
+    python benchmarks/studies/starter_model.py --figure accuracy_and_speed.png
 
 Exports the starter checkpoint in each variant to be compared, runs each file through ``hot-eval``
 on ``starter-val``, and times one window of all files in turn, so that a drifting clock affects all

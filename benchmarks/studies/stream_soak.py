@@ -1,6 +1,6 @@
 """Measure whether a stream's memory stays flat over a million pushes, and the cost of a push.
 
-    python -m hot_sdk.benchmarks.studies.stream_soak MODEL.onnx [--pushes 1000000] [--people 3]
+    python benchmarks/studies/stream_soak.py MODEL.onnx [--pushes 1000000] [--people 3]
 
 Random keypoints of people who come, leave for longer than their time to live, and return under new
 track ids. Prints resident memory and the cost of pushes at ten places on the way.

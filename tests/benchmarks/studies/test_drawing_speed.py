@@ -2,13 +2,14 @@ import re
 import subprocess
 import sys
 
+import drawing_speed
 import pytest
 
 pytest.importorskip("cv2", reason="OpenCV is not installed (extra viz)")
 
 
 def test_prints_pictures_per_second():
-    command = [sys.executable, "-m", "hot_sdk.benchmarks.studies.drawing_speed"]
+    command = [sys.executable, drawing_speed.__file__]
     run = subprocess.run(
         [*command, "--frames", "10", "--rounds", "1"], capture_output=True, text=True
     )

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import gpu_check
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ SMALL = [
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "hot_sdk.benchmarks.studies.gpu_check", *SMALL, *arguments]
+    command = [sys.executable, gpu_check.__file__, *SMALL, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

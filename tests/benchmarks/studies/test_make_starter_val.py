@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import make_starter_val
 import numpy as np
 import pytest
 
@@ -34,7 +35,7 @@ def source(tmp_path):
 
 def make(folder, out):
     out.mkdir()
-    command = [sys.executable, "-m", "hot_sdk.benchmarks.studies.make_starter_val", folder, out]
+    command = [sys.executable, make_starter_val.__file__, folder, out]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

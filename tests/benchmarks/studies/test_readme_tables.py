@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+import readme_tables
 
 from hot_sdk.benchmarks.speed.cli import build_parser, options_of
 from hot_sdk.benchmarks.speed.options import check_options
-from hot_sdk.benchmarks.studies import readme_tables
 
 
 @pytest.mark.parametrize("study", readme_tables.studies(), ids=lambda study: study.name)

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import body_checks
 import numpy as np
 import pytest
+import second_opinion
+from second_opinion_figures import Opinion, compare, read_opinion
 
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.benchmarks.evaluation import load_starter_val
-from hot_sdk.benchmarks.studies.second_opinion import __main__, body_checks
-from hot_sdk.benchmarks.studies.second_opinion.figures import Opinion, compare, read_opinion
 from hot_sdk.skeletons import H36M17, skeleton_format
 
 CLIP = Path(__file__).parents[3] / "examples" / "data" / "jump_mediapipe33.npz"
@@ -214,12 +215,12 @@ def test_shipped_clip(clip, tmp_path, capsys):
     pytest.importorskip("cv2", reason="OpenCV is not installed (extra viz)")
     report = tmp_path / "report.json"
     options = ["--output", str(report), "--pictures", str(tmp_path)]
-    assert __main__.main([str(clip), *options]) == 0
+    assert second_opinion.main([str(clip), *options]) == 0
     out = capsys.readouterr().out
     assert "CPUs busy before the start" in out
     assert out.count("not the truth") == 2
     record = json.loads(report.read_text())
-    assert record["caveat"] == __main__.CAVEAT
+    assert record["caveat"] == second_opinion.CAVEAT
     (found,) = record["clips"]
     assert (found["clip"], found["frames"], found["with_person"]) == ("jump", 230, 221)
     agreement = found["agreement"]
@@ -234,7 +235,7 @@ def test_shipped_clip(clip, tmp_path, capsys):
 
 
 def test_clip_without_a_second_opinion_is_refused(capsys):
-    assert __main__.main([str(CLIP)]) == 9
+    assert second_opinion.main([str(CLIP)]) == 9
     error = capsys.readouterr().err
     assert "has no array world; it holds fps, kp, wh." in error
     assert error.count("\n") == 1
@@ -253,12 +254,12 @@ def test_clip_without_a_second_opinion_is_refused(capsys):
 def test_other_world_landmarks_are_refused(world, said, tmp_path, capsys):
     with np.load(CLIP) as arrays:
         np.savez(tmp_path / "broken.npz", **arrays, world=world)
-    assert __main__.main([str(tmp_path / "broken.npz")]) == 9
+    assert second_opinion.main([str(tmp_path / "broken.npz")]) == 9
     assert said in capsys.readouterr().err
 
 
 def test_unwritable_outputs_are_refused_first(tmp_path, capsys):
     twice = [str(CLIP), str(CLIP), "--pictures", str(tmp_path)]
-    assert __main__.main(twice) == 2
-    assert __main__.main([str(CLIP), "--output", str(tmp_path / "no" / "report.json")]) == 2
+    assert second_opinion.main(twice) == 2
+    assert second_opinion.main([str(CLIP), "--output", str(tmp_path / "no" / "report.json")]) == 2
     assert "does not exist" in capsys.readouterr().err

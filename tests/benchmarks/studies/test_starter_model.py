@@ -1,7 +1,8 @@
 """The study behind the model card, cut short."""
 
-from hot_sdk.benchmarks.studies import starter_model
-from hot_sdk.benchmarks.studies.starter_model import METRICS
+import starter_model
+from starter_model import METRICS
+
 from hot_sdk.starter import starter_checkpoint
 from hot_sdk.starter import starter_model as shipped_model
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import stream_soak
 from exported_models import export_case
 
 
@@ -11,8 +12,7 @@ def test_prints_memory_and_cost_at_ten_places(tmp_path_factory):
     model = export_case("mixste", "hot", tmp_path_factory).path
     command = [
         sys.executable,
-        "-m",
-        "hot_sdk.benchmarks.studies.stream_soak",
+        stream_soak.__file__,
         model,
         "--pushes",
         "3000",

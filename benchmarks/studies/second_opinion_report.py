@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from body_checks import BENT_DEGREES
 from numpy.typing import NDArray
+from second_opinion_figures import Comparison, Opinion
 
 from hot_sdk._base.files import replaced_on_success
 from hot_sdk._base.tables import Table
-from hot_sdk.benchmarks.studies.second_opinion.body_checks import BENT_DEGREES
-from hot_sdk.benchmarks.studies.second_opinion.figures import Comparison, Opinion
 from hot_sdk.drawing import PersonClip, PersonFrame, Style
 from hot_sdk.drawing.canvas import Canvas, opencv
 from hot_sdk.drawing.scene_3d import Stage, draw_scene

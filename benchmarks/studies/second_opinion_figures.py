@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import body_checks
 import numpy as np
+from body_checks import angles_degrees, percent
 from numpy.typing import NDArray
 
 from hot_sdk import Keypoints
 from hot_sdk._base.safe_npz import NpzError, open_npz
 from hot_sdk.benchmarks.evaluation import measure_clip
 from hot_sdk.benchmarks.evaluation.clip_errors import Floats
-from hot_sdk.benchmarks.studies.second_opinion import body_checks
-from hot_sdk.benchmarks.studies.second_opinion.body_checks import angles_degrees, percent
 from hot_sdk.errors import KeypointsError, ResultError
 from hot_sdk.skeletons import H36M17, skeleton_format
 

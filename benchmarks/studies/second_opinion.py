@@ -1,6 +1,6 @@
 """Compare a model's poses on real clips with BlazePose's 3D landmarks: a second opinion, not truth.
 
-    python -m hot_sdk.benchmarks.studies.second_opinion CLIP.npz ... [--model FILE] [--pictures DIR]
+    python benchmarks/studies/second_opinion.py CLIP.npz ... [--model FILE] [--pictures DIR]
 
 If the true poses were never measured, another method's guess still distinguishes a body that faces
 the wrong way from one that is a few degrees off. BlazePose saw the images, the model sees only the
@@ -25,14 +25,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from second_opinion_figures import compare, read_opinion
+from second_opinion_report import draw_clip, tables
+
 from hot_sdk import Pose3DEngine
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk._base.tables import print_report
 from hot_sdk.benchmarks.evaluation.metrics import to_json_values
 from hot_sdk.benchmarks.machine import describe_machine
-from hot_sdk.benchmarks.studies.second_opinion.figures import compare, read_opinion
-from hot_sdk.benchmarks.studies.second_opinion.report import draw_clip, tables
 from hot_sdk.errors import UsageError
 from hot_sdk.starter import STARTER
 
