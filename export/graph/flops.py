@@ -42,8 +42,8 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
     # An attention selector reads attention that is computed anyway. The network built here would
     # compute it twice, unlike an exported one; motion selectors count as many operations.
     stages = tuple(
-        replace(stage, selector=SelectorKind.MOTION)
-        if stage.selector is SelectorKind.ATTENTION
+        replace(stage, selector=SelectorKind.MOTION.value)
+        if stage.selector == SelectorKind.ATTENTION.value
         else stage
         for stage in spec.stages
     )
