@@ -33,7 +33,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	cd $(VENV) && bin/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p hot_sdk
-	cd $(VENV) && MYPYPATH=$(CURDIR)/benchmarks/studies bin/mypy --config-file $(CURDIR)/pyproject.toml \
+	cd $(VENV) && MYPYPATH=$(CURDIR)/benchmarks/studies bin/mypy --explicit-package-bases --config-file $(CURDIR)/pyproject.toml \
 		--cache-dir $(CURDIR)/.mypy_cache $(CURDIR)/benchmarks/studies
 	$(LINT_IMPORTS)
 
