@@ -1,140 +1,24 @@
-"""Read data sets that were saved as pickled Python objects, without running anything in them.
-
-The field's npz files hold one object array each: a dictionary of dictionaries of arrays. NumPy
-reads them with ``allow_pickle=True`` only, which lets a file call any function. The unpickler here
-knows the few names by which NumPy arrays are pickled and makes inert stand-ins of them; shape,
-type and content of a stand-in are checked when it is turned into an array. No name in a file is
-ever looked up, and no code of NumPy's reads the pickle. See "Restricting Globals" in the
-documentation of pickle.
-"""
+"""Read data sets that were saved as pickled Python objects, without running anything in them."""
 
 from __future__ import annotations
 
-import math
-import pickle
-import pickletools
-import struct
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hot_sdk._base.safe_pickle import (
+    BROKEN,
+    UnsafePickleError,
+    items,
+    mapping,
+    numbers,
+    one_object,
+    read_objects,
+)
 from hot_sdk.errors import DatasetError
+
+__all__ = ["LARGEST_UNPACKED", "broken", "items", "mapping", "numbers", "read_object"]
 
 LARGEST_UNPACKED = 4 << 30
 """Bytes; the largest published file, the detections on Human3.6M, unpacks to a seventh of it."""
-
-_BROKEN = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    pickle.UnpicklingError,
-    struct.error,
-    SyntaxError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-_NUMBERS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
-# The opcodes of dictionaries, lists, texts, numbers and arrays in protocols 0 to 4.
-_OPCODES = frozenset(
-    """APPEND APPENDS BINBYTES BINBYTES8 BINFLOAT BINGET BININT BININT1 BININT2 BINPUT BINSTRING
-    BINUNICODE BINUNICODE8 BUILD DICT EMPTY_DICT EMPTY_LIST EMPTY_TUPLE FLOAT FRAME GET GLOBAL
-    INT LIST LONG LONG1 LONG_BINGET LONG_BINPUT MARK MEMOIZE NEWFALSE NEWTRUE NONE POP PROTO PUT
-    REDUCE SETITEM SETITEMS SHORT_BINBYTES SHORT_BINSTRING SHORT_BINUNICODE STACK_GLOBAL STOP
-    STRING TUPLE TUPLE1 TUPLE2 TUPLE3 UNICODE""".split()  # noqa: SIM905
-)
-_MOST_OPCODES = 1 << 22
-_BYTE_ORDERS = frozenset({"<", ">", "|", "="})
-
-
-class _Array:
-    """Stands for an array: the state in its pickle, unchecked."""
-
-    __slots__ = ("state",)
-
-    def __init__(self) -> None:
-        self.state: object = None
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state
-
-
-class _DType:
-    """Stands for the type of an array's items."""
-
-    __slots__ = ("code", "order")
-
-    def __init__(self, code: object) -> None:
-        self.code = code
-        self.order: object = "="
-
-    def __setstate__(self, state: tuple[object, ...]) -> None:
-        self.order = state[1]
-
-
-class _Named:
-    """Stands for a function or class; it calls one of ours, and nothing can be stored in it."""
-
-    __slots__ = ("_make",)
-    _make: Callable[..., object]
-
-    def __init__(self, make: Callable[..., object]) -> None:
-        object.__setattr__(self, "_make", make)
-
-    def __setattr__(self, name: str, _: object) -> None:
-        raise AttributeError(name)
-
-    def __call__(self, *arguments: object) -> object:
-        return self._make(*arguments)
-
-
-def _latin1(text: object, codec: object) -> bytes:
-    """Encode a text as pickles of protocol 2 do to store bytes."""
-    if not isinstance(text, str) or codec not in ("latin1", "latin-1"):
-        raise ValueError("it holds bytes in an unusual encoding")
-    return text.encode("latin1")
-
-
-def _refused(*_: object) -> object:
-    raise ValueError("it makes an array in an unusual way")
-
-
-_RECONSTRUCT = _Named(lambda *_: _Array())
-_KNOWN: Mapping[tuple[str, str], _Named] = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): _Named(_refused),
-    ("numpy", "dtype"): _Named(lambda code, *_: _DType(code)),
-    ("_codecs", "encode"): _Named(_latin1),
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: IO[bytes], source: str) -> None:
-        # Python 2 wrote text and bytes alike; latin1 keeps both.
-        super().__init__(stream, encoding="latin1")
-        self._source = source
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
-        known = _KNOWN.get((module, name))
-        if known is None:
-            raise DatasetError(
-                f"'{self._source}' is not safe to read: it names {f'{module}.{name}'!a}, which"
-                " is not a part of an array; nothing was run.",
-                hint="Make the file again from its source.",
-            )
-        return known
 
 
 def read_object(path: Path, member: str) -> object:
@@ -153,28 +37,18 @@ def read_object(path: Path, member: str) -> object:
             something that is not a part of an array.
     """
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            entry = archive.getinfo(f"{member}.npy")
-            if entry.file_size > LARGEST_UNPACKED:
-                raise ValueError(f"it unpacks to {entry.file_size} bytes")
-            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError("it is compressed in an unusual way")
-            with archive.open(entry) as stream:
-                _skip_header(stream)
-                _check_opcodes(stream)
-            with archive.open(entry) as stream:
-                _skip_header(stream)
-                held = items(_Unpickler(stream, path.name).load())
-                if len(held) != 1:
-                    raise ValueError(f"it holds {len(held)} objects instead of one")
-                return held[0]
-    except DatasetError:
-        raise
+        with path.open("rb") as file:
+            return one_object(read_objects(file, member, max_bytes=LARGEST_UNPACKED))
+    except UnsafePickleError as error:
+        raise DatasetError(
+            f"'{path.name}' is not safe to read: {error}.",
+            hint="Make the file again from its source.",
+        ) from error
     except OSError as error:
         raise DatasetError(
             f"'{path}' cannot be read: {error.strerror or error}.", hint="Check the path."
         ) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise broken(path, error) from error
 
 
@@ -185,88 +59,3 @@ def broken(path: Path, error: Exception) -> DatasetError:
         f"'{path}' is not of the published layout: {reason}.",
         hint="Make or download it again; README.md of hot_sdk.benchmarks names the layouts.",
     )
-
-
-def _skip_header(stream: IO[bytes]) -> None:
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"it is of npy version {version}")
-    layout = "<H" if version == (1, 0) else "<I"
-    (size,) = struct.unpack(layout, stream.read(struct.calcsize(layout)))
-    header = stream.read(min(size, 1 << 16)).decode("latin1")
-    if "'descr': '|O'" not in header:
-        raise ValueError("its array holds no objects")
-
-
-def _check_opcodes(stream: IO[bytes]) -> None:
-    """Check a pickle before it is loaded.
-
-    An unpickler allocates room for as many memoized objects as the highest index in the pickle, so
-    ten bytes can exhaust all memory.
-    """
-    count = 0
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream), start=1):
-        if opcode.name not in _OPCODES:
-            raise ValueError(f"its pickle holds {opcode.name}, which no array needs")
-        if count > _MOST_OPCODES:
-            raise ValueError(f"its pickle has more than {_MOST_OPCODES} steps")
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= count:
-            raise ValueError("its pickle remembers what it does not hold")
-    if count == 0:
-        raise ValueError("it holds no pickle")
-
-
-def mapping(value: object) -> dict[str, Any]:
-    """Return a dictionary whose keys are texts, or raise ValueError for anything else."""
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"a dictionary is expected, not {_called(value)}")
-    return value
-
-
-def items(value: object) -> list[Any]:
-    """Return the items of a list or an object array, or raise ValueError for anything else."""
-    if isinstance(value, (list, tuple)):
-        return list(value)
-    _, code, held, _ = _state(value)
-    if code != "O8" or not isinstance(held, list):
-        raise ValueError("a list is expected, not numbers")
-    return held
-
-
-def numbers(value: object) -> NDArray[Any]:
-    """Return an array of numbers or truth values.
-
-    Raises:
-        ValueError: It is something else, or its shape, type and content do not fit each other.
-    """
-    shape, code, raw, by_columns = _state(value)
-    if isinstance(raw, str):
-        raw = raw.encode("latin1")
-    if code.lstrip("<>|=") not in _NUMBERS or not isinstance(raw, bytes):
-        raise ValueError(f"an array of numbers is expected, not of {code!a}")
-    dtype = np.dtype(code)
-    if math.prod(shape) * dtype.itemsize != len(raw):
-        raise ValueError(f"an array of shape {shape} has {len(raw)} bytes")
-    array: NDArray[Any] = np.frombuffer(raw, dtype).reshape(shape, order="F" if by_columns else "C")
-    return array.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _state(value: object) -> tuple[tuple[int, ...], str, object, bool]:
-    """Return shape, type, content and column order of what stands for an array."""
-    if not isinstance(value, _Array):
-        raise ValueError(f"an array is expected, not {_called(value)}")
-    state = value.state
-    if not isinstance(state, tuple) or len(state) != 5:
-        raise ValueError("an array is described in an unusual way")
-    _, shape, dtype, by_columns, content = state
-    if not isinstance(shape, tuple) or not all(type(n) is int and 0 <= n < 2**40 for n in shape):
-        raise ValueError("an array has no shape")
-    if not isinstance(dtype, _DType) or not isinstance(dtype.code, str):
-        raise ValueError("an array has no type")
-    order = dtype.order if dtype.order in _BYTE_ORDERS else "="
-    code = dtype.code if dtype.code == "O8" else f"{order}{dtype.code}"
-    return shape, code, content, bool(by_columns)
-
-
-def _called(value: object) -> str:
-    return "an array" if isinstance(value, _Array) else f"a {type(value).__name__}"
