@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,6 @@ from hot_sdk.errors import EngineError
 if TYPE_CHECKING:
     import openvino
 
-_TELEMETRY = "openvino_telemetry"
 _DIGEST_BYTES = 32
 
 _logger = logging.getLogger(__name__)
@@ -62,7 +60,7 @@ def open_openvino(model: Path | bytes, options: SessionOptions) -> Session:
 
     It computes in float32 unless ``fast_math`` allows the device's fastest type (bfloat16 on CPUs
     that have it, float16 on GPUs), and is tuned for the latency of one window. The cache holds the
-    compiled model. OpenVINO's telemetry, which importing it would send, is kept from loading.
+    compiled model.
 
     Raises:
         MissingDependencyError: OpenVINO cannot be imported.
@@ -111,19 +109,12 @@ ENGINE = Engine(open_openvino, packages=("openvino",))
 
 
 def import_openvino() -> Any:  # noqa: ANN401
-    """Import OpenVINO without its telemetry.
+    """Import OpenVINO.
 
-    Its Python package reports each import to its maker unless the telemetry's package is absent;
-    so that one is made to look absent during the import.
+    Raises:
+        MissingDependencyError: It cannot be imported.
     """
-    purpose = "The engine 'openvino'"
-    if "openvino" in sys.modules or _TELEMETRY in sys.modules:
-        return require("openvino", extra="openvino", purpose=purpose)
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
-    try:
-        return require("openvino", extra="openvino", purpose=purpose)
-    finally:
-        del sys.modules[_TELEMETRY]
+    return require("openvino", extra="openvino", purpose="The engine 'openvino'")
 
 
 def name_device(core: openvino.Core, device: str, version: str) -> str:

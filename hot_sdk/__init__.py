@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 # In a checkout, this folder is only a part of the package; the rest is where it is installed.
 __path__ = extend_path(__path__, __name__)
 
+from hot_sdk._base.quiet_imports import silence
 from hot_sdk.version import __version__
+
+silence()
 
 if TYPE_CHECKING:
     from hot_sdk.cameras import CameraPose, Intrinsics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import platform
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry, unwritable
 from hot_sdk.engines.onnx_file import OnnxFile, check_onnx, read_signature
 from hot_sdk.engines.onnxruntime.providers import (
@@ -88,7 +88,7 @@ ENGINE = Engine(open_onnxruntime, packages=("onnxruntime", "onnxruntime-gpu"))
 
 def _import_onnxruntime() -> ModuleType:
     try:
-        return importlib.import_module("onnxruntime")
+        return import_quietly("onnxruntime")
     except ImportError as error:
         raise MissingDependencyError(
             f"The engine 'onnxruntime' needs the package 'onnxruntime', which cannot be imported"

@@ -11,7 +11,6 @@ keeps no precision except by flags, and is refused.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
 import time
@@ -19,6 +18,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
+from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.engines.cuda.device import on_jetson
 from hot_sdk.errors import EngineError, MissingDependencyError
 
@@ -210,7 +210,7 @@ def import_tensorrt() -> ModuleType:
         EngineError: It is too old.
     """
     try:
-        trt = importlib.import_module("tensorrt")
+        trt = import_quietly("tensorrt")
         version = str(trt.__version__)
     except (ImportError, OSError, AttributeError) as error:
         # AttributeError: a folder that happens to be named tensorrt is imported in its place.

@@ -5,9 +5,9 @@ No index has hot-sdk: it comes from a clone or a wheel, and so do the commands h
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 
+from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.errors import MissingDependencyError
 
 NEWER = "Install a newer version of the SDK, from an updated clone or a newer wheel."
@@ -24,7 +24,7 @@ def install_command(extra: str) -> str:
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package.
+    """Import an optional package, without its telemetry.
 
     Args:
         module: Dotted name to import.
@@ -35,7 +35,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         MissingDependencyError: The package, or one that it depends on, cannot be imported.
     """
     try:
-        return importlib.import_module(module)
+        return import_quietly(module)
     except (ImportError, OSError) as error:  # OSError: a shared library does not load.
         reason = " ".join(str(error).split())
         raise MissingDependencyError(

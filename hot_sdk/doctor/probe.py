@@ -6,7 +6,6 @@ last line; anything else that the libraries print comes before it or on standard
 
 from __future__ import annotations
 
-import importlib
 import json
 import signal
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.host import one_line
 from hot_sdk.host.machine import Machine, ProgramResult
 
@@ -88,7 +88,7 @@ def _death(result: ProgramResult) -> str:
 
 def onnxruntime() -> dict[str, Any]:
     """Return version and providers of ONNX Runtime."""
-    ort = importlib.import_module("onnxruntime")
+    ort = import_quietly("onnxruntime")
     return {
         "version": ort.__version__,
         "providers": ort.get_available_providers(),
@@ -100,7 +100,7 @@ def provider(name: str) -> dict[str, Any]:
     """Request a provider; return those that the session has, and what it computes."""
     import numpy as np
 
-    ort = importlib.import_module("onnxruntime")
+    ort = import_quietly("onnxruntime")
     # As hot_sdk.engines does: CUDA's libraries may come from pip packages.
     preload = getattr(ort, "preload_dlls", None)
     if preload is not None and name != "CPUExecutionProvider":
@@ -112,7 +112,7 @@ def provider(name: str) -> dict[str, Any]:
 
 def tensorrt() -> dict[str, Any]:
     """Return the version of TensorRT, and whether it can build a plan here."""
-    trt = importlib.import_module("tensorrt")
+    trt = import_quietly("tensorrt")
     answer = {"version": trt.__version__, "file": trt.__file__, "problem": ""}
     try:
         # Imported is not usable: without a working device this raises, or gives nothing.
@@ -125,14 +125,14 @@ def tensorrt() -> dict[str, Any]:
 
 def openvino() -> dict[str, Any]:
     """Return version and devices of OpenVINO."""
-    module = importlib.import_module("openvino")
+    module = import_quietly("openvino")
     return {"version": module.__version__, "devices": module.Core().available_devices}
 
 
 def pycuda() -> dict[str, Any]:
     """Return the version of PyCUDA, and the GPUs that it sees."""
-    version = importlib.import_module("pycuda").VERSION_TEXT
-    driver = importlib.import_module("pycuda.driver")
+    version = import_quietly("pycuda").VERSION_TEXT
+    driver = import_quietly("pycuda.driver")
     driver.init()
     names = [driver.Device(index).name() for index in range(driver.Device.count())]
     return {"version": version, "devices": names}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base import records
+from hot_sdk._base import quiet_imports, records
 from hot_sdk._base.optional import require
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.infer.batch_job import Job, Outcome, lift_one
@@ -26,7 +26,6 @@ _CONNECT_TIMEOUT_S = 5.0
 # The object store of a local Ray holds only names and outcomes; Ray refuses less than 75 MiB.
 _STORE_BYTES = 100 * 1024**2
 _ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
     # Ray hides the GPUs from workers that requested none, and warns that it will stop doing so.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -76,6 +75,8 @@ def ray_cluster(job: Job, workers: int, address: str | None, *, verbose: bool) -
         UsageError: There is no such cluster, or it has too few CPUs or GPUs.
     """
     variables = _ENVIRONMENT if verbose else _ENVIRONMENT | _QUIET
+    if not quiet_imports.is_allowed():
+        variables = variables | quiet_imports.VARIABLES
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     local = {

@@ -7,7 +7,6 @@ moves and its kernels.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.onnx_file import check_onnx
 from hot_sdk.errors import EngineError
@@ -177,7 +177,7 @@ def trace_runs(
     Raises:
         EngineError: ONNX Runtime refuses the model, or writes no profile.
     """
-    ort = importlib.import_module("onnxruntime")
+    ort = import_quietly("onnxruntime")
     file = check_onnx(model)
     settings = ort.SessionOptions()
     settings.log_severity_level = 4
