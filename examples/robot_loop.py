@@ -17,6 +17,7 @@ from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.skeletons import H36M17
 
 WRIST = H36M17.joints.index("right_wrist")
+PELVIS = H36M17.joints.index("pelvis")
 PERIOD_S = 1 / 30
 STALE_S = 0.5  # No robot should act on an older position of a hand.
 
@@ -57,7 +58,8 @@ def main(model: str, keypoints: Path) -> None:
                     newest = pose
             # The watchdog: do not move because of an old pose, or a joint that was only guessed.
             fresh = newest is not None and time.monotonic() - newest.timestamp < STALE_S
-            if fresh and newest is not None and newest.valid[WRIST]:
+            # The wrist is relative to the pelvis, so both have to be known.
+            if fresh and newest is not None and newest.valid[[PELVIS, WRIST]].all():
                 acted += 1  # Here a robot would move towards newest.pose[WRIST].
             else:
                 stopped += 1  # Here it would stand still.
@@ -69,7 +71,9 @@ def main(model: str, keypoints: Path) -> None:
                 time.sleep(wait)
             deadline += PERIOD_S
         report = stream.report()
-    if newest is not None:
+    if newest is not None and not newest.valid[[PELVIS, WRIST]].all():
+        print("right wrist: not valid in the newest pose")
+    elif newest is not None:
         x, y, z = newest.pose[WRIST]
         print(f"right wrist, relative to the pelvis: {x:.3f} {y:.3f} {z:.3f} {newest.unit}")
     print(f"control periods: {acted} acted, {stopped} stood still, {missed} deadlines missed")

@@ -24,6 +24,7 @@ Output, with the frame_id and the stamps of the keypoints:
 """
 
 import argparse
+import bisect
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -39,10 +40,9 @@ from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import HotSDKError, KeypointsError, ResultError
-from hot_sdk.skeletons import H36M17
+from hot_sdk.skeletons import H36M17, list_skeletons
 
 try:
-    from mcap.exceptions import McapError
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 except ImportError as missing:
@@ -51,6 +51,7 @@ except ImportError as missing:
 from ros2_messages import Bag
 
 SECOND = 1_000_000_000
+MOST_GOOD = 0.8  # With a smaller share of good stamps, none is believed.
 LONGEST_GAP = SECOND  # A person who is away for longer returns as a new clip.
 LIFETIME = {"sec": 0, "nanosec": SECOND // 2}  # A marker that is not renewed disappears.
 UPRIGHT = {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}
@@ -84,6 +85,11 @@ class Recording:
     def keypoints(self, clip: Clip, image_size: Sequence[int] | None) -> Keypoints:
         """Return a clip for the engine, with times from its start."""
         camera = self.cameras.get(self.frame_id)
+        if not self.skeleton:
+            raise KeypointsError(
+                "The bag does not say the order of its joints.",
+                hint=f"Give --skeleton, one of: {', '.join(list_skeletons())}.",
+            )
         if image_size is None and camera is None:
             raise KeypointsError(
                 f"The bag has no CameraInfo of the frame '{self.frame_id}'.",
@@ -105,7 +111,70 @@ Lifted = tuple[Clip, NDArray[np.float64]]
 
 def read_bag(path: Path, topic: str) -> Recording:
     """Collect the keypoints of a bag, by person."""
-    recording, last = Recording([]), dict[int, Clip]()
+    if path.stat().st_size == 0:
+        raise KeypointsError(f"'{path}' is empty.", hint="Record the bag again.")
+    try:
+        recording, people = read_messages(path, topic)
+    except (HotSDKError, OSError):
+        raise
+    except Exception as error:  # Decoders and decompressors have their own.
+        raise KeypointsError(
+            f"'{path}' is cut off, damaged or no MCAP file ({error or type(error).__name__}).",
+            hint=f"If it is a bag whose recording broke off: mcap recover {path} -o whole.mcap",
+        ) from error
+    recording.clips = clips_of(people)
+    return recording
+
+
+def clips_of(people: dict[int, Clip]) -> list[Clip]:
+    """Leave out frames with a wrong stamp, and cut clips at long gaps.
+
+    If that would be many frames, as with a clock that was never set, the log's times replace all
+    stamps.
+    """
+    total = sum(len(person.times) for person in people.values())
+    kept = {name: increasing([stamp for stamp, _ in one.times]) for name, one in people.items()}
+    if sum(map(len, kept.values())) < MOST_GOOD * total:
+        print("Warning: most stamps do not increase; the log's times are used instead.")
+        for one in people.values():
+            one.times = [(log_time, log_time) for _, log_time in one.times]
+        kept = {name: increasing([stamp for stamp, _ in one.times]) for name, one in people.items()}
+    left_out = {people[name].times[at] for name in kept for at in range(len(people[name].times))}
+    left_out -= {people[name].times[at] for name, frames in kept.items() for at in frames}
+    if left_out:
+        print(f"Warning: frames left out, as their stamp is repeated or wrong: {len(left_out)}")
+    clips = []
+    for track_id, person in people.items():
+        clip = None
+        for at in kept[track_id]:
+            if clip is None or person.times[at][0] - clip.times[-1][0] > LONGEST_GAP:
+                clip = Clip(track_id)
+                clips.append(clip)
+            clip.times.append(person.times[at])
+            clip.points.append(person.points[at])
+            clip.scores.append(person.scores[at])
+    return sorted(clips, key=lambda clip: clip.times[0])
+
+
+def increasing(stamps: Sequence[int]) -> list[int]:
+    """Return the positions of the longest run of increasing stamps above 0, gaps allowed."""
+    ends, tails, before = list[int](), list[int](), list[int]()
+    for at, stamp in enumerate(stamps):
+        length = bisect.bisect_left(ends, stamp)
+        before.append(tails[length - 1] if length else -1)
+        if stamp > 0:
+            ends[length : length + 1] = [stamp]
+            tails[length : length + 1] = [at]
+    chosen, at = list[int](), tails[-1] if tails else -1
+    while at >= 0:
+        chosen.append(at)
+        at = before[at]
+    return chosen[::-1]
+
+
+def read_messages(path: Path, topic: str) -> tuple[Recording, dict[int, Clip]]:
+    """Return what a bag says about its camera, and all frames of each person as logged."""
+    recording, people = Recording([]), dict[int, Clip]()
     with path.open("rb") as stream:
         reader = make_reader(stream, decoder_factories=[DecoderFactory()])
         summary = reader.get_summary()
@@ -133,14 +202,11 @@ def read_bag(path: Path, topic: str) -> Recording:
                 recording.frame_id = message.header.frame_id
                 stamp = message.header.stamp.sec * SECOND + message.header.stamp.nanosec
                 for track_id, points, scores in people_of(message):
-                    clip = last.get(track_id)
-                    if clip is None or stamp - clip.times[-1][0] > LONGEST_GAP:
-                        clip = last[track_id] = Clip(track_id)
-                        recording.clips.append(clip)
+                    clip = people.setdefault(track_id, Clip(track_id))
                     clip.times.append((stamp, record.log_time))
                     clip.points.append(points)
                     clip.scores.append(scores)
-    return recording
+    return recording, people
 
 
 def people_of(
@@ -320,7 +386,7 @@ def main() -> None:
         if not lifted:
             raise KeypointsError("The bag shows no people.", hint="Look at its keypoints.")
         frames = write_bag(given.output, recording, lifted)
-    except (HotSDKError, McapError, OSError) as error:
+    except (HotSDKError, OSError) as error:
         sys.exit(f"error: {error}")
     persons = len({clip.track_id for clip, _ in lifted})
     print(f"{frames} frames, {persons} people: {given.output}")

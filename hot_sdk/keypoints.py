@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.errors import KeypointsError
+from hot_sdk.plausibility import check_pixels
 from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames
 from hot_sdk.readers.detections import MAX_FRAMES, TrackId, checked_image_size, format_error
 from hot_sdk.skeletons import SkeletonFormat, list_skeletons, skeleton_format
+from hot_sdk.timestamps import FASTEST_FPS, SLOWEST_FPS, unit_of_interval
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; annotations are not evaluated here.
@@ -66,7 +69,8 @@ class Keypoints:
         track_id: Identifies the person among several.
 
     Raises:
-        KeypointsError: No skeleton is named, or a value does not fit the others.
+        KeypointsError: No skeleton is named, a value does not fit the others, or the coordinates
+            cannot be pixels of the image.
     """
 
     points: NDArray[np.float32]
@@ -85,6 +89,7 @@ class Keypoints:
         size = checked_image_size(self.image_size)
         missing = np.isnan(points).any(axis=-1)
         points[missing] = np.nan
+        check_pixels(points, size)
         scores = self.scores
         if scores is not None:
             scores = _checked_scores(scores, points.shape[:2])
@@ -96,17 +101,14 @@ class Keypoints:
             timestamps = _checked_timestamps(timestamps, len(points))
             timestamps.setflags(write=False)
         fps = None if self.fps is None else _checked_fps(self.fps, timestamps)
-        if not (self.track_id is None or isinstance(self.track_id, (int, str))):
-            raise KeypointsError(
-                f"track_id is a {type(self.track_id).__name__}.",
-                hint="Give a whole number, a text or None.",
-            )
+        track_id = checked_track_id(self.track_id)
         for name, value in (
             ("points", points),
             ("scores", scores),
             ("image_size", size),
             ("fps", fps),
             ("timestamps", timestamps),
+            ("track_id", track_id),
         ):
             object.__setattr__(self, name, value)
 
@@ -227,6 +229,23 @@ class Keypoints:
                 and none was chosen.
         """
         return _from_live(live.rtmlib_frames(results, image_size, skeleton), **options)
+
+
+def checked_track_id(value: object) -> TrackId:
+    """Return a track id as Python's own integer, a text or None; whole floats are accepted.
+
+    Raises:
+        KeypointsError: It is something else.
+    """
+    if value is None or isinstance(value, str) or type(value) is int:
+        return value
+    # Trackers write ids in arrays of floats.
+    if isinstance(value, (int, np.integer, float, np.floating)) and value == value // 1:
+        return int(value)
+    raise KeypointsError(
+        f"track_id is {value!r:.80}, a {type(value).__name__}.",
+        hint="Give a whole number, a text or None.",
+    )
 
 
 def people_of(source: KeypointFrames) -> tuple[Keypoints, ...]:
@@ -421,16 +440,33 @@ def _checked_timestamps(values: ArrayLike, frames: int) -> NDArray[np.float64]:
             " next; expected strictly increasing ones.",
             hint="Sort the frames by time and leave out repeated ones.",
         )
+    if frames > 1 and not SLOWEST_FPS <= (rate := _measured_fps(times)) <= FASTEST_FPS:
+        unit = unit_of_interval(float(np.median(np.diff(times))))
+        looks, hint = "; they are not seconds", "Give seconds"
+        if unit is not None:
+            looks, hint = f"; they look like {unit[0]}", f"Give timestamps / {unit[1]:.6g}"
+        raise KeypointsError(
+            f"The timestamps say {rate:.4g} frames per second{looks}.",
+            hint=f"{hint}; leave them out if the frames are single pictures.",
+        )
     return times
 
 
 def _checked_fps(fps: object, timestamps: NDArray[np.float64] | None) -> float:
-    if not isinstance(fps, (int, float, np.integer, np.floating)) or not 0.01 <= fps <= 10_000.0:
+    if not isinstance(fps, (int, float, Fraction, np.integer, np.floating)) or not fps > 0.0:
         raise KeypointsError(
-            f"fps is {fps!r}; expected frames per second, 0.01 to 10000.",
+            f"fps is {fps!r}; expected frames per second, 1 to 1000.",
             hint="Leave it out if it is unknown.",
         )
     rate = float(fps)
+    if not SLOWEST_FPS <= rate <= FASTEST_FPS:
+        seconds = SLOWEST_FPS <= 1.0 / rate <= FASTEST_FPS
+        raise KeypointsError(
+            f"fps is {fps!r}; expected frames per second, 1 to 1000.",
+            hint=f"It looks like seconds per frame: give fps={1.0 / rate:.6g}."
+            if seconds
+            else "Leave it out if it is unknown.",
+        )
     if timestamps is not None and len(timestamps) > 1:
         measured = _measured_fps(timestamps)
         if abs(measured / rate - 1.0) > _RATE_TOLERANCE:

@@ -229,8 +229,9 @@ class Pose3DEngine(Closing):
             lookahead: Frames that a pose waits for.
             hop: Frames between runs of the engine.
             max_people: Maximum number of people followed at once; more are counted, not lifted.
-            fps: Frames per second; None to measure it on the first frames, and to assume the
-                model's own until then.
+            fps: Frames per second; None to measure it for as long as the stream runs, and to assume
+                the model's own until it is known. Frames that come at once, from a queue, are
+                taken as a usual interval apart.
             skeleton: Skeleton of pushed arrays; ``Keypoints`` name their own.
             image_size: Width and height in pixels, for pushed arrays.
             time_to_live_s: Seconds after which a person who is not seen is forgotten.

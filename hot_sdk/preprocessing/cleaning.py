@@ -83,6 +83,16 @@ def clean(
     return Cleaned(filled, known.astype(np.float32), valid, missing, outliers)
 
 
+def relative_validity(valid: Mask) -> Mask:
+    """Return which joints of a pose are valid, (frames, 17): none if the pelvis is not.
+
+    Poses are relative to the pelvis, so that a joint that was seen is still wrong if the network
+    guessed where the pelvis is. The pelvis is seen if the detector's two hips are, or its own
+    point between them.
+    """
+    return valid & valid[:, :1]
+
+
 def find_outliers(
     points: Floats,
     present: Mask,

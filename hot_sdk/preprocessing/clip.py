@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
+from hot_sdk.plausibility import implausible
 from hot_sdk.preprocessing import resampling
-from hot_sdk.preprocessing.cleaning import Cleaned, clean
+from hot_sdk.preprocessing.cleaning import Cleaned, clean, relative_validity
 from hot_sdk.preprocessing.normalization import IMAGE_WIDTH, InputSpec, pads_to_square
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 
@@ -29,7 +30,7 @@ class PreparedClip:
         timestamps: (frames,), seconds, of the clip.
         valid: (frames, 17).
         applied: What was done.
-        warnings: What had to be assumed.
+        warnings: What had to be assumed, and what is unlikely about the keypoints.
     """
 
     inputs: NDArray[np.float32]
@@ -86,6 +87,7 @@ def prepare_clip(
             f" {policies.min_score:g}.",
             hint="Check the detector's scores, or lower InputPolicies(min_score=...).",
         )
+    warnings += implausible(points, scores, keypoints.image_size, keypoints.skeleton)
     inputs = spec.normalize(
         cleaned.points, cleaned.scores, cleaned.valid, keypoints.image_size, policies.aspect
     )
@@ -111,7 +113,26 @@ def prepare_clip(
         *clip_policies,
         *_image_policies(keypoints.image_size, spec, policies),
     )
-    return PreparedClip(inputs, sample_times, times, cleaned.valid, applied, warnings)
+    valid = relative_validity(cleaned.valid)
+    warnings += _pelvis_warning(cleaned.valid)
+    stamped = keypoints.timestamps is not None and frames > 1 and len(times) > 2
+    if stamped and (np.diff(times) == 1.0).all():
+        warnings += (
+            "The timestamps are a second apart, whole numbers of frames perhaps; if so, divide them"
+            " by the frames per second.",
+        )
+    return PreparedClip(inputs, sample_times, times, valid, applied, warnings)
+
+
+def _pelvis_warning(valid: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return what to say about frames that show someone, but not the hips."""
+    frames = int(np.count_nonzero(~valid[:, 0] & valid.any(axis=1)))
+    if not frames:
+        return ()
+    return (
+        f"The hips were not seen in {frames} of {len(valid)} frames; no joint is valid there,"
+        " because poses are relative to the pelvis.",
+    )
 
 
 def _sample_times(
@@ -151,8 +172,8 @@ def _joint_policies(
         ),
         "invalid_joints": (
             f"missing for more than {policies.hold_frames} frames in a longer gap, or before they"
-            " were first seen: passed to the network, marked invalid",
-            joints - int(np.count_nonzero(cleaned.valid)),
+            " were first seen, or relative to such a pelvis: passed to the network, marked invalid",
+            joints - int(np.count_nonzero(relative_validity(cleaned.valid))),
         ),
     }
     for name, (detail, count) in counts.items():

@@ -108,7 +108,8 @@ def solve_root(
 
     Returns:
         The pelvis, (frames, 3), and the root mean square distance in pixels, (frames,); NaN in
-        frames with fewer than four joints, or with a solution behind the camera.
+        frames whose pelvis is not valid, with fewer than four joints, or with a solution behind the
+        camera.
     """
     weight = np.where(np.isnan(points[..., 0]), 0.0, 1.0 if scores is None else scores)
     weight = np.where(valid, weight, 0.0).astype(np.float64)
@@ -119,6 +120,7 @@ def solve_root(
     weight = np.where(posed, weight, 0.0)
     joints = np.where(posed[..., None], poses, 0.0).astype(np.float64)
     solvable = (weight > 0.0).sum(axis=1) >= _FEWEST_JOINTS
+    solvable &= valid[:, 0]  # Poses are relative to it.
     root = np.full((len(poses), 3), np.nan)
     if solvable.any():
         root[solvable] = _solve(joints[solvable], rays[solvable], weight[solvable], focal)

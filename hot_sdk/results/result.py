@@ -43,7 +43,7 @@ class Pose3DResult:
         poses: (frames, 17, 3), the joints of ``H36M17`` in ``unit`` along ``axes``, relative to
             the pelvis.
         valid: (frames, 17), False if the joint is only the network's guess because its keypoint
-            was missing too long.
+            was missing too long; all are False if that is so for the pelvis.
         unit: ``m``, ``mm`` or ``normalized_px`` (half the image's width; no metric scale).
         axes: ``CAMERA_AXES`` or ``ROBOT_AXES``.
         root: (frames, 3), the pelvis's position in ``unit`` along ``axes``, NaN where it could not

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from hot_sdk._base.validation import check_settings
 from hot_sdk.errors import UsageError
 from hot_sdk.inference import WindowRunner
+from hot_sdk.readers.detections import checked_image_size
 from hot_sdk.skeletons import skeleton_format
+from hot_sdk.timestamps import FASTEST_FPS, SLOWEST_FPS
 
 MODES = ("live", "video")
 
@@ -29,6 +31,8 @@ class StreamOptions:
     image_size: tuple[int, int] | None
 
     def __post_init__(self) -> None:
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", checked_image_size(self.image_size))
         rate = self.fps
         expected = {
             "mode": (self.mode in MODES, f"one of {', '.join(MODES)}"),
@@ -37,7 +41,10 @@ class StreamOptions:
             "max_people": (_is_count(self.max_people, 1, _MAX_PEOPLE), f"1 to {_MAX_PEOPLE}"),
             "time_to_live_s": (self.time_to_live_s > 0.0, "seconds above 0"),
             "max_gap_frames": (_is_count(self.max_gap_frames, 1), "frames, 1 or more"),
-            "fps": (rate is None or 0.01 <= rate <= 10_000.0, "0.01 to 10000, or None"),
+            "fps": (
+                rate is None or SLOWEST_FPS <= rate <= FASTEST_FPS,
+                "frames per second, 1 to 1000, or None to measure it",
+            ),
         }
         check_settings(self, expected)
         if self.skeleton is not None:
@@ -74,13 +81,18 @@ def check_reach(
             f" requested were lookahead={lookahead} and hop={hop}.",
             hint="Use lookahead=0 and hop=1.",
         )
-    most = int((frames - 1) * interval_s * fps + 1e-6)
+    most = frames_within_reach(frames, interval_s, fps)
     if lookahead + hop - 1 > most:
         raise UsageError(
             f"A window of {frames} frames reaches {most} of the stream's frames back at {fps:g}"
             f" frames per second; lookahead={lookahead} and hop={hop} need {lookahead + hop - 1}.",
             hint="Reduce either; give fps= if the camera is faster than the model.",
         )
+
+
+def frames_within_reach(frames: int, interval_s: float, fps: float) -> int:
+    """Return how many frames of a stream a window reaches back."""
+    return int((frames - 1) * interval_s * fps + 1e-6)
 
 
 def _is_count(value: object, least: int, most: int = 1_000_000) -> bool:

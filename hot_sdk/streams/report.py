@@ -22,11 +22,15 @@ class StreamCounters:
         poses: Poses that were returned.
         windows: Windows that the engine lifted.
         dropped: Frames without a pose, because newer ones were waiting.
-        unseen: Pushed frames that showed no joint of a person who is not followed.
+        unseen: Frames that showed no joint of a person who is not followed, or was away for too
+            long to bridge.
+        bridged: Frames without a person who is followed, whose pose was bridged.
         joined: People who came, or came back.
         left: People who were not seen for the time to live.
         resets: Times that a person was seen again after a gap too long to bridge.
         refused: Frames of people beyond ``max_people``.
+        clock_jumps: Times that the timestamps went back, or ahead by more than the time to live;
+            everyone then started from scratch.
     """
 
     pushes: int = 0
@@ -34,10 +38,12 @@ class StreamCounters:
     windows: int = 0
     dropped: int = 0
     unseen: int = 0
+    bridged: int = 0
     joined: int = 0
     left: int = 0
     resets: int = 0
     refused: int = 0
+    clock_jumps: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class StreamReport:
             is unknown.
         counters: What happened.
         latency: Time spent computing.
+        warnings: What looks wrong about the timestamps.
     """
 
     mode: str
@@ -68,6 +75,7 @@ class StreamReport:
     lookahead_ms: float | None
     counters: StreamCounters
     latency: LatencyReport
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -87,10 +95,11 @@ class StreamReport:
         counts = ", ".join(
             f"{name} {value}" for name, value in dataclasses.asdict(self.counters).items() if value
         )
+        warnings = "".join(f"\nWarning: {warning}" for warning in self.warnings)
         return (
             f"{self.mode} stream, {rate}: {self.people} people followed; {counts}\n"
             f"delay of a pose = lookahead of {self.lookahead} frames ({wait} ms) + compute, with an"
-            f" engine run every {self.hop} frames\n{self.latency}"
+            f" engine run every {self.hop} frames\n{self.latency}{warnings}"
         )
 
 

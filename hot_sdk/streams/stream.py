@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +20,8 @@ from hot_sdk.latency import LatencyRecorder
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.streams.options import StreamOptions
 from hot_sdk.streams.pending import lift_pending
-from hot_sdk.streams.report import StreamPose, StreamReport
+from hot_sdk.streams.rate import FrameRate
+from hot_sdk.streams.report import StreamCounters, StreamPose, StreamReport
 from hot_sdk.streams.tracks import Detection, PendingFrames, TrackId, TrackTable, detection_of
 from hot_sdk.streams.worker import Worker
 
@@ -48,6 +50,7 @@ class Pose3DStream(Closing):
         self._closed = False
         self._state = threading.RLock()
         self._order = threading.Lock()
+        self._lifting: int | None = None  # The thread that holds the lock.
         self._worker = Worker(self._lift_due) if options.mode == "live" else None
 
     def push(
@@ -61,8 +64,9 @@ class Pose3DStream(Closing):
         Args:
             keypoints: ``Keypoints`` of one frame; or an array (joints, 2 or 3) of x, y in pixels
                 and, if there are three, the score, in the ``skeleton`` that the stream was opened
-                with; None for a frame without any person.
-            timestamp: Time of the frame, seconds.
+                with; None, or an empty array, for a frame without any person.
+            timestamp: Time of the frame, seconds. People who are pushed one by one with the same
+                timestamp are in one frame; who is missing is known with the next.
             track_id: The person's id; None for that of ``keypoints``.
 
         Returns:
@@ -71,18 +75,22 @@ class Pose3DStream(Closing):
 
         Raises:
             StreamError: The timestamp is not later than the person's last one, or is earlier than
-                that of another person; the stream is closed; the image has another size.
+                that of another person; the stream is closed; the image has another size; a
+                callback pushed to its own stream, for which only a live one has time.
             KeypointsError: The keypoints are broken.
             EngineError: The engine failed.
         """
-        if keypoints is None:
+        if keypoints is None or (not isinstance(keypoints, Keypoints) and np.size(keypoints) == 0):
             return self.push_people((), timestamp)
         start = time.perf_counter()
         detection = detection_of(self._as_keypoints(keypoints), track_id)
-        return self._push([detection], timestamp, start)
+        return self._push([detection], timestamp, start, complete=False)
 
     def push_people(self, people: Sequence[Keypoints], timestamp: float) -> tuple[StreamPose, ...]:
         """Push all people of one frame; those whose poses are due are lifted together.
+
+        A person who is followed but not among them, or has only missing joints, is bridged for
+        ``max_gap_frames``; the frames that waited for later ones then become final at once.
 
         Args:
             people: One frame of keypoints each, with different track ids.
@@ -96,23 +104,40 @@ class Pose3DStream(Closing):
             EngineError: The engine failed.
         """
         start = time.perf_counter()
-        return self._push([detection_of(one, None) for one in people], timestamp, start)
+        for one in people:
+            if not isinstance(one, Keypoints):
+                raise StreamError(
+                    f"A person is a '{type(one).__name__}'; expected Keypoints, which have a track"
+                    " id.",
+                    hint="Push arrays one by one: push(array, timestamp, track_id=...).",
+                )
+        detections = [detection_of(one, None) for one in people]
+        return self._push(detections, timestamp, start, complete=True)
+
+    def reset(self) -> None:
+        """Forget all people, pending frames and the clock, such as before a bag is played again.
+
+        Counters go on; call ``flush`` before to get the pending frames' poses.
+        """
+        with self._in_order(), self._state:
+            self._tracks.reset()
 
     def _push(
-        self, detections: Sequence[Detection], timestamp: float, start: float
+        self, detections: Sequence[Detection], timestamp: float, start: float, *, complete: bool
     ) -> tuple[StreamPose, ...]:
+        seconds = checked_seconds(timestamp)
         if self._worker is not None:
             with self._state:
-                self._add_frame(detections, timestamp, start)
+                self._add_frame(detections, seconds, start, complete=complete)
             self._worker.wake()
             poses = self._worker.finished()
             self._recorder.add("per_new_frame", time.perf_counter() - start)
             return poses
         # One frame after the other, in the order of the pushes, from any thread.
-        with self._order:
+        with self._in_order():
             with self._state:
-                lost = self._add_frame(detections, timestamp, start)
-                pending = [*lost, *self._tracks.take_due()]
+                self._add_frame(detections, seconds, start, complete=complete)
+                pending = self._tracks.take_due()
             poses = self._lift(pending)
             self._recorder.add("per_new_frame", time.perf_counter() - start)
         return poses
@@ -123,12 +148,13 @@ class Pose3DStream(Closing):
         The next frame of each person is a new start.
 
         Raises:
+            StreamError: A callback flushes its own stream.
             EngineError: The engine failed.
         """
         poses: tuple[StreamPose, ...] = ()
         if self._worker is not None:
             poses = self._worker.settle()
-        with self._order:
+        with self._in_order():
             with self._state:
                 pending = self._tracks.drain()
             return poses + self._lift(pending)
@@ -155,6 +181,7 @@ class Pose3DStream(Closing):
                     frames=counters.pushes,
                     dropped=counters.dropped,
                 ),
+                warnings=_clock_warnings(rate, counters),
             )
 
     def close(self) -> None:
@@ -169,6 +196,20 @@ class Pose3DStream(Closing):
         with self._state:
             self._tracks.clear()
 
+    @contextlib.contextmanager
+    def _in_order(self) -> Iterator[None]:
+        if self._lifting == threading.get_ident():
+            raise StreamError(
+                "A callback cannot push to its own stream, flush or reset it.",
+                hint="Keep what it receives, and push or flush after push() has returned.",
+            )
+        with self._order:
+            self._lifting = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._lifting = None
+
     def _as_keypoints(self, values: Keypoints | ArrayLike) -> Keypoints:
         if isinstance(values, Keypoints):
             return values
@@ -180,16 +221,23 @@ class Pose3DStream(Closing):
             )
         array = np.asarray(values)
         scores = None
+        if array.ndim == 3 and len(array) > 1:
+            raise StreamError(
+                f"An array of shape {array.shape} was pushed: {len(array)} people or frames.",
+                hint="Push people one by one with the same timestamp and a track_id each.",
+            )
+        if array.ndim == 3:
+            array = array[0]
         if array.ndim == 2 and array.shape[1] == 3:
             array, scores = array[:, :2], array[None, :, 2]
         return Keypoints(array[None], scores, skeleton=skeleton, image_size=size)
 
     def _add_frame(
-        self, detections: Sequence[Detection], timestamp: float, start: float
-    ) -> list[PendingFrames]:
+        self, detections: Sequence[Detection], timestamp: float, start: float, *, complete: bool
+    ) -> None:
         if self._closed:
             raise StreamError("The stream is closed.", hint="Open another: engine.stream(...).")
-        return self._tracks.add_frame(detections, timestamp, start)
+        self._tracks.add_frame(detections, timestamp, start, complete=complete)
 
     def _lift_due(self) -> tuple[StreamPose, ...]:
         with self._state:
@@ -207,7 +255,7 @@ class Pose3DStream(Closing):
             self._runner,
             self._policies,
             tracks.image_size,
-            tracks.rate.frame_interval_s,
+            tracks.rate,
             self._recorder,
         )
         with self._state:
@@ -218,3 +266,35 @@ class Pose3DStream(Closing):
         for pose in poses:
             self._callback(pose)
         return ()
+
+
+def checked_seconds(timestamp: object) -> float:
+    """Return a timestamp as a finite number of seconds.
+
+    Raises:
+        StreamError: It is none.
+    """
+    try:
+        if isinstance(timestamp, (str, bytes, bool)):
+            raise TypeError
+        seconds = float(timestamp)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise StreamError(
+            f"The timestamp is a {type(timestamp).__name__}; expected a number of seconds.",
+            hint="Give time.monotonic(), a datetime's timestamp(), or a ROS stamp's"
+            " sec + 1e-9 * nanosec.",
+        ) from None
+    if not np.isfinite(seconds):
+        raise StreamError(f"The timestamp is {seconds}.", hint="Give seconds.")
+    return seconds
+
+
+def _clock_warnings(rate: FrameRate, counters: StreamCounters) -> tuple[str, ...]:
+    warnings = [] if rate.contradiction is None else [rate.contradiction]
+    if counters.clock_jumps:
+        times = "once" if counters.clock_jumps == 1 else f"{counters.clock_jumps} times"
+        warnings.append(
+            f"The timestamps jumped {times}, back or ahead by more than the time to live; everyone"
+            " started from scratch."
+        )
+    return tuple(warnings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
@@ -13,9 +14,9 @@ from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.preprocessing.policies import InputPolicies
-from hot_sdk.preprocessing.resampling import differs
 from hot_sdk.skeletons import H36M17
-from hot_sdk.streams.options import StreamOptions, check_reach
+from hot_sdk.streams.options import StreamOptions, check_reach, frames_within_reach
+from hot_sdk.streams.rate import FASTEST, FrameRate
 from hot_sdk.streams.report import StreamCounters
 
 TrackId = int | str | None
@@ -29,9 +30,14 @@ _ENTRY = np.dtype(
         ("scores", np.float32, _JOINTS),
     ]
 )
-_INTERVALS = 8
-_FASTEST = 4
-"""Multiple of the model's rate up to which a camera of unknown rate fills the window."""
+_UNSEEN = np.full((_JOINTS, 2), np.nan, dtype=np.float32)
+
+_OUT_OF_ORDER_S = 0.5
+"""A single frame that is earlier by no more than this is out of order; else the clock was set."""
+
+_SINGLE_PRECISE_S = 1e5
+_LEAST_GAP_S = 0.2
+"""Gaps up to this are bridged at any measured rate."""
 
 
 class Detection(NamedTuple):
@@ -114,50 +120,6 @@ class ObservationBuffer:
         return Observations(*(part[field.name].copy() for field in fields(Observations)))
 
 
-class FrameRate:
-    """The frame rate of a stream: given, or measured on its first frames.
-
-    Attributes:
-        fps: Frames per second; None until known.
-        measured: The rate was not given.
-    """
-
-    def __init__(self, fps: float | None, training_fps: float, tolerance: float | None) -> None:
-        self.fps = fps
-        self.measured = fps is None
-        self._training_fps = training_fps
-        self._tolerance = tolerance
-        self._times: list[float] = []
-
-    def observe(self, timestamp: float) -> bool:
-        """Note a frame's time; return True if this frame made the rate known."""
-        if self.fps is not None or (self._times and timestamp <= self._times[-1]):
-            return False
-        self._times.append(timestamp)
-        if len(self._times) <= _INTERVALS:
-            return False
-        self.fps = float(1.0 / np.median(np.diff(self._times)))
-        self._times.clear()
-        return True
-
-    @property
-    def assumed_fps(self) -> float:
-        """Frames per second; the model's own until the rate is known."""
-        return self._training_fps if self.fps is None else self.fps
-
-    @property
-    def resamples(self) -> bool:
-        """Frames are resampled in time to the model's rate."""
-        if self.fps is None or self._tolerance is None:
-            return False
-        return differs(self.fps, self._training_fps, self._tolerance)
-
-    @property
-    def frame_interval_s(self) -> float:
-        """Seconds between the frames of a window."""
-        return 1.0 / (self._training_fps if self.resamples else self.assumed_fps)
-
-
 @dataclass
 class Track:
     """The state of one person.
@@ -168,6 +130,9 @@ class Track:
         settled: Number of observations whose pose was returned or dropped.
         last_time: Timestamp of the newest push.
         last_seen: Timestamp of the newest frame that showed any joint.
+        ended: Number of observations before the newest frame that did not show the person; they
+            do not wait for later ones.
+        shares_frames: Other people were pushed with the same timestamp, one by one.
     """
 
     track_id: TrackId
@@ -175,6 +140,8 @@ class Track:
     settled: int = 0
     last_time: float = -np.inf
     last_seen: float = -np.inf
+    ended: int = 0
+    shares_frames: bool = False
 
     @property
     def waiting(self) -> int:
@@ -183,8 +150,7 @@ class Track:
 
     def restart(self) -> None:
         """Forget all observations, as after a gap."""
-        self.buffer.count = 0
-        self.settled = 0
+        self.buffer.count = self.settled = self.ended = 0
 
 
 @dataclass(frozen=True)
@@ -224,19 +190,22 @@ class TrackTable:
     ) -> None:
         frames, training_fps = runner.manifest.frames, runner.manifest.training_fps
         tolerance = policies.rate_tolerance if frames > 1 else None
-        self.rate = FrameRate(options.fps, training_fps, tolerance)
+        self._new_rate = functools.partial(FrameRate, options.fps, training_fps, tolerance)
+        self.rate = self._new_rate()
         self.counters = StreamCounters()
         self.image_size = options.image_size
         self._runner = runner
         self._options = options
         self._check_reach()
-        faster = _FASTEST if options.fps is None else max(options.fps / training_fps, 1.0)
+        faster = FASTEST if options.fps is None else max(options.fps / training_fps, 1.0)
         # Beyond a short window, as far back as a missing joint is held.
         self._remembered = max(frames, policies.hold_frames + 1)
         waiting = options.lookahead + options.hop
         self._capacity = int(np.ceil(self._remembered * faster)) + waiting
         self._tracks: dict[TrackId, Track] = {}
         self._now = -np.inf
+        self._refused = self._arrived = np.inf
+        self._leftover: list[PendingFrames] = []
 
     def __len__(self) -> int:
         """Return the number of people who are followed."""
@@ -245,100 +214,192 @@ class TrackTable:
     def clear(self) -> None:
         """Forget all people."""
         self._tracks.clear()
+        self._leftover.clear()
+
+    def reset(self) -> None:
+        """Forget all people, their pending frames and the clock, as if newly opened."""
+        self.counters.dropped += sum(track.waiting for track in self._tracks.values())
+        self.clear()
+        self._now, self._refused = -np.inf, np.inf
+        self.image_size = self._options.image_size
+        self.rate = self._new_rate()
 
     def add_frame(
-        self, detections: Sequence[Detection], timestamp: float, arrival: float
-    ) -> list[PendingFrames]:
-        """Add a frame, and return the last frames of people who are no longer followed.
+        self,
+        detections: Sequence[Detection],
+        timestamp: float,
+        arrival: float,
+        *,
+        complete: bool = True,
+    ) -> None:
+        """Add a frame.
 
         Args:
-            detections: All people in the frame.
+            detections: People in the frame.
             timestamp: Time of the frame, seconds.
             arrival: Time of its push, by ``time.perf_counter``.
+            complete: They are all people in the frame; otherwise more may follow, and who is
+                missing is known when a later frame comes.
 
         Raises:
             StreamError: The frame does not follow those before.
         """
-        self._check_frame(detections, timestamp)
-        self._now = timestamp
-        if self.rate.observe(timestamp):
+        self._check_people(detections)
+        self.rate.check(timestamp)
+        self._follow_clock(timestamp, arrival)
+        self._check_repeated(detections, timestamp)
+        if self.image_size is None and detections:
+            self.image_size = detections[0].image_size
+        if timestamp > self._now:
+            self._add_absent(self._now, arrival, shared_only=True)
+        self._now, self._refused, self._arrived = timestamp, np.inf, arrival
+        if self.rate.observe(timestamp, arrival):
             self._check_reach()
-        # Half an interval more, for frames that are a little late.
-        longest_gap = (self._options.max_gap_frames + 0.5) / self.rate.assumed_fps
-        lost = self._expire()
+        self._expire()
         for detection in detections:
-            self.counters.pushes += 1
-            seen = not np.isnan(detection.points[:, 0]).all()
-            track = self._tracks.get(detection.track_id)
-            if track is None:
-                track = self._join(detection.track_id) if seen else None
-                if track is None:
-                    self.counters.unseen += not seen
-                    continue
-            elif timestamp - track.last_seen > longest_gap and track.buffer.count:
-                lost += self._end(track)
-                track.restart()
-                self.counters.resets += 1
-            track.last_time = timestamp
-            if seen:
-                track.last_seen = timestamp
-            elif track.buffer.count == 0:
-                self.counters.unseen += 1
-                continue
-            track.buffer.append(timestamp, arrival, detection.points, detection.scores)
-        return lost
+            self._add(detection, timestamp, arrival)
+        if complete:
+            self._add_absent(timestamp, arrival)
+            return
+        together = [one for one in self._tracks.values() if one.last_time == timestamp]
+        for track in together:
+            track.shares_frames |= len(together) > 1
 
     def take_due(self) -> list[PendingFrames]:
         """Return the frames that are to be lifted now, and count them as settled."""
-        hop, lookahead = self._options.hop, self._options.lookahead
-        due = []
+        due, self._leftover = self._leftover, []
+        reach = self._options.lookahead + self._options.hop - 1
+        if not self._runner.center_only:
+            interval_s, fps = self.rate.frame_interval_s, self.rate.assumed_fps
+            reach = min(reach, frames_within_reach(self._runner.manifest.frames, interval_s, fps))
+        hop = min(self._options.hop, reach + 1)
+        lookahead = reach + 1 - hop
         for track in self._tracks.values():
-            waiting = track.waiting - lookahead
-            if waiting < hop:
+            frames = track.waiting - lookahead
+            ended = track.ended - track.settled
+            if frames < hop and ended < 1:
                 continue
-            # In video mode this never happens: every push is followed by what it made due.
-            self.counters.dropped += waiting - hop
-            track.settled += waiting
-            due.append(self._pending(track, hop, lookahead))
+            frames = max(frames, ended)
+            # More wait if the engine fell behind; in video mode each push is followed by this.
+            kept = min(frames, hop if ended < 1 else lookahead + hop)
+            self.counters.dropped += frames - kept
+            known = track.waiting - frames
+            track.settled += frames
+            due.append(self._pending(track, kept, known))
         return due
 
     def drain(self) -> list[PendingFrames]:
         """Return all frames that still wait; the next frame of each person is a new start."""
-        pending = [rest for track in self._tracks.values() for rest in self._take_rest(track)]
+        pending, self._leftover = self._leftover, []
         for track in self._tracks.values():
+            pending += self._take_rest(track)
             track.restart()
         return pending
 
-    def _check_frame(self, detections: Sequence[Detection], timestamp: float) -> None:
-        if not np.isfinite(timestamp):
-            raise StreamError(f"The timestamp is {timestamp}.", hint="Give seconds.")
-        if timestamp < self._now:
-            raise StreamError(
-                f"The timestamp {timestamp:.6f} s is earlier than {self._now:.6f} s, which was"
-                " pushed before.",
-                hint="Push frames in the order of their time.",
-            )
+    def _add(self, detection: Detection, timestamp: float, arrival: float) -> None:
+        self.counters.pushes += 1
+        seen = not np.isnan(detection.points[:, 0]).all()
+        track = self._tracks.get(detection.track_id)
+        if track is None:
+            track = self._join(detection.track_id) if seen else None
+            if track is None:
+                self.counters.unseen += not seen
+                return
+        track.last_time = timestamp
+        if not seen:
+            self._bridge(track, timestamp, arrival)
+            return
+        if timestamp - track.last_seen > self._longest_gap_s and track.buffer.count:
+            self._end(track)
+            track.restart()
+            self.counters.resets += 1
+        track.last_seen = timestamp
+        track.buffer.append(timestamp, arrival, detection.points, detection.scores)
+
+    def _add_absent(self, timestamp: float, arrival: float, *, shared_only: bool = False) -> None:
+        """Note everyone who is followed but was not in a frame."""
+        for track in self._tracks.values():
+            if track.last_time < timestamp and (track.shares_frames or not shared_only):
+                track.last_time = timestamp
+                self._bridge(track, timestamp, arrival)
+
+    def _bridge(self, track: Track, timestamp: float, arrival: float) -> None:
+        """Add a frame that does not show a person; the frames before it wait no longer."""
+        if track.buffer.count == 0 or timestamp - track.last_seen > self._longest_gap_s:
+            self.counters.unseen += 1
+            track.ended = track.buffer.count
+            return
+        self.counters.bridged += 1
+        track.ended = track.buffer.count
+        if self._runner.center_only:
+            track.ended = 0
+        track.buffer.append(timestamp, arrival, _UNSEEN, None)
+
+    @property
+    def _longest_gap_s(self) -> float:
+        # Half an interval more, for frames that are a little late.
+        longest = (self._options.max_gap_frames + 0.5) / self.rate.assumed_fps
+        return max(longest, _LEAST_GAP_S) if self.rate.measured else longest
+
+    def _follow_clock(self, timestamp: float, arrival: float) -> None:
+        """Begin again if the clock of the timestamps was set, other than by a pause.
+
+        Raises:
+            StreamError: The frame is a little earlier than the one before: out of order.
+        """
+        back = self._now - timestamp
+        if back > 0.0:
+            if back <= _OUT_OF_ORDER_S and not timestamp > self._refused:
+                self._refused = timestamp
+                raise StreamError(
+                    f"The timestamp {timestamp:.6f} s is earlier than {self._now:.6f} s, which was"
+                    " pushed before.",
+                    hint="Push frames in the order of their time.",
+                )
+        elif (
+            not self._options.time_to_live_s < -back < np.inf
+            or arrival - self._arrived > 0.5 * -back
+        ):
+            return
+        self.counters.clock_jumps += 1
+        for track in self._tracks.values():
+            if back > 0.0:
+                self._leftover += self._take_rest(track)
+            else:
+                self._end(track)
+                self.counters.left += 1
+        self._tracks.clear()
+        self.rate.restart()
+        self._now = -np.inf
+
+    def _check_people(self, detections: Sequence[Detection]) -> None:
         if len({detection.track_id for detection in detections}) < len(detections):
             raise StreamError(
                 "Two people in one frame have the same track id.",
                 hint="Give each person a different track id.",
             )
+        size = self.image_size
         for detection in detections:
-            track = self._tracks.get(detection.track_id)
-            if track is not None and timestamp <= track.last_time:
-                raise StreamError(
-                    f"The timestamp {timestamp:.6f} s is not later than {track.last_time:.6f} s,"
-                    f" the last one of the person {detection.track_id!r}.",
-                    hint="Push each frame once; give several people different track ids.",
-                )
-            if self.image_size is None:
-                self.image_size = detection.image_size
-            if detection.image_size != self.image_size:
+            if detection.image_size != (size or detections[0].image_size):
                 raise StreamError(
                     f"The image is {detection.image_size} pixels large; so far it was"
-                    f" {self.image_size}.",
+                    f" {size or detections[0].image_size}.",
                     hint="Open another stream for another camera.",
                 )
+
+    def _check_repeated(self, detections: Sequence[Detection], timestamp: float) -> None:
+        for detection in detections:
+            track = self._tracks.get(detection.track_id)
+            if track is None or timestamp > track.last_time:
+                continue
+            hint = "Push each frame once; give several people different track ids."
+            if timestamp > _SINGLE_PRECISE_S and timestamp == float(np.float32(timestamp)):
+                hint = "It may have been a single-precision number: keep timestamps in double."
+            raise StreamError(
+                f"The timestamp {timestamp:.6f} s is not later than {track.last_time:.6f} s,"
+                f" the last one of the person {detection.track_id!r}.",
+                hint=hint,
+            )
 
     def _check_reach(self) -> None:
         rate = self.rate
@@ -354,23 +415,21 @@ class TrackTable:
         track = self._tracks[track_id] = Track(track_id, ObservationBuffer(self._capacity))
         return track
 
-    def _expire(self) -> list[PendingFrames]:
-        """Forget people who were not seen for too long, and return their last frames."""
+    def _expire(self) -> None:
+        """Forget people who were not seen for too long."""
         longest = self._options.time_to_live_s
         gone = [one for one in self._tracks.values() if self._now - one.last_seen > longest]
-        lost = [rest for track in gone for rest in self._end(track)]
         for track in gone:
+            self._end(track)
             del self._tracks[track.track_id]
             self.counters.left += 1
-        return lost
 
-    def _end(self, track: Track) -> list[PendingFrames]:
-        """Return the last frames of a person who was lost."""
+    def _end(self, track: Track) -> None:
+        """Lift the last frames of a person who was lost, unless they are too old to act on."""
         if self._options.mode == "video":
-            return self._take_rest(track)
-        # They are as old as a gap or a time to live: nothing to act on.
-        self.counters.dropped += track.waiting
-        return []
+            self._leftover += self._take_rest(track)
+        else:
+            self.counters.dropped += track.waiting
 
     def _take_rest(self, track: Track) -> list[PendingFrames]:
         """Return a person's last frames, which wait for later ones that will not come."""

@@ -232,8 +232,12 @@ def test_delay_is_lookahead_and_computing(engine, clip):
     ("second", "said"),
     [
         (0.0, r"0\.000000 s is not later than 0\.000000 s"),
-        (-1.0, r"-1\.000000 s is earlier than 0\.000000 s"),
+        (-0.1, r"-0\.100000 s is earlier than 0\.000000 s"),
         (float("nan"), "timestamp is nan"),
+        ("1.0", "timestamp is a str; expected a number of seconds"),
+        (None, "timestamp is a NoneType"),
+        (1_700_000_000_000_000_000, "1.7e\\+18; it looks like nanoseconds, not seconds"),
+        (1.7e12, "it looks like milliseconds"),
     ],
 )
 def test_time_goes_forward(engine, clip, second, said):
