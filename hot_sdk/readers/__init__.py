@@ -9,28 +9,54 @@ from typing import TypedDict
 
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers import coco, csv_table, mediapipe, mmpose, npz, openpose
+from hot_sdk.readers import (
+    coco,
+    csv_table,
+    mediapipe,
+    mmpose,
+    named,
+    npz,
+    openpifpaf,
+    openpose,
+)
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
     Detection,
     KeypointFrames,
     checked_image_size,
     format_error,
+    without_doubtful_ids,
 )
 from hot_sdk.readers.json_values import parse, read_bytes
 
 __all__ = ["FORMATS", "Detection", "KeypointFrames", "ReadOptions", "read_frames", "sniff"]
 
-FORMATS = ("openpose", "coco", "alphapose", "mediapipe", "mmpose", "named", "npz", "csv")
+FORMATS = (
+    "openpose",
+    "coco",
+    "alphapose",
+    "mediapipe",
+    "mmpose",
+    "openpifpaf",
+    "vitpose",
+    "named",
+    "npz",
+    "csv",
+)
 
 _LOG = logging.getLogger(__name__)
 
+# Name of the format, whether parsed JSON is of it, and how it is read; the first that matches reads.
 _JSON_READERS = (
     ("openpose", openpose.matches, openpose.read),
+    ("openpose", openpose.matches_kinetics, openpose.read_kinetics),
+    ("ultralytics", ultralytics.matches, ultralytics.read),
     ("mmpose", mmpose.matches, mmpose.read),
-    ("alphapose", coco.matches_alphapose, coco.read_alphapose),
-    ("coco", coco.matches_results, coco.read_results),
+    ("alphapose", alphapose.matches, alphapose.read),
+    ("alphapose", alphapose.matches_by_image, alphapose.read_by_image),
+    ("alphapose", alphapose.matches_by_person, alphapose.read_by_person),
     ("coco", coco.matches_annotations, coco.read_annotations),
+    ("coco", coco.matches_results, coco.read_results),
     ("named", mediapipe.matches_named, mediapipe.read_named),
     ("mediapipe", mediapipe.matches, mediapipe.read),
 )
@@ -57,8 +83,9 @@ def read_frames(
 ) -> KeypointFrames:
     """Read all people of a keypoint file, frame by frame.
 
-    Accepts OpenPose's JSON (a folder of frames, or one), COCO's results and annotations,
-    AlphaPose's and MMPose's JSON, MediaPipe's landmarks (JSON and npz), points by joint names
+    Accepts OpenPose's JSON (a folder of frames, or one), COCO's results and annotations, the JSON
+    of AlphaPose, MMPose (or a folder of images' predictions) and Ultralytics (or a folder of
+    labels), MediaPipe's landmarks (JSON and npz), points by joint names
     (JSON), the keypoints of HoT's demo, archives of ``Keypoints``' own fields (npz) and tables
     (csv); each is described in the module of this package that reads it. What a file was
     recognized as is logged, and named in ``kind``.
@@ -66,7 +93,8 @@ def read_frames(
     Args:
         path: The file or folder.
         format: One of ``FORMATS``, to refuse a file of another; None accepts any.
-        skeleton: Name of the joints' order, if the file does not say.
+        skeleton: Name of the joints' order, if the file does not name it. It wins over an order
+            that only follows from the number of joints, which is then reported in ``notes``.
         image_size: Width and height in pixels, if the file does not say.
         fps: Frames per second, if the file does not say.
 
@@ -86,7 +114,10 @@ def read_frames(
             hint="Leave the format out to accept any.",
         )
     _LOG.info("'%s' was read as %s", path, source.kind)
-    return source.with_defaults(skeleton=skeleton, image_size=image_size, fps=fps)
+    source = source.with_defaults(skeleton=skeleton, image_size=image_size, fps=fps)
+    for note in source.notes:
+        _LOG.warning("'%s': %s", path, note)
+    return source
 
 
 def sniff(path: str | Path) -> str:
@@ -100,16 +131,18 @@ def sniff(path: str | Path) -> str:
 
 def _read(path: Path) -> tuple[str, KeypointFrames]:
     """Return the format's name, one of ``FORMATS``, and the content."""
-    if _is_folder(path):
-        return "openpose", openpose.read_folder(path)
-    found, source = _read_content(path, read_bytes(path))
+    paths = folders.frame_files(path) if _is_folder(path) else [path]
+    if len(paths) > 1:
+        found, source = folders.read_folder(path, paths)
+    else:
+        found, source = _read_content(paths[0], read_bytes(paths[0]))
     count = len(source.detections)
     if count > MAX_DETECTIONS:
         raise format_error(source.kind, f"it shows over {MAX_DETECTIONS} people in all frames")
     if source.frames > max(_ALWAYS_ACCEPTED, _MAX_FRAMES_PER_DETECTION * count):
         raise format_error(source.kind, f"of {source.frames} frames only {count} show people")
     ordered = tuple(sorted(source.detections, key=lambda detection: detection.frame))
-    return found, dataclasses.replace(source, detections=ordered)
+    return found, without_doubtful_ids(dataclasses.replace(source, detections=ordered))
 
 
 def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
@@ -124,7 +157,7 @@ def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
                 return name, read(data)
     raise KeypointsError(
         f"'{path}' is not a known keypoint file.",
-        hint="Known are JSON of OpenPose, COCO, AlphaPose, MMPose and MediaPipe, npz and csv; see"
+        hint="Known are JSON of OpenPose, COCO, AlphaPose, MMPose, Ultralytics and MediaPipe, npz and csv; see"
         " help(hot_sdk.readers).",
     )
 

@@ -1,11 +1,11 @@
-"""Read MediaPipe's landmarks and named points, as programs write them to JSON.
+"""Read MediaPipe's landmarks, as programs write them to JSON in Python, the web and protobuf.
 
-There is one entry for each frame: a list of 33 landmarks, or of people who are such lists, or an
-object with either under ``landmarks`` or ``pose_landmarks``; null and empty entries are frames
-without people. A landmark is an object with x, y and perhaps visibility or score, or a list of x, y
-and perhaps more. Or an entry is an object that maps joint names to x, y and perhaps score, as
-TensorFlow.js's demos write it. Coordinates that all lie about 0 to 1 are fractions of the image, as
-MediaPipe gives them. See the guide of MediaPipe's pose landmarker.
+Each frame, taken from the file as ``frame_lists`` describes, is a list of 33 landmarks, or of
+people who are such lists, or an object with either under ``landmarks``, ``pose_landmarks``,
+``poseLandmarks`` or ``landmark``; null and empty entries are frames without people. A landmark is
+an object with x, y and perhaps visibility, score or presence, or a list of x, y and perhaps more;
+or the numbers of all landmarks follow each other in one list. Coordinates that all lie about 0 to 1
+are fractions of the image, as MediaPipe gives them. See the guide of MediaPipe's pose landmarker.
 """
 
 from __future__ import annotations
@@ -16,115 +16,166 @@ from typing import Any
 import numpy as np
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers.detections import Detection, KeypointFrames, format_error, frame_count
-from hot_sdk.readers.json_values import has_keys
-from hot_sdk.skeletons import find_skeleton, skeleton_format
+from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, TrackId, format_error
+from hot_sdk.readers.frame_lists import FrameList, frame_list
+from hot_sdk.readers.json_values import track_id
 
 KIND = "MediaPipe landmarks"
-NAMED = "named points"
 _LANDMARKS = 33
-_LISTS = ("landmarks", "pose_landmarks")
+_LISTS = ("landmarks", "pose_landmarks", "poseLandmarks", "landmark", "NormalizedLandmarkList")
+_WORLD = ("worldLandmarks", "pose_world_landmarks", "poseWorldLandmarks", "world_landmarks")
+_IDS = ("track_id", "trackId", "person_id", "personId", "id")
 _HIPS = (23, 24)
 _AT_ORIGIN = 0.01
 """World landmarks have their origin between the hips; images have theirs in a corner."""
-_FRACTION = 4.0
-"""No landmark in pixels is so near the corner in all frames, and no fraction so far outside."""
+
+# Numbers of a landmark in a list: x, y, and in this order z, visibility, presence.
+_WIDTHS = (2, 3, 4, 5)
+_FLAT = {width * _LANDMARKS: width for width in _WIDTHS}
 
 
 def matches(data: object) -> bool:
-    """Return whether parsed JSON is a list of frames of landmarks."""
-    people = _people(next(filter(_people, data), None)) if isinstance(data, list) else []
-    return len(people) > 0 and isinstance(people[0], list) and len(people[0]) == _LANDMARKS
+    """Return whether parsed JSON holds frames of landmarks."""
+    frames = _frames(data)
+    if frames is None:
+        return False
+    people = next((found for entry in frames.entries if (found := _people(entry))), [])
+    if not people:
+        return any(_is_world(entry) for entry in frames.entries)
+    return all(_is_person(landmarks) for landmarks, _ in people)
 
 
-def matches_named(data: object) -> bool:
-    """Return whether parsed JSON is a list of frames of named points."""
-    return isinstance(data, list) and has_keys(_first(data), "nose")
-
-
-def read(data: list[Any]) -> KeypointFrames:
+def read(data: Any) -> KeypointFrames:  # noqa: ANN401
     """Read landmarks.
 
     Raises:
         KeypointsError: They are world landmarks, or broken.
     """
-    people = []
-    for frame, entry in enumerate(data):
-        for found in _people(entry):
-            if not isinstance(found, list) or len(found) != _LANDMARKS:
-                raise format_error(KIND, f"frame {frame} is no list of {_LANDMARKS} landmarks")
-            people.append(_person(found, frame, KIND))
-    table = np.stack([person.points for person in people])
-    hips = table[:, _HIPS].mean(axis=1)
-    hips = hips[~np.isnan(hips)]
-    if hips.size and np.abs(hips).max() < _AT_ORIGIN:
+    frames = _frames(data)
+    if frames is None:
+        raise format_error(KIND, "it has no frames")
+    tables: list[tuple[int, Floats, TrackId]] = []
+    for place, (frame, entry) in enumerate(zip(frames.numbers(KIND), frames.entries, strict=True)):
+        for landmarks, name in _people(entry):
+            if not _is_person(landmarks):
+                raise format_error(KIND, f"entry {place} is no list of {_LANDMARKS} landmarks")
+            tables.append((frame, _table(landmarks), track_id(name, KIND)))
+    world = not tables and any(_is_world(entry) for entry in frames.entries)
+    if tables:
+        table = np.stack([found[:, :5] for _, found, _ in tables])
+        hips = table[:, _HIPS, :2].mean(axis=1)
+        hips = hips[~np.isnan(hips)]
+        world = bool(hips.size) and bool(np.abs(hips).max() < _AT_ORIGIN)
+    if world:
         raise KeypointsError(
-            f"The input was read as {KIND}, but the hips are at the origin: these are MediaPipe's"
-            " world landmarks, meters in 3D.",
+            f"The input was read as {KIND}, but they are MediaPipe's world landmarks: meters in 3D,"
+            " with the hips at the origin.",
             hint="Write pose_landmarks, not pose_world_landmarks.",
         )
-    relative = bool(np.nanmax(np.abs(table), initial=0.0) <= _FRACTION)
-    frames = frame_count(KIND, len(data) - 1)
-    return KeypointFrames(KIND, frames, tuple(people), "mediapipe33", relative=relative)
+    scores = _scores(np.stack([found for _, found, _ in tables])) if tables else None
+    people = [
+        Detection(frame, found[:, :2], None if scores is None else scores[place], name)
+        for place, (frame, found, name) in enumerate(tables)
+    ]
+    return frames.clip(KIND, people, "mediapipe33")
 
 
-def read_named(data: list[Any]) -> KeypointFrames:
-    """Read named points, in the skeleton that has exactly these names."""
-    names = _first(data)
-    skeleton = find_skeleton(names)
-    if skeleton is None:
-        raise format_error(NAMED, f"no skeleton has just its {len(names)} names")
-    joints = skeleton_format(skeleton).joints
-    people = []
-    for frame, entry in enumerate(data):
-        if not entry:
-            continue
-        if not has_keys(entry, *joints):
-            raise format_error(NAMED, f"frame {frame} has other names than the first")
-        people.append(_person([entry[joint] for joint in joints], frame, NAMED))
-    return KeypointFrames(NAMED, frame_count(NAMED, len(data) - 1), tuple(people), skeleton)
+def _frames(data: object) -> FrameList | None:
+    if isinstance(data, dict) and not any(name in data for name in _WORLD):
+        for name in _LISTS:
+            inner = data.get(name)
+            # Several lists without world landmarks next to them are frames, not people.
+            if isinstance(inner, list) and len(inner) > 1 and not _is_person(inner):
+                return FrameList(inner, None, data)
+    return frame_list(data, one_frame=(*_LISTS, *_WORLD))
 
 
-def _first(frames: list[Any]) -> Any:  # noqa: ANN401
-    """Return the first frame with people."""
-    return next((frame for frame in frames if frame), None)
-
-
-def _people(entry: object) -> list[object]:
-    """Return the people of a frame, unchecked."""
-    if isinstance(entry, dict):
-        if not any(name in entry for name in _LISTS):
-            return [entry]
-        entry = next(entry[name] for name in _LISTS if name in entry)
-    if not entry:
+def _people(entry: object) -> list[tuple[object, object]]:
+    """Return the landmarks and the id of each person of a frame, unchecked."""
+    landmarks, name = _inner(entry)
+    if not landmarks:
         return []
-    # One list for each person, as the landmarker's results hold them, or a person.
-    if isinstance(entry, list) and isinstance(entry[0], list) and len(entry[0]) == _LANDMARKS:
-        return entry
-    return [entry]
+    if _is_person(landmarks) or not isinstance(landmarks, list):
+        return [(landmarks, name)]
+    if _is_point(landmarks[0]) or not isinstance(landmarks[0], (list, dict)):
+        return [(landmarks, name)]
+    # One for each person, as the landmarker's results hold them.
+    return [_inner(person) for person in landmarks]
 
 
-def _person(landmarks: list[Any], frame: int, kind: str) -> Detection:
-    table = [_point(value, kind) for value in landmarks]
-    scores = None
-    if any(score is not None for _, _, score in table):
-        scores = np.array([1.0 if score is None else score for _, _, score in table])
-    return Detection(frame, np.array([point[:2] for point in table]), scores, None)
+def _inner(value: object) -> tuple[object, object]:
+    """Return what lies under the known keys, however often, and the id next to it."""
+    name = None
+    for _ in range(3):
+        if not isinstance(value, dict):
+            break
+        name = next((value[key] for key in _IDS if key in value), name)
+        key = next((key for key in _LISTS if key in value), None)
+        if key is None:
+            return (None if _is_world(value) else value), name
+        value = value[key]
+    return value, name
 
 
-def _point(value: object, kind: str) -> tuple[float, float, float | None]:
+def _is_world(entry: object) -> bool:
+    return isinstance(entry, dict) and any(entry.get(name) for name in _WORLD)
+
+
+def _is_person(value: object) -> bool:
+    if not isinstance(value, list):
+        return False
+    if len(value) in _FLAT and not isinstance(value[0], (list, dict)):
+        return True
+    return len(value) == _LANDMARKS and _is_point(value[0])
+
+
+def _is_point(value: object) -> bool:
     if isinstance(value, dict):
-        score = value.get("visibility", value.get("score"))
-        x, y = value.get("x"), value.get("y")
-    elif isinstance(value, list) and len(value) >= 2:
-        x, y = value[:2]
-        score = value[3] if len(value) == 4 else None
-    else:
-        raise format_error(kind, "a landmark is neither an object nor a list")
-    return _number(x, kind), _number(y, kind), None if score is None else _number(score, kind)
+        return not any(name in value for name in _LISTS)
+    return (
+        isinstance(value, list)
+        and len(value) in _WIDTHS
+        and not any(isinstance(number, (list, dict)) for number in value)
+    )
 
 
-def _number(value: object, kind: str) -> float:
+def _table(landmarks: Any) -> Floats:  # noqa: ANN401
+    """Return (33, 5): x, y, z, visibility and the width of the landmark's list, 0 for objects."""
+    if not isinstance(landmarks[0], (list, dict)):
+        width = _FLAT[len(landmarks)]
+        landmarks = [landmarks[at : at + width] for at in range(0, len(landmarks), width)]
+    return np.array([_point(value) for value in landmarks], dtype=np.float64)
+
+
+def _point(value: object) -> tuple[float, float, float, float, float]:
+    if isinstance(value, dict):
+        score = next(
+            (value[key] for key in ("visibility", "score", "presence") if key in value), None
+        )
+        return number(value.get("x"), KIND), number(value.get("y"), KIND), 0.0, _score(score), 0.0
+    if not _is_point(value) or not isinstance(value, list):
+        raise format_error(KIND, "a landmark is neither an object nor a list of numbers")
+    third = number(value[2], KIND) if len(value) > 2 else 0.0
+    score = _score(value[3]) if len(value) > 3 else math.nan
+    return number(value[0], KIND), number(value[1], KIND), third, score, float(len(value))
+
+
+def _score(value: object) -> float:
+    return number(value, KIND)
+
+
+def _scores(table: Floats) -> Floats | None:
+    """Return scores from (people, 33, 5), None if there are none."""
+    third, scores = table[..., 2], table[..., 3]
+    if (table[..., 4] == 3.0).all():
+        # x, y, z or x, y, visibility: depths are relative to the hips, so that some are negative.
+        depths = not ((third >= 0.0) & (third <= 1.0)).all() or third.max() <= 0.5
+        return None if depths else third
+    return None if np.isnan(scores).all() else np.where(np.isnan(scores), 1.0, scores)
+
+
+def number(value: object, kind: str) -> float:
+    """Return a coordinate as a float, NaN if it is None or infinite."""
     if value is None:
         return math.nan
     # An integer can be larger than any float.

@@ -1,0 +1,55 @@
+"""Recognize a skeleton by the names that a file gives its joints, in whatever order and spelling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hot_sdk.skeletons import list_skeletons, skeleton_format
+
+# Other names of a skeleton's joints, in the files of data sets and tools.
+_OTHER_NAMES = {
+    "pelvis": ("root", "hip", "hips", "mid_hip", "pelvis_root", "root_pelvis"),
+    "hip": ("pelvis", "root", "mid_hip"),
+    "mid_hip": ("hip", "pelvis", "root"),
+    "left_ankle": ("left_foot",),
+    "right_ankle": ("right_foot",),
+    "head_top": ("top_head", "head"),
+    "head_bottom": ("bottom_head",),
+    "neck_nose": ("neck_base", "nose"),
+    "upper_neck": ("neck",),
+}
+
+
+def match_names(names: Sequence[str]) -> tuple[str, tuple[int, ...]] | None:
+    """Find the skeleton that joints of these names make, and the place of each of its joints.
+
+    Of several skeletons, the one that uses most of the names is returned; None if none of them has
+    all of its joints among the names.
+    """
+    places = {plain_name(name): place for place, name in reversed(list(enumerate(names)))}
+    if len(places) < len(names):
+        return None
+    best: tuple[str, tuple[int, ...]] | None = None
+    for skeleton in list_skeletons():
+        found = []
+        for joint in skeleton_format(skeleton).joints:
+            known = next((n for n in (joint, *_OTHER_NAMES.get(joint, ())) if n in places), None)
+            if known is None:
+                break
+            found.append(places[known])
+        else:
+            if len(set(found)) == len(found) and (best is None or len(found) > len(best[1])):
+                best = skeleton, tuple(found)
+    return best
+
+
+def plain_name(name: str) -> str:
+    """Return a joint's name in the spelling used here: ``LShoulder`` as ``left_shoulder``."""
+    spaced = re.sub(r"([a-z])([A-Z])|([LR])(?=[A-Z][a-z])", r"\1\3_\2", name[:80])
+    words = [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
+    sides = {"l": "left", "r": "right", "left": "left", "right": "right"}
+    for place, word in enumerate(words):
+        if word in sides:
+            return "_".join([sides[word], *words[:place], *words[place + 1 :]])
+    return "_".join(words)
