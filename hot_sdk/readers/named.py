@@ -4,7 +4,7 @@ Each frame, taken from the file as ``frame_lists`` describes, is a pose or a lis
 of poses with one for each frame is read as that. A pose is an object that maps joint names to x, y
 and perhaps a score, or has ``keypoints``, a list of points of which each says its ``name`` or
 ``part`` (with ``position``, as PoseNet writes it). Names may be spelled as in ``joint_names``; the
-skeleton is the one that has exactly these. A joint that a frame lacks is missing.
+skeleton is the one that has these, and what it has not is left out. A joint that a frame lacks is missing.
 
 easy_ViTPose's files are read too: ``keypoints`` has an object for each frame, of people by number,
 whose points are y, x, score; ``skeleton`` has the names.
@@ -13,7 +13,7 @@ whose points are y, x, score; ``skeleton`` has the names.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,10 @@ import numpy as np
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import Detection, KeypointFrames, TrackId, format_error
 from hot_sdk.readers.frame_lists import FrameList, frame_list
-from hot_sdk.readers.joint_names import plain_name
+from hot_sdk.readers.joint_names import match_names, plain_name
 from hot_sdk.readers.json_values import has_keys, track_id
 from hot_sdk.readers.mediapipe import number
-from hot_sdk.skeletons import find_skeleton, list_skeletons, skeleton_format
+from hot_sdk.skeletons import list_skeletons, skeleton_format
 
 KIND = "named points"
 VITPOSE = "easy_ViTPose JSON"
@@ -57,7 +57,7 @@ def matches_vitpose(data: object) -> bool:
 
 
 def read(data: Any) -> KeypointFrames:  # noqa: ANN401
-    """Read named points, in the skeleton that has exactly their names.
+    """Read named points, in the skeleton that has their names.
 
     Raises:
         KeypointsError: No skeleton has these names, or a point is broken.
@@ -80,9 +80,9 @@ def read(data: Any) -> KeypointFrames:  # noqa: ANN401
 def _clip(
     kind: str, frames: FrameList, found: list[tuple[int, _Points, TrackId]]
 ) -> KeypointFrames:
-    names = {name for _, points, _ in found for name in points}
-    skeleton = skeleton_of_names(kind, names)
-    joints = skeleton_format(skeleton).joints
+    names = list(dict.fromkeys(name for _, points, _ in found for name in points))
+    skeleton, places = skeleton_of_names(kind, names)
+    joints = [names[place] for place in places]
     scored = any(score is not None for _, points, _ in found for _, _, score in points.values())
     people = []
     for frame, points, name in found:
@@ -93,30 +93,32 @@ def _clip(
     return frames.clip(f"{kind} ({skeleton})", people, skeleton)
 
 
-def skeleton_of_names(kind: str, names: set[str]) -> str:
-    """Return the skeleton that has exactly these joints; raise with the nearest if none has."""
-    skeleton = find_skeleton(names)
-    if skeleton is not None:
-        return skeleton
+def skeleton_of_names(kind: str, names: Sequence[str]) -> tuple[str, tuple[int, ...]]:
+    """Return the skeleton that joints make, and the place of each of its joints in ``names``.
 
-    def distance(name: str) -> int:
-        return len(names ^ set(skeleton_format(name).joints))
+    Raises:
+        KeypointsError: No skeleton has all of its joints among them; the nearest is named.
+    """
+    match = match_names(names)
+    if match is not None:
+        return match
+    known = {plain_name(name) for name in names}
+
+    def distance(skeleton: str) -> int:
+        return len(known ^ set(skeleton_format(skeleton).joints))
 
     nearest = min(list_skeletons(), key=distance)
     joints = skeleton_format(nearest).joints
-    lacking = [joint for joint in joints if joint not in names]
-    extra = sorted(names - set(joints))
     raise KeypointsError(
         f"The input was read as {kind}, but no skeleton has just the {len(names)} joints of its"
-        f" names. The nearest, {nearest}, has {_some(lacking)} too"
-        + (f", and not {_some(extra)}." if extra else "."),
-        hint="Add a missing joint as an empty one and leave others out, or give the array of one"
-        " skeleton: Keypoints(points, scores, skeleton=...).",
+        f" names. The nearest, {nearest}, also has {_some([j for j in joints if j not in known])}.",
+        hint="Add these as missing joints, with empty values, or give the array of one skeleton:"
+        " Keypoints(points, scores, skeleton=...).",
     )
 
 
 def _some(names: list[str]) -> str:
-    shown = ", ".join(repr(name[:40])[1:-1] for name in names[:6]) or "none"
+    shown = ", ".join(names[:6])
     return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
 
 
