@@ -13,27 +13,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 from hot_sdk._base.files import sha256_of
+from hot_sdk.engines.onnx_schema import MESSAGES
+from hot_sdk.engines.protobuf import Buffer, Field, check_field, read_fields
 from hot_sdk.engines.session import ANY_SIZE, TensorSpec
 from hot_sdk.errors import EngineError, UsageError
-
-Buffer = bytes | mmap.mmap
 
 # Protocol buffers, and with them the engines' parsers, end at 2 GiB.
 _MOST_BYTES = 2**31 - 1
 # A graph of 500 nodes has about 20 000 fields; the limits bound the time that a hostile file takes.
-_MOST_FIELDS = 4_000_000
+_MOST_FIELDS = 2_000_000
 _DEEPEST = 64
 _LARGEST_SIZE = 2**63 - 1
-
-# Wire types of protocol buffers.
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 # Numbers of fields in onnx.proto, by message.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
@@ -45,26 +41,6 @@ _TENSOR_TYPE, _TENSOR_SHAPE = 1, 2
 _SHAPE_DIMENSION = 1
 _DIMENSION_SIZE, _DIMENSION_NAME = 1, 2
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-
-# The messages of onnx.proto that lead to a tensor's external data: {message: {field: message}}.
-_SCHEMA: dict[str, dict[int, str]] = {
-    "Model": {_MODEL_GRAPH: "Graph", 20: "TrainingInfo", 25: "Function"},
-    "TrainingInfo": {1: "Graph", 2: "Graph"},
-    "Function": {7: "Node", 11: "Attribute"},
-    "Graph": {1: "Node", _GRAPH_INITIALIZER: "Tensor", 15: "SparseTensor"},
-    "Node": {5: "Attribute"},
-    "Attribute": {
-        5: "Tensor",
-        6: "Graph",
-        10: "Tensor",
-        11: "Graph",
-        22: "SparseTensor",
-        23: "SparseTensor",
-    },
-    "SparseTensor": {1: "Tensor", 2: "Tensor"},
-    "Tensor": {13: "Entry"},
-    "Entry": {},
-}
 
 DTYPES = {
     1: "float32",
@@ -87,6 +63,10 @@ _HINT = (
 )
 
 
+Message = dict[int, list[Field]]
+"""The fields of a message, by number."""
+
+
 @dataclass(frozen=True)
 class OnnxFile:
     """A model that is safe to pass to an engine.
@@ -94,12 +74,18 @@ class OnnxFile:
     Attributes:
         content: Its path, or its bytes.
         name: Short name for messages and file names.
-        external: The files that hold its external weights, sorted.
+        weights: The locations of external weights in the file, each with the file that it names;
+            twice if a linked model has one next to the link and one next to its target.
     """
 
     content: Path | bytes
     name: str
-    external: tuple[Path, ...] = ()
+    weights: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def external(self) -> tuple[Path, ...]:
+        """The files that hold its external weights, sorted."""
+        return tuple(sorted({path for _, path in self.weights}))
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Buffer]:
@@ -131,8 +117,9 @@ class OnnxFile:
             total.update(hashlib.sha256(self.content).digest())
         else:
             total.update(_file_digest(self.content))
-        for path in self.external:
-            total.update(path.name.encode() + b"\0" + _file_digest(path))
+        digests = {path: _file_digest(path) for path in self.external}
+        for location, path in self.weights:
+            total.update(location.encode() + b"\0" + digests[path])
         return total.hexdigest()
 
 
@@ -212,69 +199,14 @@ def read_signature(file: OnnxFile) -> Signature:
         ) from error
 
 
-class Field(NamedTuple):
-    """One field of a message in the wire format of protocol buffers.
-
-    Attributes:
-        number: Its number in the message's definition.
-        begin: Where its bytes begin, if it is text, bytes or a message.
-        end: Where they end.
-        value: Its value if it is a number, else None. A floating-point number, which nothing here
-            needs, is 0.
-    """
-
-    number: int
-    begin: int
-    end: int
-    value: int | None
-
-
-Message = dict[int, list[Field]]
-"""The fields of a message, by number."""
-
-
-def read_fields(buffer: Buffer, start: int, stop: int) -> Iterator[Field]:
-    """Yield the fields of the message between two positions, in their order.
-
-    Raises:
-        ValueError: It is not a complete message; says where.
-    """
-    position = start
-    while position < stop:
-        tag, position = _varint(buffer, position, stop)
-        wire = tag & 7
-        if not tag >> 3:
-            raise ValueError(f"byte {position} does not begin a field")
-        begin, value = position, 0
-        if wire in (_VARINT, _BYTES):
-            value, begin = _varint(buffer, position, stop)
-            position = begin + value if wire == _BYTES else begin
-        elif wire in (_FIXED64, _FIXED32):
-            begin = position = position + (8 if wire == _FIXED64 else 4)
-        else:
-            raise ValueError(f"byte {position} does not begin a field")
-        if position > stop:
-            raise ValueError(f"it ends {position - stop} bytes early")
-        yield Field(tag >> 3, begin, position, None if wire == _BYTES else value)
-
-
-def _varint(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
-    """Return the number written at a position, and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= stop:
-            raise ValueError("it ends in the middle of a number")
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError(f"byte {position} does not end a number")
-
-
-def _external_files(buffer: Buffer, path: Path | None, name: str) -> tuple[Path, ...]:
-    locations = _external_locations(buffer, name)
-    return tuple(sorted({_resolved(location, path, name) for location in locations}))
+def _external_files(buffer: Buffer, path: Path | None, name: str) -> tuple[tuple[str, Path], ...]:
+    """Return every location of external data in the file with the files that it names."""
+    locations = sorted(_external_locations(buffer, name))
+    return tuple(
+        (location.decode(), file)
+        for location in locations
+        for file in _resolved(location, path, name)
+    )
 
 
 def _external_locations(buffer: Buffer, name: str) -> set[bytes]:
@@ -284,38 +216,51 @@ def _external_locations(buffer: Buffer, name: str) -> set[bytes]:
             f"The model {name} is larger than 2 GiB, the limit of its format.",
             hint="Export it with external weights.",
         )
-    locations: set[bytes] = set()
-    open_messages = [("Model", 0, len(buffer), 0)]
-    fields = 0
-    has_graph = False
     try:
-        while open_messages:
-            kind, start, stop, depth = open_messages.pop()
-            entry: dict[int, set[bytes]] = {_ENTRY_KEY: set(), _ENTRY_VALUE: set()}
-            for number, begin, end, value in read_fields(buffer, start, stop):
-                fields += 1
-                if fields > _MOST_FIELDS or depth > _DEEPEST:
-                    raise ValueError("it has too many parts")
-                if value is not None:
-                    continue
-                has_graph = has_graph or (kind == "Model" and number == _MODEL_GRAPH)
-                if kind == "Entry":
-                    entry.setdefault(number, set()).add(buffer[begin:end])
-                elif number in _SCHEMA[kind]:
-                    open_messages.append((_SCHEMA[kind][number], begin, end, depth + 1))
-            if b"location" in entry[_ENTRY_KEY]:
-                locations |= entry[_ENTRY_VALUE] or {b""}
-        if not has_graph:
-            raise ValueError("it has no graph")
+        return _read_locations(buffer)
     except ValueError as error:
         raise EngineError(
             f"The model {name} is not a complete ONNX file: {error}.", hint=_HINT
         ) from error
+
+
+def _read_locations(buffer: Buffer) -> set[bytes]:
+    """Read every message of a file; raises ValueError at what parsers could read differently."""
+    locations: set[bytes] = set()
+    open_messages = [("Model", 0, len(buffer), 0)]
+    fields = 0
+    has_graph = False
+    while open_messages:
+        kind, start, stop, depth = open_messages.pop()
+        parts = MESSAGES[kind]
+        entry: dict[int, bytes] = {}
+        present = set()
+        for field in read_fields(buffer, start, stop):
+            fields += 1
+            if fields > _MOST_FIELDS or depth > _DEEPEST:
+                raise ValueError("it has too many parts")
+            part = parts.get(field.number)
+            if part is None:
+                continue
+            if not part.repeated:
+                if part.place in present:
+                    raise ValueError(f"byte {field.begin} repeats a part of its {kind}")
+                present.add(part.place)
+            check_field(buffer, field, part.kind, repeated=part.repeated)
+            if part.kind in MESSAGES:
+                open_messages.append((part.kind, field.begin, field.end, depth + 1))
+            elif kind == "ExternalData":
+                entry[field.number] = buffer[field.begin : field.end]
+        has_graph = has_graph or (kind == "Model" and _MODEL_GRAPH in present)
+        if entry.get(_ENTRY_KEY) == b"location":
+            locations.add(entry.get(_ENTRY_VALUE, b""))
+    if not has_graph:
+        raise ValueError("it has no graph")
     return locations
 
 
-def _resolved(location: bytes, model: Path | None, name: str) -> Path:
-    """Return the file that a location of external weights names."""
+def _resolved(location: bytes, model: Path | None, name: str) -> Iterable[Path]:
+    """Return the files that a location of external weights names, for one engine or another."""
     shown = location.decode(errors="replace")
     if model is None:
         raise EngineError(
@@ -323,22 +268,22 @@ def _resolved(location: bytes, model: Path | None, name: str) -> Path:
             hint="Pass the model's path, or export it into one file.",
         )
     # A model reached by a symbolic link has its weights next to the link or next to its target.
-    folders = {model.parent.resolve(), model.resolve().parent}
+    folders = (model.parent.resolve(), model.resolve().parent)
     try:
-        target = (model.parent / location.decode()).resolve()
+        found = [(folder / location.decode()).resolve() for folder in folders]
     except (ValueError, OSError, RuntimeError):
-        target = None
-    if target is None or not any(target.is_relative_to(folder) for folder in folders):
+        found = []
+    if not found or not all(any(map(file.is_relative_to, folders)) for file in found):
         raise EngineError(
             f"The model {name} names weights outside of its own folder: '{shown}'.",
             hint="Do not run it unless you trust its origin; then export it into one file.",
         )
-    if not target.is_file():
+    if not found[0].is_file():
         raise EngineError(
             f"The model {name} keeps its weights in '{shown}', which is not there.",
             hint="Copy that file next to the model, or export the model into one file.",
         )
-    return target
+    return dict.fromkeys(file for file in found if file.is_file())
 
 
 def _signature(buffer: Buffer) -> Signature:
@@ -379,7 +324,7 @@ def _spec(buffer: Buffer, value: Message) -> TensorSpec:
 
 def _size(buffer: Buffer, dimension: Message) -> int | str:
     if _DIMENSION_SIZE in dimension:
-        size = dimension[_DIMENSION_SIZE][0].value
+        size = dimension[_DIMENSION_SIZE][-1].value
         return size if size is not None and size <= _LARGEST_SIZE else ANY_SIZE
     return _text(buffer, dimension, _DIMENSION_NAME) or ANY_SIZE
 
@@ -393,7 +338,7 @@ def _children(buffer: Buffer, message: Field) -> Message:
 
 def _child(buffer: Buffer, message: Message, number: int) -> Message:
     """Return the message in a field; empty if the field is absent."""
-    return _children(buffer, message[number][0]) if number in message else {}
+    return _children(buffer, message[number][-1]) if number in message else {}
 
 
 def _text(buffer: Buffer, message: Message, number: int) -> str:

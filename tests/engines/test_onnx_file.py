@@ -122,13 +122,13 @@ def raw_field(number, payload):
 
 
 @pytest.mark.parametrize("values", [[b"weights.bin", OUTSIDE.encode()], [OUTSIDE.encode(), b""]])
-def test_every_value_of_a_location_is_found(tmp_path, values):
-    # A parser takes the last; none may be outside.
+def test_second_value_of_a_location_is_refused(tmp_path, values):
+    # A parser takes the last.
     (tmp_path / "weights.bin").touch()
     entry = raw_field(1, b"location") + b"".join(raw_field(2, value) for value in values)
     path = tmp_path / "model.onnx"
     path.write_bytes(raw_field(7, raw_field(5, raw_field(13, entry))))
-    with pytest.raises(EngineError, match=r"outside of its own folder|not there"):
+    with pytest.raises(EngineError, match="repeats a part of its ExternalData"):
         check_onnx(path)
 
 
@@ -179,6 +179,41 @@ def test_digest_covers_the_weights(tmp_path):
     assert check_onnx(path).digest() != first
 
 
+def test_digest_covers_which_file_is_which(tmp_path):
+    path = tmp_path / "model.onnx"
+    model = make_external("one")
+    second = external_tensor("two")
+    second.name = "second"
+    model.graph.initializer.append(second)
+    path.write_bytes(model.SerializeToString())
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_bytes(name.encode())
+    (tmp_path / "one").symlink_to("a/weights.bin")
+    (tmp_path / "two").symlink_to("b/weights.bin")
+    first = check_onnx(path)
+    for name, target in (("one", "b"), ("two", "a")):
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to(f"{target}/weights.bin")
+    swapped = check_onnx(path)
+    assert swapped.external == first.external
+    assert swapped.digest() != first.digest()
+
+
+def test_digest_of_a_linked_model_covers_the_weights_on_both_sides(tmp_path):
+    for name in ("link", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_bytes(name.encode())
+    (tmp_path / "target" / "model.onnx").write_bytes(
+        make_external("weights.bin").SerializeToString()
+    )
+    path = tmp_path / "link" / "model.onnx"
+    path.symlink_to("../target/model.onnx")
+    first = check_onnx(path).digest()
+    (tmp_path / "target" / "weights.bin").write_bytes(b"changed")
+    assert check_onnx(path).digest() != first
+
+
 def test_digest_of_path_and_bytes_agree(affine_file):
     assert check_onnx(affine_file).digest() == check_onnx(affine_file.read_bytes()).digest()
 
@@ -196,6 +231,48 @@ def test_every_cut_is_refused_or_leaves_whole_fields():
         # What is accepted is whole: the reference parser reads it and writes it back unchanged.
         assert ModelProto.FromString(content[:length]).SerializeToString() == content[:length]
     assert len(accepted) <= 3
+
+
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        (b"\xea\x80\x80\x80\x10", "too large"),  # External data in the lower 32 bits.
+        (b"\xea\x80\x80\x80\x80\x00", "does not end a number"),
+        (b"\xea\x80\x80\x80\x80\x80\x80\x80\x80\x01", "does not end a number"),
+        (b"\xea\x00", "outside of its own folder"),
+        (b"\x6b", "does not begin a field"),
+        (b"\x68", "does not begin a ExternalData"),
+    ],
+)
+def test_tags_that_parsers_read_differently_hide_no_location(tmp_path, tag, says):
+    entry = raw_field(1, b"location") + raw_field(2, OUTSIDE.encode())
+    tensor = tag + bytes([len(entry)]) + entry
+    (tmp_path / "secret.bin").touch()
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "model" / "model.onnx"
+    path.write_bytes(raw_field(7, raw_field(5, tensor)))
+    with pytest.raises(EngineError, match=says):
+        check_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (raw_field(7, b"") + raw_field(7, b""), "repeats a part of its Model"),
+        (raw_field(7, b"") + b"\x08" + b"\xff" * 9 + b"\x02", "too large"),
+        (raw_field(7, b"") + b"\x12\x80\x80\x80\x80\x08", "too large"),
+        (raw_field(7, raw_field(5, b"\x0a\x02\x01\x80")), "list of whole numbers"),
+        (raw_field(7, raw_field(5, b"\x22\x05\0\0\0\0\0")), "list of whole numbers"),
+        (raw_field(7, raw_field(2, b"\xff")), "can't decode"),
+    ],
+)
+def test_what_parsers_read_differently_is_refused(content, says):
+    with pytest.raises(EngineError, match=says):
+        check_onnx(content)
+
+
+def test_metadata_named_location_is_no_location():
+    assert not check_onnx(make_affine(metadata={"location": "here"}).SerializeToString()).external
 
 
 @given(st.data())
