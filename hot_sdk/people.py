@@ -69,14 +69,14 @@ def read_tracked_people(
     """
     source = read_frames(path, **options)
     if track_id is not None:
-        return People((choose_person(source, track_id),))
+        return People((choose_person(source, track_id),), source.notes)
     frames = [found.frame for found in source.detections]
     has_ids = any(found.track_id is not None for found in source.detections)
     if has_ids or len(set(frames)) == len(frames):
-        return People(people_of(source))
+        return People(people_of(source), source.notes)
     people, dropped = track_people(source)
     note = f"{len(people)} people were identified by tracking, because the file has no ids"
-    return People(people, (note + dropped_note(dropped),))
+    return People(people, (*source.notes, note + dropped_note(dropped)))
 
 
 def track_people(source: KeypointFrames) -> tuple[tuple[Keypoints, ...], int]:

@@ -81,10 +81,12 @@ _NAMES = (
     "halpe26",
     "openpose18",
     "openpose25",
+    "openpose25b",
     "mediapipe33",
     "mpii16",
     "aic14",
     "crowdpose14",
+    "posetrack17",
 )
 
 Floats = NDArray[np.float32]

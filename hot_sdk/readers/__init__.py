@@ -10,14 +10,17 @@ from typing import TypedDict
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers import (
+    alphapose,
     coco,
     csv_table,
+    folders,
     mediapipe,
     mmpose,
     named,
     npz,
     openpifpaf,
     openpose,
+    ultralytics,
 )
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
@@ -37,6 +40,7 @@ FORMATS = (
     "alphapose",
     "mediapipe",
     "mmpose",
+    "ultralytics",
     "openpifpaf",
     "vitpose",
     "named",
@@ -46,18 +50,21 @@ FORMATS = (
 
 _LOG = logging.getLogger(__name__)
 
-# Name of the format, whether parsed JSON is of it, and how it is read; the first that matches reads.
+# Name of the format, whether parsed JSON is of it, and how it is read; the first match counts.
 _JSON_READERS = (
     ("openpose", openpose.matches, openpose.read),
     ("openpose", openpose.matches_kinetics, openpose.read_kinetics),
     ("ultralytics", ultralytics.matches, ultralytics.read),
+    ("openpifpaf", openpifpaf.matches, openpifpaf.read),
+    ("vitpose", openpifpaf.matches_vitpose, openpifpaf.read_vitpose),
     ("mmpose", mmpose.matches, mmpose.read),
     ("alphapose", alphapose.matches, alphapose.read),
     ("alphapose", alphapose.matches_by_image, alphapose.read_by_image),
     ("alphapose", alphapose.matches_by_person, alphapose.read_by_person),
     ("coco", coco.matches_annotations, coco.read_annotations),
     ("coco", coco.matches_results, coco.read_results),
-    ("named", mediapipe.matches_named, mediapipe.read_named),
+    ("vitpose", named.matches_vitpose, named.read),
+    ("named", named.matches, named.read),
     ("mediapipe", mediapipe.matches, mediapipe.read),
 )
 
@@ -157,8 +164,8 @@ def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
                 return name, read(data)
     raise KeypointsError(
         f"'{path}' is not a known keypoint file.",
-        hint="Known are JSON of OpenPose, COCO, AlphaPose, MMPose, Ultralytics and MediaPipe, npz and csv; see"
-        " help(hot_sdk.readers).",
+        hint="Known are JSON of OpenPose, COCO, AlphaPose, MMPose, Ultralytics and MediaPipe, npz"
+        " and csv; see help(hot_sdk.readers).",
     )
 
 

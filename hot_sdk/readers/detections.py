@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
+from hot_sdk.skeletons import skeleton_format
 
 MAX_FRAMES = 1_000_000
 """Most frames of one clip: over five hours at 50 frames per second."""
@@ -51,11 +52,15 @@ class KeypointFrames:
         kind: What the source was recognized as, in words.
         frames: The number of frames.
         detections: The people found, in order of the frames.
-        skeleton: Name of the joints' order.
+        skeleton: Name of the joints' order; None if the source does not say.
         image_size: Width and height in pixels; None if the source does not say.
         fps: Frames per second; None if the source does not say.
         timestamps: (frames,), seconds; None if the source has none.
         relative: Whether points are fractions of the image's size instead of pixels.
+        guessed: Whether the skeleton only follows from the number of joints or their places, so
+            that the caller may name another.
+        problem: Why the skeleton is unknown, as the end of a sentence about the source.
+        notes: What the user should know about how the source was read.
     """
 
     kind: str
@@ -66,6 +71,9 @@ class KeypointFrames:
     fps: float | None = None
     timestamps: Floats | None = None
     relative: bool = False
+    guessed: bool = False
+    problem: str = "does not say its skeleton"
+    notes: tuple[str, ...] = ()
 
     def with_defaults(
         self,
@@ -79,9 +87,15 @@ class KeypointFrames:
         Raises:
             KeypointsError: The source says otherwise, or neither says what is needed.
         """
-        skeleton = self._agreed("skeleton", self.skeleton, skeleton)
+        notes = self.notes
+        if skeleton is not None and (self.guessed or self.skeleton is None):
+            self._check_joints(skeleton)
+            if self.skeleton not in (None, skeleton):
+                notes += (f"read as {skeleton}, as requested; it looks like {self.skeleton}",)
+        else:
+            skeleton = self._agreed("skeleton", self.skeleton, skeleton)
         if skeleton is None:
-            raise self._incomplete("does not say its skeleton", "skeleton")
+            raise self._incomplete(self.problem, "skeleton")
         size = None if image_size is None else checked_image_size(image_size)
         size = self._agreed("image_size", self.image_size, size)
         if size is None:
@@ -101,7 +115,17 @@ class KeypointFrames:
             image_size=size,
             fps=self._agreed("fps", self.fps, fps),
             timestamps=self.timestamps,
+            notes=notes,
         )
+
+    def _check_joints(self, skeleton: str) -> None:
+        expected = len(skeleton_format(skeleton).joints)
+        found = sorted({len(person.points) for person in self.detections})
+        if found and found != [expected]:
+            raise format_error(
+                self.kind,
+                f"people have {found} joints; expected {expected}, the number of {skeleton}",
+            )
 
     def _incomplete(self, problem: str, name: str) -> KeypointsError:
         return KeypointsError(
@@ -124,17 +148,23 @@ def checked_image_size(size: object) -> tuple[int, int]:
     Raises:
         KeypointsError: They are not two whole numbers from 1 to 100000.
     """
-    if (
-        isinstance(size, Sequence)
-        and len(size) == 2
-        and all(isinstance(side, (int, np.integer)) for side in size)
-        and all(1 <= side <= _MAX_PIXELS for side in size)
-    ):
-        return int(size[0]), int(size[1])
+    # OpenCV returns whole floats, NumPy arrays and its own integers.
+    if isinstance(size, (Sequence, np.ndarray)) and not isinstance(size, str) and len(size) == 2:
+        width, height = (_whole_pixels(side) for side in size)
+        if width and height:
+            return width, height
     raise KeypointsError(
         f"image_size is {size!r}; expected width and height in whole pixels, 1 to {_MAX_PIXELS}.",
         hint="Give the size of the image in which the keypoints were found: (width, height).",
     )
+
+
+def _whole_pixels(side: object) -> int | None:
+    numbers = (int, np.integer, float, np.floating)
+    if not isinstance(side, numbers) or isinstance(side, bool):
+        return None
+    # A comparison with NaN is False.
+    return int(side) if 1 <= side <= _MAX_PIXELS and side == side // 1 else None
 
 
 def format_error(kind: str, problem: str) -> KeypointsError:
@@ -161,11 +191,32 @@ def joint_count(kind: str, people: Iterable[Detection]) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-def skeleton_by_joints(kind: str, people: Sequence[Detection], known: Mapping[int, str]) -> str:
-    """Return the skeleton with the people's number of joints; raise if none of the known has it."""
+def skeleton_by_joints(
+    kind: str, people: Sequence[Detection], known: Mapping[int, str]
+) -> tuple[str | None, str]:
+    """Return the skeleton with the people's number of joints, or None and why it is unknown."""
     joints = joint_count(kind, people)
-    if joints is None or joints not in known:
-        found = sorted({len(person.points) for person in people})
-        expected = ", ".join(map(str, known))
-        raise format_error(kind, f"people have {found} joints; expected one of {expected}")
-    return known[joints]
+    if joints is not None and joints in known:
+        return known[joints], ""
+    found = sorted({len(person.points) for person in people})
+    expected = ", ".join(map(str, known))
+    return None, f"shows people with {found} joints; expected one of {expected}"
+
+
+def without_doubtful_ids(source: KeypointFrames) -> KeypointFrames:
+    """Leave out people without a track id if others have one, and ids that tell no one apart."""
+    names = {found.track_id for found in source.detections}
+    if names == {None} or not names:
+        return source
+    frames = [found.frame for found in source.detections]
+    if len(names) == 1 and len(set(frames)) < len(frames):
+        # Trackers that are off give everyone the same id.
+        people = tuple(dataclasses.replace(found, track_id=None) for found in source.detections)
+        return dataclasses.replace(source, detections=people)
+    if None not in names:
+        return source
+    people = tuple(found for found in source.detections if found.track_id is not None)
+    absent = len(source.detections) - len(people)
+    frames_without = len({one.frame for one in source.detections if one.track_id is None})
+    note = f"{absent} detections without a track id, in {frames_without} frames, were left out"
+    return dataclasses.replace(source, detections=people, notes=(*source.notes, note))

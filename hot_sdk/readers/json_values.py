@@ -45,7 +45,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse(content: bytes, path: Path) -> Any:  # noqa: ANN401
-    """Parse JSON of bounded depth and number of values.
+    """Parse JSON, or JSON lines into a list, of bounded depth and number of values.
 
     Raises:
         KeypointsError: The content is not JSON, or holds too much.
@@ -56,12 +56,30 @@ def parse(content: bytes, path: Path) -> Any:  # noqa: ANN401
             f"'{path}' holds more than {_MAX_JSON_VALUES} values.", hint="Cut the file in parts."
         )
     try:
-        return json.loads(content.decode("utf-8-sig"))
+        return _loaded(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise KeypointsError(
             f"'{path}' is not JSON: {reason}.", hint="Check that the file is complete."
         ) from error
+
+
+def _loaded(text: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        # One value in each line.
+        lines = [line for line in text.splitlines() if line.strip()]
+        if error.msg != "Extra data" or len(lines) < 2:
+            raise
+    values = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            values.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            where = "the last, of JSON lines" if number == len(lines) else "of JSON lines"
+            raise ValueError(f"line {number}, {where}, is broken: {error.msg}") from error
+    return values
 
 
 def floats(values: object, kind: str, name: str) -> Floats:
@@ -80,7 +98,14 @@ def floats(values: object, kind: str, name: str) -> Floats:
 
 
 def triples(values: object, kind: str, name: str) -> tuple[Floats, Floats]:
-    """Split x, y, score, x, y, ... into points (joints, 2), NaN if the score is 0, and scores."""
+    """Split x, y, score, x, y, ... into points (joints, 2), NaN if the score is 0, and scores.
+
+    The numbers may also be nested: a list of three for each joint.
+    """
+    if isinstance(values, list) and values and isinstance(values[0], list):
+        if not all(isinstance(row, list) and len(row) == 3 for row in values):
+            raise format_error(kind, f"{name} does not hold x, y, score for each joint")
+        values = [number for row in values for number in row]
     flat = floats(values, kind, name)
     if len(flat) == 0 or len(flat) % 3:
         raise format_error(kind, f"{name} has {len(flat)} numbers, not x, y, score for each joint")
@@ -103,7 +128,11 @@ def integer(value: object, kind: str, name: str) -> int:
 
 
 def track_id(value: object, kind: str) -> TrackId:
-    """Return a track id: a whole number, a short text, or None."""
+    """Return a track id: a whole number, a short text, or None; -1 and empty lists are None."""
+    if isinstance(value, list) and len(value) <= 1:
+        value = value[0] if value else None
+    if value == -1 or value in ("", "-1"):
+        return None
     if value is None or (isinstance(value, str) and len(value) <= 200):
         return value
     return integer(value, kind, "a track id")

@@ -2,9 +2,9 @@
 
 A list of frames, or an object with one under ``instance_info`` next to ``meta_info``; each frame
 has ``instances`` with ``keypoints`` (pairs of x and y) and ``keypoint_scores``, and ``frame_id`` in
-videos. For one image it is the bare list of instances. ``meta_info`` names the data set and with it
-the skeleton; a bare list has none. See "Inference with existing models" in the documentation of
-MMPose 1.x.
+videos. For one image it is the bare list of instances. ``meta_info`` names the data set or, in
+``keypoint_id2name``, the joints, and with them the skeleton; a bare list has none. See "Inference
+with existing models" in the documentation of MMPose 1.x.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from hot_sdk.errors import KeypointsError
+from hot_sdk.readers.coco import named_joints
 from hot_sdk.readers.detections import (
     Detection,
     Floats,
@@ -32,6 +34,8 @@ _SKELETONS = {
     "aic": "aic14",
     "crowdpose": "crowdpose14",
     "h36m": "h36m17",
+    "humanart": "coco17",
+    "posetrack18": "posetrack17",
 }
 
 
@@ -62,8 +66,32 @@ def read(data: Any) -> KeypointFrames:  # noqa: ANN401
         last = max(last, frame_count(KIND, number) - 1)
         people += [_person(instance, number) for instance in frame["instances"]]
     # MMPose runs models of many data sets of 17 joints, Human3.6M's and COCO's among them.
-    skeleton = "coco_wholebody133" if joint_count(KIND, people) == 133 else _named(data)
-    return KeypointFrames(KIND, last + 1, tuple(people), skeleton)
+    whole = joint_count(KIND, people) == 133
+    skeleton = "coco_wholebody133" if whole else _named(data)
+    source = KeypointFrames(KIND, last + 1, tuple(people), skeleton)
+    names = None if skeleton else _joint_names(data)
+    return source if names is None else named_joints(source, names)
+
+
+def matches_image(data: object) -> bool:
+    """Return whether parsed JSON is the predictions of one image."""
+    frames = data.get("instance_info") if isinstance(data, dict) else data
+    if not isinstance(frames, list) or not frames:
+        return isinstance(data, dict) and frames == []
+    return _is_image(frames) or (len(frames) == 1 and has_keys(frames[0], "instances"))
+
+
+def read_images(images: list[Any]) -> KeypointFrames:
+    """Read the predictions of single images, one for each frame; None is a frame without people."""
+    frames: list[Any] = []
+    meta = None
+    for image in images:
+        found = image["instance_info"] if isinstance(image, dict) else image
+        meta = image.get("meta_info") if meta is None and isinstance(image, dict) else meta
+        if found and not _is_image(found):
+            found = found[0]["instances"]
+        frames.append({"instances": found or []})
+    return read(frames if meta is None else {"meta_info": meta, "instance_info": frames})
 
 
 def _is_image(frames: list[object]) -> bool:
@@ -74,6 +102,15 @@ def _named(data: object) -> str | None:
     meta = data.get("meta_info") if isinstance(data, dict) else None
     name = meta.get("dataset_name") if isinstance(meta, dict) else None
     return _SKELETONS.get(name) if isinstance(name, str) else None
+
+
+def _joint_names(data: object) -> list[str] | None:
+    meta = data.get("meta_info") if isinstance(data, dict) else None
+    names = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        return None
+    ordered = [names.get(str(place)) for place in range(len(names))]
+    return None if not ordered or None in ordered else [str(name) for name in ordered]
 
 
 def _person(instance: Any, frame: int) -> Detection:  # noqa: ANN401
@@ -91,6 +128,11 @@ def _pairs(values: object) -> Floats:
     if not isinstance(values, list) or not values:
         raise format_error(KIND, "keypoints are no list, or an empty one")
     rows = [floats(value, KIND, "a keypoint") for value in values]
+    if all(len(row) == 3 for row in rows):
+        raise KeypointsError(
+            f"The input was read as {KIND}, but its keypoints are 3D poses.",
+            hint="Give the predictions of a 2D model.",
+        )
     if any(len(row) != 2 for row in rows):
         raise format_error(KIND, "a keypoint is no pair of x and y")
     return np.stack(rows)

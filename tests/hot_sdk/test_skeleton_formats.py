@@ -58,6 +58,7 @@ def anatomy(joints):
             places[f"{side}_{part}"] = of[f"{side}_wrist"] + 0.09 * hand
     places["neck"] = shoulders + 0.05 * up
     places["upper_neck"] = shoulders + 0.10 * up
+    places["head_bottom"] = places["upper_neck"]
     places["head_top"] = places["head"]
     places["hip"] = places["mid_hip"] = (of["left_hip"] + of["right_hip"]) / 2
     places["pelvis"] = of["pelvis"]
