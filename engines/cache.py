@@ -3,9 +3,9 @@
 The name of an entry holds a hash of everything that it depends on, so an entry is either right or
 never found; nothing is ever updated in place.
 
-A ``CachedFile`` is an entry with a JSON record next to it. Plans are kept so: a plan is machine
-code that its runtime trusts, so it is only returned if its record, which is written last, matches
-its key and the digest of its content. The plan itself stays raw, as other tools read it.
+A ``CachedFile`` is an entry with a JSON record next to it. Plans and optimized graphs are kept so:
+their runtimes trust them, so one is only returned if its record, which is written last, matches its
+key and the digest of its content. The file itself stays raw, as other tools read it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hot_sdk._base.files import sha256_of
 from hot_sdk._base.records import TypedJSONError, parse_object
 from hot_sdk.errors import EngineError
 
@@ -147,15 +148,35 @@ class CachedFile:
         Raises:
             EngineError: The folder cannot be written.
         """
+        with self.writing() as temporary:
+            _write_bytes(temporary, content)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Path]:
+        """Write it by other means, and then its record.
+
+        Yields:
+            The path to write to, as ``new_entry`` does; without a file there nothing is recorded.
+
+        Raises:
+            EngineError: The folder cannot be written.
+        """
+        digest = None
+        with new_entry(self.path) as temporary:
+            yield temporary
+            if temporary.is_file():
+                digest = sha256_of(temporary)
+        if digest is None:
+            return
         # Between the two renames an old record does not match the new content.
-        _write(self.path, content)
         record = {
             "schema": _SCHEMA,
             "name": self.name,
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "sha256": digest,
             "fields": dict(self.fields),
         }
-        _write(self.record, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+        with new_entry(self.record) as temporary:
+            _write_bytes(temporary, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -220,9 +241,8 @@ def _read_record(path: Path) -> _Record | None:
     return _Record(str(data.get("name")), str(data.get("sha256")), texts)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with new_entry(path) as temporary:
-        try:
-            temporary.write_bytes(content)
-        except OSError as error:
-            raise unwritable(path.parent, error) from error
+def _write_bytes(temporary: Path, content: bytes) -> None:
+    try:
+        temporary.write_bytes(content)
+    except OSError as error:
+        raise unwritable(temporary.parent.parent, error) from error

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from hot_sdk._base.quiet_imports import import_quietly
-from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry, unwritable
+from hot_sdk.engines.cache import MODEL, CachedFile, cache_entry, cpu_identity, unwritable
 from hot_sdk.engines.onnx_file import OnnxFile, check_onnx, read_signature
 from hot_sdk.engines.onnxruntime.providers import (
     CUDA_PROVIDER,
@@ -142,7 +142,7 @@ def _open(
     if options.cache_dir is None or provider.engine_cache:
         return _create(ort, file, options, provider)
     depends_on = {
-        "model": file.digest(),
+        MODEL: file.digest(),
         "engine": f"onnxruntime {ort.__version__}",
         "optimization": options.graph_optimization,
         "provider": provider.name,
@@ -150,22 +150,33 @@ def _open(
         "cpu": cpu_identity(),
     }
     entry = cache_entry(options.cache_dir, file.name, ".onnx", depends_on)
-    if entry.is_file():
+    cached = CachedFile(entry, file.name, depends_on)
+    content = cached.read()
+    if content is not None:
         try:
-            session = _create(ort, check_onnx(entry), options, provider, optimized=True)
+            # Of the bytes that were checked, not of the file, which may change in the meantime.
+            session = _create(ort, check_onnx(content), options, provider, optimized=True)
         except EngineError as error:
             _logger.warning("Rebuilding the cached graph '%s': %s", entry, error.message)
         else:
             _logger.debug("Loaded the cached graph '%s'", entry)
             return session
-    with new_entry(entry) as temporary:
-        try:
-            session = _create(ort, file, options, provider, save_to=temporary)
-        except EngineError as error:
-            # Creating again distinguishes a refused model, which raises again, from a failed save.
-            session = _create(ort, file, options, provider)
-            _logger.warning("Could not cache the optimized graph: %s", error.message)
-            temporary.unlink(missing_ok=True)
+    session = None
+    try:
+        with cached.writing() as temporary:
+            try:
+                session = _create(ort, file, options, provider, save_to=temporary)
+            except EngineError as error:
+                # Creating again distinguishes a refused model, which raises again, from a failed
+                # save.
+                session = _create(ort, file, options, provider)
+                _logger.warning("Could not cache the optimized graph: %s", error.message)
+                temporary.unlink(missing_ok=True)
+    except EngineError as error:
+        if session is None:
+            raise
+        # A full disk costs the cache and not the session.
+        _logger.warning("Could not cache the optimized graph: %s", error.message)
     _logger.debug("Cached the optimized graph as '%s'", entry)
     return session
 
