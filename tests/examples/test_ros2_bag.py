@@ -396,17 +396,72 @@ def test_without_size_skeleton_or_topic(example, bag, model, refusal):
     with pytest.raises(KeypointsError, match="--image-size"):
         recording.keypoints(recording.clips[0], None)
     assert recording.keypoints(recording.clips[0], [640, 480]).image_size == (640, 480)
+    recording.skeleton = ""
+    with pytest.raises(KeypointsError, match="Give --skeleton, one of: h36m17"):
+        recording.keypoints(recording.clips[0], [640, 480])
     why = "has no PointCloud2 on '/camera_info', only: /camera_info, /keypoints,"
     assert why in refusal(bag, model, "--topic", "/camera_info")
     assert "points has shape (48, 33, 2)" in refusal(bag, model, "--skeleton", "coco17")
+
+
+def with_stamps(example, monkeypatch, people, change):
+    """Write a bag whose stamps are changed by frame number, and read its clips."""
+    whole, first = example.header, START // STEP
+
+    def changed(stamp, frame_id):
+        return whole(change(round(stamp / STEP) - first, stamp), frame_id)
+
+    monkeypatch.setattr(example, "header", changed)
+    example.make_input(Path("in.mcap"), people[:1], START)
+    monkeypatch.setattr(example, "header", whole)
+    return example.read_bag(Path("in.mcap"), "/keypoints").clips
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame, stamp: stamp - STEP * (frame == 30),
+        lambda frame, stamp: stamp + STEP * ((frame == 30) - (frame == 31)),
+        lambda frame, stamp: stamp * (frame != 30),
+        lambda frame, stamp: stamp * (frame != 0),
+        lambda frame, stamp: stamp + 3600 * 10**9 * (frame == 30),
+    ],
+    ids=["duplicate", "swapped", "zero", "zero at first", "an hour ahead"],
+)
+def test_one_wrong_stamp_costs_that_frame(example, people, monkeypatch, capsys, change):
+    (clip,) = with_stamps(example, monkeypatch, people, change)
+    assert len(clip.points) == 47  # Two of fifty show no people.
+    assert "stamp is repeated or wrong: 1\n" in capsys.readouterr().out
+    stamps = [stamp for stamp, _ in clip.times]
+    assert stamps == sorted(set(stamps))
+    # Frames keep their own stamp.
+    assert sum(stamp == log_time for stamp, log_time in clip.times) >= 46
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame, stamp: 0,
+        lambda frame, stamp: START,
+        lambda frame, stamp: stamp - 25 * STEP * (frame >= 25),
+    ],
+    ids=["all zero", "all the same", "clock set back"],
+)
+def test_the_logs_times_replace_useless_stamps(example, people, monkeypatch, capsys, change):
+    (clip,) = with_stamps(example, monkeypatch, people, change)
+    assert "the log's times are used" in capsys.readouterr().out
+    seen = [frame for frame in range(50) if frame not in (20, 21)]
+    assert clip.times == [(START + frame * STEP, START + frame * STEP) for frame in seen]
 
 
 def test_files_that_are_no_bags(example, bag, model, refusal):
     Path("text.mcap").write_text("hello " * 100)
     Path("cut.mcap").write_bytes(bag.read_bytes()[:3000])
     Path("empty.mcap").touch()
-    for name in ("text.mcap", "cut.mcap", "empty.mcap", "absent.mcap"):
-        refusal(name, model)
+    for name in ("text.mcap", "cut.mcap"):
+        assert f"'{name}' is cut off, damaged or no MCAP file" in refusal(name, model)
+    assert "'empty.mcap' is empty" in refusal("empty.mcap", model)
+    assert "No such file" in refusal("absent.mcap", model)
     assert "absent.onnx" in refusal(bag, "absent.onnx")
     assert "mkdir -p no" in refusal(bag, model, output="no/out.mcap")
 
