@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.errors import UsageError
+from hot_sdk.lenses import distorted, undistorted
 
 _ROTATION_TOLERANCE = 1e-4
+_SHORTEST_FOCAL = 8.0
+"""Pixels; that of a thumbnail of 16 pixels with a field of view of 90 degrees."""
+
+_CALIBRATION = "Take them from the camera's calibration, or Intrinsics.from_field_of_view."
 
 # An optical frame looks along z with y down; REP-103 looks along x with z up.
 _OPTICAL_TO_BODY = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -18,30 +23,84 @@ _OPTICAL_TO_BODY = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera without distortion; undistort keypoints first if there is any.
+    """A camera: pinhole, with the distortion of its lens if there is any, as OpenCV defines it.
 
     Attributes:
         fx: Focal length along x, pixels.
         fy: Focal length along y, pixels.
         cx: Principal point, pixels from the image's left.
         cy: Principal point, pixels from the image's top.
+        distortion: OpenCV's coefficients: none; 4, 5 or 8 (k1, k2, p1, p2, k3, k4, k5, k6); or the
+            4 of its fisheye model.
+        fisheye: The coefficients are those of ``cv2.fisheye``.
 
     Raises:
-        UsageError: A value is not finite, or a focal length is not above 0.
+        UsageError: A value is not finite, a focal length or principal point cannot be in pixels, or
+            there is another number of coefficients.
     """
 
     fx: float
     fy: float
     cx: float
     cy: float
+    distortion: tuple[float, ...] = ()
+    fisheye: bool = False
 
     def __post_init__(self) -> None:
-        values = (self.fx, self.fy, self.cx, self.cy)
-        if not all(math.isfinite(value) for value in values) or min(self.fx, self.fy) <= 0.0:
+        try:
+            values = tuple(float(value) for value in (self.fx, self.fy, self.cx, self.cy))
+            lens = tuple(np.asarray(self.distortion, dtype=np.float64).reshape(-1).tolist())
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError("The intrinsics are not numbers.", hint=_CALIBRATION) from error
+        if not all(math.isfinite(value) for value in values) or min(values[:2]) <= 0.0:
             raise UsageError(
                 f"The intrinsics are {values}; expected focal lengths above 0 and a principal"
                 " point, in pixels.",
-                hint="Take them from the camera's calibration, or Intrinsics.from_field_of_view.",
+                hint=_CALIBRATION,
+            )
+        if min(values[:2]) < _SHORTEST_FOCAL:
+            raise UsageError(
+                f"The intrinsics are {values}: focal lengths of {values[0]:g} and {values[1]:g}"
+                " cannot be pixels; they look like shares of the image, or millimeters.",
+                hint="Multiply shares by the image's size: fx * width, fy * height, cx * width, cy"
+                " * height; millimeters by pixels per millimeter of the sensor.",
+            )
+        if all(0.0 < value < 1.0 for value in values[2:]):
+            raise UsageError(
+                f"The principal point ({values[2]:g}, {values[3]:g}) cannot be pixels; it looks"
+                " like shares of the image.",
+                hint="Multiply it by the image's size: cx * width, cy * height.",
+            )
+        allowed = (0, 4) if self.fisheye else (0, 4, 5, 8)
+        if len(lens) not in allowed or not all(math.isfinite(value) for value in lens):
+            raise UsageError(
+                f"There are {len(lens)} distortion coefficients; expected "
+                + (
+                    "4 finite ones of a fisheye lens." if self.fisheye else "4, 5 or 8 finite ones."
+                ),
+                hint="Give them as OpenCV's calibration returns them, or none.",
+            )
+        for name, value in zip(("fx", "fy", "cx", "cy"), values, strict=True):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "distortion", lens)
+
+    def check_image(self, image_size: tuple[int, int]) -> None:
+        """Check that the intrinsics can be those of an image of this size.
+
+        Raises:
+            UsageError: The principal point is over an image's size outside the image, or a focal
+                length is under a tenth or over a hundred times its longer side.
+        """
+        width, height = image_size
+        longest = max(image_size)
+        center = -width <= self.cx <= 2 * width and -height <= self.cy <= 2 * height
+        focal = all(0.1 * longest <= value <= 100 * longest for value in (self.fx, self.fy))
+        if not (center and focal):
+            raise UsageError(
+                f"The focal length ({self.fx:g}, {self.fy:g}) and principal point ({self.cx:g},"
+                f" {self.cy:g}) do not fit an image of {width}x{height} pixels.",
+                hint="Give the calibration of this resolution: all four values scale with the"
+                " image's size.",
             )
 
     @classmethod
@@ -67,13 +126,36 @@ class Intrinsics:
         return cls(focal, focal, width / 2, height / 2)
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the pixels (..., 2) of points (..., 3) along the camera's axes, in any unit."""
-        depth = points[..., 2:]
-        pixels: NDArray[np.float64] = points[..., :2] / depth * [self.fx, self.fy] + [
-            self.cx,
-            self.cy,
-        ]
+        """Return the pixels (..., 2) of points (..., 3) along the camera's axes, in any unit.
+
+        The lens's distortion is applied.
+        """
+        flat = points[..., :2] / points[..., 2:]
+        if self.distortion:
+            flat = distorted(np.asarray(flat, dtype=np.float64), self.distortion, self.fisheye)
+        pixels: NDArray[np.float64] = flat * [self.fx, self.fy] + [self.cx, self.cy]
         return pixels
+
+    def undistort(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return where a camera of the same focal length without distortion sees the points.
+
+        Args:
+            points: (..., 2), pixels; NaN stays NaN.
+
+        Returns:
+            (..., 2), pixels; NaN if the lens maps no direction in front of the camera to a point.
+        """
+        pixels = np.array(points, dtype=np.float64)
+        if not self.distortion:
+            return pixels
+        focal, center = np.array([self.fx, self.fy]), np.array([self.cx, self.cy])
+        flat = (pixels - center) / focal
+        found = undistorted(flat.reshape(-1, 2), self.distortion, self.fisheye)
+        return found.reshape(pixels.shape) * focal + center
+
+    def without_distortion(self) -> Intrinsics:
+        """Return the camera that sees points as ``undistort`` returns them."""
+        return Intrinsics(self.fx, self.fy, self.cx, self.cy)
 
 
 @dataclass(frozen=True, eq=False)

@@ -243,7 +243,7 @@ def checked_track_id(value: object) -> TrackId:
     if isinstance(value, (int, np.integer, float, np.floating)) and value == value // 1:
         return int(value)
     raise KeypointsError(
-        f"track_id is {value!r:.80}, a {type(value).__name__}.",
+        f"track_id is a {type(value).__name__}: {value!r:.80}.",
         hint="Give a whole number, a text or None.",
     )
 

@@ -104,13 +104,16 @@ def solve_root(
         valid: (frames, 17).
         points: (frames, 17, 2), pixels, NaN if missing.
         scores: (frames, 17), 0 to 1; None for equal weights.
-        intrinsics: The camera's.
+        intrinsics: The camera's; the distortion of its lens is removed from the points first.
 
     Returns:
         The pelvis, (frames, 3), and the root mean square distance in pixels, (frames,); NaN in
         frames whose pelvis is not valid, with fewer than four joints, or with a solution behind the
         camera.
     """
+    if intrinsics.distortion:
+        points = intrinsics.undistort(points).astype(np.float32)
+        intrinsics = intrinsics.without_distortion()
     weight = np.where(np.isnan(points[..., 0]), 0.0, 1.0 if scores is None else scores)
     weight = np.where(valid, weight, 0.0).astype(np.float64)
     # Directions instead of pixels, so that focal lengths are out of the way.

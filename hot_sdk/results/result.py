@@ -190,9 +190,10 @@ class Pose3DResult:
 
         Args:
             keypoints: The keypoints that the poses were lifted from.
-            intrinsics: The camera's.
+            intrinsics: The camera's, with its lens's distortion if there is any.
 
         Raises:
+            UsageError: The intrinsics do not fit the size of the keypoints' image.
             ResultError: The keypoints have other frames or another track id, or the poses are not
                 metric or not along the camera's axes.
         """
@@ -208,6 +209,7 @@ class Pose3DResult:
                 f"The keypoints are of {keypoints.track_id!r}, the poses of {self.track_id!r}.",
                 hint="Give the keypoints that these poses were lifted from.",
             )
+        intrinsics.check_image(keypoints.image_size)
         points, scores = keypoints.h36m17_arrays()
         root, error = solve_root(self.poses, self.valid, points, scores, intrinsics)
         found = int(np.isfinite(root[:, 0]).sum())
