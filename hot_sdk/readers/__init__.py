@@ -14,12 +14,15 @@ from hot_sdk.readers import (
     coco,
     csv_table,
     folders,
+    foreign,
     mediapipe,
     mmpose,
     named,
+    npy,
     npz,
     openpifpaf,
     openpose,
+    trc,
     ultralytics,
 )
 from hot_sdk.readers.detections import (
@@ -28,6 +31,7 @@ from hot_sdk.readers.detections import (
     KeypointFrames,
     checked_image_size,
     format_error,
+    with_notes_on_scores,
     without_doubtful_ids,
 )
 from hot_sdk.readers.json_values import parse, read_bytes
@@ -45,7 +49,10 @@ FORMATS = (
     "vitpose",
     "named",
     "npz",
+    "npy",
     "csv",
+    "deeplabcut",
+    "trc",
 )
 
 _LOG = logging.getLogger(__name__)
@@ -149,12 +156,19 @@ def _read(path: Path) -> tuple[str, KeypointFrames]:
     if source.frames > max(_ALWAYS_ACCEPTED, _MAX_FRAMES_PER_DETECTION * count):
         raise format_error(source.kind, f"of {source.frames} frames only {count} show people")
     ordered = tuple(sorted(source.detections, key=lambda detection: detection.frame))
-    return found, without_doubtful_ids(dataclasses.replace(source, detections=ordered))
+    source = dataclasses.replace(source, detections=ordered)
+    return found, with_notes_on_scores(without_doubtful_ids(source))
 
 
 def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
+    if npy.matches(content):
+        return "npy", npy.read(content)
     if npz.matches(content):
         return "npz", npz.read(content)
+    if trc.matches_trc(content):
+        return "trc", trc.read_trc(content)
+    if trc.matches_deeplabcut(content):
+        return "deeplabcut", trc.read_deeplabcut(content)
     if csv_table.matches(content):
         return "csv", csv_table.read(content)
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
@@ -162,11 +176,7 @@ def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
         for name, matches, read in _JSON_READERS:
             if matches(data):
                 return name, read(data)
-    raise KeypointsError(
-        f"'{path}' is not a known keypoint file.",
-        hint="Known are JSON of OpenPose, COCO, AlphaPose, MMPose, Ultralytics and MediaPipe, npz"
-        " and csv; see help(hot_sdk.readers).",
-    )
+    raise foreign.error_for(path, content)
 
 
 def _is_folder(path: Path) -> bool:

@@ -3,8 +3,8 @@
 Each frame, taken from the file as ``frame_lists`` describes, is a pose or a list of poses; a list
 of poses with one for each frame is read as that. A pose is an object that maps joint names to x, y
 and perhaps a score, or has ``keypoints``, a list of points of which each says its ``name`` or
-``part`` (with ``position``, as PoseNet writes it). Names may be spelled as in ``joint_names``; the
-skeleton is the one that has these, and what it has not is left out. A joint that a frame lacks is missing.
+``part`` (with ``position``, as PoseNet writes it). ``joint_names`` finds the skeleton that has
+them; a joint that a frame lacks is missing.
 
 easy_ViTPose's files are read too: ``keypoints`` has an object for each frame, of people by number,
 whose points are y, x, score; ``skeleton`` has the names.
