@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.skeletons import skeleton_format
+from hot_sdk.skeletons import list_skeletons, skeleton_format
 
 MAX_FRAMES = 1_000_000
 """Most frames of one clip: over five hours at 50 frames per second."""
@@ -95,7 +95,7 @@ class KeypointFrames:
         else:
             skeleton = self._agreed("skeleton", self.skeleton, skeleton)
         if skeleton is None:
-            raise self._incomplete(self.problem, "skeleton")
+            raise self._without_skeleton()
         size = None if image_size is None else checked_image_size(image_size)
         size = self._agreed("image_size", self.image_size, size)
         if size is None:
@@ -126,6 +126,16 @@ class KeypointFrames:
                 self.kind,
                 f"people have {found} joints; expected {expected}, the number of {skeleton}",
             )
+
+    def _without_skeleton(self) -> KeypointsError:
+        counts = {len(skeleton_format(name).joints) for name in list_skeletons()}
+        if {len(person.points) for person in self.detections} & counts:
+            return self._incomplete(self.problem, "skeleton")
+        return KeypointsError(
+            f"The input, read as {self.kind}, {self.problem}.",
+            hint="Choose the joints of one of list_skeletons() in its order, and give them as"
+            " Keypoints(points, scores, skeleton=...).",
+        )
 
     def _incomplete(self, problem: str, name: str) -> KeypointsError:
         return KeypointsError(
@@ -201,6 +211,17 @@ def skeleton_by_joints(
     found = sorted({len(person.points) for person in people})
     expected = ", ".join(map(str, known))
     return None, f"shows people with {found} joints; expected one of {expected}"
+
+
+def with_notes_on_scores(source: KeypointFrames) -> KeypointFrames:
+    """Add a note if scores are no confidences of 0 to 1."""
+    known = [one.scores.max() for one in source.detections if one.scores is not None]
+    highest = float(max(known, default=0.0))
+    # COCO's visibility is 2 for a joint in sight.
+    if highest <= 2.0:
+        return source
+    note = f"scores are up to {highest:g}, not 0 to 1; every joint above 1 counts as certain"
+    return dataclasses.replace(source, notes=(*source.notes, note))
 
 
 def without_doubtful_ids(source: KeypointFrames) -> KeypointFrames:

@@ -1,4 +1,4 @@
-"""Recognize a skeleton by the names that a file gives its joints, in whatever order and spelling."""
+"""Recognize a skeleton by the names of its joints, in any order and spelling."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ _OTHER_NAMES = {
     "neck_nose": ("neck_base", "nose"),
     "upper_neck": ("neck",),
 }
+
+# Joints that are there twice, for names such as ``lshoulder``.
+_PAIRED = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "foot", "heel")
 
 
 def match_names(names: Sequence[str]) -> tuple[str, tuple[int, ...]] | None:
@@ -52,4 +55,6 @@ def plain_name(name: str) -> str:
     for place, word in enumerate(words):
         if word in sides:
             return "_".join([sides[word], *words[:place], *words[place + 1 :]])
+    if len(words) == 1 and words[0][1:] in _PAIRED and words[0][0] in "lr":
+        return f"{sides[words[0][0]]}_{words[0][1:]}"
     return "_".join(words)

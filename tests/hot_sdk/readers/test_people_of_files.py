@@ -1,0 +1,247 @@
+"""Names of joints, of images and of people in files that list people."""
+
+import json
+
+import numpy as np
+import pytest
+from clip_joints import BODY18, COCO, FRAMES, HALPE, HEAD, HIP, NECK, SIZE
+
+from hot_sdk import Keypoints
+from hot_sdk.errors import KeypointsError
+from hot_sdk.people import read_tracked_people
+from hot_sdk.readers import read_frames
+from hot_sdk.readers.joint_names import plain_name
+from hot_sdk.skeletons import skeleton_format
+
+COCO_NAMES = skeleton_format("coco17").joints
+POSETRACK = np.concatenate([COCO[:, :1], NECK[:, None], HEAD[:, None], COCO[:, 3:]], axis=1)
+
+
+def flat(table):
+    return np.round(table.astype(float), 3).reshape(-1).tolist()
+
+
+def read(tmp_path, data, **options):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(data))
+    return Keypoints.from_file(path, image_size=SIZE, **options)
+
+
+def people(table, **more):
+    return [
+        {"image_id": frame, "category_id": 1, "keypoints": flat(one), "score": 0.9, **more}
+        for frame, one in enumerate(table)
+    ]
+
+
+def annotations(table, names, **more):
+    images = [{"id": frame, "width": SIZE[0], "height": SIZE[1]} for frame in range(FRAMES)]
+    category = {"id": 1, "name": "person", "keypoints": list(names)}
+    return {"images": images, "annotations": people(table, **more), "categories": [category]}
+
+
+def test_names_of_posetrack_decide(tmp_path):
+    names = skeleton_format("posetrack17").joints
+    found = read(tmp_path, annotations(POSETRACK, names, track_id=0))
+    assert (found.skeleton, found.track_id) == ("posetrack17", 0)
+    np.testing.assert_allclose(found.points, POSETRACK[..., :2], atol=0.01)
+    own, coco = (
+        Keypoints(table[..., :2], skeleton=name, image_size=SIZE).to_h36m17()
+        for table, name in ((POSETRACK, "posetrack17"), (COCO, "coco17"))
+    )
+    np.testing.assert_allclose(own.points, coco.points, atol=1.0)
+
+
+def test_names_of_human36m_decide_in_their_own_order(tmp_path):
+    names = [
+        "root (pelvis)",
+        "left_hip",
+        "left_knee",
+        "left_foot",
+        "right_hip",
+        "right_knee",
+        "right_foot",
+        "spine",
+        "thorax",
+        "neck_base",
+        "head",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    ]
+    table = np.stack([HIP] * 17, axis=1) + 10 * np.arange(17)[:, None] * [1, 0, 0]
+    found = read(tmp_path, annotations(table, names))
+    assert found.skeleton == "h36m17"
+    order = [0, 4, 5, 6, 1, 2, 3, *range(7, 17)]
+    np.testing.assert_allclose(found.points, table[:, order, :2], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "{side}{Part}",
+        "{Side}{Part}",
+        "{s}_{part}",
+        "{part} {s}",
+        "{S}{Part}",
+        "{s}{part}",
+        "{part}-{side}",
+    ],
+)
+def test_names_may_be_spelled_and_ordered_in_any_way(tmp_path, spelling):
+    def spelled(name):
+        side, _, part = name.rpartition("_")
+        if not side:
+            return name
+        return spelling.format(
+            side=side, Side=side.title(), s=side[0], S=side[0].upper(), part=part, Part=part.title()
+        )
+
+    order = np.random.default_rng(3).permutation(17)
+    names = [spelled(COCO_NAMES[place]) for place in order]
+    assert [plain_name(name) for name in names] == [COCO_NAMES[place] for place in order]
+    found = read(tmp_path, annotations(COCO[:, order], names))
+    assert found.skeleton == "coco17"
+    np.testing.assert_allclose(found.points, COCO[..., :2], atol=0.01)
+
+
+def test_joints_of_an_animal_are_rejected_by_name(tmp_path):
+    names = [
+        "left_eye",
+        "right_eye",
+        "nose",
+        "neck",
+        "root_of_tail",
+        "left_shoulder",
+        "left_elbow",
+        "left_front_paw",
+        "right_shoulder",
+        "right_elbow",
+        "right_front_paw",
+        "left_hip",
+        "left_knee",
+        "left_back_paw",
+        "right_hip",
+        "right_knee",
+        "right_back_paw",
+    ]
+    with pytest.raises(KeypointsError, match="names joints that are those of no skeleton here"):
+        read(tmp_path, annotations(COCO, names))
+    with pytest.raises(KeypointsError, match="names 16 joints, but has 17"):
+        read(tmp_path, annotations(COCO, names[:16]))
+
+
+def test_crowds_and_empty_annotations_are_nobody(tmp_path):
+    data = annotations(COCO, COCO_NAMES)
+    data["annotations"] += people(COCO + 50, iscrowd=1)
+    data["annotations"] += people(COCO * 0, num_keypoints=0)
+    np.testing.assert_allclose(read(tmp_path, data).points, COCO[..., :2], atol=0.01)
+
+
+def test_results_under_a_name_and_nested(tmp_path):
+    nested = people(COCO)
+    for one in nested:
+        one["keypoints"] = np.reshape(one["keypoints"], (17, 3)).tolist()
+    for data in ({"data": people(COCO)}, {"version": 1, "annotations": people(COCO)}, nested):
+        found = read(tmp_path, data)
+        assert found.skeleton == "coco17"
+        np.testing.assert_allclose(found.points, COCO[..., :2], atol=0.01)
+
+
+def alphapose(table, form):
+    names = [f"{frame}.jpg" for frame in range(FRAMES)]
+    people_of = dict(zip(names, map(flat, table), strict=True))
+    if form == "cmu":
+        return {n: {"version": "v0.3", "bodies": [{"joints": p}]} for n, p in people_of.items()}
+    if form == "open":
+        return {n: {"people": [{"pose_keypoints_2d": p}]} for n, p in people_of.items()}
+    if form == "image":
+        return {n: [{"keypoints": p, "scores": 2.9, "idx": 4}] for n, p in people_of.items()}
+    if form == "person":
+        return {"4": {f"{int(n[:-4]):04d}": {"keypoints": p} for n, p in people_of.items()}}
+    return [{"image_id": n, "keypoints": p, "score": 2.9, "idx": 4} for n, p in people_of.items()]
+
+
+@pytest.mark.parametrize(
+    ("form", "table", "skeleton", "kept"),
+    [
+        ("cmu", BODY18, "openpose18", 18),
+        ("open", BODY18, "openpose18", 18),
+        ("image", COCO, "coco17", 17),
+        ("person", COCO, "coco17", 17),
+        ("list", COCO[:, :16], "mpii16", 16),
+        ("list", HALPE, "halpe26", 26),
+        ("list", np.concatenate([HALPE, *[COCO[:, :10]] * 11], axis=1), "halpe26", 26),
+    ],
+)
+def test_every_output_of_alphapose(tmp_path, form, table, skeleton, kept):
+    found = read(tmp_path, alphapose(table, form))
+    assert found.skeleton == skeleton
+    assert found.track_id == (None if form in ("cmu", "open") else 4)
+    np.testing.assert_allclose(found.points, table[:, :kept, :2], atol=0.01)
+
+
+def test_names_that_are_stamps_are_times(tmp_path):
+    data = alphapose(COCO, "list")
+    start = 1403636579763555584
+    for frame, one in enumerate(data):
+        one["image_id"] = f"{start + frame * 40_000_000}.png"
+    found = read(tmp_path, data[::-1])
+    np.testing.assert_allclose(found.points, COCO[..., :2], atol=0.01)
+    np.testing.assert_allclose(found.timestamps, np.arange(FRAMES) / 25, atol=1e-9)
+
+
+def test_names_without_numbers_are_ordered(tmp_path):
+    data = alphapose(COCO, "list")
+    for frame, one in enumerate(data):
+        one["image_id"] = f"{chr(97 + frame)}.jpg"
+    found = read(tmp_path, data[::-1])
+    np.testing.assert_allclose(found.points, COCO[..., :2], atol=0.01)
+
+
+def test_images_of_two_cameras_are_rejected(tmp_path):
+    first, second = alphapose(COCO, "list"), alphapose(COCO, "list")
+    for name, data in (("a", first), ("b", second)):
+        for one in data:
+            one["image_id"] = f"{name}/{one['image_id']}"
+    with pytest.raises(KeypointsError, match="2 series"):
+        read(tmp_path, first + second)
+
+
+@pytest.mark.parametrize("absent", [None, -1, "-1", "", [], "key"])
+def test_people_without_ids_in_some_frames(tmp_path, absent):
+    data = people(COCO, track_id=7)
+    for one in data[:3]:
+        one["track_id"] = absent
+        if absent == "key":
+            del one["track_id"]
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    found = read_tracked_people(tmp_path / "a.json", image_size=SIZE)
+    assert [person.track_id for person in found.people] == [7]
+    points = found.people[0].points
+    assert np.isnan(points[:3]).all()
+    np.testing.assert_allclose(points[3:], COCO[3:, :, :2], atol=0.01)
+    assert found.notes == ("3 detections without a track id, in 3 frames, were left out",)
+
+
+@pytest.mark.parametrize("name", [7, 7.0, [7], [7.0]])
+def test_ids_of_any_type(tmp_path, name):
+    assert read(tmp_path, people(COCO, track_id=name)).track_id == 7
+
+
+def test_scores_over_1_are_reported(tmp_path):
+    data = people(COCO * [1, 1, 14])
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    (note,) = read_frames(tmp_path / "a.json", image_size=SIZE).notes
+    assert note == "scores are up to 14, not 0 to 1; every joint above 1 counts as certain"
+
+
+def test_ids_that_tell_no_one_apart_are_none(tmp_path):
+    data = people(COCO, track_id=0) + people(COCO + np.array([500, 0, 0]), track_id=0)
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    source = read_frames(tmp_path / "a.json", image_size=SIZE)
+    assert {one.track_id for one in source.detections} == {None}
+    assert len(source.detections) == 2 * FRAMES
