@@ -75,7 +75,7 @@ def check_pixels(points: Floats, image_size: tuple[int, int]) -> None:
         return
     known = points[~np.isnan(points[..., 0])]
     negative = float(known.min()) < 0.0
-    shares = float(np.median(np.abs(known))) <= 1.0
+    shares = float(np.percentile(np.abs(known), 95.0)) <= 1.5
     distinct = len(np.unique(known, axis=0))
     if distinct < _FEWEST_POINTS or (not shares and max(image_size) < _SMALL_IMAGE):
         return
@@ -171,9 +171,9 @@ def _about_image(
             "All points lie within 0 to 100: they look like percent of the image. If so, give"
             f" points / 100 * [{width}, {height}]; if the person is this small, ignore this."
         ]
-    at_corner = bool((low < _AT_CORNER * np.array(image_size)).all())
-    limit = _HALF if at_corner else _CORNER
-    if right < limit and bottom < limit:
+    limit = _HALF if (low < _AT_CORNER * np.array(image_size)).all() else _CORNER
+    # Points left of the image or above it belong to one who walks in or out.
+    if right < limit and bottom < limit and low.min() >= 0.0:
         return [
             f"The person stays in the upper left {right:.0%} by {bottom:.0%} of the image of"
             f" {width}x{height}: image_size may be that of a larger image, or the keypoints those"
@@ -219,7 +219,7 @@ def _about_bones(placed: NDArray[np.float64], skeleton: str) -> list[str]:
     if apart <= _BONES_LIMIT:
         return []
     return [
-        f"The bones' proportions fit no person whose joints are in the order of '{skeleton}':"
+        f"The bones' proportions fit no person whose joints are in the order of {skeleton}:"
         " another skeleton's array may have been given under this name. Poses are wrong if so."
     ]
 

@@ -62,7 +62,7 @@ class StreamReport:
             is unknown.
         counters: What happened.
         latency: Time spent computing.
-        warnings: What looks wrong about the timestamps.
+        warnings: What looks wrong about the timestamps, and about the keypoints in their image.
     """
 
     mode: str

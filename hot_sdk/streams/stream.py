@@ -181,7 +181,7 @@ class Pose3DStream(Closing):
                     frames=counters.pushes,
                     dropped=counters.dropped,
                 ),
-                warnings=_clock_warnings(rate, counters),
+                warnings=(*_clock_warnings(rate, counters), *self._tracks.warnings()),
             )
 
     def close(self) -> None:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.plausibility import implausible
 from hot_sdk.preprocessing.policies import InputPolicies
+from hot_sdk.readers.detections import checked_image_size
 from hot_sdk.skeletons import H36M17
 from hot_sdk.streams.options import StreamOptions, check_reach, frames_within_reach
 from hot_sdk.streams.rate import FASTEST, FrameRate
@@ -38,6 +40,10 @@ _OUT_OF_ORDER_S = 0.5
 _SINGLE_PRECISE_S = 1e5
 _LEAST_GAP_S = 0.2
 """Gaps up to this are bridged at any measured rate."""
+
+_JUDGED_FRAMES = 60
+"""Frames of a person after which the keypoints are judged; reports judge them again."""
+_JUDGED_LEAST = 10
 
 
 class Detection(NamedTuple):
@@ -193,7 +199,9 @@ class TrackTable:
         self._new_rate = functools.partial(FrameRate, options.fps, training_fps, tolerance)
         self.rate = self._new_rate()
         self.counters = StreamCounters()
-        self.image_size = options.image_size
+        size = options.image_size
+        self.image_size = None if size is None else checked_image_size(size)
+        self._warnings: dict[str, None] = {}
         self._runner = runner
         self._options = options
         self._check_reach()
@@ -210,6 +218,24 @@ class TrackTable:
     def __len__(self) -> int:
         """Return the number of people who are followed."""
         return len(self._tracks)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is unlikely about the keypoints of the people so far."""
+        for track in self._tracks.values():
+            self._judge(track)
+        return tuple(self._warnings)
+
+    def _judge(self, track: Track) -> None:
+        if self.image_size is None or track.buffer.count < _JUDGED_LEAST:
+            return
+        seen = track.buffer.newest(self._capacity, -np.inf)
+        skeleton = self._options.skeleton or "the pushed Keypoints"
+        found = implausible(seen.points, seen.scores, self.image_size, skeleton)
+        for warning in found:
+            # The same with another share is not repeated.
+            start = warning[-60:]
+            if not any(known.endswith(start) for known in self._warnings):
+                self._warnings[warning] = None
 
     def clear(self) -> None:
         """Forget all people."""
@@ -315,6 +341,8 @@ class TrackTable:
             self.counters.resets += 1
         track.last_seen = timestamp
         track.buffer.append(timestamp, arrival, detection.points, detection.scores)
+        if track.buffer.count == _JUDGED_FRAMES:
+            self._judge(track)
 
     def _add_absent(self, timestamp: float, arrival: float, *, shared_only: bool = False) -> None:
         """Note everyone who is followed but was not in a frame."""

@@ -1,0 +1,146 @@
+"""Coordinates that are not pixels of their image are refused or warned of; real clips are not."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hot_sdk import Keypoints, Pose3DEngine
+from hot_sdk.benchmarks.evaluation.corruption import with_missing_joints, with_noise
+from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
+from hot_sdk.errors import KeypointsError
+from hot_sdk.plausibility import implausible
+
+ROOT = Path(__file__).parents[2]
+SIZE = (1768, 994)
+COCO_OF_MEDIAPIPE = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
+
+
+@pytest.fixture(scope="module")
+def jump():
+    with np.load(ROOT / "examples" / "data" / "jump_mediapipe33.npz") as arrays:
+        return arrays["kp"][60:120][:, COCO_OF_MEDIAPIPE].astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Pose3DEngine(threads=1) as one:
+        yield one
+
+
+def clip(values, size=SIZE, skeleton="coco17"):
+    return Keypoints(values[..., :2], values[..., 2], skeleton=skeleton, image_size=size, fps=30.0)
+
+
+def moved(values, points):
+    return np.concatenate([points, values[..., 2:]], axis=-1)
+
+
+def warnings_of(keypoints):
+    return implausible(*keypoints.h36m17_arrays(), keypoints.image_size, keypoints.skeleton)
+
+
+@pytest.mark.parametrize(
+    ("change", "looks"),
+    [
+        (lambda p: p / SIZE, "shares of the image (0 to 1)"),
+        (lambda p: p / SIZE * 2.0, "shares of the image (0 to 1)"),
+        (lambda p: (p - np.array(SIZE) / 2) * 2 / SIZE[0], "normalized coordinates (-1 to 1)"),
+        (lambda p: (p - p[:, 11:12]) / 80.0, "meters"),
+    ],
+)
+def test_refuses_what_cannot_be_pixels(jump, engine, change, looks):
+    wrong = moved(jump, change(jump[..., :2]))
+    with pytest.raises(KeypointsError, match=re.escape(f"look like {looks}")) as caught:
+        clip(wrong)
+    assert "points" in caught.value.hint
+    with (
+        engine.stream("video", skeleton="coco17", image_size=SIZE, fps=30.0) as stream,
+        pytest.raises(KeypointsError, match="cannot be pixels"),
+    ):
+        stream.push(wrong[0], 0.0)
+
+
+def test_accepts_zeros_few_joints_and_people_partly_outside(jump):
+    clip(np.zeros((3, 17, 3)))
+    near = np.full((1, 17, 3), np.nan)
+    near[0, :3] = [[1.0, 2.0, 0.9], [3.0, 4.0, 0.9], [2.0, 1.0, 0.9]]
+    clip(near)
+    tiny = moved(jump, (jump[..., :2] - [480.0, 40.0]) * 0.04 + [20.0, 15.0])
+    assert warnings_of(clip(tiny, (64, 48))) == ()
+    assert warnings_of(clip(moved(jump, jump[..., :2] - [530.0, 0.0]))) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "size", "said"),
+    [
+        (lambda p: p / SIZE * 100.0, SIZE, "percent"),
+        (lambda p: p * 0.36, SIZE, "stays in the upper left"),
+        (lambda p: p, (640, 360), "lie outside the image"),
+        (lambda p: p, SIZE[::-1], "width and height may be swapped"),
+        (lambda p: p * [1, -1] + [0, SIZE[1]], SIZE, "y may point up"),
+        (lambda p: p[..., ::-1], SIZE, "x and y may be swapped"),
+        (lambda p: p - p.min(axis=(0, 1)) + 40, SIZE, "those of a crop"),
+        (lambda p: p - p.min(axis=(0, 1)) + 40, (380, 481), "as in a crop"),
+    ],
+)
+def test_warns_of_what_is_unlikely(jump, engine, change, size, said):
+    wrong = moved(jump, change(jump[..., :2]))
+    assert said in " ".join(engine(clip(wrong, size)).warnings)
+    with engine.stream("video", skeleton="coco17", image_size=size, fps=30.0) as stream:
+        for frame, values in enumerate(wrong):
+            stream.push(values, frame / 30.0, track_id=1)
+        assert said in " ".join(stream.report().warnings)
+        assert len(stream.report().warnings) <= 2
+
+
+def test_warns_of_another_skeletons_array(jump):
+    assert "fit no person" in " ".join(warnings_of(clip(jump, skeleton="h36m17")))
+
+
+@pytest.mark.parametrize("size", [(640, 640), SIZE])
+def test_letterboxed_and_scaled_images_give_no_warning(jump, engine, size):
+    scale = size[0] / SIZE[0]
+    offset = [0.0, (size[1] - SIZE[1] * scale) / 2]
+    assert engine(clip(moved(jump, jump[..., :2] * scale + offset), size)).warnings == ()
+
+
+def test_real_clips_give_no_warning():
+    for one in load_starter_val():
+        assert warnings_of(one.keypoints) == (), one.name
+        worse = with_missing_joints(with_noise(one, 8.0), 0.3)
+        assert warnings_of(worse.keypoints) == (), one.name
+    with np.load(ROOT / "export" / "data" / "verification_clips.npz") as arrays:
+        for name in ("pose_1", "pose_squats", "sports2d_demo"):
+            shown = Keypoints(
+                arrays[f"{name}_points"],
+                arrays[f"{name}_scores"],
+                skeleton="h36m17",
+                image_size=tuple(arrays[f"{name}_size"]),
+                fps=arrays[f"{name}_fps"][()],
+            )
+            assert warnings_of(shown) == (), name
+
+
+@pytest.mark.parametrize(
+    "size", [[1768, 994], np.array(SIZE), (np.int64(1768), np.int64(994)), (1768.0, 994.0)]
+)
+def test_sizes_of_other_libraries_are_accepted(jump, engine, size):
+    assert clip(jump, size).image_size == SIZE
+    assert all(type(side) is int for side in clip(jump, size).image_size)
+    with engine.stream("video", skeleton="coco17", image_size=size, fps=30.0) as stream:
+        assert len(stream.push(jump[0].astype(np.int32), 0.0)) == 1
+
+
+@pytest.mark.parametrize("size", [(0, 0), (994,), "1768x994", (1.5, 2.0), (float("nan"), 3), None])
+def test_sizes_that_are_none_are_refused(jump, size):
+    with pytest.raises(KeypointsError, match="image_size is"):
+        clip(jump, size)
+
+
+def test_track_ids_of_other_libraries_are_accepted(jump):
+    for name in (np.int64(3), 3.0, np.float32(3.0)):
+        found = Keypoints(jump[..., :2], skeleton="coco17", image_size=SIZE, track_id=name)
+        assert found.track_id == 3
+        assert type(found.track_id) is int
