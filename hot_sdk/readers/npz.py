@@ -1,44 +1,45 @@
-"""Read NumPy archives: MediaPipe's landmarks, HoT's demo, VideoPose3D's data sets, a plain layout.
+"""Read and write NumPy archives.
 
-- ``kp`` (frames, 33, 3) of x, y in pixels and visibility, ``wh`` and ``fps``: MediaPipe's.
-- ``reconstruction`` (people, frames, 17, 2), pixels, Human3.6M's joints: the demo of HoT
-  (demo/vis.py of NationalGAILab/HoT).
 - ``points`` (frames, joints, 2) with ``skeleton`` and ``image_size``, and perhaps ``scores``,
-  ``fps`` and ``timestamps``: the fields of ``Keypoints``.
-- ``positions_2d``: the data sets of VideoPose3D (facebookresearch/VideoPose3D, DATASETS.md), whose
-  arrays are pickles, which run code when they are read; they are refused, with the way round.
+  ``fps``, ``timestamps`` and ``track_id``: the fields of ``Keypoints``, as it writes them. A third
+  number of each point is its score.
+- ``kp`` (frames, 33, 3) of x, y in pixels and visibility, ``wh`` and ``fps``: MediaPipe's.
+- ``reconstruction`` (people, frames, 17, 2 or 3), pixels and perhaps scores, Human3.6M's joints:
+  the demos of HoT (NationalGAILab/HoT) and MotionAGFormer (TaatiTeam/MotionAGFormer).
+- ``keypoints`` and perhaps ``scores``: arrays as ``npy`` describes them.
+- Those of ``videopose3d``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.safe_npz import NpzError, open_npz
 from hot_sdk.errors import KeypointsError
+from hot_sdk.readers import videopose3d
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
     Detection,
     Floats,
     KeypointFrames,
+    TrackId,
     format_error,
     frame_count,
 )
+from hot_sdk.readers.npy import frames_of, scores_column
 
 _MAX_BYTES = 256 << 20
 _MAX_NUMBERS = 1 << 25
 
 KIND = "a NumPy archive"
-_CONVERT = (
-    'If you trust the file, convert one sequence: python -c "import numpy as np;'
-    " d = np.load('FILE', allow_pickle=True)['positions_2d'].item();"
-    " np.savez('clip.npz', points=d['S9']['Walking'][0], skeleton='h36m17',"
-    ' image_size=(1000, 1002), fps=50)"'
-)
+_LARGEST_POSE_M = 10.0
+"""Poses in meters have no larger coordinate, and keypoints in pixels some."""
 
 
 def matches(content: bytes) -> bool:
@@ -54,6 +55,11 @@ def read(content: bytes) -> KeypointFrames:
     """
     try:
         with open_npz(io.BytesIO(content), max_bytes=_MAX_BYTES) as arrays:
+            names = set(arrays)
+            if "positions_2d" in names:
+                return videopose3d.read_custom(content)
+            if {"keypoints", "boxes", "metadata"} <= names:
+                return videopose3d.read_detectron(content)
             return _read(arrays)
     except NpzError as error:
         raise format_error(KIND, f"it cannot be read: {error}") from error
@@ -61,12 +67,6 @@ def read(content: bytes) -> KeypointFrames:
 
 def _read(arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
     names = set(arrays)
-    if "positions_2d" in names:
-        raise KeypointsError(
-            "The file is a data set of VideoPose3D, whose arrays are pickles: reading them can run"
-            " any program.",
-            hint=_CONVERT,
-        )
     fps = _fps(arrays["fps"]) if "fps" in names else None
     if {"kp", "wh"} <= names:
         table = _numbers(arrays["kp"], 3)
@@ -78,33 +78,98 @@ def _read(arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
             image_size=_image_size(arrays["wh"]),
             fps=fps,
         )
+    size = _image_size(arrays["image_size"]) if "image_size" in names else None
     if "reconstruction" in names:
-        if arrays["reconstruction"].shape[-1:] == (3,):
-            raise KeypointsError(
-                "The file is the 3D output of HoT's demo, not keypoints.",
-                hint="Give input_keypoints_2d.npz from the demo's folder input_2D.",
-            )
-        table = _numbers(arrays["reconstruction"], 4)
-        # If no person was found, the demo leaves zeros.
-        table[(table == 0.0).all(axis=-1)] = np.nan
-        return _frames("keypoints of HoT's demo", table, None, skeleton="h36m17")
+        return _demo(arrays["reconstruction"], size, fps)
+    skeleton = _text(arrays["skeleton"], "its skeleton") if "skeleton" in names else None
+    if skeleton is not None and not skeleton.isascii():
+        raise ValueError("its skeleton's name has unusual characters")
     if "points" in names:
+        points, scores = _split(_numbers(arrays["points"], 3)[None], "a NumPy archive of keypoints")
+        if "scores" in names:
+            scores = _numbers(arrays["scores"], 2)[None]
         return _frames(
             "a NumPy archive of keypoints",
-            _numbers(arrays["points"], 3)[None],
-            _numbers(arrays["scores"], 2)[None] if "scores" in names else None,
-            skeleton=_name(arrays["skeleton"]) if "skeleton" in names else None,
-            image_size=_image_size(arrays["image_size"]) if "image_size" in names else None,
+            points,
+            scores,
+            skeleton=skeleton,
+            image_size=size,
             fps=fps,
             timestamps=_numbers(arrays["timestamps"], 1) if "timestamps" in names else None,
+            track=_track_id(arrays["track_id"]) if "track_id" in names else None,
         )
-    raise format_error(KIND, "it holds neither kp and wh, nor reconstruction, nor points")
+    if "keypoints" in names:
+        kind = "a NumPy archive of keypoints and scores"
+        name = next((one for one in ("scores", "keypoint_scores") if one in names), None)
+        source = frames_of(arrays["keypoints"], kind, None if name is None else arrays[name])
+        return dataclasses.replace(source, skeleton=skeleton, image_size=size, fps=fps)
+    held = ascii(", ".join(sorted(names))[:200])
+    raise KeypointsError(
+        f"The input was read as {KIND}, but it holds none of points, keypoints, kp and wh,"
+        f" reconstruction and positions_2d; it holds {held}.",
+        hint="Load it with np.load and give the arrays: Keypoints(points, scores, skeleton=...,"
+        " image_size=...).",
+    )
+
+
+def _demo(array: NDArray[Any], size: tuple[int, int] | None, fps: float | None) -> KeypointFrames:
+    table = _numbers(array, array.ndim if array.ndim in (3, 4) else 4)
+    table = table[None] if table.ndim == 3 else table
+    scores = None
+    kind = "keypoints of HoT's demo"
+    if table.shape[-1] == 3:
+        scores = scores_column(table[..., 2])
+        if scores is None or not np.abs(table[..., :2]).max() > _LARGEST_POSE_M:
+            raise KeypointsError(
+                "The file is the 3D output of a demo, such as HoT's or MotionAGFormer's, not"
+                " keypoints.",
+                hint="Give input_keypoints_2d.npz, or keypoints.npz, from the demo's folder"
+                " input_2D.",
+            )
+        kind = "keypoints and scores of MotionAGFormer's demo"
+        table = table[..., :2].copy()
+    # If no person was found, the demos leave zeros.
+    table[(table == 0.0).all(axis=-1)] = np.nan
+    return _frames(kind, table, scores, skeleton="h36m17", image_size=size, fps=fps)
+
+
+def _split(table: Floats, kind: str) -> tuple[Floats, Floats | None]:
+    """Return the points and, if there is a third number, the scores."""
+    if table.shape[-1] != 3:
+        return table, None
+    scores = scores_column(table[..., 2])
+    if scores is None:
+        raise format_error(kind, "the third numbers of its points are no scores from 0 to 1")
+    return table[..., :2], scores
+
+
+def write(
+    stream: BinaryIO,
+    points: NDArray[np.float32],
+    scores: NDArray[np.float32] | None,
+    about: dict[str, Any],
+) -> None:
+    """Write the archive of one person.
+
+    Args:
+        stream: The file.
+        points: (frames, joints, 2).
+        scores: (frames, joints), or None.
+        about: ``skeleton``, ``image_size``, ``fps``, ``timestamps`` and ``track_id``; None is left
+            out.
+    """
+    fields = {"points": points, "scores": scores, **about}
+    np.savez_compressed(
+        stream, **{name: np.asarray(value) for name, value in fields.items() if value is not None}
+    )
 
 
 def _frames(
     kind: str,
     table: Floats,
     scores: Floats | None,
+    *,
+    track: TrackId = None,
     **known: Any,  # noqa: ANN401
 ) -> KeypointFrames:
     """Build the frames from points (people, frames, joints, 2) and scores of the same shape."""
@@ -121,7 +186,7 @@ def _frames(
             frame,
             table[person, frame],
             None if scores is None else scores[person, frame],
-            person if len(table) > 1 else None,
+            person if len(table) > 1 else track,
         )
         for person in range(len(table))
         for frame in range(frames)
@@ -150,11 +215,19 @@ def _fps(array: NDArray[Any]) -> float:
     return float(_numbers(array.reshape(1), 1)[0])
 
 
-def _name(array: NDArray[Any]) -> str:
-    if array.dtype.kind != "U" or array.size != 1 or not 4 <= array.dtype.itemsize <= 400:
-        raise ValueError(f"its skeleton is {array.dtype} of shape {array.shape}")
+def _track_id(array: NDArray[Any]) -> TrackId:
+    if array.size == 1 and array.dtype.kind in "iu":
+        return int(array.reshape(1)[0])
+    return _text(array, "its track_id")
+
+
+def _text(array: NDArray[Any], name: str) -> str:
+    if array.size != 1 or array.dtype.kind not in "US" or not 1 <= array.dtype.itemsize <= 800:
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+    if array.dtype.kind == "S":
+        return bytes(array.reshape(1)[0]).decode("ascii")
     # numpy makes texts of numbers that are no characters, over which Python itself fails.
     codes = array.astype(array.dtype.newbyteorder("=")).reshape(1).view(np.uint32)
-    if (codes > 127).any():
-        raise ValueError("its skeleton's name has unusual characters")
+    if (codes > 0x10FFFF).any() or ((codes >= 0xD800) & (codes <= 0xDFFF)).any():
+        raise ValueError(f"{name} has unusual characters")
     return str(array.reshape(1)[0])

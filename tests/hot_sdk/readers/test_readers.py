@@ -262,13 +262,6 @@ def test_reads_archives(tmp_path, name):
     assert found.skeleton == skeletons[name]
 
 
-def test_rejects_pickled_data_sets_with_a_workaround(tmp_path):
-    np.savez(tmp_path / "d.npz", positions_2d=np.array({"S9": {}}, dtype=object))
-    with pytest.raises(KeypointsError, match="can run any program") as caught:
-        Keypoints.from_file(tmp_path / "d.npz")
-    assert "allow_pickle=True" in caught.value.hint
-
-
 def table(joints="coco17", rows=FRAMES, timestamps=True):
     names = skeleton_format(joints).joints
     text = io.StringIO()
