@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.plausibility import check_pixels
-from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames
+from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames, saving
 from hot_sdk.readers.detections import MAX_FRAMES, TrackId, checked_image_size, format_error
 from hot_sdk.skeletons import SkeletonFormat, list_skeletons, skeleton_format
 from hot_sdk.timestamps import FASTEST_FPS, SLOWEST_FPS, unit_of_interval
@@ -140,6 +140,26 @@ class Keypoints:
         if self.skeleton == "h36m17":
             return self.points, self.scores
         return self.skeleton_format.to_h36m17(self.points, self.scores)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a file that ``from_file`` reads back to the same keypoints.
+
+        Args:
+            path: The file; ``.npz`` or ``.csv`` says how it is written. An existing one is
+                replaced when the new one is complete.
+
+        Returns:
+            The path.
+
+        Raises:
+            UsageError: The suffix is another, or the file cannot be written.
+            KeypointsError: A table cannot hold the track id.
+        """
+        names = ("skeleton", "image_size", "fps", "timestamps", "track_id")
+        saving.save(
+            Path(path), self.points, self.scores, {name: getattr(self, name) for name in names}
+        )
+        return Path(path)
 
     @classmethod
     def from_file(

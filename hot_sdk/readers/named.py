@@ -24,7 +24,7 @@ from hot_sdk.readers.frame_lists import FrameList, frame_list
 from hot_sdk.readers.joint_names import match_names, plain_name
 from hot_sdk.readers.json_values import has_keys, track_id
 from hot_sdk.readers.mediapipe import number
-from hot_sdk.skeletons import list_skeletons, skeleton_format
+from hot_sdk.skeletons import find_skeleton, list_skeletons, skeleton_format
 
 KIND = "named points"
 VITPOSE = "easy_ViTPose JSON"
@@ -99,6 +99,9 @@ def skeleton_of_names(kind: str, names: Sequence[str]) -> tuple[str, tuple[int, 
     Raises:
         KeypointsError: No skeleton has all of its joints among them; the nearest is named.
     """
+    exact = find_skeleton(names)
+    if exact is not None:
+        return exact, tuple(names.index(joint) for joint in skeleton_format(exact).joints)
     match = match_names(names)
     if match is not None:
         return match
