@@ -61,7 +61,7 @@ class FrameList:
         frames = frame_count(kind, max(numbers))
         times, unit = self._times(numbers, frames)
         fps = next((self.about[name] for name in _RATES if name in self.about), None)
-        rate = float(fps) if type(fps) in (int, float) and 0 < fps < 1e4 else None
+        rate = float(fps) if isinstance(fps, (int, float)) and 0 < fps < 1e4 else None
         size = next(
             (
                 (int(self.about[w]), int(self.about[h]))
@@ -90,7 +90,7 @@ class FrameList:
         if name is None or len(set(numbers)) < 3:
             return None, ""
         values = [entry.get(name) if isinstance(entry, dict) else None for entry in self.entries]
-        if not all(type(value) in (int, float) and abs(value) < 1e20 for value in values):
+        if not all(isinstance(value, (int, float)) and abs(value) < 1e20 for value in values):
             return None, ""
         seen = dict(zip(numbers, values, strict=True))
         places = np.array(sorted(seen), dtype=np.float64)

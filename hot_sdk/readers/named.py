@@ -24,7 +24,7 @@ from hot_sdk.readers.frame_lists import FrameList, frame_list
 from hot_sdk.readers.joint_names import match_names, plain_name
 from hot_sdk.readers.json_values import has_keys, track_id
 from hot_sdk.readers.mediapipe import number
-from hot_sdk.skeletons import find_skeleton, list_skeletons, skeleton_format
+from hot_sdk.skeletons import list_skeletons, skeleton_format
 
 KIND = "named points"
 VITPOSE = "easy_ViTPose JSON"
@@ -99,9 +99,10 @@ def skeleton_of_names(kind: str, names: Sequence[str]) -> tuple[str, tuple[int, 
     Raises:
         KeypointsError: No skeleton has all of its joints among them; the nearest is named.
     """
-    exact = find_skeleton(names)
-    if exact is not None:
-        return exact, tuple(names.index(joint) for joint in skeleton_format(exact).joints)
+    # Two skeletons have the same names in another order.
+    for skeleton in list_skeletons():
+        if skeleton_format(skeleton).joints == tuple(names):
+            return skeleton, tuple(range(len(names)))
     match = match_names(names)
     if match is not None:
         return match
@@ -167,10 +168,10 @@ def _points(pose: dict[str, Any], place: int) -> _Points:
                 points[plain_name(name)] = _point(value)
         return points
     for point in listed:
-        name = _name(point) if isinstance(point, dict) else None
-        if name is None:
+        joint = _name(point) if isinstance(point, dict) else None
+        if joint is None:
             raise format_error(KIND, f"a point of entry {place} has no name")
-        points[plain_name(name)] = _point(point)
+        points[plain_name(joint)] = _point(point)
     return points
 
 

@@ -159,9 +159,10 @@ def write(
             out.
     """
     fields = {"points": points, "scores": scores, **about}
-    np.savez_compressed(
-        stream, **{name: np.asarray(value) for name, value in fields.items() if value is not None}
-    )
+    arrays: dict[str, Any] = {
+        name: np.asarray(value) for name, value in fields.items() if value is not None
+    }
+    np.savez_compressed(stream, **arrays)
 
 
 def _frames(
