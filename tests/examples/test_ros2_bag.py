@@ -260,21 +260,20 @@ def test_a_robots_own_transforms_are_left_alone(example, bag, poses_bag, model):
     ]
 
 
-def test_a_calibrated_camera_places_people(example, people, model):
-    # No camera is like this, but poses of random weights are not either: some of them fit it.
-    fx, cx, fy, cy = 100.0, -2116.0, 110.0, -2503.0
+def test_a_calibrated_camera_places_people(example, people):
+    fx, cx, fy, cy = 1500.0, 884.0, 1510.0, 497.0
     example.make_input(Path("in.mcap"), people[:1], START, k=(fx, 0, cx, 0, fy, cy, 0, 0, 1))
     recording = example.read_bag(Path("in.mcap"), "/keypoints")
-    ((clip, poses),) = example.lift(model, recording, None)
+    ((clip, poses),) = example.lift("starter", recording, None)
     keypoints = recording.keypoints(clip, None)
-    with Pose3DEngine(model) as engine:
+    with Pose3DEngine("starter") as engine:
         placed = engine(keypoints).with_root_from_reprojection(
             keypoints, Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy)
         )
     relative = np.where(placed.valid[..., None], placed.poses, np.nan)
     expected = relative.astype(float) + placed.root[:, None]
     np.testing.assert_array_equal(poses, expected)
-    assert np.isfinite(poses).any()
+    assert np.isfinite(poses).mean() > 0.9
     assert np.nanmax(np.abs(poses - relative)) > 1.0
 
 
