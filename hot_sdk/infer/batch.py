@@ -18,6 +18,7 @@ from hot_sdk.errors import UsageError
 from hot_sdk.infer.batch_job import DONE, FAILED, SKIPPED, Job, Outcome
 from hot_sdk.infer.inputs import VIDEOS
 from hot_sdk.infer.ray_workers import lift_all, ray_cluster
+from hot_sdk.readers.folders import holds_frames
 
 REPORT = "archive_report.json"
 """Name of the report in the output folder."""
@@ -198,7 +199,7 @@ def _matching(pattern: str) -> Iterator[Path]:
         path = Path(name).parent.resolve() / Path(name).name
         if _is_file(path):
             yield path.parent if path.name.endswith(_OPENPOSE) else path
-        elif path.is_dir() and _is_openpose(path.iterdir()):
+        elif path.is_dir() and (_is_openpose(path.iterdir()) or holds_frames(path.iterdir())):
             yield path
 
 
@@ -206,9 +207,13 @@ def _walked(root: Path) -> Iterator[Path]:
     for name, folders, files in os.walk(root):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         paths = [Path(name, file) for file in files]
-        if _is_openpose(paths):
+        frames = holds_frames(paths)
+        if frames or _is_openpose(paths):
             yield Path(name)
-        yield from (p for p in paths if _is_file(p) and not p.name.endswith(_OPENPOSE))
+        for path in paths:
+            frame = path.name.endswith(_OPENPOSE) or (frames and path.suffix.lower() == ".json")
+            if _is_file(path) and not frame:
+                yield path
 
 
 def _is_file(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hot_sdk.readers.frame_names import number_frames
 from hot_sdk.readers.json_values import MAX_FILE_BYTES, parse, read_bytes
 
 _SUFFIXES = (".json", ".txt")
+_LARGEST_FRAME = 4 << 20
 
 # Name of the format, whether a file is a frame, how frames are read.
 _FAMILIES = (
@@ -89,6 +91,29 @@ def read_folder(folder: Path, paths: list[Path]) -> tuple[str, KeypointFrames]:
         f" '{next(iter(contents))}'.",
         hint="Give a folder of one-frame files, or one file of a whole clip.",
     )
+
+
+def holds_frames(paths: Iterable[Path]) -> bool:
+    """Return whether files of a folder are the frames of one clip, by the first of each pattern."""
+    patterns: dict[str, list[Path]] = {}
+    for path in sorted(paths):
+        if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."):
+            patterns.setdefault(re.sub(r"\d+", "#", path.name), []).append(path)
+    # A clip may be of one frame, but then it is a file.
+    return any(_is_frame(files[0]) for files in patterns.values() if len(files) > 1)
+
+
+def _is_frame(path: Path) -> bool:
+    try:
+        if path.stat().st_size > _LARGEST_FRAME:
+            return False
+        content = read_bytes(path)
+        if path.suffix.lower() == ".txt":
+            return ultralytics.matches_labels(content.decode("utf-8-sig", errors="replace"))
+        data = parse(content, path)
+    except (OSError, KeypointsError):
+        return False
+    return any(matches(data) for _, _, matches, _ in _FAMILIES)
 
 
 def _joined(

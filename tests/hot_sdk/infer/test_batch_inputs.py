@@ -76,3 +76,13 @@ def test_openpose_folder_given_itself_keeps_its_name(archive):
 def test_rejects_folders_without_inputs_or_with_the_results(archive, output, message):
     with pytest.raises(UsageError, match=message):
         find_inputs(archive, Path(output))
+
+
+def test_folder_of_frames_under_any_names_is_one_input():
+    folder = Path("films/cam01_json")
+    folder.mkdir()
+    for frame in (5, 6, 7):
+        (folder / f"cam01.{frame:04d}.json").write_text('{"version": 1.3, "people": []}')
+    names = find_inputs("films", Path("out"))[1]
+    assert [name for name in names if "cam01" in name] == ["cam01_json"]
+    assert find_inputs("films/cam*", Path("out"))[1] == ("cam01_json",)

@@ -92,7 +92,7 @@ def test_a_folder_of_openpose_is_one_input(job, openings, changed):
     folder = Path("archive/walk")
     folder.mkdir()
     for frame in range(30):
-        pose = [float(value) for joint in range(25) for value in (joint + 1, frame + 1, 0.9)]
+        pose = [float(value) for joint in range(18) for value in (joint + 1, frame + 1, 0.9)]
         person = {"person_id": [-1], "pose_keypoints_2d": pose}
         (folder / f"{frame}_keypoints.json").write_text(json.dumps({"people": [person]}))
     sized = changed(job, image_size=(640, 480), fps=25.0)
