@@ -1,5 +1,7 @@
 """The documentation builds as a site, and every link in it leads somewhere."""
 
+import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -9,11 +11,41 @@ from urllib.parse import unquote
 
 import pytest
 
+import hot_sdk
+from hot_sdk import Pose3DEngine
+
 ROOT = Path(__file__).parents[2]
 
 
+PUBLIC = (
+    "hot_sdk",
+    "hot_sdk.benchmarks.evaluation",
+    "hot_sdk.drawing",
+    "hot_sdk.engines",
+    "hot_sdk.export",
+    "hot_sdk.readers",
+    "hot_sdk.streams",
+    "hot_sdk.video",
+)
+"""The packages whose names docs/compatibility.md promises to keep."""
+
+
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def package(tmp_path_factory):
+    """A folder with the package in one piece, which an editable installation leaves in several."""
+    folder = tmp_path_factory.mktemp("package")
+    (folder / "hot_sdk").mkdir()
+    names = ("hot_sdk.benchmarks", "hot_sdk.engines", "hot_sdk.export")
+    parts = [Path(importlib.import_module(name).__file__).parent for name in names]
+    for part in {
+        path.name: path for path in (*Path(hot_sdk.__file__).parent.iterdir(), *parts)
+    }.values():
+        (folder / "hot_sdk" / part.name).symlink_to(part)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, package):
     """The built site; mkdocs is strict about warnings."""
     folder = tmp_path_factory.mktemp("site")
     program = Path(sys.executable).with_name("mkdocs")
@@ -21,7 +53,7 @@ def site(tmp_path_factory):
         [program, "build", "--strict", "-q", "-f", ROOT / "mkdocs.yml", "-d", folder],
         capture_output=True,
         text=True,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(package)},
     )
     assert ended.returncode == 0, ended.stderr
     return folder
@@ -49,5 +81,24 @@ def test_every_link_leads_to_a_page_and_a_place_in_it(site):
 
 def test_the_reference_holds_the_docstrings(site):
     text = (site / "reference" / "lifting.html").read_text(encoding="utf-8")
-    assert "A lifter that is loaded and ready" in text
+    assert inspect.cleandoc(Pose3DEngine.__doc__).splitlines()[0] in text
     assert "first_inference_ms" in text
+
+
+def test_the_reference_holds_every_public_name(site):
+    pages = "".join(path.read_text(encoding="utf-8") for path in site.glob("reference/*.html"))
+    names = {name for package in PUBLIC for name in importlib.import_module(package).__all__}
+    ids = set(re.findall(r'id="hot_sdk[\w.]*\.(\w+)"', pages))
+    assert names - ids == set()
+    assert len(names) > 55
+
+
+def test_compatibility_promises_the_same_packages():
+    promised = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    assert [name for name in PUBLIC if f"`{name}" not in promised] == []
+
+
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    docs = ROOT / "docs"
+    assert sorted(listed) == sorted(str(path.relative_to(docs)) for path in docs.rglob("*.md"))

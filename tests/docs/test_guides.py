@@ -1,0 +1,131 @@
+"""The guides' programs run, their install lines need no index, their errors are real."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hot_sdk import HotSDKError, InputPolicies, Keypoints, Pose3DEngine
+from hot_sdk._base.optional import install_command
+from hot_sdk.video import open_video
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+EXTRAS = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+
+
+def program(page):
+    blocks = re.findall(
+        r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL
+    )
+    return compile("\n".join(blocks), page, "exec")
+
+
+def install_lines():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+            for line in block.splitlines():
+                words = shlex.split(line, comments=True)
+                if words[:2] == ["pip", "install"]:
+                    yield page.name, words[2:]
+
+
+def test_install_lines_name_a_clone_or_a_wheel_and_extras_that_exist():
+    of_the_sdk = 0
+    for page, words in install_lines():
+        for word in words:
+            target, _, extras = word.partition("[")
+            assert "hot-sdk" not in word, (page, word)
+            if target == "." or "hot_sdk-" in target:
+                of_the_sdk += 1
+                named = set(filter(None, extras.rstrip("]").split(",")))
+                assert named <= EXTRAS, (page, word)
+    assert of_the_sdk > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_compile(page):
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        compile(block, page.name, "exec")
+
+
+def test_keypoint_layouts_are_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(program("keypoint-files.md"), {})
+    assert capsys.readouterr().out == "60 coco17 (640, 480) 30.0\n60 coco17\n"
+
+
+def test_robot_acts_on_what_was_seen_only(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = {}
+    exec(program("robot.md"), made)
+    wrists = made["wrists"]
+    assert len(wrists) > 200
+    acted = np.array([wrist for wrist in wrists if wrist is not None])
+    # Beyond frame 157 the detector errs; see examples/data/README.md.
+    assert 0.5 * len(wrists) < len(acted) < len(wrists)
+    standing = np.array([wrist for wrist in wrists[20:100] if wrist is not None])
+    assert len(standing) > 40
+    assert (standing[:, 0] > 2.0).all()
+    assert (standing[:, 0] < 20.0).all()
+
+
+def raised(call):
+    with pytest.raises(HotSDKError) as caught:
+        call()
+    return str(caught.value)
+
+
+def messages(folder):
+    """Errors and warnings as users meet them."""
+    points = np.linspace(100.0, 300.0, 10 * 34).reshape(10, 17, 2)
+    options = {"skeleton": "coco17", "image_size": (640, 480)}
+    (folder / "bad.txt").write_text("hello")
+    (folder / "cut.onnx").write_bytes(
+        (ROOT / "hot_sdk/data/starter/starter.onnx").read_bytes()[:9999]
+    )
+    results = '[{"image_id": 1, "category_id": 1, "keypoints": [%s], "score": 1}]'
+    (folder / "coco.json").write_text(results % ", ".join(["100.0"] * 51))
+    low = Keypoints(points, np.full((10, 17), 0.1), fps=30.0, **options)
+    yield raised(lambda: Keypoints(points))
+    yield raised(lambda: Keypoints.from_file(folder / "coco.json"))
+    yield raised(lambda: Keypoints.from_file(folder / "bad.txt"))
+    yield raised(lambda: Pose3DEngine(folder / "cut.onnx"))
+    yield raised(lambda: Pose3DEngine(folder / "none.onnx"))
+    with Pose3DEngine(threads=1, policies=InputPolicies()) as engine:
+        yield " ".join(engine(Keypoints(points, **options)).warnings)
+        yield raised(lambda: engine(low))
+        yield raised(lambda: engine.stream("video", lookahead=200, fps=30.0, **options))
+        with engine.stream("video", fps=30.0, **options) as stream:
+            stream.push(points[0], 1.0)
+            yield raised(lambda: stream.push(points[0], 0.5))
+    yield "cannot be imported " + install_command("video")
+
+
+def test_errors_of_the_troubleshooting_page_are_real(tmp_path):
+    found = "\n".join(messages(tmp_path))
+    rows = re.findall(r"^\| (`[^|]*) \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+    # These depend on the machine.
+    elsewhere = ("CUDA was requested", "Camera 0 cannot be opened")
+    quoted = [part for row in rows for part in re.findall(r"`([^`]+)`", row)]
+    unknown = [part for part in quoted if part not in found and not part.startswith(elsewhere)]
+    assert unknown == []
+    assert len(quoted) > 10
+
+
+@pytest.mark.skipif(os.path.exists("/dev/video0"), reason="this machine has a camera")
+def test_error_of_a_camera_is_the_page_s():
+    pytest.importorskip("cv2")
+    assert "Camera 0 cannot be opened" in raised(lambda: open_video(0))
+
+
+def test_extras_are_listed():
+    listed = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "install.md").read_text(), re.MULTILINE))
+    project = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+    extras = set(re.findall(r"^(\w+) = \[", project.partition("\n\n")[0], re.MULTILINE))
+    assert listed == extras - {"dev", "docs"}
