@@ -116,9 +116,10 @@ class Intrinsics:
         Raises:
             UsageError: The angle is not between 0 and 180 degrees.
         """
-        if not 0.0 < horizontal_degrees < 180.0:
+        number = isinstance(horizontal_degrees, (int, float, np.integer, np.floating))
+        if not number or not 0.0 < horizontal_degrees < 180.0:
             raise UsageError(
-                f"The field of view is {horizontal_degrees} degrees.",
+                f"The field of view is {horizontal_degrees!r:.80} degrees.",
                 hint="Give the horizontal angle, above 0 and below 180 degrees.",
             )
         width, height = image_size

@@ -14,7 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from hot_sdk.errors import KeypointsError
 from hot_sdk.plausibility import check_pixels
 from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames, saving
-from hot_sdk.readers.detections import MAX_FRAMES, TrackId, checked_image_size, format_error
+from hot_sdk.readers.detections import (
+    MAX_FRAMES,
+    TrackId,
+    checked_image_size,
+    checked_track_id,
+    format_error,
+)
 from hot_sdk.skeletons import SkeletonFormat, list_skeletons, skeleton_format
 from hot_sdk.timestamps import FASTEST_FPS, SLOWEST_FPS, unit_of_interval
 
@@ -251,23 +257,6 @@ class Keypoints:
         return _from_live(live.rtmlib_frames(results, image_size, skeleton), **options)
 
 
-def checked_track_id(value: object) -> TrackId:
-    """Return a track id as Python's own integer, a text or None; whole floats are accepted.
-
-    Raises:
-        KeypointsError: It is something else.
-    """
-    if value is None or isinstance(value, str) or type(value) is int:
-        return value
-    # Trackers write ids in arrays of floats.
-    if isinstance(value, (int, np.integer, float, np.floating)) and value == value // 1:
-        return int(value)
-    raise KeypointsError(
-        f"track_id is a {type(value).__name__}: {value!r:.80}.",
-        hint="Give a whole number, a text or None.",
-    )
-
-
 def people_of(source: KeypointFrames) -> tuple[Keypoints, ...]:
     """Return one clip for each track id, all of the source's frames, NaN if a person is absent.
 
@@ -473,9 +462,9 @@ def _checked_timestamps(values: ArrayLike, frames: int) -> NDArray[np.float64]:
 
 
 def _checked_fps(fps: object, timestamps: NDArray[np.float64] | None) -> float:
-    if not isinstance(fps, (int, float, Fraction, np.integer, np.floating)) or not fps > 0.0:
+    if not isinstance(fps, (int, float, Fraction, np.integer, np.floating)) or not 0.0 < fps < 1e30:
         raise KeypointsError(
-            f"fps is {fps!r}; expected frames per second, 1 to 1000.",
+            f"fps is {fps!r:.80}; expected frames per second, 1 to 1000.",
             hint="Leave it out if it is unknown.",
         )
     rate = float(fps)

@@ -69,8 +69,10 @@ def check_pixels(points: Floats, image_size: tuple[int, int]) -> None:
         KeypointsError: All lie within a few pixels of the image's corner, as shares of the image,
             normalized coordinates and meters do.
     """
-    # For each pushed frame this is all that is computed.
-    largest = float(np.fmax(np.fmax.reduce(points, axis=None), -np.fmin.reduce(points, axis=None)))
+    # For nearly every pushed frame this is all that is computed.
+    if np.fmax.reduce(points, axis=None) > _CERTAIN:
+        return
+    largest = float(np.fmax.reduce(np.abs(points), axis=None))
     if not 0.0 < largest <= _CERTAIN:
         return
     known = points[~np.isnan(points[..., 0])]
@@ -173,7 +175,7 @@ def _about_image(
         ]
     limit = _HALF if (low < _AT_CORNER * np.array(image_size)).all() else _CORNER
     # Points left of the image or above it belong to one who walks in or out.
-    if right < limit and bottom < limit and low.min() >= 0.0:
+    if right < limit and bottom < limit and seen.min() >= 0.0:
         return [
             f"The person stays in the upper left {right:.0%} by {bottom:.0%} of the image of"
             f" {width}x{height}: image_size may be that of a larger image, or the keypoints those"

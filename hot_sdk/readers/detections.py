@@ -177,6 +177,23 @@ def _whole_pixels(side: object) -> int | None:
     return int(side) if 1 <= side <= _MAX_PIXELS and side == side // 1 else None
 
 
+def checked_track_id(value: object) -> TrackId:
+    """Return a track id as Python's own integer, a text or None; whole floats are accepted.
+
+    Raises:
+        KeypointsError: It is something else.
+    """
+    if value is None or isinstance(value, str) or type(value) is int:
+        return value
+    # Trackers write ids in arrays of floats.
+    if isinstance(value, (int, np.integer, float, np.floating)) and value == value // 1:
+        return int(value)
+    raise KeypointsError(
+        f"track_id is a {type(value).__name__}: {value!r:.80}.",
+        hint="Give a whole number, a text or None.",
+    )
+
+
 def format_error(kind: str, problem: str) -> KeypointsError:
     """Return an error about the content of a file."""
     return KeypointsError(

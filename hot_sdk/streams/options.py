@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
 
 from hot_sdk._base.validation import check_settings
 from hot_sdk.errors import UsageError
@@ -14,6 +17,7 @@ from hot_sdk.timestamps import FASTEST_FPS, SLOWEST_FPS
 MODES = ("live", "video")
 
 _MAX_PEOPLE = 1000
+_NUMBERS = (int, float, Fraction, np.integer, np.floating)
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,21 @@ class StreamOptions:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", checked_image_size(self.image_size))
         rate = self.fps
+        for name in ("lookahead", "hop", "max_people", "max_gap_frames"):
+            if isinstance(getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(getattr(self, name)))
         expected = {
             "mode": (self.mode in MODES, f"one of {', '.join(MODES)}"),
             "lookahead": (_is_count(self.lookahead, 0), "frames, 0 or more"),
             "hop": (_is_count(self.hop, 1), "frames, 1 or more"),
             "max_people": (_is_count(self.max_people, 1, _MAX_PEOPLE), f"1 to {_MAX_PEOPLE}"),
-            "time_to_live_s": (self.time_to_live_s > 0.0, "seconds above 0"),
+            "time_to_live_s": (
+                isinstance(self.time_to_live_s, _NUMBERS) and self.time_to_live_s > 0.0,
+                "seconds above 0",
+            ),
             "max_gap_frames": (_is_count(self.max_gap_frames, 1), "frames, 1 or more"),
             "fps": (
-                rate is None or SLOWEST_FPS <= rate <= FASTEST_FPS,
+                rate is None or (isinstance(rate, _NUMBERS) and SLOWEST_FPS <= rate <= FASTEST_FPS),
                 "frames per second, 1 to 1000, or None to measure it",
             ),
         }

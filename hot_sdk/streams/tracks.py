@@ -15,7 +15,7 @@ from hot_sdk.inference import WindowRunner
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.plausibility import implausible
 from hot_sdk.preprocessing.policies import InputPolicies
-from hot_sdk.readers.detections import checked_image_size
+from hot_sdk.readers.detections import checked_track_id
 from hot_sdk.skeletons import H36M17
 from hot_sdk.streams.options import StreamOptions, check_reach, frames_within_reach
 from hot_sdk.streams.rate import FASTEST, FrameRate
@@ -68,7 +68,7 @@ def detection_of(keypoints: Keypoints, track_id: TrackId) -> Detection:
         )
     points, scores = keypoints.h36m17_arrays()
     return Detection(
-        keypoints.track_id if track_id is None else track_id,
+        keypoints.track_id if track_id is None else checked_track_id(track_id),
         points[0],
         None if scores is None else scores[0],
         keypoints.image_size,
@@ -199,8 +199,7 @@ class TrackTable:
         self._new_rate = functools.partial(FrameRate, options.fps, training_fps, tolerance)
         self.rate = self._new_rate()
         self.counters = StreamCounters()
-        size = options.image_size
-        self.image_size = None if size is None else checked_image_size(size)
+        self.image_size = options.image_size
         self._warnings: dict[str, None] = {}
         self._runner = runner
         self._options = options

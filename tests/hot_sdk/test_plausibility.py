@@ -9,7 +9,7 @@ import pytest
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.benchmarks.evaluation.corruption import with_missing_joints, with_noise
 from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
-from hot_sdk.errors import KeypointsError
+from hot_sdk.errors import KeypointsError, StreamError, UsageError
 from hot_sdk.plausibility import implausible
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_accepts_zeros_few_joints_and_people_partly_outside(jump):
     clip(near)
     tiny = moved(jump, (jump[..., :2] - [480.0, 40.0]) * 0.04 + [20.0, 15.0])
     assert warnings_of(clip(tiny, (64, 48))) == ()
-    assert warnings_of(clip(moved(jump, jump[..., :2] - [530.0, 0.0]))) == ()
+    assert warnings_of(clip(moved(jump, jump[..., :2] - [560.0, 0.0]))) == ()
 
 
 @pytest.mark.parametrize(
@@ -144,3 +144,26 @@ def test_track_ids_of_other_libraries_are_accepted(jump):
         found = Keypoints(jump[..., :2], skeleton="coco17", image_size=SIZE, track_id=name)
         assert found.track_id == 3
         assert type(found.track_id) is int
+
+
+def test_other_values_are_errors_of_ours(jump, engine):
+    points = jump[..., :2]
+    for wrong in (
+        {"fps": 10**400},
+        {"timestamps": ["0"] * 60},
+        {"timestamps": [0] * 59 + [10**400]},
+        {"track_id": [1]},
+        {"track_id": float("nan")},
+    ):
+        with pytest.raises(KeypointsError):
+            Keypoints(points, skeleton="coco17", image_size=SIZE, **wrong)
+    options = {"skeleton": "coco17", "image_size": SIZE}
+    with pytest.raises(UsageError, match="fps is '30'"):
+        engine.stream("video", fps="30", **options)
+    with engine.stream("video", lookahead=np.int64(1), fps=np.float64(30), **options) as stream:
+        for wrong in ("1.0", 10**400, None):
+            with pytest.raises(StreamError, match="The timestamp is"):
+                stream.push(points[0], wrong)
+        with pytest.raises(KeypointsError, match="track_id is a list"):
+            stream.push(points[0], 1.0, track_id=[1])
+        stream.push(points[0], np.float64(1.0), track_id=np.int64(1))
