@@ -57,7 +57,7 @@ def test_python_blocks_compile(page):
 def test_keypoint_layouts_are_read(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(program("keypoint-files.md"), {})
-    assert capsys.readouterr().out == "60 coco17 (640, 480) 30.0\n60 coco17\n"
+    assert capsys.readouterr().out == "60 coco17 (640, 480) 30.0\n60 coco17\n(640, 480)\n"
 
 
 def test_robot_acts_on_what_was_seen_only(monkeypatch):
