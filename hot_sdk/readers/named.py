@@ -133,6 +133,9 @@ def _poses(entry: object) -> list[Any]:
         entry = inner if isinstance(inner, list) else [inner]
     if not isinstance(entry, list):
         return [] if entry is None else [entry]
+    first = entry[0] if entry else None
+    if isinstance(first, dict) and _name(first) is not None and _listed(first) is None:
+        return [{"keypoints": entry}]
     # ml5 wraps each pose in another object.
     return [pose["pose"] if has_keys(pose, "pose") else pose for pose in entry if pose]
 

@@ -27,7 +27,7 @@ from hot_sdk.readers.detections import (
     format_error,
     frame_count,
 )
-from hot_sdk.readers.joint_names import match_names, plain_name
+from hot_sdk.readers.joint_names import plain_name
 from hot_sdk.readers.named import skeleton_of_names
 from hot_sdk.skeletons import skeleton_format
 
@@ -149,16 +149,13 @@ def _clip(kind: str, people: list[Detection], skeleton: str, fps: float | None) 
 
 def _marker_skeleton(markers: list[str]) -> tuple[str, list[int]]:
     """Return a skeleton and the place of each of its joints among markers, -1 if it is absent."""
-    match = match_names(markers)
-    if match is not None:
-        return match[0], list(match[1])
     known = {plain_name(name): place for place, name in enumerate(markers)}
     for name in _MARKER_SKELETONS:
         joints = skeleton_format(name).joints
         if known.keys() <= set(joints):
             return name, [known.get(joint, -1) for joint in joints]
-    skeleton_of_names(TRC, markers)  # Raises, and names the nearest.
-    raise AssertionError(markers)
+    skeleton, places = skeleton_of_names(TRC, markers)
+    return skeleton, list(places)
 
 
 def _lines(content: bytes, kind: str, delimiter: str) -> list[list[str]]:
