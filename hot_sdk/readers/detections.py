@@ -232,7 +232,8 @@ def skeleton_by_joints(
 
 def with_notes_on_scores(source: KeypointFrames) -> KeypointFrames:
     """Add a note if scores are no confidences of 0 to 1."""
-    known = [one.scores.max() for one in source.detections if one.scores is not None]
+    # The larger of NaN, the score of a joint that is missing, and 0 is 0.
+    known = [np.fmax(one.scores, 0.0).max() for one in source.detections if one.scores is not None]
     highest = float(max(known, default=0.0))
     # COCO's visibility is 2 for a joint in sight.
     if highest <= 2.0:

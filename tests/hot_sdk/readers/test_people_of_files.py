@@ -1,6 +1,7 @@
 """Names of joints, of images and of people in files that list people."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,3 +246,8 @@ def test_ids_that_tell_no_one_apart_are_none(tmp_path):
     source = read_frames(tmp_path / "a.json", image_size=SIZE)
     assert {one.track_id for one in source.detections} == {None}
     assert len(source.detections) == 2 * FRAMES
+
+
+def test_scores_of_missing_joints_are_no_scores_above_1():
+    root = Path(__file__).parents[3]
+    assert read_frames(root / "examples/data/jump_mediapipe33.npz").notes == ()
