@@ -3,6 +3,7 @@
 #               poses, lifts a real clip's keypoints with it, and draws them
 #   make test   installs what the tests need, checks style, types and imports, runs the tests
 #   make docs   builds the documentation as a site
+#   make licenses  prints the license of every installed package; fails on the AGPL and on unknown ones
 #   make bench  measures what the README claims and writes docs/benchmarks.md; needs an idle machine
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT := out
 LINT_IMPORTS = cd $(VENV) && bin/lint-imports --no-logo --no-cache --config $(CURDIR)/pyproject.toml
 
-.PHONY: demo test lint imports bench docs clean
+.PHONY: demo test lint imports licenses bench docs clean
 
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
@@ -40,6 +41,9 @@ lint: $(VENV)/.test
 imports: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .
 	$(LINT_IMPORTS)
+
+licenses: $(VENV)/.test
+	$(BIN)/python benchmarks/studies/licenses.py
 
 bench: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .

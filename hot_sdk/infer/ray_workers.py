@@ -93,7 +93,7 @@ def ray_cluster(job: Job, workers: int, address: str | None, *, verbose: bool) -
             stack.enter_context(_silent_loggers("ray", "ray.data"))
         try:
             _check_listening(address)
-            with native_stderr_to_log(_CHATTER):
+            with native_stderr_to_log(_CHATTER), _no_api_server(ray):
                 ray.init(
                     address="local" if address is None else address,
                     log_to_driver=verbose,
@@ -108,6 +108,25 @@ def ray_cluster(job: Job, workers: int, address: str | None, *, verbose: bool) -
         stack.callback(ray.shutdown)
         _check_resources(ray, job, workers)
         yield
+
+
+@contextlib.contextmanager
+def _no_api_server(ray: ModuleType) -> Iterator[None]:
+    """Keep Ray from starting its API server, which looks for the metadata hosts of clouds.
+
+    Ray starts it without a dashboard too, for its reports of use, even if these are off, and has no
+    option for it. A release that names it differently starts it.
+    """
+    services = getattr(getattr(ray, "_private", None), "services", None)
+    start = getattr(services, "start_api_server", None)
+    if services is None or start is None or quiet_imports.is_allowed():
+        yield
+        return
+    services.start_api_server = lambda *_arguments, **_options: (None, None)
+    try:
+        yield
+    finally:
+        services.start_api_server = start
 
 
 def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
