@@ -66,6 +66,8 @@ def read_trc(content: bytes) -> KeypointFrames:
             hint="Give Sports2D's file in pixels, whose name has _px_.",
         )
     markers = [name for name in lines[3][2:] if name.strip()]
+    if not markers:
+        raise format_error(TRC, "it has no markers")
     skeleton, places = _marker_skeleton(markers)
     people = []
     for row in lines[5:]:

@@ -35,7 +35,21 @@ from hot_sdk.errors import HotSDKError
 _LONGEST_INPUT = 16_384
 _SHOWN = 300
 _STRANGE = (None, True, -1, 0, 1, 10**12, 2**63, 1e308, float("nan"), float("inf"), "", "1.jpg")
-_ARRAYS = ("kp", "wh", "fps", "reconstruction", "points", "scores", "skeleton", "image_size")
+_ARRAYS = (
+    "kp",
+    "wh",
+    "fps",
+    "reconstruction",
+    "points",
+    "scores",
+    "skeleton",
+    "image_size",
+    "keypoints",
+    "positions_2d",
+    "metadata",
+    "boxes",
+    "track_id",
+)
 
 
 def main() -> None:
@@ -88,7 +102,7 @@ def _in_a_process(name: str, seconds: float) -> dict[str, Any]:
 
 def _fuzz(atheris: Any, name: str, seed: bytes, seconds: float, report: Path) -> None:
     """Fuzz until the time is over, write the report, and end the process."""
-    with atheris.instrument_imports(include=["hot_sdk.readers", "hot_sdk._base.safe_npz"]):
+    with atheris.instrument_imports(include=["hot_sdk.readers", "hot_sdk._base"]):
         keypoints = importlib.import_module("hot_sdk.keypoints")
         people = importlib.import_module("hot_sdk.people")
     target, corpus = Path("input").absolute(), Path("corpus").absolute()
@@ -201,22 +215,59 @@ def _seeds() -> dict[str, bytes]:
         "alphapose": [{"image_id": f"{frame}.jpg", "idx": 1, **person} for frame in (0, 1)],
         "mmpose": {"meta_info": {"dataset_name": "coco"}, "instance_info": [_frame(pairs)]},
         "mediapipe": [{"pose_landmarks": [{"x": 0.1, "y": 0.2, "visibility": 1.0}] * 33}, None],
+        "mediapipe web": {"0": [[0.5, 0.5, 0.1, 1.0]] * 33, "1": [0.5, 0.5, 0.1, 1.0] * 33},
+        "mediapipe numbered": {
+            "fps": 25,
+            "frames": [
+                {"frame": 1, "timestamp_ms": 1, "poseLandmarks": [{"x": 0.1, "y": 0.2}] * 33}
+            ],
+        },
         "named points": [{name: {"x": 1.0, "y": 2.0} for name in names}],
+        "tfjs": [[{"id": 1, "keypoints": [{"x": 1.0, "y": 2.0, "name": n} for n in names]}]],
+        "easy_vitpose": {
+            "keypoints": [{"0": [[1.0, 2.0, 0.5]] * 17}],
+            "skeleton": {str(place): name for place, name in enumerate(names)},
+        },
+        "openpifpaf": [{"frame": 1, "predictions": [{**person, "bbox": [1, 2, 3, 4]}]}],
+        "vitpose": [[{"keypoints": [[1.0, 2.0]] * 17, "scores": [0.5] * 17}]],
     }
     seeds = {name: json.dumps(data).encode() for name, data in kinds.items()}
     columns = ",".join(f"{name}_{part}" for name in names for part in ("x", "y", "score"))
     row = ",".join(str(value) for value in flat(17))
     seeds["csv"] = f"frame,timestamp,track_id,{columns}\n0,0.0,7,{row}\n1,0.1,7,{row}\n".encode()
+    seeds["json lines"] = b"\n".join([seeds["mediapipe"][1:].split(b", null")[0]] * 2)
+    seeds["deeplabcut"] = (
+        "scorer"
+        + ",net" * 51
+        + "\nbodyparts,"
+        + ",".join(",".join([n] * 3) for n in names)
+        + "\ncoords"
+        + ",x,y,likelihood" * 17
+        + f"\nimg7.png,{row}\n8,{row}\n"
+    ).encode()
+    markers = "\t".join(f"{name}\t\t" for name in names)
+    seeds["trc"] = (
+        "PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tUnits\n30\tpx\nFrame#\tTime\t"
+        + markers
+        + "\n\t\tX1\tY1\tZ1\n1\t0.0\t"
+        + row.replace(",", "\t")
+        + "\n"
+    ).encode()
     table = np.ones((2, 17, 2))
     size = np.array([640, 480])
     file = io.BytesIO()
     np.savez(file, points=table, skeleton="coco17", image_size=size, fps=25.0)
     seeds["npz"] = file.getvalue()
+    file = io.BytesIO()
+    np.save(file, table)
+    seeds["npy"] = file.getvalue()
     members: dict[str, Any] = {
         "points": table,
         "scores": table[..., 0],
         "skeleton": "coco17",
         "image_size": size,
+        "positions_2d": np.array({"a": {"b": [table]}}, dtype=object),
+        "metadata": np.array({"layout_name": "coco"}, dtype=object),
     }
     parts = []
     for name, array in members.items():

@@ -207,12 +207,13 @@ def test_markers_in_meters_are_refused(tmp_path):
         trc(rate="fast"),
         trc().replace("\t0.0\n", "\tx\n", 1),
         trc(markers={"STRN": ("nose",)}),
+        trc(markers={}),
         "scorer,a,a\n",
         "scorer,a,a\nbodyparts,nose,nose\ncoords,x,z\n0,1,2\n",
         deeplabcut() + "x,1,2\n",
         deeplabcut().replace("\n3,", "\nthree,", 1),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_broken_tables_are_refused(tmp_path, text):
     (tmp_path / "a").write_text(text)
