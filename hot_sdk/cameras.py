@@ -152,7 +152,8 @@ class Intrinsics:
         focal, center = np.array([self.fx, self.fy]), np.array([self.cx, self.cy])
         flat = (pixels - center) / focal
         found = undistorted(flat.reshape(-1, 2), self.distortion, self.fisheye)
-        return found.reshape(pixels.shape) * focal + center
+        straight: NDArray[np.float64] = found.reshape(pixels.shape) * focal + center
+        return straight
 
     def without_distortion(self) -> Intrinsics:
         """Return the camera that sees points as ``undistort`` returns them."""

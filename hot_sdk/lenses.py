@@ -26,7 +26,8 @@ def distorted(flat: Doubles, coefficients: Sequence[float], fisheye: bool) -> Do
         distance = np.sqrt(radius)
         seen = _fisheye_angle(np.arctan(distance), coefficients)
         scale = np.divide(seen, distance, out=np.ones_like(seen), where=distance > 1e-12)
-        return flat * scale[..., None]
+        fish: Doubles = flat * scale[..., None]
+        return fish
     k1, k2, p1, p2, k3, k4, k5, k6 = (*coefficients, *(0.0,) * (8 - len(coefficients)))
     x, y = flat[..., 0], flat[..., 1]
     radial = (1.0 + radius * (k1 + radius * (k2 + radius * k3))) / (
@@ -90,7 +91,8 @@ def _undistorted_fisheye(seen: Doubles, coefficients: Sequence[float]) -> Double
     powers = np.array([1.0, 3.0, 5.0, 7.0, 9.0]) * [1.0, *coefficients]
 
     def slope(at: Doubles) -> Doubles:
-        return np.polynomial.polynomial.polyval(at * at, powers)
+        slopes: Doubles = np.polynomial.polynomial.polyval(at * at, powers)
+        return slopes
 
     for _ in range(_STEPS):
         angle = angle - (_fisheye_angle(angle, coefficients) - shown) / slope(angle)

@@ -30,6 +30,7 @@ _CORNER = 0.4
 _PORTRAIT = 0.45
 _AT_CORNER = 0.06
 _HALF = 0.55
+_BEYOND = 0.05
 _FILLED = 0.75
 _MOSTLY = 0.85
 _BONES_LIMIT = 1.0
@@ -175,7 +176,8 @@ def _about_image(
         ]
     limit = _HALF if (low < _AT_CORNER * np.array(image_size)).all() else _CORNER
     # Points left of the image or above it belong to one who walks in or out.
-    if right < limit and bottom < limit and seen.min() >= 0.0:
+    beyond = float((seen < 0.0).any(axis=1).mean())
+    if right < limit and bottom < limit and beyond < _BEYOND:
         return [
             f"The person stays in the upper left {right:.0%} by {bottom:.0%} of the image of"
             f" {width}x{height}: image_size may be that of a larger image, or the keypoints those"
