@@ -69,7 +69,7 @@ def test_accepts_zeros_few_joints_and_people_partly_outside(jump):
     clip(near)
     tiny = moved(jump, (jump[..., :2] - [480.0, 40.0]) * 0.04 + [20.0, 15.0])
     assert warnings_of(clip(tiny, (64, 48))) == ()
-    assert warnings_of(clip(moved(jump, jump[..., :2] - [560.0, 0.0]))) == ()
+    assert warnings_of(clip(moved(jump, jump[..., :2] - [600.0, 0.0]))) == ()
 
 
 @pytest.mark.parametrize(
