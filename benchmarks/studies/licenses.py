@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution, PackageMetadata, distributions
 
 # What these packages do not say in their metadata, from the license files in them or their site.
 KNOWN = {
@@ -30,10 +30,15 @@ def license_of(package: Distribution) -> str:
         for value in about.get_all("Classifier") or ()
         if value.startswith("License ::")
     ]
-    field = (about.get("License") or "").strip().partition("\n")[0]
-    found = (about.get("License-Expression"), "; ".join(classifiers), field, KNOWN.get(name))
+    field = _first(about, "License").strip().partition("\n")[0]
+    expression = _first(about, "License-Expression")
+    found = (expression, "; ".join(classifiers), field, KNOWN.get(name))
     texts = [text for text in found if text and text not in _SAYS_NOTHING]
     return texts[0][:_LONGEST] if texts else ""
+
+
+def _first(about: PackageMetadata, field: str) -> str:
+    return (about.get_all(field) or [""])[0]
 
 
 def main() -> int:
