@@ -49,13 +49,15 @@ class Precision(str, Enum):
     """int8 weights and int8 activations, whose scales a calibration fixes."""
     INT8_DYNAMIC = "int8-dynamic"
     """As int8, but each run scales activations itself; ONNX Runtime and OpenVINO only."""
+    INT8_FP16 = "int8+fp16"
+    """The matrix multiplications of int8 in int8, the rest as in fp16."""
 
     @property
     def calibrated(self) -> bool:
         """Whether a conversion to it needs keypoints."""
-        return self is Precision.INT8
+        return self in (Precision.INT8, Precision.INT8_FP16)
 
     @property
     def quantized(self) -> bool:
         """Whether it quantizes matrix multiplications."""
-        return self in (Precision.INT8, Precision.INT8_DYNAMIC)
+        return self in (Precision.INT8, Precision.INT8_DYNAMIC, Precision.INT8_FP16)

@@ -72,7 +72,7 @@ class ExportRequest:
         opset: 17 to 20. 20 has GELU as one operator; 17 is what TensorRT 8.6 reads.
         flip: Average with the mirror image inside the graph.
         token_index: Make the kept frames an output.
-        precision: ``fp32``, ``fp16``, ``int8`` or ``int8-dynamic``.
+        precision: ``fp32``, ``fp16``, ``int8``, ``int8-dynamic`` or ``int8+fp16``.
         calibration: Keypoint files for the scales of int8; if empty, real clips that ship.
         keep_float: Modules or blocks that are not quantized, as shell patterns.
         sensitivity: Measure what quantizing each block costs and gains.
@@ -253,7 +253,7 @@ def _check_precision(request: ExportRequest) -> None:
         if request.engine == TENSORRT and precision is Precision.INT8_DYNAMIC:
             raise UsageError(
                 "TensorRT has no operators that quantize activations in each run.",
-                hint="Give --precision int8, whose scales are calibrated.",
+                hint="Give --precision int8 or int8+fp16, whose scales are calibrated.",
             )
         if request.triton is not None and request.triton.backend == "tensorrt":
             raise UsageError(
@@ -263,13 +263,14 @@ def _check_precision(request: ExportRequest) -> None:
             )
     if not precision.calibrated and (request.calibration or request.sensitivity):
         raise UsageError(
-            f"--calibration and --sensitivity require --precision int8 (got {precision.value}).",
-            hint="Add --precision int8.",
+            "--calibration and --sensitivity require --precision int8 or int8+fp16"
+            f" (got {precision.value}).",
+            hint="Add --precision int8 or int8+fp16.",
         )
     if not precision.quantized and request.keep_float:
         raise UsageError(
             f"Nothing is quantized in {precision.value}, so --keep-float has no effect.",
-            hint="Add --precision int8 or int8-dynamic.",
+            hint="Add --precision int8, int8-dynamic or int8+fp16.",
         )
     for path in request.calibration:
         if not path.is_file():

@@ -298,6 +298,15 @@ def _zero_point(node: NodeProto, view: GraphView) -> Iterator[Problem]:
         yield Problem("has a zero point other than 0", "Quantize symmetrically.")
 
 
+def _triangle_of_bool(node: NodeProto, view: GraphView) -> Iterator[Problem]:
+    """Object to what the operator table lists, but the parsers of TensorRT 8.6 to 10.1 refuse."""
+    if node.op_type == "Trilu" and view.tensor(input_name(node, 0)).dtype == TensorProto.BOOL:
+        yield Problem(
+            "works on BOOL, which TensorRT before 10.2 multiplies and therefore refuses",
+            "Compare positions instead, so that the mask is exported as a constant.",
+        )
+
+
 def _odd_constant(node: NodeProto, view: GraphView) -> Iterator[Problem]:
     if node.op_type != "Constant":
         return
@@ -321,5 +330,6 @@ _RULES: tuple[_Rule, ...] = (
     _further_outputs,
     _einsum,
     _zero_point,
+    _triangle_of_bool,
     _odd_constant,
 )

@@ -141,14 +141,19 @@ def highest_frames(scores: Tensor, tokens: int, *, keep: Tensor | None = None) -
     time_key = torch.arange(frames, 0, -1, device=scores.device, dtype=scores.dtype)
     key = torch.where(rank < tokens, time_key, 0.0)
     chosen, _ = torch.topk(key, tokens, dim=1, sorted=True)
-    return frames - chosen.to(torch.int64)
+    # An engine that compiles in lower precision may rank fewer frames than there are tokens; the
+    # key of what fills up is 0, which would be the frame after the last.
+    return frames - chosen.clamp(min=1.0).to(torch.int64)
 
 
 def _outranks(scores: Tensor) -> Tensor:
     """Return if frame j outranks frame i: (batch, frames i, frames j) bool, a total order."""
     frames = scores.shape[1]
     mine, other = scores.unsqueeze(2), scores.unsqueeze(1)
-    earlier = torch.ones(frames, frames, dtype=torch.bool, device=scores.device).tril(-1)
+    # The exporter makes this comparison a constant, but not torch.tril: TensorRT before 10.2 reads
+    # no Trilu on bool.
+    time = torch.arange(frames, device=scores.device)
+    earlier = time < time.unsqueeze(1)
     return (other > mine) | ((other == mine) & earlier)
 
 

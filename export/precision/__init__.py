@@ -32,7 +32,12 @@ from hot_sdk.manifest import KEYPOINTS, POSES, Quantization
 
 # Limits of the mean joint error, as a share of a pose's size. A conversion that broke something is
 # far beyond them; whether a smaller error is too large only the user can decide, who is shown it.
-_LIMITS = {Precision.FP16: 0.02, Precision.INT8: 0.25, Precision.INT8_DYNAMIC: 0.25}
+_LIMITS = {
+    Precision.FP16: 0.02,
+    Precision.INT8: 0.25,
+    Precision.INT8_DYNAMIC: 0.25,
+    Precision.INT8_FP16: 0.25,
+}
 
 
 @dataclass(frozen=True, eq=False)

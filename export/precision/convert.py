@@ -45,7 +45,7 @@ def convert(
         model: A graph of :func:`hot_sdk.export.graph.trace.trace`.
         spec: Its network.
         precision: Any but fp32.
-        calibration: Needed for int8.
+        calibration: Needed for int8 and int8+fp16.
         keep_float: Patterns of modules or blocks that are not quantized.
 
     Raises:
@@ -62,9 +62,12 @@ def convert(
             hint="Give fewer blocks to --keep-float, or --precision fp32.",
         )
     batches = None
-    if precision is Precision.INT8:
+    if precision.calibrated:
         assert calibration is not None
         size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
         batches = calibration.batches(size)
     exact = split_gemm_bias(model, matmuls, keep_separate=batches is not None)
-    return Converted(quantize(exact, matmuls, batches), exact, matmuls)
+    quantized = quantize(exact, matmuls, batches)
+    if precision is Precision.INT8_FP16:
+        quantized = to_float16(quantized, entry, quantized=matmuls)
+    return Converted(quantized, exact, matmuls)

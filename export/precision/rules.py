@@ -7,20 +7,28 @@ Those of a family are data in its registry entry; see ``Family.float32`` and ``F
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 
-from onnx import GraphProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
+from hot_sdk.export.graph.view import view_graph
 from hot_sdk.export.models.families import Family
 
 FLOAT32_OPERATORS = frozenset(
     {"Clip", "Div", "Equal", "Exp", "Greater", "GreaterOrEqual", "LayerNormalization", "Less"}
     | {"Max", "Min", "Neg", "Pow", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin"}
     | {"ReduceSum", "Softmax", "Sqrt", "TopK", "Where"}
+    | {"DequantizeLinear", "QuantizeLinear"}
 )
 """Reductions that overflow or lose precision in fp16, and operators that frame selection depends
 on."""
+
+MOVING = frozenset(
+    {"Concat", "Expand", "Flatten", "Gather", "GatherElements", "Identity", "Reshape", "Slice"}
+    | {"Split", "Squeeze", "Transpose", "Unsqueeze"}
+)
+"""Operators that move values and compute none."""
 
 SELECTORS = ("selectors.*",)
 """Modules that select frames, in every family: in half precision their choice is no better than
@@ -42,19 +50,72 @@ def block_of(module: str) -> str:
     return match[1] if match else module.partition(".")[0]
 
 
-def float32_nodes(graph: GraphProto, family: Family) -> list[str]:
-    """Return the nodes that stay float32 because of their module; operators have their own rule.
+def float32_nodes(
+    model: ModelProto, family: Family, *, quantized: Collection[str] = ()
+) -> set[str]:
+    """Return the names of the nodes that stay float32.
 
-    The nodes that compute a selector's input are included, so that no cast comes between.
+    These are the nodes of some operators and modules; those that compute a selector's input; those
+    that compute indices, which float16 cannot tell apart from 2048 on, or average poses; those that
+    multiply in int8, with their biases; and those that only move values from one of these to
+    another.
+
+    Args:
+        model: In float32, or in int8 and float32.
+        family: The family, whose exceptions apply.
+        quantized: Names of the nodes that multiply in int8.
     """
+    graph = model.graph
     patterns = (*SELECTORS, *family.float32)
-    kept = [node for node in graph.node if _matches(module_of(node), patterns)]
-    read = {
-        name for node in kept if _matches(module_of(node), SELECTORS) for name in node.input if name
+    kept = {
+        node.name
+        for node in graph.node
+        if node.op_type in FLOAT32_OPERATORS or _matches(module_of(node), patterns)
     }
-    names = {node.name for node in kept}
-    names |= {node.name for node in graph.node if read.intersection(node.output)}
-    return sorted(names)
+    kept.update(quantized)
+    kept.update(f"{each}.bias" for each in quantized)
+    read = {
+        name
+        for node in graph.node
+        if _matches(module_of(node), SELECTORS)
+        for name in node.input
+        if name
+    }
+    kept.update(node.name for node in graph.node if read.intersection(node.output))
+    kept.update(_finishing_nodes(model, kept))
+    return kept | _moving_between(graph, kept)
+
+
+def _finishing_nodes(model: ModelProto, kept: Collection[str]) -> set[str]:
+    """Return the nodes that turn what float32 nodes computed into integers or outputs."""
+    types = view_graph(model).tensors
+    floats = {name for name, tensor in types.items() if tensor.dtype == TensorProto.FLOAT}
+    found: set[str] = set()
+    wanted = {output.name for output in model.graph.output} & floats
+    for node in reversed(model.graph.node):
+        is_index = node.op_type == "Cast" and not floats.intersection(node.output)
+        is_read = wanted.intersection(node.output) and node.name not in kept
+        if is_index or (is_read and node.op_type not in ("Gemm", "MatMul")):
+            wanted.update(floats.intersection(node.input))
+            found.add(node.name)
+    return found
+
+
+def _moving_between(graph: GraphProto, kept: Collection[str]) -> set[str]:
+    """Return the nodes that move what float32 nodes computed to other float32 nodes."""
+    exact = {value.name for value in graph.input}
+    for node in graph.node:
+        moves = node.op_type in MOVING and exact.intersection(node.input)
+        if node.name in kept or moves:
+            exact.update(node.output)
+    found: set[str] = set()
+    read = {output.name for output in graph.output}
+    for node in reversed(graph.node):
+        moves = node.op_type in MOVING and exact.intersection(node.output)
+        if node.name in kept or (moves and read.intersection(node.output)):
+            read.update(node.input)
+            found.add(node.name)
+    return found
 
 
 def quantizable_matmuls(

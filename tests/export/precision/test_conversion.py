@@ -7,7 +7,6 @@ import onnx
 import pytest
 from exported_models import FRAMES, small_request
 from onnx import TensorProto, numpy_helper
-from onnxruntime.transformers import float16
 
 from hot_sdk.engines import open_session
 from hot_sdk.errors import GraphCheckError, UsageError
@@ -20,8 +19,15 @@ from hot_sdk.export.models import family, list_models
 from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.precision.calibration import calibration_windows
 from hot_sdk.export.precision.convert import convert
+from hot_sdk.export.precision.float16 import require_unrounded
 from hot_sdk.export.precision.int8 import dequantize_except
-from hot_sdk.export.precision.rules import block_of, module_of, quantizable_matmuls
+from hot_sdk.export.precision.rules import (
+    MOVING,
+    block_of,
+    float32_nodes,
+    module_of,
+    quantizable_matmuls,
+)
 from hot_sdk.manifest import KEYPOINTS, POSES
 
 EVERY_FAMILY = pytest.mark.parametrize("name", list_models())
@@ -54,13 +60,13 @@ def tensors_of(model, node):
 
 
 @EVERY_FAMILY
-@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8, Precision.INT8_FP16])
 def test_converted_graphs_pass_the_check(name, precision):
     assert check_graph(converted(name, precision).model) == []
 
 
 @EVERY_FAMILY
-@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8, Precision.INT8_FP16])
 def test_tensorrt_compiles_converted_graphs(name, precision):
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
     from tensorrt_compiler import compiled
@@ -179,20 +185,78 @@ def test_splitting_biases_off_changes_no_pose():
         )
 
 
-def test_removes_casts_that_the_converter_repeats(monkeypatch):
-    """ONNX Runtime 1.30's casts a value once for each node that takes it, by one name."""
-    convert_once = float16.convert_float_to_float16
+@EVERY_FAMILY
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8_FP16])
+def test_no_float32_node_receives_what_another_computed_rounded(name, precision):
+    """Looks for casts down and up again, with nothing between them but moved values."""
+    made = converted(name, precision).model
+    maker = {output: node for node in made.graph.node for output in node.output}
+    for node in made.graph.node:
+        if node.op_type != "Cast" or view_graph(made).tensor(node.output[0]).dtype != 1:
+            continue
+        source = maker.get(node.input[0])
+        while source is not None and source.op_type in MOVING:
+            source = maker.get(source.input[0])
+        if source is None or source.op_type != "Cast":
+            continue
+        assert view_graph(made).tensor(source.input[0]).dtype != TensorProto.FLOAT, node.name
 
-    def repeating(*arguments, **options):
-        model = convert_once(*arguments, **options)
-        casts = [node for node in model.graph.node if node.op_type == "Cast"]
-        model.graph.node.extend(casts)
-        return model
 
-    monkeypatch.setattr(float16, "convert_float_to_float16", repeating)
+def test_names_float32_nodes_that_receive_rounded_values():
     model, spec = traced("mixste")
-    again = convert(model, spec, Precision.FP16).model
-    assert again.graph.node == converted("mixste", Precision.FP16).model.graph.node
+    made = converted("mixste", Precision.FP16).model
+    kept = float32_nodes(model, family(spec.family))
+    require_unrounded(made.graph, kept)
+    broken = onnx.ModelProto()
+    broken.CopyFrom(made)
+    maker = {output: node for node in made.graph.node for output in node.output}
+    at, node = next(
+        (at, node)
+        for at, node in enumerate(broken.graph.node)
+        if node.name in kept and node.input[0] in maker and maker[node.input[0]].name in kept
+    )
+    down = onnx.helper.make_node("Cast", [node.input[0]], ["down"], "down", to=TensorProto.FLOAT16)
+    up = onnx.helper.make_node("Cast", ["down"], ["up"], "up", to=TensorProto.FLOAT)
+    node.input[0] = "up"
+    broken.graph.node.insert(at, up)
+    broken.graph.node.insert(at, down)
+    with pytest.raises(GraphCheckError, match="rounded to float16") as raised:
+        require_unrounded(broken.graph, kept)
+    assert node.name in str(raised.value)
+
+
+def test_fp16_gathers_rows_beyond_2048():
+    """Rows of a batch are counted in floating point; float16 has no odd number beyond 2048."""
+    model, spec = traced("mixste", None)
+    windows = calibration_windows(spec).windows
+    many = np.resize(windows, (2 * 2048 // spec.frames, *windows.shape[1:]))
+    half = converted("mixste", Precision.FP16, None).model
+    exact, found = poses(model, many), poses(half, many)
+    error = np.linalg.norm(found - exact, axis=-1).mean(axis=(1, 2))
+    size = np.linalg.norm(exact, axis=-1).mean()
+    assert error[-20:].mean() < 0.002 * size
+    repeated = len(windows)
+    np.testing.assert_allclose(found[:2], found[repeated : repeated + 2], atol=2e-2)
+
+
+def test_int8_and_fp16_multiplies_in_int8_and_adds_in_fp16():
+    result = converted("mixste", Precision.INT8_FP16)
+    whole = converted("mixste", Precision.INT8)
+    assert result.matmuls == whole.matmuls
+    kinds = [node.op_type for node in result.model.graph.node]
+    before = [node.op_type for node in whole.model.graph.node]
+    for kind in ("QuantizeLinear", "DequantizeLinear"):
+        assert kinds.count(kind) == before.count(kind) > 0
+    view = view_graph(result.model)
+    attention = [
+        node
+        for node in result.model.graph.node
+        if node.op_type == "MatMul"
+        and node.name not in result.matmuls
+        and not module_of(node).startswith("selectors")
+    ]
+    assert attention
+    assert {view.tensor(node.output[0]).dtype for node in attention} == {TensorProto.FLOAT16}
 
 
 def test_rejects_weights_beyond_float16():

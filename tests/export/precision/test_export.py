@@ -33,6 +33,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         ("fp16", ["--flip", "--batch", "dynamic"]),
         ("int8", ["--token-index", "--opset", "17"]),
         ("int8-dynamic", []),
+        ("int8+fp16", ["--batch", "dynamic"]),
     ],
 )
 def test_file_has_the_requested_precision(capsys, precision, further):
