@@ -99,10 +99,11 @@ def read_frames(
 
     Accepts OpenPose's JSON (a folder of frames, or one), COCO's results and annotations, the JSON
     of AlphaPose, MMPose (or a folder of images' predictions) and Ultralytics (or a folder of
-    labels), MediaPipe's landmarks (JSON and npz), points by joint names
-    (JSON), the keypoints of HoT's demo, archives of ``Keypoints``' own fields (npz) and tables
-    (csv); each is described in the module of this package that reads it. What a file was
-    recognized as is logged, and named in ``kind``.
+    labels), MediaPipe's landmarks (JSON and npz), points by joint names (JSON), the JSON of
+    OpenPifPaf and ViTPose, JSON lines, the keypoints of the demos of HoT and MotionAGFormer and of
+    VideoPose3D (npz), arrays (npz, npy), archives of ``Keypoints``' own fields (npz), and tables
+    (csv, DeepLabCut's, .trc in pixels); each is described in the module of this package that reads
+    it. What a file was recognized as is logged, and named in ``kind``.
 
     Args:
         path: The file or folder.

@@ -30,6 +30,7 @@ from hot_sdk.readers.detections import (
     format_error,
     frame_count,
 )
+from hot_sdk.readers.frame_lists import require_frame_numbers
 from hot_sdk.readers.joint_names import plain_name
 from hot_sdk.readers.named import skeleton_of_names
 from hot_sdk.skeletons import skeleton_format
@@ -131,6 +132,7 @@ def _read(content: bytes) -> KeypointFrames:
 def _clip(
     people: list[Detection], times: dict[int, float], skeleton: str, about: dict[str, set[str]]
 ) -> KeypointFrames:
+    require_frame_numbers([person.frame for person in people], KIND)
     first = min(person.frame for person in people)
     frames = max(person.frame for person in people) - first + 1
     timestamps = None

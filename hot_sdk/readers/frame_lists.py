@@ -15,11 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, format_error, frame_count
 from hot_sdk.readers.json_values import integer
 
 _FRACTION = 4.0
 """No point in pixels is so near the corner in all frames, and no fraction so far outside."""
+
+_WIDEST_STEP = 10
+"""Detectors that skip frames skip fewer; steps of 16, 33 and 40 are milliseconds."""
 
 _WRAPPERS = ("frames", "results", "data", "detections", "predictions", "poses", "frame_data")
 _NUMBERS = frozenset(
@@ -50,6 +54,7 @@ class FrameList:
         if self.keys is None:
             return list(range(len(self.entries)))
         numbers = [integer(key, kind, "a frame's number") for key in self.keys]
+        require_frame_numbers(numbers, kind)
         first = min(numbers)
         return [number - first for number in numbers]
 
@@ -110,6 +115,21 @@ class FrameList:
             shown = ("", "milliseconds", "microseconds", "nanoseconds")[power]
         whole: Floats = np.interp(np.arange(frames), places, (times - times[0]) * unit)
         return whole, shown
+
+
+def require_frame_numbers(numbers: Sequence[int], kind: str) -> None:
+    """Raise if numbers are in so wide steps that they are times.
+
+    Raises:
+        KeypointsError: They are.
+    """
+    steps = np.diff(np.unique(np.array(numbers, dtype=np.float64)))
+    if len(steps) > 1 and np.median(steps) > _WIDEST_STEP:
+        raise KeypointsError(
+            f"The input was read as {kind}, but its frames are numbered in steps of about"
+            f" {np.median(steps):.0f}, as times are.",
+            hint="Number the frames 0, 1, 2, and so on, and give times as 'timestamp'.",
+        )
 
 
 def frame_list(data: object, one_frame: Sequence[str] = ()) -> FrameList | None:

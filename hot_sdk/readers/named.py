@@ -12,6 +12,7 @@ whose points are y, x, score; ``skeleton`` has the names.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,14 +68,26 @@ def read(data: Any) -> KeypointFrames:  # noqa: ANN401
     frames = frame_list(data, one_frame=(*_LISTS, "nose"))
     if frames is None:
         raise format_error(KIND, "it has no frames")
+    bare = frames.keys is None and len(frames.entries) > 1 and all(map(_is_pose, frames.entries))
+    ids = (
+        {name for pose in frames.entries if isinstance(name := _id(pose), (int, str))}
+        if bare
+        else ()
+    )
+    if bare and len(ids) == len(frames.entries):
+        # Each pose is of another person, so they are one frame's.
+        frames, bare = FrameList([{"poses": frames.entries}], None, frames.about), False
     found: list[tuple[int, _Points, TrackId]] = []
     for place, (frame, entry) in enumerate(zip(frames.numbers(KIND), frames.entries, strict=True)):
         for pose in _poses(entry):
             if not _is_pose(pose):
                 raise format_error(KIND, f"entry {place} holds something that is no pose")
-            name = next((pose[key] for key in _IDS if key in pose), None)
-            found.append((frame, _points(pose, place), track_id(name, KIND)))
-    return _clip(KIND, frames, found)
+            found.append((frame, _points(pose, place), track_id(_id(pose), KIND)))
+    source = _clip(KIND, frames, found)
+    if bare and _listed(frames.entries[0]) is not None:
+        note = "the list of poses was read as one pose in each frame"
+        source = dataclasses.replace(source, notes=(*source.notes, note))
+    return source
 
 
 def _clip(
@@ -152,6 +165,10 @@ def _is_pose(value: object) -> bool:
 def _listed(pose: dict[str, Any]) -> list[Any] | None:
     points = next((pose[key] for key in _LISTS if key in pose), None)
     return points if isinstance(points, list) else None
+
+
+def _id(pose: Any) -> object:  # noqa: ANN401
+    return next((pose[key] for key in _IDS if key in pose), None)
 
 
 def _name(point: dict[str, Any]) -> str | None:

@@ -294,3 +294,24 @@ def test_broken_json_lines_name_the_line(tmp_path):
     (tmp_path / "a.jsonl").write_text(text[:-30])
     with pytest.raises(KeypointsError, match="line 4, the last, of JSON lines, is broken"):
         Keypoints.from_file(tmp_path / "a.jsonl", image_size=SIZE)
+
+
+def test_times_are_not_taken_for_frame_numbers(tmp_path):
+    data = {str(33 * f): landmarks(f) for f in range(FRAMES)}
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    with pytest.raises(KeypointsError, match="steps of about 33, as times are"):
+        Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
+    data = {str(3 * f): landmarks(f) for f in range(FRAMES)}
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    found = Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
+    np.testing.assert_allclose(found.points[::3], SQUATS.points, atol=1e-3)
+
+
+def test_a_list_of_poses_is_frames_unless_all_ids_differ(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(NAMED["tfjs, one pose"]))
+    source = read_frames(tmp_path / "a.json", image_size=SIZE)
+    assert source.notes == ("the list of poses was read as one pose in each frame",)
+    people = [{"id": number, "keypoints": pose(number)} for number in range(3)]
+    (tmp_path / "a.json").write_text(json.dumps(people))
+    source = read_frames(tmp_path / "a.json", image_size=SIZE)
+    assert (source.frames, [one.track_id for one in source.detections]) == (1, [0, 1, 2])

@@ -77,6 +77,7 @@ def test_the_first_frames_number_is_noted(tmp_path):
         (table(first="number"), "no column 'frame'"),
         (table(frame=lambda number: f"{number}.5"), "line 2, column 'frame': '0.5' is no whole"),
         (table().replace("\n3,", "\n3,x", 1), "line 5, column 'nose_x': 'x"),
+        (table(frame=lambda number: str(40 * number)), "steps of about 40, as times are"),
         (table().replace("left_ankle", "tail"), "coco17, also has left_ankle"),
     ],
 )
