@@ -31,6 +31,7 @@ _LARGEST_LENGTH = 2**31 - 1
 _LARGEST_VALUE = 2**64 - 1
 # Bytes of the longest number of 32 and of 64 bits.
 _SHORT, _LONG = 5, 10
+_CHUNK = 1 << 20
 
 
 class Field(NamedTuple):
@@ -113,13 +114,23 @@ def _check_packed(buffer: Buffer, field: Field, wire: int) -> None:
     if wire in _FIXED_BYTES:
         whole = (field.end - field.begin) % _FIXED_BYTES[wire] == 0
     elif field.end > field.begin:
-        content = np.frombuffer(buffer[field.begin : field.end], np.uint8)
-        ends = np.flatnonzero(content < 0x80)
-        lengths = np.diff(ends, prepend=-1)
-        last = content[ends[lengths == _LONG]]
-        whole = bool(content[-1] < 0x80 and lengths.max() <= _LONG and (last <= 1).all())
+        # In parts that overlap by a number's length, so that memory does not grow with the field.
+        whole = buffer[field.end - 1] < 0x80 and not any(
+            _has_long_number(buffer[at : min(at + _CHUNK + _LONG, field.end)])
+            for at in range(field.begin, field.end, _CHUNK)
+        )
     if not whole:
         raise ValueError(f"byte {field.begin} does not begin a list of whole numbers")
+
+
+def _has_long_number(content: bytes) -> bool:
+    """Return whether a number has more than 64 bits: nine bytes that go on, and another above 1."""
+    goes_on = np.frombuffer(content, np.uint8) >= 0x80
+    nine = goes_on
+    for span in (1, 2, 4, 1):  # Together 2, 4, 8 and 9 bytes in a row.
+        nine = nine[:-span] & nine[span:]
+    last = np.frombuffer(content, np.uint8)[_LONG - 1 :]
+    return bool((nine[: len(last)] & (last > 1)).any())
 
 
 def _varint(

@@ -38,7 +38,8 @@ def license_of(package: Distribution) -> str:
 
 
 def _first(about: PackageMetadata, field: str) -> str:
-    return (about.get_all(field) or [""])[0]
+    values: list[str] = about.get_all(field) or [""]
+    return values[0]
 
 
 def main() -> int:

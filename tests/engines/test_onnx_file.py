@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto, helper
 from small_models import external_tensor, finish_model, make_affine, make_external
 
-from hot_sdk.engines import onnx_file
+from hot_sdk.engines import onnx_file, protobuf
 from hot_sdk.engines.onnx_file import check_onnx
 from hot_sdk.errors import EngineError
 
@@ -262,6 +262,8 @@ def test_tags_that_parsers_read_differently_hide_no_location(tmp_path, tag, says
         (raw_field(7, b"") + b"\x08" + b"\xff" * 9 + b"\x02", "too large"),
         (raw_field(7, b"") + b"\x12\x80\x80\x80\x80\x08", "too large"),
         (raw_field(7, raw_field(5, b"\x0a\x02\x01\x80")), "list of whole numbers"),
+        (raw_field(7, raw_field(5, raw_field(7, b"\xff" * 9 + b"\x02"))), "list of whole numbers"),
+        (raw_field(7, raw_field(5, raw_field(7, b"\xff" * 10 + b"\x00"))), "list of whole numbers"),
         (raw_field(7, raw_field(5, b"\x22\x05\0\0\0\0\0")), "list of whole numbers"),
         (raw_field(7, raw_field(2, b"\xff")), "can't decode"),
     ],
@@ -269,6 +271,14 @@ def test_tags_that_parsers_read_differently_hide_no_location(tmp_path, tag, says
 def test_what_parsers_read_differently_is_refused(content, says):
     with pytest.raises(EngineError, match=says):
         check_onnx(content)
+
+
+def test_numbers_of_64_bits_are_accepted_across_parts(monkeypatch):
+    monkeypatch.setattr(protobuf, "_CHUNK", 3)
+    numbers = b"\x01" + b"\xff" * 9 + b"\x01" + b"\xff\x00" * 5
+    check_onnx(raw_field(7, raw_field(5, raw_field(7, numbers))))
+    with pytest.raises(EngineError, match="list of whole numbers"):
+        check_onnx(raw_field(7, raw_field(5, raw_field(7, numbers[:1] + b"\xff" + numbers[1:]))))
 
 
 def test_metadata_named_location_is_no_location():
