@@ -56,7 +56,7 @@ class Board:
 
         None if no figure of the board bounds such a network.
         """
-        network = "fp16" if precision == "mixed" else precision.partition("-")[0]
+        network = "fp16" if precision == "mixed" else precision.replace("+", "-").partition("-")[0]
         shares = derating()
         for name in _FIGURES.get(network, ()):
             if name in self.flops_per_s:

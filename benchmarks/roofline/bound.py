@@ -81,7 +81,7 @@ def bound(
         kernels: Operations, and bytes in float32, of each kernel.
         precision: Arithmetic that the roof is for; tensors are as narrow.
     """
-    size = _SIZES.get(precision.partition("-")[0], 1.0)
+    size = _SIZES.get(precision.replace("+", "-").partition("-")[0], 1.0)
     compute_s, memory_s = flops / roof.flops_per_s, size * least_bytes / roof.bytes_per_s
     kernels_s = sum(
         max(
@@ -104,6 +104,6 @@ def cpu_roof(stamp: MachineStamp, precision: str = "fp32") -> Roof | None:
     lanes = next((width for name, width in _LANES if name in stamp.instructions), None)
     if lanes is None or stamp.cpu_mhz is None:
         return None
-    size = _SIZES.get(precision.partition("-")[0], 1.0)
+    size = _SIZES.get(precision.replace("+", "-").partition("-")[0], 1.0)
     each = 2.0 * lanes / size * _UNITS * stamp.cpu_mhz * 1e6 * _BOOST
     return Roof(flops_per_s=each * stamp.processors, bytes_per_s=_BYTES_PER_S)

@@ -56,6 +56,7 @@ _EXPECTED = {
     "bf16": ("bf16",),
     "mixed": ("fp16", "bf16"),
     "int8": ("int8",),
+    "int8+fp16": ("int8",),
     "fp8": ("fp8",),
 }
 
