@@ -12,19 +12,16 @@ from hot_sdk.errors import KeypointsError
 from hot_sdk.readers import (
     alphapose,
     coco,
-    csv_table,
     folders,
     foreign,
     mediapipe,
     mmpose,
     named,
-    npy,
-    npz,
     openpifpaf,
     openpose,
-    trc,
     ultralytics,
 )
+from hot_sdk.readers.arrays import npy, npz
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
     Detection,
@@ -35,6 +32,7 @@ from hot_sdk.readers.detections import (
     without_doubtful_ids,
 )
 from hot_sdk.readers.json_values import parse, read_bytes
+from hot_sdk.readers.tables import csv_table, marker_tables
 
 __all__ = ["FORMATS", "Detection", "KeypointFrames", "ReadOptions", "read_frames", "sniff"]
 
@@ -166,10 +164,10 @@ def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
         return "npy", npy.read(content)
     if npz.matches(content):
         return "npz", npz.read(content)
-    if trc.matches_trc(content):
-        return "trc", trc.read_trc(content)
-    if trc.matches_deeplabcut(content):
-        return "deeplabcut", trc.read_deeplabcut(content)
+    if marker_tables.matches_trc(content):
+        return "trc", marker_tables.read_trc(content)
+    if marker_tables.matches_deeplabcut(content):
+        return "deeplabcut", marker_tables.read_deeplabcut(content)
     if csv_table.matches(content):
         return "csv", csv_table.read(content)
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):

@@ -220,6 +220,6 @@ def _read_vitpose(data: Mapping[str, Any]) -> KeypointFrames:
                     raise format_error(VITPOSE, "a point is not y, x, score, or has no name")
                 y, x, score = (number(value, VITPOSE) for value in row)
                 points[plain_name(joint)] = (x, y, score)
-            # Without tracking, people are numbered anew in each frame, from 0.
+            # Without tracking, people are numbered again in each frame, from 0.
             found.append((frame, points, int(name) if name.isdecimal() else track_id(name, KIND)))
     return _clip(VITPOSE, FrameList(data["keypoints"], None, {}), found)

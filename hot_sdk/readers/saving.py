@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk.errors import UsageError
-from hot_sdk.readers import csv_table, npz
+from hot_sdk.readers.arrays import npz
+from hot_sdk.readers.tables import csv_table
 
 
 def save(

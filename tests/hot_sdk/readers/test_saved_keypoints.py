@@ -92,7 +92,7 @@ def test_other_suffixes_are_refused(tmp_path):
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = clip().save(tmp_path / "a.npz")
     before = path.read_bytes()
-    from hot_sdk.readers import npz
+    from hot_sdk.readers.arrays import npz
 
     def fail(*_):
         raise OSError(28, "No space left on device")

@@ -26,8 +26,8 @@ from hot_sdk._base.safe_pickle import (
     read_objects,
 )
 from hot_sdk.errors import KeypointsError
+from hot_sdk.readers.arrays.npy import frames_of
 from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, format_error, frame_count
-from hot_sdk.readers.npy import frames_of
 
 CUSTOM = "VideoPose3D's keypoints"
 DETECTRON = "keypoints of VideoPose3D's infer_video_d2"
@@ -107,7 +107,7 @@ def _frames(held: list[Any]) -> list[Floats | None]:
     found: list[Floats | None] = []
     for pair in pairs:
         last = items(pair)[-1]
-        # A list, if there is nobody.
+        # A list, if no one was detected.
         found.append(None if isinstance(last, list) and not last else numbers(last))
     return found
 

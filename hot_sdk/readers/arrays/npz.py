@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.safe_npz import NpzError, open_npz
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers import videopose3d
+from hot_sdk.readers.arrays import videopose3d
+from hot_sdk.readers.arrays.npy import frames_of, scores_column
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
     Detection,
@@ -32,7 +33,6 @@ from hot_sdk.readers.detections import (
     format_error,
     frame_count,
 )
-from hot_sdk.readers.npy import frames_of, scores_column
 
 _MAX_BYTES = 256 << 20
 _MAX_NUMBERS = 1 << 25

@@ -117,7 +117,7 @@ def frames_of(array: NDArray[Any], kind: str, scores: NDArray[Any] | None = None
 def scores_column(values: Floats) -> Floats | None:
     """Return numbers as scores, NaN as 0; None if they are no scores from 0 to 1."""
     known = values[np.isfinite(values)]
-    # All zeros are depths that nobody estimated: as scores, they would leave no joint.
+    # All zeros are depths that were never estimated: as scores, they would leave no joint.
     if not known.size or known.min() < 0.0 or known.max() > 1.001 or known.max() == 0.0:
         return None
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

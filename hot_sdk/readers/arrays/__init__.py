@@ -1,0 +1,1 @@
+"""Read keypoints from files of NumPy arrays, without running what pickles name."""

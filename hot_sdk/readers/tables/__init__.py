@@ -1,0 +1,1 @@
+"""Read keypoints from tables of text: csv, DeepLabCut, Sports2D."""
