@@ -20,9 +20,16 @@ MAX_PIXELS = 1 << 26
 """Most pixels of one frame: twice 8K. A small file can claim any size."""
 
 HIGHEST_RATE = 1000.0
+MOST_STRETCH = 5.0
+"""Most that a pixel may be wider than high, or higher than wide."""
+
 NETWORK_TIMEOUT_S = 10
 
 _SMALLEST_STEP_S = 1e-6
+# Durations are rounded, and include the sound's last packet: less than this is not missing.
+_TAIL_S, _TAIL_STEPS = 0.1, 2.5
+# The second field of an interlaced frame may be a packet, half a step after the first.
+_FIELD_STEP = 0.75
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +43,8 @@ class Frame:
             places, so an index may be more than one above the previous one.
         timestamp_s: When it was taken, in seconds, strictly increasing: the container's
             presentation time for a file, the time since opening for a camera.
-        image: (height, width, 3), uint8, blue, green, red; upright by the file's display matrix.
+        image: (height, width, 3), uint8, blue, green, red; with square pixels, and upright (or
+            mirrored) by the file's display matrix.
     """
 
     index: int
@@ -85,11 +93,12 @@ class Timeline:
         if pts is not None:
             self._expected.append(pts)
 
-    def place(self, pts: int | None) -> tuple[int, float] | None:
+    def place(self, pts: int | None, *, is_interlaced: bool = False) -> tuple[int, float] | None:
         """Return the index, from 0, and the time, in seconds, of the next decoded frame.
 
         Args:
             pts: Its presentation time, in units of the time base; None if unknown.
+            is_interlaced: A packet may hold a field of the frame instead of the frame.
 
         Returns:
             None if the time has to be repaired and the nominal rate is unknown.
@@ -97,7 +106,8 @@ class Timeline:
         lost, time_s = 0, -math.inf
         if pts is not None:
             # What is before the previous frame is out of order, as in files that were joined.
-            lost = sum(self._last_pts < expected < pts for expected in self._expected)
+            between = sorted(at for at in self._expected if self._last_pts < at < pts)
+            lost = len(self._without_fields(between)) if is_interlaced else len(between)
             self._expected = [expected for expected in self._expected if expected > pts]
             self._last_pts = pts
             time_s = float((pts - self._start) * self._time_base)
@@ -112,6 +122,16 @@ class Timeline:
         self._time_s = time_s
         return self._index, time_s
 
+    def _without_fields(self, expected: list[int]) -> list[int]:
+        """Leave out times that follow the previous ones by less than a frame."""
+        least = _FIELD_STEP * (self._interval or 0.0) / float(self._time_base)
+        kept, last = [], self._last_pts
+        for pts in expected:
+            if pts - last >= least:
+                kept.append(pts)
+                last = pts
+        return kept
+
 
 class VideoFile:
     """The first video stream of a file or of an http address.
@@ -119,8 +139,8 @@ class VideoFile:
     Attributes:
         name: What errors call it.
         fps: Nominal frames per second; None if the container does not say.
-        frame_count: Frames that the container claims, by its own count or its duration; None if it
-            claims none.
+        frame_count: Frames that the container counts, or else those of its duration at the nominal
+            rate; None if it says neither.
     """
 
     def __init__(self, location: str, name: str, *, is_remote: bool = False) -> None:
@@ -151,10 +171,13 @@ class VideoFile:
                 # FFmpeg's error holds the address, and with it a password.
                 raise _not_opened(name, is_remote) from None if is_remote else error
             check_pixels(name, stream.width * stream.height)
+            self._stretch = _stretch(name, stream.sample_aspect_ratio)
             rate = float(stream.guessed_rate or 0.0)
             self.fps = rate if 0.0 < rate <= HIGHEST_RATE else None
             claimed = round(self._duration_s() * (self.fps or 0.0))
             self.frame_count = stream.frames or claimed or None
+            self._end_s = -math.inf
+            self._not_shown = 0
             self._timeline = Timeline(stream.time_base, stream.start_time or 0, self.fps)
             self._frames = self._decode()
             stack.pop_all()
@@ -167,6 +190,23 @@ class VideoFile:
         """
         return next(self._frames, None)
 
+    def missing_at_end(self, frames: int, step_s: float | None) -> int:
+        """Return how many frames are missing at the end, once the file was read to it.
+
+        A container that counts its frames is taken at its word. A duration is compared with the
+        last packet of any stream, because sound may be longer than the picture.
+
+        Args:
+            frames: Number of frames that were decoded, or lost before the last of them.
+            step_s: Seconds from frame to frame.
+        """
+        if self._stream.frames:
+            return max(0, int(self._stream.frames) - self._not_shown - frames)
+        if not step_s or not math.isfinite(self._end_s) or not self._container.duration:
+            return 0
+        lacking_s = self._duration_s() - self._end_s
+        return round(lacking_s / step_s) if lacking_s > max(_TAIL_S, _TAIL_STEPS * step_s) else 0
+
     def close(self) -> None:
         """Close the file; harmless if it is closed."""
         self._container.close()
@@ -178,8 +218,13 @@ class VideoFile:
 
     def _decode(self) -> Iterator[Frame]:
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size and not packet.is_discard and not _is_hidden(packet):
+            for packet in self._container.demux():
+                self._see_end(packet)
+                if packet.stream is not self._stream:
+                    continue
+                if packet.size and (packet.is_discard or _is_hidden(packet)):
+                    self._not_shown += 1
+                elif packet.size:
                     self._timeline.expect(packet.pts)
                 yield from self._decode_packet(packet)
         except self._av.FFmpegError as error:
@@ -193,6 +238,12 @@ class VideoFile:
                 self._timeline.repaired,
             )
 
+    def _see_end(self, packet: Any) -> None:  # noqa: ANN401
+        if packet.pts is not None and packet.size:
+            # Matroska's durations count from 0, and others from the start.
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            self._end_s = max(self._end_s, end)
+
     def _decode_packet(self, packet: Any) -> Iterator[Frame]:  # noqa: ANN401
         """Yield what the decoder returns for a packet; None empties it."""
         try:
@@ -202,16 +253,25 @@ class VideoFile:
             return
         for frame in decoded:
             check_pixels(self.name, frame.width * frame.height)
-            place = self._timeline.place(frame.dts if frame.pts is None else frame.pts)
+            place = self._timeline.place(
+                frame.dts if frame.pts is None else frame.pts, is_interlaced=frame.interlaced_frame
+            )
             if place is None:
                 raise VideoError(
                     f"'{self.name}' states neither its frame rate nor the times of its frames.",
                     hint="Write it again with: ffmpeg -r RATE -i INPUT output.mp4",
                 )
-            image = frame.to_ndarray(format="bgr24")
-            if frame.rotation % 90 == 0 and frame.rotation % 360:
-                image = np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
-            yield Frame(*place, image)
+            image = self._square(frame).to_ndarray(format="bgr24")
+            yield Frame(*place, np.ascontiguousarray(_displayed(image, frame)))
+
+    def _square(self, frame: Any) -> Any:  # noqa: ANN401
+        """Return a frame with square pixels: the shorter side of its pixels is stretched."""
+        width = round(frame.width * max(1.0, self._stretch))
+        height = round(frame.height * max(1.0, 1.0 / self._stretch))
+        if (width, height) == (frame.width, frame.height):
+            return frame
+        check_pixels(self.name, width * height)
+        return frame.reformat(width=width, height=height, format="bgr24", interpolation="BICUBIC")
 
 
 def check_pixels(name: str, pixels: float) -> None:
@@ -225,6 +285,35 @@ def check_pixels(name: str, pixels: float) -> None:
             f"'{name}' has frames of {pixels:.3g} pixels; at most {MAX_PIXELS} are decoded.",
             hint="Scale the video down.",
         )
+
+
+def _stretch(name: str, ratio: Fraction | None) -> float:
+    """Return the width of a video's pixels as a multiple of their height; 1 if it is unknown."""
+    stretch = float(ratio or 1.0)
+    if not 1.0 / MOST_STRETCH <= stretch <= MOST_STRETCH:
+        raise VideoError(
+            f"'{name}' states pixels of {ratio.numerator}:{ratio.denominator}, wide to high."
+            if ratio
+            else f"'{name}' states impossible pixels.",
+            hint="If they are square, run: ffmpeg -i INPUT -vf setsar=1 output.mp4",
+        )
+    return stretch
+
+
+def _displayed(image: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:  # noqa: ANN401
+    """Rotate by quarter turns and mirror an image as its frame's display matrix says."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            matrix = np.frombuffer(bytes(data), dtype=np.int32)[[0, 1, 3, 4]] / 65536
+            along, turned = matrix[[0, 3]], matrix[[2, 1]]
+            is_turned = bool(np.abs(along).max() < np.abs(turned).max())
+            signs = turned if is_turned else along
+            if np.abs(np.abs(signs) - 1.0).max() > 0.01:
+                return image
+            if is_turned:
+                image = image.transpose(1, 0, 2)
+            return image[:: -1 if signs[1] < 0 else 1, :: -1 if signs[0] < 0 else 1]
+    return image
 
 
 def _is_hidden(packet: Any) -> bool:  # noqa: ANN401

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hot_sdk._base.closing import Closing
 from hot_sdk._base.optional import require
@@ -28,12 +30,12 @@ class VideoReader(Closing):
         name: What was opened, for messages.
         size: Width and height in pixels, upright.
         fps: Nominal frames per second; None if the source does not say.
-        frame_count: Frames that the file claims, by its own count or its duration; None for cameras
-            and streams.
+        frame_count: Frames that the file counts, or else those of its duration at the nominal rate;
+            None for cameras and streams.
         is_live: True for a camera or a stream, which has no end.
         decoded: Number of frames returned so far.
-        missing_at_end: Once a file was read to its end, how many of the frames that it claims were
-            missing there: more than 0 for a file that was cut off.
+        missing_at_end: Once a file was read to its end, how many of the frames that it counts, or
+            that its duration needs, were missing there: more than 0 for a file that was cut off.
     """
 
     def __init__(self, source: VideoFile | _Camera) -> None:
@@ -45,6 +47,7 @@ class VideoReader(Closing):
         self.missing_at_end = 0
         self._source: VideoFile | _Camera | None = source
         self._lost = 0
+        self._times: list[float] = []
         try:
             self._first = source.read()
             if self._first is None:
@@ -72,20 +75,21 @@ class VideoReader(Closing):
         """
         while (frame := self._next()) is not None:
             self.decoded += 1
+            self._times.append(frame.timestamp_s)
             yield frame
         if self.is_live:
             raise VideoError(
                 f"'{self.name}' stopped giving frames after {self.decoded}.",
                 hint="Check the cable or the network, and open it again.",
             )
-        if self.frame_count is not None:
-            self.missing_at_end = max(0, self.frame_count - self.decoded - self._lost)
+        if isinstance(self._source, VideoFile):
+            step_s = frame_step(self._times)
+            self.missing_at_end = self._source.missing_at_end(self.decoded + self._lost, step_s)
         if self.missing_at_end or self._lost:
             _log.warning(
-                "'%s' claims %s frames: %d were decoded, %d lost before the last of them, %d"
-                " missing at the end",
+                "'%s': %d frames were decoded, %d lost before the last of them, %d missing at the"
+                " end",
                 self.name,
-                self.frame_count,
                 self.decoded,
                 self._lost,
                 self.missing_at_end,
@@ -110,6 +114,14 @@ class VideoReader(Closing):
             )
         self._lost = frame.index - self.decoded
         return frame
+
+
+def frame_step(times: Sequence[float]) -> float | None:
+    """Return the seconds from frame to frame, gaps left out; None for fewer than two frames."""
+    steps = np.diff(times)
+    if not len(steps):
+        return None
+    return float(steps[steps < 1.5 * np.median(steps)].mean())
 
 
 def open_video(source: str | Path | int) -> VideoReader:
