@@ -9,8 +9,8 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.optional import require
 from hot_sdk.drawing.style import Color, Style
+from hot_sdk.video.quiet import require_opencv
 
 # Eighths of a pixel: slow joints glide instead of hopping from pixel to pixel.
 _SHIFT = 3
@@ -30,7 +30,7 @@ def opencv() -> ModuleType:
     Raises:
         MissingDependencyError: It is not installed.
     """
-    return require("cv2", extra="video", purpose="Drawing")
+    return require_opencv("Drawing")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,14 @@ import threading
 from collections.abc import Iterator
 from types import ModuleType
 
+from hot_sdk._base.optional import require
+from hot_sdk.errors import MissingDependencyError
+
+OPENCV_REPAIR = (
+    "Run: pip uninstall -y opencv-python opencv-contrib-python opencv-python-headless"
+    " opencv-contrib-python-headless; pip install --force-reinstall opencv-contrib-python"
+)
+
 _FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 _QUIET = "-8"  # AV_LOG_QUIET
 
@@ -52,6 +60,31 @@ def native_stderr_to_log(chatter: re.Pattern[str]) -> Iterator[None]:
                     _log.debug("%s", text)
                 else:
                     os.write(terminal, line)
+
+
+def require_opencv(purpose: str) -> ModuleType:
+    """Import OpenCV.
+
+    Args:
+        purpose: The feature that needs it, as the subject of a sentence.
+
+    Raises:
+        MissingDependencyError: It is not installed, or only remains of it are: several wheels put
+            their files into one folder, and removing one of them removes what the others need.
+    """
+    cv2 = require("cv2", extra="video", purpose=purpose)
+    if not is_whole_opencv(cv2):
+        raise MissingDependencyError(
+            f"{purpose} needs OpenCV, of which only remains are installed: 'import cv2' succeeds,"
+            " and the module is empty.",
+            hint=OPENCV_REPAIR,
+        )
+    return cv2
+
+
+def is_whole_opencv(cv2: ModuleType) -> bool:
+    """Return False if a wheel of OpenCV was removed that shared its folder with another."""
+    return all(hasattr(cv2, name) for name in ("__version__", "VideoCapture", "resize"))
 
 
 @contextlib.contextmanager

@@ -7,15 +7,21 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hot_sdk._base.closing import Closing
-from hot_sdk._base.optional import require
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.video.files import HIGHEST_RATE, NETWORK_TIMEOUT_S, Frame, VideoFile, check_pixels
-from hot_sdk.video.quiet import quiet_opencv
+from hot_sdk.video.quiet import quiet_opencv, require_opencv
+
+# A camera that gives no frame is asked again: cheap ones miss some, above all the first.
+_PATIENCE_S = 2.0
+_PAUSE_S = 0.02
+# A camera may begin in another mode than the one it was opened in.
+_OTHER_SIZES = 5
 
 _LIVE_SCHEMES = ("rtsp", "rtsps")
 _FILE_SCHEMES = ("http", "https")
@@ -179,7 +185,7 @@ class _Camera:
     frame_count = None
 
     def __init__(self, source: int | str, name: str) -> None:
-        cv2 = require("cv2", extra="video", purpose="Reading a camera")
+        cv2 = require_opencv("Reading a camera")
         self.name = name
         self._cv2 = cv2
         self._index = -1
@@ -196,10 +202,27 @@ class _Camera:
             raise
         fps = float(capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if 0.0 < fps <= HIGHEST_RATE else None
+        self._size = tuple(round(capture.get(side) or 0.0) for side in sides)
         self._opened = time.monotonic()
 
     def read(self) -> Frame | None:
-        """Return the newest frame; None if the camera has stopped."""
+        """Return the newest frame; None if the camera has given none for a while."""
+        end = time.monotonic() + _PATIENCE_S
+        others = 0
+        while (image := self._read_image()) is not None or time.monotonic() < end:
+            if image is None:
+                time.sleep(_PAUSE_S)
+            elif self._index < 0 and others < _OTHER_SIZES and self._is_other_size(image):
+                others += 1
+            else:
+                self._index += 1
+                return Frame(self._index, time.monotonic() - self._opened, image)
+        return None
+
+    def _is_other_size(self, image: NDArray[np.uint8]) -> bool:
+        return min(self._size) > 0 and sorted(image.shape[:2]) != sorted(self._size)
+
+    def _read_image(self) -> NDArray[np.uint8] | None:
         try:
             is_read, image = self._capture.read()
         except self._cv2.error as error:
@@ -207,16 +230,20 @@ class _Camera:
                 f"'{self.name}' cannot be decoded: {' '.join(str(error).split())}.",
                 hint="Check the camera's driver, or use another camera.",
             ) from error
-        if not is_read:
+        if not is_read or image is None or not image.size:
             return None
+        if image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2] == 1):
+            # An infrared camera.
+            image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+        elif image.dtype == np.uint8 and image.shape[2] == 4:
+            image = np.ascontiguousarray(image[:, :, :3])
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != "uint8":
             raise VideoError(
                 f"'{self.name}' gives images of shape {image.shape} and type {image.dtype};"
                 " expected (height, width, 3) and uint8.",
                 hint="Set the camera to an ordinary color format.",
             )
-        self._index += 1
-        return Frame(self._index, time.monotonic() - self._opened, image)
+        return cast("NDArray[np.uint8]", image)
 
     def close(self) -> None:
         self._capture.release()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hot_sdk._base.optional import require
 from hot_sdk.errors import StreamError, UsageError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.video.quiet import require_opencv
 
 _PURPOSE = "Tracking several people"
 # Margin around the joints, as a share of the box's longer side: a person reaches beyond the joints,
@@ -66,6 +67,7 @@ class Tracker:
                     f"{name} is {value!r}; expected {expected}.",
                     hint="Leave it out for the default.",
                 )
+        require_opencv(_PURPOSE)  # Which the tracker imports, and fails without a hint.
         bytetrack = require("trackers", extra="video", purpose=_PURPOSE).ByteTrackTracker
         self._supervision = require("supervision", extra="video", purpose=_PURPOSE)
         self._tracker: Any = bytetrack(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk._base.optional import require
 from hot_sdk.errors import UsageError, VideoError
-from hot_sdk.video.quiet import quiet_opencv
+from hot_sdk.video.quiet import quiet_opencv, require_opencv
 
 # The one codec for mp4 that OpenCV's wheels write on every machine: their license excludes an H.264
 # encoder, and VP9 takes about a second per frame.
@@ -76,7 +76,7 @@ class VideoWriter:
                 hint="Make the images one pixel wider or taller.",
             )
         require_writable_target(self._path)
-        self._cv2 = require("cv2", extra="video", purpose="Writing video")
+        self._cv2 = require_opencv("Writing video")
         if self._kind == ".gif":
             require("PIL.Image", extra="video", purpose="Writing gif")
         self._block: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
