@@ -34,7 +34,10 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
         (["--model", "mixste", "--random-weights", "--variant", "hott"], "Did you mean 'hot'?"),
         (["--model", "mixste", "--random-weights", "--ratio", ".5", "--selector", "tcp"], "'tpc'"),
         (["--model", "mixste", "--random-weights", "--precision", "int9"], "Did you mean 'int8'?"),
-        (["--model", "mixste", "--random-weights", "--sensitivity"], "int8 (got fp32)"),
+        (
+            ["--model", "mixste", "--random-weights", "--sensitivity"],
+            "int8 or int8+fp16 (got fp32)",
+        ),
         (
             ["--model", "mixste", "--random-weights", "--precision", "int8", "--calibration", "no"],
             "no keypoint file 'no'",

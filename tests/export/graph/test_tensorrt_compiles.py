@@ -111,5 +111,5 @@ class TestWhatTheCompilerRejects:
 
     def test_some_graphs_parse_but_do_not_compile(self):
         assert compiled(top_k(2000))
-        with pytest.raises(EngineError, match="cannot build an engine of 'model'"):
+        with pytest.raises(EngineError, match="cannot build a plan of 'model'"):
             compiled(top_k(4000))
