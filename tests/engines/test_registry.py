@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from shipped_package import ship_package
 from small_models import WEIGHT
 
 from hot_sdk.engines import AUTO, DEFAULT_ENGINE, Engine, Session, list_engines, open_session
@@ -52,13 +53,15 @@ def ship(tmp_path, monkeypatch):
     folder = tmp_path / "site-packages"
 
     def install(package, target, name="tiny"):
-        metadata = folder / f"{package.replace('-', '_')}-7.1.dist-info"
-        metadata.mkdir(parents=True)
-        text = f"Metadata-Version: 2.1\nName: {package}\nVersion: 7.1\n"
-        (metadata / "METADATA").write_text(text)
-        (metadata / "entry_points.txt").write_text(f"[hot_sdk.engines]\n{name} = {target}\n")
-        (folder / "tiny_engine.py").write_text(TINY)
-        monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+        ship_package(
+            folder,
+            monkeypatch,
+            package,
+            "hot_sdk.engines",
+            f"{name} = {target}",
+            "tiny_engine",
+            TINY,
+        )
 
     yield install
     sys.modules.pop("tiny_engine", None)

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from shipped_package import ship_package
 
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.video import create_detector, keypoints_from_video, list_detectors
@@ -40,13 +41,15 @@ def ship(tmp_path, monkeypatch):
     folder = tmp_path / "site-packages"
 
     def install(package, target="tiny_detector:create_tiny"):
-        metadata = folder / f"{package}-7.1.dist-info"
-        metadata.mkdir(parents=True)
-        text = f"Metadata-Version: 2.1\nName: {package}\nVersion: 7.1\n"
-        (metadata / "METADATA").write_text(text)
-        (metadata / "entry_points.txt").write_text(f"[hot_sdk.detectors]\ntiny = {target}\n")
-        (folder / "tiny_detector.py").write_text(TINY)
-        monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+        ship_package(
+            folder,
+            monkeypatch,
+            package,
+            "hot_sdk.detectors",
+            f"tiny = {target}",
+            "tiny_detector",
+            TINY,
+        )
 
     yield install
     sys.modules.pop("tiny_detector", None)
