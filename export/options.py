@@ -71,7 +71,8 @@ class ExportRequest:
         batch: Windows per run; None leaves the batch symbolic.
         opset: 17 to 20. 20 has GELU as one operator; 17 is what TensorRT 8.6 reads.
         flip: Average with the mirror image inside the graph.
-        token_index: Make the kept frames an output.
+        token_index: Make the kept frames an output. They always are one if no frames are recovered
+            (``tpc``): without them it is unknown whose poses the file returns.
         precision: ``fp32``, ``fp16``, ``int8``, ``int8-dynamic`` or ``int8+fp16``.
         calibration: Keypoint files for the scales of int8; if empty, real clips that ship.
         keep_float: Modules or blocks that are not quantized, as shell patterns.
@@ -132,6 +133,16 @@ def resolve_request(request: ExportRequest, *, elastic: bool = False) -> ModelSp
     options = request.model_options()
     options["elastic"] = elastic
     return resolve(request.model, **options)
+
+
+def returns_token_index(spec: ModelSpec, request: ExportRequest) -> bool:
+    """Return True if the file has the output ``token_index``.
+
+    Args:
+        spec: The resolved architecture.
+        request: The request.
+    """
+    return bool(spec.stages) and (request.token_index or spec.recovery is None)
 
 
 def default_name(spec: ModelSpec, request: ExportRequest) -> str:

@@ -30,7 +30,12 @@ from hot_sdk.export.graph.flops import NetworkFlops, count_graph, count_network,
 from hot_sdk.export.graph.trace import trace, without_output
 from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
-from hot_sdk.export.options import ExportRequest, default_name, resolve_request
+from hot_sdk.export.options import (
+    ExportRequest,
+    default_name,
+    resolve_request,
+    returns_token_index,
+)
 from hot_sdk.export.precision import ReducedPrecision, reduce_precision
 from hot_sdk.export.triton.options import check_models
 from hot_sdk.export.triton.repository import write_triton
@@ -207,7 +212,8 @@ def export_onnx(
         opset=request.opset,
         quantization=None if reduced is None else reduced.quantization,
     )
-    final = model if request.token_index else without_output(model, TOKEN_INDEX)
+    returned = returns_token_index(spec, request)
+    final = model if returned else without_output(model, TOKEN_INDEX)
     onnx.helper.set_model_props(final, manifest.to_metadata())
     with replaced_on_success(prepared.target) as temporary:
         onnx.save(final, temporary)
@@ -301,7 +307,7 @@ def make_manifest(
         channels=spec.size.channels,
         batch=request.batch,
         flip=request.flip,
-        token_index=request.token_index and spec.tokens is not None,
+        token_index=returns_token_index(spec, request),
         joints=Joints(
             skeleton=skeleton.name,
             names=skeleton.joints,

@@ -16,7 +16,7 @@ from hot_sdk.engines.registry import TORCH, model_format
 from hot_sdk.export.enums import Precision, Variant
 from hot_sdk.export.graph.flops import count_network, count_parameters
 from hot_sdk.export.models import ModelSpec, family, list_models, resolve
-from hot_sdk.export.options import ExportRequest
+from hot_sdk.export.options import ExportRequest, returns_token_index
 from hot_sdk.export.triton.options import model_names
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 
@@ -36,7 +36,7 @@ def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
         "opset": request.opset,
         "engine": request.engine,
         "flip": request.flip,
-        "token_index": request.token_index,
+        "token_index": returns_token_index(prepared.spec, request),
         "precision": Precision(request.precision).value,
         "triton": None if request.triton is None else str(request.triton.folder),
     }

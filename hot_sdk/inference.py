@@ -47,6 +47,10 @@ class WindowRunner:
 
     def __init__(self, session: Session, manifest: Manifest, *, flip: bool) -> None:
         _check_model(session, manifest)
+        # A graph that averages by itself is not averaged twice.
+        self._flip = flip and not manifest.flip
+        if self._flip:
+            _check_flip(manifest)
         self.manifest = manifest
         self.input_spec = InputSpec.from_manifest(manifest)
         self.center_only = manifest.output_frames < manifest.frames
@@ -55,8 +59,6 @@ class WindowRunner:
         self.first_inference_s: float | None = None
         self._first_lock = threading.Lock()
         self._session = session
-        # A graph that averages by itself is not averaged twice.
-        self._flip = flip and not manifest.flip
         self._process = os.getpid()
 
     def run(self, windows: Floats, recorder: LatencyRecorder) -> Floats:
@@ -152,7 +154,23 @@ def _check_model(session: Session, manifest: Manifest) -> None:
     if manifest.variant == "tpc" and TOKEN_INDEX not in outputs:
         raise UsageError(
             "The model keeps some frames of each window, and its file does not say which.",
-            hint="Export it again with hot-export --token-index.",
+            hint="Export it again with hot-export, which makes them an output.",
+        )
+
+
+def _check_flip(manifest: Manifest) -> None:
+    """Check that a window and its mirror image are lifted from the same frames.
+
+    If frames are recovered, each chooses its own, as in the published evaluations (Li et al., CVPR
+    2024). If none are, the mirror image shares the window's choice, which only the graph can give
+    it.
+    """
+    chosen = any(stage.selector != "uniform" for stage in manifest.stages)
+    if manifest.variant == "tpc" and chosen:
+        raise UsageError(
+            "The model keeps some frames of each window. Published poses are averaged over the"
+            " same frames of the mirror image, but outside of the file it would choose its own.",
+            hint="Export it again with hot-export --flip, which averages inside the file.",
         )
 
 
