@@ -18,7 +18,7 @@ from hot_sdk.errors import EngineError, ManifestError, UsageError
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX, Manifest
 from hot_sdk.preprocessing import InputSpec, PreparedClip
-from hot_sdk.skeletons import H36M17
+from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, TO_H36M17
 from hot_sdk.windows import Plan, SeamReport, Stitcher
 
 DYNAMIC_BATCH = 8
@@ -36,6 +36,9 @@ _MIRROR = np.array(H36M17.mirror)
 
 class WindowRunner:
     """Runs windows through a session; may be shared by threads.
+
+    Its input and output have the joints of ``H36M17`` in their order, whichever order the network
+    was trained in.
 
     Attributes:
         manifest: The model's manifest.
@@ -59,6 +62,10 @@ class WindowRunner:
         self.first_inference_s: float | None = None
         self._first_lock = threading.Lock()
         self._session = session
+        order = np.array(TO_H36M17[manifest.joints.skeleton])
+        # Reordering copies, so it is left out if there is nothing to reorder.
+        self._from_network = None if manifest.joints.skeleton == H36M17.name else order
+        self._to_network = np.argsort(order)
         self._process = os.getpid()
 
     def run(self, windows: Floats, recorder: LatencyRecorder) -> Floats:
@@ -104,6 +111,8 @@ class WindowRunner:
         return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
 
     def _run_session(self, group: Floats, recorder: LatencyRecorder) -> Floats:
+        if self._from_network is not None:
+            group = np.ascontiguousarray(group[:, :, self._to_network])
         start = time.perf_counter()
         outputs = self._session.run({KEYPOINTS: group})
         taken = time.perf_counter() - start
@@ -118,6 +127,8 @@ class WindowRunner:
                 " are not finite.",
                 hint="Export the model again in fp32, and check its weights.",
             )
+        if self._from_network is not None:
+            poses = poses[:, :, self._from_network]
         return self._centers(poses, outputs) if self.center_only else poses
 
     def _centers(self, poses: Floats, outputs: Mapping[str, NDArray[Any]]) -> Floats:
@@ -135,10 +146,11 @@ class WindowRunner:
 
 
 def _check_model(session: Session, manifest: Manifest) -> None:
-    if manifest.joints.names != H36M17.joints or manifest.joints.skeleton != H36M17.name:
+    known = NETWORK_SKELETONS.get(manifest.joints.skeleton)
+    if known is None or manifest.joints.names != known.joints:
         raise ManifestError(
             f"The model's skeleton is '{manifest.joints.skeleton}'; this version lifts"
-            f" '{H36M17.name}'.",
+            f" {' and '.join(repr(name) for name in NETWORK_SKELETONS)}, each with its own joints.",
             hint=NEWER,
         )
     inputs = {spec.name: spec.shape for spec in session.inputs}

@@ -22,8 +22,9 @@ from hot_sdk.errors import ManifestError
 
 T = TypeVar("T")
 
-SCHEMA = 2
-"""The version that is written. Version 1 is read, too; some of its names are British."""
+SCHEMA = 3
+"""The version that is written. Versions 1 and 2 are read, too; some names of the first are British,
+and neither knows ``root_relative`` and ``trained_on``."""
 
 KEY = "hot_sdk.manifest"
 RANDOM_WEIGHTS_WARNING = "random weights: the poses mean nothing"
@@ -49,10 +50,10 @@ def current_unit(unit: T) -> T | str:
 
 @dataclass(frozen=True)
 class Joints:
-    """The skeleton of input and output.
+    """The skeleton of input and output, in the order of the network.
 
     Attributes:
-        skeleton: The skeleton's name.
+        skeleton: The skeleton's name, one of ``hot_sdk.list_skeletons()``.
         names: Joint names, in order.
         parents: Index of each joint's parent, -1 for the root.
         flip_pairs: Left and right joints that a mirror swaps.
@@ -62,6 +63,11 @@ class Joints:
     names: tuple[str, ...]
     parents: tuple[int, ...]
     flip_pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def root(self) -> int:
+        """Index of the root."""
+        return self.parents.index(-1)
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,13 @@ class Manifest:
         normalization: How pixels become input.
         unit: Unit of the output.
         axes: Axes of the output.
+        root_relative: The network was trained to predict joints relative to the root. If not, it
+            predicts where they are, and the graph subtracts the root: the output of every file is
+            relative to it.
         training_fps: Frames per second of the training data.
+        trained_on: Data set whose joints and order the network was trained with, such as ``h36m``
+            or ``mpi-inf-3dhp``; None if that is not known, and in files of schema 1 and 2. The
+            order itself is that of ``joints``.
         precision: Arithmetic of the network.
         opset: Opset of an ONNX file; None for other formats.
         parameters: Number of trained parameters.
@@ -218,7 +230,9 @@ class Manifest:
     normalization: str = field(metadata={WAS: "normalisation"})
     unit: str
     axes: str
+    root_relative: bool
     training_fps: float
+    trained_on: str | None
     precision: str
     opset: int | None
     parameters: int
@@ -255,8 +269,8 @@ class Manifest:
                     f"The model file's manifest has version {schema}; this SDK reads {SCHEMA}.",
                     hint=NEWER,
                 )
-            if type(schema) is int and schema == 1:
-                data["schema"] = SCHEMA
+            if type(schema) is int and 1 <= schema < SCHEMA:
+                data = {"root_relative": True, "trained_on": None, **data, "schema": SCHEMA}
                 if "unit" in data:
                     data["unit"] = current_unit(data["unit"])
             manifest = records.build(cls, data)
@@ -275,7 +289,6 @@ class Manifest:
         kept = share if self.variant == "tpc" else self.frames
         middle = 0 < self.output_frames < self.frames and self.variant == "plain"
         middle = middle and self.output_frames % 2 == self.frames % 2 == 1
-        tree = all(0 <= parent < child for child, parent in enumerate(parents) if child)
         paired = len(set(indices)) == len(indices) and all(0 <= i < joints for i in indices)
         checks = (
             (self.schema == SCHEMA, f"schema is {self.schema}"),
@@ -292,7 +305,7 @@ class Manifest:
             (abs(self.ratio * self.frames - share) < 0.5, "ratio and tokens disagree"),
             (middle or self.output_frames == kept, f"output_frames is {self.output_frames}"),
             (len(parents) == joints, "parents and joint names differ in number"),
-            (parents[:1] == (-1,) and tree, "parents do not form a tree in order"),
+            (_is_tree(parents), "parents do not form a tree"),
             (paired, "flip_pairs do not pair joints"),
         )
         return next((problem for holds, problem in checks if not holds), None)
@@ -304,6 +317,14 @@ class Manifest:
         fewer = all(after < before for before, after in pairwise(kept))
         later = all(after > before for before, after in pairwise(blocks))
         return fewer and later and self.tokens == (kept[-1] if self.stages else None)
+
+
+def _is_tree(parents: tuple[int, ...]) -> bool:
+    """Return True if there is one root, -1, and every joint leads to it."""
+    placed, grown = {-1}, set[int]()
+    while (more := {joint for joint, parent in enumerate(parents) if parent in placed}) != grown:
+        placed, grown = more | {-1}, more
+    return parents.count(-1) == 1 and len(grown) == len(parents)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -46,7 +46,7 @@ class Skeleton:
 
 
 # Order and parents of the 17-joint Human3.6M convention of VideoPose3D (Pavllo et al., CVPR 2019),
-# which every model family here shares.
+# which every model family here shares unless it was trained on another data set.
 H36M17 = Skeleton(
     name="h36m17",
     joints=(
@@ -73,6 +73,46 @@ H36M17 = Skeleton(
     right=(1, 2, 3, 14, 15, 16),
 )
 
+# Order of MPI-INF-3DHP's 17 relevant joints (Mehta et al., 3DV 2017) in the files of P-STMO (Shan
+# et al., ECCV 2022), which the field trains and evaluates with. Its neck is about where Human3.6M
+# has the thorax, and its head where the other has neck/nose.
+MPI_INF_3DHP17 = Skeleton(
+    name="mpi_inf_3dhp17",
+    joints=(
+        "head_top",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "pelvis",
+        "spine",
+        "head",
+    ),
+    parents=(16, 15, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, -1, 14, 1),
+    left=(5, 6, 7, 11, 12, 13),
+    right=(2, 3, 4, 8, 9, 10),
+)
+
+NETWORK_SKELETONS = {skeleton.name: skeleton for skeleton in (H36M17, MPI_INF_3DHP17)}
+"""The orders of joints that networks are trained in."""
+
+TO_H36M17 = {
+    H36M17.name: tuple(range(len(H36M17.joints))),
+    MPI_INF_3DHP17.name: (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4),
+}
+"""For each of these orders, the index in it of what stands for each joint of ``H36M17``; each index
+occurs once. Of MPI-INF-3DHP, the neck stands for the thorax, the head for what is between neck and
+nose, and the head's top for the head; its annotators put these at slightly other places."""
+
 
 _NAMES = (
     "h36m17",
@@ -87,6 +127,7 @@ _NAMES = (
     "aic14",
     "crowdpose14",
     "posetrack17",
+    "mpi_inf_3dhp17",
 )
 
 Floats = NDArray[np.float32]

@@ -29,7 +29,7 @@ from hot_sdk.manifest import (
     Weights,
     read_manifest,
 )
-from hot_sdk.skeletons import H36M17
+from hot_sdk.skeletons import H36M17, MPI_INF_3DHP17
 from hot_sdk.starter import starter_model
 
 AGAIN = "Export the model again with hot-export."
@@ -59,7 +59,9 @@ HOT = Manifest(
     normalization="x and y over half the width",
     unit="m",
     axes="x right, y down, z forward",
+    root_relative=True,
     training_fps=50.0,
+    trained_on=None,
     precision="fp16",
     opset=17,
     parameters=33_653_763,
@@ -83,6 +85,17 @@ PLAIN = replace(
     parity=replace(HOT.parity, frames_shared=None),
 )
 TPC = replace(HOT, variant="tpc", output_frames=81, recovery=None)
+MPI = replace(
+    PLAIN,
+    joints=Joints(
+        MPI_INF_3DHP17.name,
+        MPI_INF_3DHP17.joints,
+        MPI_INF_3DHP17.parents,
+        tuple(zip(MPI_INF_3DHP17.left, MPI_INF_3DHP17.right, strict=True)),
+    ),
+    root_relative=False,
+    trained_on="mpi-inf-3dhp",
+)
 
 names = st.text(st.characters(), max_size=8)
 json_values = st.recursive(
@@ -190,6 +203,14 @@ def test_reads_manifest_of_version_1_with_its_names(tmp_path):
     found = read_manifest(write_model(tmp_path / "model.onnx", metadata))
     assert found == replace(HOT, unit="normalized_px")
     assert as_data(found)["schema"] == SCHEMA
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_reads_files_that_do_not_know_the_training_data(schema):
+    data = as_version_1(HOT) if schema == 1 else {**as_data(), "schema": 2}
+    del data["root_relative"], data["trained_on"]
+    found = Manifest.from_metadata({KEY: json.dumps(data)})
+    assert (found.schema, found.root_relative, found.trained_on) == (SCHEMA, True, None)
 
 
 @pytest.mark.parametrize("name", ["licence", "normalisation", "quantisation"])
@@ -357,10 +378,11 @@ def with_joints(**changes):
         (replace(HOT, output_frames=81), "output_frames is 81"),
         (replace(TPC, output_frames=243), "output_frames is 243"),
         (with_joints(parents=H36M17.parents[:-1]), "parents and joint names differ in number"),
-        (with_joints(parents=(0, *H36M17.parents[1:])), "parents do not form a tree in order"),
-        (with_joints(parents=(-1, -1, *H36M17.parents[2:])), "parents do not form a tree in order"),
-        (with_joints(parents=(-1, 2, *H36M17.parents[2:])), "parents do not form a tree in order"),
-        (with_joints(parents=(-2, *H36M17.parents[1:])), "parents do not form a tree in order"),
+        (with_joints(parents=(0, *H36M17.parents[1:])), "parents do not form a tree"),
+        (with_joints(parents=(-1, -1, *H36M17.parents[2:])), "parents do not form a tree"),
+        (with_joints(parents=(-1, 2, *H36M17.parents[2:])), "parents do not form a tree"),
+        (with_joints(parents=(-1, 17, *H36M17.parents[2:])), "parents do not form a tree"),
+        (with_joints(parents=(-2, *H36M17.parents[1:])), "parents do not form a tree"),
         (with_joints(flip_pairs=((1, 17),)), "flip_pairs do not pair joints"),
         (with_joints(flip_pairs=((1, -1),)), "flip_pairs do not pair joints"),
         (with_joints(flip_pairs=((1, 1),)), "flip_pairs do not pair joints"),
@@ -372,9 +394,11 @@ def test_contradictions(refusal, manifest, problem):
     assert refusal(as_data(manifest)) == f"{problem}."
 
 
-@pytest.mark.parametrize("manifest", [HOT, PLAIN, TPC], ids=lambda manifest: manifest.variant)
+@pytest.mark.parametrize("manifest", [HOT, PLAIN, TPC, MPI])
 def test_good_manifests_have_no_contradiction(manifest):
     assert manifest.contradiction() is None
+    assert Manifest.from_metadata(manifest.to_metadata()) == manifest
+    assert manifest.joints.names[manifest.joints.root] == "pelvis"
 
 
 def test_rejects_missing_files_and_other_files(tmp_path):

@@ -6,7 +6,7 @@ from mocap import CAMERA, NAMES, body
 
 from hot_sdk import list_skeletons
 from hot_sdk.errors import KeypointsError
-from hot_sdk.skeletons import H36M17, skeleton_format
+from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, TO_H36M17, skeleton_format
 
 # Where a face's parts are on a head, metres in front of and above the middle of the ears, and to
 # the left; a foot's, from the ankle. Of a grown person, from anatomy and not from the data files.
@@ -84,9 +84,16 @@ def views():
             yield turned(body(name), degrees)
 
 
+# Of a data set's own joints of these names, which joint of the 17 has the same place. MPI-INF-3DHP
+# states each of the 17 itself.
+SAME_PLACE = {"mpi_inf_3dhp17": {"head": "neck_nose", "neck": "thorax", "spine": "spine"}}
+
+
 def projected(skeleton, joints):
     """A format's keypoints of a body; what a lifter has no use for lies in its middle."""
     places = anatomy(joints)
+    for name, same in SAME_PLACE.get(skeleton.name, {}).items():
+        places[name] = joints[:, H36M17.joints.index(same)]
     middle = joints.mean(axis=1)
     named = [places.get(joint, middle) for joint in skeleton.joints]
     return CAMERA.project(np.stack(named, axis=1)).astype(np.float32)
@@ -128,7 +135,8 @@ def test_mirror_image_is_mapped_to_the_mirror_image(name):
 def test_descriptions_are_complete(name):
     skeleton = skeleton_format(name)
     assert skeleton.name == name
-    number = int("".join(filter(str.isdecimal, name.removeprefix("h36m"))))
+    of_data_sets = name.removeprefix("h36m").removeprefix("mpi_inf_3dhp")
+    number = int("".join(filter(str.isdecimal, of_data_sets)))
     assert len(set(skeleton.joints)) == len(skeleton.joints) == number
     assert tuple(derived.joint for derived in skeleton.derived) == H36M17.joints
     assert len(skeleton.source) > 20
@@ -200,3 +208,21 @@ def test_rejects_unknown_names(name):
 def test_suggests_the_nearest_name():
     with pytest.raises(KeypointsError, match="Did you mean 'coco17'"):
         skeleton_format("COCO-17")
+
+
+@pytest.mark.parametrize("skeleton", NETWORK_SKELETONS.values(), ids=lambda each: each.name)
+def test_orders_of_networks_have_the_same_joints(skeleton):
+    described = skeleton_format(skeleton.name)
+    order = TO_H36M17[skeleton.name]
+    assert sorted(order) == list(range(17))
+    assert described.joints == skeleton.joints
+    assert [described.joints.index(name) for name in described.left] == list(skeleton.left)
+    assert [described.joints.index(name) for name in described.right] == list(skeleton.right)
+    points = np.random.default_rng(2).uniform(0, 500, (3, 17, 2)).astype(np.float32)
+    np.testing.assert_array_equal(described.to_h36m17(points, None)[0], points[:, list(order)])
+    # Bones and mirror images are the same in both orders.
+    back = np.argsort(order)
+    assert skeleton.parents[order[0]] == -1
+    for joint in range(1, 17):
+        assert back[skeleton.parents[order[joint]]] == H36M17.parents[joint]
+        assert back[skeleton.mirror[order[joint]]] == H36M17.mirror[joint]
