@@ -16,6 +16,10 @@ class Normalization(str, Enum):
 
     IMAGE_WIDTH = "image_width"
     """x / width · 2 − 1 and y / width · 2 − height / width: the aspect ratio is kept."""
+    BOUNDING_BOX = "bounding_box"
+    """The square about all joints of the clip becomes −1 … 1."""
+    IMAGE_SHORT_SIDE = "image_short_side"
+    """As by the width, but divided by the image's shorter side."""
 
 
 class Unit(str, Enum):
@@ -24,6 +28,10 @@ class Unit(str, Enum):
     METER = "m"
     NORMALIZED_PIXEL = "normalized_px"
     """Half the image's width, as the input is normalized; its size in meters is not known."""
+    NORMALIZED_BOX = "normalized_box"
+    """The same with half the longer side of the box."""
+    NORMALIZED_SHORT_SIDE = "normalized_short_side"
+    """The same with half the image's shorter side."""
 
 
 BASIC_SETTINGS = ("channels", "width", "depth", "heads", "mlp_hidden")
@@ -106,6 +114,8 @@ class Family:
         conventions_source: Where normalization, unit, axes and joints are stated.
         pruning: Settings of the variants that prune, at the default size.
         normalization: Normalization of the input.
+        wild_normalizations: Other normalizations that its authors feed it with outside of the data
+            set that it was trained on.
         axes: Axes of the output.
         skeleton: Joints of input and output.
         training_fps: Frames per second of the training data; Human3.6M has 50.
@@ -128,6 +138,7 @@ class Family:
     conventions_source: str
     pruning: Mapping[Variant, Pruning] = field(default_factory=dict)
     normalization: Normalization = Normalization.IMAGE_WIDTH
+    wild_normalizations: tuple[Normalization, ...] = ()
     axes: str = "camera: x right, y down, z forward; root-relative"
     skeleton: Skeleton = field(default=H36M17)
     training_fps: float = 50.0
@@ -152,3 +163,13 @@ class Family:
     def single_frame(self) -> bool:
         """True if the network lifts each frame by itself, so that there is nothing to prune."""
         return self.frames == 1
+
+    def unit_for(self, normalization: Normalization) -> Unit:
+        """Return the unit of the output if the input is normalized in one of its ways."""
+        if self.unit is Unit.METER:
+            return self.unit
+        return {
+            Normalization.IMAGE_WIDTH: Unit.NORMALIZED_PIXEL,
+            Normalization.BOUNDING_BOX: Unit.NORMALIZED_BOX,
+            Normalization.IMAGE_SHORT_SIDE: Unit.NORMALIZED_SHORT_SIDE,
+        }[normalization]

@@ -13,6 +13,7 @@ from hot_sdk.export.models.families import (
     BASIC_SETTINGS,
     Family,
     NetworkSize,
+    Normalization,
     Pruning,
     PublishedSize,
     Unit,
@@ -175,6 +176,8 @@ _FAMILIES = (
             ),
         },
         unit=Unit.NORMALIZED_PIXEL,
+        # Its pretraining scales clips at random; lib/data/dataset_wild.py.
+        wild_normalizations=(Normalization.BOUNDING_BOX, Normalization.IMAGE_SHORT_SIDE),
         float32=("head",),
         conventions_source="github.com/Walter0807/MotionBERT, lib/data and issues 9, 21, 121",
     ),

@@ -55,6 +55,19 @@ def require_writable_target(target: Path) -> None:
     require_writable_folder(target.parent)
 
 
+def require_new_target(target: Path) -> None:
+    """Check that a file would not replace another.
+
+    Raises:
+        UsageError: There is a file of this name.
+    """
+    if os.path.lexists(target):
+        raise UsageError(
+            f"'{target}' exists already.",
+            hint="Add --force (in Python: force=True) to replace it, or choose another name.",
+        )
+
+
 def require_writable_folder(folder: Path) -> None:
     """Check, before any heavy work, that files can be written to a folder.
 
