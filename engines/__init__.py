@@ -6,7 +6,14 @@ Importing this package imports no engine's library; opening a session does.
 from pathlib import Path
 
 from hot_sdk.engines.auto import open_fastest
-from hot_sdk.engines.registry import AUTO, DEFAULT_ENGINE, Engine, get_engine, list_engines
+from hot_sdk.engines.registry import (
+    AUTO,
+    DEFAULT_ENGINE,
+    Engine,
+    default_engine,
+    get_engine,
+    list_engines,
+)
 from hot_sdk.engines.session import Session, SessionOptions, TensorSpec
 
 __all__ = [
@@ -16,6 +23,7 @@ __all__ = [
     "Session",
     "SessionOptions",
     "TensorSpec",
+    "default_engine",
     "list_engines",
     "open_session",
 ]
@@ -25,7 +33,7 @@ def open_session(
     model: Path | str | bytes,
     options: SessionOptions | None = None,
     *,
-    engine: str = DEFAULT_ENGINE,
+    engine: str | None = None,
 ) -> Session:
     """Load a model.
 
@@ -33,15 +41,16 @@ def open_session(
         model: The model file, or its bytes.
         options: How to open it; None for the defaults of ``SessionOptions``.
         engine: Name of the engine, as in ``list_engines()``, or ``auto`` for the fastest of them
-            by trial; see ``hot_sdk.engines.auto``.
+            by trial; see ``hot_sdk.engines.auto``. None for the engine of the file's format.
 
     Raises:
         UsageError: The engine is unknown.
         MissingDependencyError: The engine's library is not installed.
         EngineError: The file cannot be read or is unsafe, or the engine or the device refuses it.
     """
+    model = Path(model) if isinstance(model, str) else model
+    if engine is None:
+        is_model = isinstance(model, (Path, bytes))
+        engine = default_engine(model) if is_model else DEFAULT_ENGINE
     opener = open_fastest if engine == AUTO else get_engine(engine).opener
-    return opener(
-        Path(model) if isinstance(model, str) else model,
-        options if options is not None else SessionOptions(),
-    )
+    return opener(model, options if options is not None else SessionOptions())

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from hot_sdk._base.files import sha256_of
 from hot_sdk.engines.onnx_schema import MESSAGES
 from hot_sdk.engines.protobuf import Buffer, Field, check_field, read_fields
+from hot_sdk.engines.registry import TORCH, model_format
 from hot_sdk.engines.session import ANY_SIZE, TensorSpec
 from hot_sdk.errors import EngineError, UsageError
 
@@ -168,6 +169,12 @@ def check_onnx(model: Path | bytes) -> OnnxFile:
             raise missing_file(model)
         if not model.stat().st_size:
             raise EngineError(f"The model file '{model}' is empty.", hint=_HINT)
+        if model_format(model) == TORCH:
+            raise EngineError(
+                f"'{model}' holds weights of PyTorch (safetensors), not an ONNX graph.",
+                hint="Open it with engine='torch', or leave the engine out: the file's format"
+                " decides.",
+            )
     except OSError as error:
         raise _unreadable(model, error) from error
     file = OnnxFile(model, model.stem)

@@ -26,6 +26,8 @@ TORCH = "torch"
 """Format of the weights that PyTorch opens: safetensors, written by ``hot-export``."""
 
 _TORCH_SUFFIX = ".safetensors"
+_HEADER_BYTES = 8
+_LONGEST_HEADER = 100_000_000
 
 _logger = logging.getLogger(__name__)
 
@@ -97,11 +99,23 @@ def get_engine(name: str) -> Engine:
     return engine
 
 
-def model_format(model: Path) -> str:
-    """Return the format of a model file, by its name: ``onnx`` or ``torch``."""
-    return TORCH if model.suffix.lower() == _TORCH_SUFFIX else ONNX
+def model_format(model: Path | bytes) -> str:
+    """Return the format of a model, ``onnx`` or ``torch``, by the file's name or its first bytes.
+
+    A file that cannot be read has the format of its name; its engine says what is wrong with it.
+    """
+    if isinstance(model, bytes) or model.suffix.lower() == _TORCH_SUFFIX:
+        return ONNX if isinstance(model, bytes) else TORCH
+    try:
+        with model.open("rb") as file:
+            start = file.read(_HEADER_BYTES + 1)
+    except OSError:
+        return ONNX
+    # Safetensors begin with the length of a JSON header; ONNX has no such number there.
+    length = int.from_bytes(start[:_HEADER_BYTES], "little")
+    return TORCH if start[_HEADER_BYTES:] == b"{" and length <= _LONGEST_HEADER else ONNX
 
 
-def default_engine(model: Path) -> str:
-    """Return the engine that opens a model file if none is named."""
+def default_engine(model: Path | bytes) -> str:
+    """Return the engine that opens a model if none is named, by ``model_format``."""
     return {ONNX: DEFAULT_ENGINE, TORCH: "torch"}[model_format(model)]

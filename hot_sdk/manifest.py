@@ -16,7 +16,6 @@ from hot_sdk._base import records
 from hot_sdk._base.optional import NEWER
 from hot_sdk._base.records import WAS
 from hot_sdk.engines import SessionOptions, open_session
-from hot_sdk.engines.registry import default_engine
 from hot_sdk.engines.session import PRECISION_KEY
 from hot_sdk.errors import ManifestError
 
@@ -41,6 +40,13 @@ and its mirror image. If a model prunes in stages, the choices of all stages are
 
 NORMALIZED_PIXELS = "normalized_px"
 """Unit of poses without a metric scale: half the image's width."""
+
+NORMALIZED_BOX = "normalized_box"
+"""The same of a network that is fed with keypoints in a box: half the longer side of that box."""
+
+NORMALIZED_SHORT_SIDE = "normalized_short_side"
+"""The same of a network that is fed with keypoints divided by the image's shorter side: half of
+it."""
 
 
 def current_unit(unit: T) -> T | str:
@@ -335,5 +341,5 @@ def read_manifest(path: Path) -> Manifest:
         EngineError: The file is missing or is no model.
     """
     options = SessionOptions(graph_optimization="none")
-    with open_session(Path(path), options, engine=default_engine(Path(path))) as session:
+    with open_session(path, options) as session:
         return Manifest.from_metadata(session.metadata)

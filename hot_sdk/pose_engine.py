@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hot_sdk import windows as windowing
 from hot_sdk._base.closing import Closing
-from hot_sdk.engines import DEFAULT_ENGINE, Session, SessionOptions, open_session
+from hot_sdk.engines import Session, SessionOptions, open_session
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.inference import WindowRunner, lift_prepared_clips
 from hot_sdk.keypoints import Keypoints
@@ -31,7 +31,8 @@ class Pose3DEngine(Closing):
         model: A file written by ``hot-export``, or its bytes; ``starter`` or None for the model
             that ships.
         engine: Name of the inference engine, one of ``hot_sdk.engines.list_engines()``; or
-            ``auto`` for the fastest of those that run the model here, by trial.
+            ``auto`` for the fastest of those that run the model here, by trial; None for the one
+            that opens the file's format: ``onnxruntime``, or ``torch`` for safetensors.
         device: ``cpu``, ``cuda`` or ``cuda:N``, ``gpu`` or ``gpu:N`` (Intel's), ``npu``; used or
             refused, never replaced by another.
         threads: CPU threads of the engine; None for the engine's choice.
@@ -39,6 +40,8 @@ class Pose3DEngine(Closing):
         fast_math: Allow the engine to compute in a narrower type where that is faster; see
             ``hot_sdk.engines.SessionOptions``.
         provider: An execution provider of ONNX Runtime by name; None for the device's own.
+        largest_batch: Most windows in one run of a file with an open batch, for engines that
+            reserve memory for it (TensorRT); None for the engine's choice.
         policies: How incomplete or unusual keypoints are handled.
         windows: How clips are cut, one of ``hot_sdk.windows.MODES``; None for overlapping windows
             that are blended, or for the center of a window about each frame if the network
@@ -58,12 +61,13 @@ class Pose3DEngine(Closing):
         self,
         model: str | Path | bytes | None = None,
         *,
-        engine: str = DEFAULT_ENGINE,
+        engine: str | None = None,
         device: str = "cpu",
         threads: int | None = None,
         cache_dir: Path | None = None,
         fast_math: bool = False,
         provider: str | None = None,
+        largest_batch: int | None = None,
         policies: InputPolicies | None = None,
         windows: str | None = None,
         overlap: int | None = None,
@@ -77,6 +81,7 @@ class Pose3DEngine(Closing):
             cache_dir=cache_dir,
             fast_math=fast_math,
             provider=provider,
+            largest_batch=largest_batch,
         )
         if windows is not None:
             windowing.check_mode(windows)
@@ -184,6 +189,7 @@ class Pose3DEngine(Closing):
                 latency=report,
                 model=self.model_name,
                 warnings=(*self.warnings, *clip.warnings),
+                first_frame=keypoints.first_frame,
             )
             for keypoints, clip, plan, (poses, seams) in zip(
                 people, clips, plans, lifted, strict=True

@@ -42,8 +42,7 @@ from hot_sdk.benchmarks.evaluation.run import (
     measure_model,
     measure_result,
 )
-from hot_sdk.engines import list_engines
-from hot_sdk.engines.registry import AUTO, default_engine
+from hot_sdk.engines import AUTO, default_engine, list_engines
 from hot_sdk.errors import UsageError
 from hot_sdk.manifest import read_manifest
 from hot_sdk.pose_engine import Pose3DEngine

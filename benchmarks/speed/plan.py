@@ -14,8 +14,8 @@ from hot_sdk._base.files import sha256_of
 from hot_sdk._base.progress import Progress
 from hot_sdk.benchmarks.speed.messages import NetworkOptions, WorkerTask
 from hot_sdk.benchmarks.speed.options import BenchmarkOptions, is_file_name
-from hot_sdk.engines import AUTO, list_engines
-from hot_sdk.engines.registry import default_engine, model_format
+from hot_sdk.engines import AUTO, default_engine, list_engines
+from hot_sdk.engines.registry import model_format
 from hot_sdk.errors import HotSDKError, UsageError
 from hot_sdk.manifest import Manifest, read_manifest
 from hot_sdk.version import __version__
@@ -73,7 +73,9 @@ def _export_family(
     options: BenchmarkOptions, family: str, progress: Progress
 ) -> list[tuple[Path, NetworkOptions]]:
     """Return a file for each ratio and precision, exported unless the folder holds it already."""
-    from hot_sdk.export import export_model
+    from hot_sdk.export.api import export_model, require_export_packages
+
+    require_export_packages()
     from hot_sdk.export.options import check_request
     from hot_sdk.export.pipeline import prepare
 

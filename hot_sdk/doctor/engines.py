@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from hot_sdk.doctor.nvidia import has_nvidia_gpu
+from hot_sdk.doctor.nvidia import gpu_fix, has_nvidia_gpu
 from hot_sdk.doctor.packages import ONNXRUNTIME_GPU, installed_builds, reinstall_onnxruntime
 from hot_sdk.doctor.probe import Answer, ask_child
 from hot_sdk.errors import EngineError
@@ -158,7 +158,7 @@ def _imported_tensorrt(machine: Machine, answer: Answer) -> Finding:
         return Finding("tensorrt", "wrong", f"{detail}; {error.message}", error.hint)
     if problem:
         detail = one_line(f"{detail}; {problem}")
-        return Finding("tensorrt", "wrong", detail, "See the finding on the GPU.")
+        return Finding("tensorrt", "wrong", detail, gpu_fix(machine))
     return Finding("tensorrt", "ok", detail)
 
 

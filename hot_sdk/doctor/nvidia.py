@@ -67,15 +67,13 @@ def check_pycuda(machine: Machine) -> Finding:
         version, devices = answer.values["version"], one_line(", ".join(answer.values["devices"]))
         if devices:
             return Finding("pycuda", "ok", f"{version}, sees {devices}")
-        return Finding("pycuda", "wrong", f"{version}, sees no GPU", "See the finding on the GPU.")
+        return Finding("pycuda", "wrong", f"{version}, sees no GPU", gpu_fix(machine))
     if answer.not_installed:
-        # It is only published as source, and finds nvcc and cuda.h by these two variables.
         return Finding(
             "pycuda",
             "missing",
             "not installed",
-            "export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda &&"
-            f" {install_command('tensorrt')}",
+            install_pycuda(),
         )
     if "libcuda.so" in answer.problem and not has_nvidia_gpu(machine):
         return Finding("pycuda", "missing", f"installed, but there is no GPU: {answer.problem}")
@@ -83,6 +81,24 @@ def check_pycuda(machine: Machine) -> Finding:
     if "libcuda.so" in answer.problem:
         fix = f"Install NVIDIA's driver; in a container, {_START_CONTAINER}."
     return Finding("pycuda", "wrong", f"installed, but fails: {answer.problem}", fix)
+
+
+def gpu_fix(machine: Machine) -> str:
+    """Return what to do if a library sees no GPU: the fix of the GPU's own finding, if it has one.
+
+    A GPU that nvidia-smi shows may still be hidden from CUDA.
+    """
+    gpus = check_gpus(machine)
+    found = [check_visible_devices(machine), *([gpus] if isinstance(gpus, Finding) else gpus)]
+    fixes = [finding.fix for finding in found if finding is not None and finding.fix]
+    return fixes[0] if fixes else f"Restart the machine; in a container, {_START_CONTAINER}."
+
+
+def install_pycuda() -> str:
+    """Return the command that installs the extra of the TensorRT engine, which PyCUDA makes up."""
+    # It is only published as source, and finds nvcc and cuda.h by these two variables.
+    variables = "export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda"
+    return f"{variables} && {install_command('tensorrt')}"
 
 
 def _jetson_gpu(machine: Machine) -> Finding:

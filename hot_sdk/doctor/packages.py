@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hot_sdk._base.optional import AGAIN, install_command
-from hot_sdk.doctor.nvidia import has_nvidia_gpu
+from hot_sdk.doctor.nvidia import has_nvidia_gpu, install_pycuda
 from hot_sdk.host import Finding
 from hot_sdk.host.jetson import installed_jetpack, is_jetson
 from hot_sdk.host.machine import Machine, normalized_name
@@ -93,15 +93,18 @@ def check_extras(machine: Machine) -> list[Finding]:
             problems.append(f"{name} is not installed")
         elif _release(installed) < _release(minimum):
             problems.append(f"{name} is {installed}; at least {minimum} is needed")
-    return [
-        Finding(
-            f"extra {extra}",
-            "missing" if problems else "ok",
-            (", ".join(problems) or "all its packages are installed") + unfit.get(extra, ""),
-            _extra_fix(extra) if problems else "",
-        )
-        for extra, problems in sorted(extras.items())
-    ]
+    findings = []
+    for extra, problems in sorted(extras.items()):
+        status = "missing" if problems else "ok"
+        detail = ", ".join(problems) or "all its packages are installed"
+        detail += unfit.get(extra, "")
+        fix = install_command(extra) if problems else ""
+        if problems and extra == "tensorrt":
+            # PyCUDA is built from source, which takes more than a pip command.
+            fix = install_pycuda() if has_nvidia_gpu(machine) else ""
+            detail += "" if fix else "; it is for NVIDIA GPUs, and there is none"
+        findings.append(Finding(f"extra {extra}", status, detail, fix))
+    return findings
 
 
 def check_onnxruntime_builds(machine: Machine) -> Finding | None:
@@ -140,11 +143,6 @@ def reinstall_onnxruntime(machine: Machine, package: str) -> str:
     jetpack = installed_jetpack(machine)
     install = jetpack.onnxruntime_gpu if jetpack else "Install the one built for this JetPack."
     return f"{remove}, then: {install}"
-
-
-def _extra_fix(extra: str) -> str:
-    # PyCUDA is built from source, which takes more than a pip command.
-    return "See the finding on pycuda." if extra == "tensorrt" else install_command(extra)
 
 
 def _is_for(marker: str, version: tuple[int, ...]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from hot_sdk._base.files import require_writable_target, sha256_of
 from hot_sdk._base.progress import Progress
 from hot_sdk._base.tables import Table, print_report
+from hot_sdk.engines import default_engine
 from hot_sdk.errors import UsageError
 from hot_sdk.infer.batch import REPORT, BatchReport, find_inputs, run_batch
 from hot_sdk.infer.batch_job import Job
@@ -124,6 +125,8 @@ def _job(options: argparse.Namespace, inputs: InputOptions, root: Path) -> Job:
         model_sha256=sha256_of(model),
         engine=dataclasses.replace(
             engine,
+            # One name for one choice, so that a later run finds its results.
+            engine=engine.engine or default_engine(model),
             # With many inputs, more workers lift more than more threads per worker.
             threads=1 if engine.threads is None else engine.threads,
             cache_dir=None if engine.cache_dir is None else engine.cache_dir.resolve(),

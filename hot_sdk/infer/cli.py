@@ -14,7 +14,7 @@ import numpy as np
 
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.progress import Progress
-from hot_sdk.engines import AUTO, DEFAULT_ENGINE, list_engines
+from hot_sdk.engines import AUTO, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
 from hot_sdk.infer.batch_cli import add_arguments, check_arguments, lift_batch, require_precision
 from hot_sdk.infer.inputs import (
@@ -73,14 +73,16 @@ def build_parser() -> CommandParser:
         description="Lift people's 2D keypoints, from files or found in a video, to 3D poses.",
         epilog=_EPILOG,
     )
-    inputs = "keypoint file, OpenPose folder, video, a camera's index or a stream's address"
+    inputs = (
+        "keypoint file, folder of one-frame files, video, a camera's index or a stream's address"
+    )
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help=inputs)
     add = parser.add_argument_group("model and engine").add_argument
     model = f"model file of hot-export (default: {STARTER}, the one that ships)"
     add("--model", default=STARTER, metavar="FILE", help=model)
     add("--require-precision", metavar="P", help="refuse a model of another precision than P")
-    engines = f"inference engine; {AUTO} is the fastest here, by trial (default: {DEFAULT_ENGINE})"
-    add("--engine", default=DEFAULT_ENGINE, choices=(*list_engines(), AUTO), help=engines)
+    engines = f"inference engine; {AUTO}: the fastest here (default: by the file's format)"
+    add("--engine", choices=(*list_engines(), AUTO), help=engines)
     devices = "cpu, cuda[:N], or Intel's gpu[:N] and npu (default: cpu)"
     add("--device", default="cpu", metavar="D", help=devices)
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.progress import Progress
-from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.offline import LiftedPeople, lift_at_once, lift_stream
@@ -41,7 +40,7 @@ _Options = TypeVar("_Options", "EngineOptions", "InputOptions")
 class EngineOptions:
     """How a model is opened; see ``Pose3DEngine`` for all of them."""
 
-    engine: str = DEFAULT_ENGINE
+    engine: str | None = None
     device: str = "cpu"
     threads: int | None = None
     cache_dir: Path | None = None

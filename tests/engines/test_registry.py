@@ -77,6 +77,16 @@ def test_ours_are_listed_by_what_they_open_and_where_they_run():
 def test_default_engine_follows_the_file(tmp_path):
     assert default_engine(tmp_path / "model.onnx") == DEFAULT_ENGINE
     assert default_engine(tmp_path / "model.SafeTensors") == "torch"
+    assert default_engine(b"\x08\x08") == DEFAULT_ENGINE
+
+
+def test_weights_under_another_name_are_known_by_their_first_bytes(tmp_path):
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes((2).to_bytes(8, "little") + b"{}")
+    assert default_engine(weights) == "torch"
+    with pytest.raises(EngineError, match="holds weights of PyTorch") as caught:
+        open_session(weights, engine=DEFAULT_ENGINE)
+    assert "engine='torch'" in caught.value.hint
 
 
 def test_listing_imports_no_library():

@@ -259,6 +259,20 @@ def test_robots_need_only_numpy_onnxruntime_and_rich(files):
     }
 
 
+def test_a_family_without_torch_is_one_line_with_the_extra():
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from hot_sdk.benchmarks.speed.cli import main\n"
+        "sys.exit(main(['mixste', '--ratios', '1']))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert 'pip install "hot-sdk[export]"' in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
 def test_ctrl_c_reports_what_was_measured(files, tmp_path):
     # A shell's background jobs ignore Ctrl-C, and their child processes inherit that.
     program = (

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import build, list_models
 from hot_sdk.export.options import resolve_request
 from hot_sdk.export.verification.clips import verification_windows
+from hot_sdk.infer.cli import main
+from hot_sdk.infer.inputs import EngineOptions
 from hot_sdk.manifest import Manifest
 from hot_sdk.starter import starter_checkpoint, starter_model
 
@@ -51,6 +54,17 @@ def header(hot):
 def windows_of(request, count):
     windows = verification_windows(resolve_request(request))
     return np.stack([window.keypoints for window in windows[:count]])
+
+
+def test_the_format_chooses_the_engine_in_python_and_on_the_command_line(hot, tmp_path, capsys):
+    with Pose3DEngine(hot[1], threads=1) as engine:
+        assert engine.latency().engine.startswith("torch ")
+    clip = Path(__file__).parents[3] / "examples" / "data" / "jump_mediapipe33.npz"
+    assert main([str(clip), "--model", str(hot[1]), "-o", str(tmp_path), "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["results"]
+    assert record["latency"]["engine"].startswith("torch ")
+    with EngineOptions(threads=1).open(hot[1]) as engine:
+        assert engine.latency().engine.startswith("torch ")
 
 
 def rewritten(path, folder, metadata, **tensors):

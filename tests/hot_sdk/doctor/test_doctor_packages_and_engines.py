@@ -51,6 +51,19 @@ def test_extras():
     assert export.detail == "onnx is 1.16.2; at least 1.17 is needed"
 
 
+@pytest.mark.parametrize(
+    ("files", "detail", "fix"),
+    [
+        (GPU, "pycuda is not installed", "export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT="),
+        ({}, "pycuda is not installed; it is for NVIDIA GPUs, and there is none", ""),
+    ],
+)
+def test_extra_of_tensorrt_names_a_command_or_why_there_is_none(files, detail, fix):
+    machine = faked(files, requirements=('pycuda>=2025.1; extra == "tensorrt"',))
+    finding = found(machine, check_extras)["extra tensorrt"]
+    assert (finding.detail, finding.fix[: len(fix) or None]) == (detail, fix)
+
+
 def test_extra_of_another_python():
     wanted = ('mediapipe==0.10.14; python_version < "3.13" and extra == "video"',)
     older = found(faked(requirements=wanted, python=(3, 12, 1)), check_extras)["extra video"]
