@@ -8,8 +8,8 @@ one operation.
 The second count is that of ``torch.utils.flop_counter`` on the networks of this SDK. On the
 authors' code the same counter finds more where that multiplies by diagonal matrices, which are
 scales here: the degrees of MotionAGFormer's graphs, the nodes' own weights in HTNet's and
-NanoHTNet's; and where NanoHTNet's computes coefficients that it drops. ``docs/published-networks.md``
-lists both.
+NanoHTNet's; and where NanoHTNet's computes coefficients that it drops.
+``docs/published-networks.md`` lists both.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Counts of the published networks against what their authors and others counted."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from published_products import difference, use_published_products
@@ -11,6 +13,7 @@ from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.graph.flops import count_network, count_parameters
 from hot_sdk.export.models import build, family, list_models, resolve
 
+PAGE = (Path(__file__).parents[3] / "docs" / "published-networks.md").read_text(encoding="utf-8")
 NETWORKS = [
     (name, variant) for name in list_models() for variant in (Variant.PLAIN, *family(name).pruning)
 ]
@@ -34,8 +37,7 @@ MEASURED = {
     # The linear layers by hand: two embeddings, three blocks over 17 joints and as many over 9
     # coefficients, with the limbs in the former, and three layers to the poses.
     ("nanohtnet", Variant.PLAIN): (
-        (17 * 486 * 240 + 9 * 34 * 240)
-        * 2e-9
+        (17 * 486 * 240 + 9 * 34 * 240) * 2e-9
         + 3 * (17 * (4 * 80**2 + 2 * 240 * 256) + 4 * (5 * 80**2 + 4 * 80 * 256)) * 2e-9
         + 3 * 9 * (4 * 120**2 + 2 * 240 * 256) * 2e-9
         + (17 * 240 * 72 + 9 * 240 * 136 + 9 * 17 * 16 * 3) * 2e-9,
@@ -72,6 +74,13 @@ def test_every_published_network_was_measured():
     assert MEASURED.keys() == {*NETWORKS}
 
 
+def _row(name, variant):
+    """Return what the page of published networks says of one of them, without others' figures."""
+    (line,) = (line for line in PAGE.splitlines() if f"| `{name}` | {variant.value} |" in line)
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    return [*cells[2:6], *cells[7:9]]
+
+
 @pytest.mark.parametrize(("name", "variant"), NETWORKS)
 def test_published_networks(name, variant):
     linear, products, parameters = MEASURED[name, variant]
@@ -79,6 +88,11 @@ def test_published_networks(name, variant):
     counted = count_network(spec)
     assert counted.papers / 1e9 == pytest.approx(linear, abs=6e-4 if linear > 1.0 else 6e-7)
     published = counted.matmuls + difference(spec)
+    figures = counted.papers, counted.matmuls, published
+    assert _row(name, variant) == [
+        *(str(spec.frames), str(spec.tokens or ""), f"{count_parameters(spec) / 1e6:.3f}"),
+        *(f"{figure / 1e9:.3f}" for figure in figures),
+    ]
     assert published / 1e9 == pytest.approx(products, abs=6e-3 if products > 1.0 else 1e-6)
     assert count_parameters(spec) / 1e6 == pytest.approx(parameters, abs=6e-4)
 
