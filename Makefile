@@ -18,7 +18,7 @@ LINT_IMPORTS = cd $(VENV) && bin/lint-imports --no-logo --no-cache --config $(CU
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
 	mkdir -p $(OUT)
-	$(BIN)/hot-export --model mixste --ratio 0.5 --output $(OUT)/mixste_t81_r0.50.onnx
+	$(BIN)/hot-export --model mixste --ratio 0.5 --force --output $(OUT)/mixste_t81_r0.50.onnx
 	$(BIN)/hot-infer examples/data/jump_mediapipe33.npz --model $(OUT)/mixste_t81_r0.50.onnx \
 		--output-dir $(OUT) --format npz,csv --save-video $(OUT)/jump_3d.mp4 --save-plot $(OUT)/jump_3d.png
 	@echo "Made in $(CURDIR)/$(OUT): mixste_t81_r0.50.onnx, poses, jump_3d.mp4, jump_3d.png"

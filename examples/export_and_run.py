@@ -19,7 +19,11 @@ def main(checkpoint: Path | None) -> None:
     """Export and run."""
     target = Path("lifter.onnx")
     request = ExportRequest(
-        "mixste", checkpoint=checkpoint, random_weights=checkpoint is None, output=target
+        "mixste",
+        checkpoint=checkpoint,
+        random_weights=checkpoint is None,
+        output=target,
+        force=True,
     )
     export_model(request, progress=print)
 

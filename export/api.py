@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hot_sdk._base.optional import require
 from hot_sdk.export.options import TENSORRT, TORCH, ExportRequest, check_request
+from hot_sdk.export.steps import Count, Steps, uncounted
 
 if TYPE_CHECKING:
     from hot_sdk.export.pipeline import ExportResult
@@ -16,7 +17,9 @@ _LOG = logging.getLogger(__name__)
 
 
 def export_model(
-    request: ExportRequest, progress: Callable[[str], None] = _LOG.info
+    request: ExportRequest,
+    progress: Callable[[str], None] = _LOG.info,
+    count: Count = uncounted,
 ) -> ExportResult:
     """Export a network to a verified file: ONNX, or weights for PyTorch if that is the engine.
 
@@ -27,6 +30,7 @@ def export_model(
     Args:
         request: The options of the export.
         progress: Called with each step.
+        count: Called within a step with how much of it is done, and how much there is.
 
     Raises:
         UsageError: An option is unknown, out of range or contradicts another.
@@ -47,9 +51,10 @@ def export_model(
     from hot_sdk.export.pipeline import export_onnx, prepare
     from hot_sdk.export.torch_backend.export import export_torch
 
-    progress("Reading the weights")
+    steps = Steps(progress, count)
+    steps.begin("Reading the weights")
     export = export_torch if request.engine == TORCH else export_onnx
-    return export(prepare(request), request, progress)
+    return export(prepare(request), request, steps)
 
 
 def require_export_packages() -> None:

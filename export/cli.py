@@ -18,6 +18,7 @@ from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.api import export_model, require_export_packages
 from hot_sdk.export.enums import Precision, RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.models.families import Normalization
 from hot_sdk.export.models.registry import list_models
 from hot_sdk.export.options import (
     DEFAULT_OPSET,
@@ -72,6 +73,8 @@ def build_parser() -> CommandParser:
     add("--frames", type=int, metavar="N", help="frames of a window")
     about = "setting that differs from the published one, such as heads=4; repeatable"
     add("--set", type=_setting, metavar="NAME=N", action="append", default=[], help=about)
+    about = "how keypoints become its input, if not as in training (motionbert in the wild)"
+    add("--normalization", choices=[each.value for each in Normalization], help=about)
 
     add = parser.add_argument_group("pruning").add_argument
     about = "fraction of frames kept (0-1]; 1 disables pruning; a list prunes in stages"
@@ -108,6 +111,8 @@ def build_parser() -> CommandParser:
     add("--keep-float", metavar="PATTERN", action="append", default=[], help=about)
     about = "measure what int8 costs and gains in each block"
     add("--sensitivity", action="store_true", help=about)
+    about = "leave out the comparison of speed with fp32"
+    add("--no-timing", dest="timing", action="store_false", help=about)
 
     add = parser.add_argument_group("Triton Inference Server").add_argument
     add("--triton", type=Path, metavar="DIR", help="also write a model repository to this folder")
@@ -127,6 +132,7 @@ def build_parser() -> CommandParser:
     add("--cache-dir", type=Path, metavar="DIR", help=about)
     about = "file to write (default: a descriptive name, as mixste_t243_r0.50.onnx)"
     add("--output", "-o", type=Path, metavar="FILE", help=about)
+    add("--force", action="store_true", help="replace the file if it exists")
     about = "keep a file that fails verification, under another name"
     add("--keep-failed", action="store_true", help=about)
     add("--dry-run", action="store_true", help="print the plan and exit")
@@ -183,7 +189,9 @@ def _run(arguments: list[str]) -> None:
         _print(plan, report.plan_parts(prepared, request), options.json)
     else:
         with Progress("Starting", lines_of="hot-export") as progress:
-            result = export_model(request, lambda step: progress.update(0, task=step))
+            result = export_model(
+                request, lambda step: progress.update(0, task=step), count=progress.update
+            )
         _print(report.result_as_dict(result), report.result_parts(result), options.json)
         if not options.json:
             # Not through rich, which would break a command to be copied into two lines.

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from hot_sdk._base.files import require_writable_target
+from hot_sdk._base.files import require_new_target, require_writable_target
 from hot_sdk._base.validation import closest
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import Precision, RecoveryKind, Variant
+from hot_sdk.export.models.families import Family, Normalization
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import (
     ModelOptions,
     ModelSpec,
     OneOrMore,
     Selectors,
-    as_tuple,
     check_choices,
     published_size,
     resolve,
@@ -77,8 +77,12 @@ class ExportRequest:
         calibration: Keypoint files for the scales of int8; if empty, real clips that ship.
         keep_float: Modules or blocks that are not quantized, as shell patterns.
         sensitivity: Measure what quantizing each block costs and gains.
+        timing: Time a reduced precision against float32 on this machine.
         resample_tokens: Resample a checkpoint's rank embedding to the requested number of tokens.
+        normalization: How keypoints become the input: None for the way of the training, or one of
+            the family's others. The runtime reads it from the manifest.
         output: File to write; None for a descriptive name in the working directory.
+        force: Replace a file of that name, if there is one.
         keep_failed: Keep a file that fails verification, under another name.
         triton: Write a model repository for Triton Inference Server, too.
         engine: The engine that the file is made for: ``onnxruntime``, which includes every engine
@@ -107,8 +111,11 @@ class ExportRequest:
     calibration: tuple[Path, ...] = ()
     keep_float: tuple[str, ...] = ()
     sensitivity: bool = False
+    timing: bool = True
     resample_tokens: bool = False
+    normalization: Normalization | str | None = None
     output: Path | None = None
+    force: bool = False
     keep_failed: bool = False
     triton: TritonOptions | None = None
     engine: str = DEFAULT_ENGINE
@@ -145,31 +152,6 @@ def returns_token_index(spec: ModelSpec, request: ExportRequest) -> bool:
     return bool(spec.stages) and (request.token_index or spec.recovery is None)
 
 
-def default_name(spec: ModelSpec, request: ExportRequest) -> str:
-    """Return a descriptive file name with the requested ratio, as ``mixste_t243_r0.50.onnx``.
-
-    Args:
-        spec: The resolved architecture. It provides the ratio if none was requested.
-        request: The request.
-    """
-    parts = [spec.family]
-    if spec.variant is Variant.TPC:
-        parts.append(spec.variant.value)
-    parts.append(f"t{spec.frames}")
-    if not family(spec.family).single_frame:
-        kept = tuple(stage.tokens / spec.frames for stage in spec.stages)
-        ratios = (as_tuple(request.ratio) or kept) if kept else (1.0,)
-        parts.append("r" + "-".join(f"{ratio:.2f}" for ratio in ratios))
-    if request.flip:
-        parts.append("flip")
-    precision = Precision(request.precision)
-    if precision is not Precision.FP32:
-        parts.append(precision.value)
-    if request.batch != 1:
-        parts.append("batch" if request.batch is None else f"b{request.batch}")
-    return "_".join(parts) + (".safetensors" if request.engine == TORCH else ".onnx")
-
-
 def check_request(request: ExportRequest) -> None:
     """Check everything that needs neither torch nor the checkpoint's content.
 
@@ -201,6 +183,7 @@ def check_request(request: ExportRequest) -> None:
             " in the cache.",
             hint="Give both or neither, as in: --engine tensorrt --cache-dir engines",
         )
+    _check_normalization(request, known)
     _check_precision(request)
     for name in _MODEL_OPTIONS:
         if name in request.config:
@@ -213,6 +196,8 @@ def check_request(request: ExportRequest) -> None:
         check_choices(request.model_options())
     if request.output is not None:
         require_writable_target(request.output)
+        if not request.force:
+            require_new_target(request.output)
     if request.triton is not None:
         if request.engine == TORCH:
             raise UsageError(
@@ -247,6 +232,24 @@ def _check_weights(request: ExportRequest, title: str) -> None:
         )
 
 
+def _check_normalization(request: ExportRequest, entry: Family) -> None:
+    known = [each.value for each in (entry.normalization, *entry.wild_normalizations)]
+    if request.normalization is not None and request.normalization not in known:
+        others = [each.value for each in Normalization]
+        hint = f"Drop --normalization, or use one of: {', '.join(known)}."
+        if request.normalization not in others:
+            hint = closest(str(request.normalization), others)
+        raise UsageError(
+            f"{entry.title} is not made for keypoints normalized by {request.normalization!r}.",
+            hint=hint,
+        )
+
+
+def chosen_normalization(request: ExportRequest) -> Normalization:
+    """Return the requested normalization of the input, or the family's own."""
+    return Normalization(request.normalization or family(request.model).normalization)
+
+
 def _check_precision(request: ExportRequest) -> None:
     names = [precision.value for precision in Precision]
     if request.precision not in names:
@@ -277,6 +280,12 @@ def _check_precision(request: ExportRequest) -> None:
             "--calibration and --sensitivity require --precision int8 or int8+fp16"
             f" (got {precision.value}).",
             hint="Add --precision int8 or int8+fp16.",
+        )
+    if not request.timing and (precision is Precision.FP32 or request.sensitivity):
+        raise UsageError(
+            "--no-timing leaves out the comparison of speed, which "
+            + ("--sensitivity measures." if request.sensitivity else "fp32 has none of."),
+            hint="Drop it, or --sensitivity." if request.sensitivity else "Drop it.",
         )
     if not precision.quantized and request.keep_float:
         raise UsageError(

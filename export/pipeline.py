@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
-from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.files import (
+    replaced_on_success,
+    require_new_target,
+    require_writable_target,
+)
 from hot_sdk.engines import Session, open_session
 from hot_sdk.errors import GraphCheckError, VerificationError
 from hot_sdk.export.checkpoints.loading import (
@@ -25,6 +28,7 @@ from hot_sdk.export.checkpoints.loading import (
 )
 from hot_sdk.export.checkpoints.reader import TrainingRecord, read_checkpoint
 from hot_sdk.export.enums import Precision
+from hot_sdk.export.file_names import default_name
 from hot_sdk.export.graph.check import require_clean
 from hot_sdk.export.graph.flops import NetworkFlops, count_graph, count_network, count_parameters
 from hot_sdk.export.graph.trace import trace, without_output
@@ -32,11 +36,12 @@ from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
 from hot_sdk.export.options import (
     ExportRequest,
-    default_name,
+    chosen_normalization,
     resolve_request,
     returns_token_index,
 )
 from hot_sdk.export.precision import ReducedPrecision, reduce_precision
+from hot_sdk.export.steps import LOGGED, Steps
 from hot_sdk.export.triton.options import check_models
 from hot_sdk.export.triton.repository import write_triton
 from hot_sdk.export.verification.clips import Window, verification_windows
@@ -62,8 +67,6 @@ from hot_sdk.manifest import (
 )
 from hot_sdk.starter import starter_checkpoint
 from hot_sdk.version import __version__
-
-Progress: TypeAlias = Callable[[str], None]
 
 _LOG = logging.getLogger(__name__)
 
@@ -128,6 +131,8 @@ def prepare(request: ExportRequest) -> Prepared:
         )
     target = request.output or Path(default_name(spec, request))
     require_writable_target(target)
+    if not request.force:
+        require_new_target(target)
     if request.triton is not None:
         check_models(request.triton, target)
     return Prepared(spec, dict(network.state_dict()), weights, target, training)
@@ -160,15 +165,13 @@ class ExportResult:
     on_device: DeviceResult | None = None
 
 
-def export_onnx(
-    prepared: Prepared, request: ExportRequest, progress: Progress = _LOG.info
-) -> ExportResult:
+def export_onnx(prepared: Prepared, request: ExportRequest, steps: Steps = LOGGED) -> ExportResult:
     """Trace, check, verify and write an ONNX file.
 
     Args:
         prepared: Returned by :func:`prepare`.
         request: The same request.
-        progress: Called with each step.
+        steps: Receives the steps.
 
     Raises:
         GraphCheckError: The graph holds what the target engines cannot run.
@@ -177,22 +180,22 @@ def export_onnx(
     """
     spec = prepared.spec
     reference = build_lifter(spec, prepared.state, flip=request.flip)
-    progress("Tracing the network")
+    steps.begin("Tracing the network")
     model = trace(fold_constants(reference), spec, batch=request.batch, opset=request.opset)
     if model.ByteSize() > _LARGEST_FILE:
         raise GraphCheckError(
             f"The model takes {model.ByteSize()} bytes; one file holds {_LARGEST_FILE}.",
             hint="Choose a smaller network.",
         )
-    progress("Checking the graph")
+    steps.begin("Checking the graph")
     require_clean(model, dynamic_batch=request.batch is None)
 
-    windows = verification_windows(spec)
-    progress(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")
+    windows = verification_windows(spec, chosen_normalization(request))
+    steps.begin(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")
     with neighbors_exposed(model, reference) as exposed:
         content = exposed.SerializeToString()
     with open_session(content) as session:
-        results = compare(reference, session, spec, windows)
+        results = compare(reference, session, spec, windows, count=steps.count)
         engine = f"{session.engine} {session.engine_version}"
     keep_failed = prepared.target if request.keep_failed else None
     with _kept_if_failed(model, keep_failed):
@@ -200,10 +203,10 @@ def export_onnx(
     executed = count_graph(model)
     tolerances, reduced = FP32, None
     if request.precision != Precision.FP32.value:
-        reduced = reduce_precision(model, spec, request, reference, windows, progress)
+        reduced = reduce_precision(model, spec, request, reference, windows, steps)
         model, tolerances, results = reduced.model, reduced.tolerances, list(reduced.results)
         content = reduced.exposed
-    progress("Writing the file")
+    steps.begin("Writing the file")
     manifest = make_manifest(
         prepared,
         request,
@@ -229,12 +232,12 @@ def export_onnx(
                     reference=reference,
                     spec=spec,
                     windows=windows,
-                    progress=progress,
+                    steps=steps,
                     tolerances=tolerances,
                 )
     folders: tuple[Path, ...] = ()
     if request.triton is not None:
-        progress("Writing the models for Triton")
+        steps.begin("Writing the models for Triton")
         folders = write_triton(prepared.target, request.triton)
     result = export_result(prepared, manifest, results)
     return replace(result, reduced=reduced, triton=folders, on_device=on_device)
@@ -290,7 +293,7 @@ def make_manifest(
     spec = prepared.spec
     entry = family(spec.family)
     flops = count_network(spec)
-    skeleton = entry.skeleton
+    skeleton, normalization = entry.skeleton, chosen_normalization(request)
     training = prepared.training
     return Manifest(
         schema=SCHEMA,
@@ -314,8 +317,8 @@ def make_manifest(
             parents=skeleton.parents,
             flip_pairs=tuple(zip(skeleton.left, skeleton.right, strict=True)),
         ),
-        normalization=entry.normalization.value,
-        unit=entry.unit.value,
+        normalization=normalization.value,
+        unit=entry.unit_for(normalization).value,
         axes=entry.axes,
         root_relative=True,
         training_fps=entry.training_fps if training is None else training.fps,
@@ -329,9 +332,6 @@ def make_manifest(
         parity=parity,
         quantization=quantization,
     )
-
-
-_LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager

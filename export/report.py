@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from hot_sdk._base.tables import Table
 from hot_sdk.engines import DEFAULT_ENGINE
-from hot_sdk.engines.registry import TORCH, model_format
 from hot_sdk.export.enums import Precision, Variant
 from hot_sdk.export.graph.flops import count_network, count_parameters
 from hot_sdk.export.models import ModelSpec, family, list_models, resolve
+from hot_sdk.export.models.families import Unit
 from hot_sdk.export.options import ExportRequest, returns_token_index
 from hot_sdk.export.triton.options import model_names
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
@@ -82,6 +82,7 @@ def _describe(spec: ModelSpec) -> str:
 def result_as_dict(result: ExportResult) -> dict[str, Any]:
     """Return the result for JSON."""
     reduced, on_device = result.reduced, None
+    speed = None if reduced is None else reduced.speed
     if result.on_device is not None:
         plan = result.on_device.plan
         on_device = dataclasses.asdict(result.on_device)
@@ -95,7 +96,7 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             "flops": dataclasses.asdict(result.plain_flops),
         },
         "windows": [dataclasses.asdict(window) for window in result.windows],
-        "speed": None if reduced is None else dataclasses.asdict(reduced.speed),
+        "speed": None if speed is None else dataclasses.asdict(speed),
         "sensitivity": [
             dataclasses.asdict(block) for block in (reduced.sensitivity if reduced else ())
         ],
@@ -119,7 +120,7 @@ def result_parts(result: ExportResult) -> list[str | Table]:
             f"The rank embedding was trained for {manifest.weights.resampled_from} tokens and "
             "resampled: measure the accuracy before you trust it."
         )
-    if reduced is not None:
+    if reduced is not None and reduced.speed is not None:
         notes.append(_speed_text(manifest.precision, reduced.speed))
     notes += [f"For Triton: {folder}" for folder in result.triton]
     parts: list[str | Table] = [_cost_table(result), "\n".join(notes)]
@@ -225,12 +226,13 @@ def _shown_unit(unit: str) -> tuple[float, str]:
 
 
 def next_commands(result: ExportResult) -> str:
-    """Return commands to run next, one per line, ready to be copied."""
-    engine = ", engine='torch'" if model_format(result.path) == TORCH else ""
+    """Return commands to run next, one per line; words in capitals stand for the user's own."""
+    path = shlex.quote(str(result.path))
+    metric = result.manifest.unit == Unit.METER.value
     commands = [
-        'python -c "from hot_sdk.engines import open_session as o; '
-        f"s = o('{result.path}'{engine}); print(*s.inputs, *s.outputs)\"",
-        f"hot-benchmark {shlex.quote(str(result.path))}",
+        f"hot-infer KEYPOINTS_OR_VIDEO --model {path}",
+        f"hot-eval {path} --data {'starter-val' if metric else 'h36m --data-root FOLDER'}",
+        f"hot-benchmark {path}",
     ]
     if result.triton:
         repository = shlex.quote(str(result.triton[0].parent.resolve()))

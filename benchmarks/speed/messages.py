@@ -50,6 +50,8 @@ class NetworkOptions:
             frames=self.frames,
             batch=batch,
             precision=precision,
+            # Another file of that name in the folder was made otherwise, and is of no more use.
+            force=True,
         )
 
 

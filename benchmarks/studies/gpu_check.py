@@ -223,6 +223,7 @@ def _exported(spec: ModelSpec, precision: Precision, folder: Path) -> Path:
         precision=precision,
         token_index=True,
         output=folder / f"{precision.value}.onnx",
+        force=True,
     )
     return export_model(request).path
 

@@ -178,7 +178,7 @@ class Study:
     def _export(self, name: str, **options: Any) -> Path:  # noqa: ANN401
         """Export the starter checkpoint, or the one in the options."""
         output = self.folder / f"{name}.onnx"
-        return export_model(ExportRequest(FAMILY, output=output, **options)).path
+        return export_model(ExportRequest(FAMILY, output=output, force=True, **options)).path
 
     def _window_ms(self, models: Sequence[Path]) -> list[float]:
         """Return the median milliseconds of one window of each file, timed in turn."""

@@ -5,7 +5,6 @@ The precision is written into the graph, as casts or as quantizing nodes that ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from hot_sdk.engines import open_session
 from hot_sdk.export.enums import Precision
 from hot_sdk.export.graph.check import require_clean
 from hot_sdk.export.models import ModelSpec
-from hot_sdk.export.options import ExportRequest
+from hot_sdk.export.options import ExportRequest, chosen_normalization
 from hot_sdk.export.precision.calibration import calibration_windows
 from hot_sdk.export.precision.convert import convert
 from hot_sdk.export.precision.sensitivity import (
@@ -25,6 +24,7 @@ from hot_sdk.export.precision.sensitivity import (
     measure_sensitivity,
     measure_speed,
 )
+from hot_sdk.export.steps import Steps
 from hot_sdk.export.verification.clips import Window
 from hot_sdk.export.verification.compare import Tolerances, WindowResult, compare, require_parity
 from hot_sdk.export.verification.neighbors import neighbors_exposed
@@ -50,7 +50,7 @@ class ReducedPrecision:
             :mod:`hot_sdk.export.verification.neighbors`.
         results: How far its poses are from PyTorch's in float32.
         tolerances: The limits that they are within.
-        speed: Its time compared with the float32 graph's, on this machine.
+        speed: Its time compared with the float32 graph's, on this machine; None if not timed.
         quantization: What was quantized; None in float16.
         sensitivity: The effect of each block, if requested.
     """
@@ -59,7 +59,7 @@ class ReducedPrecision:
     exposed: bytes
     results: tuple[WindowResult, ...]
     tolerances: Tolerances
-    speed: Speed
+    speed: Speed | None
     quantization: Quantization | None
     sensitivity: tuple[BlockSensitivity, ...]
 
@@ -70,7 +70,7 @@ def reduce_precision(
     request: ExportRequest,
     reference: nn.Module,
     windows: list[Window],
-    progress: Callable[[str], None],
+    steps: Steps,
 ) -> ReducedPrecision:
     """Convert, check, verify and time a graph.
 
@@ -80,7 +80,7 @@ def reduce_precision(
         request: Names the precision.
         reference: The PyTorch model.
         windows: The windows to verify with.
-        progress: Called with each step.
+        steps: Receives the steps.
 
     Raises:
         UsageError: Nothing is left to quantize.
@@ -91,24 +91,31 @@ def reduce_precision(
     precision = Precision(request.precision)
     calibration = None
     if precision.calibrated:
-        progress("Reading the calibration clips")
-        calibration = calibration_windows(spec, request.calibration)
-    progress(f"Converting to {precision.value}")
-    converted = convert(model, spec, precision, calibration, keep_float=request.keep_float)
+        steps.begin("Reading the calibration clips")
+        normalization = chosen_normalization(request)
+        calibration = calibration_windows(spec, request.calibration, normalization)
+        steps.begin(f"Calibrating and converting to {precision.value}")
+    else:
+        steps.begin(f"Converting to {precision.value}")
+    converted = convert(
+        model, spec, precision, calibration, keep_float=request.keep_float, count=steps.count
+    )
     if precision is not Precision.INT8_DYNAMIC:
         require_clean(converted.model, dynamic_batch=request.batch is None)
-    progress(f"Verifying the {precision.value} graph")
+    steps.begin(f"Verifying the {precision.value} graph")
     with neighbors_exposed(converted.model, reference) as exposed:
         content = exposed.SerializeToString()
     with open_session(content) as session:
-        results = compare(reference, session, spec, windows)
+        results = compare(reference, session, spec, windows, count=steps.count)
         inputs = np.stack([windows[0].keypoints] * (request.batch or 1))
         size = float(np.sqrt(np.square(session.run({KEYPOINTS: inputs})[POSES]).mean()) * 3**0.5)
     limit = _LIMITS[precision] * size
     tolerances = Tolerances(max_difference=np.inf, mean_joint_error=limit, frames_shared=0.0)
     require_parity(results, tolerances)
-    progress("Timing it against float32")
-    speed = measure_speed(model, converted.model, inputs)
+    speed = None
+    if request.timing:
+        steps.begin("Timing it against float32")
+        speed = measure_speed(model, converted.model, inputs, count=steps.count)
     quantization = None
     if precision.quantized:
         quantization = Quantization(
@@ -119,7 +126,7 @@ def reduce_precision(
     sensitivity: list[BlockSensitivity] = []
     if request.sensitivity:
         assert calibration is not None
-        sensitivity = measure_sensitivity(converted, calibration, progress)
+        sensitivity = measure_sensitivity(converted, calibration, steps)
     return ReducedPrecision(
         model=converted.model,
         exposed=content,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hot_sdk import windows as windowing
 from hot_sdk.errors import KeypointsError
 from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.export.models.families import Normalization
 from hot_sdk.export.verification.clips import real_windows
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.people import read_tracked_people
@@ -44,24 +45,29 @@ class CalibrationData:
         return [filled[start : start + size] for start in range(0, count, size)]
 
 
-def calibration_windows(spec: ModelSpec, files: Sequence[Path] = ()) -> CalibrationData:
+def calibration_windows(
+    spec: ModelSpec,
+    files: Sequence[Path] = (),
+    normalization: Normalization = Normalization.IMAGE_WIDTH,
+) -> CalibrationData:
     """Select windows, evenly spread over all clips.
 
     Args:
         spec: The network that they are for.
         files: Keypoint files in any format that ``hot-infer`` reads; if empty, the real clips that
             exported files are verified with.
+        normalization: How keypoints become the input.
 
     Raises:
         KeypointsError: A file is broken, or no file has a detection.
     """
     if not files:
-        return CalibrationData(_at_most(np.stack(real_windows(spec))), SHIPPED)
+        return CalibrationData(_at_most(np.stack(real_windows(spec, normalization))), SHIPPED)
     found = [
         window
         for path in files
         for person in read_tracked_people(path).people
-        for window in _windows_of(person, spec)
+        for window in _windows_of(person, spec, normalization)
     ]
     if not found:
         raise KeypointsError(
@@ -72,9 +78,11 @@ def calibration_windows(spec: ModelSpec, files: Sequence[Path] = ()) -> Calibrat
     return CalibrationData(_at_most(np.stack(found)), f"{names}{more}")
 
 
-def _windows_of(person: Keypoints, spec: ModelSpec) -> list[NDArray[np.float32]]:
+def _windows_of(
+    person: Keypoints, spec: ModelSpec, normalization: Normalization
+) -> list[NDArray[np.float32]]:
     entry = family(spec.family)
-    network = InputSpec(entry.normalization.value, spec.size.channels)
+    network = InputSpec(normalization.value, spec.size.channels)
     clip = prepare_clip(
         person, network, InputPolicies(), frames=spec.frames, training_fps=entry.training_fps
     )

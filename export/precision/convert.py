@@ -14,6 +14,7 @@ from hot_sdk.export.precision.calibration import CalibrationData
 from hot_sdk.export.precision.float16 import to_float16
 from hot_sdk.export.precision.int8 import quantize, split_gemm_bias
 from hot_sdk.export.precision.rules import quantizable_matmuls
+from hot_sdk.export.steps import Count, uncounted
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,7 @@ def convert(
     calibration: CalibrationData | None = None,
     *,
     keep_float: Sequence[str] = (),
+    count: Count = uncounted,
 ) -> Converted:
     """Return a copy of a graph that computes in another precision.
 
@@ -47,6 +49,7 @@ def convert(
         precision: Any but fp32.
         calibration: Needed for int8 and int8+fp16.
         keep_float: Patterns of modules or blocks that are not quantized.
+        count: Called with the batches that were calibrated with, and their total.
 
     Raises:
         UsageError: Nothing is left to quantize.
@@ -67,7 +70,7 @@ def convert(
         size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
         batches = calibration.batches(size)
     exact = split_gemm_bias(model, matmuls, keep_separate=batches is not None)
-    quantized = quantize(exact, matmuls, batches)
+    quantized = quantize(exact, matmuls, batches, count=count)
     if precision is Precision.INT8_FP16:
         quantized = to_float16(quantized, entry, quantized=matmuls)
     return Converted(quantized, exact, matmuls)

@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph.trace import without_unused
+from hot_sdk.export.steps import Count, uncounted
 from hot_sdk.manifest import KEYPOINTS
 
 _ROWS = "hot_sdk.rows"
@@ -30,6 +31,8 @@ def quantize(
     model: onnx.ModelProto,
     matmuls: Collection[str],
     batches: list[NDArray[np.float32]] | None,
+    *,
+    count: Count = uncounted,
 ) -> onnx.ModelProto:
     """Return a copy whose matrix multiplications have int8 weights and int8 inputs.
 
@@ -38,6 +41,7 @@ def quantize(
         matmuls: Names of the nodes to quantize.
         batches: Inputs of the network to calibrate with. None leaves the scales of the inputs to
             each run, by operators that ONNX Runtime and OpenVINO have, and TensorRT has not.
+        count: Called with the batches that were calibrated with, and their total.
 
     Raises:
         GraphCheckError: The quantizer left a node out.
@@ -67,7 +71,7 @@ def quantize(
             quantize_static(
                 copy,
                 target,
-                _Batches(batches),
+                _Batches(batches, count),
                 quant_format=QuantFormat.QDQ,
                 activation_type=QuantType.QInt8,
                 extra_options={
@@ -92,11 +96,14 @@ def quantize(
 class _Batches:
     """The interface that the quantizer calls a calibration data reader."""
 
-    def __init__(self, batches: list[NDArray[np.float32]]) -> None:
-        self._batches = iter(batches)
+    def __init__(self, batches: list[NDArray[np.float32]], count: Count) -> None:
+        self._batches = enumerate(batches)
+        self._total = len(batches)
+        self._count = count
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        batch = next(self._batches, None)
+        done, batch = next(self._batches, (self._total, None))
+        self._count(done, self._total)
         return None if batch is None else {KEYPOINTS: batch}
 
 

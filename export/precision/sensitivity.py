@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +18,11 @@ from hot_sdk.engines import open_session
 from hot_sdk.export.precision.calibration import CalibrationData
 from hot_sdk.export.precision.convert import Converted
 from hot_sdk.export.precision.int8 import dequantize_except
+from hot_sdk.export.steps import Count, Steps, uncounted
 from hot_sdk.manifest import KEYPOINTS, POSES
 
 _FEWEST_RUNS, _MOST_RUNS, _SECONDS = 5, 50, 4.0
+_FEWEST_CALLS = 2 * _FEWEST_RUNS  # One that is not timed before each.
 _WINDOWS = 12
 
 
@@ -48,7 +49,11 @@ class Speed:
 
 
 def measure_speed(
-    before: onnx.ModelProto, after: onnx.ModelProto, keypoints: NDArray[np.float32]
+    before: onnx.ModelProto,
+    after: onnx.ModelProto,
+    keypoints: NDArray[np.float32],
+    *,
+    count: Count = uncounted,
 ) -> Speed:
     """Time two graphs in the default engine, on the CPU.
 
@@ -56,13 +61,22 @@ def measure_speed(
         before: In float32.
         after: In another precision.
         keypoints: One input.
+        count: Called with the runs of the second graph, and how many there are at least.
     """
+    done = 0
     with (
         open_session(before.SerializeToString()) as first,
         open_session(after.SerializeToString()) as second,
     ):
+
+        def run_second() -> None:
+            nonlocal done
+            second.run({KEYPOINTS: keypoints})
+            done += 1
+            count(min(done, _FEWEST_CALLS), _FEWEST_CALLS)
+
         before_ms, after_ms = interleaved_times(
-            [functools.partial(each.run, {KEYPOINTS: keypoints}) for each in (first, second)],
+            [functools.partial(first.run, {KEYPOINTS: keypoints}), run_second],
             _MOST_RUNS,
             least=_FEWEST_RUNS,
             limit_s=_SECONDS,
@@ -90,14 +104,14 @@ class BlockSensitivity:
 
 
 def measure_sensitivity(
-    converted: Converted, calibration: CalibrationData, progress: Callable[[str], None]
+    converted: Converted, calibration: CalibrationData, steps: Steps
 ) -> list[BlockSensitivity]:
     """Quantize one block after the other, and compare each with float32.
 
     Args:
         converted: The graphs in int8 and in float32.
         calibration: Its windows are run, up to twelve of them.
-        progress: Called with each step.
+        steps: Receives the steps.
     """
     size = converted.exact.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
     batches = calibration.batches(size)
@@ -107,9 +121,10 @@ def measure_sensitivity(
     blocks: dict[str, list[str]] = {}
     for node, block in converted.matmuls.items():
         blocks.setdefault(block, []).append(node)
-    found = []
-    for number, (block, nodes) in enumerate(blocks.items(), start=1):
-        progress(f"Quantizing {block} alone, {number} of {len(blocks)}")
+    found: list[BlockSensitivity] = []
+    steps.begin("Quantizing one block at a time")
+    for block, nodes in blocks.items():
+        steps.count(len(found), len(blocks))
         alone = dequantize_except(converted.model, converted.exact, nodes)
         error = np.linalg.norm(_poses(alone, inputs) - exact, axis=-1).mean()
         speed = measure_speed(converted.exact, alone, inputs[0])

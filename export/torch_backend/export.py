@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-
 from hot_sdk._base.files import replaced_on_success
 from hot_sdk.engines import open_session
 from hot_sdk.export.graph.flops import count_eager
 from hot_sdk.export.graph.wrapper import build_lifter
-from hot_sdk.export.options import ExportRequest
+from hot_sdk.export.options import ExportRequest, chosen_normalization
 from hot_sdk.export.pipeline import (
     ExportResult,
     Prepared,
@@ -17,23 +14,20 @@ from hot_sdk.export.pipeline import (
     make_manifest,
     summarize_parity,
 )
+from hot_sdk.export.steps import LOGGED, Steps
 from hot_sdk.export.torch_backend.file import save_torch_model
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.export.verification.compare import compare, require_parity
 from hot_sdk.manifest import Manifest, Parity
 
-_LOG = logging.getLogger(__name__)
 
-
-def export_torch(
-    prepared: Prepared, request: ExportRequest, progress: Callable[[str], None] = _LOG.info
-) -> ExportResult:
+def export_torch(prepared: Prepared, request: ExportRequest, steps: Steps = LOGGED) -> ExportResult:
     """Write the file, and verify that what is read from it computes the same poses.
 
     Args:
         prepared: Returned by :func:`hot_sdk.export.pipeline.prepare`.
         request: The same request.
-        progress: Called with each step.
+        steps: Receives the steps.
 
     Raises:
         VerificationError: The file does not compute the network's poses; none is written.
@@ -41,7 +35,7 @@ def export_torch(
     spec = prepared.spec
     executed = count_eager(spec, flip=request.flip)
     reference = build_lifter(spec, prepared.state, flip=request.flip)
-    windows = verification_windows(spec)
+    windows = verification_windows(spec, chosen_normalization(request))
 
     def write(parity: Parity) -> Manifest:
         manifest = make_manifest(prepared, request, executed, parity, opset=None)
@@ -49,12 +43,12 @@ def export_torch(
         return manifest
 
     with replaced_on_success(prepared.target) as temporary:
-        progress(f"Verifying on {len(windows)} windows, from the file and before")
+        steps.begin(f"Verifying on {len(windows)} windows, from the file and before")
         write(Parity("torch", 0, 0.0, 0.0, 0.0, None))
         with open_session(temporary, engine="torch") as session:
-            results = compare(reference, session, spec, windows)
+            results = compare(reference, session, spec, windows, count=steps.count)
             engine = f"{session.engine} {session.engine_version}"
         require_parity(results)
-        progress("Writing the file")
+        steps.begin("Writing the file")
         manifest = write(summarize_parity(engine, results))
     return export_result(prepared, manifest, results)

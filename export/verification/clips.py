@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.export.models.families import Normalization
 from hot_sdk.preprocessing import InputSpec
-from hot_sdk.preprocessing.normalization import IMAGE_WIDTH
 from hot_sdk.preprocessing.resampling import sample
 
 _FILE = "data/verification_clips.npz"
@@ -69,29 +69,35 @@ def real_clips() -> list[Clip]:
         ]
 
 
-def verification_windows(spec: ModelSpec) -> list[Window]:
+def verification_windows(
+    spec: ModelSpec, normalization: Normalization = Normalization.IMAGE_WIDTH
+) -> list[Window]:
     """Return windows as the network gets them: at its training fps, normalized, of its length.
 
     Longer clips give their first and their last window; shorter ones are continued by their last
-    frame, as the published evaluations do.
+    frame, as the published evaluations do. A box is that of the whole clip.
     """
     windows = []
     fps = family(spec.family).training_fps
     for clip in [*real_clips(), _smooth_clip(spec.frames, fps)]:
         resampled = _at_fps(clip, fps)
+        inputs = _normalized(resampled, spec, normalization)
         for name, start in _starts(resampled, spec.frames):
-            windows.append(Window(name, _normalized(resampled, start, spec)))
+            windows.append(Window(name, inputs[_times(start, spec.frames, len(inputs))]))
     return windows
 
 
-def real_windows(spec: ModelSpec) -> list[NDArray[np.float32]]:
+def real_windows(
+    spec: ModelSpec, normalization: Normalization = Normalization.IMAGE_WIDTH
+) -> list[NDArray[np.float32]]:
     """Return half-overlapping windows of the real clips, (frames, joints, channels)."""
     fps, step = family(spec.family).training_fps, max(1, spec.frames // 2)
     windows = []
     for clip in (_at_fps(each, fps) for each in real_clips()):
-        last = max(0, len(clip.points) - spec.frames)
+        inputs = _normalized(clip, spec, normalization)
+        last = max(0, len(inputs) - spec.frames)
         starts = sorted({*range(0, last + 1, step), last})
-        windows += [_normalized(clip, start, spec) for start in starts]
+        windows += [inputs[_times(start, spec.frames, len(inputs))] for start in starts]
     return windows
 
 
@@ -104,11 +110,15 @@ def _starts(clip: Clip, frames: int) -> Iterator[tuple[str, int]]:
     yield f"{clip.name}, end", length - frames
 
 
-def _normalized(clip: Clip, start: int, spec: ModelSpec) -> NDArray[np.float32]:
-    times = np.minimum(np.arange(start, start + spec.frames), len(clip.points) - 1)
-    points, scores = clip.points[times].astype(np.float32), clip.scores[times].astype(np.float32)
+def _times(start: int, frames: int, length: int) -> NDArray[np.int64]:
+    """Return the clip's frames in a window, the last one held."""
+    return np.minimum(np.arange(start, start + frames), length - 1)
+
+
+def _normalized(clip: Clip, spec: ModelSpec, normalization: Normalization) -> NDArray[np.float32]:
+    points, scores = clip.points.astype(np.float32), clip.scores.astype(np.float32)
     # As the runtime does, so that a file is verified on the inputs that it will get.
-    network = InputSpec(IMAGE_WIDTH, spec.size.channels)
+    network = InputSpec(normalization.value, spec.size.channels)
     return network.normalize(points, scores, np.isfinite(scores), clip.size, "published")
 
 

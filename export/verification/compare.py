@@ -19,6 +19,7 @@ from torch import nn
 from hot_sdk.engines import Session
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.export.steps import Count, uncounted
 from hot_sdk.export.verification.clips import Window
 from hot_sdk.export.verification.neighbors import neighbors_forced
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
@@ -132,7 +133,12 @@ class WindowResult:
 
 
 def compare(
-    reference: nn.Module, session: Session, spec: ModelSpec, windows: list[Window]
+    reference: nn.Module,
+    session: Session,
+    spec: ModelSpec,
+    windows: list[Window],
+    *,
+    count: Count = uncounted,
 ) -> list[WindowResult]:
     """Run windows through PyTorch and through an engine.
 
@@ -142,6 +148,7 @@ def compare(
             the neighbors if it chooses some; see :mod:`hot_sdk.export.verification.neighbors`.
         spec: The architecture of both.
         windows: What to run.
+        count: Called with the windows compared and their total.
     """
     results: list[WindowResult] = []
     for group in _batches(windows, session):
@@ -166,6 +173,7 @@ def compare(
                     frames_shared=shared,
                 )
             )
+        count(min(len(results), len(windows)), len(windows))
     # A fixed batch may be larger than the number of windows, whose last ones then ran twice.
     return list({result.window: result for result in results}.values())
 
@@ -223,7 +231,7 @@ def _place(spec: ModelSpec, by_frame_and_joint: NDArray[np.float64]) -> str:
     # NaN counts as the largest, so that a report names it.
     flat = np.where(np.isnan(by_frame_and_joint), np.inf, by_frame_and_joint)
     frame, joint = np.unravel_index(int(flat.argmax()), flat.shape)
-    return f"frame {frame}, joint {family(spec.family).skeleton.joints[joint]}"
+    return f"frame {frame}, joint {spec.skeleton.joints[joint]}"
 
 
 def _shared(first: NDArray[np.int64], second: NDArray[np.int64], spec: ModelSpec) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import nn
 from hot_sdk.engines import Session, SessionOptions, open_session
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.models import ModelSpec
+from hot_sdk.export.steps import Steps
 from hot_sdk.export.verification.clips import Window
 from hot_sdk.export.verification.compare import (
     FP32,
@@ -56,7 +56,7 @@ def verify_on_device(
     reference: nn.Module,
     spec: ModelSpec,
     windows: list[Window],
-    progress: Callable[[str], None],
+    steps: Steps,
     tolerances: Tolerances = FP32,
 ) -> DeviceResult:
     """Build a file's plan into the cache, and compare its poses with PyTorch's.
@@ -72,7 +72,7 @@ def verify_on_device(
         reference: The function of :mod:`hot_sdk.export.graph.wrapper`, constants not folded.
         spec: The architecture of both.
         windows: What to run.
-        progress: Called with each step.
+        steps: Receives the steps.
         tolerances: What counts as the same poses, in the precision of the file.
 
     Raises:
@@ -82,7 +82,7 @@ def verify_on_device(
     """
     options = SessionOptions(device=DEVICE, cache_dir=cache_dir)
     returns_all = _outputs(exposed) == _outputs(path.read_bytes())
-    progress("Building the plan on this device, which may take minutes")
+    steps.begin("Building the plan on this device, which may take minutes")
     with open_session(path, options, engine=ENGINE) as session:
         results = compare(reference, session, spec, windows)
         # Without the chosen frames among its outputs, it can only be compared end to end.
@@ -97,7 +97,7 @@ def verify_on_device(
             windows=tuple(results),
         )
     if not returns_all:
-        progress("Building it once more, with the chosen frames among its outputs")
+        steps.begin("Building it once more, with the chosen frames among its outputs")
         with open_session(exposed, options, engine=ENGINE) as session:
             results = compare(reference, session, spec, windows)
             _require(results, tolerances, session)
