@@ -3,8 +3,9 @@
 import numpy as np
 
 from hot_sdk.benchmarks.evaluation.data_sets.human36m import ACTIONS, KEPT_OF_32, camera
-from hot_sdk.benchmarks.evaluation.data_sets.mpi_inf_3dhp import SEQUENCES, TO_H36M17
+from hot_sdk.benchmarks.evaluation.data_sets.mpi_inf_3dhp import SEQUENCES
 from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
+from hot_sdk.skeletons import TO_H36M17
 
 RECORDINGS = {
     "S9": ("Directions", "Directions 1", "WalkDog 1", "Walking"),
@@ -27,21 +28,27 @@ def body(frames, start=0):
     return poses[..., [0, 2, 1]] * [1.0, 1.0, -1.0] + [0.1, -0.2, 0.95]
 
 
-def save_h36m(folder, *, detections=("gt", "cpn_ft_h36m_dbb"), longer=3, noise=4.0):
+def save_h36m(
+    folder,
+    *,
+    detections=("gt", "cpn_ft_h36m_dbb"),
+    longer=3,
+    noise=4.0,
+    recordings=RECORDINGS,
+):
     """Write both files of VideoPose3D; return the poses in the room by subject and recording."""
     random = np.random.default_rng(0)
     room = {
         subject: {name: body(LENGTHS[name], 40 * place) for place, name in enumerate(names)}
-        for subject, names in RECORDINGS.items()
+        for subject, names in recordings.items()
     }
-    recorded = {}
+    recorded = {"S1": {"Walking": np.zeros((2, 32, 3), dtype=np.float32)}}
     for subject, held in room.items():
         recorded[subject] = {}
         for name, poses in held.items():
             all32 = random.normal(size=(len(poses), 32, 3))
             all32[:, KEPT_OF_32] = poses
             recorded[subject][name] = all32.astype(np.float32)
-    recorded["S1"] = {"Walking": np.zeros((2, 32, 3), dtype=np.float32)}
     np.savez_compressed(folder / "data_3d_h36m.npz", positions_3d=recorded)
     for kind in detections:
         seen = {
@@ -77,7 +84,7 @@ def save_3dhp(folder, frames=30):
         lying = body(frames + place, 25 * place)[..., [0, 2, 1]] * [1.0, -1.0, 1.0]
         ours = lying * 1000.0 + np.array([100.0, 50.0, 3500.0])
         theirs = np.empty_like(ours)
-        theirs[:, TO_H36M17] = ours
+        theirs[:, TO_H36M17["mpi_inf_3dhp17"]] = ours
         data[name] = {
             "data_2d": theirs[..., :2] / theirs[..., 2:] * 1500.0 + 900.0,
             "data_3d": theirs,

@@ -3,9 +3,12 @@
 ``data_3d_h36m.npz`` holds ``positions_3d``: by subject and action, (frames, 32 or 17, 3), meters in
 the room. ``data_2d_h36m_NAME.npz`` holds ``positions_2d``: by subject and action, one array for
 each of the four cameras, (frames, 17, 2), pixels; NAME is ``gt`` for projections and
-``cpn_ft_h36m_dbb`` for the detections of most published numbers. DATASETS.md of VideoPose3D
-(facebookresearch/VideoPose3D) describes how to make both from the licensed data. Both are pickles,
-which ``safe_pickle`` reads.
+``cpn_ft_h36m_dbb`` for the detections of most published numbers; anyone's own detections in this
+layout may have a third number, the score. DATASETS.md of VideoPose3D (facebookresearch/VideoPose3D)
+describes how to make both from the licensed data. Both are pickles, which ``safe_pickle`` reads.
+
+``metadata`` of the second file lists its left and right joints (``keypoints_symmetry``), by which
+COCO's order differs from Human3.6M's.
 """
 
 from __future__ import annotations
@@ -23,19 +26,23 @@ from numpy.typing import NDArray
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip, plain_name
 from hot_sdk.benchmarks.evaluation.data_sets.safe_pickle import (
     broken,
+    holds,
     items,
     mapping,
     numbers,
     read_object,
+    stacked,
 )
 from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import DatasetError, KeypointsError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.skeletons import H36M17, skeleton_format
 
 _Part = TypeVar("_Part")
 
 NAME = "h36m"
 FPS = 50.0
+TRAINING_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
 TEST_SUBJECTS = ("S9", "S11")
 DETECTIONS = "cpn_ft_h36m_dbb"
 
@@ -64,15 +71,18 @@ ACTIONS = (
 its action, in some after a space also by a number."""
 
 
-def load_human36m(root: Path, *, detections: str = DETECTIONS) -> list[EvaluationClip]:
-    """Load the test set: subjects S9 and S11, every action, all four cameras.
+def load_human36m(
+    root: Path, *, detections: str = DETECTIONS, subjects: Sequence[str] = TEST_SUBJECTS
+) -> list[EvaluationClip]:
+    """Load the test set, S9 and S11, or other subjects: every action, all four cameras.
 
     If there are more keypoints than poses, those past the end are left out, as in the published
     evaluations. One recording of S11, Directions, is broken and in no published file.
 
     Args:
         root: Folder of the files.
-        detections: NAME of ``data_2d_h36m_NAME.npz``.
+        detections: NAME of ``data_2d_h36m_NAME.npz``, whose joints are Human3.6M's or COCO's.
+        subjects: Of ``TRAINING_SUBJECTS`` and ``TEST_SUBJECTS``.
 
     Returns:
         A clip for each recording and camera, named as in ``S9_Directions_1_54138969``; ``action``
@@ -85,25 +95,28 @@ def load_human36m(root: Path, *, detections: str = DETECTIONS) -> list[Evaluatio
     points_file = root / f"data_2d_h36m_{detections}.npz"
     for path in (poses_file, points_file):
         if not path.is_file():
+            prefix = "data_2d_h36m_"
+            others = sorted(file.stem.removeprefix(prefix) for file in root.glob(f"{prefix}*.npz"))
+            made = "Give the folder of VideoPose3D's files; its DATASETS.md says how to make them."
+            named = f"The folder holds the detections {', '.join(others)}."
             raise DatasetError(
                 f"There is no '{path}'.",
-                hint="Give the folder of VideoPose3D's files; its DATASETS.md describes how to make"
-                " them.",
+                hint=named if others and path == points_file else made,
             )
     poses = read_object(poses_file, "positions_3d")
     points = read_object(points_file, "positions_2d")
     try:
-        world = _test_part(poses, lambda held: _joints(numbers(held)))
+        world = _part(subjects, poses, lambda held: _joints(numbers(held)))
     except ValueError as error:
         raise broken(poses_file, error) from error
     try:
-        seen = _test_part(points, lambda held: [numbers(one) for one in items(held)])
+        seen = _part(subjects, points, lambda held: [numbers(one) for one in items(held)])
         return [
             clip
             for (subject, recording), positions in world.items()
             for clip in _recording(subject, recording, positions, seen)
         ]
-    except (ValueError, KeypointsError) as error:
+    except (ValueError, LookupError, KeypointsError) as error:
         raise broken(points_file, error) from error
 
 
@@ -125,15 +138,17 @@ def _calibration() -> dict[str, Any]:
     return held
 
 
-def _test_part(data: object, convert: Callable[[object], _Part]) -> dict[tuple[str, str], _Part]:
-    """Return what is held for the test subjects, by subject and recording."""
+def _part(
+    subjects: Sequence[str], data: object, convert: Callable[[object], _Part]
+) -> dict[tuple[str, str], _Part]:
+    """Return what is held for some subjects, by subject and recording."""
     held = mapping(data)
-    for subject in TEST_SUBJECTS:
+    for subject in subjects:
         if subject not in held:
             raise ValueError(f"there is no {subject!a} in it")
     return {
         (subject, recording): convert(value)
-        for subject in TEST_SUBJECTS
+        for subject in subjects
         for recording, value in mapping(held[subject]).items()
     }
 
@@ -151,6 +166,7 @@ def _recording(
     recording: str,
     world: NDArray[np.float64],
     seen: Mapping[tuple[str, str], Sequence[NDArray[Any]]],
+    skeleton: str,
 ) -> list[EvaluationClip]:
     views = seen.get((subject, recording), ())
     if len(views) != len(_calibration()["cameras"]):
@@ -164,6 +180,9 @@ def _recording(
         name = plain_name(f"{subject}_{recording}_{identity}")
         if len(points) < len(world):
             raise ValueError(f"{name} has {len(points)} keypoints for {len(world)} poses")
+        if points.ndim != 3 or points.shape[2] not in (2, 3):
+            raise ValueError(f"the keypoints of {name} have shape {points.shape}")
+        scores = points[: len(world), :, 2] if points.shape[2] == 3 else None
         placed = (world - pose.translation) @ pose.rotation
         clips.append(
             EvaluationClip(
@@ -171,7 +190,11 @@ def _recording(
                 subject=subject,
                 action=action,
                 keypoints=Keypoints(
-                    points[: len(world)], skeleton="h36m17", image_size=size, fps=FPS
+                    points[: len(world), :, :2],
+                    scores,
+                    skeleton=skeleton,
+                    image_size=size,
+                    fps=FPS,
                 ),
                 truth=(placed - placed[:, :1]).astype(np.float32),
                 valid=np.ones(len(world), dtype=np.bool_),

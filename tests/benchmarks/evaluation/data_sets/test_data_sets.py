@@ -8,6 +8,8 @@ from hot_sdk.benchmarks.evaluation.data_sets import DATA_SETS, load_data
 from hot_sdk.benchmarks.evaluation.data_sets.human36m import (
     ACTIONS,
     KEPT_OF_32,
+    TEST_SUBJECTS,
+    TRAINING_SUBJECTS,
     camera,
     load_human36m,
 )
@@ -65,12 +67,22 @@ class TestHuman36M:
             offset = clip.keypoints.points - same.keypoints.points
             np.testing.assert_allclose(offset - offset[:1, :1], 0.0, atol=0.05)
 
+    def test_loads_the_subjects_of_the_training_set(self, tmp_path):
+        save_h36m(tmp_path, recordings={name: ("Walking",) for name in TRAINING_SUBJECTS})
+        clips = load_human36m(tmp_path, detections="gt", subjects=TRAINING_SUBJECTS)
+        assert {clip.subject for clip in clips} == {*TRAINING_SUBJECTS}
+        assert len(clips) == 4 * len(TRAINING_SUBJECTS)
+        for clip in clips:
+            placed = (clip.truth + clip.root[:, None]).astype(np.float64)
+            seen = clip.intrinsics.project(placed)
+            np.testing.assert_allclose(seen, clip.keypoints.points, atol=0.05)
+
     def test_17_of_32_joints_are_kept(self):
         """Those that VideoPose3D leaves, by those that it takes away."""
         gone = {4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31}
         assert tuple(sorted(set(range(32)) - gone)) == KEPT_OF_32
 
-    @pytest.mark.parametrize("subject", ["S9", "S11"])
+    @pytest.mark.parametrize("subject", [*TRAINING_SUBJECTS, *TEST_SUBJECTS])
     @pytest.mark.parametrize("number", range(4))
     def test_cameras_see_the_room_upright(self, subject, number):
         """A slip in any of the numbers shows: a pole in the middle is seen, upright."""
@@ -88,7 +100,7 @@ class TestHuman36M:
         assert np.ptp(points[:, 0]) < 0.1 * np.ptp(points[:, 1])
 
     def test_four_cameras_stand_in_four_corners(self):
-        for subject in ("S9", "S11"):
+        for subject in (*TRAINING_SUBJECTS, *TEST_SUBJECTS):
             corners = [np.sign(camera(subject, number)[0].translation[:2]) for number in range(4)]
             assert len({tuple(corner) for corner in corners}) == 4
 
