@@ -68,7 +68,7 @@ class TestHuman36M:
             np.testing.assert_allclose(offset - offset[:1, :1], 0.0, atol=0.05)
 
     def test_loads_the_subjects_of_the_training_set(self, tmp_path):
-        save_h36m(tmp_path, recordings={name: ("Walking",) for name in TRAINING_SUBJECTS})
+        save_h36m(tmp_path, recordings=dict.fromkeys(TRAINING_SUBJECTS, ("Walking",)))
         clips = load_human36m(tmp_path, detections="gt", subjects=TRAINING_SUBJECTS)
         assert {clip.subject for clip in clips} == {*TRAINING_SUBJECTS}
         assert len(clips) == 4 * len(TRAINING_SUBJECTS)
