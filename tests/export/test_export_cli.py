@@ -13,9 +13,16 @@ from export_runs import PRUNED, SMALL, failed, saved
 from hot_sdk.engines import open_session
 from hot_sdk.export import pipeline
 from hot_sdk.export.cli import main
+from hot_sdk.export.file_names import default_name
 from hot_sdk.export.models import list_models, resolve
-from hot_sdk.export.options import ExportRequest, default_name, resolve_request
+from hot_sdk.export.options import ExportRequest, resolve_request
+from hot_sdk.infer.cli import main as infer_main
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
+
+NAME = "mixste_width32-depth3-heads4-mlp_hidden48_t27_r0.50_at1"
+"""The default name of ``PRUNED``."""
+
+JUMP = Path(__file__).parents[2] / "examples" / "data" / "jump_mediapipe33.npz"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +56,15 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
         (
             ["--model", "mixste", "--random-weights", "--precision", "fp16", "--engine", "torch"],
             "PyTorch's files are float32",
+        ),
+        (["--model", "mixste", "--random-weights", "--no-timing"], "fp32 has none of"),
+        (
+            [*SMALL, "--random-weights", "--precision", "int8", "--sensitivity", "--no-timing"],
+            "--sensitivity measures",
+        ),
+        (
+            ["--model", "mixste", "--random-weights", "--normalization", "bounding_box"],
+            "MixSTE is not made for keypoints normalized by 'bounding_box'",
         ),
         (["--model", "mixste", "--random-weights", "--recovery", "tra"], "prunes nothing"),
         (["--model", "mixste", "--random-weights", "--ratio", ".5", "--prune-at", "8"], "1 to 7"),
@@ -116,7 +132,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(capsys):
     assert main([*PRUNED, "--random-weights", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "keeps 14 frames" in " ".join(out.split())
-    assert "mixste_t27_r0.50.onnx" in out
+    assert f"{NAME}.onnx" in "".join(out.split())
     assert list(Path.cwd().iterdir()) == []
 
 
@@ -132,7 +148,10 @@ def test_dry_run_of_the_shipped_checkpoint(capsys):
     ("options", "name"),
     [
         ({"ratio": 0.5, "frames": 81}, "mixste_t81_r0.50.onnx"),
-        ({"ratio": (0.7, 0.4), "prune_at": (1, 2), "frames": 81}, "mixste_t81_r0.70-0.40.onnx"),
+        (
+            {"ratio": (0.7, 0.4), "prune_at": (1, 2), "frames": 81},
+            "mixste_t81_r0.70-0.40_at1-2.onnx",
+        ),
         ({"ratio": 1.0}, "mixste_t243_r1.00.onnx"),
         ({"tokens": 41, "frames": 81}, "mixste_t81_r0.51.onnx"),
         ({"variant": "hot"}, "mixste_t243_r0.33.onnx"),
@@ -142,10 +161,26 @@ def test_dry_run_of_the_shipped_checkpoint(capsys):
             "mixste_tpc_t243_r0.25_flip_fp16_b8.onnx",
         ),
         ({"ratio": 0.5, "batch": None, "engine": "torch"}, "mixste_t243_r0.50_batch.safetensors"),
+        ({"ratio": 0.5, "prune_at": 5}, "mixste_t243_r0.50_at5.onnx"),
+        ({"ratio": 0.5, "selector": "motion"}, "mixste_t243_r0.50_motion.onnx"),
+        (
+            {"ratio": (0.7, 0.4), "prune_at": (1, 2), "selector": ("tpc", "uniform")},
+            "mixste_t243_r0.70-0.40_at1-2_tpc-uniform.onnx",
+        ),
+        ({"ratio": 0.5, "recovery": "interpolate"}, "mixste_t243_r0.50_interpolate.onnx"),
+        ({"config": {"depth": 4, "heads": 8}}, "mixste_depth4_t243_r1.00.onnx"),
+        ({"model": "motionagformer", "size": "xs"}, "motionagformer_xs_t27_r1.00.onnx"),
+        ({"model": "motionagformer", "size": "l"}, "motionagformer_l_t243_r1.00.onnx"),
+        ({"model": "mhformer", "size": "27"}, "mhformer_t27_r1.00.onnx"),
+        ({"model": "htnet", "size": "96"}, "htnet_96_t1.onnx"),
+        (
+            {"model": "motionbert", "size": "full", "normalization": "bounding_box"},
+            "motionbert_full_t243_r1.00_bounding_box.onnx",
+        ),
     ],
 )
 def test_default_name_has_the_requested_ratio(options, name):
-    request = ExportRequest("mixste", random_weights=True, **options)
+    request = ExportRequest(**{"model": "mixste", "random_weights": True, **options})
     assert default_name(resolve_request(request), request) == name
 
 
@@ -165,7 +200,7 @@ def test_lists_every_network_within_80_columns(capsys):
 def test_dry_run_as_json(capsys):
     assert main([*PRUNED, "--random-weights", "--dry-run", "--json", "--batch", "dynamic"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["file"] == "mixste_t27_r0.50_batch.onnx"
+    assert plan["file"] == f"{NAME}_batch.onnx"
     assert [stage["tokens"] for stage in plan["network"]["stages"]] == [14]
     assert plan["weights"]["random"]
 
@@ -175,22 +210,43 @@ def test_marks_random_weights_and_prints_working_commands(capsys):
     out = capsys.readouterr().out
     assert RANDOM_WEIGHTS_WARNING in out
     assert "FLOPs, as the papers count" in out
-    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.50.onnx"]
-    assert read_manifest(Path("mixste_t27_r0.50.onnx")).weights.random
-    first = next(line for line in out.splitlines() if line.startswith("  python -c"))
-    shell = first.replace("python", f"'{sys.executable}'", 1)
-    run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
-    assert "keypoints_2d: float32 (1, 27, 17, 2)" in run.stdout
+    assert [path.name for path in Path.cwd().iterdir()] == [f"{NAME}.onnx"]
+    assert read_manifest(Path(f"{NAME}.onnx")).weights.random
+    infer, evaluate, benchmark = out.partition("Next:")[2].split("\n")[1:4]
+    assert infer == f"  hot-infer KEYPOINTS_OR_VIDEO --model {NAME}.onnx"
+    assert evaluate == f"  hot-eval {NAME}.onnx --data starter-val"
+    assert benchmark == f"  hot-benchmark {NAME}.onnx"
+    assert run_infer(infer.split()[1:]) == 0
+    assert Path("jump_mediapipe33_3d.npz").is_file()
+
+
+def run_infer(arguments):
+    assert arguments[0] == "KEYPOINTS_OR_VIDEO"
+    return infer_main([str(JUMP), *arguments[1:]])
+
+
+@pytest.mark.parametrize("further", [[], ["--dry-run"], ["-o", "{name}.onnx"]])
+def test_replaces_no_file_without_force(capsys, further):
+    Path(f"{NAME}.onnx").write_bytes(b"before")
+    arguments = [word.format(name=NAME) for word in further]
+    assert main([*PRUNED, "--random-weights", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert f"'{NAME}.onnx' exists already. Add --force" in said
+    assert Path(f"{NAME}.onnx").read_bytes() == b"before"
+    assert [path.name for path in Path.cwd().iterdir()] == [f"{NAME}.onnx"]
+
+
+def test_force_replaces_a_file(capsys):
+    Path(f"{NAME}.onnx").write_bytes(b"before")
+    assert main([*PRUNED, "--random-weights", "--force", "--dry-run"]) == 0
 
 
 def test_prints_a_working_command_for_a_pytorch_file(capsys):
     assert main([*PRUNED, "--random-weights", "--engine", "torch"]) == 0
     out = capsys.readouterr().out
-    assert [path.name for path in Path.cwd().iterdir()] == ["mixste_t27_r0.50.safetensors"]
-    first = next(line for line in out.splitlines() if line.startswith("  python -c"))
-    shell = first.replace("python", f"'{sys.executable}'", 1)
-    run = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
-    assert "keypoints_2d: float32 (1, 27, 17, 2)" in run.stdout
+    assert [path.name for path in Path.cwd().iterdir()] == [f"{NAME}.safetensors"]
+    (infer,) = (line for line in out.splitlines() if line.startswith("  hot-infer"))
+    assert run_infer(infer.split()[1:]) == 0
 
 
 def test_manifest_names_the_checkpoint(capsys):
@@ -282,7 +338,7 @@ class TestFailedVerification:
 
     def test_keeps_no_file_but_the_one_from_before(self, capsys):
         Path("mine.onnx").write_bytes(b"before")
-        assert main([*SMALL, "--random-weights", "-o", "mine.onnx"]) == 6
+        assert main([*SMALL, "--random-weights", "--force", "-o", "mine.onnx"]) == 6
         said = capsys.readouterr().err
         assert "with the same frames: largest coordinate difference of window" in said
         assert "joint" in said
