@@ -53,7 +53,7 @@ def main(model: str, index: int, seconds: float) -> None:
     ):
         detector = create_detector("mediapipe", max_people=1)
         tracker = Tracker(fps=video.fps or 30.0)
-        pictures = SideBySide(fps=video.fps)
+        pictures = SideBySide(fps=video.fps, counted="detection + push per frame")
         with VideoWriter("webcam_3d.mp4", size=pictures.size, fps=10.0) as writer:
             for frame in newest(video):
                 if frame.timestamp_s > seconds:

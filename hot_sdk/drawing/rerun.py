@@ -24,7 +24,11 @@ from hot_sdk.skeletons import H36M17
 FRAME, SECONDS = "frame", "seconds"
 """Names of the timelines."""
 
-_JPEG_QUALITY = 80
+IMAGE_SIDE = 640
+"""Pixels of the longer side of recorded images, if nothing else is given."""
+
+_JPEG_QUALITY = 70
+_SMALLEST_SIDE = 16
 _APART_M = 1.2
 _RADIUS_M = 0.025
 
@@ -36,10 +40,12 @@ def write_rerun(
     timestamps: NDArray[np.floating],
     images: Iterable[NDArray[np.uint8]] | None = None,
     latency_ms: NDArray[np.floating] | None = None,
+    image_side: int = IMAGE_SIDE,
 ) -> Path:
     """Write a file that ``rerun FILE`` shows; no viewer is started.
 
-    Entities: ``video/image`` (JPEG); ``video/person_ID`` and ``video/person_ID/links`` in pixels;
+    Entities: ``video/image`` (JPEG); ``video/person_ID`` and ``video/person_ID/links`` in pixels of
+    the recorded images, which are smaller than the video's unless those are small already;
     ``world/person_ID/pose`` and ``.../links`` in meters along the camera's axes (right, down,
     forward), at their roots if these are known and side by side otherwise; joints that are not
     valid are smaller; ``latency/frame`` in milliseconds. Timelines: ``frame`` and ``seconds``.
@@ -51,13 +57,15 @@ def write_rerun(
         images: (height, width, 3), blue, green, red, one for each frame from the first on; read
             one by one.
         latency_ms: (frames,), not finite if unknown.
+        image_side: Pixels of the longer side of the recorded images; a video of fewer keeps its
+            own. Without ``images``, keypoints are recorded in pixels of their own image.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: The name has another suffix or cannot be written, ids are not unique, or there
-            are more frames than timestamps.
+        UsageError: The name has another suffix or cannot be written, ids are not unique, there are
+            more frames than timestamps, or the side is below 16.
         MissingDependencyError: rerun-sdk is not installed, or OpenCV although there are images.
     """
     target = Path(path)
@@ -67,14 +75,16 @@ def write_rerun(
     names = _names(people)
     _check_lengths(people, timestamps, latency_ms)
     rr = require("rerun", extra="viz", purpose="A Rerun recording")
+    size = None
     if images is not None:
         opencv()
+        size = _recorded_size(people, image_side)
     with replaced_on_success(target) as temporary:
         # Not the default recording of the process or the thread.
         stream = rr.RecordingStream("hot-sdk")
         try:
             stream.save(temporary, default_blueprint=_blueprint(latency_ms is not None))
-            recording = _Recording(rr, stream, timestamps)
+            recording = _Recording(rr, stream, timestamps, size, image_side)
             stream.log("world", rr.ViewCoordinates.RDF, static=True)
             for place, (name, person) in enumerate(zip(names, people, strict=True)):
                 recording.send_keypoints(f"video/{name}", person)
@@ -89,6 +99,21 @@ def write_rerun(
             # Otherwise the file stays open, and is written to, until the stream is collected.
             stream.disconnect()
     return target
+
+
+def _recorded_size(people: Sequence[PersonClip], side: int) -> tuple[int, int] | None:
+    """Return the size of the recorded images; None, for that of the first one, without people."""
+    if side < _SMALLEST_SIDE:
+        raise UsageError(
+            f"image_side is {side}; expected {_SMALLEST_SIDE} pixels or more.",
+            hint=f"Leave it out for {IMAGE_SIDE}.",
+        )
+    return _fitted(people[0].keypoints.image_size, side) if people else None
+
+
+def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(size))
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
 
 
 def _names(people: Sequence[PersonClip]) -> list[str]:
@@ -134,9 +159,13 @@ class _Recording:
     rr: ModuleType
     stream: Any
     timestamps: NDArray[np.floating]
+    size: tuple[int, int] | None
+    image_side: int
 
     def send_keypoints(self, entity: str, person: PersonClip) -> None:
         rr, skeleton, points = self.rr, person.keypoints.skeleton_format, person.keypoints.points
+        if self.size is not None:
+            points = points * (np.array(self.size) / person.keypoints.image_size)
         self._describe(entity, skeleton.joints, *person.sides)
         scores = person.keypoints.scores
         seen: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=-1))
@@ -199,13 +228,16 @@ class _Recording:
         self.stream.send_columns(entity, self._indexes(known), columns)
 
     def send_images(self, images: Iterable[NDArray[np.uint8]]) -> None:
-        cv2 = opencv()
+        cv2, size = opencv(), self.size
         for number, image in enumerate(images):
             if number >= len(self.timestamps):
                 raise UsageError(
                     f"There are more images than the {len(self.timestamps)} timestamps.",
                     hint="Give the time of each of the video's frames.",
                 )
+            size = size or _fitted((image.shape[1], image.shape[0]), self.image_side)
+            if image.shape[1::-1] != size:
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
             columns = self.rr.EncodedImage.columns(
                 blob=[encoded.tobytes()], media_type=["image/jpeg"]

@@ -1,4 +1,4 @@
-"""Draw one frame: video with 2D skeletons, 3D poses from a turning viewpoint, latency."""
+"""Draw one frame: video with 2D skeletons, 3D poses as the camera sees them, latency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from hot_sdk.errors import UsageError
 DEFAULT_SIZE = (1280, 480)
 _SMALLEST, _LARGEST = (320, 160), (7680, 4320)
 _HISTORY = 300
-_CHART_LEFT, _CHART_RIGHT, _NARROWEST_CHART = 190, 112, 60
+_CHART_LEFT, _CHART_RIGHT, _NARROWEST_CHART = 205, 116, 60
+
+LATENCY = "latency per frame"
+"""What the bars are called if nothing says what they count."""
 
 
 class SideBySide:
@@ -34,6 +37,7 @@ class SideBySide:
         *,
         size: tuple[int, int] = DEFAULT_SIZE,
         fps: float | None = None,
+        counted: str = LATENCY,
         style: Style | None = None,
     ) -> None:
         """Prepare.
@@ -41,9 +45,11 @@ class SideBySide:
         Args:
             size: Width and height of the pictures.
             fps: Frames per second, whose inverse is the budget line; None draws none.
+            counted: What ``latency_ms`` counts, in a few words.
             style: Colors and sizes.
         """
         _check_size(size)
+        self._counted = counted
         self.size = size
         self._budget_ms = 1e3 / fps if fps else None
         self._style = style or Style()
@@ -72,6 +78,7 @@ class SideBySide:
             time_s=time_s,
             latency_ms_history=np.array(self._latency_ms),
             budget_ms=self._budget_ms,
+            counted=self._counted,
             image_size=image_size,
             stage=self._stage,
             style=self._style,
@@ -86,13 +93,15 @@ def draw_side_by_side(
     time_s: float,
     latency_ms_history: NDArray[np.floating] | None = None,
     budget_ms: float | None = None,
+    counted: str = LATENCY,
     image_size: tuple[int, int] | None = None,
     stage: Stage | None = None,
     style: Style | None = None,
 ) -> NDArray[np.uint8]:
     """Draw one frame.
 
-    The same arguments give the same picture; the viewpoint's angle follows from ``time_s`` alone.
+    The same arguments give the same picture. The viewpoint is on the camera's side, a little above;
+    with ``Style(turn_period_s=...)`` it walks around the people, by ``time_s`` alone.
 
     Args:
         image: (height, width, 3), blue, green, red; not changed. None leaves a dark panel.
@@ -101,7 +110,8 @@ def draw_side_by_side(
         time_s: Time of the frame.
         latency_ms_history: (frames,), the cost of the newest frames, this one last; not finite if
             unknown. None leaves the strip empty.
-        budget_ms: Budget of a frame, such as 1000 / fps; None draws no line.
+        budget_ms: Time between two frames, 1000 / fps; None draws no line.
+        counted: What the latencies count, in a few words, such as "detection and lifting".
         image_size: Width and height of the image that keypoints are pixels of, if it differs from
             ``image`` or there is none.
         stage: Keeps ground and center steady from frame to frame; without it, each frame has its
@@ -132,28 +142,37 @@ def draw_side_by_side(
     body = slice(head.stop, strip.start)
     left, right = slice(width // 2 - 1), slice(width // 2 + 1, width)
     _draw_video(canvas.part(body, left), image, people, image_size)
-    angle = 2.0 * math.pi * math.fmod(time_s / style.turn_period_s, 1.0)
-    _draw_scenes(canvas.part(body, right), scenes, angle)
+    _draw_scenes(canvas.part(body, right), scenes, _angle(style, time_s))
     _draw_left_head(canvas.part(head, left), time_s)
     _draw_right_head(canvas.part(head, right), scenes)
     history = np.empty(0) if latency_ms_history is None else latency_ms_history
-    draw_latency_strip(canvas.part(strip), history, budget_ms)
+    draw_latency_strip(canvas.part(strip), history, budget_ms, counted)
     return pixels
 
 
+def _angle(style: Style, time_s: float) -> float:
+    """Return the angle of the viewpoint about the vertical, radians; 0 is the camera's side."""
+    period = style.turn_period_s
+    return 0.0 if period is None else 2.0 * math.pi * math.fmod(time_s / period, 1.0)
+
+
 def draw_latency_strip(
-    canvas: Canvas, latency_ms: NDArray[np.floating], budget_ms: float | None
+    canvas: Canvas,
+    latency_ms: NDArray[np.floating],
+    budget_ms: float | None,
+    counted: str = LATENCY,
 ) -> None:
     """Draw numbers, a bar for each of the newest frames, and the budget as a line.
 
     Args:
         canvas: What is drawn on.
         latency_ms: (frames,), milliseconds, the newest last; not finite if unknown.
-        budget_ms: Budget of a frame, such as 1000 / fps; None for no line.
+        budget_ms: Time between two frames, 1000 / fps; None for no line.
+        counted: What the latencies count, in a few words.
     """
     style, row = canvas.style, canvas.scaled(17)
     known = np.maximum(latency_ms[np.isfinite(latency_ms)], 0.0)
-    canvas.text("latency per frame", (8, row), 0.42, style.quiet_text)
+    canvas.text(counted, (8, row), 0.42, style.quiet_text)
     if not len(known):
         canvas.text("not measured", (8, 2 * row + 4), 0.45, style.quiet_text)
         return
@@ -176,9 +195,10 @@ def draw_latency_strip(
     if budget_ms is not None:
         y = margin + chart.height - 1 - round(budget_ms / top * (chart.height - 1))
         opencv().line(canvas.pixels, (left, y), (right + 3, y), style.budget, 1)
-        base = min(max(y + letter // 2, margin + letter), margin + chart.height)
-        text = f"{_format_ms(budget_ms)} ms budget"
-        canvas.text(text, (right + 6, base), 0.38, style.budget)
+        base = min(max(y + letter // 2, margin + letter), margin + chart.height - letter - 2)
+        lines = f"{_format_ms(budget_ms)} ms budget", f"of {round(1e3 / budget_ms, 1):g} frames/s"
+        for place, text in enumerate(lines):
+            canvas.text(text, (right + 6, base + place * (letter + 2)), 0.38, style.budget)
     # The chart's upper end has its number if the budget's leaves room.
     if base - letter > margin + letter + 4:
         text, at = f"{_format_ms(top)} ms", (right + 6, margin + letter)

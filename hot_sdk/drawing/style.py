@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hot_sdk.errors import UsageError
+
 Color = tuple[int, int, int]
 """Blue, green, red, 0 to 255, as in OpenCV."""
 
@@ -35,8 +37,12 @@ class Style:
         min_score: 2D joints with a lower score are hollow.
         joint_radius: Radius of a joint with score 1; others are smaller.
         link_width: Width of a bone.
-        turn_period_s: Seconds per turn of the viewpoint.
+        turn_period_s: Seconds per turn of the viewpoint about the people. None keeps it on the
+            camera's side, so that left and right are as in the video.
         elevation_degrees: How far the viewpoint looks down.
+
+    Raises:
+        UsageError: The seconds per turn are not above 0.
     """
 
     left: Color = (255, 170, 60)
@@ -57,8 +63,15 @@ class Style:
     min_score: float = 0.3
     joint_radius: float = 4.0
     link_width: int = 2
-    turn_period_s: float = 24.0
+    turn_period_s: float | None = None
     elevation_degrees: float = 14.0
+
+    def __post_init__(self) -> None:
+        if self.turn_period_s is not None and not self.turn_period_s > 0.0:
+            raise UsageError(
+                f"turn_period_s is {self.turn_period_s}; expected seconds above 0.",
+                hint="Leave it out for a viewpoint that stays on the camera's side.",
+            )
 
     def side(self, joint: int, left: Collection[int], right: Collection[int]) -> Color:
         """Return the color of a joint's side."""

@@ -68,13 +68,29 @@ def test_input_is_not_changed():
     assert (given == 127).all()
 
 
-def test_same_arguments_give_the_same_picture_and_time_turns_it():
-    one, again = (draw([person()], image(), time_s=2.0) for _ in range(2))
+def test_left_and_right_of_the_3d_view_stay_those_of_the_video():
+    early, late = (draw([person()], image(), time_s=time_s) for time_s in (2.0, 14.0))
+    np.testing.assert_array_equal(early[30:390], late[30:390])
+    # The joints of the left side are right in the image, as of a person who faces the camera.
+    panel = early[30:390, 641:].astype(int)
+    blue, orange = (
+        np.argwhere(panel[..., one] - panel[..., other] > 90)[:, 1].mean()
+        for one, other in ((0, 2), (2, 0))
+    )
+    assert blue > orange + 40
+
+
+def test_an_orbit_is_turned_by_time():
+    style = Style(turn_period_s=24.0)
+    one, again = (draw([person()], image(), time_s=2.0, style=style) for _ in range(2))
     np.testing.assert_array_equal(one, again)
-    turned = draw([person()], image(), time_s=4.0)
+    turned = draw([person()], image(), time_s=4.0, style=style)
     assert (one[30:390, 700:] != turned[30:390, 700:]).any()
-    round_ = draw([person()], image(), time_s=2.0 + STYLE.turn_period_s)
+    round_ = draw([person()], image(), time_s=26.0, style=style)
     np.testing.assert_array_equal(one[30:390, 640:], round_[30:390, 640:])
+    for wrong in (0.0, -1.0, np.nan):
+        with pytest.raises(UsageError, match="turn_period_s"):
+            Style(turn_period_s=wrong)
 
 
 def test_joints_and_links_are_at_the_keypoints():
@@ -195,9 +211,18 @@ def test_latency_bars_and_budget():
     assert has(strip, STYLE.late_bar)
     assert has(strip, STYLE.budget)
     # Bars end at the right: the late one is the third from there, a gap follows, then the last.
-    row = strip[70, 1280 - 112 - 24 : 1280 - 112]
+    row = strip[70, 1280 - 116 - 24 : 1280 - 116]
     colors = [tuple(row[6 * place + 1].tolist()) for place in range(4)]
     assert colors == [STYLE.bar, STYLE.late_bar, STYLE.panel, STYLE.bar]
+
+
+def test_latency_says_what_it_counts():
+    strips = [np.zeros((80, 1280, 3), dtype=np.uint8) for _ in range(2)]
+    for strip, counted in zip(strips, ("detection + lifting per frame", "lifting"), strict=True):
+        draw_latency_strip(Canvas(strip), np.array([5.0]), 33.3, counted)
+    written = [np.flatnonzero((strip[:20, :200] > 60).any(axis=(0, 2))).max() for strip in strips]
+    assert written[0] > written[1] + 60
+    np.testing.assert_array_equal(strips[0][25:], strips[1][25:])
 
 
 @pytest.mark.parametrize(
@@ -214,7 +239,7 @@ def test_history_grows_frame_by_frame():
     for number in range(3):
         picture = painter.draw(None, [], time_s=number / 30, latency_ms=50.0)
     strip = (picture[400:] == np.array(STYLE.late_bar, dtype=np.uint8)).all(axis=-1)
-    columns = np.flatnonzero(strip[60, 190:])
+    columns = np.flatnonzero(strip[60, 205:])
     assert len(columns) == 3 * 5
     assert painter.size == (1280, 480)
 

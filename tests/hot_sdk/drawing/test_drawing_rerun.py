@@ -51,7 +51,7 @@ def column(tables, entity, name):
 
 def test_recording_holds_everything(tmp_path):
     times = np.arange(FRAMES) / 10
-    images = (np.full((90, 160, 3), 20 * i, dtype=np.uint8) for i in range(3))
+    images = (np.full((SIZE[1], SIZE[0], 3), 20 * i, dtype=np.uint8) for i in range(3))
     latency = np.array([np.nan, 5.0, 6.0])
     path = write_rerun(
         tmp_path / "out.rrd", people(), timestamps=times, images=images, latency_ms=latency
@@ -73,7 +73,7 @@ def test_recording_holds_everything(tmp_path):
 
     first = column(moving, "/video/person_0", "Points2D:positions")
     assert [len(row) for row in first] == [17] * 4 + [0] * 2 + [17] * 6
-    np.testing.assert_allclose(first[7], people()[0].keypoints.points[7])
+    np.testing.assert_allclose(first[7], people()[0].keypoints.points[7] / 2, rtol=1e-6)
     second = column(moving, "/video/person_1", "Points2D:keypoint_ids")
     assert second == [list(range(16))] * FRAMES
     assert [len(row) for row in column(moving, "/video/person_1/links", "LineStrips2D:strips")] == [
@@ -86,10 +86,38 @@ def test_recording_holds_everything(tmp_path):
     links = column(moving, "/world/person_1/links", "LineStrips3D:strips")
     assert [len(row) for row in links] == [16] * FRAMES
 
-    (blob,) = column(moving, "/video/image", "EncodedImage:blob")[2]
-    picture = cv2.imdecode(np.array(blob, dtype=np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape == (90, 160, 3)
+    picture = picture_of(moving, 2)
+    assert picture.shape == (360, 640, 3)
     assert picture.mean() == pytest.approx(40, abs=2)
+
+
+def picture_of(moving, frame):
+    (blob,) = column(moving, "/video/image", "EncodedImage:blob")[frame]
+    return cv2.imdecode(np.array(blob, dtype=np.uint8), cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize(
+    ("given", "side", "recorded"),
+    [((1280, 720), 640, (640, 360)), ((720, 1281), 300, (169, 300)), ((320, 200), 640, (320, 200))],
+)
+def test_keypoints_lie_on_the_recorded_images(tmp_path, given, side, recorded):
+    at = np.array([0.6 * given[0], 0.4 * given[1]])
+    points = np.full((1, 17, 2), np.nan)
+    points[0, 13] = at
+    person = PersonClip(Keypoints(points, skeleton="h36m17", image_size=given, fps=10.0))
+    picture = np.zeros((given[1], given[0], 3), dtype=np.uint8)
+    cv2.circle(picture, tuple(np.rint(at).astype(int).tolist()), given[1] // 30, (255,) * 3, -1)
+    options = {"timestamps": np.zeros(1), "image_side": side}
+    path = write_rerun(tmp_path / "out.rrd", [person], images=[picture], **options)
+    moving, _ = read(path)
+    shown = picture_of(moving, 0)
+    assert shown.shape[1::-1] == recorded
+    middle = np.argwhere(shown[..., 0] > 127).mean(axis=0)[::-1]
+    ((place,),) = column(moving, "/video/person_0", "Points2D:positions")
+    np.testing.assert_allclose(place, middle, atol=0.8)
+    without = write_rerun(tmp_path / "out.rrd", [person], timestamps=np.zeros(1))
+    ((place,),) = column(read(without)[0], "/video/person_0", "Points2D:positions")
+    np.testing.assert_allclose(place, at, rtol=1e-6)
 
 
 def test_annotations_name_the_joints(tmp_path):
@@ -111,6 +139,8 @@ def test_rejects_wrong_names_ids_and_lengths(tmp_path):
         write_rerun(tmp_path / "out.rrd", people(), timestamps=times[:-1])
     with pytest.raises(UsageError, match="person_0, person_0"):
         write_rerun(tmp_path / "out.rrd", people()[:1] * 2, timestamps=times)
+    with pytest.raises(UsageError, match="image_side is 8"):
+        write_rerun(tmp_path / "out.rrd", people(), timestamps=times, images=[], image_side=8)
     images = [np.zeros((8, 8, 3), dtype=np.uint8)] * (FRAMES + 1)
     with pytest.raises(UsageError, match="more images"):
         write_rerun(tmp_path / "out.rrd", people(), timestamps=times, images=images)
