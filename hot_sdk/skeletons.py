@@ -114,6 +114,26 @@ occurs once. Of MPI-INF-3DHP, the neck stands for the thorax, the head for what 
 nose, and the head's top for the head; its annotators put these at slightly other places."""
 
 
+def in_network_order(values: NDArray[np.float32], skeleton: str) -> NDArray[np.float32]:
+    """Reorder joints from the order of ``H36M17`` to that of a network.
+
+    Args:
+        values: (..., 17, channels).
+        skeleton: Name of the order, of ``NETWORK_SKELETONS``.
+
+    Returns:
+        The same array if there is nothing to reorder.
+    """
+    if skeleton == H36M17.name:
+        return values
+    return np.ascontiguousarray(values[..., np.argsort(TO_H36M17[skeleton]), :])
+
+
+def in_h36m17_order(values: NDArray[np.float32], skeleton: str) -> NDArray[np.float32]:
+    """Reorder joints from a network's order to that of ``H36M17``; see ``in_network_order``."""
+    return values if skeleton == H36M17.name else values[..., TO_H36M17[skeleton], :]
+
+
 _NAMES = (
     "h36m17",
     "coco17",

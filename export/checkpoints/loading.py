@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hot_sdk.errors import CheckpointError, UsageError
-from hot_sdk.export.checkpoints.reader import Checkpoint, TrainingRecord, name_some
+from hot_sdk.export.checkpoints.containers import name_some
+from hot_sdk.export.checkpoints.reader import Checkpoint, TrainingRecord
 from hot_sdk.export.enums import RecoveryKind, Variant
 from hot_sdk.export.models import CheckpointShape, ModelSpec, family
 from hot_sdk.export.models.spec import kept_frames, published_size

@@ -2,7 +2,8 @@
 
 Published pose lifters come as bare state-dicts (HoT, MHFormer, HTNet), under ``model_pos`` next to
 an optimizer and a random state (MixSTE, MotionBERT) or under ``model`` (MotionAGFormer), often with
-the ``module.`` that ``DataParallel`` puts before each key.
+the ``module.`` that ``DataParallel`` puts before each key. People's own come as their training
+scripts save them; :mod:`hot_sdk.export.checkpoints.containers` finds the weights in those.
 
 A safetensors file also has room for text. The trainer in examples/ writes a ``TrainingRecord``
 there as JSON, so that users need not repeat what tensor shapes do not encode.
@@ -15,7 +16,7 @@ import pickle
 import stat
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,7 +28,16 @@ from torch import Tensor
 from hot_sdk._base import records
 from hot_sdk._base.files import sha256_of
 from hot_sdk.errors import CheckpointError
-from hot_sdk.export.checkpoints.unpickler import Placeholder, tensors_only
+from hot_sdk.export.checkpoints.containers import (
+    SAVE_WEIGHTS_ALONE,
+    Found,
+    find_weights,
+    name_weights,
+    no_weights,
+)
+from hot_sdk.export.checkpoints.files import find_checkpoint
+from hot_sdk.export.checkpoints.training import DATA_SETS
+from hot_sdk.export.checkpoints.unpickler import tensors_only
 
 KEY = "hot_sdk.training"
 """Key of the training record in the header of a safetensors file."""
@@ -39,10 +49,6 @@ MAX_BYTES = 2 * 1024**3
 _LOG = logging.getLogger(__name__)
 
 _COPY_AGAIN = "Download or copy it again."
-_SAVE_WEIGHTS_ALONE = "Save model.state_dict() alone."
-_CONTAINERS = ("model_pos", "model", "state_dict")
-_PARALLEL_PREFIX = "module."
-_LISTED = 10
 _HEAD_BYTES = 512
 
 
@@ -57,6 +63,10 @@ class TrainingRecord:
         license: License of the weights.
         credit: Whom users of the weights have to name; None if no credit is required.
         limits: What the training data lacks, in words.
+        neighbors: Frames that a graph over time connects to each frame; 0 if the family has none.
+        trained_on: The data set, ``h36m`` or ``mpi-inf-3dhp``; None for another one with the joints
+            of Human3.6M in their order.
+        root_relative: The network was trained to predict joints relative to the root.
     """
 
     fps: float
@@ -65,6 +75,9 @@ class TrainingRecord:
     license: str = field(metadata={records.WAS: "licence"})
     credit: str | None
     limits: str | None
+    neighbors: int = 0
+    trained_on: str | None = None
+    root_relative: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,11 +87,12 @@ class Checkpoint:
     Attributes:
         path: The file.
         sha256: Its digest, in hexadecimal.
-        tensors: The weights by state-dict key, without ``module.``; floating-point ones in float32.
-        container: Where they were found: ``bare``, ``model_pos``, ``model``, ``state_dict`` or
-            ``safetensors``.
+        tensors: The weights by the network's own keys; floating-point ones in float32.
+        container: Where they were found: ``bare``, ``safetensors``, or the path of a dictionary in
+            the file, as ``model_pos``.
         dropped: Names of the objects next to the weights that were not rebuilt.
         training: The file's record of its training; None if it has none.
+        notes: What was done to find the weights and to name them, in words.
     """
 
     path: Path
@@ -87,18 +101,28 @@ class Checkpoint:
     container: str
     dropped: tuple[str, ...]
     training: TrainingRecord | None = None
+    notes: tuple[str, ...] = ()
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(
+    path: Path, *, weights: str | None = None, allow_extra: Sequence[str] = ()
+) -> Checkpoint:
     """Read the weights in a file of ``torch.save`` (either layout) or of safetensors.
 
     The format is detected from the content, not from the name. Nothing that the file names is
     imported or called; see :mod:`hot_sdk.export.checkpoints.unpickler`.
 
+    Args:
+        path: The file, or a folder with one checkpoint.
+        weights: Which of several sets of weights to take: the name of its dictionary in the file,
+            or the prefix of its keys.
+        allow_extra: Shell patterns of keys that may belong to something else than the network.
+
     Raises:
         CheckpointError: The file is absent, damaged, unsafe, too large or no checkpoint; its
             weights are ambiguous, incomplete or not finite.
     """
+    path = find_checkpoint(path)
     _require_regular_file(path)
     training = None
     dropped: set[str] = set()
@@ -107,29 +131,32 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < MAX_BYTES:
-            container = "safetensors"
             entries, training = _read_safetensors(path)
+            notes: list[str] = []
+            named = name_weights(entries, path.name, notes, chosen=weights, extra=allow_extra)
+            found = Found("safetensors", named, tuple(notes))
         else:
-            container, entries = _read_torch(path, head, dropped)
+            value = _read_torch(path, head, dropped)
+            found = find_weights(value, path.name, chosen=weights, extra=allow_extra)
     except OSError as error:
         raise CheckpointError(
             f"'{path}' cannot be read: {error.strerror or error}.", hint="Check its permissions."
         ) from error
-    if not entries:
-        raise _no_weights(path.name, "nothing")
-    named = _strip_parallel_prefix(entries, source=path.name)
-    tensors = {key: _as_weights(key, tensor, path.name) for key, tensor in named.items()}
-    _LOG.info("%s: %d tensors (%s)", path.name, len(tensors), container)
+    if not found.tensors:
+        raise no_weights(path.name, "nothing")
+    tensors = {key: _as_weights(key, tensor, path.name) for key, tensor in found.tensors.items()}
+    _LOG.info("%s: %s", path.name, ", ".join((f"{len(tensors)} tensors", *found.notes)))
     if dropped:
         _LOG.info("%s: dropped: %s", path.name, ", ".join(sorted(dropped)))
-    held = MappingProxyType(tensors)
-    return Checkpoint(path, digest, held, container, tuple(sorted(dropped)), training)
-
-
-def name_some(names: Sequence[str]) -> str:
-    """Return the first ten names, and the number of the others."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+    return Checkpoint(
+        path,
+        digest,
+        MappingProxyType(tensors),
+        found.container,
+        tuple(sorted(dropped)),
+        training,
+        found.notes,
+    )
 
 
 def _require_regular_file(path: Path) -> None:
@@ -139,10 +166,6 @@ def _require_regular_file(path: Path) -> None:
         raise CheckpointError(
             f"There is no checkpoint '{path}' ({error.strerror}).", hint="Check the path."
         ) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise CheckpointError(
-            f"'{path}' is a directory, not a checkpoint.", hint="Give the file inside it."
-        )
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError(f"'{path}' is not a regular file.", hint="Copy it to a file first.")
     if status.st_size == 0:
@@ -150,7 +173,7 @@ def _require_regular_file(path: Path) -> None:
     if status.st_size > MAX_BYTES:
         raise CheckpointError(
             f"'{path}' has {status.st_size} bytes; at most {MAX_BYTES} are read.",
-            hint="Save model.state_dict() alone, without the optimizer.",
+            hint=SAVE_WEIGHTS_ALONE,
         )
 
 
@@ -168,12 +191,22 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], TrainingRecord | N
 
 def _parse_training_record(text: str, source: str) -> TrainingRecord:
     hint = "Download or copy it again, or save the weights without it."
+    # Records of earlier versions lack what has a default.
+    known = {
+        each.name: each.default for each in fields(TrainingRecord) if each.default is not MISSING
+    }
     try:
-        record = records.build(TrainingRecord, records.parse_object(text))
+        record = records.build(TrainingRecord, {**known, **records.parse_object(text)})
     except records.TypedJSONError as error:
         raise CheckpointError(
             f"The training record of {source!r} is broken: {error}.", hint=hint
         ) from error
+    if record.trained_on not in (None, *DATA_SETS):
+        raise CheckpointError(
+            f"The training record of {source!r} names the data set {record.trained_on!r:.80}; "
+            f"known are {', '.join(DATA_SETS)}.",
+            hint=hint,
+        )
     if record.fps <= 0.0 or record.heads < 1 or (record.prune_at or 1) < 1:
         raise CheckpointError(
             f"The training record of {source!r} is impossible: {record.fps} frames per second,"
@@ -183,11 +216,11 @@ def _parse_training_record(text: str, source: str) -> TrainingRecord:
     return record
 
 
-def _read_torch(path: Path, head: bytes, dropped: set[str]) -> tuple[str, dict[str, Tensor]]:
-    """Return the container and the weights; collect names of what is not rebuilt."""
+def _read_torch(path: Path, head: bytes, dropped: set[str]) -> object:
+    """Return what the file holds; collect names of what is not rebuilt."""
     _refuse_lookalikes(head, path.name)
     try:
-        value = _torch_load(path, dropped)
+        return _torch_load(path, dropped)
     except CheckpointError:
         raise
     # torch.load raises whatever its parsers raise on damaged bytes, which is nearly anything.
@@ -201,7 +234,6 @@ def _read_torch(path: Path, head: bytes, dropped: set[str]) -> tuple[str, dict[s
         raise CheckpointError(
             f"'{path.name}' is damaged, or is no checkpoint ({reason:.200}).", hint=_COPY_AGAIN
         ) from error
-    return _find_weights(value, path.name)
 
 
 def _torch_load(path: Path, dropped: set[str]) -> object:
@@ -236,59 +268,6 @@ def _refuse_lookalikes(head: bytes, source: str) -> None:
         hint = "Give a checkpoint: .pth, .pt, .bin, .pth.tr or .safetensors."
     if problem is not None:
         raise CheckpointError(f"{source!r} is {problem}.", hint=hint)
-
-
-def _find_weights(value: object, source: str) -> tuple[str, dict[str, Tensor]]:
-    if not isinstance(value, dict):
-        raise _no_weights(source, f"a whole object, {_describe(value)}")
-    found = [name for name in _CONTAINERS if isinstance(value.get(name), dict)]
-    if len(found) > 1:
-        raise CheckpointError(
-            f"{source!r} holds several sets of weights: {', '.join(found)}.",
-            hint="Save only the intended one.",
-        )
-    container, entries = (found[0], value[found[0]]) if found else ("bare", value)
-    others = {key: entry for key, entry in entries.items() if not isinstance(entry, Tensor)}
-    if len(others) == len(entries):
-        raise _no_weights(source, name_some([f"{key!r:.80}" for key in entries]) or "nothing")
-    for key, entry in others.items():
-        raise CheckpointError(
-            f"{source!r} has {len(others)} entries among its weights that are no tensors; "
-            f"{key!r:.80} is {_describe(entry)}.",
-            hint=_SAVE_WEIGHTS_ALONE,
-        )
-    for key in entries:
-        if not isinstance(key, str):
-            raise CheckpointError(
-                f"{source!r} has weights under {key!r:.80}, which is no name.",
-                hint=_SAVE_WEIGHTS_ALONE,
-            )
-    return container, entries
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, Placeholder):
-        return value.of
-    return "a tensor" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-
-
-def _no_weights(source: str, content: str) -> CheckpointError:
-    return CheckpointError(
-        f"{source!r} holds no state-dict, neither bare nor under {', '.join(_CONTAINERS)}; it "
-        f"holds {content}.",
-        hint="Save the weights with torch.save(model.state_dict(), ...).",
-    )
-
-
-def _strip_parallel_prefix(tensors: dict[str, Tensor], *, source: str) -> dict[str, Tensor]:
-    prefixed = sum(key.startswith(_PARALLEL_PREFIX) for key in tensors)
-    if prefixed not in (0, len(tensors)):
-        raise CheckpointError(
-            f"In {source!r}, {prefixed} of {len(tensors)} keys start with {_PARALLEL_PREFIX!r}: "
-            "these are the weights of more than one model.",
-            hint=_SAVE_WEIGHTS_ALONE,
-        )
-    return {key.removeprefix(_PARALLEL_PREFIX): tensor for key, tensor in tensors.items()}
 
 
 def _as_weights(key: str, tensor: Tensor, source: str) -> Tensor:

@@ -7,16 +7,23 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.models import ModelSpec, build, family
+from hot_sdk.export.models import ModelSpec, build
 from hot_sdk.export.models.hourglass import HourglassNetwork
 
 
 class Lifter(nn.Module):
-    """Map keypoints to poses and, if frames are pruned, the indices of the kept frames."""
+    """Map keypoints to poses and, if frames are pruned, the indices of the kept frames.
 
-    def __init__(self, network: HourglassNetwork) -> None:
+    Args:
+        network: The network.
+        subtracted: Index of the root, if its prediction is to be subtracted from all joints; None
+            if the network predicts them relative to it.
+    """
+
+    def __init__(self, network: HourglassNetwork, subtracted: int | None = None) -> None:
         super().__init__()
         self.network = network
+        self.subtracted = subtracted
 
     def forward(
         self, keypoints_2d: Tensor, index: Tensor | None = None
@@ -32,6 +39,7 @@ class Lifter(nn.Module):
             every frame is kept.
         """
         poses, kept = self.network(keypoints_2d, index)
+        poses = _without_root(poses, self.subtracted)
         return (poses,) if kept is None else (poses, _repeat_over_batch(kept, keypoints_2d))
 
 
@@ -41,15 +49,28 @@ class MirrorAveragedLifter(nn.Module):
     The mirror image swaps left and right joints; the published evaluations average this way
     (Pavllo et al., CVPR 2019). Window and mirror image are neighbors in the batch, so that no
     operator depends on the batch size.
+
+    Args:
+        network: The network.
+        mirror: Index of each joint's mirror image.
+        channels: Channels of a keypoint.
+        subtracted: See :class:`Lifter`.
     """
 
     mirror: Tensor
     input_sign: Tensor
     output_sign: Tensor
 
-    def __init__(self, network: HourglassNetwork, mirror: tuple[int, ...], channels: int) -> None:
+    def __init__(
+        self,
+        network: HourglassNetwork,
+        mirror: tuple[int, ...],
+        channels: int,
+        subtracted: int | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
+        self.subtracted = subtracted
         self.register_buffer("mirror", torch.tensor(mirror), persistent=False)
         signs = torch.tensor([-1.0, 1.0, 1.0])
         self.register_buffer("input_sign", signs[:channels].clone(), persistent=False)
@@ -67,10 +88,15 @@ class MirrorAveragedLifter(nn.Module):
         poses, kept = self.network(pairs, index)
         poses = poses.reshape(-1, 2, *poses.shape[1:])
         direct, back = poses[:, 0], poses[:, 1].index_select(2, self.mirror) * self.output_sign
-        averaged = (direct + back) * 0.5
+        averaged = _without_root((direct + back) * 0.5, self.subtracted)
         if kept is None:
             return (averaged,)
         return averaged, _repeat_over_batch(kept, pairs).reshape(-1, 2, kept.shape[-1])
+
+
+def _without_root(poses: Tensor, root: int | None) -> Tensor:
+    """Subtract the root's prediction; a clip's root may move by more than the body's size."""
+    return poses if root is None else poses - poses[:, :, root : root + 1]
 
 
 def _repeat_over_batch(kept: Tensor, keypoints: Tensor) -> Tensor:
@@ -93,10 +119,11 @@ def build_lifter(spec: ModelSpec, state: dict[str, Tensor], *, flip: bool) -> nn
     network = build(spec, mirrored_pairs=flip)
     network.load_state_dict(state, strict=True)
     network.requires_grad_(False)
+    skeleton = spec.skeleton
+    subtracted = None if spec.root_relative else skeleton.parents.index(-1)
     if not flip:
-        return Lifter(network).eval()
-    mirror = family(spec.family).skeleton.mirror
-    return MirrorAveragedLifter(network, mirror, spec.size.channels).eval()
+        return Lifter(network, subtracted).eval()
+    return MirrorAveragedLifter(network, skeleton.mirror, spec.size.channels, subtracted).eval()
 
 
 def fold_constants(lifter: nn.Module) -> nn.Module:

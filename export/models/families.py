@@ -117,7 +117,14 @@ class Family:
         wild_normalizations: Other normalizations that its authors feed it with outside of the data
             set that it was trained on.
         axes: Axes of the output.
-        skeleton: Joints of input and output.
+        skeleton: Joints whose bones are in the network's graphs, and of input and output unless the
+            checkpoint was trained on another data set.
+        root_relative: The published networks predict joints relative to the root; None if networks
+            of both kinds are published and their weights do not differ in shape, so that users have
+            to say which theirs is.
+        mpi_inf_3dhp_frames: Lengths of the windows that networks trained on MPI-INF-3DHP have. If a
+            checkpoint has one of them, users have to say what it was trained on: the data set
+            numbers its joints in another order, and shapes do not differ.
         training_fps: Frames per second of the training data; Human3.6M has 50.
         settings: Fields of ``NetworkSize`` that the family has.
         parts: Parts that the width is split into, each with all the attention heads.
@@ -141,6 +148,8 @@ class Family:
     wild_normalizations: tuple[Normalization, ...] = ()
     axes: str = "camera: x right, y down, z forward; root-relative"
     skeleton: Skeleton = field(default=H36M17)
+    root_relative: bool | None = True
+    mpi_inf_3dhp_frames: tuple[int, ...] = ()
     training_fps: float = 50.0
     settings: tuple[str, ...] = BASIC_SETTINGS
     parts: int = 1

@@ -56,7 +56,7 @@ class HTNet(HourglassNetwork):
         self.patch_embed = nn.Linear(size.channels, width)
         self.pos_embed = nn.Parameter(torch.zeros(1, spec.joints, width))
         self.Hiremixer = TopologyMixer(
-            size.depth, width, size.heads, size.mlp_hidden, bone_adjacency(spec.skeleton)
+            size.depth, width, size.heads, size.mlp_hidden, bone_adjacency(spec.graph_skeleton)
         )
         self.fcn = nn.Linear(width, 3)
         self.refines = size.refine > 0

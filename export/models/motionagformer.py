@@ -75,7 +75,7 @@ class MotionAGFormer(HourglassNetwork):
 
     def __init__(self, spec: ModelSpec, *, mirrored_pairs: bool = False) -> None:
         super().__init__(spec, mirrored_pairs=mirrored_pairs, bias=False)
-        size, width, skeleton = spec.size, spec.size.width, spec.skeleton
+        size, width, skeleton = spec.size, spec.size.width, spec.graph_skeleton
         # The norms over time are trained for the ranks of the kept frames.
         self.norms_by_rank = spec.recovery is RecoveryKind.TRA and not spec.elastic
         self.joints_embed = nn.Linear(size.channels, width)

@@ -84,7 +84,7 @@ class NanoHTNet(HourglassNetwork):
         self.fcn_tem = nn.Linear(width, _JOINT_CHANNELS * joints)
         self.patch_embed = nn.Linear(size.channels * frames, width)
         self.pos_embed = nn.Parameter(torch.zeros(1, joints, width))
-        self.Transformer = TopologyMixer(*blocks, bone_adjacency(spec.skeleton))
+        self.Transformer = TopologyMixer(*blocks, bone_adjacency(spec.graph_skeleton))
         self.fcn_spa = nn.Linear(width, _JOINT_CHANNELS * kept)
         self.fc = nn.Linear(2 * _JOINT_CHANNELS, 3)
         # In float64, for whichever precision the network is converted to.

@@ -96,6 +96,8 @@ _FAMILIES = (
             Variant.TPC: Pruning(117, 1, f"{_HOT}/mhformer/tpc_mhformer.py"),
         },
         hypotheses=HYPOTHESES,
+        # Li et al., CVPR 2022, table 5: 9 frames; 27 and 81 in work that compares with it.
+        mpi_inf_3dhp_frames=(9, 27, 81),
         unit=Unit.METER,
         float32=("regression",),
         conventions_source="github.com/Vegetebird/MHFormer, common/camera.py, "
@@ -119,6 +121,8 @@ _FAMILIES = (
             Variant.HOT: Pruning(81, 3, f"{_HOT}/mixste/hot_mixste.py"),
             Variant.TPC: Pruning(61, 7, f"{_HOT}/mixste/tpc_mixste.py"),
         },
+        # Li et al., CVPR 2024, on MPI-INF-3DHP: 27 frames; 81 in work that compares with it.
+        mpi_inf_3dhp_frames=(9, 27, 81),
         unit=Unit.METER,
         float32=("head.*", "stem", "stem.guess"),
         unquantized=("stem.*", "guess_trust"),
@@ -149,6 +153,8 @@ _FAMILIES = (
         },
         settings=(*BASIC_SETTINGS, "representation", "neighbors"),
         pruning={Variant.HOT: Pruning(81, 7, f"{_HOT}/motionagformer/hot_motionagformer.py")},
+        # github.com/TaatiTeam/MotionAGFormer, configs/mpi: XS has 27, the others have 81.
+        mpi_inf_3dhp_frames=(9, 27, 81),
         unit=Unit.NORMALIZED_PIXEL,
         float32=("head", "layers.*.graph_temporal.mixer"),
         conventions_source="github.com/TaatiTeam/MotionAGFormer, data/reader/h36m.py; "
@@ -166,6 +172,11 @@ _FAMILIES = (
             "full": _motionbert(512, f"{_MOTIONBERT}/MB_ft_h36m.yaml"),
         },
         settings=(*BASIC_SETTINGS, "representation"),
+        # MB_ft_h36m.yaml and MB_train_h36m.yaml are; MB_ft_h36m_global.yaml and its lite one, which
+        # the authors' program for videos uses, predict where joints are.
+        root_relative=None,
+        # Published for Human3.6M with 243 only, so that shorter ones may be of either.
+        mpi_inf_3dhp_frames=(9, 27, 81),
         pruning={
             Variant.HOT: Pruning(81, 1, f"{_HOT}/motionbert"),
             Variant.TPC: Pruning(

@@ -19,7 +19,7 @@ from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models.families import Family, NetworkSize, PublishedSize
 from hot_sdk.export.models.registry import family
 from hot_sdk.manifest import PruningStage
-from hot_sdk.skeletons import Skeleton
+from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, Skeleton
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -106,6 +106,9 @@ class ModelSpec:
         stages: Where frames are pruned; empty for the plain variant.
         recovery: How frames come back; None for the plain and the ``tpc`` variant.
         elastic: The recovery is trained for any number of kept frames; see ``HourglassNetwork``.
+        root_relative: The network predicts joints relative to the root. If not, the exported
+            function subtracts the root's prediction.
+        joint_order: Name of the order of input and output, of ``NETWORK_SKELETONS``.
     """
 
     family: str
@@ -115,10 +118,21 @@ class ModelSpec:
     stages: tuple[PruningStage, ...] = ()
     recovery: RecoveryKind | None = None
     elastic: bool = False
+    root_relative: bool = True
+    joint_order: str = H36M17.name
 
     @property
     def skeleton(self) -> Skeleton:
         """Joints and bones of input and output."""
+        return NETWORK_SKELETONS[self.joint_order]
+
+    @property
+    def graph_skeleton(self) -> Skeleton:
+        """Joints and bones by whose numbers the network's graphs connect its tokens.
+
+        The published code has those of Human3.6M, and leaves them so if it is trained on data with
+        another order of joints.
+        """
         return family(self.family).skeleton
 
     @property

@@ -18,6 +18,7 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.people import read_tracked_people
 from hot_sdk.preprocessing import InputSpec, prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
+from hot_sdk.skeletons import in_network_order
 
 MOST_WINDOWS = 64
 """More windows hardly widen the extremes, but take time."""
@@ -87,7 +88,8 @@ def _windows_of(
         person, network, InputPolicies(), frames=spec.frames, training_fps=entry.training_fps
     )
     plan = windowing.plan(len(clip.inputs), spec.frames, windowing.OVERLAP)
-    return [clip.inputs[window.source_frames(len(clip.inputs))] for window in plan.windows]
+    inputs = in_network_order(clip.inputs, spec.joint_order)
+    return [inputs[window.source_frames(len(inputs))] for window in plan.windows]
 
 
 def _at_most(windows: NDArray[np.float32]) -> NDArray[np.float32]:

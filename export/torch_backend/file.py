@@ -6,7 +6,7 @@ It holds everything that rebuilds the network, and loads no pickle, unlike PyTor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from hot_sdk.export.checkpoints.reader import read_checkpoint
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import ModelSpec, build, family, resolve
 from hot_sdk.manifest import Manifest
+from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS
 
 SUFFIX = ".safetensors"
 
@@ -105,7 +106,10 @@ def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
 def _spec(text: str, path: Path) -> ModelSpec:
     """Read the architecture, which has to be one that ``resolve`` would return."""
     try:
-        spec = records.build(ModelSpec, records.parse_object(text))
+        # Files of schema 1 and 2 do not state these.
+        known = {"root_relative": True, "joint_order": H36M17.name}
+        spec = records.build(ModelSpec, {**known, **records.parse_object(text)})
+        stated = {name: getattr(spec, name) for name in known}
         settings = {name: getattr(spec.size, name) for name in family(spec.family).settings}
         complete = resolve(
             spec.family,
@@ -123,7 +127,7 @@ def _spec(text: str, path: Path) -> ModelSpec:
             f"The network that '{path}' names is broken: {str(error).rstrip('.')}.",
             hint="Export the model again with hot-export.",
         ) from error
-    if complete != spec:
+    if replace(complete, **stated) != spec or spec.joint_order not in NETWORK_SKELETONS:
         raise EngineError(
             f"The network that '{path}' names contradicts itself.",
             hint="Export the model again with hot-export.",

@@ -13,6 +13,7 @@ from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.models.families import Normalization
 from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.resampling import sample
+from hot_sdk.skeletons import in_network_order
 
 _FILE = "data/verification_clips.npz"
 _SEED = 20240617
@@ -119,7 +120,8 @@ def _normalized(clip: Clip, spec: ModelSpec, normalization: Normalization) -> ND
     points, scores = clip.points.astype(np.float32), clip.scores.astype(np.float32)
     # As the runtime does, so that a file is verified on the inputs that it will get.
     network = InputSpec(normalization.value, spec.size.channels)
-    return network.normalize(points, scores, np.isfinite(scores), clip.size, "published")
+    inputs = network.normalize(points, scores, np.isfinite(scores), clip.size, "published")
+    return in_network_order(inputs, spec.joint_order)
 
 
 def _filled(values: Floats) -> Floats:

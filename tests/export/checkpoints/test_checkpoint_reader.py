@@ -92,10 +92,10 @@ class TestLayouts:
         assert not any("_rebuild_tensor" in name for name in checkpoint.dropped)
         assert f"dropped: {', '.join(checkpoint.dropped)}" in caplog.text
 
-    def test_one_prefix_is_stripped_from_prefixed_weights(self, tmp_path, layout):
+    def test_two_networks_under_one_prefix(self, tmp_path, layout):
         value = {"module.a": torch.ones(1), "module.module.a": torch.ones(2)}
-        checkpoint = read_checkpoint(saved(tmp_path / "a.pth", value, layout))
-        assert list(checkpoint.tensors) == ["a", "module.a"]
+        with pytest.raises(CheckpointError, match=r"1 of 2 keys start with 'module\.'"):
+            read_checkpoint(saved(tmp_path / "a.pth", value, layout))
 
     def test_some_prefixes(self, tmp_path, layout):
         value = {**weights("module."), "head": torch.ones(1)}
@@ -315,9 +315,17 @@ class TestFilesThatAreNoCheckpoints:
         with pytest.raises(CheckpointError, match=r"There is no checkpoint '.*absent\.pth'"):
             read_checkpoint(tmp_path / "absent.pth")
 
-    def test_directory(self, tmp_path):
-        with pytest.raises(CheckpointError, match="is a directory"):
+    def test_folders(self, tmp_path):
+        with pytest.raises(CheckpointError, match="is a directory, and none of its files ends"):
             read_checkpoint(tmp_path)
+        (tmp_path / "README.md").write_text("The checkpoint of a paper.")
+        path = saved(tmp_path / "model_15_4890.pth", weights())
+        assert read_checkpoint(tmp_path).path == path
+        assert_holds_network(read_checkpoint(tmp_path))
+        saved(tmp_path / "model_16_4885.pth", weights())
+        with pytest.raises(CheckpointError, match="2 checkpoints: model_15_4890") as caught:
+            read_checkpoint(tmp_path)
+        assert str(path) in caught.value.hint
 
     def test_pipe(self, tmp_path):
         os.mkfifo(tmp_path / "pipe.pth")
