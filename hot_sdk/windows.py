@@ -1,6 +1,6 @@
 """Cut a clip into windows of a network's length, and stitch the windows' poses together again.
 
-Besides the default mode there are five schemes of published code, to reproduce published numbers.
+Besides the default mode there are six schemes of published code, to reproduce published numbers.
 Nothing here depends on an engine.
 """
 
@@ -21,6 +21,7 @@ MIXSTE_LAST_OVERLAP = "mixste_last_overlap"
 MHFORMER_CENTER = "mhformer_center"
 MOTIONBERT_TAIL_SHORT = "motionbert_tail_short"
 AGFORMER_RESAMPLE = "agformer_resample"
+HOT_DEMO = "hot_demo"
 MODES = (
     OVERLAP,
     HOT_CENTERED_EDGE,
@@ -28,6 +29,7 @@ MODES = (
     MHFORMER_CENTER,
     MOTIONBERT_TAIL_SHORT,
     AGFORMER_RESAMPLE,
+    HOT_DEMO,
 )
 
 _SHARE = 6
@@ -101,8 +103,8 @@ def plan(frames: int, length: int, mode: str = OVERLAP, *, overlap: int | None =
       is moved back to end with the clip. A shorter clip lies in the middle of one window, its ends
       repeated.
     - ``hot_centered_edge``: adjacent windows about the clip's middle, its ends repeated; the
-      evaluation of HoT (Li et al., CVPR 2024). Its demo adds one window if the clip is an exact
-      multiple.
+      evaluation of HoT (Li et al., CVPR 2024).
+    - ``hot_demo``: the same with one window more if the clip is an exact multiple; HoT's demo.
     - ``mixste_last_overlap``: adjacent windows, the last one moved back to end with the clip, where
       it outputs only the frames that no other does; a shorter clip's last frame is repeated. MixSTE
       (Zhang et al., CVPR 2022), whose metric counts the frames that two windows output twice.
@@ -151,6 +153,7 @@ def plan(frames: int, length: int, mode: str = OVERLAP, *, overlap: int | None =
         MHFORMER_CENTER: _one_per_frame,
         MOTIONBERT_TAIL_SHORT: _last_short,
         AGFORMER_RESAMPLE: _last_stretched,
+        HOT_DEMO: _centered_in_one_more,
     }[mode]
     return Plan(mode, frames, length, 0, make(frames, length))
 
@@ -168,7 +171,14 @@ def _overlapping(frames: int, length: int, overlap: int) -> tuple[Window, ...]:
 
 
 def _centered(frames: int, length: int) -> tuple[Window, ...]:
-    count = -(-frames // length)
+    return _side_by_side(frames, length, -(-frames // length))
+
+
+def _centered_in_one_more(frames: int, length: int) -> tuple[Window, ...]:
+    return _side_by_side(frames, length, frames // length + 1)
+
+
+def _side_by_side(frames: int, length: int, count: int) -> tuple[Window, ...]:
     before = (count * length - frames) // 2
     starts = [number * length - before for number in range(count)]
     return tuple(

@@ -13,7 +13,8 @@ from hot_sdk.manifest import Manifest
 
 IMAGE_WIDTH = "image_width"
 BOUNDING_BOX = "bounding_box"
-NORMALIZATIONS = (IMAGE_WIDTH, BOUNDING_BOX)
+IMAGE_SHORT_SIDE = "image_short_side"
+NORMALIZATIONS = (IMAGE_WIDTH, BOUNDING_BOX, IMAGE_SHORT_SIDE)
 
 SQUARE_ENOUGH = 1.1
 """Height over width up to which an image counts as square: Human3.6M's are 1000 by 1002."""
@@ -47,22 +48,46 @@ def by_image_width(
     return normalized
 
 
-def by_bounding_box(points: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Map the square about all valid joints of all frames to -1 … 1, and clip there.
+def by_image_short_side(
+    points: NDArray[np.float32], image_size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Map the image's shorter side to -1 … 1, and the longer one by the same factor.
 
-    As MotionBERT (Zhu et al., ICCV 2023) does for videos in the wild: the square is as large as
-    the longer side of the box and shares its center.
+    As MotionBERT (Zhu et al., ICCV 2023) does for videos in the wild with its option ``--pixel``:
+    poses times half the shorter side are in pixels.
 
     Args:
         points: (frames, joints, 2), pixels.
-        valid: (frames, joints); if no joint is valid, all are used.
+        image_size: Width and height, pixels.
     """
-    known = points[valid] if valid.any() else points.reshape(-1, 2)
-    low, high = known.min(axis=0), known.max(axis=0)
-    side = max(float((high - low).max()), SMALLEST_BOX)
-    middle = (low + high) * np.float32(0.5)
-    normalized: NDArray[np.float32] = np.clip((points - middle) * np.float32(2.0 / side), -1.0, 1.0)
+    middle = np.array(image_size, dtype=np.float32) / np.float32(2.0)
+    normalized: NDArray[np.float32] = (points - middle) * np.float32(2.0 / min(image_size))
     return normalized
+
+
+def by_bounding_box(points: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Map the square about all known joints of all frames to -1 … 1, and clip there.
+
+    As MotionBERT (Zhu et al., ICCV 2023) does for videos in the wild by default: the square is as
+    large as the longer side of the box and shares its center.
+
+    Args:
+        points: (frames, joints, 2), pixels.
+        known: (frames, joints); if no joint is known, all are used.
+    """
+    middle, side = bounding_square(points, known)
+    # A small box far from the image's corner would lose digits in float32.
+    normalized = np.clip((points.astype(np.float64) - middle) * (2.0 / side), -1.0, 1.0)
+    return normalized.astype(np.float32)
+
+
+def bounding_square(
+    points: NDArray[np.float32], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], float]:
+    """Return center (2,) and side of the square about all known joints, pixels."""
+    chosen = points[known] if known.any() else points.reshape(-1, 2)
+    low, high = chosen.min(axis=0).astype(np.float64), chosen.max(axis=0).astype(np.float64)
+    return (low + high) / 2.0, max(float((high - low).max()), SMALLEST_BOX)
 
 
 @dataclass(frozen=True)
@@ -70,7 +95,7 @@ class InputSpec:
     """The input of a network: how keypoints without gaps become its array.
 
     Attributes:
-        normalization: ``image_width`` or ``bounding_box``.
+        normalization: ``image_width``, ``bounding_box`` or ``image_short_side``.
         channels: 2 for x and y, 3 with the score.
     """
 
@@ -113,9 +138,29 @@ class InputSpec:
             (frames, 17, channels), float32.
         """
         if self.normalization == BOUNDING_BOX:
-            normalized = by_bounding_box(points, valid)
+            normalized = by_bounding_box(points, valid & (scores > 0.0))
+        elif self.normalization == IMAGE_SHORT_SIDE:
+            normalized = by_image_short_side(points, image_size)
         else:
             normalized = by_image_width(points, image_size, aspect)
         if self.channels == 2:
             return normalized
         return np.concatenate([normalized, scores[..., None]], axis=-1, dtype=np.float32)
+
+    def unit_px(
+        self,
+        points: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        image_size: tuple[int, int],
+        aspect: str,
+    ) -> float:
+        """Return how many pixels 1 is; the arguments are those of ``normalize``."""
+        width, height = image_size
+        if self.normalization == BOUNDING_BOX:
+            side = bounding_square(points, valid & (scores > 0.0))[1]
+        elif self.normalization == IMAGE_SHORT_SIDE:
+            side = min(image_size)
+        else:
+            side = height if pads_to_square(image_size, aspect) else width
+        return side / 2.0

@@ -61,6 +61,14 @@ class InputPolicies:
         check_settings(self, expected)
 
 
+PUBLISHED = InputPolicies(
+    min_score=0.0, outlier_threshold=None, rate_tolerance=None, aspect="published"
+)
+"""What the authors' demos do (NationalGAILab/HoT, demo/vis.py): every keypoint counts, whatever its
+score, and every frame goes to the network as it is. They have no rule for a joint that is absent;
+it is filled as by default."""
+
+
 @dataclass(frozen=True)
 class AppliedPolicy:
     """One policy as it was applied to one clip.
