@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.plausibility import check_pixels
@@ -17,12 +16,13 @@ from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_f
 from hot_sdk.readers.detections import (
     MAX_FRAMES,
     TrackId,
+    checked_first_frame,
     checked_image_size,
     checked_track_id,
     format_error,
 )
 from hot_sdk.skeletons import SkeletonFormat, list_skeletons, skeleton_format
-from hot_sdk.timestamps import FASTEST_FPS, SLOWEST_FPS, unit_of_interval
+from hot_sdk.timestamps import check_timestamps, checked_fps, measured_fps
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; annotations are not evaluated here.
@@ -37,7 +37,6 @@ _Float = TypeVar("_Float", np.float32, np.float64)
 
 _MAX_VALUES = 100_000_000
 _FARTHEST = 1e7
-_RATE_TOLERANCE = 0.1
 
 
 class ClipOptions(TypedDict, total=False):
@@ -73,6 +72,9 @@ class Keypoints:
         fps: Frames per second; None if unknown.
         timestamps: (frames,), seconds, strictly increasing; None if frames are evenly spaced.
         track_id: Identifies the person among several.
+        first_frame: Number of the first frame in the video or file that this is a part of. Without
+            timestamps, times begin at ``first_frame / fps``.
+        warnings: What a reader of poses that were lifted from these has to know; results repeat it.
 
     Raises:
         KeypointsError: No skeleton is named, a value does not fit the others, or the coordinates
@@ -87,6 +89,8 @@ class Keypoints:
     fps: float | None = None
     timestamps: NDArray[np.float64] | None = None
     track_id: int | str | None = None
+    first_frame: int = 0
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         points = _numbers(self.points, "points", np.float32)
@@ -104,9 +108,10 @@ class Keypoints:
         points.setflags(write=False)
         timestamps = self.timestamps
         if timestamps is not None:
-            timestamps = _checked_timestamps(timestamps, len(points))
+            timestamps = _numbers(timestamps, "timestamps", np.float64)
+            check_timestamps(timestamps, len(points))
             timestamps.setflags(write=False)
-        fps = None if self.fps is None else _checked_fps(self.fps, timestamps)
+        fps = None if self.fps is None else checked_fps(self.fps, timestamps)
         track_id = checked_track_id(self.track_id)
         for name, value in (
             ("points", points),
@@ -115,6 +120,7 @@ class Keypoints:
             ("fps", fps),
             ("timestamps", timestamps),
             ("track_id", track_id),
+            ("first_frame", checked_first_frame(self.first_frame)),
         ):
             object.__setattr__(self, name, value)
 
@@ -132,7 +138,37 @@ class Keypoints:
         """Frames per second: ``fps``, else from the timestamps' median interval, else None."""
         if self.fps is not None or self.timestamps is None or len(self.timestamps) < 2:
             return self.fps
-        return _measured_fps(self.timestamps)
+        return measured_fps(self.timestamps)
+
+    def times(self, fps: float) -> NDArray[np.float64]:
+        """Return the seconds of each frame, (frames,): the timestamps, or frames at a rate.
+
+        Args:
+            fps: Frames per second, if there are no timestamps.
+        """
+        if self.timestamps is not None:
+            return self.timestamps
+        return (self.first_frame + np.arange(len(self))) / fps
+
+    def trimmed(self) -> Keypoints:
+        """Return the frames from the first to the last that show a joint.
+
+        ``first_frame`` and the timestamps stay those of the video. A clip without any joint is
+        returned as it is.
+        """
+        seen = np.flatnonzero(~np.isnan(self.points[..., 0]).all(axis=1))
+        if not len(seen) or len(self) == seen[-1] - seen[0] + 1:
+            return self
+        span = slice(int(seen[0]), int(seen[-1]) + 1)
+        return dataclasses.replace(
+            self,
+            points=self.points[span],
+            scores=None if self.scores is None else self.scores[span],
+            # A part of uneven timestamps may have another rate.
+            fps=self.fps if self.timestamps is None else None,
+            timestamps=None if self.timestamps is None else self.timestamps[span],
+            first_frame=self.first_frame + span.start,
+        )
 
     def to_h36m17(self) -> Keypoints:
         """Return the same person in Human3.6M's 17 joints, as ``SkeletonFormat`` derives them."""
@@ -161,7 +197,7 @@ class Keypoints:
             UsageError: The suffix is another, or the file cannot be written.
             KeypointsError: A table cannot hold the track id.
         """
-        names = ("skeleton", "image_size", "fps", "timestamps", "track_id")
+        names = ("skeleton", "image_size", "fps", "timestamps", "track_id", "first_frame")
         saving.save(
             Path(path), self.points, self.scores, {name: getattr(self, name) for name in names}
         )
@@ -366,6 +402,7 @@ def _clip(source: KeypointFrames, name: TrackId, track: dict[int, Detection]) ->
         fps=source.fps,
         timestamps=source.timestamps,
         track_id=name,
+        first_frame=source.first_frame,
     )
 
 
@@ -430,62 +467,3 @@ def _checked_scores(values: object, shape: tuple[int, ...]) -> NDArray[np.float3
     # The larger of NaN and 0 is 0 here; this runs for every pushed frame.
     cut: NDArray[np.float32] = np.fmin(np.fmax(scores, np.float32(0.0)), np.float32(1.0))
     return cut
-
-
-def _checked_timestamps(values: ArrayLike, frames: int) -> NDArray[np.float64]:
-    times = _numbers(values, "timestamps", np.float64)
-    if times.shape != (frames,):
-        raise KeypointsError(
-            f"timestamps has shape {times.shape}; expected ({frames},), one for each frame.",
-            hint="Give the seconds at which each frame was taken.",
-        )
-    if not np.isfinite(times).all():
-        raise KeypointsError("timestamps holds NaN or infinity.", hint="Give seconds.")
-    back = np.flatnonzero(times[1:] <= times[:-1])
-    if len(back):
-        at = int(back[0])
-        raise KeypointsError(
-            f"timestamps go from {times[at]:.6f} s at frame {at} to {times[at + 1]:.6f} s at the"
-            " next; expected strictly increasing ones.",
-            hint="Sort the frames by time and leave out repeated ones.",
-        )
-    if frames > 1 and not SLOWEST_FPS <= (rate := _measured_fps(times)) <= FASTEST_FPS:
-        unit = unit_of_interval(float(np.median(np.diff(times))))
-        looks, hint = "; they are not seconds", "Give seconds"
-        if unit is not None:
-            looks, hint = f"; they look like {unit[0]}", f"Give timestamps / {unit[1]:.6g}"
-        raise KeypointsError(
-            f"The timestamps say {rate:.4g} frames per second{looks}.",
-            hint=f"{hint}; leave them out if the frames are single pictures.",
-        )
-    return times
-
-
-def _checked_fps(fps: object, timestamps: NDArray[np.float64] | None) -> float:
-    if not isinstance(fps, (int, float, Fraction, np.integer, np.floating)) or not 0.0 < fps < 1e30:
-        raise KeypointsError(
-            f"fps is {fps!r:.80}; expected frames per second, 1 to 1000.",
-            hint="Leave it out if it is unknown.",
-        )
-    rate = float(fps)
-    if not SLOWEST_FPS <= rate <= FASTEST_FPS:
-        seconds = SLOWEST_FPS <= 1.0 / rate <= FASTEST_FPS
-        raise KeypointsError(
-            f"fps is {fps!r}; expected frames per second, 1 to 1000.",
-            hint=f"It looks like seconds per frame: give fps={1.0 / rate:.6g}."
-            if seconds
-            else "Leave it out if it is unknown.",
-        )
-    if timestamps is not None and len(timestamps) > 1:
-        measured = _measured_fps(timestamps)
-        if abs(measured / rate - 1.0) > _RATE_TOLERANCE:
-            raise KeypointsError(
-                f"fps is {rate:g}, but the timestamps say {measured:.4g}.",
-                hint="Give the timestamps in seconds, and leave fps out.",
-            )
-    return rate
-
-
-def _measured_fps(timestamps: NDArray[np.float64]) -> float:
-    with np.errstate(over="ignore"):
-        return float(1.0 / np.median(np.diff(timestamps)))

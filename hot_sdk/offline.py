@@ -30,12 +30,15 @@ class LiftedPeople:
         results: One for each person.
         report: How long lifting took.
         latency_ms: (frames,), the cost of each frame: its push to the stream; or, as a clip is
-            lifted at once, an equal share of the whole time.
+            lifted at once, an equal share of the whole time. The frames are those from the first
+            to the last that a clip contains.
+        first_frame: Number of the first of these frames in the video or file.
     """
 
     results: tuple[Pose3DResult, ...]
     report: LatencyReport | StreamReport
     latency_ms: NDArray[np.float64]
+    first_frame: int = 0
 
     def with_constant_bones(self) -> LiftedPeople:
         """Return the same with bones of constant length."""
@@ -58,10 +61,12 @@ def lift_at_once(
         EngineError: The engine failed.
     """
     results = engine.lift(people, progress=progress)
-    report, frames = results[0].latency, len(people[0])
+    first, frames = _extent(people)
+    report = results[0].latency
     assert report is not None
     assert report.total is not None
-    return LiftedPeople(results, report, np.full(frames, report.total.mean / frames))
+    share = np.full(frames, report.total.mean / frames)
+    return LiftedPeople(results, report, share, first)
 
 
 def lift_stream(
@@ -78,7 +83,7 @@ def lift_stream(
 
     Args:
         engine: The model.
-        people: One clip each, of the same frames.
+        people: One clip each, of the same video or file; they may begin and end at other frames.
         lookahead: Frames that a pose waits for.
         hop: Frames between runs of the engine.
         progress: Called after each frame with the frames pushed and their total.
@@ -94,27 +99,47 @@ def lift_stream(
             "A stream needs a frame rate, and the file states none.",
             hint="Give fps=, or --fps on a command line.",
         )
-    timestamps = people[0].timestamps
-    times = (np.arange(len(people[0])) / fps if timestamps is None else timestamps).tolist()
+    first, times = _times_of(people, fps)
     poses: list[StreamPose] = []
     latency_ms = np.zeros(len(times))
     with engine.stream(
         "video", lookahead=lookahead, hop=hop, fps=fps, max_people=len(people)
     ) as stream:
-        for frame, timestamp in enumerate(times):
+        for frame, timestamp in enumerate(times.tolist()):
             start = time.perf_counter()
-            seen = [one for person in people if (one := _frame(person, frame)) is not None]
+            seen = [one for person in people if (one := _frame(person, first + frame)) is not None]
             poses += stream.push_people(seen, timestamp)
             latency_ms[frame] = 1e3 * (time.perf_counter() - start)
             if progress is not None:
                 progress(frame + 1, len(times))
         poses += stream.flush()
         report = stream.report()
-    results = tuple(_result(engine, person, times, poses, report) for person in people)
-    return LiftedPeople(results, report, latency_ms)
+    results = tuple(_result(engine, person, fps, poses, report) for person in people)
+    return LiftedPeople(results, report, latency_ms, first)
 
 
-def _frame(person: Keypoints, frame: int) -> Keypoints | None:
+def _extent(people: Sequence[Keypoints]) -> tuple[int, int]:
+    """Return the number of the first frame that a clip contains, and how many frames follow."""
+    first = min(person.first_frame for person in people)
+    return first, max(person.first_frame + len(person) for person in people) - first
+
+
+def _times_of(people: Sequence[Keypoints], fps: float) -> tuple[int, NDArray[np.float64]]:
+    """Return the number of the first frame that a clip contains, and the seconds from it on."""
+    first, frames = _extent(people)
+    times = np.full(frames, np.nan)
+    for person in people:
+        start = person.first_frame - first
+        times[start : start + len(person)] = person.times(fps)
+    # Frames between the people, which no clip contains, have their times from the neighbors.
+    known = np.flatnonzero(np.isfinite(times))
+    return first, np.interp(np.arange(frames), known, times[known])
+
+
+def _frame(person: Keypoints, number: int) -> Keypoints | None:
+    frame = number - person.first_frame
+    if not 0 <= frame < len(person):
+        return None
     points = person.points[frame : frame + 1]
     if np.isnan(points).all():
         return None
@@ -125,15 +150,17 @@ def _frame(person: Keypoints, frame: int) -> Keypoints | None:
 def _result(
     engine: Pose3DEngine,
     person: Keypoints,
-    times: Sequence[float],
+    fps: float,
     poses: Sequence[StreamPose],
     report: StreamReport,
 ) -> Pose3DResult:
-    place = {timestamp: frame for frame, timestamp in enumerate(times)}
+    times = person.times(fps)
+    place = {timestamp: frame for frame, timestamp in enumerate(times.tolist())}
     joints = len(H36M17.joints)
     lifted = np.full((len(times), joints, 3), np.nan, dtype=np.float32)
     valid = np.zeros((len(times), joints), dtype=np.bool_)
-    mine = [pose for pose in poses if pose.track_id == person.track_id]
+    # A stream also has poses of the frames after the last one that shows a person.
+    mine = [pose for pose in poses if pose.track_id == person.track_id and pose.timestamp in place]
     for pose in mine:
         lifted[place[pose.timestamp]] = pose.pose
         valid[place[pose.timestamp]] = pose.valid
@@ -146,11 +173,12 @@ def _result(
         axes=CAMERA_AXES,
         root=None,
         root_error=None,
-        timestamps=np.array(times),
+        timestamps=np.array(times, dtype=np.float64),
         track_id=person.track_id,
         policies=(streamed,),
         seams=None,
         latency=report.latency,
         model=engine.model_name,
-        warnings=engine.warnings,
+        warnings=(*engine.warnings, *person.warnings),
+        first_frame=person.first_frame,
     )

@@ -15,6 +15,7 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder, LatencyReport
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 from hot_sdk.preprocessing import prepare_clip
+from hot_sdk.preprocessing.normalization import BOUNDING_BOX
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.starter import STARTER, resolve_model
@@ -246,7 +247,8 @@ class Pose3DEngine(Closing):
                 return none.
 
         Raises:
-            UsageError: A value is out of range, or the window does not reach so far.
+            UsageError: A value is out of range, the window does not reach so far, or the model
+                needs the box about a whole clip.
             EngineError: The engine is closed.
         """
         options = StreamOptions(
@@ -260,6 +262,12 @@ class Pose3DEngine(Closing):
             skeleton=skeleton,
             image_size=image_size,
         )
+        if self._runner.input_spec.normalization == BOUNDING_BOX:
+            raise UsageError(
+                "The model is fed with keypoints in the box about a whole clip, which a stream does"
+                " not know before its end.",
+                hint="Lift whole clips, or export the model with --normalization image_short_side.",
+            )
         session = self._open_session()
         return Pose3DStream(self._runner, session, options, self.policies, callback)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from hot_sdk._base import records
 from hot_sdk._base.files import replaced_on_success
-from hot_sdk.errors import UsageError
-from hot_sdk.infer.batch_job import DONE, FAILED, SKIPPED, Job, Outcome
-from hot_sdk.infer.inputs import VIDEOS
-from hot_sdk.infer.ray_workers import lift_all, ray_cluster
+from hot_sdk.errors import BatchError, EngineError, UsageError
+from hot_sdk.infer.batch_job import DONE, FAILED, SKIPPED, Job, Outcome, finished_before
+from hot_sdk.infer.ray_process import ray_process
 from hot_sdk.readers.folders import holds_frames
+from hot_sdk.video.signatures import is_video_file
 
 REPORT = "archive_report.json"
 """Name of the report in the output folder."""
@@ -95,25 +95,32 @@ def run_batch(
     Raises:
         MissingDependencyError: Ray is not installed.
         UsageError: There is no such cluster, or it has too few CPUs or GPUs.
-        EngineError: Ray ended the run, for example because workers cannot import the SDK.
+        BatchError: Ray ended the run, for example because its node was lost or because workers
+            cannot import the SDK. The report is written and says what is done.
     """
     start = time.perf_counter()
     entries: dict[str, Entry] = {}
     pending = list(names)
-    with ray_cluster(job, workers, address, verbose=verbose):
+    ended: EngineError | None = None
+    with ray_process(job, workers, address, verbose=verbose) as ray:
         for attempt in range(1, retries + 2):
             finished = len(names) - len(pending)
             # Unless its outcome arrives, an input was lost.
             entries |= {name: Entry(_lost(name), attempt) for name in pending}
             named = dataclasses.replace(job, attempt=f"{secrets.token_hex(8)} {attempt}")
-            for outcome in lift_all(named, pending, workers):
-                entries[outcome.input] = Entry(outcome, attempt)
-                _LOG.info("'%s': %s %s", outcome.input, outcome.state, outcome.message or "")
-                finished += outcome.state != FAILED
-                if progress is not None:
-                    progress(finished, len(names))
+            try:
+                for outcome in ray.lift(named, pending):
+                    entries[outcome.input] = Entry(outcome, attempt)
+                    _LOG.info("'%s': %s %s", outcome.input, outcome.state, outcome.message or "")
+                    finished += outcome.state != FAILED
+                    if progress is not None:
+                        progress(finished, len(names))
+            except EngineError as error:
+                ended = error
+                unknown = {name for name in pending if entries[name].outcome == _lost(name)}
+                entries |= {name: Entry(_unreported(job, name), attempt) for name in unknown}
             pending = [name for name in pending if entries[name].outcome.state == FAILED]
-            if not pending:
+            if ended is not None or not pending:
                 break
     states = [entry.outcome.state for entry in entries.values()]
     report = BatchReport(
@@ -130,7 +137,24 @@ def run_batch(
     )
     with replaced_on_success(Path(job.output) / REPORT) as temporary:
         temporary.write_text(records.to_json(report), encoding="utf-8")
+    if ended is not None:
+        raise BatchError(
+            f"The batch ended early. {ended.message} Of {len(names)} inputs,"
+            f" {report.done + report.skipped} are done, {report.failed} not; see"
+            f" '{Path(job.output, REPORT)}'.",
+            hint=f"Run the command again to lift the others; it skips those that are done."
+            f" {ended.hint}",
+        ) from ended
     return report
+
+
+def _unreported(job: Job, name: str) -> Outcome:
+    """Return what became of an input whose outcome Ray no longer delivered."""
+    found = finished_before(job, name)
+    if found is not None:
+        # Not by an earlier run, whose inputs are reported at once.
+        return dataclasses.replace(found, state=DONE)
+    return Outcome(name, FAILED, code="batch", message="Ray ended before the input was lifted.")
 
 
 def _lost(name: str) -> Outcome:
@@ -143,7 +167,7 @@ def _lost(name: str) -> Outcome:
 
 
 def find_inputs(archive: str, output: Path) -> tuple[Path, tuple[str, ...]]:
-    """Find the inputs of a batch: keypoint files, OpenPose folders and videos, by their names.
+    """Find the inputs of a batch: keypoint files and OpenPose folders, by name, and videos.
 
     Hidden files and folders are left out, links to folders are not followed, and a folder of
     OpenPose's files of one frame each is one input.
@@ -182,8 +206,11 @@ def find_inputs(archive: str, output: Path) -> tuple[Path, tuple[str, ...]]:
         }
     )
     if not names:
-        kinds = ", ".join((*KEYPOINT_FILES, *VIDEOS))
-        raise UsageError(f"Nothing in '{archive}' can be lifted.", hint=f"Known are: {kinds}.")
+        kinds = ", ".join(KEYPOINT_FILES)
+        raise UsageError(
+            f"Nothing in '{archive}' can be lifted.",
+            hint=f"Known are videos, and files of {kinds}.",
+        )
     return root, tuple(names)
 
 
@@ -217,7 +244,8 @@ def _walked(root: Path) -> Iterator[Path]:
 
 
 def _is_file(path: Path) -> bool:
-    return path.suffix.lower() in (*KEYPOINT_FILES, *VIDEOS) and path.is_file()
+    is_known = path.suffix.lower() in KEYPOINT_FILES
+    return path.is_file() and (is_known or is_video_file(path))
 
 
 def _is_openpose(files: Iterable[Path]) -> bool:

@@ -162,18 +162,35 @@ def lift_one(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Out
     return dataclasses.replace(outcome, seconds=time.perf_counter() - start)
 
 
-def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcome:
-    source, target = Path(job.root, name), Path(job.output, name)
-    folder, record_file = target.parent, target.with_name(f"{target.name}.done.json")
-    requested = Record(
+def finished_before(job: Job, name: str) -> Outcome | None:
+    """Return the outcome of an input whose results are complete; None if it has to be lifted."""
+    target = Path(job.output, name)
+    before = _read_record(_record_file(target))
+    if before is None or not before.covers(_requested(job, name), target.parent):
+        return None
+    return Outcome(name, SKIPPED, files=_in_output(job, target.parent, before.files))
+
+
+def _record_file(target: Path) -> Path:
+    return target.with_name(f"{target.name}.done.json")
+
+
+def _requested(job: Job, name: str) -> Record:
+    return Record(
         schema=SCHEMA,
         input=name,
-        input_sha256=_content_sha256(source),
+        input_sha256=_content_sha256(Path(job.root, name)),
         model_sha256=job.model_sha256,
         options=job.settings(),
         files=(),
         sdk=__version__,
     )
+
+
+def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcome:
+    source, target = Path(job.root, name), Path(job.output, name)
+    folder, record_file = target.parent, _record_file(target)
+    requested = _requested(job, name)
     before = _read_record(record_file)
     if before is not None and before.covers(requested, folder):
         return Outcome(name, SKIPPED, files=_in_output(job, folder, before.files))
@@ -199,8 +216,8 @@ def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcom
     with replaced_on_success(record_file) as temporary:
         record = dataclasses.replace(requested, files=files)
         temporary.write_text(records.to_json(record), encoding="utf-8")
-    results = lifted.results
-    return Outcome(name, DONE, _in_output(job, folder, files), len(results), len(results[0]))
+    saved_files, people = _in_output(job, folder, files), len(lifted.results)
+    return Outcome(name, DONE, saved_files, people, len(footage.timestamps))
 
 
 def _read_record(path: Path) -> Record | None:

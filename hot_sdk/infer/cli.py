@@ -18,6 +18,7 @@ from hot_sdk.engines import AUTO, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
 from hot_sdk.infer.batch_cli import add_arguments, check_arguments, lift_batch, require_precision
 from hot_sdk.infer.inputs import (
+    PUBLISHED_DEMO,
     EngineOptions,
     Footage,
     InputOptions,
@@ -51,6 +52,7 @@ exit status:
   2 wrong arguments          10 stream options not supported by this model
   3 package not installed    12 video or camera cannot be read
   7 model's manifest broken  15 some inputs of a batch failed
+                             17 Ray ended a batch early; its report is written
 The first input that fails ends the command; results of earlier inputs are kept.
 
 A batch (--archive) goes on instead: failed inputs are retried, listed at the end, and named in
@@ -94,9 +96,14 @@ def build_parser() -> CommandParser:
     skeleton = "order of the joints, if a file does not say it"
     add("--skeleton", choices=list_skeletons(), help=skeleton)
     add("--image-size", type=_size, metavar="WxH", help="pixels, if a file does not say it")
-    add("--fps", type=float, metavar="F", help="frames per second, if a file does not say it")
+    rate = (
+        "frames per second, if a file does not say it; of a video, if it is another (slow motion)"
+    )
+    add("--fps", type=float, metavar="F", help=rate)
     track = "lift one person only; 'largest': the largest in each frame of a file"
     add("--track-id", type=_track_id, metavar="ID", help=track)
+    least = "leave out people seen in fewer frames than N (default: 1.5 s; 1 keeps all)"
+    add("--min-frames", type=int, metavar="N", help=least)
     add = parser.add_argument_group("videos and cameras").add_argument
     detectors = f"2D detector (default: {DEFAULT_DETECTOR})"
     people = f"maximum people per frame (default: {DEFAULT_MAX_PEOPLE})"
@@ -107,6 +114,8 @@ def build_parser() -> CommandParser:
     add("--windows", choices=MODES, help="window scheme (default: overlap, blended)")
     add("--overlap", type=int, metavar="N", help="overlap between windows, in frames")
     add("--flip", action="store_true", help="average with the mirror image")
+    policies = "'published': lift as HoT's demo does, keypoints uncleaned, windows hot_demo, --flip"
+    add("--policies", choices=(PUBLISHED_DEMO,), help=policies)
     add("--lookahead", type=int, metavar="N", help="lift as a stream that waits for N frames")
     add("--hop", type=int, metavar="N", help="frames between runs of a stream (default: 1)")
     add_arguments(parser.add_argument_group("batch").add_argument)
@@ -117,6 +126,8 @@ def build_parser() -> CommandParser:
     formats = f"comma-separated: {', '.join(FORMATS)} (default: npz)"
     add("--format", dest="formats", type=_formats, metavar="F", help=formats)
     add("--save-video", type=Path, metavar="FILE", help="draw video and poses: .mp4 or .gif")
+    orbit = "walk around the people in the drawn 3D view, S seconds a turn (default: camera's side)"
+    add("--orbit", type=float, metavar="S", help=orbit)
     add("--save-plot", type=Path, metavar="FILE", help="plot joints over time and latency: .png")
     add("--save-rerun", type=Path, metavar="FILE", help="record for the Rerun viewer: .rrd")
     parser.add_shared_arguments()
@@ -185,6 +196,10 @@ def _check(options: argparse.Namespace, inputs: InputOptions) -> None:
                     f"--{flag.replace('_', '-')} applies only to videos, and no input is a video.",
                     hint="Remove it.",
                 )
+    if options.min_frames is not None and options.min_frames < 1:
+        raise UsageError(
+            f"--min-frames is {options.min_frames}.", hint="Give a whole number from 1."
+        )
     if options.duration is not None and not options.duration > 0.0:
         raise UsageError(f"--duration is {options.duration}.", hint="Give a number above 0.")
     stems = [_stem(name) for name in options.inputs]
@@ -193,12 +208,22 @@ def _check(options: argparse.Namespace, inputs: InputOptions) -> None:
             "Two inputs have the same name, and so would their results.",
             hint="Lift them into different folders, with --output-dir.",
         )
+    if options.policies is not None and options.lookahead is not None:
+        raise UsageError(
+            "--policies published lifts whole clips, as HoT's demo does, and --lookahead streams.",
+            hint="Remove one of them.",
+        )
     if options.hop is not None and options.lookahead is None:
         raise UsageError("--hop applies only to streams.", hint="Add --lookahead N.")
     if not options.output_dir.is_dir():
         raise UsageError(
             f"The folder '{options.output_dir}' does not exist.",
             hint=f"Run: mkdir -p '{options.output_dir}'",
+        )
+    if options.orbit is not None and (options.save_video is None or not options.orbit > 0.0):
+        raise UsageError(
+            f"--orbit is {options.orbit:g}; it applies only to --save-video, in seconds above 0.",
+            hint="Add --save-video FILE, or remove it.",
         )
     drawings = (options.save_video, options.save_plot, options.save_rerun)
     if len(options.inputs) > 1 and any(drawings):
@@ -230,7 +255,7 @@ def _save(
     if options.save_plot is not None:
         files += save_plots(options.save_plot, footage, lifted)
     if options.save_video is not None:
-        files.append(save_video(options.save_video, footage, lifted))
+        files.append(save_video(options.save_video, footage, lifted, turn_period_s=options.orbit))
     if options.save_rerun is not None:
         files.append(save_rerun(options.save_rerun, footage, lifted))
     return files
@@ -247,6 +272,7 @@ def _record(
         "people": [
             {
                 "track_id": result.track_id,
+                "first_frame": result.first_frame,
                 "frames": len(result),
                 "valid": float(result.valid.mean()),
                 "unit": result.unit,

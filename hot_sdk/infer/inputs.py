@@ -21,15 +21,20 @@ from numpy.typing import NDArray
 from hot_sdk._base.progress import Progress
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.manifest import read_manifest
 from hot_sdk.offline import LiftedPeople, lift_at_once, lift_stream
-from hot_sdk.people import MIN_FRAMES, USUAL_FPS, dropped_note, read_tracked_people
+from hot_sdk.people import USUAL_FPS, read_tracked_people
 from hot_sdk.pose_engine import Pose3DEngine
+from hot_sdk.preprocessing.policies import PUBLISHED
+from hot_sdk.starter import STARTER, resolve_model
 from hot_sdk.video import Frame, VideoWriter, create_detector, keypoints_from_video, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
 from hot_sdk.video.reader import is_live_source
+from hot_sdk.video.signatures import is_video_file
+from hot_sdk.windows import HOT_DEMO
 
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif")
-"""Suffixes of video files."""
+PUBLISHED_DEMO = "published"
+"""The policies of HoT's demo, in ``EngineOptions``."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,7 +43,14 @@ _Options = TypeVar("_Options", "EngineOptions", "InputOptions")
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How a model is opened; see ``Pose3DEngine`` for all of them."""
+    """How a model is opened; see ``Pose3DEngine`` for all but the last.
+
+    Attributes:
+        policies: ``published`` lifts as the demo of HoT (NationalGAILab/HoT, demo/vis.py) does:
+            keypoints as they are, the windows ``hot_demo`` unless others are chosen, or each
+            window's center if the model returns only that, averaged with the mirror image. None
+            leaves the engine's own policies.
+    """
 
     engine: str | None = None
     device: str = "cpu"
@@ -49,6 +61,7 @@ class EngineOptions:
     windows: str | None = None
     overlap: int | None = None
     flip: bool = False
+    policies: str | None = None
 
     def open(self, model: str | Path | None) -> Pose3DEngine:
         """Open a model.
@@ -56,7 +69,13 @@ class EngineOptions:
         Raises:
             HotSDKError: See ``Pose3DEngine``.
         """
-        return Pose3DEngine(model, **dataclasses.asdict(self))
+        options = dataclasses.asdict(self)
+        if options.pop("policies") == PUBLISHED_DEMO:
+            options.update(policies=PUBLISHED, flip=True)
+            manifest = read_manifest(resolve_model(STARTER if model is None else model))
+            if self.windows is None and manifest.output_frames == manifest.frames:
+                options["windows"] = HOT_DEMO
+        return Pose3DEngine(model, **options)
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,7 @@ class InputOptions:
     image_size: tuple[int, int] | None = None
     fps: float | None = None
     track_id: int | str | None = None
+    min_frames: int | None = None
     detector: str = DEFAULT_DETECTOR
     max_people: int = DEFAULT_MAX_PEOPLE
     duration: float | None = None
@@ -98,16 +118,20 @@ class Footage:
     """The people of an input.
 
     Attributes:
-        people: Keypoints of each person, all of the same frames.
+        people: Keypoints of each person, from the first frame that shows the person to the last.
+        timestamps: (frames,), seconds, of all frames of the input.
         video: The frames' images, for ``open_video``; None for a keypoint file.
         detection_ms: (frames,), the time for detection and tracking; None for a keypoint file.
         notes: What the user should know about how the people were found.
+        first_frame: Number of the input's first frame, if a file does not begin with 0.
     """
 
     people: tuple[Keypoints, ...]
+    timestamps: NDArray[np.float64]
     video: str | None = None
     detection_ms: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    first_frame: int = 0
 
 
 def options_from(kind: type[_Options], arguments: argparse.Namespace) -> _Options:
@@ -117,9 +141,9 @@ def options_from(kind: type[_Options], arguments: argparse.Namespace) -> _Option
 
 
 def is_video(name: str) -> bool:
-    """Return True for a video file, a camera's index or a stream's address."""
+    """Return True for a video file (by its content), a camera's index or a stream's address."""
     source = parse_source(name)
-    return isinstance(source, int) or "://" in name or Path(name).suffix.lower() in VIDEOS
+    return isinstance(source, int) or "://" in name or is_video_file(Path(name))
 
 
 def check_input(name: str, options: InputOptions) -> None:
@@ -133,7 +157,12 @@ def check_input(name: str, options: InputOptions) -> None:
         raise UsageError(f"There is no file '{name}'.", hint="Check the path.")
     if not is_video(name):
         return
-    for field in ("skeleton", "image_size", "fps"):
+    if options.fps is not None and is_live_source(parse_source(name)):
+        raise UsageError(
+            f"--fps was given, and the frames of '{name}' have the times at which they come.",
+            hint="Remove it.",
+        )
+    for field in ("skeleton", "image_size"):
         if getattr(options, field) is not None:
             raise UsageError(
                 f"--{field.replace('_', '-')} applies only to keypoint files, and '{name}' is a"
@@ -167,8 +196,11 @@ def read_input(name: str, options: InputOptions) -> contextlib.AbstractContextMa
         image_size=options.image_size,
         fps=options.fps,
         track_id=options.track_id,
+        min_frames=options.min_frames,
     )
-    return contextlib.nullcontext(Footage(found.people, notes=found.notes))
+    return contextlib.nullcontext(
+        Footage(found.people, found.timestamps, notes=found.notes, first_frame=found.first_frame)
+    )
 
 
 def lift_input(
@@ -233,16 +265,18 @@ def _read_video(name: str, options: InputOptions) -> Iterator[Footage]:
             found = keypoints_from_video(
                 source,
                 detector,
-                min_frames=MIN_FRAMES,
+                fps=options.fps,
+                min_frames=options.min_frames,
                 progress=bar.update,
                 on_frame=watcher.see,
                 stop=watcher.is_over,
             )
         people = found.people
         if not people:
+            why = " ".join(found.warnings)
             raise KeypointsError(
                 f"No person was found in the {len(found.timestamps)} frames of '{name}'.",
-                hint="Check that people are visible as a whole and large enough.",
+                hint=f"{why} Check that people are visible as a whole and large enough.".lstrip(),
             )
         if options.track_id is not None:
             people = tuple(one for one in people if one.track_id == options.track_id)
@@ -253,13 +287,13 @@ def _read_video(name: str, options: InputOptions) -> Iterator[Footage]:
                 hint="Remove --track-id to lift them all.",
             )
         count = f"{len(found.people)} {'person' if len(found.people) == 1 else 'people'}"
-        notes = [f"{count} found by {found.detector}{dropped_note(found.dropped_people)}"]
+        notes = [f"{count} found by {found.detector}", *found.warnings]
         if found.undecodable_frames or found.missing_at_end:
             notes.append(
                 f"{found.undecodable_frames} frames could not be decoded, {found.missing_at_end}"
                 " are missing at the end"
             )
-        yield Footage(people, video, found.detection_ms, tuple(notes))
+        yield Footage(people, found.timestamps, video, found.detection_ms, tuple(notes))
 
 
 class _Watcher(contextlib.ExitStack):

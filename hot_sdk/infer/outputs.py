@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hot_sdk._base.files import require_writable_target
 from hot_sdk._base.optional import require
 from hot_sdk._base.progress import Progress
-from hot_sdk.drawing import PersonClip, SideBySide, plot_result, write_rerun
+from hot_sdk.drawing import PersonClip, SideBySide, Style, plot_result, write_rerun
 from hot_sdk.drawing.side_by_side import DEFAULT_SIZE
 from hot_sdk.errors import UsageError
 from hot_sdk.infer.inputs import Footage
@@ -55,17 +55,26 @@ def check_drawings(video: Path | None, plot: Path | None, rerun: Path | None) ->
         require("rerun", extra="viz", purpose="A Rerun recording")
 
 
-def save_video(path: Path, footage: Footage, lifted: LiftedPeople) -> Path:
+def save_video(
+    path: Path, footage: Footage, lifted: LiftedPeople, *, turn_period_s: float | None = None
+) -> Path:
     """Draw video, keypoints, poses and latency side by side.
+
+    Args:
+        path: The video to write.
+        footage: What was lifted.
+        lifted: The results.
+        turn_period_s: Seconds per turn of the viewpoint; None for the camera's side.
 
     Raises:
         VideoError: The video cannot be read again, or the new one cannot be written.
     """
-    people, frames = _clips(footage, lifted), len(footage.people[0])
+    people, frames = _clips(footage, lifted), len(footage.timestamps)
     rate = footage.people[0].effective_fps or USUAL_FPS
     step = math.ceil(rate / _FASTEST_GIF) if path.suffix.lower() == ".gif" else 1
-    latency, times = _latency(footage, lifted), _times(footage)
-    painter = SideBySide(fps=rate)
+    latency, times = _latency(footage, lifted), footage.timestamps
+    style = Style(turn_period_s=turn_period_s)
+    painter = SideBySide(fps=rate, counted=_counted(footage, lifted), style=style)
     writer = VideoWriter(path, size=painter.size, fps=rate / step)
     with _images(footage) as images, writer, Progress(f"drawing {path}") as bar:
         for frame, image in enumerate(images or itertools.repeat(None, frames)):
@@ -103,27 +112,34 @@ def save_rerun(path: Path, footage: Footage, lifted: LiftedPeople) -> Path:
         return write_rerun(
             path,
             _clips(footage, lifted),
-            timestamps=_times(footage),
+            timestamps=footage.timestamps,
             images=images,
             latency_ms=_latency(footage, lifted),
         )
 
 
 def _clips(footage: Footage, lifted: LiftedPeople) -> list[PersonClip]:
-    return [PersonClip(*pair) for pair in zip(footage.people, lifted.results, strict=True)]
-
-
-def _times(footage: Footage) -> NDArray[np.float64]:
-    person = footage.people[0]
-    if person.timestamps is not None:
-        return person.timestamps
-    return np.arange(len(person)) / (person.effective_fps or USUAL_FPS)
+    return [
+        PersonClip(person, result, first_frame=person.first_frame - footage.first_frame)
+        for person, result in zip(footage.people, lifted.results, strict=True)
+    ]
 
 
 def _latency(footage: Footage, lifted: LiftedPeople) -> NDArray[np.float64]:
     """Return the cost of each frame, (frames,): detection, tracking and lifting."""
-    detection = footage.detection_ms
-    return lifted.latency_ms if detection is None else lifted.latency_ms + detection
+    # Nothing is lifted before the first frame that shows someone, nor after the last.
+    lifting = np.zeros(len(footage.timestamps))
+    start = lifted.first_frame - footage.first_frame
+    lifting[start : start + len(lifted.latency_ms)] = lifted.latency_ms
+    return lifting if footage.detection_ms is None else lifting + footage.detection_ms
+
+
+def _counted(footage: Footage, lifted: LiftedPeople) -> str:
+    """Return what ``_latency`` counts, in a few words."""
+    if footage.detection_ms is not None:
+        return "detection + lifting per frame"
+    is_stream = isinstance(lifted.report, StreamReport)
+    return "lifting per frame" if is_stream else "lifting, mean of the clip"
 
 
 @contextlib.contextmanager
@@ -133,7 +149,7 @@ def _images(footage: Footage) -> Iterator[Iterator[NDArray[np.uint8]] | None]:
         yield None
         return
     with open_video(footage.video) as video:
-        yield _one_per_frame(video, len(footage.people[0]))
+        yield _one_per_frame(video, len(footage.timestamps))
 
 
 def _one_per_frame(video: VideoReader, frames: int) -> Iterator[NDArray[np.uint8]]:

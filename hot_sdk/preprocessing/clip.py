@@ -69,17 +69,15 @@ def prepare_clip(
     """
     points, scores = keypoints.h36m17_arrays()
     fps = keypoints.effective_fps
-    warnings: tuple[str, ...] = ()
+    warnings = keypoints.warnings
     if fps is None:
         if frames > 1 and len(keypoints) > 1:
-            warnings = (
+            warnings += (
                 f"The keypoints' frame rate is unknown; {training_fps:g} frames per second, the"
                 " model's, was assumed.",
             )
         fps = training_fps
-    times = keypoints.timestamps
-    if times is None:
-        times = np.arange(len(keypoints)) / fps
+    times = keypoints.times(fps)
     cleaned = clean(points, scores, times, policies, fps=fps)
     if cleaned is None:
         raise KeypointsError(
@@ -111,7 +109,7 @@ def prepare_clip(
     applied = (
         *_joint_policies(points, cleaned, policies),
         *clip_policies,
-        *_image_policies(keypoints.image_size, spec, policies),
+        *_image_policies(keypoints.image_size, cleaned, spec, policies),
     )
     valid = relative_validity(cleaned.valid)
     warnings += _pelvis_warning(cleaned.valid)
@@ -186,10 +184,12 @@ def _joint_policies(
 
 
 def _image_policies(
-    image_size: tuple[int, int], spec: InputSpec, policies: InputPolicies
+    image_size: tuple[int, int], cleaned: Cleaned, spec: InputSpec, policies: InputPolicies
 ) -> Iterator[AppliedPolicy]:
     width, height = image_size
-    yield AppliedPolicy("normalized", f"by {spec.normalization}", 1, 1, "clips")
+    unit = spec.unit_px(cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect)
+    detail = f"by {spec.normalization}: 1 is {unit:.6g} pixels"
+    yield AppliedPolicy("normalized", detail, 1, 1, "clips")
     if spec.normalization != IMAGE_WIDTH:
         return
     if pads_to_square(image_size, policies.aspect):

@@ -56,6 +56,7 @@ class KeypointFrames:
         image_size: Width and height in pixels; None if the source does not say.
         fps: Frames per second; None if the source does not say.
         timestamps: (frames,), seconds; None if the source has none.
+        first_frame: Number of the first frame, if the source is a part of a video.
         relative: Whether points are fractions of the image's size instead of pixels.
         guessed: Whether the skeleton only follows from the number of joints or their places, so
             that the caller may name another.
@@ -74,6 +75,7 @@ class KeypointFrames:
     guessed: bool = False
     problem: str = "does not say its skeleton"
     notes: tuple[str, ...] = ()
+    first_frame: int = 0
 
     def with_defaults(
         self,
@@ -116,6 +118,7 @@ class KeypointFrames:
             fps=self._agreed("fps", self.fps, fps),
             timestamps=self.timestamps,
             notes=notes,
+            first_frame=self.first_frame,
         )
 
     def _check_joints(self, skeleton: str) -> None:
@@ -191,6 +194,19 @@ def checked_track_id(value: object) -> TrackId:
     raise KeypointsError(
         f"track_id is a {type(value).__name__}: {value!r:.80}.",
         hint="Give a whole number, a text or None.",
+    )
+
+
+def checked_first_frame(value: object) -> int:
+    """Return the number of a clip's first frame.
+
+    Raises:
+        KeypointsError: It is not a whole number from 0.
+    """
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    raise KeypointsError(
+        f"first_frame is {value!r:.80}; expected a whole number from 0.", hint="Leave it out for 0."
     )
 
 

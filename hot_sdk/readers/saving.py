@@ -26,7 +26,8 @@ def save(
         path: The file.
         points: (frames, joints, 2).
         scores: (frames, joints), or None.
-        about: ``skeleton``, ``image_size``, ``fps``, ``timestamps`` and ``track_id``.
+        about: ``skeleton``, ``image_size``, ``fps``, ``timestamps``, ``track_id`` and
+            ``first_frame``.
 
     Raises:
         UsageError: The suffix is neither .npz nor .csv, or the file cannot be written.

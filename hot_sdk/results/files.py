@@ -84,6 +84,7 @@ class _Description:
     latency: LatencyReport | None
     model: str
     warnings: tuple[str, ...]
+    first_frame: int = 0
     schema: int = SCHEMA
     joints: tuple[str, ...] = H36M17.joints
 
@@ -150,7 +151,8 @@ def _restored(text: str, arrays: Mapping[str, NDArray[Any] | None]) -> dict[str,
             f"The result has version {str(schema)[:40]}; this SDK reads {SCHEMA}.",
             hint=NEWER,
         )
-    described = vars(records.build(_Description, data)).copy()
+    # Files of version 2 from before there were parts of videos lack it.
+    described = vars(records.build(_Description, {"first_frame": 0, **data})).copy()
     if described.pop("joints") != H36M17.joints:
         raise ValueError("its joints are not the 17 of Human3.6M")
     if described.pop("schema") == 1:
@@ -247,7 +249,8 @@ def _write_csv(path: Path, fields: Fields) -> None:
     root, error = fields["root"], fields["root_error"]
     writer.writerow(_header(with_root=root is not None))
     for frame, (pose, valid) in enumerate(zip(fields["poses"], fields["valid"], strict=True)):
-        row: list[object] = [frame, repr(float(fields["timestamps"][frame]))]
+        number = fields["first_frame"] + frame
+        row: list[object] = [number, repr(float(fields["timestamps"][frame]))]
         if root is not None:
             row += [_cell(value) for value in (*root[frame], error[frame])]
         for joint, is_valid in zip(pose, valid, strict=True):

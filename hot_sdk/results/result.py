@@ -15,7 +15,7 @@ from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
-from hot_sdk.manifest import NORMALIZED_PIXELS
+from hot_sdk.manifest import NORMALIZED_BOX, NORMALIZED_PIXELS, NORMALIZED_SHORT_SIDE
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.results.files import read_fields, write_fields
 from hot_sdk.results.geometry import constant_bones, solve_root, upright_height
@@ -28,7 +28,7 @@ AXES = (CAMERA_AXES, ROBOT_AXES)
 
 METERS = "m"
 MILLIMETERS = "mm"
-UNITS = (METERS, MILLIMETERS, NORMALIZED_PIXELS)
+UNITS = (METERS, MILLIMETERS, NORMALIZED_PIXELS, NORMALIZED_BOX, NORMALIZED_SHORT_SIDE)
 
 _UNITS_PER_METER = {METERS: 1.0, MILLIMETERS: 1000.0}
 _JOINTS = len(H36M17.joints)
@@ -44,7 +44,10 @@ class Pose3DResult:
             the pelvis.
         valid: (frames, 17), False if the joint is only the network's guess because its keypoint
             was missing too long; all are False if that is so for the pelvis.
-        unit: ``m``, ``mm`` or ``normalized_px`` (half the image's width; no metric scale).
+        unit: ``m``, ``mm``, or one without a metric scale: half the image's width
+            (``normalized_px``), half its shorter side (``normalized_short_side``), or half the
+            longer side of the box about the clip's joints (``normalized_box``). The policy
+            ``normalized`` states how many pixels that is.
         axes: ``CAMERA_AXES`` or ``ROBOT_AXES``.
         root: (frames, 3), the pelvis's position in ``unit`` along ``axes``, NaN where it could not
             be found; None before a conversion has found it. ``poses`` stays relative to it.
@@ -58,6 +61,8 @@ class Pose3DResult:
         latency: How long lifting took; None in a result from csv.
         model: Name of the model file.
         warnings: What a reader of these poses has to know, such as that the weights are random.
+        first_frame: Number of the first frame in the video or file, as in the keypoints: a person
+            who comes later begins later.
 
     Arrays are read-only; ``poses``, ``root`` and ``root_error`` are NaN where there is no value.
 
@@ -79,6 +84,7 @@ class Pose3DResult:
     latency: LatencyReport | None
     model: str
     warnings: tuple[str, ...] = ()
+    first_frame: int = 0
 
     def __post_init__(self) -> None:
         frames = self.poses.shape[0] if self.poses.ndim else 0
@@ -104,6 +110,11 @@ class Pose3DResult:
                 "Of root and root_error, only one is given.",
                 hint="Give both, NaN in root_error where the error is unknown, or neither.",
             )
+        if self.first_frame < 0:
+            raise ResultError(
+                f"first_frame is {self.first_frame}; expected a number from 0.",
+                hint="Give that of the keypoints.",
+            )
         if self.unit not in UNITS or self.axes not in AXES:
             raise ResultError(
                 f"The unit '{self.unit}' or the axes '{self.axes}' are unknown.",
@@ -117,9 +128,11 @@ class Pose3DResult:
     def __str__(self) -> str:
         who = "" if self.track_id is None else f" of {self.track_id!r}"
         seconds = float(self.timestamps[-1] - self.timestamps[0]) if len(self) else 0.0
+        since = f" from frame {self.first_frame} on" if self.first_frame else ""
+        share = self.valid.mean() if len(self) else 1.0
         lines = [
-            f"{len(self)} poses{who} over {seconds:.2f} s, in {self.unit} ({self.axes}, relative to"
-            f" the pelvis), {self.valid.mean() if len(self) else 1.0:.1%} of the joints valid"
+            f"{len(self)} poses{who}{since} over {seconds:.2f} s, in {self.unit} ({self.axes},"
+            f" relative to the pelvis), {share:.1%} of the joints valid"
         ]
         if self.seams is not None:
             lines.append(str(self.seams))
@@ -202,6 +215,12 @@ class Pose3DResult:
         if len(keypoints) != len(self):
             raise ResultError(
                 f"The keypoints have {len(keypoints)} frames, the poses {len(self)}.",
+                hint="Give the keypoints that these poses were lifted from.",
+            )
+        if keypoints.first_frame != self.first_frame:
+            raise ResultError(
+                f"The keypoints begin at frame {keypoints.first_frame}, the poses at"
+                f" {self.first_frame}.",
                 hint="Give the keypoints that these poses were lifted from.",
             )
         if None not in (keypoints.track_id, self.track_id) and keypoints.track_id != self.track_id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -25,11 +25,16 @@ MOST_STRETCH = 5.0
 
 NETWORK_TIMEOUT_S = 10
 
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS
+
 _SMALLEST_STEP_S = 1e-6
 # Durations are rounded, and include the sound's last packet: less than this is not missing.
 _TAIL_S, _TAIL_STEPS = 0.1, 2.5
 # The second field of an interlaced frame may be a packet, half a step after the first.
 _FIELD_STEP = 0.75
+
+# Enough packets to know their usual distance; those of an address are loaded twice.
+_MOST_MEASURED, _MOST_MEASURED_REMOTE = 20_000, 200
 
 _log = logging.getLogger(__name__)
 
@@ -138,47 +143,60 @@ class VideoFile:
 
     Attributes:
         name: What errors call it.
-        fps: Nominal frames per second; None if the container does not say.
+        fps: Nominal frames per second, or those given; None if the container does not say.
         frame_count: Frames that the container counts, or else those of its duration at the nominal
             rate; None if it says neither.
+        warnings: What had to be assumed about its times.
     """
 
-    def __init__(self, location: str, name: str, *, is_remote: bool = False) -> None:
+    def __init__(
+        self, location: str, name: str, *, fps: float | None = None, is_remote: bool = False
+    ) -> None:
         """Open a file by its absolute path, or an address.
+
+        Args:
+            location: The path or address.
+            name: What errors call it.
+            fps: Frames per second at which it was taken, if it is not what the file says.
+            is_remote: Whether the location is an address.
 
         Raises:
             VideoError: It is not a video, too large, or needs a codec that FFmpeg lacks.
             MissingDependencyError: PyAV is not installed.
         """
-        self._av = av = require("av", extra="video", purpose="Reading video")
+        self._av = require("av", extra="video", purpose="Reading video")
         self.name = name
-        # A file that is a playlist must not lead elsewhere.
-        protocols = "http,https,httpproxy,tcp,tls" if is_remote else "file"
+        self.warnings: tuple[str, ...] = ()
         with contextlib.ExitStack() as stack:
-            try:
-                self._container = stack.enter_context(
-                    av.open(
-                        location,
-                        options={"protocol_whitelist": protocols},
-                        timeout=NETWORK_TIMEOUT_S if is_remote else None,
-                    )
-                )
-                self._stream = stream = self._container.streams.video[0]
-                self._decoder = stream.codec_context
-                # Threads that decode several frames at once report errors late, and drop frames.
-                self._decoder.thread_type = "SLICE"
-            except (av.FFmpegError, AttributeError, IndexError, ValueError) as error:
-                # FFmpeg's error holds the address, and with it a password.
-                raise _not_opened(name, is_remote) from None if is_remote else error
+            self._container = stack.enter_context(self._opened(location, is_remote=is_remote))
+            self._stream = stream = self._container.streams.video[0]
+            self._decoder = stream.codec_context
+            # Threads that decode several frames at once report errors late, and drop frames.
+            self._decoder.thread_type = "SLICE"
             check_pixels(name, stream.width * stream.height)
             self._stretch = _stretch(name, stream.sample_aspect_ratio)
-            rate = float(stream.guessed_rate or 0.0)
-            self.fps = rate if 0.0 < rate <= HIGHEST_RATE else None
-            claimed = round(self._duration_s() * (self.fps or 0.0))
-            self.frame_count = stream.frames or claimed or None
+            self._is_raw = bool(int(self._container.format.flags) & _NO_TIMESTAMPS)
+            # FFmpeg gives a raw stream whose header states no rate 25 frames per second.
+            stated = self._decoder.framerate if self._is_raw else stream.guessed_rate
+            rate = float(stated or 0.0)
+            nominal = rate if 0.0 < rate <= HIGHEST_RATE else None
+            claimed = round(self._duration_s() * (nominal or 0.0))
+            self.frame_count = stream.frames or (None if self._is_raw else claimed) or None
+            self.fps = fps or nominal
+            self._scale = 1.0
+            if self._is_raw:
+                if fps is None and nominal is not None:
+                    self.warnings += (
+                        "The video is a raw stream without times; its frames were placed by the"
+                        f" {nominal:g} frames per second of its header: give fps, or --fps, if it"
+                        " was taken at another rate.",
+                    )
+            elif fps is not None:
+                self._scale = self._scale_to(fps, location, is_remote=is_remote)
             self._end_s = -math.inf
             self._not_shown = 0
-            self._timeline = Timeline(stream.time_base, stream.start_time or 0, self.fps)
+            base = stream.time_base * Fraction(self._scale)
+            self._timeline = Timeline(base, stream.start_time or 0, self.fps)
             self._frames = self._decode()
             stack.pop_all()
 
@@ -204,12 +222,51 @@ class VideoFile:
             return max(0, int(self._stream.frames) - self._not_shown - frames)
         if not step_s or not math.isfinite(self._end_s) or not self._container.duration:
             return 0
+        if self._is_raw:
+            return 0
+        step_s /= self._scale
         lacking_s = self._duration_s() - self._end_s
         return round(lacking_s / step_s) if lacking_s > max(_TAIL_S, _TAIL_STEPS * step_s) else 0
 
     def close(self) -> None:
         """Close the file; harmless if it is closed."""
         self._container.close()
+
+    def _opened(self, location: str, *, is_remote: bool) -> Any:  # noqa: ANN401
+        """Return a container that has a video stream whose codec is known."""
+        # A file that is a playlist must not lead elsewhere.
+        protocols = "http,https,httpproxy,tcp,tls" if is_remote else "file"
+        try:
+            container = self._av.open(
+                location,
+                options={"protocol_whitelist": protocols},
+                timeout=NETWORK_TIMEOUT_S if is_remote else None,
+            )
+            with contextlib.ExitStack() as stack:
+                stack.callback(container.close)
+                if container.streams.video[0].codec_context is None:
+                    raise ValueError("the codec is unknown")
+                stack.pop_all()
+        except (self._av.FFmpegError, AttributeError, IndexError, ValueError) as error:
+            # FFmpeg's error holds the address, and with it a password.
+            raise _not_opened(self.name, is_remote) from None if is_remote else error
+        return container
+
+    def _scale_to(self, fps: float, location: str, *, is_remote: bool) -> float:
+        """Return the factor that makes the usual step from frame to frame that of a rate."""
+        most = _MOST_MEASURED_REMOTE if is_remote else _MOST_MEASURED
+        times = []
+        with self._opened(location, is_remote=is_remote) as container:
+            try:
+                for packet in container.demux(video=0):
+                    if packet.size and packet.pts is not None and not _is_hidden(packet):
+                        times.append(float(packet.pts * packet.time_base))
+                    if len(times) == most:
+                        break
+            except self._av.FFmpegError as error:
+                _log.debug("'%s' ends early: %s", self.name, error.strerror)
+        step_s = frame_step(sorted(set(times)))
+        return 1.0 / (fps * step_s) if step_s else 1.0
 
     def _duration_s(self) -> float:
         if self._stream.duration is not None:
@@ -224,13 +281,13 @@ class VideoFile:
                     continue
                 if packet.size and (packet.is_discard or _is_hidden(packet)):
                     self._not_shown += 1
-                elif packet.size:
+                elif packet.size and not self._is_raw:
                     self._timeline.expect(packet.pts)
                 yield from self._decode_packet(packet)
         except self._av.FFmpegError as error:
             _log.debug("'%s' ends early: %s", self.name, error.strerror)
             yield from self._decode_packet(None)
-        if self._timeline.repaired:
+        if self._timeline.repaired and not self._is_raw:
             _log.warning(
                 "'%s' has %d frames whose times are missing or go back; they were placed by its"
                 " frame rate",
@@ -253,13 +310,15 @@ class VideoFile:
             return
         for frame in decoded:
             check_pixels(self.name, frame.width * frame.height)
+            pts = frame.dts if frame.pts is None else frame.pts
             place = self._timeline.place(
-                frame.dts if frame.pts is None else frame.pts, is_interlaced=frame.interlaced_frame
+                None if self._is_raw else pts, is_interlaced=frame.interlaced_frame
             )
             if place is None:
                 raise VideoError(
                     f"'{self.name}' states neither its frame rate nor the times of its frames.",
-                    hint="Write it again with: ffmpeg -r RATE -i INPUT output.mp4",
+                    hint="Give fps=, or --fps on a command line, or write it again with:"
+                    " ffmpeg -r RATE -i INPUT output.mp4",
                 )
             image = self._square(frame).to_ndarray(format="bgr24")
             yield Frame(*place, np.ascontiguousarray(_displayed(image, frame)))
@@ -272,6 +331,14 @@ class VideoFile:
             return frame
         check_pixels(self.name, width * height)
         return frame.reformat(width=width, height=height, format="bgr24", interpolation="BICUBIC")
+
+
+def frame_step(times: Sequence[float]) -> float | None:
+    """Return the seconds from frame to frame, gaps left out; None for fewer than two frames."""
+    steps = np.diff(times)
+    if not len(steps):
+        return None
+    return float(steps[steps < 1.5 * np.median(steps)].mean())
 
 
 def check_pixels(name: str, pixels: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.closing import Closing
-from hot_sdk.errors import UsageError, VideoError
-from hot_sdk.video.files import HIGHEST_RATE, NETWORK_TIMEOUT_S, Frame, VideoFile, check_pixels
+from hot_sdk.errors import KeypointsError, UsageError, VideoError
+from hot_sdk.timestamps import checked_fps
+from hot_sdk.video.files import (
+    HIGHEST_RATE,
+    NETWORK_TIMEOUT_S,
+    Frame,
+    VideoFile,
+    check_pixels,
+    frame_step,
+)
 from hot_sdk.video.quiet import quiet_opencv, require_opencv
 
 # A camera that gives no frame is asked again: cheap ones miss some, above all the first.
@@ -35,9 +43,10 @@ class VideoReader(Closing):
     Attributes:
         name: What was opened, for messages.
         size: Width and height in pixels, upright.
-        fps: Nominal frames per second; None if the source does not say.
+        fps: Nominal frames per second, or those given; None if the source does not say.
         frame_count: Frames that the file counts, or else those of its duration at the nominal rate;
             None for cameras and streams.
+        warnings: What had to be assumed about the times of its frames; also logged.
         is_live: True for a camera or a stream, which has no end.
         decoded: Number of frames returned so far.
         missing_at_end: Once a file was read to its end, how many of the frames that it counts, or
@@ -49,6 +58,7 @@ class VideoReader(Closing):
         self.is_live = isinstance(source, _Camera)
         self.fps = source.fps
         self.frame_count = source.frame_count
+        self.warnings = source.warnings
         self.decoded = 0
         self.missing_at_end = 0
         self._source: VideoFile | _Camera | None = source
@@ -67,6 +77,8 @@ class VideoReader(Closing):
             source.close()
             raise
         self.size = self._first.size
+        for warning in self.warnings:
+            _log.warning("'%s': %s", self.name, warning)
 
     @property
     def undecodable_frames(self) -> int:
@@ -122,25 +134,23 @@ class VideoReader(Closing):
         return frame
 
 
-def frame_step(times: Sequence[float]) -> float | None:
-    """Return the seconds from frame to frame, gaps left out; None for fewer than two frames."""
-    steps = np.diff(times)
-    if not len(steps):
-        return None
-    return float(steps[steps < 1.5 * np.median(steps)].mean())
-
-
-def open_video(source: str | Path | int) -> VideoReader:
+def open_video(source: str | Path | int, *, fps: float | None = None) -> VideoReader:
     """Open a video; use it as a context manager.
+
+    A file's times are those that it states. A raw stream, such as ``.h264`` or ``.mjpeg``, states
+    none: its frames are placed by the rate in its header, with a warning, or by ``fps``.
 
     Args:
         source: A file; the index of a camera; or the address of a stream: ``rtsp://`` and
             ``rtsps://`` are live like a camera, ``http://`` and ``https://`` are read like a file.
             Other addresses are refused, because the decoder would open anything they point at.
+        fps: Frames per second at which a file was taken, if it is not what the file says, as in
+            slow motion: all of its times are scaled so that frames are usually 1 / fps apart.
 
     Raises:
         VideoError: It is missing, is not a video, needs a codec that FFmpeg lacks, or is too large.
-        UsageError: The source is of another type, or the address has another scheme.
+        UsageError: The source is of another type, the address has another scheme, or the rate is
+            out of range or given for a live source.
         MissingDependencyError: PyAV (for files) or OpenCV (for cameras) is not installed.
     """
     if isinstance(source, bool) or not isinstance(source, (str, Path, int)):
@@ -148,18 +158,20 @@ def open_video(source: str | Path | int) -> VideoReader:
             f"A video source is a {type(source).__name__}.",
             hint="Give a file, an address or the index of a camera.",
         )
+    if fps is not None:
+        fps = _checked_rate(source, fps)
     if isinstance(source, int):
         return VideoReader(_Camera(source, f"camera {source}"))
     if isinstance(source, Path) or "://" not in source:
         _check_file(Path(source))
-        return VideoReader(VideoFile(str(Path(source).absolute()), str(source)))
+        return VideoReader(VideoFile(str(Path(source).absolute()), str(source), fps=fps))
     scheme, _, rest = source.partition("://")
     # A password may stand before the host.
     name = f"{scheme}://{rest.rpartition('@')[2]}"
     if scheme.lower() in _LIVE_SCHEMES:
         return VideoReader(_Camera(source, name))
     if scheme.lower() in _FILE_SCHEMES:
-        return VideoReader(VideoFile(source, name, is_remote=True))
+        return VideoReader(VideoFile(source, name, fps=fps, is_remote=True))
     raise UsageError(
         f"Addresses that begin with '{scheme}://' are not opened.",
         hint=f"Use one of: {', '.join(_LIVE_SCHEMES + _FILE_SCHEMES)}; or the name of a file.",
@@ -174,15 +186,28 @@ def parse_source(text: str) -> str | int:
     return int(text) if text.isascii() and text.isdigit() and not Path(text).exists() else text
 
 
-def is_live_source(source: str | int) -> bool:
+def is_live_source(source: str | Path | int) -> bool:
     """Return True for a camera or a stream, which have no end."""
-    return isinstance(source, int) or source.partition("://")[0].lower() in _LIVE_SCHEMES
+    return isinstance(source, int) or str(source).partition("://")[0].lower() in _LIVE_SCHEMES
+
+
+def _checked_rate(source: str | Path | int, fps: float) -> float:
+    if is_live_source(source):
+        raise UsageError(
+            f"fps is {fps!r:.80}, and a camera's frames have the times at which they come.",
+            hint="Leave it out.",
+        )
+    try:
+        return checked_fps(fps, None)
+    except KeypointsError as error:
+        raise UsageError(error.message, hint=error.hint) from error
 
 
 class _Camera:
     """A camera or a live stream, by OpenCV; the counterpart of ``VideoFile``."""
 
     frame_count = None
+    warnings = ()
 
     def __init__(self, source: int | str, name: str) -> None:
         cv2 = require_opencv("Reading a camera")

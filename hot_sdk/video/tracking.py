@@ -163,7 +163,7 @@ class _Person:
 
 
 class PeopleTimeline:
-    """Collects tracked people frame by frame, and returns one clip of all frames for each.
+    """Collects tracked people frame by frame, and returns one clip for each.
 
     A tracker gives a person an id when a second frame confirms them; their first frame is then
     added to the same clip. In a clip of a single frame every person counts.
@@ -226,7 +226,10 @@ class PeopleTimeline:
         self._unnamed = [person for person in people if person.track_id is None]
 
     def clips(self, *, min_frames: int = 1) -> tuple[tuple[Keypoints, ...], int]:
-        """Return each person's keypoints over all frames, NaN and score 0 if not found.
+        """Return each person's keypoints from the first frame to the last that shows the person.
+
+        In between, points are NaN and scores 0 if the person was not found. ``first_frame`` and the
+        timestamps say where a clip lies in the video.
 
         Args:
             min_frames: People found in fewer frames are left out; at most half of all frames, so
@@ -240,7 +243,7 @@ class PeopleTimeline:
             taken = [key for key in people if isinstance(key, int)]
             for number, detection in enumerate(self._unnamed, start=max(taken, default=0) + 1):
                 people[number] = _Person([0], [detection])
-        least = max(1, min(min_frames, len(self._times) // 2))
+        least = fewest_frames(min_frames, len(self._times))
         kept = {key: person for key, person in people.items() if len(person.rows) >= least}
         order = sorted(kept, key=lambda key: (isinstance(key, str), key))
         return tuple(self._clip(key, kept[key]) for key in order), len(people) - len(kept)
@@ -254,20 +257,27 @@ class PeopleTimeline:
         return self._unnamed.pop(shares.index(max(shares)))
 
     def _clip(self, track_id: int | str, person: _Person) -> Keypoints:
-        first = person.detections[0]
-        frames, joints = len(self._times), first.points.shape[1]
+        found = person.detections
+        first, frames = person.rows[0], person.rows[-1] - person.rows[0] + 1
+        joints = found[0].points.shape[1]
         points = np.full((frames, joints, 2), np.nan, dtype=np.float32)
         scores = np.zeros((frames, joints), dtype=np.float32)
-        for row, detection in zip(person.rows, person.detections, strict=True):
-            points[row] = detection.points[0]
+        for row, detection in zip(person.rows, found, strict=True):
+            points[row - first] = detection.points[0]
             # Without scores, a detection is certain.
-            scores[row] = 1.0 if detection.scores is None else detection.scores[0]
-        unscored = all(detection.scores is None for detection in person.detections)
+            scores[row - first] = 1.0 if detection.scores is None else detection.scores[0]
+        unscored = all(detection.scores is None for detection in found)
         return Keypoints(
             points,
             None if unscored else scores,
-            skeleton=first.skeleton,
-            image_size=first.image_size,
-            timestamps=self.timestamps,
+            skeleton=found[0].skeleton,
+            image_size=found[0].image_size,
+            timestamps=self.timestamps[first : first + frames],
             track_id=track_id,
+            first_frame=first,
         )
+
+
+def fewest_frames(min_frames: int, frames: int) -> int:
+    """Return in how many frames a person has to be found: at most half of all of a video's."""
+    return max(1, min(min_frames, frames // 2))

@@ -1,8 +1,8 @@
 """Read and write NumPy archives.
 
 - ``points`` (frames, joints, 2) with ``skeleton`` and ``image_size``, and perhaps ``scores``,
-  ``fps``, ``timestamps`` and ``track_id``: the fields of ``Keypoints``, as it writes them. A third
-  number of each point is its score.
+  ``fps``, ``timestamps``, ``track_id`` and ``first_frame``: the fields of ``Keypoints``, as it
+  writes them. A third number of each point is its score.
 - ``kp`` (frames, 33, 3) of x, y in pixels and visibility, ``wh`` and ``fps``: MediaPipe's.
 - ``reconstruction`` (people, frames, 17, 2 or 3), pixels and perhaps scores, Human3.6M's joints:
   the demos of HoT (NationalGAILab/HoT) and MotionAGFormer (TaatiTeam/MotionAGFormer).
@@ -26,6 +26,7 @@ from hot_sdk.readers.arrays import videopose3d
 from hot_sdk.readers.arrays.npy import frames_of, scores_column
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
+    MAX_FRAMES,
     Detection,
     Floats,
     KeypointFrames,
@@ -33,9 +34,6 @@ from hot_sdk.readers.detections import (
     format_error,
     frame_count,
 )
-
-_MAX_BYTES = 256 << 20
-_MAX_NUMBERS = 1 << 25
 
 KIND = "a NumPy archive"
 _LARGEST_POSE_M = 10.0
@@ -54,7 +52,7 @@ def read(content: bytes) -> KeypointFrames:
         KeypointsError: The archive has none of them, is broken, or holds pickles.
     """
     try:
-        with open_npz(io.BytesIO(content), max_bytes=_MAX_BYTES) as arrays:
+        with open_npz(io.BytesIO(content)) as arrays:
             names = set(arrays)
             if "positions_2d" in names:
                 return videopose3d.read_custom(content)
@@ -97,6 +95,7 @@ def _read(arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
             fps=fps,
             timestamps=_numbers(arrays["timestamps"], 1) if "timestamps" in names else None,
             track=_track_id(arrays["track_id"]) if "track_id" in names else None,
+            first_frame=_first_frame(arrays["first_frame"]) if "first_frame" in names else 0,
         )
     if "keypoints" in names:
         kind = "a NumPy archive of keypoints and scores"
@@ -155,10 +154,11 @@ def write(
         stream: The file.
         points: (frames, joints, 2).
         scores: (frames, joints), or None.
-        about: ``skeleton``, ``image_size``, ``fps``, ``timestamps`` and ``track_id``; None is left
-            out.
+        about: ``skeleton``, ``image_size``, ``fps``, ``timestamps``, ``track_id`` and
+            ``first_frame``; None, and a first frame of 0, are left out.
     """
     fields = {"points": points, "scores": scores, **about}
+    fields["first_frame"] = fields.get("first_frame") or None
     arrays: dict[str, Any] = {
         name: np.asarray(value) for name, value in fields.items() if value is not None
     }
@@ -198,8 +198,6 @@ def _frames(
 def _numbers(array: NDArray[Any], dimensions: int) -> Floats:
     if array.dtype.kind not in "fiu" or array.ndim != dimensions:
         raise ValueError(f"an array holds {array.dtype} of shape {array.shape}")
-    if array.size > _MAX_NUMBERS:
-        raise ValueError(f"an array holds {array.size} numbers, over {_MAX_NUMBERS}")
     return array.astype(np.float64)
 
 
@@ -216,6 +214,12 @@ def _fps(array: NDArray[Any]) -> float:
     return float(_numbers(array.reshape(1), 1)[0])
 
 
+def _first_frame(array: NDArray[Any]) -> int:
+    if array.size != 1 or array.dtype.kind not in "iu" or not 0 <= array.reshape(1)[0] < MAX_FRAMES:
+        raise ValueError(f"first_frame is {array.dtype} of shape {array.shape}, or out of range")
+    return int(array.reshape(1)[0])
+
+
 def _track_id(array: NDArray[Any]) -> TrackId:
     if array.size == 1 and array.dtype.kind in "iu":
         return int(array.reshape(1)[0])
@@ -227,8 +231,4 @@ def _text(array: NDArray[Any], name: str) -> str:
         raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
     if array.dtype.kind == "S":
         return bytes(array.reshape(1)[0]).decode("ascii")
-    # numpy makes texts of numbers that are no characters, over which Python itself fails.
-    codes = array.astype(array.dtype.newbyteorder("=")).reshape(1).view(np.uint32)
-    if (codes > 0x10FFFF).any() or ((codes >= 0xD800) & (codes <= 0xDFFF)).any():
-        raise ValueError(f"{name} has unusual characters")
     return str(array.reshape(1)[0])

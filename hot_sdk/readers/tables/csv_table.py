@@ -7,7 +7,7 @@ The columns are ``frame``, perhaps ``timestamp`` (seconds) and ``track_id``, and
 
 Other spellings of joints (see ``joint_names``) and of columns are read too, such as ``NOSE_X``,
 ``nose.x`` and ``nose_likelihood``; cells may be separated by semicolons or tabs, with commas in
-numbers. Further columns are ignored. Frames are numbered from the smallest on.
+numbers. Further columns are ignored. The smallest number of a frame is that of the clip's first.
 """
 
 from __future__ import annotations
@@ -153,6 +153,7 @@ def _clip(
         fps=_only(about["fps"]),
         timestamps=timestamps,
         notes=(f"the file's frame {first} is frame 0 here",) if first else (),
+        first_frame=first,
     )
 
 
@@ -166,7 +167,8 @@ def write(
     Args:
         points: (frames, joints, 2).
         scores: (frames, joints), or None.
-        about: ``skeleton``, ``image_size``, ``fps``, ``timestamps`` and ``track_id``.
+        about: ``skeleton``, ``image_size``, ``fps``, ``timestamps``, ``track_id`` and
+            ``first_frame``.
     """
     timestamps, track, fps = about["timestamps"], about["track_id"], about["fps"]
     if isinstance(track, str) and _track_id(track) != track:
@@ -196,7 +198,7 @@ def write(
         # The shortest text that gives the same float32 again.
         cells = ["" if np.isnan(value) else str(value) for value in row]
         time = [] if timestamps is None else [repr(float(timestamps[frame]))]
-        writer.writerow([frame, *time, *constant.values(), *cells])
+        writer.writerow([about["first_frame"] + frame, *time, *constant.values(), *cells])
     return stream.getvalue().encode()
 
 
