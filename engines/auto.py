@@ -88,6 +88,7 @@ class ChosenSession(Session):
             load_seconds=load_seconds,
         )
         self.choice = choice
+        self.largest_batch = session.largest_batch
 
     def close(self) -> None:
         """Release the model."""
@@ -129,6 +130,7 @@ def open_fastest(model: Path | bytes, options: SessionOptions) -> Session:
             "optimization": options.graph_optimization,
             "fast_math": str(options.fast_math),
             "provider": str(options.provider),
+            "largest batch": str(options.largest_batch),
             **{f"version of {engine}": _installed(engine) for engine in candidates},
         }
         entry = cache_entry(options.cache_dir, name, ".choice.json", depends_on)

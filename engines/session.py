@@ -70,6 +70,8 @@ class SessionOptions:
             the file is computed as float32.
         provider: An execution provider of ONNX Runtime by its own name, such as
             ``CoreMLExecutionProvider``; None is the device's default provider.
+        largest_batch: Most items in one run of a model with an open batch, for engines that reserve
+            memory for it (TensorRT); None leaves it to the engine.
 
     Raises:
         UsageError: A value is unknown or out of range.
@@ -81,6 +83,7 @@ class SessionOptions:
     cache_dir: Path | None = None
     fast_math: bool = False
     provider: str | None = None
+    largest_batch: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.device, str) and self.device.partition(":")[0] == "dla":
@@ -121,6 +124,14 @@ class SessionOptions:
                 " False, and a name or None.",
                 hint="Leave them out for the device's default provider and full precision.",
             )
+        if self.largest_batch is not None and not (
+            type(self.largest_batch) is int and self.largest_batch >= 1
+        ):
+            raise UsageError(
+                f"largest_batch is {self.largest_batch!r}; expected a whole number from 1 on, or"
+                " None.",
+                hint="Leave largest_batch out to let the engine choose.",
+            )
 
 
 class Session(Closing):
@@ -141,6 +152,8 @@ class Session(Closing):
         inputs: The inputs, in the order of the model file.
         outputs: The outputs, in the order of the model file.
         metadata: The metadata of the model file; read-only.
+        largest_batch: Most items in one run of an open batch; None if any number runs, or if the
+            batch is fixed.
         load_seconds: Seconds from the model file to a ready session, without importing the library.
     """
 
@@ -166,6 +179,7 @@ class Session(Closing):
         self.outputs = outputs
         self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata))
         self.precision = precision_of(self.metadata, inputs)
+        self.largest_batch: int | None = None
         self.load_seconds = load_seconds
 
     def run(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:

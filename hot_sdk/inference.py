@@ -18,7 +18,7 @@ from hot_sdk.errors import EngineError, ManifestError, UsageError
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX, Manifest
 from hot_sdk.preprocessing import InputSpec, PreparedClip
-from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, TO_H36M17
+from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, in_h36m17_order, in_network_order
 from hot_sdk.windows import Plan, SeamReport, Stitcher
 
 DYNAMIC_BATCH = 8
@@ -58,14 +58,12 @@ class WindowRunner:
         self.input_spec = InputSpec.from_manifest(manifest)
         self.center_only = manifest.output_frames < manifest.frames
         open_batch = SINGLE_FRAMES if manifest.frames == 1 else DYNAMIC_BATCH
+        if session.largest_batch is not None:
+            open_batch = min(open_batch, session.largest_batch)
         self.batch = open_batch if manifest.batch is None else manifest.batch
         self.first_inference_s: float | None = None
         self._first_lock = threading.Lock()
         self._session = session
-        order = np.array(TO_H36M17[manifest.joints.skeleton])
-        # Reordering copies, so it is left out if there is nothing to reorder.
-        self._from_network = None if manifest.joints.skeleton == H36M17.name else order
-        self._to_network = np.argsort(order)
         self._process = os.getpid()
 
     def run(self, windows: Floats, recorder: LatencyRecorder) -> Floats:
@@ -111,8 +109,7 @@ class WindowRunner:
         return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
 
     def _run_session(self, group: Floats, recorder: LatencyRecorder) -> Floats:
-        if self._from_network is not None:
-            group = np.ascontiguousarray(group[:, :, self._to_network])
+        group = in_network_order(group, self.manifest.joints.skeleton)
         start = time.perf_counter()
         outputs = self._session.run({KEYPOINTS: group})
         taken = time.perf_counter() - start
@@ -127,8 +124,7 @@ class WindowRunner:
                 " are not finite.",
                 hint="Export the model again in fp32, and check its weights.",
             )
-        if self._from_network is not None:
-            poses = poses[:, :, self._from_network]
+        poses = in_h36m17_order(poses, self.manifest.joints.skeleton)
         return self._centers(poses, outputs) if self.center_only else poses
 
     def _centers(self, poses: Floats, outputs: Mapping[str, NDArray[Any]]) -> Floats:

@@ -17,13 +17,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hot_sdk._base.optional import install_command
 from hot_sdk.engines.cuda.driver import LIBRARY, CudaCallError, CudaDriver
 from hot_sdk.errors import EngineError, MissingDependencyError
 
 _L4T_FILE = Path("/etc/nv_tegra_release")
 _L4T = re.compile(r"R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
+_MEMORY_FILE = Path("/proc/meminfo")
+_AVAILABLE = re.compile(r"^MemAvailable:\s*(\d+) kB$", re.MULTILINE)
 _DRIVER = re.compile(r"\b(\d+\.\d+(?:\.\d+)?)\b")
 
 # Texts of cuGetErrorString for errors after which no call of this process succeeds any more.
@@ -32,6 +33,13 @@ _LOST_HINT = (
     "The GPU is lost to this process: end it and start it again; if that does not help, look into"
     " dmesg for errors of NVRM or nvgpu."
 )
+
+# It is only published as source, and finds nvcc and cuda.h by these two variables. Not the SDK's
+# extra, which would install onnxruntime over an onnxruntime-gpu.
+INSTALL_PYCUDA = (
+    "export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda && pip install pycuda"
+)
+"""The commands that install PyCUDA."""
 
 _logger = logging.getLogger(__name__)
 
@@ -79,6 +87,9 @@ class CudaDevice:
         model: Name of the GPU's model.
         capability: Its compute capability, such as ``8.7``.
         driver: Release of the driver, or of Jetson Linux.
+        multiprocessors: Number of its streaming multiprocessors. CUDA names all modules of a Jetson
+            family alike; they differ in this and in their memory.
+        total_memory: Its memory, in bytes.
         shares_memory: Whether CPU and GPU share one memory, as on a Jetson.
         cuda: The module ``pycuda.driver``.
         calls: What that module lacks.
@@ -90,8 +101,10 @@ class CudaDevice:
         self.model: str = device.name()
         self.capability = "{}.{}".format(*device.compute_capability())
         self.driver = _driver_release() or f"CUDA {cuda.get_driver_version()}"
-        attribute = cuda.device_attribute.INTEGRATED
-        self.shares_memory = bool(device.get_attribute(attribute))
+        attributes = cuda.device_attribute
+        self.multiprocessors = int(device.get_attribute(attributes.MULTIPROCESSOR_COUNT))
+        self.total_memory = int(device.total_memory())
+        self.shares_memory = bool(device.get_attribute(attributes.INTEGRATED))
         self.cuda = cuda
         self.calls = calls
         self._process = os.getpid()
@@ -128,7 +141,10 @@ class CudaDevice:
             raise self._failure(doing, error) from error
 
     def free_memory(self) -> int:
-        """Return the bytes that are free on the device; needs the context pushed."""
+        """Return the bytes that can be had on the device; needs the context pushed."""
+        # Of memory that it shares, CUDA counts neither what the system caches nor what it can swap.
+        if self.shares_memory and (available := _available_memory()) is not None:
+            return available
         free, _ = self.cuda.mem_get_info()
         return int(free)
 
@@ -186,6 +202,15 @@ def _driver_release() -> str | None:
     return None
 
 
+def _available_memory() -> int | None:
+    """Return the bytes that the system can give to a program; None if it does not report them."""
+    try:
+        match = _AVAILABLE.search(_MEMORY_FILE.read_text(errors="replace"))
+    except OSError:
+        return None
+    return None if match is None else int(match[1]) * 1024
+
+
 def _import_pycuda(purpose: str) -> ModuleType:
     try:
         return importlib.import_module("pycuda.driver")
@@ -196,9 +221,7 @@ def _import_pycuda(purpose: str) -> ModuleType:
                 f"{purpose} needs an NVIDIA GPU, and its driver is not installed ({reason}).",
                 hint="Install NVIDIA's driver; in a container, start it with access to the GPU.",
             ) from error
-        # It is only published as source, and finds nvcc and cuda.h by these two variables.
         raise MissingDependencyError(
             f"{purpose} needs the package 'pycuda', which cannot be imported ({reason}).",
-            hint="Run: export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda &&"
-            f" {install_command('tensorrt')}",
+            hint=f"Run: {INSTALL_PYCUDA}",
         ) from error

@@ -9,22 +9,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import time
 import traceback
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
-from hot_sdk.engines.cuda.device import open_device
+from hot_sdk.engines.cuda.device import CudaDevice, open_device
+from hot_sdk.engines.cuda.interrupts import ended_with_the_process, interrupts_deferred
 from hot_sdk.engines.onnx_file import Signature, check_onnx, read_signature
 from hot_sdk.engines.registry import Engine
 from hot_sdk.engines.session import Arrays, Session, SessionOptions
 from hot_sdk.engines.tensorrt.bindings import create_log, import_tensorrt
-from hot_sdk.engines.tensorrt.execution import TensorRTExecution, precision_mismatch
-from hot_sdk.engines.tensorrt.plan import get_plan, plan_spec
+from hot_sdk.engines.tensorrt.execution import TensorRTExecution
+from hot_sdk.engines.tensorrt.plan import PlanSpec, get_plan, plan_spec
+from hot_sdk.engines.tensorrt.precision import report_precision
 from hot_sdk.errors import EngineError, UsageError
 
 _PURPOSE = "The engine 'tensorrt'"
+_LONGEST_RUN_S = 60.0
 
 _logger = logging.getLogger(__name__)
 
@@ -37,8 +42,9 @@ class TensorRTSession(Session):
         zero_copy: Whether the GPU works on the host's arrays, as it does if they share one memory.
         plan: The plan's file in the cache; None without a cache.
         layer_types: Number of tensors between the plan's layers by type; empty if TensorRT does not
-            report them.
-        largest_batch: Most items in one run; None if the model's batch is fixed.
+            report them, as with an open batch.
+        opaque_regions: Number of parts of the network that TensorRT compiled as one layer each,
+            inside of which it reports no types.
     """
 
     def __init__(
@@ -61,22 +67,22 @@ class TensorRTSession(Session):
             load_seconds=load_seconds,
         )
         # Also on garbage collection, and before the interpreter unloads CUDA's modules.
-        self._free = weakref.finalize(self, _free, execution, os.getpid())
+        self._free = weakref.finalize(self, _free, execution, self._lock, os.getpid())
         self.cuda_graph = execution.graph is not None
         self.zero_copy = execution.device.shares_memory
         self.plan = plan
-        self.layer_types = dict(execution.layer_types)
+        self.layer_types = dict(execution.layers.types)
+        self.opaque_regions = execution.layers.opaque_regions
         self.largest_batch = execution.largest_batch
 
     def close(self) -> None:
         """Free the plan and its memory, after the run that another thread may be in."""
-        with self._lock:
-            super().close()
-            self._free()
+        super().close()
+        self._free()
 
     def _run(self, handle: TensorRTExecution, feeds: Arrays) -> Arrays:
-        with self._lock:
-            self._open_handle()
+        with interrupts_deferred(), self._lock:
+            handle.require_open()
             with handle.device.pushed("running the model"):
                 return handle.run(feeds)
 
@@ -101,26 +107,27 @@ def open_tensorrt(model: Path | bytes, options: SessionOptions) -> Session:
     file = check_onnx(model)
     signature = read_signature(file)
     spec = plan_spec(file, signature, options)
-    # Before any object of TensorRT: without a device, some of its releases crash.
-    device = open_device(index, purpose=_PURPOSE)
+    session: TensorRTSession | None = None
     try:
-        with device.pushed("opening the session"), _frames_cleared_on_error():
-            log = create_log(trt)
-            content, plan = get_plan(trt, log, spec, device, options.cache_dir)
-            execution = TensorRTExecution(trt, log, device, content, spec)
+        with ended_with_the_process() as ending, interrupts_deferred() as pressed:
+            # Before any object of TensorRT: without a device, some of its releases crash.
+            device = open_device(index, purpose=_PURPOSE)
+            execution, plan = _load(
+                trt, spec, device, options.cache_dir, stop=lambda: ending() or pressed()
+            )
+            session = TensorRTSession(
+                execution,
+                signature,
+                version=str(trt.__version__),
+                plan=plan,
+                load_seconds=time.perf_counter() - start,
+            )
     except BaseException:
-        device.release()
+        if session is not None:
+            session.close()
         raise
-    problem = precision_mismatch(spec.precision, execution.layer_types)
-    if problem is not None:
-        _logger.warning("'%s': %s", file.name, problem)
-    return TensorRTSession(
-        execution,
-        signature,
-        version=str(trt.__version__),
-        plan=plan,
-        load_seconds=time.perf_counter() - start,
-    )
+    report_precision(spec.precision, execution.layers, file.name)
+    return session
 
 
 ENGINE = Engine(open_tensorrt, packages=("tensorrt",), on_cpu=False)
@@ -138,16 +145,45 @@ def require_tensorrt(device: str) -> None:
     open_device(index, purpose=_PURPOSE).release()
 
 
-def _free(execution: TensorRTExecution, process: int) -> None:
+def _load(
+    trt: ModuleType,
+    spec: PlanSpec,
+    device: CudaDevice,
+    folder: Path | None,
+    *,
+    stop: Callable[[], bool],
+) -> tuple[TensorRTExecution, Path | None]:
+    """Get the plan and load it; release the device if that fails."""
+    try:
+        with device.pushed("opening the session"), _frames_cleared_on_error():
+            log = create_log(trt)
+            content, plan = get_plan(trt, log, spec, device, folder, stop=stop)
+            return TensorRTExecution(trt, log, device, content, spec), plan
+    except BaseException:
+        device.release()
+        raise
+
+
+def _free(execution: TensorRTExecution, lock: threading.Lock, process: int) -> None:
+    """Free a session's plan and memory, after the run that another thread may be in.
+
+    At the end of the process a daemon thread may be in one; its next run is refused.
+    """
     # A forked process has copies of the parent's handles, which it must not free.
     if os.getpid() != process:
         return
-    try:
-        with execution.device.pushed("closing the session"):
-            execution.free()
-    except EngineError as error:
-        _logger.warning("The session was not closed in order: %s", error)
-    execution.device.release()
+    with interrupts_deferred():
+        if not lock.acquire(timeout=_LONGEST_RUN_S):
+            _logger.warning("A session was not closed: its run has not ended.")
+            return
+        try:
+            with execution.device.pushed("closing the session"):
+                execution.free()
+        except EngineError as error:
+            _logger.warning("The session was not closed in order: %s", error)
+        finally:
+            lock.release()
+        execution.device.release()
 
 
 @contextlib.contextmanager

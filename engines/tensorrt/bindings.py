@@ -14,9 +14,9 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.engines.cuda.device import on_jetson
@@ -27,6 +27,8 @@ OLDEST = 10
 
 _LONGEST = 600
 _SECONDS_BETWEEN_STEPS = 5.0
+
+_Object = TypeVar("_Object")
 
 _logger = logging.getLogger("hot_sdk.engines.tensorrt")
 
@@ -120,7 +122,7 @@ class ICudaEngine(Protocol):
     def get_tensor_mode(self, name: str) -> Any: ...
     def get_tensor_dtype(self, name: str) -> Any: ...
     def get_tensor_shape(self, name: str) -> Sequence[int]: ...
-    def create_engine_inspector(self) -> EngineInspector: ...
+    def create_engine_inspector(self) -> EngineInspector | None: ...
     def create_execution_context(self) -> IExecutionContext | None: ...
 
 
@@ -137,7 +139,7 @@ def create_log(trt: ModuleType) -> Any:
     """Return a logger for TensorRT's objects, which must live as long as they do.
 
     It passes messages on to ``logging``. Its ``last_errors()`` returns the errors since the last
-    call in one line; ``interrupted`` is True if Ctrl-C was pressed meanwhile.
+    call in one line.
     """
     grave = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
     # Errors come back in the exception; what TensorRT calls information is logged for every layer.
@@ -147,17 +149,12 @@ def create_log(trt: ModuleType) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self._errors: list[str] = []
-            self.interrupted = False
 
         def log(self, severity: Any, msg: str) -> None:
-            # An exception must not cross TensorRT's own code, so it is noted and raised later.
-            try:
-                text = " ".join(msg.split())
-                if severity in grave:
-                    self._errors.append(text)
-                _logger.log(levels.get(severity, logging.DEBUG), "TensorRT: %s", text)
-            except KeyboardInterrupt:
-                self.interrupted = True
+            text = " ".join(msg.split())
+            if severity in grave:
+                self._errors.append(text)
+            _logger.log(levels.get(severity, logging.DEBUG), "TensorRT: %s", text)
 
         def last_errors(self) -> str:
             errors, self._errors = self._errors, []
@@ -166,16 +163,16 @@ def create_log(trt: ModuleType) -> Any:
     return Log()
 
 
-def create_monitor(trt: ModuleType) -> Any:
+def create_monitor(trt: ModuleType, stop: Callable[[], bool]) -> Any:
     """Return a progress monitor, which logs each phase and, every few seconds, its progress.
 
-    Ctrl-C ends the build, and sets ``interrupted``.
+    The build ends at the first step at which ``stop()`` is true. An exception would not end it: the
+    binding swallows what its callbacks raise.
     """
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-            self.interrupted = False
             self._start = self._logged = time.monotonic()
             self._steps: dict[str, int] = {}
 
@@ -185,12 +182,9 @@ def create_monitor(trt: ModuleType) -> Any:
                 self._report(phase_name)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            try:
-                if time.monotonic() - self._logged >= _SECONDS_BETWEEN_STEPS:
-                    self._report(f"{phase_name}, {step + 1} of {self._steps.get(phase_name, '?')}")
-            except KeyboardInterrupt:
-                self.interrupted = True
-            return not self.interrupted
+            if time.monotonic() - self._logged >= _SECONDS_BETWEEN_STEPS:
+                self._report(f"{phase_name}, {step + 1} of {self._steps.get(phase_name, '?')}")
+            return not stop()
 
         def phase_finish(self, phase_name: str) -> None:
             self._steps.pop(phase_name, None)
@@ -200,6 +194,37 @@ def create_monitor(trt: ModuleType) -> Any:
             _logger.info("Building: %s (%.0f s so far)", text, self._logged - self._start)
 
     return Monitor()
+
+
+def create(
+    what: str,
+    make: Callable[[], _Object | None],
+    trt: ModuleType,
+    log: Any,
+) -> _Object:
+    """Return an object of TensorRT, which gives none if a library or the driver does not fit.
+
+    Args:
+        what: The object, for the message.
+        make: Makes it.
+        trt: The binding.
+        log: Its logger.
+
+    Raises:
+        EngineError: There is none.
+    """
+    try:
+        made = make()
+    except TypeError as error:  # How the binding reports a constructor that gives no object.
+        log.log(trt.ILogger.Severity.ERROR, str(error))
+        made = None
+    if made is None:
+        raise EngineError(
+            f"TensorRT {trt.__version__} creates no {what}: {log.last_errors()}.",
+            hint="Run hot-doctor: the driver may be older than this TensorRT needs, a library of"
+            " TensorRT may be missing, or memory is short.",
+        )
+    return made
 
 
 def import_tensorrt() -> ModuleType:

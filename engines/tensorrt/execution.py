@@ -1,23 +1,27 @@
-"""Run a loaded plan with its memory and its stream, and read which types it computes in."""
+"""Run a loaded plan with its memory and its stream, as one CUDA graph if the batch is fixed."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
 from math import prod
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from hot_sdk.engines.cuda.buffers import CudaBuffer
 from hot_sdk.engines.cuda.device import CudaDevice
 from hot_sdk.engines.cuda.driver import CudaCallError
 from hot_sdk.engines.session import Arrays, format_shape
-from hot_sdk.engines.tensorrt.bindings import ICudaEngine, IExecutionContext, Runtime
+from hot_sdk.engines.tensorrt.bindings import (
+    ICudaEngine,
+    IExecutionContext,
+    Runtime,
+    create,
+)
 from hot_sdk.engines.tensorrt.plan import PlanSpec
+from hot_sdk.engines.tensorrt.precision import read_layers
 from hot_sdk.errors import EngineError
 
 # CU_STREAM_NON_BLOCKING: what other libraries do in CUDA's default stream does not hold this up.
@@ -34,31 +38,8 @@ _DTYPES = {
     "BOOL": "bool",
 }
 
-# Names of types in TensorRT's layer information, which differ between its releases.
-_TYPES = {
-    "float": "fp32",
-    "float32": "fp32",
-    "fp32": "fp32",
-    "half": "fp16",
-    "float16": "fp16",
-    "fp16": "fp16",
-    "bfloat16": "bf16",
-    "bf16": "bf16",
-    "fp8": "fp8",
-    "fp4": "fp4",
-    "int8": "int8",
-    "int4": "int4",
-}
-_NARROW = {*_TYPES.values()} - {"fp32"}
-# For each declared precision, types of which the plan has to have at least one.
-_EXPECTED = {
-    "fp16": ("fp16",),
-    "bf16": ("bf16",),
-    "mixed": ("fp16", "bf16"),
-    "int8": ("int8",),
-    "int8+fp16": ("int8",),
-    "fp8": ("fp8",),
-}
+# Share of the largest number by which two runs may differ; kernels may add up in any order.
+_SAME = 1e-2
 
 # Whether it is an input, its type, its shape.
 _Description = tuple[bool, str, tuple[int | str, ...]]
@@ -77,7 +58,7 @@ class TensorRTExecution:
     Attributes:
         device: The device that it runs on.
         graph: Handle of the CUDA graph of one run; None without one.
-        layer_types: Number of tensors between its layers by type.
+        layers: What it reports about its layers.
         largest_batch: Most items of an open batch; None if the batch is fixed.
     """
 
@@ -101,7 +82,7 @@ class TensorRTExecution:
         self._engine: ICudaEngine | None = None
         self._context: IExecutionContext | None = None
         self.graph: int | None = None
-        self._runtime: Runtime | None = trt.Runtime(log)
+        self._runtime: Runtime | None = create("runtime", lambda: trt.Runtime(log), trt, log)
         try:
             self._load(trt, plan)
             self._allocate()
@@ -112,6 +93,15 @@ class TensorRTExecution:
         except BaseException:
             self.free()
             raise
+
+    def require_open(self) -> None:
+        """Refuse to run what was freed.
+
+        Raises:
+            EngineError: It was.
+        """
+        if self._context is None:
+            raise EngineError("The session is closed.", hint="Open the model again to run it.")
 
     def run(self, feeds: Arrays) -> Arrays:
         """Run once, on checked arrays.
@@ -168,7 +158,7 @@ class TensorRTExecution:
                 f"The plan's inputs and outputs are {found}, the file's {expected}.",
                 hint="Export the model again with hot-export, whose shapes and types stay.",
             )
-        self.layer_types = read_layer_types(trt, self._engine)
+        self.layers = read_layers(trt, self._engine)
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise self._refused("create an execution context")
@@ -193,17 +183,41 @@ class TensorRTExecution:
             self._buffers[spec.name].download(prod(self._shapes[spec.name]), self._stream)
 
     def _capture(self) -> None:
-        """Record a run as a CUDA graph, which a later run starts with one call."""
+        """Record a run as a CUDA graph, which a later run starts with one call.
+
+        A graph may be empty or miss a part without an error, if TensorRT enqueues work elsewhere
+        than in the stream. So it is launched once and compared with a plain run.
+        """
         # TensorRT sets itself up in the first run after shapes or addresses change, and what it
         # does then must not be recorded.
-        self._enqueue()
-        self._stream.synchronize()
+        feeds = self._sample()
+        expected = self.run(feeds)
+        # Leaves other outputs on the device, which a graph without its kernels would return.
+        self.run({name: np.zeros_like(array) for name, array in feeds.items()})
         try:
             self.graph = self.device.calls.capture(self._stream.handle, self._enqueue)
         except (CudaCallError, self.device.cuda.Error, EngineError) as error:
             _logger.warning("No CUDA graph, so every run starts its kernels one by one: %s", error)
-        else:
+            return
+        for spec in self._outputs:
+            self._buffers[spec.name].view(self._shapes[spec.name]).view(np.uint8)[...] = 0xFF
+        if _same(self.run(feeds), expected):
             _logger.info("Captured a CUDA graph of one run.")
+            return
+        graph, self.graph = self.graph, None
+        self.device.calls.destroy_graph(graph)
+        _logger.warning(
+            "No CUDA graph, so every run starts its kernels one by one: the graph that was"
+            " captured computes something else than a plain run"
+        )
+
+    def _sample(self) -> Arrays:
+        """Return small numbers for every input, the same each time."""
+        random = np.random.default_rng(0)
+        return {
+            spec.name: random.uniform(-1.0, 1.0, self._shapes[spec.name]).astype(spec.dtype)
+            for spec in self._inputs
+        }
 
     def _batch_of(self, feeds: Arrays) -> int:
         size = next(
@@ -214,7 +228,8 @@ class TensorRTExecution:
         if not 1 <= size <= (self.largest_batch or 0):
             raise EngineError(
                 f"The batch is {size}; this plan was built for 1 to {self.largest_batch}.",
-                hint="Run it in parts, or export the model with a fixed batch of that size.",
+                hint="Run it in parts, open it with a larger largest_batch, or export the model"
+                " with a fixed batch of that size.",
             )
         return int(size)
 
@@ -248,60 +263,18 @@ class TensorRTExecution:
         )
 
 
-def read_layer_types(trt: ModuleType, engine: ICudaEngine) -> dict[str, int]:
-    """Count the tensors between a plan's layers by floating-point or quantized type.
-
-    Returns:
-        Counts by ``fp32``, ``fp16`` and so on; empty if the plan does not report them.
-    """
-    inspector = engine.create_engine_inspector()
-    return count_types(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
-
-
-def count_types(information: str) -> dict[str, int]:
-    """Count types in the text of TensorRT's inspector; see :func:`read_layer_types`."""
-    try:
-        data = json.loads(information)
-    except (ValueError, RecursionError):
-        return {}
-    found: Counter[str] = Counter()
-    for text in _type_texts(data):
-        words = re.findall(r"[a-z]+\d*", text.lower())
-        found.update({_TYPES[word] for word in words if word in _TYPES})
-    return dict(found)
-
-
-def precision_mismatch(declared: str, found: Mapping[str, int]) -> str | None:
-    """Return how the precision that a file declares and the types of its plan disagree.
-
-    Args:
-        declared: The precision, such as ``fp32`` or ``fp16``.
-        found: The counts of :func:`read_layer_types`.
-
-    Returns:
-        A sentence, or None if they agree.
-    """
-    shown = ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
-    if not found:
-        return "The plan does not report the types of its layers, so they were not checked."
-    if declared == "fp32":
-        wrong = not _NARROW.isdisjoint(found)
-    else:
-        wrong = declared in _EXPECTED and not any(name in found for name in _EXPECTED[declared])
-    return f"The file declares {declared}, but the plan's tensors are: {shown}." if wrong else None
-
-
-def _type_texts(data: object) -> Iterator[str]:
-    """Yield every text under a key that names a data type, at any depth."""
-    if isinstance(data, dict):
-        for key, value in data.items():
-            if isinstance(value, str) and "datatype" in str(key).lower().replace(" ", ""):
-                yield value
-            else:
-                yield from _type_texts(value)
-    elif isinstance(data, list):
-        for item in data:
-            yield from _type_texts(item)
+def _same(found: Arrays, expected: Arrays) -> bool:
+    """Return whether two runs on the same arrays agree, up to sums in another order."""
+    floats = [name for name, array in expected.items() if array.dtype.kind == "f"]
+    if not floats:
+        return all(np.array_equal(found[name], expected[name]) for name in expected)
+    for name in floats:
+        size = float(np.abs(expected[name][np.isfinite(expected[name])]).max(initial=0.0))
+        if not np.allclose(
+            found[name], expected[name], rtol=0.0, atol=_SAME * size, equal_nan=True
+        ):
+            return False
+    return True
 
 
 def _describe(trt: ModuleType, engine: ICudaEngine, name: str) -> _Description:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,11 +21,17 @@ from hot_sdk.engines.session import (
     TensorSpec,
     precision_of,
 )
-from hot_sdk.engines.tensorrt.bindings import Builder, IBuilderConfig, OnnxParser, create_monitor
-from hot_sdk.errors import EngineError
+from hot_sdk.engines.tensorrt.bindings import (
+    Builder,
+    IBuilderConfig,
+    OnnxParser,
+    create,
+    create_monitor,
+)
+from hot_sdk.errors import EngineError, UsageError
 
-# A plan of an open batch holds memory for its largest size, so that follows the size of an item:
-# 8 windows of 243 frames, 256 single frames.
+# A plan of an open batch holds memory for its largest size, so that follows the size of an item: 15
+# windows of 243 frames and 17 joints, 256 single frames.
 _MOST_NUMBERS = 1 << 17
 _LEAST_LARGEST, _MOST_LARGEST = 8, 256
 _MOST_ERRORS = 3
@@ -65,13 +72,22 @@ def plan_spec(file: OnnxFile, signature: Signature, options: SessionOptions) -> 
 
     Raises:
         EngineError: A dimension other than the batch is open.
+        UsageError: ``largest_batch`` is set, and the batch is fixed.
     """
+    largest = _largest_batch(signature.inputs)
+    if options.largest_batch is not None:
+        if largest is None:
+            raise UsageError(
+                f"largest_batch is {options.largest_batch}, but '{file.name}' has a fixed batch.",
+                hint="Leave largest_batch out, or export the model with --batch dynamic.",
+            )
+        largest = options.largest_batch
     return PlanSpec(
         file,
         signature,
         level=OPTIMIZATION_LEVELS.index(options.graph_optimization),
         tf32=options.fast_math,
-        largest_batch=_largest_batch(signature.inputs),
+        largest_batch=largest,
     )
 
 
@@ -81,8 +97,12 @@ def get_plan(
     spec: PlanSpec,
     device: CudaDevice,
     folder: Path | None,
+    *,
+    stop: Callable[[], bool],
 ) -> tuple[bytes, Path | None]:
     """Read a plan from the cache folder, or build it; with the device's context pushed.
+
+    Once ``stop()`` is true, a build ends with KeyboardInterrupt.
 
     Returns:
         The plan, and the file that holds it; None without a folder.
@@ -94,7 +114,9 @@ def get_plan(
     def build(timings: bytes) -> tuple[bytes, bytes]:
         _logger.info("Building a plan of '%s' on %s", spec.file.name, device.model)
         start = time.perf_counter()
-        built = build_plan(trt, log, spec, free_memory=device.free_memory(), timings=timings)
+        built = build_plan(
+            trt, log, spec, free_memory=device.free_memory, timings=timings, stop=stop
+        )
         _logger.info("Built it in %.0f s", time.perf_counter() - start)
         return built
 
@@ -120,30 +142,33 @@ def build_plan(
     log: Any,  # noqa: ANN401
     spec: PlanSpec,
     *,
-    free_memory: int,
+    free_memory: Callable[[], int],
     timings: bytes,
+    stop: Callable[[], bool],
 ) -> tuple[bytes, bytes]:
     """Compile a file; with the device's context pushed.
 
-    ``free_memory`` are the bytes that are free on the device, ``timings`` what earlier builds on it
-    measured, empty without any.
+    ``free_memory`` returns the bytes that are free on the device, ``timings`` are what earlier
+    builds on it measured, empty without any.
 
     Returns:
         The plan, and the measurements with those of this build.
 
     Raises:
         EngineError: TensorRT cannot read the file or compile it.
+        KeyboardInterrupt: ``stop()`` was true during the build.
     """
-    builder: Builder = trt.Builder(log)
+    builder: Builder = create("builder", lambda: trt.Builder(log), trt, log)
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(flags)
-    parser: OnnxParser = trt.OnnxParser(network, log)
+    network = create("network", lambda: builder.create_network(flags), trt, log)
+    parser: OnnxParser = create("parser", lambda: trt.OnnxParser(network, log), trt, log)
     _parse(trt, parser, spec.file)
-    config = builder.create_builder_config()
+    config = create("configuration", builder.create_builder_config, trt, log)
     config.builder_optimization_level = spec.level
     # Without it the plan does not report the types that its layers compute in.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    workspace = int(free_memory * _WORKSPACE_SHARE)
+    # Only now: the builder itself takes more than 1 GiB on some devices.
+    workspace = int(free_memory() * _WORKSPACE_SHARE)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
     if spec.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
@@ -152,10 +177,9 @@ def build_plan(
     if spec.largest_batch is not None:
         _open_batch(builder, config, spec.signature.inputs, spec.largest_batch)
     _use_timings(config, timings)
-    monitor = create_monitor(trt)
-    config.progress_monitor = monitor
+    config.progress_monitor = create_monitor(trt, stop)
     plan = builder.build_serialized_network(network, config)
-    if monitor.interrupted or log.interrupted:
+    if stop():
         raise KeyboardInterrupt
     if plan is None:
         raise EngineError(
@@ -245,6 +269,9 @@ def _cached_files(
         "TensorRT": str(trt.__version__),
         "compute capability": device.capability,
         "GPU": device.model,
+        "multiprocessors": str(device.multiprocessors),
+        # Rounded, as the system keeps some of it for itself, and not always the same.
+        "memory": f"{round(device.total_memory / (1 << 30))} GiB",
         "driver": device.driver,
     }
     digest = spec.file.digest()

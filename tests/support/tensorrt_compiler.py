@@ -61,12 +61,12 @@ class ConfigWithoutTimings:
         return None
 
 
-def compiled(model):
+def compiled(model, *, stop=lambda: False):
     """The plan of a file or of its bytes."""
     file = check_onnx(model)
     signature = read_signature(file)
     spec = plan_spec(file, signature, SessionOptions(device="cuda"))
     module = WithoutDevice()
     log = create_log(module)
-    plan, _ = build_plan(module, log, spec, free_memory=MEMORY, timings=b"")
+    plan, _ = build_plan(module, log, spec, free_memory=lambda: MEMORY, timings=b"", stop=stop)
     return plan

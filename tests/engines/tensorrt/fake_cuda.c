@@ -4,13 +4,16 @@
  * stream is synchronised and not before, a pointer has to be of the right side, memory is bounded,
  * and after the device is lost nothing succeeds. It runs no kernels, and says nothing of time.
  *
- * Environment: FAKE_CUDA_DEVICES (1), FAKE_CUDA_BYTES (2^30), FAKE_CUDA_INTEGRATED (0).
+ * Environment: FAKE_CUDA_DEVICES (1), FAKE_CUDA_BYTES (2^30), FAKE_CUDA_INTEGRATED (0),
+ * FAKE_CUDA_PROCESSORS (8, the device's multiprocessors), FAKE_CUDA_RUN_MS (0, how long a stream takes).
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
   SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100,
@@ -23,12 +26,12 @@ enum { LIVE_DEVICE_MEMORY, LIVE_HOST_MEMORY, LIVE_STREAMS, LIVE_GRAPHS, LIVE_KIN
 typedef struct Context { int device, users, alive; } Context;
 typedef struct Block { char *start; size_t size; int kind; struct Block *next; } Block;
 typedef struct Op { int kind; char *to; const char *from; size_t size; struct Op *next; } Op;
-typedef struct Stream { Op *queue; Op *captured; int capturing, broken; } Stream;
+typedef struct Stream { Op *queue; Op *captured; int capturing, broken, destroyed; } Stream;
 typedef struct Graph { Op *ops; } Graph;
 enum { COPY, DOUBLE };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int initialised, lost, capture_fails;
+static int initialised, lost, capture_fails, captures_are_empty, interrupt_after;
 static Context contexts[DEVICES];
 static Block *blocks;
 static size_t used;
@@ -44,12 +47,22 @@ static long setting(const char *name, long otherwise) {
 /* --- for the tests ------------------------------------------------------------------------- */
 void fake_lose_device(void) { lost = 1; }
 void fake_fail_captures(int yes) { capture_fails = yes; }
+/* A capture that records nothing and reports no error, as of work that went to another stream. */
+void fake_empty_captures(int yes) { captures_are_empty = yes; }
+/* Ctrl-C in the call of this number from now on, of those that need a context or change it. */
+void fake_interrupt_after(int calls) { interrupt_after = calls; }
+/* Memory that a library takes for itself. */
+void fake_reserve(size_t bytes) { used += bytes; }
 int fake_live(int kind) { return live[kind]; }
 int fake_users(int device) { return contexts[device].users; }
 int fake_depth(void) { return depth; }
 
 /* --- helpers -------------------------------------------------------------------------------- */
+static void called(void) {
+  if (interrupt_after && !--interrupt_after) raise(SIGINT);
+}
 static int ready(void) {
+  called();
   if (!initialised) return NOT_INITIALIZED;
   if (lost) return LAUNCH_FAILED;
   if (!depth) return INVALID_CONTEXT;
@@ -146,7 +159,8 @@ int cuDeviceTotalMem_v2(size_t *bytes, int device) {
   return SUCCESS;
 }
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
-  *value = attribute == 18 ? setting("FAKE_CUDA_INTEGRATED", 0) : 0; /* INTEGRATED */
+  *value = attribute == 18 ? setting("FAKE_CUDA_INTEGRATED", 0) /* INTEGRATED */
+         : attribute == 16 ? setting("FAKE_CUDA_PROCESSORS", 8) : 0; /* MULTIPROCESSOR_COUNT */
   return SUCCESS;
 }
 int cuDevicePrimaryCtxRetain(Context **context, int device) {
@@ -163,12 +177,14 @@ int cuDevicePrimaryCtxRelease_v2(int device) {
   return SUCCESS;
 }
 int cuCtxPushCurrent_v2(Context *context) {
+  called();
   if (!context->alive) return CONTEXT_IS_DESTROYED;
   if (depth == DEPTH) return INVALID_VALUE;
   stack[depth++] = context;
   return SUCCESS;
 }
 int cuCtxPopCurrent_v2(Context **context) {
+  called();
   if (!depth) return INVALID_CONTEXT;
   /* The real driver may return an earlier error from any call; this one always does. */
   if (lost) return LAUNCH_FAILED;
@@ -225,13 +241,18 @@ int cuStreamDestroy_v2(Stream *stream) {
   NEED_CONTEXT;
   discard(stream->queue);
   discard(stream->captured);
-  free(stream);
+  stream->queue = stream->captured = NULL;
+  stream->destroyed = 1; /* Kept, so that a use after this is seen. */
   live[LIVE_STREAMS]--;
   return SUCCESS;
 }
 int cuStreamSynchronize(Stream *stream) {
   NEED_CONTEXT;
   if (stream->capturing) { stream->broken = 1; return CAPTURE_UNSUPPORTED; }
+  Context *context = stack[depth - 1];
+  usleep(1000 * setting("FAKE_CUDA_RUN_MS", 0));
+  /* What the stream works on was freed meanwhile: a fault that ends the process. */
+  if (!context->alive || stream->destroyed) abort();
   run(stream->queue);
   discard(stream->queue);
   stream->queue = NULL;
@@ -272,6 +293,7 @@ int cuStreamEndCapture(Stream *stream, Graph **graph) {
   Op *ops = stream->captured;
   stream->captured = NULL;
   if (stream->broken) { discard(ops); return CAPTURE_INVALIDATED; }
+  if (captures_are_empty) { discard(ops); ops = NULL; }
   *graph = malloc(sizeof **graph);
   (*graph)->ops = ops;
   live[LIVE_GRAPHS]++;

@@ -20,7 +20,13 @@ import pytest
 from downloads import build_wheel, cache_folder, download, install, made_once, pinned
 
 HERE = Path(__file__).parent
-CHECKS = HERE / "fake_gpu_checks.py"
+CHECKS = {
+    name: HERE / file
+    for file in ("fake_gpu_checks.py", "fake_gpu_life_checks.py")
+    for name in re.findall(
+        r"^def ([a-z]+(?:_[a-z]+){3,})\(\):", (HERE / file).read_text(), re.MULTILINE
+    )
+}
 HEADERS = "nvidia-cuda-runtime-cu12"
 
 # Of the headers of CUDA that PyCUDA includes, the one that no package on the index has.
@@ -41,6 +47,16 @@ ENVIRONMENT = {
     "without_a_device_no_tensorrt_object_is_created": {"FAKE_CUDA_DEVICES": "0"},
     "an_old_release_is_refused": {"FAKE_TENSORRT_VERSION": "8.6.2"},
     "a_precision_mismatch_is_logged": {"FAKE_TENSORRT_TYPE": "FP16"},
+    "a_daemon_thread_is_in_a_run_at_the_end": {"FAKE_CUDA_RUN_MS": "20"},
+    "a_daemon_thread_is_in_a_build_at_the_end": {
+        "FAKE_TENSORRT_STEPS": "300",
+        "FAKE_TENSORRT_STEP_S": "0.01",
+    },
+    "an_interrupt_ends_a_build": {"FAKE_TENSORRT_STEPS": "3"},
+    "an_interrupt_of_a_build_reaches_the_handler_of_the_program": {"FAKE_TENSORRT_INTERRUPT": "1"},
+    "what_a_region_hides_is_no_mismatch": {"FAKE_TENSORRT_OPAQUE": "1"},
+    "free_memory_is_read_after_the_builder_took_its_own": {"FAKE_TENSORRT_TAKES": "600000000"},
+    "memory_of_a_shared_device_is_what_the_system_can_free": {"FAKE_CUDA_INTEGRATED": "1"},
 }
 SAYS = {
     "a_lost_device_is_an_error_and_the_process_lives": "alive\n",
@@ -49,11 +65,6 @@ SAYS = {
 IN_TWO_PROCESSES = "one_of_two_processes_builds"
 # After the device is lost, PyCUDA warns about what it cannot free.
 MAY_COMPLAIN = "a_lost_device_is_an_error_and_the_process_lives"
-
-
-def names_of_checks():
-    functions = re.findall(r"^def ([a-z]+(?:_[a-z]+){3,})\(\):", CHECKS.read_text(), re.MULTILINE)
-    return [name for name in functions if name not in ("assert_all_released", IN_TWO_PROCESSES)]
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +132,7 @@ def child(driver, pycuda, tmp_path):
             **ENVIRONMENT.get(name, {}),
         }
         return subprocess.Popen(
-            [sys.executable, "-W", "error", str(CHECKS), name],
+            [sys.executable, "-W", "error", str(CHECKS[name]), name],
             env=environment,
             cwd=tmp_path,
             stdout=subprocess.PIPE,
@@ -138,7 +149,7 @@ def finished(process):
     return said, complained
 
 
-@pytest.mark.parametrize("name", names_of_checks())
+@pytest.mark.parametrize("name", sorted(CHECKS.keys() - {"assert_all_released", IN_TWO_PROCESSES}))
 def test_on_the_fake_gpu(child, name):
     said, complained = finished(child(name))
     assert said == SAYS.get(name, "")

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from hot_sdk.engines.tensorrt.execution import count_types, precision_mismatch
+from hot_sdk.engines.tensorrt.precision import LayerReport, parse_layers, precision_mismatch
 
 
 def layer(*types, key="Format/Datatype"):
@@ -21,16 +21,18 @@ def layer(*types, key="Format/Datatype"):
         ([layer("Float", "Half", "Half", "Int64", "Bool")], {"fp32": 1, "fp16": 2}),
         ([layer("Thirty-two wide channel vectorized row major Int8 format")], {"int8": 1}),
         ([layer("BFloat16", "FP8", key="Datatype")], {"bf16": 1, "fp8": 1}),
+        ([layer("N/A due to dynamic shapes")], {}),
         (["layer one", "layer two"], {}),
     ],
 )
 def test_types_are_counted(layers, counts):
-    assert count_types(json.dumps({"Layers": layers, "Bindings": ["x", "Half"]})) == counts
+    report = parse_layers(json.dumps({"Layers": layers, "Bindings": ["x", "Half"]}))
+    assert report == LayerReport(counts, 0)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null"])
 def test_text_without_layer_information_has_no_counts(text):
-    assert count_types(text) == {}
+    assert parse_layers(text) == LayerReport({}, 0)
 
 
 @pytest.mark.parametrize(
@@ -42,11 +44,27 @@ def test_text_without_layer_information_has_no_counts(text):
         ("fp16", {"fp32": 9}, "declares fp16"),
         ("mixed", {"fp32": 9, "bf16": 2}, None),
         ("int8", {"fp32": 9, "fp16": 1}, "declares int8"),
-        ("fp32", {}, "does not report"),
+        ("fp32", {}, None),
         ("something new", {"fp32": 1}, None),
     ],
 )
 def test_mismatch_is_a_sentence(declared, found, said):
-    problem = precision_mismatch(declared, found)
+    problem = precision_mismatch(declared, LayerReport(found))
     assert (problem is None) == (said is None)
     assert said is None or said in problem
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        {"Name": "{ForeignNode[/blocks.0/MatMul.../head/Add]}", "LayerType": "Myelin"},
+        {"Name": "{ForeignNode[a...b]}", "LayerType": "kgen"},
+        "{ForeignNode[a...b]}",
+    ],
+)
+def test_regions_hide_types(region):
+    report = parse_layers(json.dumps({"Layers": [layer("FP32"), region]}))
+    assert report == LayerReport({"fp32": 1}, 1)
+    assert precision_mismatch("fp16", report) is None
+    # What is seen in spite of it still counts.
+    assert "1 fp16" in precision_mismatch("fp32", LayerReport({"fp16": 1}, 1))

@@ -2,15 +2,25 @@
 
 Its one operation is the network ``y = 2 x`` in float32. It checks what the real library needs and
 cannot check by itself here: that a context of CUDA is current whenever one of its objects is made,
-used or destroyed. Its plans are JSON. It stands for no other behaviour of TensorRT; what its
+used or destroyed. Like the binding, it swallows what a callback raises, and raises TypeError if a
+library gives no object. Its plans are JSON. It stands for no other behaviour of TensorRT; what its
 binding is called like is tested with the real bindings, and what its parser and compiler accept
 with TensorRT-RTX.
+
+Environment: FAKE_TENSORRT_VERSION; FAKE_TENSORRT_FAILS (a build); FAKE_TENSORRT_NULL (the class of
+which no object comes); FAKE_TENSORRT_TYPE (the type that its inspector reports), and
+FAKE_TENSORRT_OPAQUE (of one region for the whole network); FAKE_TENSORRT_TAKES (bytes that a
+builder takes of the device); FAKE_TENSORRT_STEPS (2) and FAKE_TENSORRT_STEP_S (0) of a build, and
+FAKE_TENSORRT_INTERRUPT (the step in which Ctrl-C is pressed).
 """
 
 import ctypes
 import enum
 import json
 import os
+import signal
+import threading
+import time
 
 import onnx
 
@@ -39,9 +49,40 @@ def _need_context(what):
 class _Object:
     def __init__(self, *_arguments):
         _need_context(f"{type(self).__name__} made")
+        if os.environ.get("FAKE_TENSORRT_NULL") == type(self).__name__:
+            raise TypeError("pybind11::init(): factory function returned nullptr")
 
     def __del__(self):
         _need_context(f"{type(self).__name__} destroyed")
+
+
+class _Library:
+    """Compiled code: Python handles Ctrl-C only while it is called back, if ever.
+
+    Use it in a ``with`` statement, as the outer thread of callbacks.
+    """
+
+    def __enter__(self):
+        self._pressed, self._handler = [], signal.getsignal(signal.SIGINT)
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main and callable(self._handler):
+            signal.signal(signal.SIGINT, lambda number, _frame: self._pressed.append(number))
+        return self
+
+    def __exit__(self, *_error):
+        if self._main:
+            signal.signal(signal.SIGINT, self._handler)
+        if self._pressed:
+            self._handler(self._pressed.pop(), None)
+
+    def call_back(self, callback, *arguments):
+        """What a callback returns; False if it raises, which the binding does not pass on."""
+        try:
+            if self._pressed:
+                self._handler(self._pressed.pop(), None)
+            return callback(*arguments)
+        except BaseException:
+            return False
 
 
 class ILogger:
@@ -56,6 +97,7 @@ class Builder(_Object):
     def __init__(self, log):
         super().__init__()
         self.log = log
+        _driver.fake_reserve(ctypes.c_size_t(int(os.environ.get("FAKE_TENSORRT_TAKES", "0"))))
 
     def create_network(self, flags):
         assert flags == 1 << NetworkDefinitionCreationFlag.STRONGLY_TYPED
@@ -68,11 +110,18 @@ class Builder(_Object):
         return _Profile()
 
     def build_serialized_network(self, network, config):
-        for step in range(2):
-            config.progress_monitor.phase_start("Building", None, 2)
-            if not config.progress_monitor.step_complete("Building", step):
-                return None
-            config.progress_monitor.phase_finish("Building")
+        monitor = config.progress_monitor
+        steps = int(os.environ.get("FAKE_TENSORRT_STEPS", "2"))
+        with _Library() as library:
+            library.call_back(monitor.phase_start, "Building", None, steps)
+            for step in range(steps):
+                if str(step) == os.environ.get("FAKE_TENSORRT_INTERRUPT"):
+                    os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(float(os.environ.get("FAKE_TENSORRT_STEP_S", "0")))
+                library.call_back(self.log.log, ILogger.Severity.VERBOSE, "a tactic")
+                if not library.call_back(monitor.step_complete, "Building", step):
+                    return None
+            library.call_back(monitor.phase_finish, "Building")
         if os.environ.get("FAKE_TENSORRT_FAILS"):
             self.log.log(ILogger.Severity.ERROR, "no tactic was found\nfor the layer")
             return None
@@ -171,10 +220,19 @@ class Runtime(_Object):
 
 
 class _Inspector(_Object):
+    def __init__(self, shapes):
+        super().__init__()
+        self._open = any(size < 0 for shape in shapes for size in shape)
+
     def get_engine_information(self, format):  # noqa: A002
-        kind = os.environ.get("FAKE_TENSORRT_TYPE", "FP32")
-        tensor = {"Name": "y", "Format/Datatype": f"Row major linear {kind} format"}
-        return json.dumps({"Layers": [{"Name": "double", "Outputs": [tensor]}]})
+        kind = f"Row major linear {os.environ.get('FAKE_TENSORRT_TYPE', 'FP32')} format"
+        tensor = {"Name": "y", "Format/Datatype": kind}
+        if self._open:
+            tensor["Format/Datatype"] = "N/A due to dynamic shapes"
+        layer = {"Name": "double", "LayerType": "ElementWise", "Outputs": [tensor]}
+        if os.environ.get("FAKE_TENSORRT_OPAQUE"):
+            layer |= {"Name": "{ForeignNode[find...last]}", "LayerType": "Myelin"}
+        return json.dumps({"Layers": [layer]})
 
 
 class _Engine(_Object):
@@ -199,7 +257,7 @@ class _Engine(_Object):
         return self._tensor(name)[2]
 
     def create_engine_inspector(self):
-        return _Inspector()
+        return _Inspector([tensor[2] for tensor in self.tensors])
 
     def create_execution_context(self):
         return _Context(self)
