@@ -25,9 +25,11 @@ from hot_sdk.benchmarks.evaluation.data_sets import (
     DATA_SETS,
     DataSet,
     check_data_options,
+    data_set,
     load_data,
 )
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
+from hot_sdk.benchmarks.evaluation.plausible_truth import UNITS_PER_METER
 from hot_sdk.benchmarks.evaluation.protocols import PROTOCOLS, Protocol
 from hot_sdk.benchmarks.evaluation.report import (
     EvaluationReport,
@@ -39,6 +41,7 @@ from hot_sdk.benchmarks.evaluation.run import (
     MeasuredClip,
     check_rates,
     check_windows,
+    evaluation_notes,
     measure_model,
     measure_result,
 )
@@ -68,12 +71,14 @@ _MODEL_ONLY = (
 )
 """Options that saved poses do not have."""
 
-_PROTOCOLS = "\n".join(f"  {name:8}{one.about}" for name, one in PROTOCOLS.items())
+_PROTOCOLS = "\n".join(f"  {name:12}{one.about}" for name, one in PROTOCOLS.items())
 _EPILOG = f"""\
 example:
   hot-eval mixste_t243_r0.50.onnx --data starter-val
   hot-eval hot_mixste.onnx --data h36m --data-root data --protocol hot --flip --output report.json
+  hot-eval motionbert.onnx --data h36m-motionbert --data-root data --protocol motionbert --flip
   hot-eval 14_12-1_3d.npz --data starter-val
+  hot-eval starter --data my_truth.npz --unit mm
 
 protocols:
 {_PROTOCOLS}
@@ -105,10 +110,13 @@ def build_parser() -> CommandParser:
     inputs = f"a model ({STARTER}: the one that ships), or saved poses of clips"
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
     add = parser.add_argument_group("data").add_argument
-    add("--data", required=True, choices=tuple(DATA_SETS), help="data set")
+    names = ",".join(DATA_SETS)
+    own = "data set, or an .npz, .csv or folder of your own (docs/evaluation.md)"
+    add("--data", required=True, metavar=f"{{{names}}}|FILE", help=own)
     add("--data-root", type=Path, metavar="DIR", help="folder of the data set's files")
-    detections = "2D detections of h36m: cpn_ft_h36m_dbb or gt (default: cpn_ft_h36m_dbb)"
-    add("--detections", metavar="K", help=detections)
+    detections = "2D detections of h36m: NAME of data_2d_h36m_NAME.npz (default: cpn_ft_h36m_dbb)"
+    add("--detections", "--keypoints", metavar="NAME", help=detections)
+    add("--unit", choices=tuple(UNITS_PER_METER), help="unit of your own truth, if it does not say")
     add("--views", type=int, metavar="N", help="cameras per sequence of starter-val, 1 to 4")
     add("--filter", metavar="TEXT", help="only clips whose name contains TEXT")
     add("--clip", metavar="NAME", help="clip of a saved result (default: as its file is named)")
@@ -144,8 +152,14 @@ def _run(arguments: list[str]) -> int:
     parser = build_parser()
     options = parser.parse(arguments)
     options.inputs = [resolve_model(name) for name in options.inputs]
-    data, protocol = DATA_SETS[options.data], PROTOCOLS[options.protocol]
-    check_data_options(data, options.data_root, detections=options.detections, views=options.views)
+    data, protocol = data_set(options.data), PROTOCOLS[options.protocol]
+    check_data_options(
+        data,
+        options.data_root,
+        detections=options.detections,
+        views=options.views,
+        unit=options.unit,
+    )
     corruption = Corruption(options.resample_fps, options.noise, options.missing, options.seed)
     is_model = _check_inputs(options.inputs)
     if is_model:
@@ -181,8 +195,14 @@ def _run(arguments: list[str]) -> int:
         policies=policies if is_model else None,
         manifest=read_manifest(options.inputs[0]) if is_model else None,
     )
-    measured = _measure_model(options, settings) if is_model else _measure_results(options, data)
-    _write(make_report(settings, measured), options)
+    clips = _clips(options)
+    measured = (
+        _measure_model(options, settings, clips)
+        if is_model
+        else _measure_results(options, data, clips)
+    )
+    notes = evaluation_notes(settings.manifest, protocol, clips)
+    _write(make_report(settings, measured, notes=notes), options)
     return 0
 
 
@@ -255,57 +275,67 @@ def _check_result_options(
 
 
 def _clips(options: argparse.Namespace) -> list[EvaluationClip]:
-    return load_data(
-        options.data, options.data_root, detections=options.detections, views=options.views
+    clips = load_data(
+        options.data,
+        options.data_root,
+        detections=options.detections,
+        views=options.views,
+        unit=options.unit,
     )
-
-
-def _measure_model(options: argparse.Namespace, settings: EvaluationSettings) -> list[MeasuredClip]:
-    protocol, manifest = PROTOCOLS[settings.protocol], settings.manifest
-    assert manifest is not None
-    check_windows(manifest, protocol)
-    measured = []
-    folder = options.save_results
-    with Pose3DEngine(
-        options.inputs[0],
-        engine=options.engine,
-        device=options.device,
-        threads=options.threads,
-        cache_dir=options.cache_dir,
-        policies=settings.policies,
-        windows=options.windows,
-        overlap=options.overlap,
-        flip=options.flip,
-    ) as engine:
-        clips = _clips(options)
-        if options.filter is not None:
-            clips = [clip for clip in clips if options.filter in clip.name]
+    if options.filter is not None:
+        clips = [clip for clip in clips if options.filter in clip.name]
         if not clips:
             raise UsageError(
                 f"No clip's name contains '{options.filter}'.", hint="Leave --filter out for all."
             )
-        check_rates(manifest, protocol, clips)
-        with Progress("evaluating") as bar:
-            for number, clip in enumerate(clips):
-                bar.update(number, len(clips), task=f"evaluating, {clip.name}")
-                one = measure_model(
-                    engine,
-                    settings.corruption.apply(clip),
-                    protocol,
-                    joints=options.joints,
-                    lookahead=options.lookahead,
-                    hop=options.hop,
-                    on_result=None
-                    if folder is None
-                    else methodcaller("save", folder / f"{clip.name}_3d.npz"),
-                )
-                measured.append(one)
+    return clips
+
+
+def _measure_model(
+    options: argparse.Namespace, settings: EvaluationSettings, clips: Sequence[EvaluationClip]
+) -> list[MeasuredClip]:
+    protocol, manifest = PROTOCOLS[settings.protocol], settings.manifest
+    assert manifest is not None
+    check_windows(manifest, protocol)
+    check_rates(manifest, protocol, clips)
+    measured = []
+    folder = options.save_results
+    with (
+        Pose3DEngine(
+            options.inputs[0],
+            engine=options.engine,
+            device=options.device,
+            threads=options.threads,
+            cache_dir=options.cache_dir,
+            policies=settings.policies,
+            windows=options.windows,
+            overlap=options.overlap,
+            flip=options.flip,
+        ) as engine,
+        Progress("evaluating") as bar,
+    ):
+        for number, clip in enumerate(clips):
+            bar.update(number, len(clips), task=f"evaluating, {clip.name}")
+            one = measure_model(
+                engine,
+                settings.corruption.apply(clip),
+                protocol,
+                joints=options.joints,
+                lookahead=options.lookahead,
+                hop=options.hop,
+                on_result=None
+                if folder is None
+                else methodcaller("save", folder / f"{clip.name}_3d.npz"),
+            )
+            measured.append(one)
     return measured
 
 
-def _measure_results(options: argparse.Namespace, data: DataSet) -> list[MeasuredClip]:
+def _measure_results(
+    options: argparse.Namespace, data: DataSet, loaded: Sequence[EvaluationClip]
+) -> list[MeasuredClip]:
     results = {path: Pose3DResult.load(path) for path in options.inputs}
-    clips = {clip.name: clip for clip in _clips(options)}
+    clips = {clip.name: clip for clip in loaded}
     named: dict[str, Path] = {}
     for path in results:
         name = options.clip or path.stem.removesuffix("_3d")

@@ -59,6 +59,9 @@ class ClipErrors:
         frames: Number of frames of the clip.
         without_truth: Frames whose truth is missing or marked as unusable.
         without_prediction: Frames that have a truth and no finite prediction.
+        guessed: Frames that have both, and in which a joint of the evaluation is only a guess.
+        metric: The predicted poses were in millimeters. If not, only ``aligned`` and ``scaled``
+            are.
     """
 
     position: Floats
@@ -73,6 +76,8 @@ class ClipErrors:
     frames: int
     without_truth: int
     without_prediction: int
+    guessed: int = 0
+    metric: bool = True
 
 
 def measure_clip(
@@ -82,6 +87,9 @@ def measure_clip(
     fps: float | None = None,
     valid: ArrayLike | None = None,
     joints: int = 17,
+    certain: ArrayLike | None = None,
+    follows: ArrayLike | None = None,
+    metric: bool = True,
 ) -> ClipErrors:
     """Measure the poses of one clip.
 
@@ -94,6 +102,13 @@ def measure_clip(
         fps: Frames per second; None if unknown.
         valid: (frames,), False if the truth must not be used; None uses every frame.
         joints: A key of ``JOINT_SETS``. Bones are always those of all 17 joints.
+        certain: (frames, 17), False if a predicted joint is only a guess, as
+            ``Pose3DResult.valid`` states; frames in which one of ``joints`` or the pelvis is a
+            guess are not scored. None scores all.
+        follows: (frames - 1,), False if a frame does not follow the one before it in time, so that
+            no difference is taken across; None if all do.
+        metric: ``predicted_mm`` is in millimeters. If not, it may be in any unit, and only the
+            measures that do not depend on its scale mean anything.
 
     Raises:
         ResultError: The arrays do not fit each other, or are not poses of 17 joints.
@@ -115,9 +130,17 @@ def measure_clip(
         )
     known = _all(np.isfinite(truth), axis=(1, 2))
     if valid is not None:
-        known &= _mask(valid, len(truth))
+        known &= _mask("valid", valid, (len(truth),))
     lifted = _all(np.isfinite(predicted), axis=(1, 2))
     scored = known & lifted
+    guessed = 0
+    if certain is not None:
+        sure = _mask("certain", certain, truth.shape[:2])[:, sorted({ROOT, *chosen})]
+        guessed = int((scored & ~_all(sure, axis=(1,))).sum())
+        scored = scored & _all(sure, axis=(1,))
+    linked = np.ones(max(len(truth) - 1, 0), dtype=np.bool_)
+    if follows is not None:
+        linked = _mask("follows", follows, linked.shape)
     # A missing number must not reach a singular value decomposition.
     predicted = np.where(scored[:, None, None], predicted - predicted[:, [ROOT]], 0.0)
     truth = np.where(scored[:, None, None], truth - truth[:, [ROOT]], 0.0)
@@ -130,8 +153,10 @@ def measure_clip(
         position=_norm(ours - theirs),
         aligned=_norm(similarity_aligned(few, true_few) - true_few),
         scaled=_norm(scale_aligned(few, true_few) - true_few),
-        velocity=_norm(np.diff(difference, axis=0)[_runs(scored, 2)]),
-        acceleration=_norm(np.diff(difference, n=2, axis=0)[_runs(scored, 3)]),
+        velocity=_norm(np.diff(difference, axis=0)[_runs(scored, 2) & linked]),
+        acceleration=_norm(
+            np.diff(difference, n=2, axis=0)[_runs(scored, 3) & linked[1:] & linked[:-1]]
+        ),
         bones=np.abs(lengths - _bone_lengths(theirs)),
         symmetry=np.abs(lengths[:, left] - lengths[:, right]),
         joints=chosen,
@@ -139,6 +164,8 @@ def measure_clip(
         frames=len(truth),
         without_truth=int((~known).sum()),
         without_prediction=int((known & ~lifted).sum()),
+        guessed=guessed,
+        metric=metric,
     )
 
 
@@ -202,12 +229,12 @@ def _poses(values: ArrayLike, which: str) -> Floats:
     return poses.astype(np.float64)
 
 
-def _mask(values: ArrayLike, frames: int) -> NDArray[np.bool_]:
+def _mask(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     mask = np.asarray(values)
-    if mask.shape != (frames,) or mask.dtype != np.bool_:
+    if mask.shape != shape or mask.dtype != np.bool_:
         raise ResultError(
-            f"valid is {mask.dtype} of shape {mask.shape}.",
-            hint=f"Give one truth value for each of the {frames} frames.",
+            f"{name} is {mask.dtype} of shape {mask.shape}.",
+            hint=f"Give truth values of shape {shape}.",
         )
     return mask
 

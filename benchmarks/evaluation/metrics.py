@@ -31,18 +31,22 @@ reach 96.8 %."""
 class PoseMetrics:
     """Means over all scored frames, each frame counting once.
 
-    A measure is NaN if nothing could be scored, and None in ``to_dict``.
+    A measure is NaN if nothing could be scored, and None in ``to_dict``. If the predicted poses
+    have no metric unit, all but ``p_mpjpe_mm`` and ``n_mpjpe_mm`` are.
 
     Attributes:
         frames_given: Frames of the clips.
         frames_scored: Frames that the means are over.
         frames_without_truth: Left out: the truth is missing or marked as unusable.
         frames_without_prediction: Left out: there is a truth, but no finite prediction.
+        frames_guessed: Left out: there are both, but a joint is only a guess and guesses are not to
+            be scored; 0 if they are.
         mpjpe_mm: Mean distance of the joints, poses relative to the pelvis ("protocol 1").
         p_mpjpe_mm: The same after rotation, scale and shift of each frame ("protocol 2").
         n_mpjpe_mm: The same after a scale for each frame (Rhodin et al., CVPR 2018).
-        mpjve_mm_per_frame: Mean length of the error of the displacement from frame to frame, as
-            published (Pavllo et al., CVPR 2019); it grows as the frame rate falls.
+        mpjve_mm_per_frame: Mean length of the error of the displacement from frame to frame: a
+            mean over each clip, and of these one weighted by the clips' frames, as published
+            (Pavllo et al., CVPR 2019); it grows as the frame rate falls.
         mpjve_mm_per_s: The same per second; None if a clip's frame rate is unknown.
         acceleration_error_mm_per_frame2: Mean length of the error of second differences, as
             published (Kanazawa et al., CVPR 2019).
@@ -61,6 +65,7 @@ class PoseMetrics:
     frames_scored: int
     frames_without_truth: int
     frames_without_prediction: int
+    frames_guessed: int
     mpjpe_mm: float
     p_mpjpe_mm: float
     n_mpjpe_mm: float
@@ -103,31 +108,37 @@ def summarize(clips: Sequence[ClipErrors]) -> PoseMetrics:
             "There are no clips, or clips measured over different joints.",
             hint="Measure all with the same joints.",
         )
+    metric = all(clip.metric for clip in clips)
     position = np.concatenate([clip.position for clip in clips])
+    scored = len(position)
+    if not metric:
+        position = np.zeros((0, position.shape[1]))
     by_rule = position[:, LIMBS_NECK_AND_HEAD]
     correct = [float((by_rule < limit).mean()) for limit in AUC_THRESHOLDS_MM if by_rule.size]
     timed = [(clip, clip.fps) for clip in clips if clip.fps is not None]
     velocity = acceleration = None
     if len(timed) == len(clips):
-        velocity = _mean(*(clip.velocity * fps for clip, fps in timed))
-        acceleration = _mean(*(clip.acceleration * fps**2 for clip, fps in timed))
+        velocity = _clip_mean([(clip, clip.velocity * fps) for clip, fps in timed])
+        acceleration = _mean(*(clip.acceleration * fps**2 for clip, fps in timed if metric))
+    parts = clips if metric else ()
     return PoseMetrics(
         frames_given=sum(clip.frames for clip in clips),
-        frames_scored=len(position),
+        frames_scored=scored,
         frames_without_truth=sum(clip.without_truth for clip in clips),
         frames_without_prediction=sum(clip.without_prediction for clip in clips),
+        frames_guessed=sum(clip.guessed for clip in clips),
         mpjpe_mm=_mean(position[:, clips[0].joints]),
         p_mpjpe_mm=_mean(*(clip.aligned for clip in clips)),
         n_mpjpe_mm=_mean(*(clip.scaled for clip in clips)),
-        mpjve_mm_per_frame=_mean(*(clip.velocity for clip in clips)),
+        mpjve_mm_per_frame=_clip_mean([(clip, clip.velocity) for clip in clips]),
         mpjve_mm_per_s=velocity,
-        acceleration_error_mm_per_frame2=_mean(*(clip.acceleration for clip in clips)),
+        acceleration_error_mm_per_frame2=_mean(*(clip.acceleration for clip in parts)),
         acceleration_error_mm_per_s2=acceleration,
         pck150_percent=100.0 * _mean((by_rule < PCK_THRESHOLD_MM).astype(np.float64)),
         auc_percent=100.0 * float(np.mean(correct)) if correct else math.nan,
         end_joint_error_mm=_mean(position[:, END_JOINTS]),
-        bone_length_error_mm=_mean(*(clip.bones for clip in clips)),
-        symmetry_error_mm=_mean(*(clip.symmetry for clip in clips)),
+        bone_length_error_mm=_mean(*(clip.bones for clip in parts)),
+        symmetry_error_mm=_mean(*(clip.symmetry for clip in parts)),
         per_joint_mm={
             name: _mean(position[:, [joint]]) for joint, name in enumerate(H36M17.joints)
         },
@@ -171,3 +182,14 @@ def to_json_values(record: dict[str, Any]) -> dict[str, Any]:
 def _mean(*parts: Floats) -> float:
     count = sum(part.size for part in parts)
     return sum(float(part.sum()) for part in parts) / count if count else math.nan
+
+
+def _clip_mean(clips: Sequence[tuple[ClipErrors, Floats]]) -> float:
+    """Return the mean of the clips' means, each weighted by the frames of its clip."""
+    means = [
+        (len(clip.position), float(values.mean()))
+        for clip, values in clips
+        if clip.metric and values.size
+    ]
+    frames = sum(count for count, _ in means)
+    return sum(count * mean for count, mean in means) / frames if frames else math.nan

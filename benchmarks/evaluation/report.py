@@ -59,7 +59,8 @@ class EvaluationSettings:
         protocol: Name of the protocol, which defines the frames that count.
         joints: 17 or 14.
         by_action: ``EvaluationReport.headline`` is the mean over actions.
-        windows: The window scheme; None for the model's own, and for saved results.
+        windows: The window scheme; None for the model's own, and for saved results. A protocol that
+            divides clips into whole windows names the scheme that lifts them as they are.
         flip: Poses were averaged with those of the mirror image.
         lookahead: Frames that a stream waited for; None if clips were lifted whole.
         hop: Frames between runs of a stream; None as above.
@@ -96,6 +97,7 @@ class EvaluationReport:
     Attributes:
         settings: What was evaluated, and how.
         clips: Number of clips.
+        frames_left_out: Frames of the clips that the protocol does not count.
         overall: Metrics over all frames, each counting once.
         action_mean: Mean of the actions' metrics, each counting once.
         by_action: Metrics over the frames of each action.
@@ -107,6 +109,7 @@ class EvaluationReport:
 
     settings: EvaluationSettings
     clips: int
+    frames_left_out: int
     overall: PoseMetrics
     action_mean: PoseMetrics
     by_action: dict[str, PoseMetrics]
@@ -126,8 +129,18 @@ class EvaluationReport:
         return to_json_values(record)
 
 
-def make_report(settings: EvaluationSettings, measured: Sequence[MeasuredClip]) -> EvaluationReport:
+def make_report(
+    settings: EvaluationSettings,
+    measured: Sequence[MeasuredClip],
+    *,
+    notes: Sequence[str] = (),
+) -> EvaluationReport:
     """Combine the errors of clips.
+
+    Args:
+        settings: What was evaluated, and how.
+        measured: The clips.
+        notes: Further warnings, which come first.
 
     Raises:
         UsageError: There are no clips.
@@ -142,9 +155,11 @@ def make_report(settings: EvaluationSettings, measured: Sequence[MeasuredClip]) 
             " predicted pose and are in none of these numbers."
         )
         warnings.insert(0, left_out)
+    warnings = [*notes, *warnings]
     return EvaluationReport(
         settings=settings,
         clips=len(measured),
+        frames_left_out=sum(clip.left_out for clip in measured),
         overall=overall,
         action_mean=mean_of(list(by_action.values())),
         by_action=by_action,
@@ -181,7 +196,7 @@ def _grouped(
 
 
 def _summary(measured: Sequence[MeasuredClip]) -> PoseMetrics:
-    return summarize([errors for clip in measured for errors in clip.errors])
+    return summarize([clip.errors for clip in measured])
 
 
 def _heading(report: EvaluationReport) -> str:
@@ -193,7 +208,9 @@ def _heading(report: EvaluationReport) -> str:
         f"{settings.joints} joints",
         f"detections {settings.keypoints}",
     ]
-    if settings.windows is not None:
+    if report.frames_left_out:
+        details.insert(2, f"{report.frames_left_out} left out by the protocol")
+    if settings.windows is not None and PROTOCOLS[settings.protocol].windows is None:
         details.append(f"windows {settings.windows}")
     if settings.flip:
         details.append("averaged with the mirror image")

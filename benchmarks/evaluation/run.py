@@ -6,21 +6,26 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hot_sdk.benchmarks.evaluation.clip_errors import ClipErrors, measure_clip
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
-from hot_sdk.benchmarks.evaluation.protocols import Index, Protocol
+from hot_sdk.benchmarks.evaluation.protocols import Index, Piece, Protocol
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
-from hot_sdk.manifest import Manifest
+from hot_sdk.manifest import NORMALIZED_PIXELS, Manifest
 from hot_sdk.offline import lift_stream
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.results.result import CAMERA_AXES, METERS, MILLIMETERS, Pose3DResult
 from hot_sdk.windows import MHFORMER_CENTER
 
 _SAME_RATE = 1e-3
+_MM_PER_UNIT = {METERS: 1000.0, MILLIMETERS: 1.0}
+_OTHER_UNIT = (300.0, 3000.0)
+"""Predicted size over the true one, or the other way round, that only a wrong unit explains."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +36,69 @@ class MeasuredClip:
         name: Name of the clip.
         subject: Its subject.
         action: Its action.
-        errors: Errors of each piece, as a protocol may divide a clip.
+        errors: Errors of the frames that count.
+        left_out: Frames of the clip that the protocol does not count.
         lifting_s: Seconds that lifting took; 0 for a saved result.
-        warnings: The lifter's warnings.
+        warnings: The lifter's warnings, and what is unlikely about the poses.
     """
 
     name: str
     subject: str
     action: str
-    errors: tuple[ClipErrors, ...]
+    errors: ClipErrors
+    left_out: int
     lifting_s: float
     warnings: tuple[str, ...]
+
+
+def usable_scale(clip: EvaluationClip, manifest: Manifest | None) -> EvaluationClip:
+    """Return the clip without its scale of normalized pixels if that is another network's.
+
+    Networks trained on Human3.6M and on MPI-INF-3DHP mean different things by normalized pixels.
+
+    Args:
+        clip: The clip.
+        manifest: The model's; None for saved poses, of which it is not known.
+    """
+    if clip.mm_per_px is None or clip.scale_of is None:
+        return clip
+    if manifest is not None and manifest.trained_on in clip.scale_of:
+        return clip
+    return dataclasses.replace(clip, mm_per_px=None)
+
+
+def lacks_scale(manifest: Manifest, clips: Iterable[EvaluationClip]) -> bool:
+    """Return True if a model's poses cannot be turned into millimeters on some of the clips."""
+    return manifest.unit == NORMALIZED_PIXELS and any(
+        usable_scale(clip, manifest).mm_per_px is None for clip in clips
+    )
+
+
+def evaluation_notes(
+    manifest: Manifest | None, protocol: Protocol, clips: Sequence[EvaluationClip]
+) -> tuple[str, ...]:
+    """Return what a reader of the errors has to know, from the model and the clips alone.
+
+    Args:
+        manifest: The model's; None for saved poses.
+        protocol: Which frames count.
+        clips: The clips.
+    """
+    notes = [note for clip in clips for note in clip.notes]
+    if manifest is None:
+        return tuple(dict.fromkeys(notes))
+    if lacks_scale(manifest, clips):
+        notes.append(
+            f"The model returns '{manifest.unit}', and the data has no scale for them: only P-MPJPE"
+            " and N-MPJPE are known."
+        )
+    short = sum(len(clip) < manifest.frames for clip in clips)
+    if protocol.name == "motionbert" and short:
+        notes.append(
+            f"{short} clips are shorter than a window of {manifest.frames} frames; the published"
+            " code repeats frames of these at random, here they are repeated evenly."
+        )
+    return tuple(dict.fromkeys(notes))
 
 
 def check_windows(manifest: Manifest, protocol: Protocol) -> None:
@@ -91,7 +148,8 @@ def measure_model(
 
     Args:
         engine: The model, with the windows of the protocol if it has some.
-        clip: The clip.
+        clip: The clip. If the model returns normalized pixels and the clip has no scale for them,
+            only the measures that need none are finite.
         protocol: Which frames count.
         joints: 17 or 14.
         lookahead: Frames that a pose of a stream waits for; None lifts the whole clip at once.
@@ -100,7 +158,6 @@ def measure_model(
 
     Raises:
         UsageError: The protocol counts whole windows, and a stream has none.
-        ResultError: The model's poses have no metric unit.
         EngineError: The engine failed.
     """
     if lookahead is not None and protocol.windows is not None:
@@ -108,8 +165,9 @@ def measure_model(
             f"The protocol '{protocol.name}' counts whole windows, and a stream has none.",
             hint="Give --protocol frames.",
         )
-    pieces = protocol.pieces(len(clip), engine.manifest.frames)
-    people = [_piece(clip.keypoints, frames) for frames in pieces]
+    clip = usable_scale(clip, engine.manifest)
+    pieces = protocol.pieces(len(clip), engine.manifest.frames, clip.valid)
+    people = [_part(clip.keypoints, piece.frames) for piece in pieces]
     start = time.perf_counter()
     results: Sequence[Pose3DResult]
     if lookahead is None:
@@ -122,51 +180,115 @@ def measure_model(
     for result in results:
         if on_result is not None:
             on_result(result)
-    return _measured(clip, results, pieces, joints, taken)
+    return _measured(clip, results, pieces, protocol.jumps, joints, taken)
 
 
 def measure_result(result: Pose3DResult, clip: EvaluationClip, *, joints: int = 17) -> MeasuredClip:
     """Measure poses that were saved before, every frame once.
 
+    Args:
+        result: The poses. If they are in normalized pixels and the clip has no scale for them, only
+            the measures that need none are finite.
+        clip: The clip that they were lifted from.
+        joints: 17 or 14.
+
     Raises:
-        ResultError: They are of other frames, not along the camera's axes, or not metric.
+        ResultError: They are of other frames, or not along the camera's axes.
+    """
+    check_axes(result)
+    if len(result) != len(clip):
+        raise ResultError(
+            f"The result has {len(result)} frames, the clip '{clip.name}' {len(clip)}.",
+            hint="Lift every frame of the clip, or name the right one with --clip.",
+        )
+    whole = [Piece(np.arange(len(clip)))]
+    return _measured(usable_scale(clip, None), [result], whole, False, joints, 0.0)
+
+
+def check_axes(result: Pose3DResult) -> None:
+    """Check that a result can be compared with a truth along the camera's axes.
+
+    Raises:
+        ResultError: It is along other axes.
     """
     if result.axes != CAMERA_AXES:
         raise ResultError(
             f"The poses are along '{result.axes}', the truth along '{CAMERA_AXES}'.",
             hint="Save the result before it is rotated to a robot's frame.",
         )
-    if len(result) != len(clip):
-        raise ResultError(
-            f"The result has {len(result)} frames, the clip '{clip.name}' {len(clip)}.",
-            hint="Lift every frame of the clip, or name the right one with --clip.",
-        )
-    return _measured(clip, [result], [np.arange(len(clip))], joints, 0.0)
 
 
 def _measured(
     clip: EvaluationClip,
     results: Sequence[Pose3DResult],
-    pieces: Sequence[Index],
+    pieces: Sequence[Piece],
+    jumps: bool,
     joints: int,
     lifting_s: float,
 ) -> MeasuredClip:
-    truth = clip.truth_mm
-    errors = tuple(
-        measure_clip(
-            result.to_millimeters().poses,
-            truth[frames],
-            fps=clip.keypoints.effective_fps,
-            valid=clip.valid[frames],
-            joints=joints,
-        )
-        for result, frames in zip(results, pieces, strict=True)
+    frames: Index = np.concatenate(
+        [np.zeros(0, dtype=np.int64), *(piece.counted_frames for piece in pieces)]
     )
-    warnings = tuple(dict.fromkeys(text for result in results for text in result.warnings))
-    return MeasuredClip(clip.name, clip.subject, clip.action, errors, lifting_s, warnings)
+    poses = np.zeros((0, *clip.truth.shape[1:]))
+    unit = results[0].unit if results else MILLIMETERS
+    if results:
+        poses = np.concatenate(
+            [
+                result.poses if piece.counted is None else result.poses[piece.counted]
+                for result, piece in zip(results, pieces, strict=True)
+            ]
+        ).astype(np.float64)
+    scale, metric = _scale(unit, clip, frames)
+    predicted, truth = poses * scale, clip.truth_mm[frames]
+    errors = measure_clip(
+        predicted,
+        truth,
+        fps=clip.keypoints.effective_fps,
+        valid=clip.valid[frames],
+        joints=joints,
+        follows=None if jumps else np.diff(frames) == 1,
+        metric=metric,
+    )
+    warnings = dict.fromkeys(text for result in results for text in result.warnings)
+    if metric and (text := _wrong_unit(predicted, truth)) is not None:
+        warnings[text] = None
+    left_out = len(clip) - len(np.unique(frames))
+    return MeasuredClip(
+        clip.name, clip.subject, clip.action, errors, left_out, lifting_s, tuple(warnings)
+    )
 
 
-def _piece(keypoints: Keypoints, frames: Index) -> Keypoints:
+def _scale(unit: str, clip: EvaluationClip, frames: Index) -> tuple[NDArray[np.float64], bool]:
+    """Return millimeters per unit of each frame, and whether they are known."""
+    if unit in _MM_PER_UNIT:
+        return np.array(_MM_PER_UNIT[unit]), True
+    if unit != NORMALIZED_PIXELS or clip.mm_per_px is None:
+        return np.array(1.0), False
+    half_width = clip.keypoints.image_size[0] / 2.0
+    return clip.mm_per_px[frames][:, None, None] * half_width, True
+
+
+def _wrong_unit(predicted: NDArray[Any], truth: NDArray[Any]) -> str | None:
+    """Return a warning if poses are a thousand times as large, or as small, as the truth."""
+    scored = np.isfinite(predicted).all(axis=(1, 2)) & np.isfinite(truth).all(axis=(1, 2))
+    ours, theirs = (np.abs(np.diff(each[scored], axis=1)) for each in (predicted, truth))
+    if not ours.size or not ours.any() or not theirs.any():
+        return None
+    ratio = float(np.median(ours.sum(axis=(1, 2)) / theirs.sum(axis=(1, 2))))
+    if _OTHER_UNIT[0] < ratio < _OTHER_UNIT[1]:
+        return (
+            f"The poses are {ratio:.0f} times as large as the truth, as if they were in millimeters"
+            " and were taken for meters; the errors in millimeters mean nothing."
+        )
+    if _OTHER_UNIT[0] < 1.0 / max(ratio, 1e-9) < _OTHER_UNIT[1]:
+        return (
+            f"The truth is {1.0 / ratio:.0f} times as large as the poses, as if they were in meters"
+            " and were taken for millimeters; the errors in millimeters mean nothing."
+        )
+    return None
+
+
+def _part(keypoints: Keypoints, frames: Index) -> Keypoints:
     if len(frames) == len(keypoints) and np.array_equal(frames, np.arange(len(frames))):
         return keypoints
     scores = None if keypoints.scores is None else keypoints.scores[frames]

@@ -42,15 +42,20 @@ BROKEN = (
 """What pickle, zipfile and numpy raise for broken content."""
 
 _NUMBERS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
-# The opcodes of dictionaries, lists, texts, numbers and arrays in protocols 0 to 4.
+# The opcodes of dictionaries, lists, texts, numbers and arrays in protocols 0 to 5.
 _OPCODES = frozenset(
     """APPEND APPENDS BINBYTES BINBYTES8 BINFLOAT BINGET BININT BININT1 BININT2 BINPUT BINSTRING
-    BINUNICODE BINUNICODE8 BUILD DICT EMPTY_DICT EMPTY_LIST EMPTY_TUPLE FLOAT FRAME GET GLOBAL
-    INT LIST LONG LONG1 LONG_BINGET LONG_BINPUT MARK MEMOIZE NEWFALSE NEWTRUE NONE POP PROTO PUT
-    REDUCE SETITEM SETITEMS SHORT_BINBYTES SHORT_BINSTRING SHORT_BINUNICODE STACK_GLOBAL STOP
-    STRING TUPLE TUPLE1 TUPLE2 TUPLE3 UNICODE""".split()  # noqa: SIM905
+    BINUNICODE BINUNICODE8 BUILD BYTEARRAY8 DICT EMPTY_DICT EMPTY_LIST EMPTY_TUPLE FLOAT FRAME
+    GET GLOBAL INT LIST LONG LONG1 LONG_BINGET LONG_BINPUT MARK MEMOIZE NEWFALSE NEWTRUE NONE
+    POP PROTO PUT REDUCE SETITEM SETITEMS SHORT_BINBYTES SHORT_BINSTRING SHORT_BINUNICODE
+    STACK_GLOBAL STOP STRING TUPLE TUPLE1 TUPLE2 TUPLE3 UNICODE""".split()  # noqa: SIM905
 )
 _MOST_OPCODES = 1 << 22
+_MOST_IN_A_FILE = 1 << 26
+"""A list of texts takes two steps for each, and data sets have three of two million."""
+
+_LARGEST_CHARACTER = 0x10FFFF
+_SURROGATES = (0xD800, 0xDFFF)
 _BYTE_ORDERS = frozenset({"<", ">", "|", "="})
 
 
@@ -106,14 +111,27 @@ def _latin1(text: object, codec: object) -> bytes:
     return text.encode("latin1")
 
 
+def _made(dtype: object, content: object, shape: object = (), order: object = "C") -> _Array:
+    """Stand for what is made of its bytes at once: a single number, or an array of protocol 5."""
+    array = _Array()
+    array.state = (1, shape, dtype, order == "F", content)
+    return array
+
+
 def _refused(*_: object) -> object:
     raise ValueError("it makes an array in an unusual way")
 
 
 _RECONSTRUCT = _Named(lambda *_: _Array())
+_SCALAR = _Named(lambda dtype, content, *_: _made(dtype, content))
+_FROM_BUFFER = _Named(lambda content, dtype, shape, order: _made(dtype, content, shape, order))
 _KNOWN: Mapping[tuple[str, str], _Named] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy._core.multiarray", "scalar"): _SCALAR,
+    ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
+    ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
     ("numpy", "ndarray"): _Named(_refused),
     ("numpy", "dtype"): _Named(lambda code, *_: _DType(code)),
     ("_codecs", "encode"): _Named(_latin1),
@@ -164,6 +182,27 @@ def read_objects(file: BinaryIO, member: str, *, max_bytes: int) -> list[Any]:
             return items(_Unpickler(stream).load())
 
 
+def read_pickle(file: BinaryIO, *, max_bytes: int) -> object:
+    """Return the object of a file that ``pickle.dump`` wrote, as ``read_objects`` returns it.
+
+    Args:
+        file: The file.
+        max_bytes: Largest size of the file.
+
+    Raises:
+        UnsafePickleError: It names something that is not a part of an array.
+        Exception: One of ``BROKEN``: it is broken or too large.
+    """
+    size = file.seek(0, 2)
+    if size > max_bytes:
+        raise ValueError(f"it has {size} bytes")
+    file.seek(0)
+    _check_opcodes(file, most=_MOST_IN_A_FILE)
+    file.seek(0)
+    loaded: object = _Unpickler(file).load()
+    return loaded
+
+
 def one_object(objects: list[Any]) -> object:
     """Return the only object, or raise ValueError."""
     if len(objects) != 1:
@@ -182,7 +221,7 @@ def _skip_header(stream: IO[bytes]) -> None:
         raise ValueError("its array holds no objects")
 
 
-def _check_opcodes(stream: IO[bytes]) -> None:
+def _check_opcodes(stream: IO[bytes], *, most: int = _MOST_OPCODES) -> None:
     """Check a pickle before it is loaded.
 
     An unpickler allocates room for as many memoized objects as the highest index in the pickle, so
@@ -192,8 +231,8 @@ def _check_opcodes(stream: IO[bytes]) -> None:
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream), start=1):
         if opcode.name not in _OPCODES:
             raise ValueError(f"its pickle holds {opcode.name}, which no array needs")
-        if count > _MOST_OPCODES:
-            raise ValueError(f"its pickle has more than {_MOST_OPCODES} steps")
+        if count > most:
+            raise ValueError(f"its pickle has more than {most} steps")
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= count:
             raise ValueError("its pickle remembers what it does not hold")
     if count == 0:
@@ -224,10 +263,70 @@ def numbers(value: object) -> NDArray[Any]:
         ValueError: It is something else, or its shape, type and content do not fit each other.
     """
     shape, code, raw, by_columns = _state(value)
+    if code.lstrip("<>|=") not in _NUMBERS:
+        raise ValueError(f"an array of numbers is expected, not of {code!a}")
+    return _array(shape, code, raw, by_columns)
+
+
+def stacked(value: object) -> NDArray[Any]:
+    """Return an array of numbers that was pickled as one, or as a list of arrays or numbers.
+
+    Raises:
+        ValueError: It is something else, or its parts differ in shape.
+    """
+    if isinstance(value, _Array) and _state(value)[1] != "O8":
+        return numbers(value)
+    parts = [
+        np.asarray(part) if isinstance(part, (int, float)) else stacked(part)
+        for part in items(value)
+    ]
+    if len({part.shape for part in parts}) > 1:
+        raise ValueError("the arrays of a list differ in shape")
+    array = np.stack(parts) if parts else np.zeros(0)
+    if array.dtype.kind not in "biuf":
+        raise ValueError("a number is too large")
+    return array
+
+
+def texts(value: object) -> list[str]:
+    """Return texts that were pickled as a list or as an array.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if isinstance(value, _Array) and _state(value)[1] != "O8":
+        return [str(one) for one in _characters(value).ravel()]
+    return [one if isinstance(one, str) else _one_text(one) for one in items(value)]
+
+
+def _one_text(value: object) -> str:
+    characters = _characters(value)
+    if characters.shape != ():
+        raise ValueError("a text is expected, not an array")
+    return str(characters[()])
+
+
+def _characters(value: object) -> NDArray[np.str_]:
+    shape, code, raw, by_columns = _state(value)
+    kind = code.lstrip("<>|=")
+    if kind[:1] not in ("U", "S") or not kind[1:].isdecimal() or not 0 < int(kind[1:]) <= 1000:
+        raise ValueError(f"texts are expected, not {code!a}")
+    array = _array(shape, code, raw, by_columns)
+    if kind[0] == "S":
+        return np.char.decode(array, "latin1")
+    # NumPy makes texts of numbers that are no characters, over which Python itself fails.
+    codes = np.ascontiguousarray(array).reshape(-1).view(np.uint32)
+    low, high = _SURROGATES
+    if (codes > _LARGEST_CHARACTER).any() or ((codes >= low) & (codes <= high)).any():
+        raise ValueError("a text has unusual characters")
+    return array
+
+
+def _array(shape: tuple[int, ...], code: str, raw: object, by_columns: bool) -> NDArray[Any]:
     if isinstance(raw, str):
         raw = raw.encode("latin1")
-    if code.lstrip("<>|=") not in _NUMBERS or not isinstance(raw, bytes):
-        raise ValueError(f"an array of numbers is expected, not of {code!a}")
+    if not isinstance(raw, (bytes, bytearray)):
+        raise ValueError(f"an array of {code!a} holds no bytes")
     dtype = np.dtype(code)
     if math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"an array of shape {shape} has {len(raw)} bytes")

@@ -26,6 +26,10 @@ class EvaluationClip:
         valid: (frames,), False if the truth must not be used.
         root: (frames, 3), the pelvis along the camera's axes, meters; None if unknown.
         intrinsics: The camera's intrinsics; None if unknown.
+        mm_per_px: (frames,), millimeters per pixel at the person: what turns a network's normalized
+            pixels into millimeters. None if unknown.
+        scale_of: Values of ``Manifest.trained_on`` for which ``mm_per_px`` holds; None for all.
+        notes: What a reader of its errors has to know.
     """
 
     name: str
@@ -36,6 +40,9 @@ class EvaluationClip:
     valid: NDArray[np.bool_]
     root: NDArray[np.float32] | None = None
     intrinsics: Intrinsics | None = None
+    mm_per_px: NDArray[np.float64] | None = None
+    scale_of: tuple[str | None, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -110,11 +110,12 @@ def load_human36m(
     except ValueError as error:
         raise broken(poses_file, error) from error
     try:
+        skeleton = _skeleton(points_file)
         seen = _part(subjects, points, lambda held: [numbers(one) for one in items(held)])
         return [
             clip
             for (subject, recording), positions in world.items()
-            for clip in _recording(subject, recording, positions, seen)
+            for clip in _recording(subject, recording, positions, seen, skeleton)
         ]
     except (ValueError, LookupError, KeypointsError) as error:
         raise broken(points_file, error) from error
@@ -136,6 +137,29 @@ def _calibration() -> dict[str, Any]:
     folder = resources.files("hot_sdk.benchmarks.evaluation.data_sets") / "data"
     held: dict[str, Any] = json.loads((folder / "human36m_cameras.json").read_text("utf-8"))
     return held
+
+
+def _skeleton(points_file: Path) -> str:
+    """Return the order of the joints, by which of them are left and right."""
+    if not holds(points_file, "metadata"):
+        return H36M17.name
+    about = mapping(read_object(points_file, "metadata"))
+    left, right = (set(_indices(side)) for side in items(about["keypoints_symmetry"]))
+    if left <= set(H36M17.left) and right <= set(H36M17.right):
+        return H36M17.name
+    coco = skeleton_format("coco17")
+    if [left, right] == [
+        {coco.joints.index(name) for name in side} for side in (coco.left, coco.right)
+    ]:
+        return coco.name
+    raise ValueError(
+        f"its left joints are {sorted(left)} and its right ones {sorted(right)}, which are neither"
+        " Human3.6M's nor COCO's"
+    )
+
+
+def _indices(value: object) -> list[int]:
+    return [int(one) for one in stacked(value)]
 
 
 def _part(

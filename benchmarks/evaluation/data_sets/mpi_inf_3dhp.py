@@ -7,9 +7,10 @@
 (TaatiTeam/MotionAGFormer) makes it from the data set's own files. It is a pickle, which
 ``safe_pickle`` reads.
 
-The keypoints are the annotated ones. Frames that are not valid are lifted, as in the published
-evaluations, but not scored. The file names neither activities nor frame rates; each sequence counts
-as an action.
+The keypoints are the annotated ones. Every network is given its joints by name: one trained
+on this data set gets them in this order, whose root is joint 14. Frames that are not valid are seen
+by windows about others, as in the published evaluations, but not scored. The file names neither
+activities nor frame rates; each sequence counts as an action.
 """
 
 from __future__ import annotations
@@ -28,16 +29,17 @@ from hot_sdk.benchmarks.evaluation.data_sets.safe_pickle import (
 )
 from hot_sdk.errors import DatasetError, KeypointsError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.skeletons import MPI_INF_3DHP17, TO_H36M17
 
 NAME = "mpi-inf-3dhp"
+TRAINED_ON = (NAME,)
+"""Networks whose normalized pixels are those of this data set: half the image's width stands for as
+many millimeters, so that MotionAGFormer needs no factor (its utils/data.py)."""
+
 FILE = "data_test_3dhp.npz"
 SEQUENCES = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
 
-TO_H36M17 = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
-"""Indices, among the data set's 17 relevant joints, of those that stand for joints of ``H36M17``:
-its head top for the head, its head for what is between neck and nose, its neck for the thorax.
-Annotators of the two data sets put them at slightly different places."""
-
+_ORDER = TO_H36M17[MPI_INF_3DHP17.name]
 _STUDIO, _OUTDOORS = (2048, 2048), (1920, 1080)
 
 
@@ -76,17 +78,19 @@ def _sequence(name: str, held: dict[str, Any]) -> EvaluationClip:
         raise ValueError(f"{name} has keypoints {points.shape} and poses {poses.shape}")
     if valid.shape != (frames,) or not np.isin(valid, (0, 1)).all():
         raise ValueError(f"{name} does not state for each of {frames} frames whether it is valid")
-    placed = poses[:, TO_H36M17].astype(np.float64) / 1000.0
+    placed = poses[:, _ORDER].astype(np.float64) / 1000.0
     return EvaluationClip(
         name=name,
         subject=name,
         action=name,
         keypoints=Keypoints(
-            points[:, TO_H36M17],
+            points[:, _ORDER],
             skeleton="h36m17",
             image_size=_OUTDOORS if name in ("TS5", "TS6") else _STUDIO,
         ),
         truth=(placed - placed[:, :1]).astype(np.float32),
         valid=valid.astype(np.bool_),
         root=placed[:, 0].astype(np.float32),
+        mm_per_px=np.ones(frames),
+        scale_of=TRAINED_ON,
     )

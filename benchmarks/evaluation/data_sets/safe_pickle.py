@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from hot_sdk._base.safe_pickle import (
     BROKEN,
@@ -12,13 +15,28 @@ from hot_sdk._base.safe_pickle import (
     numbers,
     one_object,
     read_objects,
+    read_pickle,
+    stacked,
+    texts,
 )
 from hot_sdk.errors import DatasetError
 
-__all__ = ["LARGEST_UNPACKED", "broken", "items", "mapping", "numbers", "read_object"]
+__all__ = [
+    "LARGEST_UNPACKED",
+    "broken",
+    "holds",
+    "items",
+    "mapping",
+    "numbers",
+    "read_object",
+    "read_pickled_file",
+    "stacked",
+    "texts",
+]
 
 LARGEST_UNPACKED = 4 << 30
-"""Bytes; the largest published file, the detections on Human3.6M, unpacks to a seventh of it."""
+"""Bytes. The detections on Human3.6M unpack to a seventh of it; MotionBERT's file of training and
+test set is the largest, with over two million poses in three forms."""
 
 
 def read_object(path: Path, member: str) -> object:
@@ -36,9 +54,39 @@ def read_object(path: Path, member: str) -> object:
         DatasetError: There is no such file or array, or it is broken, too large, or names
             something that is not a part of an array.
     """
+    return _read(
+        path, lambda file: one_object(read_objects(file, member, max_bytes=LARGEST_UNPACKED))
+    )
+
+
+def holds(path: Path, member: str) -> bool:
+    """Return whether an npz file has an array of a name.
+
+    Raises:
+        DatasetError: The file is broken.
+    """
+
+    def found(file: BinaryIO) -> bool:
+        with zipfile.ZipFile(file) as archive:
+            return f"{member}.npy" in archive.namelist()
+
+    return bool(_read(path, found))
+
+
+def read_pickled_file(path: Path) -> object:
+    """Return the object of a file that ``pickle.dump`` wrote, as ``read_object`` does.
+
+    Raises:
+        DatasetError: There is no such file, or it is broken, too large, or names something that is
+            not a part of an array.
+    """
+    return _read(path, lambda file: read_pickle(file, max_bytes=LARGEST_UNPACKED))
+
+
+def _read(path: Path, read: Callable[[BinaryIO], object]) -> object:
     try:
         with path.open("rb") as file:
-            return one_object(read_objects(file, member, max_bytes=LARGEST_UNPACKED))
+            return read(file)
     except UnsafePickleError as error:
         raise DatasetError(
             f"'{path.name}' is not safe to read: {error}.",
@@ -57,5 +105,5 @@ def broken(path: Path, error: Exception) -> DatasetError:
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return DatasetError(
         f"'{path}' is not of the published layout: {reason}.",
-        hint="Make or download it again; README.md of hot_sdk.benchmarks names the layouts.",
+        hint="Make or download it again; docs/evaluation.md describes the layouts.",
     )
