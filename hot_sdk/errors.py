@@ -110,6 +110,13 @@ class VideoError(HotSDKError):
     exit_status = 12
 
 
+class BatchError(HotSDKError):
+    """A batch ended before all of its inputs were tried; its report says which are done."""
+
+    code = "batch"
+    exit_status = 17
+
+
 class DatasetError(HotSDKError):
     """A data set for an evaluation is missing, broken, unsafe to read, or of another layout."""
 

@@ -95,7 +95,6 @@ def check_extras(machine: Machine) -> list[Finding]:
             problems.append(f"{name} is {installed}; at least {minimum} is needed")
     findings = []
     for extra, problems in sorted(extras.items()):
-        status = "missing" if problems else "ok"
         detail = ", ".join(problems) or "all its packages are installed"
         detail += unfit.get(extra, "")
         fix = install_command(extra) if problems else ""
@@ -103,7 +102,7 @@ def check_extras(machine: Machine) -> list[Finding]:
             # PyCUDA is built from source, which takes more than a pip command.
             fix = install_pycuda() if has_nvidia_gpu(machine) else ""
             detail += "" if fix else "; it is for NVIDIA GPUs, and there is none"
-        findings.append(Finding(f"extra {extra}", status, detail, fix))
+        findings.append(Finding(f"extra {extra}", "missing" if problems else "ok", detail, fix))
     return findings
 
 

@@ -163,9 +163,10 @@ class _Recording:
     image_side: int
 
     def send_keypoints(self, entity: str, person: PersonClip) -> None:
-        rr, skeleton, points = self.rr, person.keypoints.skeleton_format, person.keypoints.points
-        if self.size is not None:
-            points = points * (np.array(self.size) / person.keypoints.image_size)
+        rr, skeleton = self.rr, person.keypoints.skeleton_format
+        own = person.keypoints.image_size
+        scale = np.array(self.size or own) / own
+        points = person.keypoints.points * scale.astype(np.float32)
         self._describe(entity, skeleton.joints, *person.sides)
         scores = person.keypoints.scores
         seen: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=-1))

@@ -94,7 +94,7 @@ def lift_batch(options: argparse.Namespace, inputs: InputOptions) -> int:
         HotSDKError: The batch could not be started; errors of single inputs are reported instead.
     """
     root, names = find_inputs(options.archive, options.output_dir)
-    require_ray()
+    require_ray("ray")
     require_writable_target(options.output_dir / REPORT)
     job = _job(options, inputs, root)
     with Progress("lifting the batch") as bar:

@@ -164,7 +164,7 @@ def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
     try:
         for row in outcomes.iter_rows():
             yield records.build(Outcome, records.parse_object(row["outcome"]))
-    except exceptions.RayError as error:
+    except (exceptions.RayError, OSError) as error:
         reason = " ".join(str(error).split())
         raise EngineError(
             f"Ray ended the run: {type(error).__name__}: …{reason[-300:]}",

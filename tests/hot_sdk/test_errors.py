@@ -23,6 +23,7 @@ PUBLISHED = {
     "result": 11,
     "video": 12,
     "dataset": 14,
+    "batch": 17,
 }
 CLASSES = [
     value

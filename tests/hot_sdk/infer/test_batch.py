@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -86,11 +85,17 @@ def test_missing_cluster_is_reported_at_once(save):
     assert run.stderr.count("\n") == 1
 
 
-def workers_of(process):
-    """The worker processes, which Ray starts as grandchildren."""
+def processes_of(process, name):
+    """The processes that Ray started, by a part of their command line."""
     psutil = pytest.importorskip("psutil")
     found = psutil.Process(process.pid).children(recursive=True)
-    return [one for one in found if "BatchWorker" in " ".join(one.cmdline())]
+    return [one for one in found if name in " ".join(one.cmdline()[:1])]
+
+
+def wait_for(path, run):
+    while not path.exists():
+        assert run.poll() is None
+        time.sleep(0.01)
 
 
 def report_of(text):
@@ -101,21 +106,46 @@ def report_of(text):
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra cluster)"
 )
-def test_resume_after_killed_workers_skips_finished_inputs(save, hot_file):
+def test_what_is_done_outlives_a_lost_node_and_killed_workers(save, hot_file):
     save("films/long.npz", 4000)
     for number in range(4):
         save(f"films/{number % 2}/clip{number // 2}.npz", 40 + number)
-    Path("films/broken.json").write_text("[1")
     Path("poses").mkdir()
     command = [*COMMAND, "--model", str(hot_file), "--workers", "2", "--json"]
+    # So that the death of the node is noticed within seconds.
+    fast = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "2"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, env={**os.environ, **fast}) as run:
+        wait_for(Path("poses/.long.npz.begun"), run)
+        (node,) = processes_of(run, "/raylet")
+        node.kill()
+        out, err = run.communicate()
+    assert run.returncode == 17
+    assert json.loads(out)["error"]["code"] == "batch"
+    last = err.strip().rpartition("\n")[2]
+    assert last.startswith("hot-infer: error: The batch ended early. Ray's process ended")
+    assert "archive_report.json" in last
+    report, entries = report_of(Path("poses/archive_report.json").read_text())
+    assert set(entries) == {"long.npz", *(f"{one}/clip{two}.npz" for one in "01" for two in "01")}
+    assert report["done"] >= 3
+    assert report["done"] + report["failed"] == 5
+    assert f"{report['done']} are done" in last
+    written = {}
+    for entry in entries.values():
+        for file in entry["outcome"]["files"]:
+            written[Path("poses", file)] = Path("poses", file).stat().st_mtime_ns
+    assert len(written) == report["done"]
+    written.pop(Path("poses/long.npz_3d.npz"), None)
+
+    save("films/long.npz", 4001)
+    Path("films/broken.json").write_text("[1")
     # The environment lets Ray report its use; the command switches that off.
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
         mark = Path("poses/.long.npz.begun")
-        while not mark.exists():
-            assert run.poll() is None
-            time.sleep(0.01)
-        killed = workers_of(run)
+        mark.unlink(missing_ok=True)
+        wait_for(mark, run)
+        killed = processes_of(run, "BatchWorker")
         seen = {worker.environ()["RAY_USAGE_STATS_ENABLED"] for worker in killed}
         for worker in killed:
             worker.kill()
@@ -125,24 +155,18 @@ def test_resume_after_killed_workers_skips_finished_inputs(save, hot_file):
     assert run.returncode == 15
     report, entries = report_of(out)
     assert json.loads(Path("poses/archive_report.json").read_text()) == report
-    assert (report["done"], report["skipped"], report["failed"]) == (5, 0, 1)
+    assert (report["done"], report["skipped"]) == (5 - len(written), len(written))
+    assert (report["failed"], entries["broken.json"]["outcome"]["code"]) == (1, "keypoints")
     assert entries["long.npz"]["attempts"] == 2
     assert entries["broken.json"]["attempts"] == 2
-    assert entries["broken.json"]["outcome"]["code"] == "keypoints"
-    frames = {name: entry["outcome"]["frames"] for name, entry in entries.items()}
-    assert frames["0/clip1.npz"] == 42
-    for entry in entries.values():
-        for file in entry["outcome"]["files"]:
-            assert len(Pose3DResult.load(Path("poses", file))) == entry["outcome"]["frames"]
+    assert entries["long.npz"]["outcome"]["frames"] == 4001
+    for path, time_ns in written.items():
+        assert path.stat().st_mtime_ns == time_ns
+    lengths = [
+        len(Pose3DResult.load(Path("poses", file)))
+        for entry in entries.values()
+        for file in entry["outcome"]["files"]
+    ]
+    assert sorted(lengths) == [40, 41, 42, 43, 4001]
     left = [path.name for path in Path("poses").rglob("*") if path.name.startswith(".")]
     assert left == []
-
-    shutil.copy("films/0/clip0.npz", "films/broken.npz")
-    Path("films/broken.json").unlink()
-    written = {path: path.stat().st_mtime_ns for path in Path("poses").rglob("*.npz*")}
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
-    report, entries = report_of(run.stdout)
-    assert (report["done"], report["skipped"], report["failed"]) == (1, 5, 0)
-    assert {entry["attempts"] for entry in entries.values()} == {1}
-    assert {path: path.stat().st_mtime_ns for path in written} == written

@@ -129,6 +129,8 @@ def test_as_a_stream(capsys, hot_file, people_file):
         (["{clip}", "--track-id", "3"], 9, "3 is none of them"),
         (["{clip}", "--lookahead", "26", "--hop", "9"], 2, "reaches"),
         (["{clip}", "{clip}"], 2, "the same name"),
+        (["{clip}", "--orbit", "24"], 2, "applies only to --save-video"),
+        (["{clip}", "--orbit", "0", "--save-video", "x.mp4"], 2, "seconds above 0"),
         (["{clip}", "--lookahed", "3"], 2, "Did you mean '--lookahead'"),
     ],
 )
