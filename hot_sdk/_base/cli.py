@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ OUTPUT_CLOSED = 141
 """Exit status if the reader of standard output left early, as in a shell."""
 
 _LONGEST_TEXT = 300
+# Reading or writing an open file fails without its name.
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
 _LOG = logging.getLogger(__name__)
 
 
@@ -89,8 +92,9 @@ def run_command(
 
     Logging goes to standard error, from level INFO with ``-v`` or ``--verbose`` and from WARNING
     without. A ``HotSDKError`` is one line there and its own exit status; with ``--json`` also the
-    object ``{"error": {"code", "message", "hint"}}`` on standard output. Any other error is one
-    line and ``INTERNAL_ERROR``, with the traceback under ``-v``.
+    object ``{"error": {"code", "message", "hint"}}`` on standard output. So is an operating
+    system's error about a file, as a ``UsageError``. Any other error is one line and
+    ``INTERNAL_ERROR``, with the traceback under ``-v``.
 
     Args:
         prog: Name of the command, for messages.
@@ -129,17 +133,16 @@ def _status_of(
     try:
         return run(given) or 0
     except HotSDKError as error:
-        if "--json" in given:
-            record = {"code": error.code, "message": error.message, "hint": error.hint}
-            sys.stdout.write(json.dumps({"error": record}) + "\n")
-        sys.stderr.write(f"{prog}: error: {error}\n")
-        return error.exit_status
+        return _report(prog, given, error)
     except KeyboardInterrupt:
         sys.stderr.write(f"{prog}: {interrupted}\n")
         return INTERRUPTED
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             raise
+        if isinstance(error, OSError) and (about_file := _about_file(error)):
+            _LOG.info("error of a file", exc_info=error)
+            return _report(prog, given, about_file)
         _LOG.info("internal error", exc_info=error)
         text = " ".join(str(error).split())[:_LONGEST_TEXT]
         sys.stderr.write(
@@ -147,6 +150,33 @@ def _status_of(
             "Run again with -v for the traceback, and report it.\n"
         )
         return INTERNAL_ERROR
+
+
+def _report(prog: str, given: list[str], error: HotSDKError) -> int:
+    """Write an error of ours, and return its exit status."""
+    if "--json" in given:
+        record = {"code": error.code, "message": error.message, "hint": error.hint}
+        sys.stdout.write(json.dumps({"error": record}) + "\n")
+    sys.stderr.write(f"{prog}: error: {error}\n")
+    return error.exit_status
+
+
+def _about_file(error: OSError) -> UsageError | None:
+    """Return what the operating system says about a file or a disk; None if it is no such error."""
+    reason = error.strerror or type(error).__name__
+    if error.filename is not None:
+        return UsageError(
+            f"'{os.fsdecode(error.filename)}' cannot be read or written: {reason}."
+            if isinstance(error.filename, (str, bytes, os.PathLike))
+            else f"A file cannot be read or written: {reason}.",
+            hint="Check the path, its permissions and the room on its disk.",
+        )
+    if error.errno in _OF_DISKS:
+        return UsageError(
+            f"A file cannot be read or written: {reason}.",
+            hint="Check the disk and the room on it, or choose another folder.",
+        )
+    return None
 
 
 def _reader_is_gone() -> bool:

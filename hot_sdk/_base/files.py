@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -10,8 +11,15 @@ import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from hot_sdk._base.budget import require
 from hot_sdk.errors import UsageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# Some files of the system have a size of 0 and content.
+_LEAST_READ = 1 << 20
 
 
 @contextlib.contextmanager
@@ -19,18 +27,37 @@ def replaced_on_success(target: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``target``, and rename it to ``target`` if the body succeeds.
 
     Until then, ``target`` keeps its content; if the body fails, the temporary file is removed.
+
+    Raises:
+        UsageError: The file cannot be written, or the disk is full.
     """
-    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
-    # Not tempfile, whose files are private: a result is as readable as any other new file.
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    temporary = target.parent / _temporary_name()
+    try:
+        _create(temporary)
+    except OSError as error:
+        raise _unwritable(target, error) from error
     try:
         yield temporary
         # A rename may reach the disk before the content does, and leave an empty file.
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        # The body may also read other files, whose errors are not about this one.
+        if error.errno in _FULL or error.filename2 == str(target):
+            raise _unwritable(target, error) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _unwritable(target: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"'{target}' cannot be written: {error.strerror or error}.",
+        hint="Make room on the disk, or choose another folder."
+        if error.errno in _FULL
+        else "Choose another folder.",
+    )
 
 
 def require_writable_target(target: Path) -> None:
@@ -79,14 +106,65 @@ def require_writable_folder(folder: Path) -> None:
             f"The folder '{folder}' does not exist.",
             hint=f"Run: mkdir -p {shlex.quote(str(folder))}",
         )
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"The folder '{folder}' is not writable.", hint="Choose another folder.")
+    probe = folder / _temporary_name()
+    try:
+        # Permissions do not say it: the disk may be read-only, or the folder one of the kernel's.
+        _create(probe)
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"The folder '{folder}' is not writable: {error.strerror or error}.",
+            hint="Choose another folder.",
+        ) from error
+
+
+def open_input(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or a device, which may have no end, is refused.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+        ValueError: The name is impossible.
+    """
+    if stat.S_ISREG(os.stat(path).st_mode):
+        # Without waiting for the other end of a pipe that has taken the file's place since.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        stream = os.fdopen(descriptor, "rb")
+        if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return stream
+        stream.close()
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def read_input(path: Path, limit: int) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+        ValueError: It has more bytes than the limit, or the name is impossible.
+    """
+    with open_input(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        require(size, limit, "bytes")
+        content = stream.read(max(size, _LEAST_READ) + 1)
+    require(len(content), limit, "bytes or more")
+    return content
+
+
+def _temporary_name() -> str:
+    return f".{secrets.token_hex(8)}.tmp"
+
+
+def _create(path: Path) -> None:
+    # Not tempfile, whose files are private: a result is as readable as any other new file.
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 digest of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hot_sdk._base.cli import CommandParser, run_command
+from hot_sdk._base.files import require_writable_folder
 from hot_sdk._base.progress import Progress
 from hot_sdk.engines import AUTO, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
@@ -215,11 +216,7 @@ def _check(options: argparse.Namespace, inputs: InputOptions) -> None:
         )
     if options.hop is not None and options.lookahead is None:
         raise UsageError("--hop applies only to streams.", hint="Add --lookahead N.")
-    if not options.output_dir.is_dir():
-        raise UsageError(
-            f"The folder '{options.output_dir}' does not exist.",
-            hint=f"Run: mkdir -p '{options.output_dir}'",
-        )
+    require_writable_folder(options.output_dir)
     if options.orbit is not None and (options.save_video is None or not options.orbit > 0.0):
         raise UsageError(
             f"--orbit is {options.orbit:g}; it applies only to --save-video, in seconds above 0.",
@@ -286,7 +283,10 @@ def _record(
 
 
 def _text(name: str, footage: Footage, lifted: LiftedPeople, files: Sequence[Path]) -> str:
-    lines = [name, *footage.notes, *map(str, lifted.results)]
+    # What the results repeat as warnings is not written twice.
+    repeated = set.intersection(*(set(result.warnings) for result in lifted.results))
+    notes = [note for note in footage.notes if note not in repeated]
+    lines = [name, *notes, *map(str, lifted.results)]
     if footage.detection_ms is not None:
         median = float(np.nanmedian(footage.detection_ms))
         lines.append(f"finding the people: {median:.4g} ms per frame (median)")

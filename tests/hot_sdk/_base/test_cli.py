@@ -1,5 +1,6 @@
 """What all command lines do alike."""
 
+import errno
 import json
 import os
 import subprocess
@@ -61,6 +62,24 @@ def test_unexpected_error_is_one_short_line(capsys):
     assert len(said) < 420
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.EIO, "Input/output error", "/proc/x"),
+            "'/proc/x' cannot be read or written",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", b"/a"), "'/a' cannot be read"),
+        (OSError(errno.ENOSPC, "No space left on device"), "A file cannot be read or written: No"),
+    ],
+)
+def test_errors_of_files_and_disks_are_ours(capsys, error, said):
+    assert run_command("hot-x", ["--json"], raising(error)) == UsageError.exit_status
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"hot-x: error: {said}")
+    assert json.loads(captured.out)["error"]["code"] == "usage"
+
+
 def test_broken_pipe_of_the_command_is_an_internal_error(capsys):
     assert run_command("hot-x", [], raising(BrokenPipeError(32, "Broken pipe"))) == 1
     assert "internal error: BrokenPipeError" in capsys.readouterr().err
@@ -104,11 +123,12 @@ def test_help_into_a_closed_pipe():
     assert (run.returncode, run.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("size", [10, 1_000_000])
-def test_full_disk(size):
+@pytest.mark.parametrize(("size", "status"), [(10, 1), (1_000_000, 2)])
+def test_full_disk(size, status):
     with open("/dev/full", "w") as full:
         run = process(f"sys.stdout.write('x' * {size})", stdout=full)
-    assert run.returncode == 1
+    # What is still in a buffer fails at the end, and more than that in the body.
+    assert run.returncode == status
     assert run.stderr.startswith("hot-x: ")
     assert "No space left on device" in run.stderr
     assert "Traceback" not in run.stderr

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,9 +133,45 @@ def test_failed_rename_leaves_no_temporary_file(tmp_path):
             temporary.write_bytes(b"new")
             target.mkdir()
 
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(UsageError, match=r"model\.onnx' cannot be written: Is a directory"):
         write()
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_full_disk_is_an_error_about_the_file(tmp_path, size):
+    """A limit of the process's own files stands for a full disk."""
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from hot_sdk._base.files import replaced_on_success\n"
+        "from hot_sdk.errors import UsageError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "    with replaced_on_success(Path('a.bin')) as temporary:\n"
+        "        temporary.write_bytes(bytes(int(sys.argv[1])))\n"
+        "except UsageError as error:\n"
+        "    print(error)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(size)], capture_output=True, text=True, check=True
+    )
+    is_full = size > 1000
+    assert run.stdout.startswith("'a.bin' cannot be written: File too large.") is is_full
+    assert [path.name for path in tmp_path.iterdir()] == ([] if is_full else ["a.bin"])
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/sys"])
+def test_folders_of_the_kernel_are_not_writable(folder):
+    if not Path(folder).is_dir():
+        pytest.skip("this system has no such folder")
+    with pytest.raises(UsageError, match=f"The folder '{folder}' is not writable"):
+        require_writable_target(Path(folder) / "model.onnx")
+    with (
+        pytest.raises(UsageError, match="cannot be written"),
+        replaced_on_success(Path(folder) / "model.onnx"),
+    ):
+        pass
 
 
 def test_body_that_removes_its_file_fails(tmp_path):
