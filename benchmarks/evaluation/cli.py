@@ -19,6 +19,7 @@ from hot_sdk._base.files import (
 from hot_sdk._base.progress import Progress
 from hot_sdk._base.tables import print_report
 from hot_sdk._base.validation import closest
+from hot_sdk.benchmarks.evaluation.checks import UNITS_PER_METER
 from hot_sdk.benchmarks.evaluation.clip_errors import JOINT_SETS
 from hot_sdk.benchmarks.evaluation.corruption import Corruption
 from hot_sdk.benchmarks.evaluation.data_sets import (
@@ -29,7 +30,6 @@ from hot_sdk.benchmarks.evaluation.data_sets import (
     load_data,
 )
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
-from hot_sdk.benchmarks.evaluation.plausible_truth import UNITS_PER_METER
 from hot_sdk.benchmarks.evaluation.protocols import PROTOCOLS, Protocol
 from hot_sdk.benchmarks.evaluation.report import (
     EvaluationReport,

@@ -122,7 +122,7 @@ def measure_clip(
     chosen = JOINT_SETS[joints]
     if fps is not None and not (np.isfinite(fps) and fps > 0.0):
         raise UsageError(f"fps is {fps!r}.", hint="Give frames per second, above 0, or None.")
-    predicted, truth = _poses(predicted_mm, "predicted"), _poses(truth_mm, "true")
+    predicted, truth = checked_poses(predicted_mm, "predicted"), checked_poses(truth_mm, "true")
     if predicted.shape != truth.shape:
         raise ResultError(
             f"{len(predicted)} predicted poses cannot be compared with {len(truth)} true ones.",
@@ -219,7 +219,8 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return ratio
 
 
-def _poses(values: ArrayLike, which: str) -> Floats:
+def checked_poses(values: ArrayLike, which: str) -> Floats:
+    """Return an array of poses, (frames, 17, 3), or raise ResultError for anything else."""
     poses = np.asarray(values)
     if poses.ndim != 3 or poses.shape[1:] != (len(ALL_JOINTS), 3) or poses.dtype.kind not in "fiu":
         raise ResultError(

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from hot_sdk.benchmarks.evaluation.checks import MM_PER_UNIT, check_axes, check_millimeters
 from hot_sdk.benchmarks.evaluation.clip_errors import (
     END_JOINTS,
     LIMBS_NECK_AND_HEAD,
     ClipErrors,
     Floats,
+    checked_poses,
     measure_clip,
 )
-from hot_sdk.errors import UsageError
+from hot_sdk.errors import ResultError, UsageError
+from hot_sdk.results.result import Pose3DResult
 from hot_sdk.skeletons import H36M17
 
 PCK_THRESHOLD_MM = 150.0
@@ -86,15 +89,58 @@ class PoseMetrics:
 
 
 def evaluate_poses(
-    predicted_mm: ArrayLike,
-    truth_mm: ArrayLike,
+    predicted_mm: ArrayLike | Pose3DResult,
+    truth_mm: ArrayLike | Pose3DResult,
     *,
     fps: float | None = None,
     valid: ArrayLike | None = None,
     joints: int = 17,
+    score_guesses: bool = False,
 ) -> PoseMetrics:
-    """Return every measure of one clip; arguments and errors as of ``measure_clip``."""
-    return summarize([measure_clip(predicted_mm, truth_mm, fps=fps, valid=valid, joints=joints)])
+    """Return every measure of one clip.
+
+    Args:
+        predicted_mm: A result, in any unit; or (frames, 17, 3), millimeters, joints of ``H36M17``.
+            If a result is in normalized pixels, only P-MPJPE and N-MPJPE are finite.
+        truth_mm: The same frames along the same axes: a result in a metric unit, or an array.
+        fps: Frames per second; None if unknown.
+        valid: (frames,), False if the truth must not be used; None uses every frame.
+        joints: 17 or 14, as of ``measure_clip``.
+        score_guesses: Score the joints that a predicted result marks as not valid, too. If not, the
+            frames that have one are left out, and counted as ``frames_guessed``.
+
+    Raises:
+        ResultError: The poses do not fit each other, are not poses of 17 joints, are along a
+            robot's axes, or look like meters where millimeters are expected.
+        UsageError: ``joints`` or ``fps`` is out of range.
+    """
+    certain = None
+    if isinstance(predicted_mm, Pose3DResult) and not score_guesses:
+        certain = predicted_mm.valid
+    predicted, metric = _millimeters(predicted_mm, "predicted")
+    truth, known = _millimeters(truth_mm, "true")
+    if not known:
+        raise ResultError(
+            "The true poses have no metric unit.", hint="Give a truth in meters or millimeters."
+        )
+    if isinstance(truth_mm, Pose3DResult):
+        sure: NDArray[np.bool_] = np.logical_and.reduce(truth_mm.valid, axis=1)
+        valid = sure if valid is None else sure & np.asarray(valid)
+    errors = measure_clip(
+        predicted, truth, fps=fps, valid=valid, joints=joints, certain=certain, metric=metric
+    )
+    return summarize([errors])
+
+
+def _millimeters(poses: ArrayLike | Pose3DResult, which: str) -> tuple[Floats, bool]:
+    """Return poses as an array, and whether they are in millimeters."""
+    if isinstance(poses, Pose3DResult):
+        check_axes(poses)
+        factor = MM_PER_UNIT.get(poses.unit)
+        return poses.poses.astype(np.float64) * (factor or 1.0), factor is not None
+    array = checked_poses(poses, which)
+    check_millimeters(array, which)
+    return array, True
 
 
 def summarize(clips: Sequence[ClipErrors]) -> PoseMetrics:

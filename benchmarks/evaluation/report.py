@@ -19,6 +19,7 @@ from hot_sdk.benchmarks.evaluation.protocols import PROTOCOLS
 from hot_sdk.benchmarks.evaluation.run import MeasuredClip
 from hot_sdk.manifest import Manifest
 from hot_sdk.preprocessing.policies import InputPolicies
+from hot_sdk.skeletons import H36M17
 
 SCHEMA = 1
 """Version of the JSON report."""
@@ -155,6 +156,12 @@ def make_report(
             " predicted pose and are in none of these numbers."
         )
         warnings.insert(0, left_out)
+    if guessed := sum(clip.guessed_joints for clip in measured):
+        warnings.insert(
+            0,
+            f"{guessed} of {len(H36M17.joints) * overall.frames_given} joints are only guesses, as"
+            " their keypoints were missing too long; they are scored.",
+        )
     warnings = [*notes, *warnings]
     return EvaluationReport(
         settings=settings,

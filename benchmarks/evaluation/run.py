@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.benchmarks.evaluation.checks import MM_PER_UNIT, check_axes
 from hot_sdk.benchmarks.evaluation.clip_errors import ClipErrors, measure_clip
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
 from hot_sdk.benchmarks.evaluation.protocols import Index, Piece, Protocol
@@ -19,11 +20,10 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.manifest import NORMALIZED_PIXELS, Manifest
 from hot_sdk.offline import lift_stream
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.results.result import CAMERA_AXES, METERS, MILLIMETERS, Pose3DResult
+from hot_sdk.results.result import MILLIMETERS, Pose3DResult
 from hot_sdk.windows import MHFORMER_CENTER
 
 _SAME_RATE = 1e-3
-_MM_PER_UNIT = {METERS: 1000.0, MILLIMETERS: 1.0}
 _OTHER_UNIT = (300.0, 3000.0)
 """Predicted size over the true one, or the other way round, that only a wrong unit explains."""
 
@@ -38,6 +38,8 @@ class MeasuredClip:
         action: Its action.
         errors: Errors of the frames that count.
         left_out: Frames of the clip that the protocol does not count.
+        guessed_joints: Joints of the frames that count which are only guesses, as their keypoints
+            were missing too long; they are scored.
         lifting_s: Seconds that lifting took; 0 for a saved result.
         warnings: The lifter's warnings, and what is unlikely about the poses.
     """
@@ -47,6 +49,7 @@ class MeasuredClip:
     action: str
     errors: ClipErrors
     left_out: int
+    guessed_joints: int
     lifting_s: float
     warnings: tuple[str, ...]
 
@@ -193,29 +196,42 @@ def measure_result(result: Pose3DResult, clip: EvaluationClip, *, joints: int = 
         joints: 17 or 14.
 
     Raises:
-        ResultError: They are of other frames, or not along the camera's axes.
+        ResultError: They are of other frames, apart from those at the ends in which the clip shows
+            no one, or not along the camera's axes.
     """
     check_axes(result)
-    if len(result) != len(clip):
-        raise ResultError(
-            f"The result has {len(result)} frames, the clip '{clip.name}' {len(clip)}.",
-            hint="Lift every frame of the clip, or name the right one with --clip.",
-        )
+    result = _over_whole_clip(result, clip)
     whole = [Piece(np.arange(len(clip)))]
     return _measured(usable_scale(clip, None), [result], whole, False, joints, 0.0)
 
 
-def check_axes(result: Pose3DResult) -> None:
-    """Check that a result can be compared with a truth along the camera's axes.
-
-    Raises:
-        ResultError: It is along other axes.
-    """
-    if result.axes != CAMERA_AXES:
+def _over_whole_clip(result: Pose3DResult, clip: EvaluationClip) -> Pose3DResult:
+    """Return a result of every frame, NaN where a part that shows no one was left out."""
+    missing = np.ones(len(clip), dtype=np.bool_)
+    first = result.first_frame
+    missing[first : first + len(result)] = False
+    seen = np.isfinite(clip.keypoints.points).any(axis=(1, 2))
+    fits = first + len(result) <= len(clip) and not (missing & seen).any()
+    if not fits:
         raise ResultError(
-            f"The poses are along '{result.axes}', the truth along '{CAMERA_AXES}'.",
-            hint="Save the result before it is rotated to a robot's frame.",
+            f"The result has {len(result)} frames, the clip '{clip.name}' {len(clip)}.",
+            hint="Lift every frame of the clip, or name the right one with --clip.",
         )
+    if not missing.any():
+        return result
+    poses = np.full(clip.truth.shape, np.nan, dtype=np.float32)
+    poses[~missing] = result.poses
+    valid = np.zeros(poses.shape[:2], dtype=np.bool_)
+    valid[~missing] = result.valid
+    return dataclasses.replace(
+        result,
+        poses=poses,
+        valid=valid,
+        timestamps=np.arange(len(clip), dtype=np.float64),
+        root=None,
+        root_error=None,
+        first_frame=0,
+    )
 
 
 def _measured(
@@ -252,16 +268,25 @@ def _measured(
     warnings = dict.fromkeys(text for result in results for text in result.warnings)
     if metric and (text := _wrong_unit(predicted, truth)) is not None:
         warnings[text] = None
-    left_out = len(clip) - len(np.unique(frames))
     return MeasuredClip(
-        clip.name, clip.subject, clip.action, errors, left_out, lifting_s, tuple(warnings)
+        name=clip.name,
+        subject=clip.subject,
+        action=clip.action,
+        errors=errors,
+        left_out=len(clip) - len(np.unique(frames)),
+        guessed_joints=sum(
+            int(np.count_nonzero(~result.valid[slice(None) if of.counted is None else of.counted]))
+            for result, of in zip(results, pieces, strict=True)
+        ),
+        lifting_s=lifting_s,
+        warnings=tuple(warnings),
     )
 
 
 def _scale(unit: str, clip: EvaluationClip, frames: Index) -> tuple[NDArray[np.float64], bool]:
     """Return millimeters per unit of each frame, and whether they are known."""
-    if unit in _MM_PER_UNIT:
-        return np.array(_MM_PER_UNIT[unit]), True
+    if unit in MM_PER_UNIT:
+        return np.array(MM_PER_UNIT[unit]), True
     if unit != NORMALIZED_PIXELS or clip.mm_per_px is None:
         return np.array(1.0), False
     half_width = clip.keypoints.image_size[0] / 2.0

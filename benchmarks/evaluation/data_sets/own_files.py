@@ -26,9 +26,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.budget import input_budget
+from hot_sdk._base.files import open_input, read_input
 from hot_sdk._base.safe_npz import NpzError, open_npz
+from hot_sdk.benchmarks.evaluation.checks import check_body
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip, plain_name
-from hot_sdk.benchmarks.evaluation.plausible_truth import check_body
 from hot_sdk.errors import DatasetError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.readers.joint_names import match_names
@@ -38,7 +40,6 @@ SUFFIXES = (".npz", ".csv")
 
 Floats = NDArray[np.float64]
 
-_LARGEST = 1 << 30
 _COLUMN = re.compile(r"(.+)[ _.\-]([xyz])[ _.\-](m|mm|3d)", re.IGNORECASE)
 _LAYOUT = "docs/evaluation.md describes both layouts."
 _AGREES = 0.8
@@ -127,7 +128,7 @@ def _clip(path: Path, name: str, unit: str | None) -> EvaluationClip:
 
 
 def _read_npz(path: Path) -> _Truth:
-    with path.open("rb") as stream, open_npz(stream, max_bytes=_LARGEST) as arrays:
+    with open_input(path) as stream, open_npz(stream) as arrays:
         if "poses_3d" not in arrays:
             held = ", ".join(sorted(arrays))[:200]
             raise ValueError(f"there is no array 'poses_3d', but {held!a}")
@@ -162,7 +163,7 @@ def _text(arrays: Mapping[str, NDArray[Any]], name: str) -> str:
 
 
 def _read_csv(path: Path) -> _Truth:
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_input(path, input_budget().file_bytes).decode("utf-8-sig")
     first = text.split("\n", 1)[0]
     delimiter = max((",", ";", "\t"), key=first.count)
     header, *rows = (row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row)
@@ -240,7 +241,8 @@ def _check_axes(path: Path, keypoints: Keypoints, relative: Floats) -> None:
     """
     points = keypoints.h36m17_arrays()[0].astype(np.float64)
     points = points - points[:, :1]
-    known = np.isfinite(points).all(axis=-1) & np.isfinite(relative).all(axis=-1)
+    both = np.isfinite(np.concatenate([points, relative], axis=-1))
+    known: NDArray[np.bool_] = np.logical_and.reduce(both, axis=-1)
     some = known.sum(axis=1) >= _FEWEST_JOINTS
     if not some.any():
         raise DatasetError(

@@ -1,4 +1,4 @@
-"""Check that true poses are a person's, in the unit that they are said to be in."""
+"""Check that poses can be compared: joints and size of a person, unit and axes as stated."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.benchmarks.evaluation.clip_errors import BONES, MIRRORED_BONES
-from hot_sdk.errors import DatasetError
+from hot_sdk.errors import DatasetError, ResultError
+from hot_sdk.results.result import CAMERA_AXES, METERS, MILLIMETERS, Pose3DResult
 from hot_sdk.skeletons import H36M17
 
 Floats = NDArray[np.float64]
 
-UNITS_PER_METER = {"m": 1.0, "mm": 1000.0}
+UNITS_PER_METER = {METERS: 1.0, MILLIMETERS: 1000.0}
+MM_PER_UNIT = {unit: 1000.0 / count for unit, count in UNITS_PER_METER.items()}
 
 _LEG_AND_TRUNK = tuple(
     BONES.index((H36M17.parents[joint], joint))
@@ -25,6 +27,37 @@ _TYPICAL_M = (0.6, 2.0)
 _UNEVEN = 0.35
 """Mean difference of a left bone and its mirror image, as a share of their lengths. Of a person it
 is a few percent at most, of joints in another order half of their length and more."""
+
+
+def check_axes(result: Pose3DResult) -> None:
+    """Check that a result can be compared with a truth along the camera's axes.
+
+    Raises:
+        ResultError: It is along other axes.
+    """
+    if result.axes != CAMERA_AXES:
+        raise ResultError(
+            f"The poses are along '{result.axes}', the truth along '{CAMERA_AXES}'.",
+            hint="Save the result before it is rotated to a robot's frame.",
+        )
+
+
+def check_millimeters(poses: Floats, which: str) -> None:
+    """Check that poses of an array are not in meters.
+
+    Args:
+        poses: (frames, 17, 3), joints of ``H36M17``.
+        which: What they are called in an error.
+
+    Raises:
+        ResultError: A body would be a few millimeters tall.
+    """
+    if unit_of_length(length := body_length(poses)) == "meters":
+        raise ResultError(
+            f"The {which} poses cannot be in millimeters: shin, thigh and trunk are {length:.3g}"
+            " long, as if they were in meters.",
+            hint="Multiply them by 1000, or give a Pose3DResult, which states its unit.",
+        )
 
 
 def body_length(poses: Floats) -> float:
