@@ -17,6 +17,7 @@ from hot_sdk._base.tables import Table, print_report
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.api import export_model, require_export_packages
+from hot_sdk.export.checkpoints.training import DATA_SETS, MPI_INF_3DHP
 from hot_sdk.export.enums import Precision, RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models.families import Normalization
 from hot_sdk.export.models.registry import list_models
@@ -67,6 +68,14 @@ def build_parser() -> CommandParser:
         f"(default: {STARTER}, if --model is mixste)"
     )
     add("--checkpoint", metavar="FILE", help=about)
+    about = "which of its several sets of weights, by the name in the file, as in model_ema"
+    add("--weights", metavar="NAME", help=about)
+    about = "leave out keys that the network does not have, as 'traj_head.*'; repeatable"
+    add("--allow-extra", metavar="PATTERN", action="append", default=[], help=about)
+    about = "data set it was trained on, which decides the order of joints"
+    add("--trained-on", type=_data_set, choices=DATA_SETS, help=about)
+    about = "whether it predicts joints relative to the root; if not, the root is subtracted"
+    add("--root-relative", choices=("yes", "no"), help=about)
     about = "use random weights: for speed only, the poses mean nothing"
     add("--random-weights", action="store_true", help=about)
     add("--size", metavar="NAME", help="one of the family's published sizes; see --list")
@@ -147,6 +156,10 @@ def _setting(text: str) -> tuple[str, int]:
     return name, int(value)
 
 
+def _data_set(text: str) -> str:
+    return MPI_INF_3DHP if text == "3dhp" else text
+
+
 def _one_or_more(kind: Callable[[str], object]) -> Callable[[str], object]:
     """Return a reader of one value, or of a comma-separated one for each stage of pruning."""
 
@@ -212,6 +225,9 @@ def _request(options: argparse.Namespace) -> ExportRequest:
         starter = options.checkpoint == STARTER
         values["checkpoint"] = starter_checkpoint() if starter else Path(options.checkpoint)
     values["config"] = dict(options.set)
+    values["allow_extra"] = tuple(options.allow_extra)
+    if options.root_relative is not None:
+        values["root_relative"] = options.root_relative == "yes"
     values["calibration"] = tuple(options.calibration)
     values["keep_float"] = tuple(options.keep_float)
     values["triton"] = _triton(options)

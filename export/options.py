@@ -10,6 +10,8 @@ from hot_sdk._base.files import require_new_target, require_writable_target
 from hot_sdk._base.validation import closest
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
+from hot_sdk.export.checkpoints.files import find_checkpoint
+from hot_sdk.export.checkpoints.training import DATA_SETS
 from hot_sdk.export.enums import Precision, RecoveryKind, Variant
 from hot_sdk.export.models.families import Family, Normalization
 from hot_sdk.export.models.registry import family
@@ -56,7 +58,18 @@ class ExportRequest:
 
     Attributes:
         model: Name of the family.
-        checkpoint: Trained weights; None for the starter's, in the one family that has them.
+        checkpoint: Trained weights, a file or a folder with one; None for the starter's, in the one
+            family that has them.
+        weights: Which of a checkpoint's several sets of weights to take: the name of its
+            dictionary in the file, or the prefix of its keys.
+        allow_extra: Shell patterns of a checkpoint's keys that are left out if the network does not
+            have them, such as those of another head. A key that the network has is never left out.
+        trained_on: Data set that the checkpoint was trained on, ``h36m`` or ``mpi-inf-3dhp``, which
+            decides the order of joints. None is refused if the family is published for both and
+            the checkpoint does not say for which it is.
+        root_relative: The checkpoint predicts joints relative to the root; if not, the exported
+            function subtracts the root. None is refused in families that have networks of both
+            kinds.
         random_weights: Use reproducible random weights instead, marked as such in the file.
         variant: ``plain``, ``hot`` or ``tpc``.
         size: One of the family's published sizes.
@@ -93,6 +106,10 @@ class ExportRequest:
 
     model: str
     checkpoint: Path | None = None
+    weights: str | None = None
+    allow_extra: tuple[str, ...] = ()
+    trained_on: str | None = None
+    root_relative: bool | None = None
     random_weights: bool = False
     variant: Variant | str | None = None
     size: str | None = None
@@ -158,6 +175,7 @@ def check_request(request: ExportRequest) -> None:
     Raises:
         UsageError: An option is unknown or out of range, two contradict each other, or a file does
             not exist.
+        CheckpointError: The checkpoint is a folder that does not hold one file.
     """
     known = family(request.model)
     published_size(known, request.size)
@@ -167,6 +185,11 @@ def check_request(request: ExportRequest) -> None:
             hint=closest(str(request.engine), ENGINES),
         )
     _check_weights(request, known.title)
+    if request.trained_on not in (None, *DATA_SETS):
+        raise UsageError(
+            f"Networks trained on {request.trained_on!r} are not known.",
+            hint=closest(str(request.trained_on), DATA_SETS),
+        )
     if request.opset not in OPSETS:
         raise UsageError(
             f"opset is {request.opset}, which is outside {OPSETS[0]} to {OPSETS[-1]}.",
@@ -215,6 +238,12 @@ def _check_weights(request: ExportRequest, title: str) -> None:
             raise UsageError(
                 "Both a checkpoint and random weights were requested.", hint="Give one of them."
             )
+        if request.weights is not None or request.allow_extra:
+            flag = "--weights" if request.weights is not None else "--allow-extra"
+            raise UsageError(
+                f"There is no checkpoint that {flag} could apply to.",
+                hint=f"Drop {flag}, or give --checkpoint FILE.",
+            )
         if request.resample_tokens:
             raise UsageError(
                 "There is no checkpoint whose tokens could be resampled.",
@@ -226,10 +255,13 @@ def _check_weights(request: ExportRequest, title: str) -> None:
             hint="Give --checkpoint FILE, or --random-weights to measure speed with poses that "
             "mean nothing.",
         )
-    elif request.checkpoint is not None and not request.checkpoint.is_file():
-        raise UsageError(
-            f"There is no checkpoint '{request.checkpoint}'.", hint="Check the path of the file."
-        )
+    elif request.checkpoint is not None:
+        if not request.checkpoint.exists():
+            raise UsageError(
+                f"There is no checkpoint '{request.checkpoint}'.",
+                hint="Check the path of the file.",
+            )
+        find_checkpoint(request.checkpoint)
 
 
 def _check_normalization(request: ExportRequest, entry: Family) -> None:

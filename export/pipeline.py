@@ -27,6 +27,7 @@ from hot_sdk.export.checkpoints.loading import (
     resolve_spec_for_checkpoint,
 )
 from hot_sdk.export.checkpoints.reader import TrainingRecord, read_checkpoint
+from hot_sdk.export.checkpoints.training import decide_data_set, decide_root, joint_order
 from hot_sdk.export.enums import Precision
 from hot_sdk.export.file_names import default_name
 from hot_sdk.export.graph.check import require_clean
@@ -84,6 +85,8 @@ class Prepared:
         weights: The origin of the weights.
         target: The file to write.
         training: The checkpoint's record of its training; None if it has none.
+        trained_on: The data set that it was trained on; None if that is not known.
+        notes: What was done to find the weights in the file, and what of it was left out, in words.
     """
 
     spec: ModelSpec
@@ -91,6 +94,8 @@ class Prepared:
     weights: Weights
     target: Path
     training: TrainingRecord | None = None
+    trained_on: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def prepare(request: ExportRequest) -> Prepared:
@@ -103,24 +108,45 @@ def prepare(request: ExportRequest) -> Prepared:
         CheckpointError: The checkpoint cannot be read, or does not fit the request.
         UsageError: Options contradict each other, or the file cannot be written.
     """
-    training = None
+    training, notes, trained_on = None, (), request.trained_on
+    entry = family(request.model)
     if request.random_weights:
+        relative = request.root_relative in (None, True)
         spec = resolve_request(request)
         network = build(spec)
         network.load_state_dict(random_state_dict(network))
         weights = Weights(random=True, file=None, sha256=None, resampled_from=None)
     else:
-        checkpoint = read_checkpoint(request.checkpoint or starter_checkpoint())
+        checkpoint = read_checkpoint(
+            request.checkpoint or starter_checkpoint(),
+            weights=request.weights,
+            allow_extra=request.allow_extra,
+        )
         training = checkpoint.training
         shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
         found = infer_shape(request.model, shapes)
         spec = resolve_spec_for_checkpoint(request, found, training)
+        trained_on = decide_data_set(
+            entry,
+            found.frames,
+            request.trained_on,
+            recorded=None if training is None else training.trained_on,
+            has_record=training is not None,
+        )
+        relative = decide_root(
+            entry,
+            request.root_relative,
+            recorded=None if training is None else training.root_relative,
+        )
         resample = bool(
             request.resample_tokens and spec.stages and spec.stages[0].tokens != found.tokens
         )
         checkpoint = adapt_checkpoint(checkpoint, found, spec, resample=resample)
         network = build(spec)
-        load_strict(network, checkpoint)
+        left_out = load_strict(network, checkpoint, allow_extra=request.allow_extra)
+        notes = checkpoint.notes
+        if left_out:
+            notes += (f"left out, as allowed: {', '.join(left_out)}",)
         weights = Weights(
             random=False,
             file=checkpoint.path.name,
@@ -135,7 +161,9 @@ def prepare(request: ExportRequest) -> Prepared:
         require_new_target(target)
     if request.triton is not None:
         check_models(request.triton, target)
-    return Prepared(spec, dict(network.state_dict()), weights, target, training)
+    spec = replace(spec, root_relative=relative, joint_order=joint_order(trained_on))
+    state = dict(network.state_dict())
+    return Prepared(spec, state, weights, target, training, trained_on, notes)
 
 
 @dataclass(frozen=True)
@@ -152,6 +180,7 @@ class ExportResult:
         reduced: What a reduced precision costs and gains; None in float32.
         triton: Folders of the models for Triton Inference Server, if requested.
         on_device: The verification of TensorRT's plan on this device, if requested.
+        notes: What was done to find the weights in the checkpoint, and what of it was left out.
     """
 
     path: Path
@@ -163,6 +192,7 @@ class ExportResult:
     reduced: ReducedPrecision | None = None
     triton: tuple[Path, ...] = ()
     on_device: DeviceResult | None = None
+    notes: tuple[str, ...] = ()
 
 
 def export_onnx(prepared: Prepared, request: ExportRequest, steps: Steps = LOGGED) -> ExportResult:
@@ -255,6 +285,7 @@ def export_result(
         plain_parameters=count_parameters(plain),
         plain_flops=count_network(plain),
         windows=tuple(results),
+        notes=prepared.notes,
     )
 
 
@@ -293,7 +324,7 @@ def make_manifest(
     spec = prepared.spec
     entry = family(spec.family)
     flops = count_network(spec)
-    skeleton, normalization = entry.skeleton, chosen_normalization(request)
+    skeleton, normalization = spec.skeleton, chosen_normalization(request)
     training = prepared.training
     return Manifest(
         schema=SCHEMA,
@@ -320,9 +351,9 @@ def make_manifest(
         normalization=normalization.value,
         unit=entry.unit_for(normalization).value,
         axes=entry.axes,
-        root_relative=True,
+        root_relative=spec.root_relative,
         training_fps=entry.training_fps if training is None else training.fps,
-        trained_on=None,
+        trained_on=prepared.trained_on,
         precision=Precision(request.precision).value,
         opset=opset,
         parameters=count_parameters(spec),

@@ -32,6 +32,8 @@ def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
         "file": str(prepared.target),
         "network": dataclasses.asdict(prepared.spec),
         "weights": dataclasses.asdict(prepared.weights),
+        "trained_on": prepared.trained_on,
+        "notes": list(prepared.notes),
         "batch": request.batch,
         "opset": request.opset,
         "engine": request.engine,
@@ -51,6 +53,9 @@ def plan_parts(prepared: Prepared, request: ExportRequest) -> list[str | Table]:
     ]
     if weights.resampled_from is not None:
         rows.append(("", f"rank embedding resampled from {weights.resampled_from} tokens"))
+    rows += [("", note) for note in prepared.notes]
+    rows.append(("joints", _joints_text(spec.skeleton.name, prepared.trained_on)))
+    rows.append(("root", _root_text(root_relative=spec.root_relative)))
     rows.append(("batch", "any" if request.batch is None else str(request.batch)))
     rows.append(("flip averaging", "in the graph" if request.flip else "no"))
     if request.engine == DEFAULT_ENGINE:
@@ -79,6 +84,16 @@ def _describe(spec: ModelSpec) -> str:
     return f"{text}; {stages}; recovery {spec.recovery.value if spec.recovery else 'none'}"
 
 
+def _joints_text(skeleton: str, trained_on: str | None) -> str:
+    return skeleton if trained_on is None else f"{skeleton}, trained on {trained_on}"
+
+
+def _root_text(*, root_relative: bool) -> str:
+    if root_relative:
+        return "the network predicts joints relative to it"
+    return "the network predicts where joints are; the root's prediction is subtracted"
+
+
 def result_as_dict(result: ExportResult) -> dict[str, Any]:
     """Return the result for JSON."""
     reduced, on_device = result.reduced, None
@@ -101,6 +116,7 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             dataclasses.asdict(block) for block in (reduced.sensitivity if reduced else ())
         ],
         "triton": [str(folder) for folder in result.triton],
+        "notes": list(result.notes),
         "on_device": on_device,
     }
 
@@ -120,6 +136,12 @@ def result_parts(result: ExportResult) -> list[str | Table]:
             f"The rank embedding was trained for {manifest.weights.resampled_from} tokens and "
             "resampled: measure the accuracy before you trust it."
         )
+    if result.notes:
+        notes.append(f"Weights of {manifest.weights.file}: {'; '.join(result.notes)}.")
+    if not manifest.root_relative:
+        notes.append(f"Root: {_root_text(root_relative=False)}.")
+    if manifest.trained_on is not None:
+        notes.append(f"Joints: {_joints_text(manifest.joints.skeleton, manifest.trained_on)}.")
     if reduced is not None and reduced.speed is not None:
         notes.append(_speed_text(manifest.precision, reduced.speed))
     notes += [f"For Triton: {folder}" for folder in result.triton]

@@ -18,6 +18,7 @@ from hot_sdk.preprocessing import prepare_clip
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.skeletons import H36M17
 from hot_sdk.starter import STARTER, resolve_model
 from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
 
@@ -189,7 +190,11 @@ class Pose3DEngine(Closing):
                 seams=seams,
                 latency=report,
                 model=self.model_name,
-                warnings=(*self.warnings, *clip.warnings),
+                warnings=(
+                    *self.warnings,
+                    *clip.warnings,
+                    *_joints_warning(manifest, keypoints.skeleton),
+                ),
                 first_frame=keypoints.first_frame,
             )
             for keypoints, clip, plan, (poses, seams) in zip(
@@ -299,6 +304,17 @@ class Pose3DEngine(Closing):
                 hint=f"Leave out the windows, or give '{windowing.MHFORMER_CENTER}'.",
             )
         return windowing.MHFORMER_CENTER
+
+
+def _joints_warning(manifest: Manifest, skeleton: str) -> tuple[str, ...]:
+    """Return what to say about keypoints that are not annotated as those of the training."""
+    trained = manifest.joints.skeleton
+    if trained in (H36M17.name, skeleton):
+        return ()
+    return (
+        f"The network was trained with the joints of '{trained}', whose neck, head and head top lie"
+        f" a little away from what was derived from '{skeleton}'.",
+    )
 
 
 def _window_record(plan: windowing.Plan) -> AppliedPolicy:

@@ -128,9 +128,9 @@ def name_weights(
             raise _no_such_set(source, chosen, [key.partition(".")[0] for key in tensors])
         notes.append(f"the keys that start with {prefix!r} were taken")
     stripped = ""
-    while prefix := _common_prefix(named, extra):
-        named = {key.removeprefix(prefix): tensor for key, tensor in named.items()}
-        stripped += prefix
+    while common := _common_prefix(named, extra):
+        named = {key.removeprefix(common): tensor for key, tensor in named.items()}
+        stripped += common
     if stripped:
         notes.append(f"prefix {stripped!r} removed from the keys")
     _refuse_two_networks(named, source, extra)
@@ -251,15 +251,13 @@ def _unwrapped(key: str) -> str:
     return key
 
 
-def _common_prefix(named: Mapping[str, Tensor], extra: Sequence[str]) -> str | None:
-    """Return the first part of all keys, if it is the same and no key is that part alone."""
+def _common_prefix(named: Mapping[str, Tensor], extra: Sequence[str]) -> str:
+    """Return the first part of all keys if it is the same, or nothing."""
     keys = [key for key in named if not matches_any(key, extra)] or list(named)
     first = {key.partition(".")[0] for key in keys if "." in key}
-    alone = len(first) == 1 and all("." in key for key in keys)
+    same = len(first) == 1 and all("." in key for key in keys)
     # A single module with a weight and a bias is a network, not a wrapper.
-    deep = alone and any(key.count(".") > 1 for key in keys)
-    (prefix,) = first if deep else ("",)
-    return f"{prefix}." if prefix else None
+    return f"{first.pop()}." if same and any(key.count(".") > 1 for key in keys) else ""
 
 
 def _refuse_two_networks(named: Mapping[str, Tensor], source: str, extra: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -19,14 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hot_sdk.errors import CheckpointError, UsageError
-from hot_sdk.export.checkpoints.containers import name_some
+from hot_sdk.export.checkpoints.containers import matches_any, name_some
 from hot_sdk.export.checkpoints.reader import Checkpoint, TrainingRecord
 from hot_sdk.export.enums import RecoveryKind, Variant
 from hot_sdk.export.models import CheckpointShape, ModelSpec, family
-from hot_sdk.export.models.spec import kept_frames, published_size
+from hot_sdk.export.models.families import Family
+from hot_sdk.export.models.spec import as_tuple, kept_frames, published_size
 from hot_sdk.export.options import ExportRequest, resolve_request
 
 DEFAULT_SEED = 7
+
+_SHOWN_KEYS = 4
 
 _RANK_EMBEDDING = "pos_embed_token"
 _RANK_NORM = "graph_temporal.mixer.batch_norm."
@@ -57,18 +60,20 @@ def resolve_spec_for_checkpoint(
     elif request.frames is not None:
         _require_equal("frames", found.frames, request.frames)
     named = None if request.size is None else published_size(entry, request.size)
+    if named is not None and request.frames is None:
+        _require_equal("frames", found.frames, named.frames, size=request.size)
     for setting, trained in found.config.items():
-        published = trained if named is None else getattr(named.size, setting)
-        _require_equal(setting, trained, request.config.get(setting, published))
+        if setting in request.config:
+            _require_equal(setting, trained, request.config[setting])
+        elif named is not None:
+            _require_equal(setting, trained, getattr(named.size, setting), size=request.size)
     if request.resample_tokens and (found.variant is not Variant.HOT or found.elastic):
         raise CheckpointError(
             "The checkpoint holds no rank embedding that could be resampled.",
             hint="Drop --resample-tokens: an elastic checkpoint takes any ratio, and a plain one "
             "with '--recovery interpolate' or '--variant tpc'.",
         )
-    config = {**request.config, **found.config}
-    if training is not None:
-        _require_equal("heads", training.heads, config.setdefault("heads", training.heads))
+    config = {**request.config, **found.config, **_unencoded(entry, request, found, training)}
     completed = replace(request, frames=frames, config=config)
     if training is not None and request.prune_at is None and _prunes(completed, found):
         completed = replace(completed, prune_at=training.prune_at)
@@ -79,6 +84,37 @@ def resolve_spec_for_checkpoint(
     if found.variant is Variant.HOT and request.variant in (None, Variant.HOT):
         completed = _with_trained_tokens(completed, found)
     return resolve_request(completed)
+
+
+def _unencoded(
+    entry: Family, request: ExportRequest, found: CheckpointShape, training: TrainingRecord | None
+) -> dict[str, int]:
+    """Return settings that shapes do not determine, but the record or the hourglass's keys do."""
+    if training is not None:
+        recorded = {"heads": training.heads}
+        if training.neighbors and "neighbors" in entry.settings:
+            recorded["neighbors"] = training.neighbors
+        for setting, trained in recorded.items():
+            _require_equal(setting, trained, request.config.get(setting, trained))
+        return recorded
+    if entry.hourglass_size is None or found.variant is not Variant.HOT or found.elastic:
+        return {}
+    published = entry.sizes[entry.hourglass_size].size
+    open_ = [each for each in entry.settings if each not in {**found.config, **request.config}]
+    implied = {setting: getattr(published, setting) for setting in open_}
+    if request.size is not None:
+        size = entry.sizes[request.size].size
+        apart = [each for each in open_ if getattr(size, each) != implied[each]]
+        if apart:
+            theirs = ", ".join(f"{each} = {implied[each]}" for each in apart)
+            named = ", ".join(f"{each} = {getattr(size, each)}" for each in apart)
+            flags = " ".join(f"--set {each}={getattr(size, each)}" for each in apart)
+            raise CheckpointError(
+                f"The checkpoint has weights of the Hourglass Tokenizer, whose published network "
+                f"has {theirs}; size '{request.size}' has {named}.",
+                hint=f"Drop --size; or, if you trained it that way yourself, add {flags}.",
+            )
+    return implied
 
 
 def _prunes(request: ExportRequest, found: CheckpointShape) -> bool:
@@ -97,25 +133,37 @@ def _with_trained_tokens(request: ExportRequest, found: CheckpointShape) -> Expo
             "The checkpoint holds trained recovery weights, which interpolation would not use.",
             hint="Drop '--recovery interpolate', or give a plain checkpoint.",
         )
+    assert found.tokens is not None
     kept = kept_frames(found.frames, request.ratio, request.tokens)
+    trained_ratio = found.tokens / found.frames
+    ratios = as_tuple(request.ratio)
+    if ratios and round(trained_ratio, 2) == ratios[0]:
+        # As the ratio of 81 in 243 frames is written: 0.33, which alone would be 80.
+        kept = (found.tokens, *kept[1:])
     requested = kept[0] if kept else None
     if requested not in (None, found.tokens) and not request.resample_tokens:
-        assert found.tokens is not None
         raise CheckpointError(
             f"The checkpoint was trained to keep {found.tokens} of {found.frames} frames (ratio "
-            f"{found.tokens / found.frames:.2f}), but {requested} were requested.",
+            f"{trained_ratio:.2f}), but {requested} were requested.",
             hint="Drop the ratio, or add --resample-tokens to stretch its rank embedding; the "
             "accuracy is then unknown until you measure it.",
         )
     return replace(request, variant=Variant.HOT, ratio=None, tokens=kept or found.tokens)
 
 
-def _require_equal(what: str, trained: int, requested: int) -> None:
-    if trained != requested:
+def _require_equal(what: str, trained: int, requested: int, *, size: str | None = None) -> None:
+    if trained == requested:
+        return
+    if size is not None:
         raise CheckpointError(
-            f"The checkpoint was trained with {what} = {trained}, but {requested} was requested.",
-            hint=f"Drop {what}, or give another checkpoint.",
+            f"The checkpoint was trained with {what} = {trained}, but size '{size}' has "
+            f"{requested}.",
+            hint="Drop --size: the checkpoint's own sizes are read from it.",
         )
+    raise CheckpointError(
+        f"The checkpoint was trained with {what} = {trained}, but {requested} was requested.",
+        hint=f"Drop {what}, or give another checkpoint.",
+    )
 
 
 def adapt_checkpoint(
@@ -186,16 +234,29 @@ def _stretched(by_rank: Tensor, tokens: int) -> Tensor:
     return resampled.transpose(1, 2).to(by_rank.dtype).contiguous()
 
 
-def load_strict(model: nn.Module, checkpoint: Checkpoint) -> None:
+def load_strict(
+    model: nn.Module, checkpoint: Checkpoint, *, allow_extra: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Load every tensor of the checkpoint into the model, or none at all.
 
+    Args:
+        model: The network.
+        checkpoint: Its weights.
+        allow_extra: Shell patterns of keys that are left out if the network does not have them.
+
+    Returns:
+        The keys that were left out.
+
     Raises:
-        CheckpointError: Keys are missing, unexpected or of another shape; the model is unchanged.
+        CheckpointError: Keys are missing, unexpected or of another shape, or a pattern matches no
+            key that could be left out; the model is unchanged.
     """
     wanted = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     found = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
+    extra = [key for key in found if key not in wanted]
+    left_out = tuple(key for key in extra if matches_any(key, allow_extra))
     missing = [key for key in wanted if key not in found]
-    unexpected = [key for key in found if key not in wanted]
+    unexpected = [key for key in extra if key not in set(left_out)]
     reshaped = [key for key in wanted if key in found and wanted[key] != found[key]]
     if missing or unexpected or reshaped:
         faults = {
@@ -208,16 +269,29 @@ def load_strict(model: nn.Module, checkpoint: Checkpoint) -> None:
         )
         raise CheckpointError(
             f"{checkpoint.path.name!r} does not fit the model; of its keys, {'; '.join(listed)}.",
-            hint=_mismatch_hint(wanted, missing, unexpected, reshaped),
+            hint=_mismatch_hint(wanted, found, missing, unexpected, reshaped),
         )
-    model.load_state_dict(dict(checkpoint.tensors), strict=True)
+    for pattern in allow_extra:
+        if not any(matches_any(key, [pattern]) for key in left_out):
+            raise CheckpointError(
+                f"No key of {checkpoint.path.name!r} that the network does not have matches "
+                f"{pattern!r}.",
+                hint=f"Drop --allow-extra {pattern!r}.",
+            )
+    model.load_state_dict({key: checkpoint.tensors[key] for key in wanted}, strict=True)
+    return left_out
 
 
 def _mismatch_hint(
-    wanted: Mapping[str, object], missing: list[str], unexpected: list[str], reshaped: list[str]
+    wanted: Mapping[str, object],
+    found: Mapping[str, object],
+    missing: list[str],
+    unexpected: list[str],
+    reshaped: list[str],
 ) -> str:
+    some = ", ".join(f"{key!r:.60}" for key in list(found)[:_SHOWN_KEYS])
     if len(missing) == len(wanted):
-        return "No key fits: the checkpoint has another architecture; name that one."
+        return f"No key fits: these are the keys of another architecture, such as {some}."
     if 2 * sum(map(_is_hourglass, missing)) > len(missing):
         return (
             "The checkpoint has no weights of the Hourglass Tokenizer; '--recovery interpolate' "
@@ -230,7 +304,16 @@ def _mismatch_hint(
             "The checkpoint is trained for another number of tokens: keep as many, or have its "
             "rank embedding resampled."
         )
-    return "Give the model the sizes that the checkpoint was trained with."
+    if not missing and not reshaped:
+        parts = list(dict.fromkeys(key.partition(".")[0] for key in unexpected))
+        patterns = " ".join(f"--allow-extra '{part}*'" for part in parts[:_SHOWN_KEYS])
+        return f"If the poses do not need what is unexpected, leave it out: {patterns}"
+    if missing:
+        return (
+            f"The file lacks weights that the network computes with; it has keys such as {some}. "
+            "Save all of model.state_dict()."
+        )
+    return "The checkpoint is of a network of other sizes, which shapes alone do not give away."
 
 
 def _is_hourglass(key: str) -> bool:

@@ -52,8 +52,8 @@ def decide_data_set(
         return recorded if recorded is not None else requested
     if requested is None and frames in entry.mpi_inf_3dhp_frames:
         raise UsageError(
-            f"{entry.title} with windows of {frames} frames is trained on Human3.6M and on"
-            " MPI-INF-3DHP, which number the joints differently; the checkpoint does not say on"
+            f"{entry.title} with windows of {frames} frames may be trained on Human3.6M or on"
+            " MPI-INF-3DHP, which number the joints differently, and the checkpoint does not say"
             " which.",
             hint=f"Give --trained-on {HUMAN36M} (also for your own data in the order of Human3.6M's"
             f" joints) or --trained-on {MPI_INF_3DHP}; trained_on= in Python.",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from hot_sdk.errors import CheckpointError
 from hot_sdk.export.models.families import Family
 from hot_sdk.export.models.registry import family, list_models
 from hot_sdk.export.models.spec import ModelOptions, ModelSpec, resolve
@@ -29,6 +31,8 @@ __all__ = [
     "list_models",
     "resolve",
 ]
+
+_SHOWN_KEYS = 4
 
 
 def create_model(name: str, **options: Unpack[ModelOptions]) -> HourglassNetwork:
@@ -68,10 +72,31 @@ def infer_shape(name: str, shapes: Mapping[str, tuple[int, ...]]) -> CheckpointS
         shapes: Shape of each tensor by its state-dict key, without ``module.``.
 
     Raises:
-        CheckpointError: A key of the family is missing, or its shape contradicts another's.
+        CheckpointError: A key of the family is missing, or its shape contradicts another's; the
+            hint says which family's keys these are.
     """
-    shape: CheckpointShape = _module(name).infer_shape(shapes)
+    try:
+        shape: CheckpointShape = _module(name).infer_shape(shapes)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, hint=_whose_keys(name, shapes)) from error
     return shape
+
+
+def _whose_keys(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Return in words which families' keys these are, other than the one named."""
+    fitting = []
+    for other in list_models():
+        if other != name:
+            with contextlib.suppress(CheckpointError):
+                _module(other).infer_shape(shapes)
+                fitting.append(other)
+    if fitting:
+        models = " or ".join(f"--model {other}" for other in fitting)
+        return (
+            f"These are the keys of {' or '.join(family(one).title for one in fitting)}: {models}."
+        )
+    some = ", ".join(f"{key!r:.60}" for key in list(shapes)[:_SHOWN_KEYS])
+    return f"These are not the keys of any family that hot-export knows: {some} and so on."
 
 
 def _module(name: str) -> ModuleType:

@@ -122,6 +122,9 @@ class Family:
         root_relative: The published networks predict joints relative to the root; None if networks
             of both kinds are published and their weights do not differ in shape, so that users have
             to say which theirs is.
+        hourglass_size: Published size whose settings a checkpoint with the published Hourglass
+            Tokenizer has, as far as shapes do not determine them; None if they are the default
+            size's.
         mpi_inf_3dhp_frames: Lengths of the windows that networks trained on MPI-INF-3DHP have. If a
             checkpoint has one of them, users have to say what it was trained on: the data set
             numbers its joints in another order, and shapes do not differ.
@@ -149,6 +152,7 @@ class Family:
     axes: str = "camera: x right, y down, z forward; root-relative"
     skeleton: Skeleton = field(default=H36M17)
     root_relative: bool | None = True
+    hourglass_size: str | None = None
     mpi_inf_3dhp_frames: tuple[int, ...] = ()
     training_fps: float = 50.0
     settings: tuple[str, ...] = BASIC_SETTINGS

@@ -153,6 +153,7 @@ _FAMILIES = (
         },
         settings=(*BASIC_SETTINGS, "representation", "neighbors"),
         pruning={Variant.HOT: Pruning(81, 7, f"{_HOT}/motionagformer/hot_motionagformer.py")},
+        hourglass_size="hot",
         # github.com/TaatiTeam/MotionAGFormer, configs/mpi: XS has 27, the others have 81.
         mpi_inf_3dhp_frames=(9, 27, 81),
         unit=Unit.NORMALIZED_PIXEL,

@@ -60,7 +60,7 @@ class WeightShapes:
         if not holds:
             raise CheckpointError(
                 f"The checkpoint is not one of {self.title}: {problem}.",
-                hint="Name the model that the checkpoint was trained as.",
+                hint="hot-export --list names the families.",
             )
 
     def dimensions(self, key: str, pattern: tuple[int | None, ...]) -> tuple[int, ...]:

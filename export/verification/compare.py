@@ -18,7 +18,7 @@ from torch import nn
 
 from hot_sdk.engines import Session
 from hot_sdk.errors import VerificationError
-from hot_sdk.export.models import ModelSpec, family
+from hot_sdk.export.models import ModelSpec
 from hot_sdk.export.steps import Count, uncounted
 from hot_sdk.export.verification.clips import Window
 from hot_sdk.export.verification.neighbors import neighbors_forced

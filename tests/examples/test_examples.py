@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    network = create_model("mixste", frames=27, width=32, depth=2, mlp_hidden=48)
+    network = create_model("mixste", frames=30, width=32, depth=2, mlp_hidden=48)
     path = tmp_path / "trained.pth"
     torch.save({key: value.float() for key, value in random_state_dict(network).items()}, path)
     return path

@@ -252,7 +252,8 @@ def test_prints_a_working_command_for_a_pytorch_file(capsys):
 def test_manifest_names_the_checkpoint(capsys):
     path = saved(Path("best.bin"), prefix="module.", container="model_pos", ratio=0.5, prune_at=1)
     arguments = ["--model", "mixste", "--checkpoint", str(path), "--prune-at", "1", "--json"]
-    assert main([*arguments, "--set", "heads=4", "-o", "a b.onnx"]) == 0
+    arguments += ["--set", "heads=4", "--trained-on", "h36m"]
+    assert main([*arguments, "-o", "a b.onnx"]) == 0
     record = json.loads(capsys.readouterr().out)
     manifest = read_manifest(Path("a b.onnx"))
     assert record["manifest"]["weights"]["sha256"] == manifest.weights.sha256
@@ -261,7 +262,7 @@ def test_manifest_names_the_checkpoint(capsys):
     assert record["file_bytes"] == Path("a b.onnx").stat().st_size
 
 
-CHECKPOINT = ["--model", "mixste", "--set", "heads=4", "--checkpoint"]
+CHECKPOINT = ["--model", "mixste", "--set", "heads=4", "--trained-on", "h36m", "--checkpoint"]
 
 
 class TestCheckpointsThatDoNotFit:

@@ -159,7 +159,13 @@ def test_options_replace_a_missing_training_record(tmp_path):
     assert read_checkpoint(path).training is None
     target = tmp_path / "model.onnx"
     request = ExportRequest(
-        "mixste", checkpoint=path, ratio=0.5, prune_at=2, config={"heads": 4}, output=target
+        "mixste",
+        checkpoint=path,
+        ratio=0.5,
+        prune_at=2,
+        config={"heads": 4},
+        trained_on="h36m",
+        output=target,
     )
     export_model(request)
     assert [stage.prune_at for stage in read_manifest(target).stages] == [2]

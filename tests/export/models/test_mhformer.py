@@ -357,7 +357,8 @@ def saved(path, prefix="", **options):
 @pytest.mark.parametrize("frames", [FRAMES, 30])
 def test_official_layout_is_read(tmp_path, frames, prefix):
     source = saved(tmp_path / "model_28_4297.pth", prefix, frames=frames)
-    prepared = prepare(ExportRequest("mhformer", checkpoint=source, config={"heads": 2}))
+    request = ExportRequest("mhformer", checkpoint=source, config={"heads": 2}, trained_on="h36m")
+    prepared = prepare(request)
     assert prepared.spec == resolve("mhformer", frames=frames, **SMALL)
     assert not prepared.weights.random
 
@@ -383,7 +384,13 @@ def test_plain_weights_serve_the_variant_that_keeps_the_center(tmp_path):
     source = saved(tmp_path / "model.pth")
     prepared = prepare(
         ExportRequest(
-            "mhformer", checkpoint=source, variant="tpc", tokens=5, prune_at=1, config={"heads": 2}
+            "mhformer",
+            checkpoint=source,
+            variant="tpc",
+            tokens=5,
+            prune_at=1,
+            config={"heads": 2},
+            trained_on="h36m",
         )
     )
     assert (prepared.spec.variant, prepared.spec.tokens) == (Variant.TPC, 5)

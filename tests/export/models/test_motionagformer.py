@@ -382,7 +382,9 @@ def test_official_layout_is_exported(tmp_path):
     official(source, depth=1)
     # Neither heads nor neighbors can be read off: those of B are taken, unless said otherwise.
     result = export_model(
-        ExportRequest("motionagformer", checkpoint=source, output=tmp_path / "m.onnx")
+        ExportRequest(
+            "motionagformer", checkpoint=source, trained_on="h36m", output=tmp_path / "m.onnx"
+        )
     )
     manifest = result.manifest
     assert (manifest.frames, manifest.channels, manifest.unit) == (FRAMES, 3, "normalized_px")
@@ -397,7 +399,7 @@ def test_official_layout_of_the_hourglass_is_read(tmp_path):
         "motionagformer",
         checkpoint=source,
         prune_at=1,
-        config={"heads": 4, "neighbors": 4},
+        trained_on="h36m",
         output=tmp_path / "m.onnx",
     )
     prepared = prepare(request)
@@ -411,7 +413,11 @@ def test_rejects_pruning_at_another_block_than_trained(tmp_path):
     source = tmp_path / "hot.pth"
     official(source, tokens=5, prune_at=2, depth=3)
     request = ExportRequest(
-        "motionagformer", checkpoint=source, prune_at=1, output=tmp_path / "m.onnx"
+        "motionagformer",
+        checkpoint=source,
+        prune_at=1,
+        trained_on="h36m",
+        output=tmp_path / "m.onnx",
     )
     with pytest.raises(CheckpointError, match=r"layers.1.graph_temporal.* is \(9,\), not \(5,\)"):
         prepare(request)

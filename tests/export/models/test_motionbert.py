@@ -59,6 +59,10 @@ def test_rejects_other_shapes(key, shape, message):
         infer_shape("motionbert", shapes)
 
 
+# What its checkpoints do not say.
+STATED = {"config": {"heads": SMALL["heads"]}, "trained_on": "h36m", "root_relative": True}
+
+
 def saved(path, **options):
     network = create_model("motionbert", frames=FRAMES, **SMALL, **options)
     network.load_state_dict(random_state_dict(network))
@@ -70,7 +74,7 @@ def saved(path, **options):
 def test_an_official_checkpoint_serves_shorter_windows(tmp_path):
     trained = saved(tmp_path / "best_epoch.bin")
     target = tmp_path / "short.onnx"
-    options = {"checkpoint": tmp_path / "best_epoch.bin", "config": {"heads": SMALL["heads"]}}
+    options = {"checkpoint": tmp_path / "best_epoch.bin", **STATED}
     export_model(ExportRequest("motionbert", frames=9, output=target, **options))
     manifest = read_manifest(target)
     assert (manifest.frames, manifest.channels, manifest.unit) == (9, 3, "normalized_px")
@@ -97,7 +101,7 @@ def test_a_short_window_that_keeps_every_frame_prunes_nothing():
 
 def test_a_recovering_checkpoint_serves_only_its_own_windows(tmp_path):
     saved(tmp_path / "hot.bin", tokens=9, prune_at=1)
-    options = {"checkpoint": tmp_path / "hot.bin", "config": {"heads": SMALL["heads"]}}
+    options = {"checkpoint": tmp_path / "hot.bin", **STATED}
     with pytest.raises(CheckpointError, match="trained with frames = 27, but 9"):
         export_model(ExportRequest("motionbert", frames=9, **options))
     target = tmp_path / "hot.onnx"
