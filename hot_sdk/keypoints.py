@@ -402,6 +402,7 @@ def _clip(source: KeypointFrames, name: TrackId, track: dict[int, Detection]) ->
         fps=source.fps,
         timestamps=source.timestamps,
         track_id=name,
+        warnings=source.notes,
         first_frame=source.first_frame,
     )
 

@@ -95,7 +95,8 @@ def read_tracked_people(
         if track_id is not None:
             return People((choose_person(source, track_id),), *extent, source.notes)
         people, dropped, least = track_people(source, min_frames=min_frames)
-        note = f"{len(people)} people were identified by tracking, because the file has no ids"
+        who = "1 person was" if len(people) == 1 else f"{len(people)} people were"
+        note = f"{who} identified by tracking, because the file has no ids"
         notes = (*source.notes, note)
     else:
         everyone = people_of(source)
@@ -118,7 +119,7 @@ def read_tracked_people(
         warning = left_out(dropped, least)
         _LOG.warning("'%s': %s", path, warning)
         notes += (warning,)
-        people = tuple(dataclasses.replace(one, warnings=(warning,)) for one in people)
+    people = tuple(dataclasses.replace(one, warnings=notes) for one in people)
     return People(people, *extent, notes)
 
 

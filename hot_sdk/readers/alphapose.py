@@ -19,7 +19,7 @@ from hot_sdk.readers.detections import (
     format_error,
     skeleton_by_joints,
 )
-from hot_sdk.readers.frame_names import number_frames
+from hot_sdk.readers.frame_names import absent_note, number_frames
 from hot_sdk.readers.json_values import has_keys, track_id, triples
 
 KIND = "AlphaPose JSON"
@@ -106,7 +106,7 @@ def _read(rows: list[tuple[str, Any, Any]], images: tuple[str, ...] = ()) -> Key
         timestamps=named.timestamps,
         guessed=True,
         problem=problem,
-        notes=(*notes, *named.notes),
+        notes=(*notes, *named.notes, *absent_note(named.frames, len(names))),
     )
 
 

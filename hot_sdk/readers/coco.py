@@ -24,6 +24,7 @@ from hot_sdk.readers.detections import (
     frame_count,
     joint_count,
 )
+from hot_sdk.readers.frame_names import absent_note
 from hot_sdk.readers.joint_names import match_names
 from hot_sdk.readers.json_values import has_keys, integer, track_id, triples
 
@@ -62,7 +63,8 @@ def read_results(data: Any) -> KeypointFrames:  # noqa: ANN401
             RESULTS, f"the numbers of its {len(images)} images are scattered, unlike a video's"
         )
     people = _people(data, {image: image - first for image in images}, RESULTS)
-    return _by_count(RESULTS, frames, people, None)
+    source = _by_count(RESULTS, frames, people, None)
+    return dataclasses.replace(source, notes=absent_note(frames, len(images)))
 
 
 def read_annotations(data: dict[str, Any]) -> KeypointFrames:
@@ -80,14 +82,16 @@ def read_annotations(data: dict[str, Any]) -> KeypointFrames:
         raise format_error(kind, f"its images have {len(sizes)} different sizes, unlike a video's")
     numbers = sorted({integer(image["id"], kind, "an image's id") for image in images})
     frame_of = {number: frame for frame, number in enumerate(numbers)}
-    shown = [
-        a
-        for a in annotations
-        if has_keys(a, "keypoints") and not a.get("iscrowd") and a.get("num_keypoints") != 0
-    ]
+    described = [a for a in annotations if has_keys(a, "keypoints")]
+    single = [a for a in described if not a.get("iscrowd")]
+    shown = [a for a in single if a.get("num_keypoints") != 0]
     people = _people(shown, frame_of, kind)
     # As scores, 1 and 2 are the same: a hidden joint that was placed by hand is as good.
     source = _by_count(kind, len(numbers), people, sizes.pop())
+    crowds, empty = len(described) - len(single), len(single) - len(shown)
+    if crowds or empty:
+        note = f"{crowds} annotations of crowds and {empty} without keypoints were left out"
+        source = dataclasses.replace(source, notes=(note,))
     names = _joint_names(data.get("categories"), shown)
     return source if names is None else named_joints(source, names)
 

@@ -90,6 +90,12 @@ def number_frames(names: Sequence[str], kind: str, *, from_zero: bool) -> FrameN
     return FrameNames(frames, {name: number - base for name, number in of.items()})
 
 
+def absent_note(frames: int, listed: int) -> tuple[str, ...]:
+    """Return what to say about frames that a file does not list; nothing if it lists all."""
+    absent = frames - listed
+    return (f"{absent} of {frames} frames are not in the file: no one is seen there",)[:absent]
+
+
 def _stem(name: str) -> str:
     path = PurePath(name[-200:])
     return str(path.with_suffix("")) if re.search("[A-Za-z]", path.suffix) else str(path)

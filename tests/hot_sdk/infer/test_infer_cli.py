@@ -100,6 +100,16 @@ def test_one_result_for_each_person(capsys, hot_file, people_file, tmp_path):
     assert (tmp_path / "out" / "two_3d.npz").exists()
 
 
+def test_a_note_of_the_reader_is_written_once_and_is_a_warning(capsys, hot_file, people_file):
+    rows = [one for one in json.loads(people_file.read_text()) if one["image_id"] != "7.jpg"]
+    people_file.write_text(json.dumps(rows))
+    known = ["--image-size", "640x480", "--fps", 25, "--track-id", 4]
+    status, out, _ = run(capsys, people_file, "--model", hot_file, *known)
+    assert status == 0
+    assert out.count("1 of 30 frames are not in the file") == 1
+    assert "1 of 30" in " ".join(Pose3DResult.load("two_3d.npz").warnings)
+
+
 def test_as_a_stream(capsys, hot_file, people_file):
     known = ["--image-size", "640x480", "--fps", 25]
     options = ["--lookahead", 3, "--hop", 2, "--json", "--constant-bones"]

@@ -1,5 +1,6 @@
 """Names of joints, of images and of people in files that list people."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from clip_joints import BODY18, COCO, FRAMES, HALPE, HEAD, HIP, NECK, SIZE
 
-from hot_sdk import Keypoints
+from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.errors import KeypointsError
+from hot_sdk.offline import lift_stream
 from hot_sdk.people import read_tracked_people
 from hot_sdk.readers import read_frames
 from hot_sdk.readers.joint_names import plain_name
@@ -133,6 +135,22 @@ def test_joints_of_an_animal_are_rejected_by_name(tmp_path):
         read(tmp_path, annotations(COCO, names))
     with pytest.raises(KeypointsError, match="names 16 joints, but has 17"):
         read(tmp_path, annotations(COCO, names[:16]))
+
+
+def test_what_a_reader_leaves_out_reaches_the_warnings_of_results(tmp_path):
+    data = annotations(COCO, COCO_NAMES)
+    data["annotations"] += people(COCO[:3] + 50, iscrowd=1)
+    data["annotations"] += people(COCO[:2], num_keypoints=0)
+    found = read(tmp_path, data, fps=30.0)
+    gap = read(tmp_path, [one for one in people(COCO) if one["image_id"] not in (3, 4)])
+    with Pose3DEngine(threads=1) as engine:
+        assert engine(found).warnings == (
+            "3 annotations of crowds and 2 without keypoints were left out",
+        )
+        absent = f"2 of {FRAMES} frames are not in the file: no one is seen there"
+        assert engine(gap).warnings[0] == absent
+        streamed = lift_stream(engine, [dataclasses.replace(gap, fps=30.0)], lookahead=0, hop=50)
+    assert streamed.results[0].warnings == (absent,)
 
 
 def test_crowds_and_empty_annotations_are_nobody(tmp_path):
