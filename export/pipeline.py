@@ -20,6 +20,7 @@ from hot_sdk._base.files import (
 )
 from hot_sdk.engines import Session, open_session
 from hot_sdk.errors import GraphCheckError, VerificationError
+from hot_sdk.export.checkpoints.containers import name_some
 from hot_sdk.export.checkpoints.loading import (
     adapt_checkpoint,
     load_strict,
@@ -108,7 +109,8 @@ def prepare(request: ExportRequest) -> Prepared:
         CheckpointError: The checkpoint cannot be read, or does not fit the request.
         UsageError: Options contradict each other, or the file cannot be written.
     """
-    training, notes, trained_on = None, (), request.trained_on
+    training, trained_on = None, request.trained_on
+    notes: tuple[str, ...] = ()
     entry = family(request.model)
     if request.random_weights:
         relative = request.root_relative in (None, True)
@@ -146,7 +148,7 @@ def prepare(request: ExportRequest) -> Prepared:
         left_out = load_strict(network, checkpoint, allow_extra=request.allow_extra)
         notes = checkpoint.notes
         if left_out:
-            notes += (f"left out, as allowed: {', '.join(left_out)}",)
+            notes += (f"left out, as allowed: {name_some(left_out)}",)
         weights = Weights(
             random=False,
             file=checkpoint.path.name,

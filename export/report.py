@@ -23,7 +23,11 @@ from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 if TYPE_CHECKING:
     from hot_sdk.export.pipeline import ExportResult, Prepared
     from hot_sdk.export.precision.sensitivity import BlockSensitivity, Speed
+    from hot_sdk.export.verification.compare import WindowResult
     from hot_sdk.export.verification.on_device import DeviceResult
+
+_FARTHEST_ROOT = 0.1
+"""Of the body's size; the starter's, which was trained relative to the root, is at 0.001."""
 
 
 def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
@@ -117,6 +121,7 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
         ],
         "triton": [str(folder) for folder in result.triton],
         "notes": list(result.notes),
+        "root_is_far": root_is_far(result.windows),
         "on_device": on_device,
     }
 
@@ -150,7 +155,18 @@ def result_parts(result: ExportResult) -> list[str | Table]:
         parts.append(_sensitivity_table(reduced.sensitivity, manifest.unit))
     if manifest.weights.random:
         parts.append(f"Warning: {RANDOM_WEIGHTS_WARNING}.")
+    elif root_is_far(result.windows):
+        parts.append(
+            "Warning: the network predicts its root far from 0, as networks do that predict where "
+            "joints are. If it is one of them, export it again with --root-relative no; otherwise "
+            "its poses are torn at the pelvis."
+        )
     return parts
+
+
+def root_is_far(windows: Sequence[WindowResult]) -> bool:
+    """Return True if a network's root is farther from 0 than training relative to it leaves it."""
+    return any(window.root_share > _FARTHEST_ROOT for window in windows)
 
 
 def _cost_table(result: ExportResult) -> Table:

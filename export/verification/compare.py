@@ -96,6 +96,8 @@ class WindowResult:
         max_joint_error: Largest such distance.
         worst_joint: Frame and joint of that distance.
         frames_shared: Share of the kept frames that both chose; None if none are pruned.
+        root_share: Mean distance of the root from 0, as a share of that of the other joints from
+            it: near 0 if the network was trained relative to the root, or the graph subtracts it.
     """
 
     window: str
@@ -105,6 +107,7 @@ class WindowResult:
     max_joint_error: float
     worst_joint: str
     frames_shared: float | None
+    root_share: float = 0.0
 
     def checks(self, tolerances: Tolerances) -> list[Check]:
         """Return its statistics against their limits."""
@@ -171,11 +174,18 @@ def compare(
                     max_joint_error=float(distance.max()),
                     worst_joint=_place(spec, distance),
                     frames_shared=shared,
+                    root_share=_root_share(exported, spec),
                 )
             )
         count(min(len(results), len(windows)), len(windows))
     # A fixed batch may be larger than the number of windows, whose last ones then ran twice.
     return list({result.window: result for result in results}.values())
+
+
+def _root_share(poses: NDArray[np.float64], spec: ModelSpec) -> float:
+    root = poses[:, spec.skeleton.parents.index(-1)]
+    size = np.linalg.norm(poses - root[:, np.newaxis], axis=-1).sum() / (spec.joints - 1)
+    return float(np.linalg.norm(root, axis=-1).sum() / max(size, 1e-12))
 
 
 def require_parity(results: list[WindowResult], tolerances: Tolerances = FP32) -> None:
