@@ -1,5 +1,7 @@
 """Tiny data sets in the published layouts, as the field's scripts save them."""
 
+import pickle
+
 import numpy as np
 
 from hot_sdk.benchmarks.evaluation.data_sets.human36m import ACTIONS, KEPT_OF_32, camera
@@ -96,3 +98,57 @@ def save_3dhp(folder, frames=30):
 
 
 assert set(ACTIONS) > {name.partition(" ")[0] for name in LENGTHS}
+
+
+MOTIONBERT_CLIPS = (
+    ("s_11_act_02_subact_01_ca_01", "direct", "54138969", 54),
+    ("s_11_act_02_subact_01_ca_02", "direct", "55011271", 31),
+    ("s_09_act_05_subact_02_ca_03", "greet", "58860488", 40),  # Left out by every evaluation.
+    ("s_09_act_05_subact_01_ca_03", "greet", "58860488", 20),  # Shorter than a window.
+    ("s_09_act_06_subact_01_ca_04", "phone", "60457274", 83),
+    ("s_09_act_06_subact_02_ca_01", "phone", "54138969", 27),
+)
+"""Source, action, camera and frames of each clip."""
+
+
+def save_h36m_motionbert(folder, protocol=4, as_lists=False, **changes):
+    """Write MotionBERT's file; return the arrays of its test set.
+
+    ``as_lists`` writes what the authors' code passes through ``np.array`` as lists.
+    """
+    random = np.random.default_rng(3)
+    test = {}
+    for place, (source, action, camera_id, frames) in enumerate(MOTIONBERT_CLIPS):
+        number = int(source[-1]) - 1
+        pose, intrinsics, identity, _ = camera(f"S{int(source[2:4])}", number)
+        assert identity == camera_id
+        placed = (body(frames, 30 * place) - pose.translation) @ pose.rotation
+        pixels = intrinsics.project(placed)
+        factor = 1000.0 * placed[:, 0, 2] / intrinsics.fx
+        depth = 1000.0 * placed[..., 2:]
+        part = {
+            "joint_2d": pixels + random.normal(0.0, 3.0, pixels.shape),
+            "confidence": random.uniform(0.2, 1.0, pixels.shape[:2]).astype(np.float32),
+            "joint3d_image": np.concatenate(
+                [pixels, (depth - depth[:, :1]) / factor[:, None, None]], axis=-1
+            ),
+            "joints_2.5d_image": np.concatenate(
+                [pixels * factor[:, None, None], depth - depth[:, :1]], axis=-1
+            ),
+            "2.5d_factor": factor,
+            "camera_name": np.array([camera_id] * frames),
+            "action": np.array([action] * frames),
+            "source": np.array([source] * frames),
+        }
+        for name, values in part.items():
+            test.setdefault(name, []).append(values)
+    test = {name: np.concatenate(parts) for name, parts in test.items()} | changes
+    held = dict(test)
+    for name in ("camera_name", "action", "source"):
+        held[name] = list(map(str, test[name]))
+    if as_lists:
+        held |= {name: list(test[name]) for name in ("2.5d_factor", "joints_2.5d_image")}
+    train = {name: values[:5] for name, values in held.items()}
+    with (folder / "h36m_sh_conf_cam_source_final.pkl").open("wb") as file:
+        pickle.dump({"train": train, "test": held}, file, protocol=protocol)
+    return test
