@@ -170,12 +170,13 @@ def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
         return "deeplabcut", marker_tables.read_deeplabcut(content)
     if csv_table.matches(content):
         return "csv", csv_table.read(content)
+    data = None
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         data = parse(content, path)
         for name, matches, read in _JSON_READERS:
             if matches(data):
                 return name, read(data)
-    raise foreign.error_for(path, content)
+    raise foreign.error_for(path, content, data)
 
 
 def _is_folder(path: Path) -> bool:

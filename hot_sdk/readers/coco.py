@@ -1,12 +1,13 @@
 """Read COCO: a list of people, each with the number of the image that they are in.
 
-COCO's results are objects with ``image_id`` (a number), ``keypoints`` (x, y, score) and perhaps
-``track_id``; the list may stand alone or under one name. Annotation files hold ``images`` (id,
-width, height) and ``annotations``, whose third number is the visibility 0, 1 or 2, and perhaps
-``categories``, whose ``keypoints`` name the joints and decide the skeleton. Frames of results are
-numbered by ``image_id`` from the smallest on, so a skipped number is a frame without people; frames
-of annotations are the images that are listed, in the order of their numbers. Crowds and annotations
-without keypoints are no people. See "Results format" and "Data format" at cocodataset.org.
+COCO's results are objects with ``image_id`` (a number), ``keypoints`` (x, y, score; or x, y alone
+of 17 or 133 joints) and perhaps ``track_id``; the list may stand alone or under one name.
+Annotation files hold ``images`` (id, width, height) and ``annotations``, whose third number is the
+visibility 0, 1 or 2, and perhaps ``categories``, whose ``keypoints`` name the joints and decide the
+skeleton. Frames of results are numbered by ``image_id`` from the smallest on, so a skipped number
+is a frame without people; frames of annotations are the images that are listed, in the order of
+their numbers. Crowds and annotations without keypoints are no people. See "Results format" and
+"Data format" at cocodataset.org.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import (
     Detection,
+    Floats,
     KeypointFrames,
     format_error,
     frame_count,
@@ -26,11 +29,12 @@ from hot_sdk.readers.detections import (
 )
 from hot_sdk.readers.frame_names import absent_note
 from hot_sdk.readers.joint_names import match_names
-from hot_sdk.readers.json_values import has_keys, integer, track_id, triples
+from hot_sdk.readers.json_values import floats, has_keys, integer, track_id, triples
 
 RESULTS = "COCO keypoint results"
 ANNOTATIONS = "a COCO annotation file"
 _SKELETONS = {17: "coco17", 133: "coco_wholebody133"}
+_PAIRS = [2 * joints for joints in _SKELETONS]
 _SPARSEST = 100
 """Largest number of a video's frames for each one that shows people."""
 _IDS = ("track_id", "person_id")
@@ -59,12 +63,16 @@ def read_results(data: Any) -> KeypointFrames:  # noqa: ANN401
     first = min(images)
     frames = max(images) - first + 1
     if frames > _SPARSEST * (len(images) + 9):
-        raise format_error(
-            RESULTS, f"the numbers of its {len(images)} images are scattered, unlike a video's"
+        raise KeypointsError(
+            f"The input was read as {RESULTS}, but the numbers of its {len(images)} images are"
+            " scattered, unlike a video's.",
+            hint="If they are the frames of one video, number them 0, 1, 2 and so on in its order.",
         )
     people = _people(data, {image: image - first for image in images}, RESULTS)
     source = _by_count(RESULTS, frames, people, None)
-    return dataclasses.replace(source, notes=absent_note(frames, len(images)))
+    unscored = any(one.scores is None for one in people)
+    notes = ("keypoints have no scores; every joint counts as certain",) if unscored else ()
+    return dataclasses.replace(source, notes=(*notes, *absent_note(frames, len(images))))
 
 
 def read_annotations(data: dict[str, Any]) -> KeypointFrames:
@@ -162,10 +170,25 @@ def _people(data: list[Any], frame_of: Mapping[int, int], kind: str) -> tuple[De
         image = _image(person, kind)
         if image not in frame_of:
             raise format_error(kind, f"a person is in image {image}, which it does not list")
-        points, scores = triples(person["keypoints"], kind, "keypoints")
+        points, scores = _points(person["keypoints"], kind)
         name = track_id(person.get(key), kind)
         people.append(Detection(frame_of[image], points, scores, name))
     return tuple(people)
+
+
+def _points(values: Any, kind: str) -> tuple[Floats, Floats | None]:  # noqa: ANN401
+    """Return points and scores; no scores if there are only x and y of a known number of joints."""
+    if isinstance(values, list) and values and isinstance(values[0], list):
+        lengths = {len(row) if isinstance(row, list) else 0 for row in values}
+        flat = [number for row in values for number in row] if lengths == {2} else values
+    else:
+        flat = values
+    if not isinstance(flat, list) or len(flat) not in _PAIRS:
+        return triples(values, kind, "keypoints")
+    points = floats(flat, kind, "keypoints").reshape(-1, 2)
+    # As with scores, 0, 0 is a joint that was not found.
+    points[(points == 0.0).all(axis=1)] = np.nan
+    return points, None
 
 
 def _by_count(

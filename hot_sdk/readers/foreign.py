@@ -10,6 +10,7 @@ _ARRAYS = (
     "Load it with the program that wrote it, or with {module}, and give the arrays:"
     " Keypoints(points, scores, skeleton=..., image_size=...)."
 )
+_DEEPEST = 3
 _PICKLE = "a pickle, which runs code when it is loaded"
 
 # The first bytes of a file, what it is, and what to do.
@@ -32,8 +33,14 @@ _HINTS = {
 }
 
 
-def error_for(path: Path, content: bytes) -> KeypointsError:
-    """Return the error for a file that no reader accepts."""
+def error_for(path: Path, content: bytes, data: object = None) -> KeypointsError:
+    """Return the error for a file that no reader accepts.
+
+    Args:
+        path: The file.
+        content: Its bytes.
+        data: What was parsed, if it is JSON.
+    """
     start = content[:16]
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _error(path, "text in UTF-16", "Save it as UTF-8.")
@@ -45,12 +52,37 @@ def error_for(path: Path, content: bytes) -> KeypointsError:
             return _error(path, kind, hint)
     if content[4:8] == b"ftyp" or start[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):
         return _error(path, "a video or sound", "Give it to hot-infer as a video.")
+    found = _array_in(data, "data")
+    if found is not None:
+        place, frames, joints, values = found
+        scores = ", array[..., 2]" if values == 3 else ""
+        return _error(
+            path,
+            f"JSON that holds a bare array, of {frames} frames of {joints} joints perhaps, and does"
+            " not say of which skeleton and image",
+            f"Give it as array = np.array({place}) and Keypoints(array[..., :2]{scores},"
+            " skeleton=..., image_size=...), with data = json.load(open(path)).",
+        )
     return KeypointsError(
         f"'{path}' is not a known keypoint file.",
         hint="Known are JSON of OpenPose, COCO, AlphaPose, MMPose, Ultralytics, MediaPipe and"
         " others, npz, npy, csv and trc; see help(hot_sdk.readers). Of other files, give the"
         " arrays: Keypoints(points, scores, skeleton=..., image_size=...).",
     )
+
+
+def _array_in(data: object, place: str) -> tuple[str, int, int, int] | None:
+    """Return where parsed JSON has an array of (frames, joints, 2 or 3), and its sizes."""
+    if isinstance(data, dict) and place.count("[") < _DEEPEST:
+        found = (_array_in(value, f"{place}[{key[:40]!r}]") for key, value in data.items())
+        return next((one for one in found if one is not None), None)
+    sizes = []
+    inner = data
+    while isinstance(inner, list) and inner and len(sizes) < 4:
+        sizes.append(len(inner))
+        inner = inner[0]
+    is_array = len(sizes) == 3 and sizes[2] in (2, 3) and isinstance(inner, (int, float))
+    return (place, *sizes) if is_array else None  # type: ignore[return-value]
 
 
 def _error(path: Path, kind: str, hint: str) -> KeypointsError:

@@ -160,6 +160,37 @@ def test_crowds_and_empty_annotations_are_nobody(tmp_path):
     np.testing.assert_allclose(read(tmp_path, data).points, COCO[..., :2], atol=0.01)
 
 
+def test_results_of_x_and_y_alone_have_no_scores(tmp_path):
+    flat_pairs = people(COCO[..., :2])
+    nested = [
+        {**one, "keypoints": np.reshape(one["keypoints"], (17, 2)).tolist()} for one in flat_pairs
+    ]
+    flat_pairs[2]["keypoints"][:2] = nested[2]["keypoints"][0] = [0.0, 0.0]
+    for data in (flat_pairs, nested):
+        found = read(tmp_path, data)
+        assert (found.skeleton, found.scores) == ("coco17", None)
+        assert found.warnings == ("keypoints have no scores; every joint counts as certain",)
+        assert np.isnan(found.points[2, 0]).all()
+        np.testing.assert_allclose(found.points[3:], COCO[3:, :, :2], atol=0.01)
+    with pytest.raises(KeypointsError, match="35 numbers, not x, y, score"):
+        read(tmp_path, [{"image_id": 0, "keypoints": flat(COCO[0])[:35]}])
+
+
+def test_images_of_no_video_are_refused_with_the_way_out(tmp_path):
+    scattered = [{**one, "image_id": 139 + 397 * at} for at, one in enumerate(people(COCO))]
+    with pytest.raises(KeypointsError, match="are scattered") as caught:
+        read(tmp_path, scattered)
+    assert "number them 0, 1, 2" in caught.value.hint
+
+
+def test_a_bare_array_in_json_is_refused_with_its_place(tmp_path):
+    with pytest.raises(KeypointsError, match=r"a bare array, of .* of 17 joints") as caught:
+        read(tmp_path, {"clip": {"keypoints": COCO.tolist()}})
+    assert "np.array(data['clip']['keypoints'])" in caught.value.hint
+    with pytest.raises(KeypointsError, match="is not a known keypoint file"):
+        read(tmp_path, {"clip": {"keypoints": [[[["deep"]]]], "other": {"a": {"b": {"c": 1}}}}})
+
+
 def test_results_under_a_name_and_nested(tmp_path):
     nested = people(COCO)
     for one in nested:
