@@ -11,6 +11,14 @@ from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.errors import MissingDependencyError
 
 NEWER = "Install a newer version of the SDK, from an updated clone or a newer wheel."
+OPENCV_WHEELS = (
+    "opencv-python",
+    "opencv-contrib-python",
+    "opencv-python-headless",
+    "opencv-contrib-python-headless",
+)
+"""All of them install the one folder 'cv2', so removing one removes what the others need."""
+
 AGAIN = "Install the SDK again: pip install --force-reinstall --no-deps CLONE_OR_WHEEL"
 
 
@@ -42,3 +50,23 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
             f"{purpose} needs the package '{module}', which cannot be imported ({reason}).",
             hint=f"Run: {install_command(extra)}",
         ) from error
+
+
+def is_whole_opencv(cv2: ModuleType) -> bool:
+    """Return False if a wheel of OpenCV was removed that shared its folder with another."""
+    return all(hasattr(cv2, name) for name in ("__version__", "VideoCapture", "resize"))
+
+
+def opencv_repair(problem: str = "") -> str:
+    """Return how to repair an installed OpenCV.
+
+    Args:
+        problem: What its import says; empty if it succeeds.
+    """
+    remove = f"pip uninstall -y {' '.join(OPENCV_WHEELS)}"
+    if ".so" in problem and "shared object" in problem:
+        return (
+            "Install the system's library that is missing (libGL.so.1: apt-get install libgl1), or"
+            f" the wheel that needs none: {remove}; pip install opencv-contrib-python-headless"
+        )
+    return f"Run: {remove}; pip install --force-reinstall opencv-contrib-python"

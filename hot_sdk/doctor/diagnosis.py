@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hot_sdk.doctor.engines import CPU, CUDA, check_onnxruntime, check_openvino, check_tensorrt
 from hot_sdk.doctor.nvidia import check_gpus, check_pycuda, check_visible_devices
+from hot_sdk.doctor.opencv import check_opencv
 from hot_sdk.doctor.packages import check_extras, check_onnxruntime_builds, check_python, check_sdk
 from hot_sdk.doctor.resources import (
     check_cpus,
@@ -27,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     check_python,
     check_sdk,
     check_extras,
+    check_opencv,
     check_jetpack,
     check_gpus,
     check_visible_devices,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hot_sdk._base.optional import is_whole_opencv
 from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.host import one_line
 from hot_sdk.host.machine import Machine, ProgramResult
@@ -60,7 +61,7 @@ def ask_child(machine: Machine, probe: str, *arguments: str) -> Answer:
     command = [machine.interpreter.executable, "-c", _PROGRAM, probe, *arguments]
     result = machine.run(command, SECONDS)
     if result.status != 0:
-        return Answer({}, _death(result), result.stderr)
+        return Answer({}, death(result), result.stderr)
     last = result.stdout.strip().rpartition("\n")[2]
     try:
         values = json.loads(last)
@@ -73,7 +74,8 @@ def ask_child(machine: Machine, probe: str, *arguments: str) -> Answer:
     return Answer(values, "", result.stderr)
 
 
-def _death(result: ProgramResult) -> str:
+def death(result: ProgramResult) -> str:
+    """Return how a program ended that gave no answer, in one line."""
     last = one_line(result.stderr.strip().rpartition("\n")[2])
     if result.status is None:
         return last
@@ -138,8 +140,15 @@ def pycuda() -> dict[str, Any]:
     return {"version": version, "devices": names}
 
 
+def cv2() -> dict[str, Any]:
+    """Return the version of OpenCV, and whether it is more than what a removed wheel left."""
+    module = import_quietly("cv2")
+    version = getattr(module, "__version__", None)
+    return {"version": version, "whole": is_whole_opencv(module)}
+
+
 PROBES: dict[str, Callable[..., dict[str, Any]]] = {
-    probe.__name__: probe for probe in (onnxruntime, provider, tensorrt, openvino, pycuda)
+    probe.__name__: probe for probe in (onnxruntime, provider, tensorrt, openvino, pycuda, cv2)
 }
 
 

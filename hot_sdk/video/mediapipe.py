@@ -26,7 +26,7 @@ from hot_sdk._base.optional import require
 from hot_sdk.errors import MissingDependencyError, StreamError, UsageError, VideoError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.video.detector import DEFAULT_MAX_PEOPLE, check_image
-from hot_sdk.video.quiet import native_stderr_to_log
+from hot_sdk.video.quiet import native_stderr_to_log, require_opencv
 
 _PURPOSE = "The detector 'mediapipe'"
 # File in the wheel, name in the bundle, mean and deviation of the pixels: the detector expects -1
@@ -95,6 +95,7 @@ def create_mediapipe_detector(
             f" {sys.version_info[0]}.{sys.version_info[1]}.",
             hint="Use Python 3.12 or older, or the detector rtmlib.",
         )
+    require_opencv(_PURPOSE)  # Which MediaPipe imports.
     with native_stderr_to_log(_CHATTER):
         mediapipe = require("mediapipe", extra="video", purpose=_PURPOSE)
         _ignore_protobuf_warning()

@@ -10,15 +10,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from importlib import metadata
 from types import ModuleType
 
-from hot_sdk._base.optional import require
+from hot_sdk._base.optional import OPENCV_WHEELS, is_whole_opencv, opencv_repair, require
 from hot_sdk.errors import MissingDependencyError
-
-OPENCV_REPAIR = (
-    "Run: pip uninstall -y opencv-python opencv-contrib-python opencv-python-headless"
-    " opencv-contrib-python-headless; pip install --force-reinstall opencv-contrib-python"
-)
 
 _FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 _QUIET = "-8"  # AV_LOG_QUIET
@@ -72,19 +68,28 @@ def require_opencv(purpose: str) -> ModuleType:
         MissingDependencyError: It is not installed, or only remains of it are: several wheels put
             their files into one folder, and removing one of them removes what the others need.
     """
-    cv2 = require("cv2", extra="video", purpose=purpose)
+    try:
+        cv2 = require("cv2", extra="video", purpose=purpose)
+    except MissingDependencyError as error:
+        if not any(map(_is_installed, OPENCV_WHEELS)):
+            raise
+        # To install the extra would change nothing.
+        raise MissingDependencyError(error.message, hint=opencv_repair(error.message)) from error
     if not is_whole_opencv(cv2):
         raise MissingDependencyError(
             f"{purpose} needs OpenCV, of which only remains are installed: 'import cv2' succeeds,"
             " and the module is empty.",
-            hint=OPENCV_REPAIR,
+            hint=opencv_repair(),
         )
     return cv2
 
 
-def is_whole_opencv(cv2: ModuleType) -> bool:
-    """Return False if a wheel of OpenCV was removed that shared its folder with another."""
-    return all(hasattr(cv2, name) for name in ("__version__", "VideoCapture", "resize"))
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.skeletons import skeleton_format
 from hot_sdk.video.detector import DEFAULT_MAX_PEOPLE, check_image
+from hot_sdk.video.quiet import require_opencv
 
 _PURPOSE = "The detector 'rtmlib'"
 _MODES = ("lightweight", "balanced", "performance")
@@ -67,6 +68,7 @@ def create_rtmlib_detector(
         # rtmlib would read the name of a missing file as an address.
         if path is not None and not Path(path).is_file():
             raise UsageError(f"There is no file '{path}'.", hint="Check the name.")
+    require_opencv(_PURPOSE)  # Which rtmlib imports, and fails without a hint.
     rtmlib = require("rtmlib", extra="rtmlib", purpose=_PURPOSE)
     runs_on = {"backend": "onnxruntime", "device": device}
     printed = io.StringIO()

@@ -94,7 +94,10 @@ def test_one_result_for_each_person(capsys, hot_file, people_file, tmp_path):
     assert record["files"] == ["out/two_4_3d.npz", "out/two_9_3d.npz"]
     assert [person["track_id"] for person in record["people"]] == [4, 9]
     assert record["latency"]["kind"] == "clip"
-    assert not Pose3DResult.load("out/two_9_3d.npz").valid[:5].any()
+    assert [person["first_frame"] for person in record["people"]] == [0, 5]
+    late = Pose3DResult.load("out/two_9_3d.npz")
+    assert (late.first_frame, len(late)) == (5, 25)
+    np.testing.assert_allclose(late.timestamps, np.arange(5, 30) / 25)
     status, _, _ = run(capsys, people_file, "--model", hot_file, *known, "--track-id", 9)
     assert status == 0
     assert (tmp_path / "out" / "two_3d.npz").exists()
@@ -118,8 +121,9 @@ def test_as_a_stream(capsys, hot_file, people_file):
     (record,) = json.loads(out)["results"]
     assert record["latency"]["lookahead"] == 3
     late = Pose3DResult.load("two_9_3d.npz")
-    assert np.isnan(late.poses[:5]).all()
-    assert np.isfinite(late.poses[5:]).all()
+    assert (late.first_frame, len(late)) == (5, 25)
+    np.testing.assert_allclose(late.timestamps, np.arange(5, 30) / 25)
+    assert np.isfinite(late.poses).all()
     assert [policy.name for policy in late.policies] == ["streamed", "constant_bones"]
 
 

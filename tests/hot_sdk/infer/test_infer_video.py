@@ -207,7 +207,10 @@ def test_one_person_without_id_is_not_tracked():
     ("arguments", "status", "message"),
     [
         (["nowhere.mp4"], 2, "There is no file 'nowhere.mp4'"),
-        (["{video}", "--fps", "30"], 2, "--fps applies only to keypoint files"),
+        (["{video}", "--skeleton", "coco17"], 2, "--skeleton applies only to keypoint files"),
+        (["{video}", "--fps", "0.01"], 2, "fps is 0.01; expected frames per second"),
+        (["{video}", "--min-frames", "0"], 2, "--min-frames is 0"),
+        (["0", "--fps", "30"], 2, "the frames of '0' have the times at which they come"),
         (["{video}", "--track-id", "largest"], 2, "people in a video are numbered"),
         (["{video}", "--detector", "mediapip"], 2, "Did you mean 'mediapipe'?"),
         (["{video}", "--max-people", "0"], 2, "max_people is 0"),

@@ -2,14 +2,23 @@
 
 import struct
 import sys
+import time
 from fractions import Fraction
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from hot_sdk.errors import MissingDependencyError, VideoError
-from hot_sdk.video import Tracker, VideoWriter, open_video, reader
+from hot_sdk import Keypoints
+from hot_sdk.errors import MissingDependencyError, UsageError, VideoError
+from hot_sdk.video import (
+    Tracker,
+    VideoWriter,
+    create_detector,
+    keypoints_from_video,
+    open_video,
+    reader,
+)
 from hot_sdk.video.files import Timeline
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed (extra video)")
@@ -96,6 +105,62 @@ def test_nominal_rate_neither_adds_frames_nor_misses_some(write, name, rate):
     assert (video.undecodable_frames, video.missing_at_end) == (0, 0)
 
 
+@pytest.mark.parametrize("rate", [15, 60, 240.0, 1000 / 3])
+@pytest.mark.parametrize("nominal", [30, 120])
+@pytest.mark.parametrize("name", ["slow.mkv", "slow.mp4"])
+def test_given_rate_scales_the_times_whatever_the_nominal_one(write, name, nominal, rate):
+    # Ten frames are missing after the twentieth: that remains a gap.
+    places = [*range(20), *range(30, 40)]
+    times = [round(1000 * place / 30) for place in places]
+    with open_video(write(name, ramp(64, 48), times, rate=nominal), fps=rate) as video:
+        frames = list(video)
+    assert video.fps == rate
+    assert [frame.index for frame in frames] == list(range(30))
+    found = [frame.timestamp_s for frame in frames]
+    np.testing.assert_allclose(found, np.array(places) / rate, atol=2e-3 * 30 / rate)
+    assert (video.undecodable_frames, video.missing_at_end) == (0, 0)
+    assert video.warnings == ()
+
+
+def test_rejects_rates_of_no_camera_and_for_a_camera(write):
+    path = write("plain.mp4", ramp(64, 48))
+    for rate in (0, -30.0, 1e5, float("nan"), "30"):
+        with pytest.raises(UsageError, match="expected frames per second"):
+            open_video(path, fps=rate)
+    with pytest.raises(UsageError, match="a camera's frames have the times"):
+        open_video(0, fps=30.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "stated"), [("raw.h264", "libx264", True), ("raw.mjpeg", "mjpeg", False)]
+)
+def test_rate_of_a_raw_stream_is_never_invented(encode, name, codec, stated, caplog):
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = encode(name, codec, range(12), pixels=pixels)
+    if stated:
+        # The decoder's library would say 25.
+        with open_video(path) as video:
+            times = [frame.timestamp_s for frame in video]
+        np.testing.assert_allclose(times, np.arange(12) / 30, atol=1e-6)
+        (warning,) = video.warnings
+        assert "placed by the 30 frames per second of its header" in warning
+        assert warning in caplog.text
+    else:
+        with (
+            open_video(path) as video,
+            pytest.raises(VideoError, match="neither its frame rate nor the times") as raised,
+        ):
+            list(video)
+        assert "--fps" in raised.value.hint
+    caplog.clear()
+    with open_video(path, fps=50) as video:
+        frames = list(video)
+    np.testing.assert_allclose([f.timestamp_s for f in frames], np.arange(12) / 50, atol=1e-6)
+    np.testing.assert_allclose([f.image.mean() for f in frames], np.arange(12) * 7 + 9.5, atol=4)
+    assert (video.undecodable_frames, video.missing_at_end, video.warnings) == (0, 0, ())
+    assert caplog.text == ""
+
+
 def test_start_after_zero_is_not_a_missing_end(write):
     path = write("late.mkv", ramp(64, 48), range(5000, 6320, 33))
     with open_video(path) as video:
@@ -137,6 +202,8 @@ class Camera:
         return True
 
     def read(self):
+        # Frames as fast as these are still a camera's.
+        time.sleep(0.002)
         image = READS[next(self.reads, "x")]
         return image is not None, image
 
@@ -175,13 +242,67 @@ def test_camera_that_misses_a_frame_goes_on(monkeypatch, script):
             next(frames)
 
 
+class SeesOne:
+    """A detector of one person, who stands."""
+
+    name, version, skeleton = "one", "1", "coco17"
+
+    def __call__(self, image, timestamp):
+        body = np.random.default_rng(0).uniform((10, 5), (40, 45), (1, 17, 2))
+        return (Keypoints(body, skeleton="coco17", image_size=(64, 48)),)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("end", ["", "b"])
+def test_what_a_camera_saw_before_it_ended_is_kept(monkeypatch, caplog, end):
+    pytest.importorskip("trackers", reason="trackers is not installed (extra video)")
+    monkeypatch.setattr(reader, "_capture", lambda *arguments: Camera("o" * 20 + end))
+    monkeypatch.setattr(reader, "_PATIENCE_S", 0.05)
+    found = keypoints_from_video(0, SeesOne(), max_frames=30)
+    (person,) = found.people
+    assert (len(person), len(found.timestamps), len(found.detection_ms)) == (20, 20, 20)
+    (warning,) = person.warnings
+    assert found.warnings == (warning,)
+    reason = "stopped giving frames after 20" if not end else "change from (64, 48) to (128, 96)"
+    assert warning.startswith("The recording ended early, and what was seen before is kept: ")
+    assert reason in warning
+    assert warning in caplog.text
+
+
+def test_camera_that_gives_nothing_and_a_detector_that_fails_are_errors(monkeypatch):
+    pytest.importorskip("trackers", reason="trackers is not installed (extra video)")
+    monkeypatch.setattr(reader, "_capture", lambda *arguments: Camera("o" * 9))
+    monkeypatch.setattr(reader, "_PATIENCE_S", 0.05)
+
+    class Fails(SeesOne):
+        def __call__(self, image, timestamp):
+            raise VideoError("The network failed.", hint="Create it again.")
+
+    with pytest.raises(VideoError, match="The network failed"):
+        keypoints_from_video(0, Fails(), max_frames=30)
+    monkeypatch.setattr(reader, "_capture", lambda *arguments: Camera(""))
+    with pytest.raises(VideoError, match="No frame of 'camera 0' can be decoded"):
+        keypoints_from_video(0, SeesOne(), max_frames=30)
+
+
 def test_remains_of_opencv_are_named_with_the_repair(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))
     for use in (
         lambda: open_video(0),
         lambda: VideoWriter(tmp_path / "out.mp4", size=(64, 48), fps=30.0),
         lambda: Tracker(),
+        lambda: create_detector("mediapipe"),
+        lambda: create_detector("rtmlib"),
     ):
         with pytest.raises(MissingDependencyError, match="only remains") as raised:
             use()
         assert "pip uninstall -y opencv-python" in raised.value.hint
+
+
+def test_opencv_that_is_installed_and_cannot_be_imported_has_the_same_repair(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingDependencyError, match="needs the package 'cv2'") as raised:
+        open_video(0)
+    assert "pip uninstall -y opencv-python" in raised.value.hint

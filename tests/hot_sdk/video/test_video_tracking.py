@@ -104,7 +104,7 @@ def test_rejects_settings_out_of_range(settings):
         Tracker(**settings)
 
 
-def test_clip_has_all_frames_and_nan_while_its_person_is_absent():
+def test_clip_lasts_while_its_person_is_seen_and_has_nan_in_between():
     tracker, timeline = Tracker(fps=30.0), PeopleTimeline()
     for frame in range(40):
         people = [person(100 + frame)]
@@ -116,16 +116,16 @@ def test_clip_has_all_frames_and_nan_while_its_person_is_absent():
     (one, two), dropped = timeline.clips(min_frames=5)
     assert dropped == 1
     assert (one.track_id, two.track_id) == (1, 2)
-    for clip in (one, two):
-        np.testing.assert_allclose(clip.timestamps, np.arange(40) / 30)
-        assert clip.image_size == SIZE
+    assert (one.first_frame, two.first_frame) == (0, 10)
+    np.testing.assert_allclose(one.timestamps, np.arange(40) / 30)
+    np.testing.assert_allclose(two.timestamps, np.arange(10, 40) / 30)
+    assert one.image_size == two.image_size == SIZE
     # Also the first frame of each, which the second one confirmed.
-    present = np.arange(40) >= 25
-    present[10:20] = True
+    present = (np.arange(10, 40) >= 25) | (np.arange(10, 40) < 20)
     assert np.isfinite(one.points).all()
     np.testing.assert_array_equal(np.isfinite(two.points).all(axis=(1, 2)), present)
     np.testing.assert_allclose(two.scores, np.where(present[:, None], 0.8, 0.0) * np.ones(17))
-    np.testing.assert_array_equal(two.points[25], person(400).points[0])
+    np.testing.assert_array_equal(two.points[15], person(400).points[0])
 
 
 def test_people_without_scores_have_none():
