@@ -12,11 +12,10 @@ import pytest
 from exported_models import FRAMES, export_case
 from published_layouts import save_3dhp, save_h36m
 
-from hot_sdk import Keypoints, Pose3DEngine, Pose3DResult
+from hot_sdk import Pose3DEngine, Pose3DResult
 from hot_sdk._base import progress
 from hot_sdk.benchmarks.evaluation.cli import main
-from hot_sdk.benchmarks.evaluation.data_sets import PUBLISHED_POLICIES, load_data
-from hot_sdk.benchmarks.evaluation.data_sets.human36m import load_human36m
+from hot_sdk.benchmarks.evaluation.data_sets import load_data
 from hot_sdk.benchmarks.evaluation.metrics import evaluate_poses
 from hot_sdk.cameras import CameraPose
 from hot_sdk.results.result import CAMERA_AXES
@@ -194,50 +193,6 @@ class TestModel:
 
 
 class TestProtocols:
-    def by_hand(self, model, root, cut):
-        """MPJPE of each action, window by window, as the published scripts add them up."""
-        sums = {}
-        policies = dataclasses.replace(PUBLISHED_POLICIES, rate_tolerance=None)
-        with Pose3DEngine(model, policies=policies) as engine:
-            for clip in load_human36m(root):
-                for frames in cut(len(clip)):
-                    window = Keypoints(
-                        clip.keypoints.points[frames],
-                        skeleton="h36m17",
-                        image_size=clip.keypoints.image_size,
-                        fps=50.0,
-                    )
-                    apart = engine(window).poses - clip.truth[frames]
-                    error = np.linalg.norm(apart, axis=-1).mean()
-                    total, count = sums.get(clip.action, (0.0, 0))
-                    sums[clip.action] = total + error, count + 1
-        return {action: 1000.0 * total / count for action, (total, count) in sums.items()}
-
-    def hot(self, frames):
-        chunks = -(-frames // FRAMES)
-        before = (chunks * FRAMES - frames) // 2
-        whole = np.pad(np.arange(frames), (before, chunks * FRAMES - frames - before), "edge")
-        return whole.reshape(chunks, FRAMES)
-
-    def mixste(self, frames):
-        padded = np.pad(np.arange(frames), (0, max(FRAMES - frames, 0)), "edge")
-        starts = [*range(0, len(padded) - FRAMES, FRAMES), len(padded) - FRAMES]
-        return [padded[start : start + FRAMES] for start in starts]
-
-    @pytest.mark.parametrize("name", ["hot", "mixste"])
-    def test_published_protocols(self, capsys, model, h36m, name):
-        found = report(capsys, model, "--data", "h36m", "--data-root", h36m, "--protocol", name)
-        expected = self.by_hand(model, h36m, getattr(self, name))
-        measured = {action: one["mpjpe_mm"] for action, one in found["by_action"].items()}
-        assert measured == pytest.approx(expected, rel=1e-4)
-        assert found["headline"] == "action_mean"
-        assert found["settings"]["policies"]["rate_tolerance"] is None
-        assert found["settings"]["policies"]["outlier_threshold"] is None
-        mean = np.mean(list(expected.values()))
-        assert found["action_mean"]["mpjpe_mm"] == pytest.approx(mean, rel=1e-4)
-        assert found["overall"]["frames_given"] % FRAMES == 0
-        assert found["by_subject"].keys() == {"S9", "S11"}
-
     def test_padding_counts_only_by_protocol(self, capsys, model, h36m):
         arguments = ["--data", "h36m", "--data-root", h36m, "--detections", "gt"]
         found = report(capsys, model, *arguments, "--windows", "hot_centered_edge")
@@ -245,6 +200,11 @@ class TestProtocols:
         assert found["overall"]["frames_given"] == frames
         counted = report(capsys, model, *arguments, "--protocol", "hot")
         assert counted["overall"]["frames_given"] > frames
+        assert counted["overall"]["frames_given"] % FRAMES == 0
+        assert counted["headline"] == "action_mean"
+        assert counted["settings"]["policies"]["rate_tolerance"] is None
+        assert counted["settings"]["policies"]["outlier_threshold"] is None
+        assert counted["by_subject"].keys() == {"S9", "S11"}
 
     def test_center_model(self, capsys, center_model, h36m):
         arguments = ["--data", "h36m", "--data-root", h36m]
@@ -258,6 +218,66 @@ class TestProtocols:
         status, _, err = run(capsys, model, "--data", "starter-val", "--protocol", "hot")
         assert status == 2
         assert "50 frames per second" in err
+
+
+class TestOwnTruth:
+    @pytest.fixture
+    def own(self):
+        """A clip with a gap that is longer than joints are held for, in millimeters."""
+        clip = clip_of(CLIP)
+        points = clip.keypoints.points.copy()
+        points[100:150, 13] = np.nan
+        np.savez(
+            "mine.npz",
+            points=points,
+            skeleton="h36m17",
+            image_size=clip.keypoints.image_size,
+            fps=30.0,
+            poses_3d=clip.truth_mm + np.array([100.0, -40.0, 3000.0]),
+            action="reach",
+        )
+        return dataclasses.replace(clip.keypoints, points=points), clip.truth_mm
+
+    def test_measures_what_the_engine_gives(self, capsys, model, own):
+        keypoints, truth = own
+        status, _, err = run(capsys, model, "--data", "mine.npz")
+        assert status == 14
+        assert "it looks like millimeters" in err
+        found = report(capsys, model, "--data", "mine.npz", "--unit", "mm", "--threads", 1)
+        with Pose3DEngine(model, threads=1) as engine:
+            result = engine(keypoints)
+        every = evaluate_poses(result, truth, fps=30, score_guesses=True)
+        assert flat(found["overall"]) == pytest.approx(flat(every.to_dict()), rel=1e-4, abs=1e-6)
+        assert found["settings"]["data"] == "mine.npz"
+        assert found["by_action"].keys() == {"reach"}
+        guessed = int((~result.valid).sum())
+        assert 0 < guessed < 50
+        assert any(
+            f"{guessed} of {211 * 17} joints are only guesses" in t for t in found["warnings"]
+        )
+        certain = evaluate_poses(result, truth, fps=30)
+        assert certain.frames_guessed == guessed
+        assert certain.frames_scored == 211 - guessed
+
+    @pytest.mark.parametrize(
+        ("arguments", "status", "said"),
+        [
+            (["--data", "absent.csv"], 14, "There is no file"),
+            (["--data", "mine.npz", "--data-root", "."], 2, "--data-root applies only to named"),
+            (["--data", "mine.npz", "--detections", "gt"], 2, "no detections 'gt'"),
+            (
+                ["--data", "starter-val", "--unit", "mm"],
+                2,
+                "--unit applies only to files",
+            ),
+            (["--data", "mine.npz", "--unit", "cm"], 2, "m, mm"),
+            (["--data", "mine.npz", "--unit", "m"], 14, "cannot be in m"),
+        ],
+    )
+    def test_errors_are_one_line(self, capsys, model, own, arguments, status, said):
+        found, out, err = run(capsys, model, *arguments)
+        assert (found, out, err.count("\n")) == (status, "", 1)
+        assert said in err
 
 
 def test_mpi_inf_3dhp_scores_valid_frames_only(capsys, model, tmp_path):
@@ -301,7 +321,6 @@ class TestResults:
     @pytest.mark.parametrize(
         ("change", "status", "said"),
         [
-            (lambda result: dataclasses.replace(result, unit="normalized_px"), 11, "normalized_px"),
             (lambda result: result.to_robot_frame(CameraPose.mounted()), 11, "robot"),
         ],
     )
@@ -310,6 +329,51 @@ class TestResults:
         found, out, err = run(capsys, f"{CLIP}.npz", "--data", "starter-val")
         assert (found, out) == (status, "")
         assert said in err
+
+    def test_poses_without_a_scale_have_two_measures(self, capsys):
+        clip = clip_of(CLIP)
+        poses = clip.truth * np.float32(0.4)
+        perfect(clip, poses=poses, unit="normalized_px").save(f"{CLIP}.npz")
+        found = report(capsys, f"{CLIP}.npz", "--data", "starter-val")["overall"]
+        assert found["frames_scored"] == 211
+        assert found["p_mpjpe_mm"] == pytest.approx(0.0, abs=1e-3)
+        assert found["n_mpjpe_mm"] == pytest.approx(0.0, abs=1e-3)
+        assert found["mpjpe_mm"] is found["pck150_percent"] is found["symmetry_error_mm"] is None
+
+    def test_part_that_shows_the_person_is_scored_in_its_place(self, capsys):
+        """A result may begin and end with the frames in which the clip shows someone."""
+        clip = clip_of(CLIP)
+        points = clip.keypoints.points.copy()
+        points[:20] = points[-9:] = np.nan
+        keypoints = dataclasses.replace(clip.keypoints, points=points)
+        np.savez(
+            "mine.npz",
+            points=points,
+            skeleton="h36m17",
+            image_size=keypoints.image_size,
+            fps=30.0,
+            poses_3d=clip.truth,
+            unit="m",
+        )
+        part = slice(20, 202)
+        seen = {"poses": clip.truth[part], "valid": np.ones((182, 17), dtype=bool)}
+        seen |= {"timestamps": np.arange(182) / 30.0, "first_frame": 20}
+        perfect(clip, **seen).save("mine_3d.npz")
+        found = report(capsys, "mine_3d.npz", "--data", "mine.npz")
+        assert found["overall"]["frames_scored"] == 182
+        assert found["overall"]["frames_without_prediction"] == 29
+        assert found["overall"]["mpjpe_mm"] == pytest.approx(0.0, abs=1e-3)
+        perfect(clip, **{**seen, "first_frame": 18}).save("mine_3d.npz")
+        status, _, err = run(capsys, "mine_3d.npz", "--data", "mine.npz")
+        assert status == 11
+        assert "has 182 frames, the clip 'mine' 211" in err
+
+    def test_poses_in_another_unit_than_stated_are_reported(self, capsys):
+        clip = clip_of(CLIP)
+        perfect(clip, poses=clip.truth * np.float32(1000.0)).save(f"{CLIP}.npz")
+        found = report(capsys, f"{CLIP}.npz", "--data", "starter-val")
+        assert "1000 times as large as the truth" in found["warnings"][0]
+        assert found["overall"]["mpjpe_mm"] > 1e5
 
     def test_result_of_another_clip_is_refused(self, capsys):
         perfect(clip_of("14_04-1")).save("x.npz")
@@ -413,10 +477,10 @@ def test_help_lists_choices_protocols_and_exit_statuses(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    assert "--data {starter-val,h36m,mpi-inf-3dhp}" in out
-    assert "--protocol {frames,hot,mixste}" in out
+    assert "--data {starter-val,h36m,h36m-motionbert,mpi-inf-3dhp}|FILE" in out
+    assert "--protocol {frames,hot,mixste,motionbert,center}" in out
     assert "14 data set missing" in out
-    assert "mixste  whole windows" in out
+    assert "mixste      whole windows" in out
 
 
 def test_wrong_arguments_are_refused_before_an_engine_is_imported(tmp_path):

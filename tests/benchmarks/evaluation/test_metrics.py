@@ -18,7 +18,9 @@ from hot_sdk.benchmarks.evaluation.clip_errors import (
 )
 from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
 from hot_sdk.benchmarks.evaluation.metrics import evaluate_poses, mean_of, summarize
+from hot_sdk.cameras import CameraPose
 from hot_sdk.errors import ResultError, UsageError
+from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.skeletons import H36M17
 
 
@@ -298,7 +300,104 @@ class TestMissingFrames:
         assert math.isnan(found.mpjpe_mm) == (frames < 1)
 
 
+class TestResults:
+    """Results as they are: unit, axes, skeleton and guesses are theirs to say."""
+
+    @pytest.fixture
+    def result(self, truth):
+        return Pose3DResult(
+            poses=(truth / 1000.0).astype(np.float32),
+            valid=np.ones((60, 17), dtype=bool),
+            unit="m",
+            axes=CAMERA_AXES,
+            root=None,
+            root_error=None,
+            timestamps=np.arange(60) / 30.0,
+            track_id=None,
+            policies=(),
+            seams=None,
+            latency=None,
+            model="perfect.onnx",
+        )
+
+    def test_any_metric_unit(self, result, truth):
+        for one in (result, result.to_millimeters()):
+            for pair in ((one, truth), (one, result), (truth, one)):
+                assert evaluate_poses(*pair).mpjpe_mm == pytest.approx(0.0, abs=1e-3)
+
+    def test_guesses_are_left_out_and_counted(self, result, truth):
+        valid = np.ones((60, 17), dtype=bool)
+        valid[10:14, 13] = valid[40] = False
+        poses = result.poses.copy()
+        poses[~valid] += 1.0
+        guessed = dataclasses.replace(result, poses=poses, valid=valid)
+        found = evaluate_poses(guessed, truth, fps=30.0)
+        assert (found.frames_guessed, found.frames_scored) == (5, 55)
+        assert found.mpjpe_mm == pytest.approx(0.0, abs=1e-3)
+        assert found.mpjve_mm_per_frame == pytest.approx(0.0, abs=1e-3)
+        every = evaluate_poses(guessed, truth, score_guesses=True)
+        assert (every.frames_guessed, every.frames_scored) == (0, 60)
+        assert every.mpjpe_mm > 5.0
+        # The neck is none of the 14 joints.
+        valid = np.ones((60, 17), dtype=bool)
+        valid[:, 9] = False
+        only_neck = dataclasses.replace(result, valid=valid)
+        assert evaluate_poses(only_neck, truth, joints=14).frames_scored == 60
+        assert evaluate_poses(only_neck, truth).frames_scored == 0
+
+    def test_guesses_are_no_truth(self, result, truth):
+        valid = np.ones((60, 17), dtype=bool)
+        valid[7, 3] = False
+        found = evaluate_poses(truth, dataclasses.replace(result, valid=valid))
+        assert (found.frames_without_truth, found.frames_scored) == (1, 59)
+
+    def test_pixels_have_no_scale(self, result, truth):
+        pixels = dataclasses.replace(result, poses=result.poses * 0.3, unit="normalized_px")
+        found = evaluate_poses(pixels, truth, fps=30.0)
+        assert found.p_mpjpe_mm == pytest.approx(0.0, abs=1e-3)
+        assert found.n_mpjpe_mm == pytest.approx(0.0, abs=1e-3)
+        assert found.frames_scored == 60
+        values = found.to_dict()
+        named = [name for name in values if name.endswith(("_mm", "frame", "_s", "percent"))]
+        known = {name for name in named if values[name] is not None and name != "per_joint_mm"}
+        assert known == {"p_mpjpe_mm", "n_mpjpe_mm"}
+        with pytest.raises(ResultError, match="no metric unit"):
+            evaluate_poses(truth, pixels)
+
+    def test_what_cannot_be_compared_is_refused(self, result, truth):
+        with pytest.raises(ResultError, match="along 'robot"):
+            evaluate_poses(result.to_robot_frame(CameraPose.mounted()), truth)
+        with pytest.raises(ResultError, match="true poses cannot be in millimeters"):
+            evaluate_poses(result, truth / 1000.0)
+        with pytest.raises(ResultError, match="predicted poses cannot be in millimeters"):
+            evaluate_poses(truth / 1000.0, truth)
+        with pytest.raises(ResultError, match="60 predicted poses"):
+            evaluate_poses(result, truth[:50])
+
+
 class TestManyClips:
+    def test_velocity_is_a_mean_of_the_clips_weighted_by_their_frames(self, truth):
+        """As VideoPose3D's evaluation adds it up: the mean of a clip times its frames."""
+
+        def moving(frames, speed):
+            predicted = truth[:frames].copy()
+            predicted[:, 1:] += speed * np.arange(frames)[:, None, None] * [1.0, 0.0, 0.0]
+            return measure_clip(predicted, truth[:frames], fps=10.0)
+
+        found = summarize([moving(50, 1.0), moving(5, 4.0), moving(1, 9.0)])
+        expected = 16 / 17 * (50 * 1.0 + 5 * 4.0) / 55
+        assert found.mpjve_mm_per_frame == pytest.approx(expected)
+        assert found.mpjve_mm_per_s == pytest.approx(10.0 * expected)
+
+    def test_no_difference_is_taken_between_frames_that_do_not_follow(self, truth):
+        predicted = truth.copy()
+        predicted[30:, 1:] += 100.0
+        follows = np.arange(59) != 29
+        errors = measure_clip(predicted, truth, follows=follows)
+        assert len(errors.velocity) == 58
+        assert len(errors.acceleration) == 56
+        np.testing.assert_allclose(errors.velocity, 0.0, atol=1e-9)
+
     def test_every_frame_counts_once(self, truth, random):
         predicted = truth + random.normal(0.0, 30.0, truth.shape)
         parts = [slice(0, 7), slice(7, 8), slice(8, 60)]

@@ -1,8 +1,20 @@
 """The published data sets, on tiny files of their layout."""
 
+import pathlib
+import pickle
+
 import numpy as np
 import pytest
-from published_layouts import LENGTHS, RECORDINGS, body, projected, save_3dhp, save_h36m
+from published_layouts import (
+    LENGTHS,
+    MOTIONBERT_CLIPS,
+    RECORDINGS,
+    body,
+    projected,
+    save_3dhp,
+    save_h36m,
+    save_h36m_motionbert,
+)
 
 from hot_sdk.benchmarks.evaluation.data_sets import DATA_SETS, load_data
 from hot_sdk.benchmarks.evaluation.data_sets.human36m import (
@@ -13,9 +25,10 @@ from hot_sdk.benchmarks.evaluation.data_sets.human36m import (
     camera,
     load_human36m,
 )
+from hot_sdk.benchmarks.evaluation.data_sets.human36m_motionbert import load_human36m_motionbert
 from hot_sdk.benchmarks.evaluation.data_sets.mpi_inf_3dhp import SEQUENCES, load_mpi_inf_3dhp
 from hot_sdk.errors import DatasetError, UsageError
-from hot_sdk.skeletons import H36M17
+from hot_sdk.skeletons import H36M17, skeleton_format
 
 
 def by_quaternion(wxyz, vector):
@@ -164,6 +177,155 @@ class TestHuman36M:
             load_human36m(tmp_path, detections="gt")
 
 
+class TestOwnDetections:
+    """Other files in the layout of the detections of Human3.6M."""
+
+    def save(self, folder, order, symmetry=None, scores=False, name="mine"):
+        points = np.load(folder / "data_2d_h36m_gt.npz", allow_pickle=True)["positions_2d"].item()
+        random = np.random.default_rng(4)
+
+        def view(of):
+            moved = np.full((len(of), max(order) + 1, 2), 7.0, dtype=np.float32)
+            moved[:, order] = of
+            if not scores:
+                return moved
+            return np.concatenate([moved, random.random((*moved.shape[:2], 1))], axis=-1)
+
+        held = {
+            subject: {clip: [view(one) for one in views] for clip, views in clips.items()}
+            for subject, clips in points.items()
+        }
+        about = {} if symmetry is None else {"metadata": {"keypoints_symmetry": symmetry}}
+        np.savez(folder / f"data_2d_h36m_{name}.npz", positions_2d=held, **about)
+        return held
+
+    def test_any_name_and_a_third_number_for_the_score(self, tmp_path):
+        save_h36m(tmp_path)
+        held = self.save(tmp_path, range(17), scores=True, name="hrnet_v2.1")
+        clips = load_data("h36m", tmp_path, detections="hrnet_v2.1")
+        exact = load_data("h36m", tmp_path, detections="gt")
+        for clip, same in zip(clips, exact, strict=True):
+            np.testing.assert_array_equal(clip.keypoints.points, same.keypoints.points)
+        np.testing.assert_allclose(
+            clips[0].keypoints.scores, held["S9"]["Directions"][0][..., 2], rtol=1e-6
+        )
+
+    def test_order_follows_from_left_and_right(self, tmp_path):
+        """COCO's order, as VideoPose3D's Detectron files have it, is known by its metadata."""
+        save_h36m(tmp_path)
+        coco = skeleton_format("coco17")
+        order = [coco.joints.index(joint) if joint in coco.joints else 0 for joint in H36M17.joints]
+        symmetry = [
+            [coco.joints.index(joint) for joint in side] for side in (coco.left, coco.right)
+        ]
+        self.save(tmp_path, order, symmetry)
+        clips = load_data("h36m", tmp_path, detections="mine")
+        exact = load_data("h36m", tmp_path, detections="gt")
+        assert {clip.keypoints.skeleton for clip in clips} == {"coco17"}
+        limbs = [H36M17.joints.index(joint) for joint in H36M17.joints if joint in coco.joints]
+        np.testing.assert_allclose(
+            clips[0].keypoints.to_h36m17().points[:, limbs],
+            exact[0].keypoints.points[:, limbs],
+            rtol=1e-6,
+        )
+
+    def test_unknown_order_is_refused(self, tmp_path):
+        save_h36m(tmp_path)
+        self.save(tmp_path, range(17), [[2, 4, 6], [1, 3, 5]])
+        with pytest.raises(DatasetError, match=r"neither Human3\.6M's nor COCO's"):
+            load_data("h36m", tmp_path, detections="mine")
+
+    def test_missing_ones_are_refused_with_those_that_are_there(self, tmp_path):
+        save_h36m(tmp_path)
+        with pytest.raises(DatasetError, match="detections cpn_ft_h36m_dbb, gt"):
+            load_data("h36m", tmp_path, detections="gtt")
+
+
+class TestMotionBERTLayout:
+    @pytest.mark.parametrize("as_lists", [False, True], ids=["arrays", "lists"])
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_loads_every_source_from_any_pickle(self, tmp_path, protocol, as_lists):
+        test = save_h36m_motionbert(tmp_path, protocol, as_lists)
+        clips = load_human36m_motionbert(tmp_path)
+        kept = [
+            clip for clip in MOTIONBERT_CLIPS if not clip[0].startswith("s_09_act_05_subact_02")
+        ]
+        assert [clip.name for clip in clips] == [source for source, *_ in kept]
+        assert [clip.action for clip in clips] == [action for _, action, *_ in kept]
+        assert [len(clip) for clip in clips] == [frames for *_, frames in kept]
+        assert {clip.subject for clip in clips} == {"S9", "S11"}
+        for clip in clips:
+            rows = np.flatnonzero(test["source"] == clip.name)
+            target = test["joints_2.5d_image"][rows]
+            np.testing.assert_allclose(clip.truth_mm, target - target[:, :1], atol=1e-3)
+            np.testing.assert_array_equal(clip.mm_per_px, test["2.5d_factor"][rows])
+            np.testing.assert_allclose(clip.keypoints.points, test["joint_2d"][rows], rtol=1e-6)
+            np.testing.assert_allclose(clip.keypoints.scores, test["confidence"][rows])
+            width, height = clip.keypoints.image_size
+            camera_name = test["camera_name"][rows[0]]
+            assert (width, height) == (
+                1000,
+                1002 if camera_name in ("54138969", "60457274") else 1000,
+            )
+
+    def test_truth_in_the_image_has_full_confidence(self, tmp_path):
+        test = save_h36m_motionbert(tmp_path)
+        clip = load_human36m_motionbert(tmp_path, detections="gt")[0]
+        np.testing.assert_allclose(
+            clip.keypoints.points, test["joint3d_image"][: len(clip), :, :2], rtol=1e-6
+        )
+        assert clip.keypoints.scores is None
+
+    def test_confidences_out_of_range_are_noted(self, tmp_path):
+        test = save_h36m_motionbert(tmp_path)
+        test["confidence"][3, 5] = 1.2
+        save_h36m_motionbert(tmp_path, confidence=test["confidence"][..., None])
+        first, second, *_ = load_human36m_motionbert(tmp_path)
+        assert "not in 0 to 1" in first.notes[0]
+        assert second.notes == ()
+
+    def test_missing_file_is_named_with_those_that_are_there(self, tmp_path):
+        with pytest.raises(DatasetError, match=r"h36m_sh_conf_cam_source_final\.pkl"):
+            load_human36m_motionbert(tmp_path)
+        save_h36m_motionbert(tmp_path)
+        with pytest.raises(DatasetError, match=r"holds h36m_sh_conf_cam_source_final\.pkl"):
+            load_human36m_motionbert(tmp_path, detections="cpn_cam_source")
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"2.5d_factor": np.ones(5)}, "factors have shape"),
+            ({"2.5d_factor": np.zeros(255)}, "not a number above 0"),
+            ({"joint_2d": np.zeros((255, 16, 2))}, "keypoints have shape"),
+            ({"joints_2.5d_image": np.zeros((255, 17, 2))}, "poses have shape"),
+            ({"confidence": np.zeros((255, 16))}, "confidences have shape"),
+            ({"camera_name": np.array(["1"] * 255)}, "none of the four cameras"),
+            ({"action": np.array(["a", "b", "b"] * 85)}, "several actions"),
+            ({"source": np.array(["a_01", "b_01"] * 127 + ["c_01"])}, "several places"),
+            ({"source": np.array(["a_01"] * 7)}, "not those of 255 frames"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, tmp_path, changes, said):
+        save_h36m_motionbert(tmp_path, **changes)
+        with pytest.raises(DatasetError, match=said):
+            load_human36m_motionbert(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (pickle.dumps({"train": {}}), "no 'test'"),
+            (pickle.dumps({"test": {"joint_2d": 3}}), "no 'joints_2.5d_image'"),
+            (pickle.dumps({"test": pathlib.PurePosixPath("x")}), "not safe to read"),
+            (b"not a pickle", "not of the published layout"),
+            (b"", "not of the published layout"),
+        ],
+    )
+    def test_other_content_is_refused_and_nothing_is_run(self, tmp_path, content, said):
+        (tmp_path / "h36m_sh_conf_cam_source_final.pkl").write_bytes(content)
+        with pytest.raises(DatasetError, match=said):
+            load_human36m_motionbert(tmp_path)
+
+
 class TestMpiInf3dhp:
     def test_loads_every_sequence(self, tmp_path):
         data, poses = save_3dhp(tmp_path)
@@ -220,12 +382,13 @@ class TestMpiInf3dhp:
 class TestByName:
     def test_loads_each(self, tmp_path):
         save_h36m(tmp_path)
+        save_h36m_motionbert(tmp_path)
         save_3dhp(tmp_path)
         for name, data in DATA_SETS.items():
             root = tmp_path if data.licensed else None
             for detections in data.detections:
                 clips = load_data(name, root, detections=detections)
-                assert len({clip.name for clip in clips}) == len(clips) > 5
+                assert len({clip.name for clip in clips}) == len(clips) > 4
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
@@ -240,7 +403,11 @@ class TestByName:
             load_data(*arguments)
 
     def test_options_of_another_data_set_are_refused(self, tmp_path):
-        with pytest.raises(UsageError, match="Did you mean 'gt'"):
-            load_data("h36m", tmp_path, detections="gtt")
+        with pytest.raises(UsageError, match="Did you mean 'annotated'"):
+            load_data("mpi-inf-3dhp", tmp_path, detections="anotated")
+        with pytest.raises(UsageError, match="no name of detections"):
+            load_data("h36m", tmp_path, detections="../gt")
+        with pytest.raises(UsageError, match="--unit applies only to files of your own"):
+            load_data("h36m", tmp_path, unit="mm")
         with pytest.raises(UsageError, match="--views applies only to starter-val"):
             load_data("mpi-inf-3dhp", tmp_path, views=2)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hot_sdk._base import safe_pickle
 from hot_sdk.benchmarks.evaluation.data_sets.safe_pickle import items, mapping, numbers, read_object
 from hot_sdk.errors import DatasetError
 
@@ -137,7 +138,7 @@ def pickled_array(state):
         (("ab", b"<f4", "12345678"), "no shape"),
         (((2,), b"<U4", "12345678"), "numbers is expected"),
         (((1,), b"<V8", "12345678"), "numbers is expected"),
-        (((1,), b"<f4", 17), "numbers is expected"),
+        (((1,), b"<f4", 17), "holds no bytes"),
     ],
 )
 def test_inconsistent_array_is_refused(tmp_path, state, said):
@@ -228,3 +229,62 @@ def test_opcodes_that_no_array_needs_are_refused(tmp_path, content, said):
     path = saved_pickle(tmp_path / "a.npz", content)
     with pytest.raises(DatasetError, match=said):
         read_object(path, "held")
+
+
+class TestListsAndTexts:
+    """What data sets hold besides arrays: lists of arrays or numbers, and texts."""
+
+    def held(self, value, protocol=4):
+        stream = io.BytesIO(pickle.dumps(value, protocol))
+        return safe_pickle.read_pickle(stream, max_bytes=1 << 20)
+
+    @pytest.mark.parametrize("protocol", range(6))
+    @pytest.mark.parametrize(
+        "value",
+        [
+            np.arange(6.0).reshape(2, 3),
+            np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+            [np.ones((2, 3)), np.zeros((2, 3))],
+            [np.float64(2.5), 1.5, 3, True],
+            [[1, 2], [3, 4]],
+        ],
+    )
+    def test_numbers(self, value, protocol):
+        found = safe_pickle.stacked(self.held(value, protocol))
+        np.testing.assert_array_equal(found, np.array(value))
+
+    @pytest.mark.parametrize("protocol", range(6))
+    @pytest.mark.parametrize(
+        "value",
+        [
+            ["ab", "c"],
+            np.array(["ab", "c"]),
+            np.array(["ab", "c"], dtype=object),
+            np.array([b"ab", b"c"]),
+            [np.str_("ab"), "c"],
+        ],
+    )
+    def test_texts(self, value, protocol):
+        assert safe_pickle.texts(self.held(value, protocol)) == ["ab", "c"]
+
+    @pytest.mark.parametrize(
+        ("read", "value", "said"),
+        [
+            ("stacked", [np.ones(2), np.ones(3)], "differ in shape"),
+            ("stacked", [10**400, 10**400], "too large"),
+            ("stacked", ["a"], "a str"),
+            ("stacked", np.array(["a"]), "numbers is expected"),
+            ("texts", [3], "an array is expected"),
+            ("texts", np.ones(2), "texts are expected"),
+            ("texts", [np.array(["a", "b"])], "not an array"),
+            ("texts", np.array([0xD800, 0x41], dtype="<u4").view("<U1"), "unusual characters"),
+            ("texts", np.array([1 << 31], dtype="<u4").view("<U1"), "unusual characters"),
+        ],
+    )
+    def test_anything_else_is_refused(self, read, value, said):
+        with pytest.raises(ValueError, match=said):
+            getattr(safe_pickle, read)(self.held(value))
+
+    def test_too_large_a_file_is_refused(self):
+        with pytest.raises(ValueError, match="bytes"):
+            safe_pickle.read_pickle(io.BytesIO(pickle.dumps(list(range(99)))), max_bytes=50)
