@@ -27,7 +27,13 @@ _SCORE = 0.3
 
 _INSIDE = 0.7
 _CORNER = 0.4
-_PORTRAIT = 0.45
+_NEARLY_SQUARE = 0.9
+_STRAY = 0.005
+_BEYOND_SIDE = 0.04
+_HIGH_MIDDLE = 0.36
+_LEFT_MIDDLE = 0.45
+_CERTAIN_SCORE = 0.5
+_MANY_LOW = 0.02
 _AT_CORNER = 0.06
 _HALF = 0.55
 _BEYOND = 0.03
@@ -131,14 +137,70 @@ def implausible(
     frames = int(known.any(axis=1).sum())
     if frames == 0:
         return ()
-    warnings = [*_about_image(placed, known, image_size)] if frames >= _FEWEST_FRAMES else []
-    outside = _outside(placed[known], image_size)
-    if outside is not None:
-        warnings = [outside]
-    if frames >= _FEWEST_FRAMES:
+    enough = frames >= _FEWEST_FRAMES
+    swapped = _swapped_size(placed, known, image_size) if enough else None
+    warnings = _about_image(placed, known, image_size) if enough and swapped is None else []
+    # The most certain of these is the only one.
+    first = _outside(placed[known], image_size) or swapped
+    if first is not None:
+        warnings = [first]
+    if enough:
         bones = _about_bones(placed, skeleton)
         warnings += bones or _about_direction(placed)
+    if scores is not None and enough:
+        warnings += _about_scores(scores[::step], points[::step])
     return tuple(warnings)
+
+
+def _about_scores(scores: Floats, points: Floats) -> list[str]:
+    given = scores[(scores > 0.0) & ~np.isnan(points[..., 0])]
+    if not len(given):
+        return []
+    highest = float(np.percentile(given, 99.0))
+    low = float((given < _SCORE).mean())
+    # Detectors that return probabilities of pixels are never as certain as 0.5.
+    if highest >= _CERTAIN_SCORE or low < _MANY_LOW:
+        return []
+    return [
+        f"Scores are at most {highest:.2g}, and {low:.0%} of the joints found have less than"
+        f" {_SCORE:g}: the detector's scores may be on another scale, and InputPolicies(min_score="
+        "...) needs a lower limit."
+    ]
+
+
+def _swapped_size(
+    placed: NDArray[np.float64], known: NDArray[np.bool_], image_size: tuple[int, int]
+) -> str | None:
+    """Return a warning if the points fit the image turned by 90 degrees better than the image."""
+    short, long = min(image_size), max(image_size)
+    if short > _NEARLY_SQUARE * long:
+        return None
+    seen = placed[known]
+    along = int(np.argmax(image_size))
+    # All of them lie in the square at the corner that both images share, or beyond its short side.
+    if (seen[:, along] > short).mean() > _STRAY or (seen > long).any(axis=1).mean() > _STRAY:
+        return None
+    beyond = float((seen[:, 1 - along] > short).mean())
+    middle = float(np.median(seen[:, along])) / long
+    is_portrait = along == 1
+    whole = float(known[:, _ANKLES].any(axis=1).mean()) >= 0.5
+    if is_portrait:
+        # A camera that is held upright shows feet below its horizon, not in the upper half.
+        high = whole and middle < _HIGH_MIDDLE
+        likely = beyond >= _BEYOND_SIDE or high
+    else:
+        # Legs below the image belong to one who sits at a desk, in the middle.
+        likely = beyond >= _BEYOND_SIDE and middle < _LEFT_MIDDLE
+    if not likely:
+        return None
+    width, height = image_size
+    side, corner = ("bottom", "upper") if is_portrait else ("right", "left")
+    past = f", and {beyond:.0%} of the points beyond its short side" if beyond >= 0.01 else ""
+    return (
+        f"The person is in the {corner} {short / long:.0%} of an image of {width}x{height}, never"
+        f" near its {side}{past}: width and height may be swapped; image_size is (width, height)."
+        " Poses are wrong if so; if the person is really there, ignore this."
+    )
 
 
 def _outside(known: NDArray[np.float64], image_size: tuple[int, int]) -> str | None:
@@ -182,12 +244,6 @@ def _about_image(
             f"The person stays in the upper left {right:.0%} by {bottom:.0%} of the image of"
             f" {width}x{height}: image_size may be that of a larger image, or the keypoints those"
             " of a crop. Poses are wrong if so; if the person is really there, ignore this."
-        ]
-    if height > 1.1 * width and bottom < min(_PORTRAIT, width / height):
-        return [
-            f"The person stays in the upper {bottom:.0%} of a portrait image of {width}x{height}:"
-            " width and height may be swapped; image_size is (width, height). If the person is"
-            " really there, ignore this."
         ]
     return _about_crop(seen.min(axis=0), seen.max(axis=0), image_size)
 

@@ -1,5 +1,6 @@
 """Coordinates that are not pixels of their image are refused or warned of; real clips are not."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def test_accepts_zeros_few_joints_and_people_partly_outside(jump):
 def test_warns_of_what_is_unlikely(jump, engine, change, size, said):
     wrong = moved(jump, change(jump[..., :2]))
     assert said in " ".join(engine(clip(wrong, size)).warnings)
-    with engine.stream("video", skeleton="coco17", image_size=size, fps=30.0) as stream:
+    options = {"skeleton": "coco17", "image_size": size, "fps": 30.0, "hop": 20}
+    with engine.stream("video", **options) as stream:
         for frame, values in enumerate(wrong):
             stream.push(values, frame / 30.0, track_id=1)
         assert said in " ".join(stream.report().warnings)
@@ -106,11 +108,29 @@ def test_letterboxed_and_scaled_images_give_no_warning(jump, engine, size):
     assert engine(clip(moved(jump, jump[..., :2] * scale + offset), size)).warnings == ()
 
 
-def test_real_clips_give_no_warning():
+def test_low_scores_that_cost_joints_are_warned_of(jump, engine):
+    # As Detectron2's, which are probabilities of pixels.
+    low = np.concatenate([jump[..., :2], 0.35 * jump[..., 2:]], axis=-1)
+    low[::3, 13:15, 2] = 0.2
+    (warning,) = engine(clip(low)).warnings
+    assert warning.startswith("Scores are at most 0.35, and ")
+    assert "min_score" in warning
+    assert warnings_of(clip(np.concatenate([low[..., :2], 2 * low[..., 2:]], axis=-1))) == ()
+
+
+def test_real_clips_give_no_warning_and_most_swapped_sizes_one():
+    said = []
     for one in load_starter_val():
         assert warnings_of(one.keypoints) == (), one.name
+        size = one.keypoints.image_size
+        if size[0] != size[1]:
+            turned = warnings_of(dataclasses.replace(one.keypoints, image_size=size[::-1]))
+            said.append("may be swapped" in " ".join(turned))
         worse = with_missing_joints(with_noise(one, 8.0), 0.3)
         assert warnings_of(worse.keypoints) == (), one.name
+    # Square images have nothing to swap, and some people stand where both images have room.
+    assert len(said) == 68
+    assert sum(said) >= 60
     with np.load(ROOT / "export" / "data" / "verification_clips.npz") as arrays:
         for name in ("pose_1", "pose_squats", "sports2d_demo"):
             shown = Keypoints(
