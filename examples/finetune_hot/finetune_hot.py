@@ -25,6 +25,7 @@ from hot_sdk._base.records import to_json
 from hot_sdk.benchmarks.evaluation.data_sets.human36m import DETECTIONS
 from hot_sdk.errors import CheckpointError, UsageError
 from hot_sdk.export import ExportRequest, export_model
+from hot_sdk.export.checkpoints.files import find_checkpoint
 from hot_sdk.export.checkpoints.loading import load_strict, resolve_spec_for_checkpoint
 from hot_sdk.export.checkpoints.reader import KEY, Checkpoint, TrainingRecord, read_checkpoint
 from hot_sdk.export.checkpoints.training import HUMAN36M, decide_root, joint_order
@@ -37,7 +38,7 @@ LOG = logging.getLogger("finetune_hot")
 
 PROG = "finetune_hot.py"
 PRUNABLE = [name for name in list_models() if Variant.HOT in family(name).pruning]
-LIMITS = "Fine-tuned on Human3.6M (Ionescu et al., TPAMI 2014): one room, eleven actors."
+LIMITS = "Fine-tuned on Human3.6M (Ionescu et al., TPAMI 2014): one room, five people."
 _LOG_EVERY_S, _SAVE_EVERY_S = 20.0, 60.0
 
 _ELASTIC = "several make it elastic: each step draws one"
@@ -52,7 +53,7 @@ def _parser() -> CommandParser:
     parser = CommandParser(prog=PROG, description=__doc__)
     add = parser.add_argument
     add("model", choices=PRUNABLE, metavar="FAMILY", help=", ".join(PRUNABLE))
-    add("checkpoint", type=Path, help="a plain network's trained weights")
+    add("checkpoint", type=Path, help="a plain network's trained weights, or their folder")
     add("data", type=Path, help="folder of data_3d_h36m.npz and data_2d_h36m_NAME.npz")
     add("output", type=Path, help="folder of log, state and weights")
     add("--ratio", type=_list_of(float), default=(), metavar="R[,R...]",
@@ -60,7 +61,7 @@ def _parser() -> CommandParser:
     add("--prune-at", type=int, metavar="N", help="block before which frames are pruned")
     selectors = [kind.value for kind in SelectorKind]
     add("--selector", choices=selectors, default="tpc", help="how they are chosen")
-    add("--size", metavar="NAME", help="published size, for what tensor shapes do not tell")
+    add("--size", metavar="NAME", help="published size, for what tensor shapes do not encode")
     add("--set", type=_setting, action="append", default=[], metavar="NAME=N", help="as hot-export")
     about = "the plain network predicts joints relative to the root, if its family has both kinds"
     add("--root-relative", choices=("yes", "no"), help=about)
@@ -73,7 +74,8 @@ def _parser() -> CommandParser:
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="cpu or cuda")
     add("--threads", type=int, default=2)
-    add("--stop-after", type=int, metavar="STEPS", help="stop after so many; run again to go on")
+    about = "stop after this number of steps; the same command goes on"
+    add("--stop-after", type=int, metavar="STEPS", help=about)
     add("--export", action="store_true", help="export an ONNX file for each ratio at the end")
     return parser
 
@@ -90,7 +92,7 @@ def _setting(text: str) -> tuple[str, int]:
 def _run(arguments: list[str]) -> None:
     options = _parser().parse(arguments)
     torch.set_num_threads(options.threads)
-    checkpoint = read_checkpoint(options.checkpoint)
+    checkpoint = read_checkpoint(find_checkpoint(options.checkpoint))
     specs = pruned_specs(checkpoint, options)
     recipe = _recipe(options)
     record = _record(checkpoint, specs[0], options)
@@ -165,7 +167,7 @@ def pruned_specs(checkpoint: Checkpoint, options: Namespace) -> list[ModelSpec]:
 
 
 def _record(checkpoint: Checkpoint, spec: ModelSpec, options: Namespace) -> TrainingRecord:
-    """Return what hot-export has to know of the weights and shapes do not tell."""
+    """Return what hot-export has to know of the weights and shapes do not encode."""
     entry, before = family(options.model), checkpoint.training
     if before is not None and joint_order(before.trained_on) != joint_order(HUMAN36M):
         raise CheckpointError(
@@ -190,6 +192,8 @@ def _record(checkpoint: Checkpoint, spec: ModelSpec, options: Namespace) -> Trai
 def _recipe(options: Namespace) -> Recipe:
     given = {name: getattr(options, name) for name in ("epochs", "batch", "rate")}
     changes = {name: value for name, value in given.items() if value is not None}
+    if options.device != "cpu" and not torch.cuda.is_available():
+        raise UsageError(f"There is no device {options.device!r}.", hint="Leave out --device.")
     if any(value <= 0 for value in changes.values()):
         raise UsageError("Epochs, batch and rate have to be above 0.", hint="See --help.")
     return dataclasses.replace(RECIPES[options.model], **changes)
