@@ -60,6 +60,18 @@ def test_keypoint_layouts_are_read(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "60 coco17 (640, 480) 30.0\n60 coco17\n(640, 480)\n"
 
 
+def test_own_truth_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    made = {}
+    exec(program("evaluation.md"), made)
+    first, same, measured = capsys.readouterr().out.splitlines()
+    assert first.startswith("my_truth ")
+    assert same == "True"
+    mpjpe, scored, guessed = map(float, measured.split())
+    assert 5.0 < mpjpe < 100.0
+    assert (scored, guessed) == (len(made["clip"]), 0)
+
+
 def test_robot_acts_on_what_was_seen_only(monkeypatch):
     monkeypatch.chdir(ROOT)
     made = {}

@@ -404,7 +404,7 @@ class TestByName:
 
     def test_options_of_another_data_set_are_refused(self, tmp_path):
         with pytest.raises(UsageError, match="Did you mean 'annotated'"):
-            load_data("mpi-inf-3dhp", tmp_path, detections="anotated")
+            load_data("mpi-inf-3dhp", tmp_path, detections="annotate")
         with pytest.raises(UsageError, match="no name of detections"):
             load_data("h36m", tmp_path, detections="../gt")
         with pytest.raises(UsageError, match="--unit applies only to files of your own"):
