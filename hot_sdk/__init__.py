@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hot_sdk.latency import LatencyReport
     from hot_sdk.pose_engine import Pose3DEngine
     from hot_sdk.preprocessing.policies import InputPolicies
+    from hot_sdk.results.geometry import solve_root
     from hot_sdk.results.result import Pose3DResult
     from hot_sdk.skeletons import H36M17, list_skeletons
     from hot_sdk.streams import Pose3DStream, StreamPose
@@ -40,6 +41,7 @@ _MODULES = {
     "Pose3DStream": "hot_sdk.streams",
     "StreamPose": "hot_sdk.streams",
     "list_skeletons": "hot_sdk.skeletons",
+    "solve_root": "hot_sdk.results.geometry",
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "StreamPose",
     "__version__",
     "list_skeletons",
+    "solve_root",
 ]
 
 

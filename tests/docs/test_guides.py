@@ -10,6 +10,8 @@ import pytest
 
 from hot_sdk import HotSDKError, InputPolicies, Keypoints, Pose3DEngine
 from hot_sdk._base.optional import install_command
+from hot_sdk.engines import open_session
+from hot_sdk.starter import starter_checkpoint
 from hot_sdk.video import open_video
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +118,15 @@ def messages(folder):
         with engine.stream("video", fps=30.0, **options) as stream:
             stream.push(points[0], 1.0)
             yield raised(lambda: stream.push(points[0], 0.5))
+            yield raised(lambda: stream.push(points[0], 1.7e18))
+            stream.push(points[0], 9.0)
+            yield " ".join(stream.report().warnings)
+        body = Keypoints.from_file(ROOT / "examples" / "data" / "jump_mediapipe33.npz").to_h36m17()
+        hidden = np.array(body.points[:40])
+        hidden[:, [0, 1, 4]] = np.nan
+        turned = {"skeleton": "h36m17", "image_size": body.image_size[::-1], "fps": 30.0}
+        yield " ".join(engine(Keypoints(hidden, **turned)).warnings)
+    yield raised(lambda: open_session(starter_checkpoint(), engine="onnxruntime"))
     yield "cannot be imported " + install_command("video")
 
 
@@ -123,7 +134,7 @@ def test_errors_of_the_troubleshooting_page_are_real(tmp_path):
     found = "\n".join(messages(tmp_path))
     rows = re.findall(r"^\| (`[^|]*) \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
     # These depend on the machine.
-    elsewhere = ("CUDA was requested", "Camera 0 cannot be opened")
+    elsewhere = ("CUDA was requested", "Camera 0 cannot be opened", "The batch ended early")
     quoted = [part for row in rows for part in re.findall(r"`([^`]+)`", row)]
     unknown = [part for part in quoted if part not in found and not part.startswith(elsewhere)]
     assert unknown == []
