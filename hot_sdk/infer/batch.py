@@ -23,7 +23,7 @@ from hot_sdk.video.signatures import is_video_file
 REPORT = "archive_report.json"
 """Name of the report in the output folder."""
 
-KEYPOINT_FILES = (".json", ".npz", ".csv")
+KEYPOINT_FILES = (".json", ".jsonl", ".ndjson", ".npz", ".npy", ".csv", ".trc")
 _OPENPOSE = "_keypoints.json"
 
 _LOG = logging.getLogger(__name__)
@@ -167,10 +167,10 @@ def _lost(name: str) -> Outcome:
 
 
 def find_inputs(archive: str, output: Path) -> tuple[Path, tuple[str, ...]]:
-    """Find the inputs of a batch: keypoint files and OpenPose folders, by name, and videos.
+    """Find the inputs of a batch: keypoint files by name, folders of one-frame files, and videos.
 
-    Hidden files and folders are left out, links to folders are not followed, and a folder of
-    OpenPose's files of one frame each is one input.
+    Hidden files and folders are left out, links to folders are not followed, and a folder of files
+    of one frame each, as OpenPose writes them, is one input.
 
     Args:
         archive: A folder, or a glob with ``*``, ``?``, ``[...]`` or ``**``.

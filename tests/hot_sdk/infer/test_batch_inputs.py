@@ -17,6 +17,8 @@ def _tree():
         "films/.cache/b.json",
         "films/day/b.npz",
         "films/day/B.CSV",
+        "films/day/c.jsonl",
+        "films/day/c.trc",
         "films/walk/000_keypoints.json",
         "films/walk/001_keypoints.json",
         "films/walk/film.avi",
@@ -30,14 +32,15 @@ def _tree():
     Path("out").mkdir()
 
 
-FOUND = ("a.mp4", "day/B.CSV", "day/b.npz", "link.json", "walk", "walk/film.avi")
+DAY = ("day/B.CSV", "day/b.npz", "day/c.jsonl", "day/c.trc")
+FOUND = ("a.mp4", *DAY, "link.json", "walk", "walk/film.avi")
 
 
 def test_folder_yields_what_can_be_lifted():
     root, names = find_inputs("films", Path("films/results"))
     assert (root, names) == (Path("films").resolve(), FOUND)
     assert find_inputs("films", Path("out"))[1] == (
-        *FOUND[:3],
+        *FOUND[:5],
         "link.json",
         *sorted(["results/a.mp4_3d.npz", "walk", "walk/film.avi"]),
     )
@@ -48,7 +51,7 @@ def test_folder_yields_what_can_be_lifted():
     [
         ("films/**/*.npz", ("day/b.npz", "results/a.mp4_3d.npz")),
         ("films/*", ("a.mp4", "link.json", "walk")),
-        ("films/d?y/*", ("day/B.CSV", "day/b.npz")),
+        ("films/d?y/*", DAY),
     ],
 )
 def test_glob_yields_what_it_matches(pattern, names):
