@@ -1,6 +1,9 @@
 """What every test shares."""
 
 import pytest
+
+# Fixtures of tests in several folders.
+from fake_gpu import fake_driver, fake_pycuda  # noqa: F401
 from hypothesis import settings
 
 # A deadline would assert a time, which a busy machine fails.

@@ -14,24 +14,25 @@ from hot_sdk.engines.cuda.device import CudaDevice
 class CudaBuffer:
     """One tensor in page-locked host memory and on the device.
 
-    If CPU and GPU share one memory, the device works on the host's array and nothing is copied. To
-    be created, used and freed with the context pushed.
+    To be created, used and freed with the context pushed.
 
     Args:
         device: The device.
         elements: Largest number of elements.
         dtype: Name of the NumPy type.
+        mapped: The device works on the host's array, and nothing is copied; for CPUs and GPUs that
+            share one memory.
     """
 
-    def __init__(self, device: CudaDevice, elements: int, dtype: str) -> None:
+    def __init__(self, device: CudaDevice, elements: int, dtype: str, *, mapped: bool) -> None:
         cuda = device.cuda
         self._cuda = cuda
         self._device_memory: Any = None
         # A tensor without elements still needs an address.
         size = max(elements, 1)
-        flags = cuda.host_alloc_flags.DEVICEMAP if device.shares_memory else 0
+        flags = cuda.host_alloc_flags.DEVICEMAP if mapped else 0
         self._host: NDArray[Any] | None = cuda.pagelocked_empty(size, dtype, mem_flags=flags)
-        if device.shares_memory:
+        if mapped:
             self.address = int(self._host_allocation().get_device_pointer())
         else:
             self._device_memory = cuda.mem_alloc(self._array().nbytes)

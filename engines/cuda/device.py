@@ -144,7 +144,7 @@ class CudaDevice:
         """Return the bytes that can be had on the device; needs the context pushed."""
         # Of memory that it shares, CUDA counts neither what the system caches nor what it can swap.
         if self.shares_memory and (available := _available_memory()) is not None:
-            return available
+            return min(available, self.total_memory)
         free, _ = self.cuda.mem_get_info()
         return int(free)
 

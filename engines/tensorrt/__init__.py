@@ -13,15 +13,18 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from numpy.typing import NDArray
 
 from hot_sdk.engines.cuda.device import CudaDevice, open_device
 from hot_sdk.engines.cuda.interrupts import ended_with_the_process, interrupts_deferred
 from hot_sdk.engines.onnx_file import Signature, check_onnx, read_signature
 from hot_sdk.engines.registry import Engine
-from hot_sdk.engines.session import Arrays, Session, SessionOptions
+from hot_sdk.engines.session import Arrays, Session, SessionOptions, check_inputs
 from hot_sdk.engines.tensorrt.bindings import create_log, import_tensorrt
 from hot_sdk.engines.tensorrt.execution import TensorRTExecution
 from hot_sdk.engines.tensorrt.plan import PlanSpec, get_plan, plan_spec
@@ -41,10 +44,7 @@ class TensorRTSession(Session):
         cuda_graph: Whether a run is one CUDA graph; if it is not, the log says why.
         zero_copy: Whether the GPU works on the host's arrays, as it does if they share one memory.
         plan: The plan's file in the cache; None without a cache.
-        layer_types: Number of tensors between the plan's layers by type; empty if TensorRT does not
-            report them, as with an open batch.
-        opaque_regions: Number of parts of the network that TensorRT compiled as one layer each,
-            inside of which it reports no types.
+        layers: What the plan reports about its layers and their types.
     """
 
     def __init__(
@@ -69,10 +69,9 @@ class TensorRTSession(Session):
         # Also on garbage collection, and before the interpreter unloads CUDA's modules.
         self._free = weakref.finalize(self, _free, execution, self._lock, os.getpid())
         self.cuda_graph = execution.graph is not None
-        self.zero_copy = execution.device.shares_memory
+        self.zero_copy = execution.zero_copy
         self.plan = plan
-        self.layer_types = dict(execution.layers.types)
-        self.opaque_regions = execution.layers.opaque_regions
+        self.layers = execution.layers
         self.largest_batch = execution.largest_batch
 
     def close(self) -> None:
@@ -80,11 +79,16 @@ class TensorRTSession(Session):
         super().close()
         self._free()
 
-    def _run(self, handle: TensorRTExecution, feeds: Arrays) -> Arrays:
+    def run_without_graph(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run once, each kernel started by itself, to compare a CUDA graph with; see ``run``."""
+        handle = self._open_handle()
+        return self._run(handle, check_inputs(arrays, self.inputs), use_graph=False)
+
+    def _run(self, handle: TensorRTExecution, feeds: Arrays, *, use_graph: bool = True) -> Arrays:
         with interrupts_deferred(), self._lock:
             handle.require_open()
             with handle.device.pushed("running the model"):
-                return handle.run(feeds)
+                return handle.run(feeds, use_graph=use_graph)
 
 
 def open_tensorrt(model: Path | bytes, options: SessionOptions) -> Session:

@@ -57,6 +57,7 @@ class TensorRTExecution:
 
     Attributes:
         device: The device that it runs on.
+        zero_copy: Whether the device works on the host's arrays; by default if they share memory.
         graph: Handle of the CUDA graph of one run; None without one.
         layers: What it reports about its layers.
         largest_batch: Most items of an open batch; None if the batch is fixed.
@@ -69,8 +70,11 @@ class TensorRTExecution:
         device: CudaDevice,
         plan: bytes,
         spec: PlanSpec,
+        *,
+        zero_copy: bool | None = None,
     ) -> None:
         self.device = device
+        self.zero_copy = device.shares_memory if zero_copy is None else zero_copy
         self._log = log
         self._inputs = spec.signature.inputs
         self._outputs = spec.signature.outputs
@@ -103,8 +107,8 @@ class TensorRTExecution:
         if self._context is None:
             raise EngineError("The session is closed.", hint="Open the model again to run it.")
 
-    def run(self, feeds: Arrays) -> Arrays:
-        """Run once, on checked arrays.
+    def run(self, feeds: Arrays, *, use_graph: bool = True) -> Arrays:
+        """Run once, on checked arrays, as a CUDA graph if there is one.
 
         Raises:
             EngineError: The batch is larger than the plan was built for, or TensorRT failed.
@@ -113,7 +117,7 @@ class TensorRTExecution:
             self._set_batch(self._batch_of(feeds))
         for spec in self._inputs:
             self._buffers[spec.name].view(self._shapes[spec.name])[...] = feeds[spec.name]
-        if self.graph is not None:
+        if self.graph is not None and use_graph:
             self.device.calls.launch(self.graph, self._stream.handle)
         else:
             self._enqueue()
@@ -168,7 +172,9 @@ class TensorRTExecution:
         self._stream = self.device.cuda.Stream(_NON_BLOCKING)
         self._set_batch(self.largest_batch)
         for spec in (*self._inputs, *self._outputs):
-            buffer = CudaBuffer(self.device, prod(self._shapes[spec.name]), spec.dtype)
+            buffer = CudaBuffer(
+                self.device, prod(self._shapes[spec.name]), spec.dtype, mapped=self.zero_copy
+            )
             self._buffers[spec.name] = buffer
             if not self._context.set_tensor_address(spec.name, buffer.address):
                 raise self._refused(f"use the memory of '{spec.name}'")

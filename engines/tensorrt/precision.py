@@ -56,23 +56,20 @@ class LayerReport:
             ``fp16`` and so on; empty if the plan does not report them.
         opaque_regions: Number of layers that hold a whole part of the network; the types inside are
             not reported.
+        text: The report itself.
     """
 
     types: Mapping[str, int] = field(default_factory=dict)
     opaque_regions: int = 0
+    text: str = field(default="", repr=False, compare=False)
 
 
 def read_layers(trt: ModuleType, engine: ICudaEngine) -> LayerReport:
     """Read what a loaded plan reports about its layers."""
-    return parse_layers(read_inspector(trt, engine))
-
-
-def read_inspector(trt: ModuleType, engine: ICudaEngine) -> str:
-    """Return the text of TensorRT's inspector; empty if it has none."""
     inspector = engine.create_engine_inspector()
     if inspector is None:
-        return ""
-    return inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+        return LayerReport()
+    return parse_layers(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def parse_layers(information: str) -> LayerReport:
@@ -80,12 +77,12 @@ def parse_layers(information: str) -> LayerReport:
     try:
         data = json.loads(information)
     except (ValueError, RecursionError):
-        return LayerReport()
+        return LayerReport(text=information)
     found: Counter[str] = Counter()
     for text in _type_texts(data):
         words = re.findall(r"[a-z]+\d*", text.lower())
         found.update({_TYPES[word] for word in words if word in _TYPES})
-    return LayerReport(dict(found), sum(map(_is_opaque, _layers(data))))
+    return LayerReport(dict(found), sum(map(_is_opaque, _layers(data))), information)
 
 
 def precision_mismatch(declared: str, layers: LayerReport) -> str | None:

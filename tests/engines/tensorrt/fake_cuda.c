@@ -28,7 +28,8 @@ typedef struct Block { char *start; size_t size; int kind; struct Block *next; }
 typedef struct Op { int kind; char *to; const char *from; size_t size; struct Op *next; } Op;
 typedef struct Stream { Op *queue; Op *captured; int capturing, broken, destroyed; } Stream;
 typedef struct Graph { Op *ops; } Graph;
-enum { COPY, DOUBLE };
+enum { COPY, DOUBLE, CALL };
+typedef void (*Function)(void);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int initialised, lost, capture_fails, captures_are_empty, interrupt_after;
@@ -127,6 +128,7 @@ static int enqueue(Stream *stream, int kind, char *to, const char *from, size_t 
 static void run(Op *ops) {
   for (; ops; ops = ops->next) {
     if (ops->kind == COPY) memmove(ops->to, ops->from, ops->size);
+    else if (ops->kind == CALL) ((Function)ops->to)();
     else for (size_t i = 0; i < ops->size / sizeof(float); i++)
       ((float *)ops->to)[i] = 2 * ((const float *)ops->from)[i];
   }
@@ -276,6 +278,11 @@ int fake_double(char *to, const char *from, size_t size, Stream *stream) {
   NEED_CONTEXT;
   if (!inside(to, size, 1) || !inside(from, size, 1)) return INVALID_VALUE;
   return enqueue(stream, DOUBLE, to, from, size);
+}
+/* Stands for a network: calls a function. */
+int fake_call(Function function, Stream *stream) {
+  NEED_CONTEXT;
+  return enqueue(stream, CALL, (char *)function, NULL, 0);
 }
 
 /* --- graphs --------------------------------------------------------------------------------- */

@@ -96,7 +96,7 @@ def a_session_runs_and_releases_everything():
         assert session.inputs == (TensorSpec("x", (2, 3), "float32"),)
         assert session.outputs == (TensorSpec("y", (2, 3), "float32"),)
         assert dict(session.metadata) == {"author": "tests"}
-        assert session.layer_types == {"fp32": 1}
+        assert session.layers.types == {"fp32": 1}
         assert session.plan is None
         assert not session.zero_copy
         assert driver.fake_depth() == 0
@@ -369,7 +369,7 @@ def a_plan_of_other_tensors_is_refused():
         def loaded(self, plan, spoil=spoil, load=tensorrt.Runtime.deserialize_cuda_engine):
             tensors = json.loads(plan)
             spoil(tensors)
-            return load(self, json.dumps(tensors))
+            return load(self, json.dumps(tensors).encode())
 
         with mock.patch.object(tensorrt.Runtime, "deserialize_cuda_engine", loaded):
             assert "The plan's inputs and outputs are" in refused(opened).message

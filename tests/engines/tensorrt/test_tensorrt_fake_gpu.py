@@ -9,15 +9,12 @@ from its source in the first run, which takes one to two minutes, and kept.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
-from downloads import build_wheel, cache_folder, download, install, made_once, pinned
+from fake_gpu import child_environment
 
 HERE = Path(__file__).parent
 CHECKS = {
@@ -27,18 +24,6 @@ CHECKS = {
         r"^def ([a-z]+(?:_[a-z]+){3,})\(\):", (HERE / file).read_text(), re.MULTILINE
     )
 }
-HEADERS = "nvidia-cuda-runtime-cu12"
-
-# Of the headers of CUDA that PyCUDA includes, the one that no package on the index has.
-PROFILER_HEADER = """
-#pragma once
-typedef enum { CU_OUT_KEY_VALUE_PAIR, CU_OUT_CSV } CUoutput_mode;
-extern "C" {
-CUresult cuProfilerInitialize(const char *, const char *, CUoutput_mode);
-CUresult cuProfilerStart(void);
-CUresult cuProfilerStop(void);
-}
-"""
 
 ENVIRONMENT = {
     "memory_that_is_shared_is_not_copied": {"FAKE_CUDA_INTEGRATED": "1"},
@@ -56,7 +41,10 @@ ENVIRONMENT = {
     "an_interrupt_of_a_build_reaches_the_handler_of_the_program": {"FAKE_TENSORRT_INTERRUPT": "1"},
     "what_a_region_hides_is_no_mismatch": {"FAKE_TENSORRT_OPAQUE": "1"},
     "free_memory_is_read_after_the_builder_took_its_own": {"FAKE_TENSORRT_TAKES": "600000000"},
-    "memory_of_a_shared_device_is_what_the_system_can_free": {"FAKE_CUDA_INTEGRATED": "1"},
+    "memory_of_a_shared_device_is_what_the_system_can_free": {
+        "FAKE_CUDA_INTEGRATED": "1",
+        "FAKE_CUDA_BYTES": str(8 << 30),
+    },
 }
 SAYS = {
     "a_lost_device_is_an_error_and_the_process_lives": "alive\n",
@@ -67,70 +55,13 @@ IN_TWO_PROCESSES = "one_of_two_processes_builds"
 MAY_COMPLAIN = "a_lost_device_is_an_error_and_the_process_lives"
 
 
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory):
-    """The folder of the fake driver's library."""
-    if shutil.which("gcc") is None:
-        pytest.skip("there is no C compiler")
-    folder = tmp_path_factory.mktemp("driver")
-    library = folder / "libcuda.so.1"
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-Wl,-soname,libcuda.so.1"]
-    source = HERE / "fake_cuda.c"
-    subprocess.run([*command, "-o", library, source, "-lpthread"], check=True)
-    # The name by which a linker looks for it.
-    (folder / "libcuda.so").symlink_to(library)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def pycuda(driver, tmp_path_factory):
-    """A folder with PyCUDA, built here from its source."""
-    if shutil.which("g++") is None:
-        pytest.skip("there is no C++ compiler")
-    version, headers = pinned("pycuda"), pinned(HEADERS)
-    folder = cache_folder(f"pycuda-{version}-cuda-{headers}")
-    with made_once(folder) as missing:
-        if missing:
-            make_pycuda(
-                f"pycuda=={version}", f"{HEADERS}=={headers}", driver, folder, tmp_path_factory
-            )
-    return folder / "site"
-
-
-def make_pycuda(requirement, headers, driver, folder, tmp_path_factory):
-    scratch = tmp_path_factory.mktemp("pycuda")
-    with tarfile.open(download(requirement, scratch, source=True)) as archive:
-        archive.extractall(scratch, filter="data")
-    with zipfile.ZipFile(download(headers, scratch)) as archive:
-        archive.extractall(scratch)
-    include = scratch / "nvidia" / "cuda_runtime" / "include"
-    (include / "cudaProfiler.h").write_text(PROFILER_HEADER)
-    source = scratch / requirement.replace("==", "-")
-    settings = {
-        "USE_SHIPPED_BOOST": True,
-        "CUDA_INC_DIR": [str(include)],
-        "CUDA_ENABLE_CURAND": False,
-        "CUDADRV_LIB_DIR": [str(driver)],
-        # Compiling takes half of the time that way, and nothing here is about speed.
-        "CXXFLAGS": ["-O0", "-g0", "-w"],
-    }
-    lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
-    (source / "siteconf.py").write_text("".join(lines))
-    install(build_wheel(source, scratch / "wheel"), folder / "site")
-
-
 @pytest.fixture
-def child(driver, pycuda, tmp_path):
+def child(fake_driver, fake_pycuda, tmp_path):
     """Start a function of ``fake_gpu_checks`` in a separate process."""
 
     def start(name):
-        folders = [pycuda, HERE.parents[1] / "support", HERE / "fake_tensorrt"]
-        environment = {
-            **os.environ,
-            "LD_LIBRARY_PATH": str(driver),
-            "PYTHONPATH": os.pathsep.join(map(str, folders)),
-            **ENVIRONMENT.get(name, {}),
-        }
+        environment = {**os.environ, **child_environment(fake_driver, fake_pycuda)}
+        environment |= ENVIRONMENT.get(name, {})
         return subprocess.Popen(
             [sys.executable, "-W", "error", str(CHECKS[name]), name],
             env=environment,

@@ -73,7 +73,7 @@ def test_a_session_describes_itself(cache):
         assert (session.engine, session.device, session.precision) == ("tensorrt", "cuda:0", "fp32")
         assert session.inputs[0].shape == (5, 3)
         assert session.cuda_graph
-        assert set(session.layer_types) == {"fp32"}
+        assert set(session.layers.types) == {"fp32"}
 
 
 def test_a_graph_and_no_graph_compute_the_same(cache, x):

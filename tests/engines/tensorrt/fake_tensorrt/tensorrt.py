@@ -1,11 +1,11 @@
 """What an execution context of TensorRT does with memory and streams, on the fake CUDA driver.
 
-Its one operation is the network ``y = 2 x`` in float32. It checks what the real library needs and
-cannot check by itself here: that a context of CUDA is current whenever one of its objects is made,
-used or destroyed. Like the binding, it swallows what a callback raises, and raises TypeError if a
-library gives no object. Its plans are JSON. It stands for no other behaviour of TensorRT; what its
-binding is called like is tested with the real bindings, and what its parser and compiler accept
-with TensorRT-RTX.
+Networks of one node are ``y = 2 x`` in float32; others are computed by ONNX Runtime. It checks
+what the real library needs and cannot check by itself here: that a context of CUDA is current
+whenever one of its objects is made, used or destroyed. Like the binding, it swallows what a
+callback raises, and raises TypeError if a library gives no object. Its plans are JSON. It stands
+for no other behaviour of TensorRT; what its binding is called like is tested with the real
+bindings, and what its parser and compiler accept with TensorRT-RTX.
 
 Environment: FAKE_TENSORRT_VERSION; FAKE_TENSORRT_FAILS (a build); FAKE_TENSORRT_NULL (the class of
 which no object comes); FAKE_TENSORRT_TYPE (the type that its inspector reports), and
@@ -17,12 +17,16 @@ FAKE_TENSORRT_INTERRUPT (the step in which Ctrl-C is pressed).
 import ctypes
 import enum
 import json
+import math
 import os
 import signal
 import threading
 import time
 
+import numpy
 import onnx
+import onnxruntime
+from onnx import TensorProto
 
 __version__ = os.environ.get("FAKE_TENSORRT_VERSION", "10.3.0")
 
@@ -38,7 +42,7 @@ MemoryPoolType = enum.Enum("MemoryPoolType", ["WORKSPACE"])
 BuilderFlag = enum.Enum("BuilderFlag", ["TF32"])
 LayerInformationFormat = enum.Enum("LayerInformationFormat", ["JSON"])
 TensorIOMode = enum.Enum("TensorIOMode", ["INPUT", "OUTPUT"])
-DataType = enum.Enum("DataType", ["FLOAT"])
+DataType = enum.Enum("DataType", ["FLOAT", "INT64", "INT32", "BOOL"])
 
 
 def _need_context(what):
@@ -126,11 +130,12 @@ class Builder(_Object):
             self.log.log(ILogger.Severity.ERROR, "no tactic was found\nfor the layer")
             return None
         builds.append({"workspace": config.workspace, "flags": set(config.flags)})
-        return json.dumps(network.tensors).encode()
+        return json.dumps(network.tensors).encode() + network.model
 
 
 class _Network(_Object):
     tensors = None
+    model = b""
 
 
 class _Profile(_Object):
@@ -190,10 +195,13 @@ class OnnxParser(_Object):
                 value.name,
                 mode,
                 [dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim],
+                TensorProto.DataType.Name(value.type.tensor_type.elem_type),
             ]
             for values, mode in ((graph.input, "INPUT"), (graph.output, "OUTPUT"))
             for value in values
         ]
+        if len(graph.node) > 1:
+            self._network.model = b"\n" + bytes(model)
         return True
 
     def get_error(self, index):
@@ -216,29 +224,39 @@ class Runtime(_Object):
         super().__init__()
 
     def deserialize_cuda_engine(self, serialized_engine):
-        return _Engine(json.loads(serialized_engine))
+        tensors, _, model = serialized_engine.partition(b"\n")
+        return _Engine(json.loads(tensors), model)
 
 
 class _Inspector(_Object):
-    def __init__(self, shapes):
+    def __init__(self, engine):
         super().__init__()
-        self._open = any(size < 0 for shape in shapes for size in shape)
+        self._open = any(size < 0 for tensor in engine.tensors for size in tensor[2])
+        self._types = [os.environ.get("FAKE_TENSORRT_TYPE", "FP32")]
+        if engine.model:
+            # As many layers as the file has types of weights.
+            weights = onnx.load_from_string(engine.model).graph.initializer
+            names = {TensorProto.DataType.Name(each.data_type) for each in weights}
+            self._types = sorted({"FLOAT": "FP32", "FLOAT16": "FP16"}.get(n, n) for n in names)
 
     def get_engine_information(self, format):  # noqa: A002
-        kind = f"Row major linear {os.environ.get('FAKE_TENSORRT_TYPE', 'FP32')} format"
-        tensor = {"Name": "y", "Format/Datatype": kind}
+        return json.dumps({"Layers": list(map(self._layer, self._types))})
+
+    def _layer(self, kind):
+        tensor = {"Name": "y", "Format/Datatype": f"Row major linear {kind} format"}
         if self._open:
             tensor["Format/Datatype"] = "N/A due to dynamic shapes"
         layer = {"Name": "double", "LayerType": "ElementWise", "Outputs": [tensor]}
         if os.environ.get("FAKE_TENSORRT_OPAQUE"):
             layer |= {"Name": "{ForeignNode[find...last]}", "LayerType": "Myelin"}
-        return json.dumps({"Layers": [layer]})
+        return layer
 
 
 class _Engine(_Object):
-    def __init__(self, tensors):
+    def __init__(self, tensors, model):
         super().__init__()
         self.tensors = tensors
+        self.model = model
         self.num_io_tensors = len(tensors)
 
     def _tensor(self, name):
@@ -251,13 +269,13 @@ class _Engine(_Object):
         return TensorIOMode[self._tensor(name)[1]]
 
     def get_tensor_dtype(self, name):
-        return DataType.FLOAT
+        return DataType[self._tensor(name)[3]]
 
     def get_tensor_shape(self, name):
         return self._tensor(name)[2]
 
     def create_engine_inspector(self):
-        return _Inspector([tensor[2] for tensor in self.tensors])
+        return _Inspector(self)
 
     def create_execution_context(self):
         return _Context(self)
@@ -269,6 +287,7 @@ class _Context(_Object):
         self._engine = engine
         self._batch = None
         self._addresses = {}
+        self._network = _network(self) if engine.model else None
 
     def set_input_shape(self, name, shape):
         _need_context("set_input_shape")
@@ -284,9 +303,35 @@ class _Context(_Object):
 
     def execute_async_v3(self, stream_handle):
         _need_context("execute_async_v3")
+        if self._network is not None:
+            return not _driver.fake_call(self._network, ctypes.c_void_p(stream_handle))
         size = 4
         for length in self.get_tensor_shape("x"):
             size *= length
         addresses = [ctypes.c_void_p(self._addresses[name]) for name in ("y", "x")]
         stream = ctypes.c_void_p(stream_handle)
         return not _driver.fake_double(*addresses, ctypes.c_size_t(size), stream)
+
+    def array(self, name):
+        """The memory of a tensor."""
+        kind = {"FLOAT": ctypes.c_float, "INT64": ctypes.c_int64}[self._engine._tensor(name)[3]]
+        shape = self.get_tensor_shape(name)
+        memory = (kind * math.prod(shape)).from_address(self._addresses[name])
+        return numpy.ctypeslib.as_array(memory).reshape(shape)
+
+
+def _network(context):
+    """A C function that computes a network in a context's memory."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(context._engine.model, options)
+    inputs = [value.name for value in session.get_inputs()]
+    outputs = [value.name for value in session.get_outputs()]
+
+    @ctypes.CFUNCTYPE(None)
+    def run():
+        found = session.run(outputs, {name: context.array(name) for name in inputs})
+        for name, values in zip(outputs, found, strict=True):
+            context.array(name)[...] = values
+
+    return run

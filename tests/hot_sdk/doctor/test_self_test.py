@@ -1,0 +1,235 @@
+"""The self-test of a board: on this machine, on the fake GPU, and its report.
+
+The fake GPU is the CUDA driver of ``tests/engines/tensorrt``, with real PyCUDA; its TensorRT has
+ONNX Runtime compute the networks. What that shows is that every check runs and that a fault is
+found, and nothing of how a board behaves.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from fake_gpu import child_environment
+from faked_machines import ABSENT, faked
+
+from hot_sdk.doctor.cli import main
+from hot_sdk.doctor.self_test import MODELS, model_file, run_self_test
+from hot_sdk.doctor.self_test.report import (
+    CheckStatus,
+    load,
+    save,
+    tables,
+    to_json,
+    without_paths,
+)
+from hot_sdk.doctor.self_test.trtexec import parse_trtexec
+from hot_sdk.engines.tensorrt.precision import LayerReport, parse_layers, precision_mismatch
+from hot_sdk.errors import UsageError
+from hot_sdk.host.machine import ProgramResult, run_program, this_machine
+
+RECORDED = Path(__file__).parent / "data" / "self_test_fake_gpu.json"
+PASSED, FAILED, NOT_RUN = CheckStatus
+
+
+def with_environment(environment, only=None, **of_checks):
+    """This machine, whose children have other variables; more of them in single checks."""
+
+    def run(command, seconds):
+        check = command[3]
+        if only is not None and check not in only:
+            return ProgramResult(0, '{"not run": "left out", "providers": []}', "")
+        more = {**environment, **of_checks.get(check, {})}
+        setting = [f"{name}={value}" for name, value in more.items()]
+        return run_program(["env", *setting, *command], seconds)
+
+    return dataclasses.replace(this_machine(), run=run)
+
+
+def by_name(report):
+    return {check.name: check for check in report.checks}
+
+
+@pytest.fixture(scope="module")
+def environment(fake_driver, fake_pycuda):
+    return child_environment(fake_driver, fake_pycuda) | {
+        "PYTHONWARNINGS": "error",
+        "FAKE_CUDA_INTEGRATED": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def on_the_fake_gpu(environment):
+    """A report of the two files that differ most."""
+    slow = {"FAKE_TENSORRT_STEPS": "300", "FAKE_TENSORRT_STEP_S": "0.01"}
+    machine = with_environment(environment, interrupted_build=slow)
+    return run_self_test(machine, models=("fp32", "int8+fp16"))
+
+
+def test_every_check_passes_on_the_fake_gpu(on_the_fake_gpu):
+    statuses = {name: check.status for name, check in by_name(on_the_fake_gpu).items()}
+    witnesses = [name for name in statuses if name.startswith("trtexec")]
+    assert [statuses.pop(name) for name in witnesses] == [NOT_RUN] * 2
+    details = {name: check.detail for name, check in by_name(on_the_fake_gpu).items()}
+    assert set(statuses.values()) == {PASSED}, details
+    assert len(statuses) == 10
+    gpu = on_the_fake_gpu.gpu
+    assert (gpu.name, gpu.capability, gpu.multiprocessors) == ("Fake GPU", "8.7", 8)
+
+
+def test_figures_on_the_fake_gpu(on_the_fake_gpu):
+    figures = by_name(on_the_fake_gpu)["tensorrt int8+fp16"].figures
+    assert figures.engine == "tensorrt 10.3.0"
+    assert (figures.cuda_graph, figures.zero_copy) == (True, True)
+    assert (figures.graph_difference, figures.copy_difference) == (0.0, 0.0)
+    assert (figures.runs, figures.runs_equal, figures.frames_shared) == (100, 100, 1.0)
+    assert 0 <= figures.mean_error < 1e-2
+    assert 0 < figures.median_ms <= figures.p99_ms
+    assert parse_layers(figures.inspector).types == {"fp16": 1, "fp32": 1, "int8": 1}
+
+
+def test_faults_are_found(environment):
+    machine = with_environment(
+        environment,
+        only=("gpu", "tensorrt", "left_open"),
+        tensorrt={"FAKE_CUDA_BYTES": "3000"},
+        left_open={"FAKE_TENSORRT_NULL": "Runtime"},
+    )
+    report = run_self_test(machine, models=("fp32",))
+    checks = by_name(report)
+    assert "out of memory" in checks["tensorrt fp32"].detail
+    assert "creates no runtime" in checks["tensorrt left open"].detail
+    assert report.failed == ("tensorrt fp32", "tensorrt left open")
+
+
+def test_without_a_gpu_the_rest_runs(environment):
+    machine = with_environment({**environment, "FAKE_CUDA_DEVICES": "0"})
+    report = run_self_test(machine, models=("fp16",))
+    checks = by_name(report)
+    assert checks["onnxruntime cpu fp16"].status is PASSED
+    assert checks["tensorrt gpu"].status is NOT_RUN
+    assert "no CUDA-capable device" in checks["tensorrt gpu"].detail
+    assert checks["tensorrt fp16"].detail == "see 'tensorrt gpu'"
+    assert report.failed == ()
+    assert report.gpu is None
+
+
+def test_a_crash_is_a_finding():
+    for result, said in (
+        (ProgramResult(-11, "", ""), "it crashed with SIGSEGV"),
+        (ProgramResult(-6, '{"found": "all well", "problems": []}\n', ""), "SIGABRT"),
+        (ProgramResult(None, "", "no answer within 300 s"), "no answer"),
+        (ProgramResult(0, "not JSON", ""), "status 0"),
+        (ABSENT, "No such file"),
+    ):
+        machine = faked(run=lambda command, seconds, result=result: result)
+        report = run_self_test(machine, models=("fp32",))
+        gpu = by_name(report)["tensorrt gpu"]
+        assert gpu.status is FAILED
+        assert said in gpu.detail
+        assert by_name(report)["tensorrt fp32"].status is NOT_RUN
+
+
+def test_the_files_are_small_and_in_the_precisions_that_they_name():
+    files = [model_file(name) for name in MODELS[:3]]
+    assert sum(file.stat().st_size for file in files) < 200 << 10
+    assert model_file("starter").is_file()
+
+
+def test_command_line(capsys, monkeypatch):
+    from hot_sdk.doctor import self_test
+
+    monkeypatch.setitem(self_test.run_self_test.__kwdefaults__, "models", ("fp32",))
+    assert main(["--self-test", "--output", "report.json"]) == 0
+    said = capsys.readouterr().out
+    assert "onnxruntime cpu fp32" in said
+    assert "nothing of TensorRT ran" in said
+    report = load(Path("report.json"))
+    assert by_name(report)["onnxruntime cpu fp32"].status is PASSED
+    assert main(["--output", "report.json"]) == 2
+
+
+def test_a_report_is_read_back_as_it_was_written(on_the_fake_gpu):
+    path = Path("report.json")
+    save(on_the_fake_gpu, path)
+    read = load(path)
+    assert [check.figures for check in read.checks] == [
+        check.figures for check in on_the_fake_gpu.checks
+    ]
+    assert to_json(read) == to_json(on_the_fake_gpu)
+    for wrong in ("{", "{}", "[]", path.read_text().replace('"schema": 1', '"schema": "1"')):
+        path.write_text(wrong)
+        with pytest.raises(UsageError, match="not a report"):
+            load(path)
+
+
+def test_a_recorded_report_is_read():
+    report = load(RECORDED)
+    assert "".join(str(part) for part in tables(report))
+    read = [check.figures for check in report.checks if check.figures and check.figures.inspector]
+    assert [figures.precision for figures in read] == ["fp32", "fp16", "int8+fp16"]
+    for figures in read:
+        layers = parse_layers(figures.inspector)
+        assert layers.opaque_regions == figures.opaque_regions
+        shown = ", ".join(f"{count} {name}" for name, count in sorted(layers.types.items()))
+        assert shown == figures.layer_types
+        assert precision_mismatch(figures.precision, layers) is None
+    # The same text, if the plan had been built otherwise than the file says.
+    assert precision_mismatch("fp32", parse_layers(read[1].inspector)) is not None
+    assert precision_mismatch("int8", LayerReport({"fp32": 1})) is not None
+
+
+def test_reports_hold_no_private_paths(on_the_fake_gpu, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("USER", "somebody")
+    secret = "cannot open '/home/somebody/plans/a.plan' of /home/somebody"
+    checks = (dataclasses.replace(on_the_fake_gpu.checks[0], detail=secret),)
+    text = to_json(dataclasses.replace(on_the_fake_gpu, checks=checks))
+    assert "somebody" not in text
+    assert "a.plan" in text
+    whole = to_json(on_the_fake_gpu)
+    for private in (str(Path.home()), sys.prefix, os.getcwd(), os.uname().nodename):
+        assert private not in whole
+    assert json.loads(whole)["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/usr/lib/x86_64/libcuda.so.1: cannot open", "…/libcuda.so.1: cannot open"),
+        ("in '/root/a b'", "in '…/a b'"),
+        ("1/2 of all, 3 and/or 4", "1/2 of all, 3 and/or 4"),
+        ("/tmp/x/", "…/"),
+    ],
+)
+def test_paths_are_shortened(text, shown):
+    assert without_paths(text) == shown
+
+
+TRTEXEC = """\
+[01/02/2026-03:04:05] [I] === Performance summary ===
+[01/02/2026-03:04:05] [I] GPU Compute Time: min = 1.0 ms, max = 2.0 ms, mean = 1.2 ms, median = \
+1.1875 ms, percentile(90%) = 1.3 ms, percentile(95%) = 1.4 ms, percentile(99%) = 1.61133 ms
+&&&& PASSED TensorRT.trtexec [TensorRT v100300] # trtexec --onnx=a.onnx --stronglyTyped
+"""
+
+
+@pytest.mark.parametrize(
+    ("result", "passed", "said"),
+    [
+        (ProgramResult(0, TRTEXEC, ""), True, "median 1.1875 ms, 99 % in 1.61133 ms on the GPU"),
+        (ProgramResult(0, "&&&& PASSED x", ""), True, "without times"),
+        (
+            ProgramResult(1, "[I] a\n[x] [E] Error[4]: no such op\n&&&& FAILED", ""),
+            False,
+            "no such op",
+        ),
+        (ProgramResult(-9, "", ""), False, "SIGKILL"),
+    ],
+)
+def test_trtexec_is_read(result, passed, said):
+    answer = parse_trtexec(result)
+    assert answer.passed is passed
+    assert said in answer.detail
