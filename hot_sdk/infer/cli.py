@@ -177,6 +177,8 @@ def _run(arguments: list[str]) -> int:
                     lifted = lift_input(engine, footage.people, inputs)
                     files = _save(name, footage, lifted, inputs, options)
             except HotSDKError as error:
+                if f"'{name}'" in error.message:
+                    raise
                 # Names the one of several inputs that failed.
                 raise type(error)(f"'{name}': {error.message}", hint=error.hint) from error
             done.append(_record(name, footage, lifted, files))

@@ -105,6 +105,19 @@ class TestPycuda:
         finding = only(jetson("36.4.3", run=run), check_pycuda)
         assert (finding.status, finding.detail) == ("ok", "2026.1, sees Orin")
 
+    @pytest.mark.parametrize(
+        ("environment", "fix"),
+        [({"CUDA_VISIBLE_DEVICES": ""}, "unset CUDA_VISIBLE_DEVICES"), ({}, "Restart the machine;")],
+    )
+    def test_that_sees_no_gpu_has_a_fix_that_can_be_followed(self, environment, fix):
+        run = programs(
+            pycuda=answers({"version": "2026.1", "devices": []}),
+            nvidia_smi=ProgramResult(0, "0, NVIDIA RTX A4000, 550.163.01, 16376, 15900\n", ""),
+        )
+        finding = only(faked(DRIVER, run=run, environment=environment), check_pycuda)
+        assert finding.status == "wrong"
+        assert finding.fix.startswith(fix)
+
     def test_not_installed(self):
         finding = only(jetson("36.4.3"), check_pycuda)
         assert finding.status == "missing"
