@@ -107,7 +107,7 @@ class TestPycuda:
 
     @pytest.mark.parametrize(
         ("environment", "fix"),
-        [({"CUDA_VISIBLE_DEVICES": ""}, "unset CUDA_VISIBLE_DEVICES"), ({}, "Restart the machine;")],
+        [({"CUDA_VISIBLE_DEVICES": ""}, "unset CUDA_VISIBLE"), ({}, "Restart the machine;")],
     )
     def test_that_sees_no_gpu_has_a_fix_that_can_be_followed(self, environment, fix):
         run = programs(
