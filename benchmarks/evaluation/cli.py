@@ -195,13 +195,14 @@ def _run(arguments: list[str]) -> int:
         policies=policies if is_model else None,
         manifest=read_manifest(options.inputs[0]) if is_model else None,
     )
-    clips = _clips(options)
+    with Progress(f"reading {options.data}"):
+        clips = _clips(options)
     measured = (
         _measure_model(options, settings, clips)
         if is_model
         else _measure_results(options, data, clips)
     )
-    notes = evaluation_notes(settings.manifest, protocol, clips)
+    notes = evaluation_notes(settings.manifest, protocol, clips, trained_on=data.trained_on)
     _write(make_report(settings, measured, notes=notes), options)
     return 0
 

@@ -78,7 +78,11 @@ def lacks_scale(manifest: Manifest, clips: Iterable[EvaluationClip]) -> bool:
 
 
 def evaluation_notes(
-    manifest: Manifest | None, protocol: Protocol, clips: Sequence[EvaluationClip]
+    manifest: Manifest | None,
+    protocol: Protocol,
+    clips: Sequence[EvaluationClip],
+    *,
+    trained_on: str | None = None,
 ) -> tuple[str, ...]:
     """Return what a reader of the errors has to know, from the model and the clips alone.
 
@@ -86,6 +90,7 @@ def evaluation_notes(
         manifest: The model's; None for saved poses.
         protocol: Which frames count.
         clips: The clips.
+        trained_on: The clips' data set, as manifests name it; None if it is none of these.
     """
     notes = [note for clip in clips for note in clip.notes]
     if manifest is None:
@@ -94,6 +99,11 @@ def evaluation_notes(
         notes.append(
             f"The model returns '{manifest.unit}', and the data has no scale for them: only P-MPJPE"
             " and N-MPJPE are known."
+        )
+    if None not in (trained_on, manifest.trained_on) and trained_on != manifest.trained_on:
+        notes.append(
+            f"The network was trained on {manifest.trained_on}, whose joints are at slightly other"
+            f" places than those of {trained_on}."
         )
     short = sum(len(clip) < manifest.frames for clip in clips)
     if protocol.name == "motionbert" and short:

@@ -34,6 +34,7 @@ class DataSet:
         own_detections: Its folder may hold others, of any name.
         by_action: Published numbers are means over its actions, and not over its frames.
         policies: How keypoints are preprocessed before they are lifted.
+        trained_on: ``Manifest.trained_on`` of networks that know its joints; None if all do.
     """
 
     name: str
@@ -42,13 +43,22 @@ class DataSet:
     own_detections: bool
     by_action: bool
     policies: InputPolicies
+    trained_on: str | None = None
 
 
 DATA_SETS: Mapping[str, DataSet] = {
     data.name: data
     for data in (
         DataSet(starter_val.NAME, False, ("projected",), False, False, InputPolicies()),
-        DataSet(human36m.NAME, True, (human36m.DETECTIONS, "gt"), True, True, PUBLISHED_POLICIES),
+        DataSet(
+            human36m.NAME,
+            True,
+            (human36m.DETECTIONS, "gt"),
+            True,
+            True,
+            PUBLISHED_POLICIES,
+            human36m.NAME,
+        ),
         DataSet(
             human36m_motionbert.NAME,
             True,
@@ -56,8 +66,17 @@ DATA_SETS: Mapping[str, DataSet] = {
             True,
             True,
             PUBLISHED_POLICIES,
+            human36m.NAME,
         ),
-        DataSet(mpi_inf_3dhp.NAME, True, ("annotated",), False, False, PUBLISHED_POLICIES),
+        DataSet(
+            mpi_inf_3dhp.NAME,
+            True,
+            ("annotated",),
+            False,
+            False,
+            PUBLISHED_POLICIES,
+            mpi_inf_3dhp.NAME,
+        ),
     )
 }
 

@@ -107,8 +107,10 @@ def test_poses_between_frames_are_interpolated_linearly(clip):
 
 def test_frames_without_truth_stay_invalid(clip):
     valid = np.arange(len(clip)) % 4 != 0
-    found = with_frame_rate(dataclasses.replace(clip, valid=valid), 15.0)
+    scale = np.linspace(3.0, 5.0, len(clip))
+    found = with_frame_rate(dataclasses.replace(clip, valid=valid, mm_per_px=scale), 15.0)
     np.testing.assert_array_equal(found.valid, valid[::2])
+    np.testing.assert_array_equal(found.mm_per_px, scale[::2])
 
 
 def test_clip_of_unknown_rate_cannot_be_resampled(clip):

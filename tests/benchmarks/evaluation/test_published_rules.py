@@ -310,5 +310,6 @@ class TestScale:
         assert {overall[name] for name in nothing} == {None}
         assert set(overall["per_joint_mm"].values()) == {None}
         assert "no scale" in found["warnings"][0]
+        assert "trained on mpi-inf-3dhp" in found["warnings"][1]
         assert main([*map(str, (agformer_3dhp, *arguments))]) == 0
         assert "unknown" in capsys.readouterr().out
