@@ -25,6 +25,7 @@ from hot_sdk.export.options import (
     DEFAULT_OPSET,
     ENGINES,
     OPSETS,
+    PREDICTED_UNITS,
     ExportRequest,
     check_request,
 )
@@ -76,6 +77,8 @@ def build_parser() -> CommandParser:
     add("--trained-on", type=_data_set, choices=DATA_SETS, help=about)
     about = "whether it predicts joints relative to the root; if not, the root is subtracted"
     add("--root-relative", choices=("yes", "no"), help=about)
+    about = "what it predicts, if the family returns meters; mm is converted (default: m)"
+    add("--predicts", choices=PREDICTED_UNITS, help=about)
     about = "use random weights: for speed only, the poses mean nothing"
     add("--random-weights", action="store_true", help=about)
     add("--size", metavar="NAME", help="one of the family's published sizes; see --list")

@@ -13,7 +13,7 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.checkpoints.files import find_checkpoint
 from hot_sdk.export.checkpoints.training import DATA_SETS
 from hot_sdk.export.enums import Precision, RecoveryKind, Variant
-from hot_sdk.export.models.families import Family, Normalization
+from hot_sdk.export.models.families import Family, Normalization, Unit
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import (
     ModelOptions,
@@ -34,6 +34,9 @@ ENGINES = (DEFAULT_ENGINE, TENSORRT, TORCH)
 OPSETS = (17, 18, 19, 20)
 DEFAULT_OPSET = 20
 MOST_WINDOWS = 1024
+
+PREDICTED_UNITS = ("m", "mm")
+"""What networks that are published in meters may have been trained on."""
 
 _MODEL_OPTIONS = (
     "size",
@@ -70,6 +73,9 @@ class ExportRequest:
         root_relative: The checkpoint predicts joints relative to the root; if not, the exported
             function subtracts the root. None is refused in families that have networks of both
             kinds.
+        predicts: Unit of the checkpoint's own output in families that return meters: ``m``, or
+            ``mm`` for one that was trained on millimeters, as with P-STMO's files of MPI-INF-3DHP;
+            the exported function converts them.
         random_weights: Use reproducible random weights instead, marked as such in the file.
         variant: ``plain``, ``hot`` or ``tpc``.
         size: One of the family's published sizes.
@@ -110,6 +116,7 @@ class ExportRequest:
     allow_extra: tuple[str, ...] = ()
     trained_on: str | None = None
     root_relative: bool | None = None
+    predicts: str | None = None
     random_weights: bool = False
     variant: Variant | str | None = None
     size: str | None = None
@@ -189,6 +196,14 @@ def check_request(request: ExportRequest) -> None:
         raise UsageError(
             f"Networks trained on {request.trained_on!r} are not known.",
             hint=closest(str(request.trained_on), DATA_SETS),
+        )
+    if request.predicts is not None and (
+        known.unit is not Unit.METER or request.predicts not in PREDICTED_UNITS
+    ):
+        raise UsageError(
+            f"{known.title} returns {known.unit.value}, and --predicts is {request.predicts!r}.",
+            hint="Drop --predicts; it says whether a network that is published in meters predicts"
+            f" {' or '.join(PREDICTED_UNITS)}.",
         )
     if request.opset not in OPSETS:
         raise UsageError(

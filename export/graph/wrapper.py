@@ -18,12 +18,15 @@ class Lifter(nn.Module):
         network: The network.
         subtracted: Index of the root, if its prediction is to be subtracted from all joints; None
             if the network predicts them relative to it.
+        scale: Factor from the network's unit to that of the output.
     """
 
-    def __init__(self, network: HourglassNetwork, subtracted: int | None = None) -> None:
+    def __init__(
+        self, network: HourglassNetwork, subtracted: int | None = None, scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.network = network
-        self.subtracted = subtracted
+        self.subtracted, self.scale = subtracted, scale
 
     def forward(
         self, keypoints_2d: Tensor, index: Tensor | None = None
@@ -39,7 +42,7 @@ class Lifter(nn.Module):
             every frame is kept.
         """
         poses, kept = self.network(keypoints_2d, index)
-        poses = _without_root(poses, self.subtracted)
+        poses = _finished(poses, self.subtracted, self.scale)
         return (poses,) if kept is None else (poses, _repeat_over_batch(kept, keypoints_2d))
 
 
@@ -55,6 +58,7 @@ class MirrorAveragedLifter(nn.Module):
         mirror: Index of each joint's mirror image.
         channels: Channels of a keypoint.
         subtracted: See :class:`Lifter`.
+        scale: See there.
     """
 
     mirror: Tensor
@@ -67,10 +71,11 @@ class MirrorAveragedLifter(nn.Module):
         mirror: tuple[int, ...],
         channels: int,
         subtracted: int | None = None,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
-        self.subtracted = subtracted
+        self.subtracted, self.scale = subtracted, scale
         self.register_buffer("mirror", torch.tensor(mirror), persistent=False)
         signs = torch.tensor([-1.0, 1.0, 1.0])
         self.register_buffer("input_sign", signs[:channels].clone(), persistent=False)
@@ -88,15 +93,17 @@ class MirrorAveragedLifter(nn.Module):
         poses, kept = self.network(pairs, index)
         poses = poses.reshape(-1, 2, *poses.shape[1:])
         direct, back = poses[:, 0], poses[:, 1].index_select(2, self.mirror) * self.output_sign
-        averaged = _without_root((direct + back) * 0.5, self.subtracted)
+        averaged = _finished((direct + back) * 0.5, self.subtracted, self.scale)
         if kept is None:
             return (averaged,)
         return averaged, _repeat_over_batch(kept, pairs).reshape(-1, 2, kept.shape[-1])
 
 
-def _without_root(poses: Tensor, root: int | None) -> Tensor:
-    """Subtract the root's prediction; a clip's root may move by more than the body's size."""
-    return poses if root is None else poses - poses[:, :, root : root + 1]
+def _finished(poses: Tensor, root: int | None, scale: float) -> Tensor:
+    """Subtract the root's prediction, which may be larger than the body, and convert the unit."""
+    if root is not None:
+        poses = poses - poses[:, :, root : root + 1]
+    return poses if scale == 1.0 else poses * scale
 
 
 def _repeat_over_batch(kept: Tensor, keypoints: Tensor) -> Tensor:
@@ -121,9 +128,11 @@ def build_lifter(spec: ModelSpec, state: dict[str, Tensor], *, flip: bool) -> nn
     network.requires_grad_(False)
     skeleton = spec.skeleton
     subtracted = None if spec.root_relative else skeleton.parents.index(-1)
+    scale = 1e-3 if spec.millimeters else 1.0
     if not flip:
-        return Lifter(network, subtracted).eval()
-    return MirrorAveragedLifter(network, skeleton.mirror, spec.size.channels, subtracted).eval()
+        return Lifter(network, subtracted, scale).eval()
+    mirror, channels = skeleton.mirror, spec.size.channels
+    return MirrorAveragedLifter(network, mirror, channels, subtracted, scale).eval()
 
 
 def fold_constants(lifter: nn.Module) -> nn.Module:

@@ -109,6 +109,8 @@ class ModelSpec:
         root_relative: The network predicts joints relative to the root. If not, the exported
             function subtracts the root's prediction.
         joint_order: Name of the order of input and output, of ``NETWORK_SKELETONS``.
+        millimeters: The network predicts millimeters, which the exported function converts to
+            meters.
     """
 
     family: str
@@ -120,6 +122,7 @@ class ModelSpec:
     elastic: bool = False
     root_relative: bool = True
     joint_order: str = H36M17.name
+    millimeters: bool = False
 
     @property
     def skeleton(self) -> Skeleton:

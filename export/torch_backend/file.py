@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hot_sdk._base import records
 from hot_sdk.errors import EngineError, HotSDKError
 from hot_sdk.export.checkpoints.reader import read_checkpoint
+from hot_sdk.export.checkpoints.safetensors_file import check_header
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import ModelSpec, build, family, resolve
 from hot_sdk.manifest import Manifest
@@ -96,10 +97,11 @@ def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
             f"There is no model file at '{path}'.", hint="Check the path, or export the model."
         )
     try:
+        check_header(path)
         with safe_open(path, framework="pt", device="cpu") as held:
             shapes = {key: tuple(held.get_slice(key).get_shape()) for key in held.keys()}  # noqa: SIM118
             return held.metadata() or {}, shapes
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise _wrong_file(f"'{path}' is no safetensors file, or a damaged one ({error})") from error
 
 
@@ -107,7 +109,7 @@ def _spec(text: str, path: Path) -> ModelSpec:
     """Read the architecture, which has to be one that ``resolve`` would return."""
     try:
         # Files of schema 1 and 2 do not state these.
-        known = {"root_relative": True, "joint_order": H36M17.name}
+        known = {"root_relative": True, "joint_order": H36M17.name, "millimeters": False}
         spec = records.build(ModelSpec, {**known, **records.parse_object(text)})
         stated = {name: getattr(spec, name) for name in known}
         settings = {name: getattr(spec.size, name) for name in family(spec.family).settings}
