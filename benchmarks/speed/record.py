@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk._base import records
+from hot_sdk._base.budget import input_budget
+from hot_sdk._base.files import read_input
 from hot_sdk.benchmarks.machine import Conditions, MachineStamp
 from hot_sdk.benchmarks.speed.profilers import Profile
 from hot_sdk.benchmarks.speed.series import Interval, Steadiness
@@ -364,10 +366,11 @@ def read_record(path: Path) -> Record:
         ResultError: The file is missing, broken, or of a newer version.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_input(path, input_budget().record_bytes).decode()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ResultError(
-            f"The record '{path}' cannot be read: {error}.", hint="Check the path."
+            f"The record '{path}' cannot be read: {reason}.", hint="Check the path."
         ) from error
     again = "Measure again with this version of hot-benchmark."
     try:

@@ -17,8 +17,6 @@ from hot_sdk.benchmarks.evaluation.clip_errors import Floats
 from hot_sdk.errors import KeypointsError, ResultError
 from hot_sdk.skeletons import H36M17, skeleton_format
 
-_LARGEST_UNPACKED = 256 << 20
-
 
 @dataclass(frozen=True, eq=False)
 class Opinion:
@@ -131,7 +129,7 @@ def read_opinion(path: Path) -> Opinion:
     """
     keypoints = Keypoints.from_file(path)
     try:
-        with path.open("rb") as file, open_npz(file, max_bytes=_LARGEST_UNPACKED) as arrays:
+        with path.open("rb") as file, open_npz(file) as arrays:
             held = ", ".join(sorted(arrays))
             world = arrays.get("world")
     except NpzError as error:

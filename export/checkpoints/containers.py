@@ -36,6 +36,7 @@ _NAMED = (
 _AVERAGED = re.compile(r"(^|[_.])(ema|swa|avg|averaged?|shadow)([_.]|$)")
 _OTHER_STATE = re.compile(r"optim|sched|scaler|callback|loop|random|rng|loss|hyper|buffer|meta")
 _DEEPEST = 3
+_MOST_ENTRIES = 200_000
 _WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """Names that wrappers insert wherever a module is wrapped; no network has them."""
 _COUNTERS = ("total_ops", "total_params")
@@ -77,6 +78,12 @@ def find_weights(
     """
     if not isinstance(value, dict):
         raise no_weights(source, f"a whole object, {_describe(value)}")
+    # A pickle can hold one dictionary under any number of names.
+    if _entries(value) > _MOST_ENTRIES:
+        raise CheckpointError(
+            f"{source!r} holds over {_MOST_ENTRIES} entries in dictionaries.",
+            hint=SAVE_WEIGHTS_ALONE,
+        )
     container, entries = _choose(value, source, chosen)
     by_prefix = chosen is not None and not _is_named(container, chosen)
     notes = [] if container == BARE else [f"read from {container!r}"]
@@ -204,6 +211,15 @@ def _sets(
             yield f"{path}{name}", entry
         elif depth < _DEEPEST:
             yield from _sets(entry, f"{path}{name}.", depth + 1)
+
+
+def _entries(value: Mapping[object, object], depth: int = 1) -> int:
+    """Count the entries of dictionaries in dictionaries, those that are there twice twice."""
+    count = len(value)
+    for entry in value.values():
+        if isinstance(entry, dict) and depth < _DEEPEST and count <= _MOST_ENTRIES:
+            count += _entries(entry, depth + 1)
+    return count
 
 
 def _is_named(container: str, chosen: str) -> bool:

@@ -12,9 +12,7 @@ there as JSON, so that users need not repeat what tensor shapes do not encode.
 from __future__ import annotations
 
 import logging
-import pickle
 import stat
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -26,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from hot_sdk._base import records
-from hot_sdk._base.files import sha256_of
+from hot_sdk._base.files import open_input, sha256_of
 from hot_sdk.errors import CheckpointError
 from hot_sdk.export.checkpoints.containers import (
     SAVE_WEIGHTS_ALONE,
@@ -36,8 +34,9 @@ from hot_sdk.export.checkpoints.containers import (
     no_weights,
 )
 from hot_sdk.export.checkpoints.files import find_checkpoint
+from hot_sdk.export.checkpoints.safetensors_file import check_header
+from hot_sdk.export.checkpoints.torch_file import TorchScriptError, load_torch_file
 from hot_sdk.export.checkpoints.training import DATA_SETS
-from hot_sdk.export.checkpoints.unpickler import tensors_only
 
 KEY = "hot_sdk.training"
 """Key of the training record in the header of a safetensors file."""
@@ -128,7 +127,7 @@ def read_checkpoint(
     dropped: set[str] = set()
     try:
         digest = sha256_of(path)
-        with path.open("rb") as stream:
+        with open_input(path) as stream:
             head = stream.read(_HEAD_BYTES)
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < MAX_BYTES:
             entries, training = _read_safetensors(path)
@@ -144,7 +143,7 @@ def read_checkpoint(
         ) from error
     if not found.tensors:
         raise no_weights(path.name, "nothing")
-    tensors = {key: _as_weights(key, tensor, path.name) for key, tensor in found.tensors.items()}
+    tensors = _all_as_weights(found.tensors, path.name)
     _LOG.info("%s: %s", path.name, ", ".join((f"{len(tensors)} tensors", *found.notes)))
     if dropped:
         _LOG.info("%s: dropped: %s", path.name, ", ".join(sorted(dropped)))
@@ -179,6 +178,7 @@ def _require_regular_file(path: Path) -> None:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], TrainingRecord | None]:
     try:
+        check_header(path)
         with safe_open(path, framework="pt", device="cpu") as held:
             tensors = {key: held.get_tensor(key) for key in held.keys()}  # noqa: SIM118
             text = (held.metadata() or {}).get(KEY)
@@ -220,32 +220,20 @@ def _read_torch(path: Path, head: bytes, dropped: set[str]) -> object:
     """Return what the file holds; collect names of what is not rebuilt."""
     _refuse_lookalikes(head, path.name)
     try:
-        return _torch_load(path, dropped)
-    except CheckpointError:
+        return load_torch_file(path, dropped)
+    except (CheckpointError, OSError):
         raise
-    # torch.load raises whatever its parsers raise on damaged bytes, which is nearly anything.
+    except TorchScriptError as error:
+        raise CheckpointError(
+            f"'{path.name}' is a TorchScript program, not a checkpoint.",
+            hint="Save model.state_dict() instead.",
+        ) from error
+    # Parsers raise nearly anything on damaged bytes.
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        if "TorchScript" in reason:
-            raise CheckpointError(
-                f"'{path.name}' is a TorchScript program, not a checkpoint.",
-                hint="Save model.state_dict() instead.",
-            ) from error
         raise CheckpointError(
             f"'{path.name}' is damaged, or is no checkpoint ({reason:.200}).", hint=_COPY_AGAIN
         ) from error
-
-
-def _torch_load(path: Path, dropped: set[str]) -> object:
-    with warnings.catch_warnings():
-        # It warns of classes whose source it cannot find: our placeholders for dropped objects.
-        warnings.simplefilter("ignore")
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
-            # Companions of the weights, or something worse: the second reading distinguishes them.
-            reader = tensors_only(path.name, dropped)
-            return torch.load(path, map_location="cpu", weights_only=False, pickle_module=reader)
 
 
 def _refuse_lookalikes(head: bytes, source: str) -> None:
@@ -268,6 +256,15 @@ def _refuse_lookalikes(head: bytes, source: str) -> None:
         hint = "Give a checkpoint: .pth, .pt, .bin, .pth.tr or .safetensors."
     if problem is not None:
         raise CheckpointError(f"{source!r} is {problem}.", hint=hint)
+
+
+def _all_as_weights(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Convert each tensor once, under however many names it is there."""
+    converted: dict[int, Tensor] = {}
+    for key, tensor in tensors.items():
+        if id(tensor) not in converted:
+            converted[id(tensor)] = _as_weights(key, tensor, source)
+    return {key: converted[id(tensor)] for key, tensor in tensors.items()}
 
 
 def _as_weights(key: str, tensor: Tensor, source: str) -> Tensor:

@@ -2,9 +2,9 @@
 
 A pickle may claim a tensor of any size over a storage of a few bytes, by strides of 0 or by tensors
 that share a storage, and a zip archive may unpack to any size. Here every size is compared with the
-bytes of the file before memory is allocated. The zip layout holds ``data.pkl`` and a member for each
-storage; the legacy one five pickles, followed by the storages. See "Serialization semantics" in
-PyTorch's documentation.
+bytes of the file before memory is allocated. The zip layout holds ``data.pkl`` and a member for
+each storage; the legacy one five pickles, followed by the storages. See "Serialization semantics"
+in PyTorch's documentation.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -49,9 +49,6 @@ class _Storage:
 
     dtype: torch.dtype
     content: bytearray
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 class _Sizes:
@@ -95,7 +92,7 @@ def load_torch_file(path: Path, dropped: set[str]) -> object:
 
 
 def _read_zip(
-    stream: BinaryIO, source: str, dropped: set[str], sizes: _Sizes, budget: Budget
+    stream: io.BufferedReader, source: str, dropped: set[str], sizes: _Sizes, budget: Budget
 ) -> object:
     with open_zip(stream, budget) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
@@ -139,7 +136,7 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytearray:
 
 
 def _read_legacy(
-    stream: BinaryIO, source: str, dropped: set[str], sizes: _Sizes, budget: Budget
+    stream: io.BufferedReader, source: str, dropped: set[str], sizes: _Sizes, budget: Budget
 ) -> object:
     def load() -> object:
         return _unpickled(stream, source, dropped, sizes, budget, storage)
@@ -167,7 +164,7 @@ def _read_legacy(
         held = storages.get(key)
         if held is None or count * held.dtype.itemsize != len(held.content):
             raise ValueError(f"a storage of {count} numbers was expected to have others")
-        if stream.readinto(held.content) != len(held.content):  # type: ignore[attr-defined]
+        if stream.readinto(held.content) != len(held.content):
             raise EOFError("a storage is cut off")
     return value
 
@@ -186,8 +183,10 @@ def _unpickled(
     budget: Budget,
     storage: Callable[[StorageKind, str, int], _Storage],
 ) -> object:
-    def persistent(name: object) -> _Storage:
+    def persistent(name: object) -> object:
         # ("storage", type, key, location, count), in the legacy layout also a view, always None.
+        if isinstance(name, tuple) and name[:1] in (("module",), (b"module",)) and len(name) > 1:
+            return name[1]
         if not isinstance(name, tuple) or len(name) not in (5, 6) or name[5:] not in ((), (None,)):
             raise pickle.UnpicklingError("a storage is described in an unusual way")
         tag, kind, key, _, count = name[:5]
@@ -199,9 +198,13 @@ def _unpickled(
             raise pickle.UnpicklingError("a storage has an impossible size")
         return storage(kind, key, count)
 
-    def tensor(held: object, offset: object, shape: object, strides: object) -> Tensor:
-        if not isinstance(held, _Storage):
-            raise ValueError("a tensor has no storage")
+    def tensor(
+        held: object, offset: object, shape: object, strides: object, dtype: torch.dtype | None
+    ) -> Tensor:
+        if not isinstance(held, _Storage) or not isinstance(dtype, (torch.dtype, type(None))):
+            raise ValueError("a tensor has no storage or no type")
+        if dtype is not None:
+            held = _Storage(dtype, held.content)
         return _tensor(held, offset, shape, strides, sizes)
 
     return TensorUnpickler(stream, source, dropped, budget, tensor, persistent).load()

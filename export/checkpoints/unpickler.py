@@ -1,34 +1,23 @@
 """Unpickle tensors, and call nothing else that an untrusted file names.
 
 ``torch.load(weights_only=True)`` refuses whole files for the random state or the optimizer next to
-the weights, as in the published checkpoints of MixSTE. Passed to ``torch.load`` as its
-pickle module, this one rebuilds the tensors, puts an inert placeholder where such a companion was,
-and refuses every other name. See "Restricting Globals" in Python's pickle documentation.
+the weights, as in the published checkpoints of MixSTE. This unpickler rebuilds the tensors, puts an
+inert placeholder where such a companion was, and refuses every other name. No name in a file is
+ever looked up. See "Restricting Globals" in Python's pickle documentation.
 """
 
 from __future__ import annotations
 
-import collections
-import logging
-import pickle
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from dataclasses import dataclass
 from typing import IO, Any
 
 import torch
-import torch._utils
+from torch import Tensor
 
+from hot_sdk._base.budget import Budget
+from hot_sdk._base.checked_unpickler import CheckedUnpickler
 from hot_sdk.errors import CheckpointError
-
-_LOG = logging.getLogger(__name__)
-
-_REBUILT: Mapping[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch", "Size"): torch.Size,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-}
 
 _BUILTIN_TYPES = frozenset(
     {"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "long"}
@@ -65,6 +54,24 @@ _COMPANION_PACKAGES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class StorageKind:
+    """The type of a storage's numbers; stands for PyTorch's classes of storages.
+
+    Attributes:
+        dtype: The type.
+    """
+
+    dtype: torch.dtype
+
+
+class Weights(dict[Any, Any]):
+    """Stands for an OrderedDict; drops the attributes that a pickle gives it."""
+
+    def __setstate__(self, _: object) -> None:
+        """Drop a state."""
+
+
 class Placeholder:
     """Stands for an object that was not rebuilt; ignores everything that a pickle does to it.
 
@@ -89,36 +96,137 @@ class Placeholder:
     __setstate__ = __setitem__ = extend = add = append
 
 
-def tensors_only(source: str, dropped: set[str]) -> ModuleType:
-    """Return a stand-in for the pickle module, for one ``torch.load(..., weights_only=False)``.
+class _Named:
+    """Stands for a function or class; it calls one of ours, and nothing can be stored in it."""
+
+    __slots__ = ("_make",)
+    _make: Callable[..., object]
+
+    def __init__(self, make: Callable[..., object]) -> None:
+        object.__setattr__(self, "_make", make)
+
+    def __setattr__(self, name: str, _: object) -> None:
+        raise AttributeError(name)
+
+    def __call__(self, *arguments: object) -> object:
+        return self._make(*arguments)
+
+
+_DTYPES = {
+    str(value).removeprefix("torch."): value
+    for value in vars(torch).values()
+    if isinstance(value, torch.dtype)
+}
+# The classes of storages are named after C's types.
+_STORAGES: Mapping[str, torch.dtype] = {
+    "BFloat16Storage": torch.bfloat16,
+    "BoolStorage": torch.bool,
+    "ByteStorage": torch.uint8,
+    "CharStorage": torch.int8,
+    "ComplexDoubleStorage": torch.complex128,
+    "ComplexFloatStorage": torch.complex64,
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "IntStorage": torch.int32,
+    "LongStorage": torch.int64,
+    "ShortStorage": torch.int16,
+    "UntypedStorage": torch.uint8,
+}
+
+MakeTensor = Callable[[object, object, object, object, torch.dtype | None], Tensor]
+"""Makes a tensor of a storage, an offset, a shape, strides and perhaps another type."""
+
+
+class TensorUnpickler(CheckedUnpickler):
+    """An unpickler of tensors.
 
     Args:
+        stream: The pickle.
         source: Name of the file, for messages.
         dropped: Receives the names of the objects that are not rebuilt.
+        budget: Limits of its content.
+        tensor: Makes a tensor.
+        storage: Returns the storage of a persistent id.
     """
 
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
-            rebuilt = _REBUILT.get((module, name))
-            if rebuilt is not None:
-                return rebuilt
-            if not _is_companion(module, name):
-                raise CheckpointError(
-                    f"'{source}' is not safe to read: it asks for {f'{module}.{name}'!a}, "
-                    "which does not belong in a checkpoint; nothing was run.",
-                    hint="Use a file from its authors, with model.state_dict() alone.",
-                )
-            dropped.add(f"{module}.{name}")
-            # A class, since protocol 2 and newer make objects by calling a class's __new__.
-            return type("Dropped", (Placeholder,), {"of": f"{module}.{name}"})
+    def __init__(
+        self,
+        stream: IO[bytes],
+        source: str,
+        dropped: set[str],
+        budget: Budget,
+        tensor: MakeTensor,
+        storage: Callable[[Any], object],
+    ) -> None:
+        super().__init__(
+            stream,
+            budget,
+            stand_ins=(Placeholder, Weights),
+            plain_keys=(Placeholder, Tensor),
+            # As torch.load does, for the texts of Python 2.
+            encoding="utf-8",
+        )
+        self._source = source
+        self._dropped = dropped
+        self._storage = storage
 
-    def load(stream: IO[bytes], **options: Any) -> object:  # noqa: ANN401
-        return Unpickler(stream, **options).load()
+        def old(*held: Any) -> Tensor:  # noqa: ANN401
+            return tensor(held[0], held[1], held[2], held[3], None)
 
-    stand_in = ModuleType("tensors_only")
-    members: dict[str, type | Callable[..., Any]] = {"Unpickler": Unpickler, "load": load}
-    stand_in.__dict__.update(members, UnpicklingError=pickle.UnpicklingError)
-    return stand_in
+        def new(*held: Any) -> Tensor:  # noqa: ANN401
+            return tensor(held[0], held[1], held[2], held[3], held[6])
+
+        # Parameters are tensors here: gradients, hooks and attributes are of no use.
+        self._rebuilt: Mapping[tuple[str, str], object] = {
+            ("collections", "OrderedDict"): _Named(self._weights),
+            ("torch", "Size"): _Named(lambda lengths=(): tuple(lengths)),
+            ("torch", "Tensor"): StorageKind(torch.uint8),
+            ("torch._tensor", "_rebuild_from_type_v2"): _Named(_remade),
+            ("torch._utils", "_rebuild_parameter"): _Named(lambda tensor, *_: tensor),
+            ("torch._utils", "_rebuild_parameter_with_state"): _Named(lambda tensor, *_: tensor),
+            ("torch._utils", "_rebuild_tensor"): _Named(old),
+            ("torch._utils", "_rebuild_tensor_v2"): _Named(old),
+            ("torch._utils", "_rebuild_tensor_v3"): _Named(new),
+        }
+
+    def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401
+        """Return a storage; called by the unpickler."""
+        return self._storage(pid)
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        """Return the stand-in for a name; called by the unpickler."""
+        rebuilt = self._rebuilt.get((module, name))
+        if rebuilt is not None:
+            return rebuilt
+        if module in ("torch", "torch.storage") and name in _STORAGES:
+            return StorageKind(_STORAGES[name])
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        if not _is_companion(module, name):
+            raise CheckpointError(
+                f"'{self._source}' is not safe to read: it asks for {f'{module}.{name}'!a}, "
+                "which does not belong in a checkpoint; nothing was run.",
+                hint="Use a file from its authors, with model.state_dict() alone.",
+            )
+        self._dropped.add(f"{module}.{name}")
+        # A class, since protocol 2 and newer make objects by calling a class's __new__.
+        return type("Dropped", (Placeholder,), {"of": f"{module}.{name}"})
+
+    def _weights(self, *pairs: Any) -> Weights:  # noqa: ANN401
+        """Make a dictionary; Python 2 gave it pairs of keys and values."""
+        found = Weights()
+        for pair in pairs[0] if pairs else ():
+            key, value = pair
+            self.check(found, (key,), ())
+            found[key] = value
+        return found
+
+
+def _remade(function: object, _kind: object, arguments: Any, *_: object) -> object:  # noqa: ANN401
+    if not isinstance(function, _Named):
+        raise ValueError("a tensor is made in an unusual way")
+    return function(*arguments)
 
 
 def _is_companion(module: str, name: str) -> bool:

@@ -17,7 +17,7 @@ from hot_sdk.errors import UsageError
 VARIABLE = "HOT_SDK_INPUT_BUDGET"
 """The environment variable that holds the factor by which the budget is multiplied."""
 
-_LARGEST_FACTOR = 1000.0
+_SMALLEST_FACTOR, _LARGEST_FACTOR = 0.001, 1000.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def input_budget() -> Budget:
     """Return the budget: the default one times the factor in the environment.
 
     Raises:
-        UsageError: The variable is no number from 1 to 1000.
+        UsageError: The variable is no number from 0.001 to 1000.
     """
     text = os.environ.get(VARIABLE)
     if not text:
@@ -101,10 +101,10 @@ def input_budget() -> Budget:
         factor = float(text)
     except ValueError:
         factor = math.nan
-    if not 1.0 <= factor <= _LARGEST_FACTOR:
+    if not _SMALLEST_FACTOR <= factor <= _LARGEST_FACTOR:
         raise UsageError(
             f"The environment variable {VARIABLE} is {text[:40]!a}.",
-            hint=f"Set it to a number from 1 to {_LARGEST_FACTOR:g}, or unset it.",
+            hint=f"Set it to {_SMALLEST_FACTOR:g} to {_LARGEST_FACTOR:g}, or unset it.",
         )
     return Budget().times(factor)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import secrets
 import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from hot_sdk._base.budget import require
 from hot_sdk.errors import UsageError
@@ -118,7 +118,7 @@ def require_writable_folder(folder: Path) -> None:
         ) from error
 
 
-def open_input(path: Path) -> BinaryIO:
+def open_input(path: Path) -> io.BufferedReader:
     """Open a file for reading; a pipe or a device, which may have no end, is refused.
 
     Raises:

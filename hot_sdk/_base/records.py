@@ -10,6 +10,9 @@ import typing
 from enum import Enum
 from typing import Any, TypeVar
 
+from hot_sdk._base.budget import Budget
+from hot_sdk._base.safe_json import require_parsable
+
 _Record = TypeVar("_Record")
 
 MAX_TEXT = 1 << 20
@@ -39,6 +42,7 @@ def parse_object(text: str) -> dict[str, Any]:
     if len(text) > MAX_TEXT:
         raise TypedJSONError(f"it is {len(text)} characters long; at most {MAX_TEXT} are read")
     try:
+        require_parsable(text.encode(errors="surrogatepass"), Budget())
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise TypedJSONError(f"it is not JSON ({error})") from error

@@ -1,22 +1,24 @@
-"""Read untrusted .npz files."""
+"""Read untrusted .npz and .npy files, within a budget."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import struct
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.budget import Budget, input_budget, require
+from hot_sdk._base.safe_zip import open_member, open_zip
 from hot_sdk.errors import HotSDKError
 
-# What zipfile and numpy raise for a broken archive, including the memory that a header claims.
-_BROKEN = (
+BROKEN_ARCHIVE = (
     ValueError,
     LookupError,
     TypeError,
@@ -33,10 +35,23 @@ _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
 )
+"""What zipfile and numpy raise for a broken archive, including the memory that a header claims."""
+
+_LONGEST_TEXT = 4 << 20
+"""Bytes of an array of texts, four for each character."""
+
+_LARGEST_SIZE = 1 << 40
+_CHUNK = 1 << 20
+_LAST_CHARACTER = 0x10FFFF
+_SURROGATES = (0xD800, 0xDFFF)
 
 
 class NpzError(ValueError):
     """An archive is broken, too large, or does not hold what is needed."""
+
+
+class PickledArrayError(ValueError):
+    """An array holds Python objects, a pickle."""
 
 
 class _Arrays(Mapping[str, NDArray[Any]]):
@@ -45,18 +60,15 @@ class _Arrays(Mapping[str, NDArray[Any]]):
     numpy's own class would return the bytes of a member that is no array, unpacked without a limit.
     """
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, budget: Budget) -> None:
         self._archive = archive
+        self._budget = budget
         self._entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         entry = self._entries[name]
-        # The other methods raise errors of modules that may be missing, and numpy writes none.
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"'{name}' is compressed in an unusual way")
-        with self._archive.open(entry) as member:
-            array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-        return array
+        with open_member(self._archive, entry) as member:
+            return read_npy(member, entry.file_size, self._budget)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -66,24 +78,82 @@ class _Arrays(Mapping[str, NDArray[Any]]):
 
 
 @contextlib.contextmanager
-def open_npz(stream: BinaryIO, *, max_bytes: int) -> Iterator[Mapping[str, NDArray[Any]]]:
+def open_npz(
+    stream: BinaryIO, *, budget: Budget | None = None
+) -> Iterator[Mapping[str, NDArray[Any]]]:
     """Open an npz file; arrays are read on access, and pickles never.
 
     Args:
         stream: The file.
-        max_bytes: Most bytes that it may unpack to: a few bytes of zip can hold any number of
-            zeros.
+        budget: Limits of its content; None for ``input_budget()``.
 
     Raises:
-        NpzError: The file is broken or too large, or the body raised over its content.
+        NpzError: The file is broken or over the budget, or the body raised over its content.
     """
+    budget = input_budget() if budget is None else budget
     try:
-        with zipfile.ZipFile(stream) as archive:
+        with open_zip(stream, budget) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-            if size > max_bytes:
-                raise ValueError(f"it unpacks to {size} bytes, over the limit of {max_bytes}")
-            yield _Arrays(archive)
+            require(size, budget.unpacked_bytes, "bytes once it is unpacked")
+            yield _Arrays(archive, budget)
     except HotSDKError:
         raise
-    except _BROKEN as error:
-        raise NpzError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+    except BROKEN_ARCHIVE as error:
+        raise NpzError(" ".join(str(error).split())[:300] or type(error).__name__) from error
+
+
+def read_npy(stream: IO[bytes], size: int, budget: Budget) -> NDArray[Any]:
+    """Read one array, after its header was compared with the bytes that are there.
+
+    Args:
+        stream: The content of an npy file, from its beginning.
+        size: The number of its bytes.
+        budget: Limits of its content.
+
+    Raises:
+        PickledArrayError: It holds Python objects.
+        Exception: One of ``BROKEN_ARCHIVE``: it is broken, cut off or over the budget, or a text
+            holds what is no character.
+    """
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"an array is of version {version}")
+    header = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        header = np.lib.format.read_array_header_2_0
+    shape, by_columns, dtype = header(stream)
+    if dtype.hasobject:
+        raise PickledArrayError("an array holds Python objects, a pickle")
+    count = math.prod(shape)
+    if not all(0 <= length < _LARGEST_SIZE for length in shape):
+        raise ValueError(f"an array has shape {str(shape)[:80]}")
+    require(count, budget.values, "values in an array")
+    bytes_claimed = count * dtype.itemsize
+    if bytes_claimed > size:
+        raise ValueError(f"an array is cut off: {bytes_claimed} bytes are claimed")
+    if dtype.kind in "US":
+        require(bytes_claimed, _LONGEST_TEXT, "bytes of text in an array")
+    flat = np.zeros(count, dtype)
+    if bytes_claimed:
+        _fill(flat.view(np.uint8), stream)
+    array = flat.reshape(shape, order="F" if by_columns else "C")
+    if dtype.kind == "U":
+        _require_characters(array)
+    return array
+
+
+def _fill(flat: NDArray[np.uint8], stream: IO[bytes]) -> None:
+    for first in range(0, len(flat), _CHUNK):
+        part = flat[first : first + _CHUNK]
+        content = stream.read(len(part))
+        if len(content) != len(part):
+            raise ValueError(f"an array is cut off: {len(flat)} bytes are claimed")
+        part[:] = np.frombuffer(content, np.uint8)
+
+
+def _require_characters(array: NDArray[np.str_]) -> None:
+    """Raise for texts of numbers that are no characters, over which Python itself fails."""
+    codes = array.astype(array.dtype.newbyteorder("=")).reshape(-1).view(np.uint32)
+    low, high = _SURROGATES
+    if (codes > _LAST_CHARACTER).any() or ((codes >= low) & (codes <= high)).any():
+        raise ValueError("a text holds numbers that are no characters")

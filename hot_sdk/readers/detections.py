@@ -10,7 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.budget import OverBudgetError, input_budget, require
 from hot_sdk.errors import KeypointsError
+from hot_sdk.readers.joint_names import places_of
 from hot_sdk.skeletons import list_skeletons, skeleton_format
 
 MAX_FRAMES = 1_000_000
@@ -21,13 +23,16 @@ MAX_DETECTIONS = 2_000_000
 
 _MAX_PIXELS = 100_000
 
+# Memory of a person in a frame without numbers, and of x, y and score of a joint.
+_DETECTION_BYTES, _JOINT_BYTES = 400, 24
+
 _Value = TypeVar("_Value")
 
 TrackId = int | str | None
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Detection:
     """One person in one frame.
 
@@ -62,6 +67,8 @@ class KeypointFrames:
             that the caller may name another.
         problem: Why the skeleton is unknown, as the end of a sentence about the source.
         notes: What the user should know about how the source was read.
+        joints: Names of the points, if they are a part of several skeletons' joints; the caller
+            has to name one, whose other joints are then missing.
     """
 
     kind: str
@@ -76,6 +83,7 @@ class KeypointFrames:
     problem: str = "does not say its skeleton"
     notes: tuple[str, ...] = ()
     first_frame: int = 0
+    joints: tuple[str, ...] | None = None
 
     def with_defaults(
         self,
@@ -89,6 +97,9 @@ class KeypointFrames:
         Raises:
             KeypointsError: The source says otherwise, or neither says what is needed.
         """
+        if self.joints is not None and skeleton is not None:
+            named = self._with_missing_joints(self.joints, skeleton)
+            return named.with_defaults(skeleton=skeleton, image_size=image_size, fps=fps)
         notes = self.notes
         if skeleton is not None and (self.guessed or self.skeleton is None):
             self._check_joints(skeleton)
@@ -121,6 +132,26 @@ class KeypointFrames:
             first_frame=self.first_frame,
         )
 
+    def _with_missing_joints(self, names: tuple[str, ...], skeleton: str) -> KeypointFrames:
+        joints, places = skeleton_format(skeleton).joints, np.array(places_of(skeleton, names))
+        if set(places.tolist()) - {-1} != set(range(len(names))):
+            others = [name[:40] for at, name in enumerate(names) if at not in places]
+            raise format_error(self.kind, f"{skeleton} has no joint '{others[0]}'")
+        found = places >= 0
+        people = tuple(
+            dataclasses.replace(
+                one,
+                points=np.where(found[:, None], one.points[places], np.nan),
+                scores=None if one.scores is None else np.where(found, one.scores[places], 0.0),
+            )
+            for one in self.detections
+        )
+        absent = ", ".join(name for name, known in zip(joints, found, strict=True) if not known)
+        note = f"these joints of {skeleton} are not in the file and count as missing: {absent}"
+        return dataclasses.replace(
+            self, detections=people, skeleton=skeleton, joints=None, notes=(*self.notes, note)
+        )
+
     def _check_joints(self, skeleton: str) -> None:
         expected = len(skeleton_format(skeleton).joints)
         found = sorted({len(person.points) for person in self.detections})
@@ -131,6 +162,14 @@ class KeypointFrames:
             )
 
     def _without_skeleton(self) -> KeypointsError:
+        if self.joints is not None:
+            shown = ", ".join(name[:30] for name in self.joints[:4])
+            return KeypointsError(
+                f"The input, read as {self.kind}, names {len(self.joints)} joints ({shown}, ...),"
+                " which are a part of several skeletons.",
+                hint="Give skeleton='coco17' or another, or --skeleton on a command line; its other"
+                " joints count as missing.",
+            )
         counts = {len(skeleton_format(name).joints) for name in list_skeletons()}
         if {len(person.points) for person in self.detections} & counts:
             return self._incomplete(self.problem, "skeleton")
@@ -215,6 +254,19 @@ def format_error(kind: str, problem: str) -> KeypointsError:
     return KeypointsError(
         f"The input was read as {kind}, but {problem}.", hint="Check how it was written."
     )
+
+
+def require_room(kind: str, people: int, joints: int) -> None:
+    """Raise if people in all frames together take more memory than the budget allows.
+
+    Raises:
+        KeypointsError: They do.
+    """
+    size = people * (_DETECTION_BYTES + joints * _JOINT_BYTES)
+    try:
+        require(size, input_budget().parsed_bytes, "bytes of keypoints")
+    except OverBudgetError as error:
+        raise format_error(kind, f"it shows {people} people in all frames: {error}") from error
 
 
 def frame_count(kind: str, last: int) -> int:

@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hot_sdk._base.budget import OverBudgetError, input_budget, require
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers import mmpose, openpose, ultralytics
 from hot_sdk.readers.detections import MAX_FRAMES, KeypointFrames
 from hot_sdk.readers.frame_names import number_frames
-from hot_sdk.readers.json_values import MAX_FILE_BYTES, parse, read_bytes
+from hot_sdk.readers.json_values import parse, read_bytes
 
 _SUFFIXES = (".json", ".txt")
 _LARGEST_FRAME = 4 << 20
@@ -56,11 +57,12 @@ def frame_files(folder: Path) -> list[Path]:
         size = sum(path.stat().st_size for path in paths)
     except OSError as error:
         raise _unreadable(folder, error) from error
-    if size > MAX_FILE_BYTES:
+    try:
+        require(size, input_budget().file_bytes, "bytes in its files")
+    except OverBudgetError as error:
         raise KeypointsError(
-            f"The files of '{folder}' have {size} bytes, over the limit of {MAX_FILE_BYTES}.",
-            hint="Read a part of the frames.",
-        )
+            f"The folder '{folder}' cannot be read: {error}.", hint="Read a part of the frames."
+        ) from error
     return paths
 
 

@@ -1,22 +1,22 @@
-"""Read untrusted JSON: check the size of a file and the type of each value."""
+"""Read untrusted JSON within the budget, and check the type of each value."""
 
 from __future__ import annotations
 
 import json
 import math
-import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hot_sdk._base.budget import Budget, Clock, OverBudgetError, input_budget, require
+from hot_sdk._base.files import read_input
+from hot_sdk._base.safe_json import parsed_bytes, require_parsable
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import Floats, TrackId, format_error
 
-MAX_FILE_BYTES = 512 << 20
-
-_MAX_JSON_VALUES = 40_000_000
-"""A value of one character can take 70 bytes once it is parsed."""
+_LINE_BYTES = 60
+"""A line takes as many bytes once it is split off."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -26,22 +26,12 @@ def read_bytes(path: Path) -> bytes:
         KeypointsError: The file cannot be read, is no regular file, or is too large.
     """
     try:
-        # A pipe or a device may have no end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise KeypointsError(f"'{path}' is no regular file.", hint="Copy it to one.")
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
+        return read_input(path, input_budget().file_bytes)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise KeypointsError(
             f"'{path}' cannot be read: {reason}.", hint="Check the path."
         ) from error
-    if len(content) > MAX_FILE_BYTES:
-        raise KeypointsError(
-            f"'{path}' is larger than the limit of {MAX_FILE_BYTES} bytes.",
-            hint="Cut the file in parts.",
-        )
-    return content
 
 
 def parse(content: bytes, path: Path) -> Any:  # noqa: ANN401
@@ -50,30 +40,38 @@ def parse(content: bytes, path: Path) -> Any:  # noqa: ANN401
     Raises:
         KeypointsError: The content is not JSON, or holds too much.
     """
-    # Each value but the first has one of these before it.
-    if sum(map(content.count, (b",", b":", b"[", b"{"))) > _MAX_JSON_VALUES:
-        raise KeypointsError(
-            f"'{path}' holds more than {_MAX_JSON_VALUES} values.", hint="Cut the file in parts."
-        )
+    budget = input_budget()
     try:
-        return _loaded(content.decode("utf-8-sig"))
+        require_parsable(content, budget)
+        return _loaded(content, budget)
+    except OverBudgetError as error:
+        raise KeypointsError(
+            f"'{path}' cannot be read: {error}.", hint="Cut the file in parts."
+        ) from error
     except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = " ".join(str(error).split())[:200]
         raise KeypointsError(
             f"'{path}' is not JSON: {reason}.", hint="Check that the file is complete."
         ) from error
 
 
-def _loaded(text: str) -> Any:  # noqa: ANN401
+def _loaded(content: bytes, budget: Budget) -> Any:  # noqa: ANN401
+    text = content.decode("utf-8-sig")
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise
         # One value in each line.
+        most = _LINE_BYTES * content.count(b"\n") + parsed_bytes(content)
+        require(most, budget.parsed_bytes, "bytes once it is parsed")
         lines = [line for line in text.splitlines() if line.strip()]
-        if error.msg != "Extra data" or len(lines) < 2:
+        if len(lines) < 2:
             raise
     values = []
+    clock = Clock(budget)
     for number, line in enumerate(lines, start=1):
+        clock.check()
         try:
             values.append(json.loads(line))
         except json.JSONDecodeError as error:

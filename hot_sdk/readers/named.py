@@ -20,9 +20,15 @@ from typing import Any
 import numpy as np
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers.detections import Detection, KeypointFrames, TrackId, format_error
+from hot_sdk.readers.detections import (
+    Detection,
+    KeypointFrames,
+    TrackId,
+    format_error,
+    require_room,
+)
 from hot_sdk.readers.frame_lists import FrameList, frame_list
-from hot_sdk.readers.joint_names import match_names, plain_name
+from hot_sdk.readers.joint_names import match_names, places_of, plain_name
 from hot_sdk.readers.json_values import has_keys, track_id
 from hot_sdk.readers.mediapipe import number
 from hot_sdk.skeletons import list_skeletons, skeleton_format
@@ -96,6 +102,7 @@ def _clip(
     names = list(dict.fromkeys(name for _, points, _ in found for name in points))
     skeleton, places = skeleton_of_names(kind, names)
     joints = [names[place] for place in places]
+    require_room(kind, len(found), len(joints))
     scored = any(score is not None for _, points, _ in found for _, _, score in points.values())
     people = []
     for frame, points, name in found:
@@ -103,14 +110,19 @@ def _clip(
         scores = [1.0 if score is None else score for _, _, score in rows]
         table = np.array([row[:2] for row in rows])
         people.append(Detection(frame, table, np.array(scores) if scored else None, name))
-    return frames.clip(f"{kind} ({skeleton})", people, skeleton)
+    source = frames.clip(f"{kind} ({skeleton})" if skeleton else kind, people, skeleton)
+    return source if skeleton else dataclasses.replace(source, joints=tuple(joints))
 
 
-def skeleton_of_names(kind: str, names: Sequence[str]) -> tuple[str, tuple[int, ...]]:
+def skeleton_of_names(kind: str, names: Sequence[str]) -> tuple[str | None, tuple[int, ...]]:
     """Return the skeleton that joints make, and the place of each of its joints in ``names``.
 
+    Joints that are only a part of a skeleton make none, until the caller names one: the places are
+    then those of the names.
+
     Raises:
-        KeypointsError: No skeleton has all of its joints among them; the nearest is named.
+        KeypointsError: No skeleton has all of its joints among them, nor all of them among its own;
+            the nearest is named.
     """
     # Two skeletons have the same names in another order.
     for skeleton in list_skeletons():
@@ -124,12 +136,16 @@ def skeleton_of_names(kind: str, names: Sequence[str]) -> tuple[str, tuple[int, 
     def distance(skeleton: str) -> int:
         return len(known ^ set(skeleton_format(skeleton).joints))
 
+    if len(known) == len(names) and any(
+        len(set(places_of(skeleton, names)) - {-1}) == len(names) for skeleton in list_skeletons()
+    ):
+        return None, tuple(range(len(names)))
     nearest = min(list_skeletons(), key=distance)
     joints = skeleton_format(nearest).joints
     raise KeypointsError(
         f"The input was read as {kind}, but no skeleton has just the {len(names)} joints of its"
         f" names. The nearest, {nearest}, also has {_some([j for j in joints if j not in known])}.",
-        hint="Add these as missing joints, with empty values, or give the array of one skeleton:"
+        hint="Name them as one of list_skeletons() does, or give the array of one skeleton:"
         " Keypoints(points, scores, skeleton=...).",
     )
 

@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import lzma
-import stat
 import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,8 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base import records
-from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.budget import Clock, input_budget, require
+from hot_sdk._base.files import (
+    open_input,
+    read_input,
+    replaced_on_success,
+    require_writable_target,
+)
 from hot_sdk._base.optional import NEWER
+from hot_sdk._base.safe_json import parse_json, parsed_bytes
 from hot_sdk._base.safe_npz import open_npz
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import ResultError, UsageError
@@ -43,9 +49,6 @@ SCHEMA = 2
 FORMATS = ("npz", "json", "csv")
 
 _JOINTS = len(H36M17.joints)
-_LARGEST = 1 << 30
-# Parsed JSON takes some twenty times the memory of its text.
-_LARGEST_JSON = 1 << 28
 # What json, csv, numpy and zipfile raise over the content of a broken file.
 _BROKEN = (
     ValueError,
@@ -59,6 +62,7 @@ _BROKEN = (
     lzma.LZMAError,
     tokenize.TokenError,
 )
+_LONGEST_LINE = 1 << 16
 # How the files of each format begin.
 _BEGINNINGS = {b"PK\x03\x04": "npz", b"{": "json", b"# {": "csv"}
 _COLUMNS = ("x", "y", "z", "valid")
@@ -110,20 +114,11 @@ def write_fields(path: Path, fields: Fields, format_name: str | None = None) -> 
 def read_fields(path: Path) -> dict[str, Any]:
     """Read a result; see ``Pose3DResult.load``."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            # Opening a pipe would wait for its other end.
-            raise ResultError(f"'{path}' is no file.", hint="Check the path.")
-        with path.open("rb") as stream:
+        with open_input(path) as stream:
             start = stream.read(4)
         name = next((name for text, name in _BEGINNINGS.items() if start.startswith(text)), None)
         if name is None:
             raise ValueError(f"it is none of {', '.join(FORMATS)}")
-        largest = _LARGEST_JSON if name == "json" else _LARGEST
-        if status.st_size > largest:
-            raise ValueError(
-                f"it has {status.st_size} bytes, more than the {largest} that are read"
-            )
         return {"npz": _read_npz, "json": _read_json, "csv": _read_csv}[name](path)
     except ResultError:
         raise
@@ -132,7 +127,7 @@ def read_fields(path: Path) -> dict[str, Any]:
             f"'{path}' cannot be read: {error.strerror or error}.", hint="Check the path."
         ) from error
     except _BROKEN as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ResultError(
             f"'{path}' is no result of this SDK: {reason}.", hint="Lift the keypoints again."
         ) from error
@@ -177,7 +172,7 @@ def _write_npz(path: Path, fields: Fields) -> None:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream, open_npz(stream, max_bytes=_LARGEST) as arrays:
+    with open_input(path) as stream, open_npz(stream) as arrays:
         required = {name: _numeric(arrays[name]) for name in ("poses", "valid", "timestamps")}
         optional = {
             name: _numeric(arrays[name]) for name in ("root", "root_error") if name in arrays
@@ -212,18 +207,19 @@ def _write_json(path: Path, fields: Fields) -> None:
         "root": _plain(fields["root"]),
         "root_error": _plain(fields["root_error"]),
     }
-    text = json.dumps(record, allow_nan=False)
-    if len(text) > _LARGEST_JSON:
+    text = json.dumps(record, allow_nan=False).encode()
+    if parsed_bytes(text) > input_budget().parsed_bytes:
         raise ResultError(
-            f"{len(fields['poses'])} frames take {len(text)} characters of json; at most"
-            f" {_LARGEST_JSON} are read.",
+            f"{len(fields['poses'])} frames take {len(text)} characters of json, more than are"
+            " read again.",
             hint="Save it as npz.",
         )
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    record = json.loads(path.read_text(encoding="utf-8"))
+    budget = input_budget()
+    record = parse_json(read_input(path, budget.file_bytes), budget)
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")
     arrays: dict[str, NDArray[Any] | None] = {
@@ -264,16 +260,21 @@ def _cell(value: np.float32) -> str:
 
 
 def _read_csv(path: Path) -> dict[str, Any]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        first = stream.readline(records.MAX_TEXT + 4)
-        if not first.startswith("# "):
-            raise ValueError("its first line is no description")
-        rows = csv.reader(stream)
-        header = next(rows, [])
-        with_root = "root_x" in header
-        if header != _header(with_root=with_root):
-            raise ValueError("its columns are not those of a result")
-        table = np.array(list(_rows(rows, len(header))), dtype=np.float64)
+    budget = input_budget()
+    content = read_input(path, budget.file_bytes)
+    frames = content.count(b"\n")
+    require(frames, MAX_FRAMES + 2, "lines")
+    stream = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
+    first = stream.readline(records.MAX_TEXT + 4)
+    if not first.startswith("# "):
+        raise ValueError("its first line is no description")
+    rows = csv.reader(iter(lambda: stream.readline(_LONGEST_LINE), ""))
+    header = next(rows, [])
+    with_root = "root_x" in header
+    if header != _header(with_root=with_root):
+        raise ValueError("its columns are not those of a result")
+    require(frames * len(header) * 8, budget.parsed_bytes, "bytes once it is parsed")
+    table = np.array(list(_rows(rows, len(header), Clock(budget))), dtype=np.float64)
     table = table.reshape(-1, len(header))
     body = table[:, 2 + len(_OPTIONAL) * with_root :].reshape(-1, _JOINTS, len(_COLUMNS))
     arrays = {"poses": body[..., :3], "valid": body[..., 3] != 0.0, "timestamps": table[:, 1]}
@@ -282,11 +283,11 @@ def _read_csv(path: Path) -> dict[str, Any]:
     return _restored(first[2:], arrays)
 
 
-def _rows(rows: Iterable[list[str]], width: int) -> Iterable[NDArray[np.float64]]:
+def _rows(rows: Iterable[list[str]], width: int, clock: Clock) -> Iterable[NDArray[np.float64]]:
     for number, row in enumerate(rows):
+        if number % 1000 == 0:
+            clock.check()
         if len(row) != width:
             raise ValueError(f"row {number} has {len(row)} columns, where {width} were expected")
-        if number >= MAX_FRAMES:
-            raise ValueError(f"it has more than {MAX_FRAMES} frames")
         # An array, as a list of as many numbers takes four times the memory.
         yield np.array([float(cell) if cell else np.nan for cell in row])

@@ -8,7 +8,6 @@ of the data.
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.budget import input_budget
+from hot_sdk._base.files import open_input, read_input
+from hot_sdk._base.safe_json import parse_json
 from hot_sdk._base.safe_npz import NpzError, open_npz
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
 from hot_sdk.benchmarks.evaluation.data_sets.virtual_cameras import VirtualCamera
@@ -28,7 +30,6 @@ ARRAYS = "starter_val.npz"
 INDEX = "starter_val.json"
 SCHEMA = 1
 
-_LARGEST = 64 << 20
 _BROKEN = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
 
 
@@ -63,8 +64,9 @@ def load_starter_val(folder: Path | None = None, *, views: int = 4) -> list[Eval
     """
     place = default_folder() if folder is None else folder
     try:
-        index = json.loads((place / INDEX).read_text(encoding="utf-8"))
-        with (place / ARRAYS).open("rb") as stream, open_npz(stream, max_bytes=_LARGEST) as held:
+        budget = input_budget()
+        index = parse_json(read_input(place / INDEX, budget.record_bytes), budget)
+        with open_input(place / ARRAYS) as stream, open_npz(stream) as held:
             steps = held["steps_mm"]
         if index["schema"] != SCHEMA or steps.dtype != np.int16 or steps.shape[1:] != (17, 3):
             raise ValueError("its version or its arrays are not the expected ones")

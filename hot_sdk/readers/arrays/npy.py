@@ -8,12 +8,13 @@ may come without its first axis, and one person with another axis of length 1. P
 from __future__ import annotations
 
 import io
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.budget import input_budget
+from hot_sdk._base.safe_npz import BROKEN_ARCHIVE, PickledArrayError, read_npy
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
@@ -25,7 +26,6 @@ from hot_sdk.readers.detections import (
 )
 
 KIND = "a NumPy array"
-_MAX_NUMBERS = 1 << 25
 
 
 def matches(content: bytes) -> bool:
@@ -39,29 +39,17 @@ def read(content: bytes) -> KeypointFrames:
     Raises:
         KeypointsError: It is broken, or its shape or numbers are not those of keypoints.
     """
-    stream = io.BytesIO(content)
     try:
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0
-        if version != (1, 0):
-            header = np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(stream)
-        if dtype.hasobject:
-            raise KeypointsError(
-                f"The input was read as {KIND}, but it holds Python objects, a pickle, which runs"
-                " code when it is loaded.",
-                hint="If you trust it, load it with np.load(..., allow_pickle=True) and give the"
-                " arrays: Keypoints(points, scores, skeleton=..., image_size=...).",
-            )
-        # A header can claim more memory than there is.
-        if math.prod(shape) * dtype.itemsize > len(content):
-            raise ValueError("it is cut off")
-        stream.seek(0)
-        array = np.lib.format.read_array(stream, allow_pickle=False)
-    except KeypointsError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
+        array = read_npy(io.BytesIO(content), len(content), input_budget())
+    except PickledArrayError as error:
+        raise KeypointsError(
+            f"The input was read as {KIND}, but it holds Python objects, a pickle, which runs code"
+            " when it is loaded.",
+            hint="If you trust it, load it with np.load(..., allow_pickle=True) and give the"
+            " arrays: Keypoints(points, scores, skeleton=..., image_size=...).",
+        ) from error
+    except BROKEN_ARCHIVE as error:
+        reason = " ".join(str(error).split())[:200]
         raise format_error(KIND, f"it cannot be read: {reason}") from error
     return frames_of(array, KIND)
 
@@ -77,7 +65,7 @@ def frames_of(array: NDArray[Any], kind: str, scores: NDArray[Any] | None = None
     """
     if array.dtype.kind not in "fiu" or array.ndim not in (2, 3, 4) or 0 in array.shape:
         raise _shape_error(kind, array)
-    if array.shape[-1] not in (2, 3) or array.size > _MAX_NUMBERS:
+    if array.shape[-1] not in (2, 3):
         raise _shape_error(kind, array)
     table = array.astype(np.float64)
     if table.ndim == 2:

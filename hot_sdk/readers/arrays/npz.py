@@ -33,6 +33,7 @@ from hot_sdk.readers.detections import (
     TrackId,
     format_error,
     frame_count,
+    require_room,
 )
 
 KIND = "a NumPy archive"
@@ -180,6 +181,7 @@ def _frames(
     frames = frame_count(kind, table.shape[1] - 1)
     if table.shape[0] * frames > MAX_DETECTIONS:
         raise format_error(kind, f"{table.shape[0]} people in {frames} frames are too many")
+    require_room(kind, table.shape[0] * frames, 0)
     if scores is not None and scores.shape != table.shape[:-1]:
         raise format_error(kind, f"its scores have shape {scores.shape}")
     people = tuple(

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hot_sdk._base.budget import input_budget
 from hot_sdk._base.safe_pickle import (
     BROKEN,
     UnsafePickleError,
@@ -31,7 +32,6 @@ from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, format
 
 CUSTOM = "VideoPose3D's keypoints"
 DETECTRON = "keypoints of VideoPose3D's infer_video_d2"
-_MAX_BYTES = 1 << 30
 _LAYOUTS = {"coco": "coco17", "h36m": "h36m17"}
 
 
@@ -120,7 +120,7 @@ def _metadata(content: bytes) -> dict[str, Any]:
 
 
 def _objects(content: bytes, member: str) -> list[Any]:
-    return read_objects(io.BytesIO(content), member, max_bytes=_MAX_BYTES)
+    return read_objects(io.BytesIO(content), member, max_bytes=input_budget().unpacked_bytes)
 
 
 def _several(

@@ -13,6 +13,7 @@ numbers. Further columns are ignored. The smallest number of a frame is that of 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 import re
@@ -23,16 +24,17 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import (
-    MAX_DETECTIONS,
     Detection,
     KeypointFrames,
     TrackId,
     format_error,
     frame_count,
+    require_room,
 )
 from hot_sdk.readers.frame_lists import require_frame_numbers
 from hot_sdk.readers.joint_names import plain_name
 from hot_sdk.readers.named import skeleton_of_names
+from hot_sdk.readers.tables.rows import Rows
 from hot_sdk.skeletons import skeleton_format
 
 KIND = "a CSV table"
@@ -65,7 +67,7 @@ def read(content: bytes) -> KeypointFrames:
 
 def _read(content: bytes) -> KeypointFrames:
     header, delimiter = _header(content)
-    rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter)
+    rows = Rows(content, delimiter)
     next(rows)
     plain = [column.strip().lower() for column in header]
     if len(set(plain)) < len(plain):
@@ -90,6 +92,7 @@ def _read(content: bytes) -> KeypointFrames:
     about: dict[str, set[str]] = {"image_width": set(), "image_height": set(), "fps": set()}
     about_at = {name: plain.index(name) for name in about if name in plain}
 
+    require_room(KIND, max(content.count(b"\n"), content.count(b"\r")), len(joints))
     people: list[Detection] = []
     times: dict[int, float] = {}
 
@@ -100,7 +103,7 @@ def _read(content: bytes) -> KeypointFrames:
             value = float((text if delimiter == "," else text.replace(",", ".")) or math.nan)
         except ValueError as error:
             raise ValueError(
-                f"line {rows.line_num}, column '{header[number][:40]}': {text[:40]!a} is no number"
+                f"line {rows.line}, column '{header[number][:40]}': {text[:40]!a} is no number"
             ) from error
         return value if math.isfinite(value) else math.nan
 
@@ -109,10 +112,8 @@ def _read(content: bytes) -> KeypointFrames:
             continue
         if len(row) != len(header):
             how = "shorter" if len(row) < len(header) else "longer"
-            raise ValueError(f"line {rows.line_num}, a row, is {how} than the header")
-        if len(people) == MAX_DETECTIONS:
-            raise ValueError(f"it has more than {MAX_DETECTIONS} rows")
-        frame = _whole(row[frame_at], rows.line_num, header[frame_at])
+            raise ValueError(f"line {rows.line}, a row, is {how} than the header")
+        frame = _whole(row[frame_at], rows.line, header[frame_at])
         points = np.array([cell(row, number) for number in points_at]).reshape(-1, 2)
         points[np.isnan(points).any(axis=1)] = np.nan
         scores = np.nan_to_num([cell(row, number) for number in scores_at]) if scores_at else None
@@ -126,11 +127,15 @@ def _read(content: bytes) -> KeypointFrames:
         raise format_error(KIND, "it has no rows")
     frame_count(KIND, min(person.frame for person in people))
     frame_count(KIND, max(person.frame for person in people))
-    return _clip(people, times, skeleton, about)
+    source = _clip(people, times, skeleton, about)
+    return source if skeleton else dataclasses.replace(source, joints=tuple(joints))
 
 
 def _clip(
-    people: list[Detection], times: dict[int, float], skeleton: str, about: dict[str, set[str]]
+    people: list[Detection],
+    times: dict[int, float],
+    skeleton: str | None,
+    about: dict[str, set[str]],
 ) -> KeypointFrames:
     require_frame_numbers([person.frame for person in people], KIND)
     first = min(person.frame for person in people)
@@ -204,7 +209,8 @@ def write(
 
 def _header(content: bytes) -> tuple[list[str], str]:
     """Return the names of the columns, and what separates them."""
-    first = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
+    line = content[: content.find(b"\n") if b"\n" in content else len(content)]
+    first = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     delimiter = max((",", ";", "\t"), key=first.count)
     try:
         return next(csv.reader([first.rstrip("\r")], delimiter=delimiter), []), delimiter

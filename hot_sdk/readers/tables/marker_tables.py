@@ -12,7 +12,7 @@ likelihood) above a line for each frame, which begins with its number or the nam
 from __future__ import annotations
 
 import csv
-import io
+import dataclasses
 import math
 import re
 
@@ -20,15 +20,16 @@ import numpy as np
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import (
-    MAX_DETECTIONS,
     Detection,
     Floats,
     KeypointFrames,
     format_error,
     frame_count,
+    require_room,
 )
 from hot_sdk.readers.joint_names import plain_name
 from hot_sdk.readers.named import skeleton_of_names
+from hot_sdk.readers.tables.rows import all_rows
 from hot_sdk.skeletons import skeleton_format
 
 TRC = "markers in pixels (.trc)"
@@ -69,6 +70,7 @@ def read_trc(content: bytes) -> KeypointFrames:
     if not markers:
         raise format_error(TRC, "it has no markers")
     skeleton, places = _marker_skeleton(markers)
+    require_room(TRC, len(lines) - 5, len(places))
     people = []
     for row in lines[5:]:
         if not any(cell.strip() for cell in row):
@@ -83,7 +85,8 @@ def read_trc(content: bytes) -> KeypointFrames:
         fps = float(rate)
     except ValueError as error:
         raise format_error(TRC, f"its DataRate is '{rate[:20]}'") from error
-    return _clip(TRC, people, skeleton, fps if 0.0 < fps < 1e4 else None)
+    source = _clip(TRC, people, skeleton, fps if 0.0 < fps < 1e4 else None)
+    return source if skeleton else dataclasses.replace(source, joints=tuple(markers))
 
 
 def read_deeplabcut(content: bytes) -> KeypointFrames:
@@ -132,12 +135,14 @@ def read_deeplabcut(content: bytes) -> KeypointFrames:
             scores = None if np.isnan(table[:, 2]).all() else np.nan_to_num(table[:, 2])
             name = owner if "individuals" in levels and owner != "single" else None
             people.append(Detection(frame, table[:, :2], scores, name))
-        if len(people) > MAX_DETECTIONS:
-            raise format_error(DEEPLABCUT, f"it shows over {MAX_DETECTIONS} people")
-    return _clip(DEEPLABCUT, people, skeleton, None)
+        require_room(DEEPLABCUT, len(people), len(wanted))
+    source = _clip(DEEPLABCUT, people, skeleton, None)
+    return source if skeleton else dataclasses.replace(source, joints=tuple(wanted))
 
 
-def _clip(kind: str, people: list[Detection], skeleton: str, fps: float | None) -> KeypointFrames:
+def _clip(
+    kind: str, people: list[Detection], skeleton: str | None, fps: float | None
+) -> KeypointFrames:
     if not people:
         raise format_error(kind, "it shows no people")
     first = min(person.frame for person in people)
@@ -146,10 +151,11 @@ def _clip(kind: str, people: list[Detection], skeleton: str, fps: float | None) 
         Detection(one.frame - first, one.points, one.scores, one.track_id) for one in people
     )
     notes = (f"the file's frame {first} is frame 0 here",) if first else ()
-    return KeypointFrames(f"{kind} ({skeleton})", frames, found, skeleton, fps=fps, notes=notes)
+    kind = f"{kind} ({skeleton})" if skeleton else kind
+    return KeypointFrames(kind, frames, found, skeleton, fps=fps, notes=notes)
 
 
-def _marker_skeleton(markers: list[str]) -> tuple[str, list[int]]:
+def _marker_skeleton(markers: list[str]) -> tuple[str | None, list[int]]:
     """Return a skeleton and the place of each of its joints among markers, -1 if it is absent."""
     known = {plain_name(name): place for place, name in enumerate(markers)}
     for name in _MARKER_SKELETONS:
@@ -162,10 +168,9 @@ def _marker_skeleton(markers: list[str]) -> tuple[str, list[int]]:
 
 def _lines(content: bytes, kind: str, delimiter: str) -> list[list[str]]:
     try:
-        text = content.decode("utf-8-sig")
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise format_error(kind, f"it cannot be read: {str(error)[:120]}") from error
+        return all_rows(content, delimiter)
+    except (ValueError, csv.Error) as error:
+        raise format_error(kind, f"it cannot be read: {str(error)[:200]}") from error
 
 
 def _cells(row: list[str], kind: str) -> Floats:

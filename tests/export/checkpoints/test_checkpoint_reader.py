@@ -346,7 +346,7 @@ class TestFilesThatAreNoCheckpoints:
             raise PermissionError(13, "Permission denied")
 
         # Permissions do not bind a superuser, who runs tests in containers.
-        monkeypatch.setattr(type(path), "open", refuse)
+        monkeypatch.setattr("hot_sdk._base.files.os.open", refuse)
         with pytest.raises(CheckpointError, match="cannot be read: Permission denied"):
             read_checkpoint(path)
 

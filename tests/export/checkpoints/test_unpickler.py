@@ -14,16 +14,22 @@ import numpy as np
 import pytest
 import torch
 
+from hot_sdk._base.budget import Budget
 from hot_sdk.errors import CheckpointError
-from hot_sdk.export.checkpoints.unpickler import Placeholder, tensors_only
+from hot_sdk.export.checkpoints.unpickler import Placeholder, TensorUnpickler
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
+def refused(*_):
+    raise AssertionError
+
+
 def read(pickled):
     dropped = set()
-    value = tensors_only("some.pth", dropped).load(io.BytesIO(pickled))
-    return value, dropped
+    stream = io.BytesIO(pickled)
+    unpickler = TensorUnpickler(stream, "some.pth", dropped, Budget(), refused, refused)
+    return unpickler.load(), dropped
 
 
 COMPANIONS = [

@@ -303,7 +303,8 @@ def test_reads_tables(tmp_path):
         (b"PK\x03\x04", "cannot be read"),
         (b"frame,a_x,a_y\n", "no skeleton has just the 1 joints"),
         (b"frame,nose_x,nose_x\n", "two of its columns have one name"),
-        (b'[{"image_id": ' + b"[" * 900 + b"]" * 900 + b', "keypoints": []}]', "is nested"),
+        (b'[{"image_id": ' + b"[" * 900 + b"]" * 900 + b', "keypoints": []}]', "902 levels deep"),
+        (b'[{"image_id": ' + b"[" * 90 + b"]" * 90 + b', "keypoints": []}]', "is nested"),
         (b'[{"image_id": "0.jpg", "keypoints": [true, 1, 1]}]', "no number"),
         (
             json.dumps([{"image_id": i, "keypoints": [1, 1, 1]} for i in (1, 99_999)]).encode(),
@@ -313,7 +314,7 @@ def test_reads_tables(tmp_path):
             json.dumps([{"image_id": "0.jpg", "keypoints": [1e300, 1, 1] * 17}]).encode(),
             "is infinite",
         ),
-        (b"[" + b"0," * 41_000_000 + b"0]", "more than 40000000 values"),
+        (b"[" + b"0," * 20_000_000 + b"0]", "bytes once it is parsed"),
     ],
 )
 def test_rejects_broken_files(tmp_path, content, said):
@@ -422,7 +423,7 @@ def test_rejects_archives_with_broken_names(tmp_path, code):
         members = {name[:-4]: file.read(name) for name in file.namelist()}
     members["skeleton"] = content.getvalue()[:-4] + code
     archive(tmp_path / "a.npz", **members)
-    with pytest.raises(KeypointsError, match="unusual characters"):
+    with pytest.raises(KeypointsError, match="no characters|unusual characters"):
         Keypoints.from_file(tmp_path / "a.npz")
 
 

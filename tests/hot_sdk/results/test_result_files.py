@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mocap import CAMERA, body, result_of, seen
 
 from hot_sdk import Pose3DResult
+from hot_sdk._base.budget import Budget
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.preprocessing.policies import AppliedPolicy
 
@@ -105,7 +106,7 @@ def test_round_trip_of_any_float32(tmp_path, name):
 
 
 def test_rejects_folders_and_other_files(tmp_path):
-    with pytest.raises(ResultError, match="is no file"):
+    with pytest.raises(ResultError, match="Is a directory"):
         Pose3DResult.load(tmp_path)
     (tmp_path / "poses.csv").write_text("x,y\n1,2\n")
     with pytest.raises(ResultError, match="none of npz, json, csv"):
@@ -113,11 +114,11 @@ def test_rejects_folders_and_other_files(tmp_path):
 
 
 def test_json_is_not_written_longer_than_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("hot_sdk.results.files._LARGEST_JSON", 10_000)
+    monkeypatch.setattr("hot_sdk.results.files.input_budget", lambda: Budget(parsed_bytes=10_000))
     with pytest.raises(ResultError, match="Save it as npz"):
         result_of(body("sit")).save(tmp_path / "poses.json")
     (tmp_path / "long.json").write_text("{" + " " * 10_000)
-    with pytest.raises(ResultError, match="more than the 10000 that are read"):
+    with pytest.raises(ResultError, match="bytes once it is parsed, over the limit of 10000"):
         Pose3DResult.load(tmp_path / "long.json")
 
 
@@ -157,10 +158,10 @@ def test_rejects_pickles(tmp_path):
 
 
 def test_rejects_zip_bomb_before_unpacking(tmp_path, monkeypatch):
-    monkeypatch.setattr("hot_sdk.results.files._LARGEST", 1 << 20)
+    monkeypatch.setenv("HOT_SDK_INPUT_BUDGET", "0.001")
     with zipfile.ZipFile(tmp_path / "poses.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("poses.npy", bytes(2 << 20))
-    with pytest.raises(ResultError, match="unpacks to 2097152 bytes"):
+    with pytest.raises(ResultError, match="2097152 bytes once it is unpacked"):
         Pose3DResult.load(tmp_path / "poses.npz")
 
 

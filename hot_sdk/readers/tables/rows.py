@@ -1,0 +1,56 @@
+"""Split untrusted tables into rows of cells, within the budget."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from hot_sdk._base.budget import Clock, input_budget, require
+
+_LONGEST_LINE = 1 << 20
+_LINES_PER_CHECK = 1000
+
+# Memory of a row and of a cell, if all are kept.
+_ROW_BYTES, _CELL_BYTES = 88, 60
+
+
+class Rows(Iterator[list[str]]):
+    """The rows of a table, one after the other.
+
+    Attributes:
+        line: Number of the lines read so far, from 1.
+    """
+
+    def __init__(self, content: bytes, delimiter: str) -> None:
+        self.line = 0
+        self._clock = Clock(input_budget())
+        # Not StringIO, which takes four bytes for each character.
+        self._text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+        self._rows = csv.reader(self._lines(), delimiter=delimiter)
+
+    def __next__(self) -> list[str]:
+        return next(self._rows)
+
+    def _lines(self) -> Iterator[str]:
+        while line := self._text.readline(_LONGEST_LINE):
+            self.line += 1
+            if len(line) == _LONGEST_LINE:
+                raise ValueError(f"line {self.line} has {_LONGEST_LINE} characters or more")
+            if self.line % _LINES_PER_CHECK == 0:
+                self._clock.check()
+            yield line
+
+
+def all_rows(content: bytes, delimiter: str) -> list[list[str]]:
+    """Return all rows of a table.
+
+    Raises:
+        ValueError: They are over the budget, or the text is not UTF-8.
+        csv.Error: A cell is too long, or quoted wrongly.
+    """
+    rows = content.count(b"\n") + content.count(b"\r") + 1
+    cells = content.count(delimiter.encode()) + rows
+    size = len(content) * 2 + rows * _ROW_BYTES + cells * _CELL_BYTES
+    require(size, input_budget().parsed_bytes, "bytes once it is parsed")
+    return list(Rows(content, delimiter))
