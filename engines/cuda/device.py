@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hot_sdk._base.optional import INSTALL_PYCUDA
 from hot_sdk.engines.cuda.driver import LIBRARY, CudaCallError, CudaDriver
 from hot_sdk.errors import EngineError, MissingDependencyError
 
@@ -34,12 +35,9 @@ _LOST_HINT = (
     " dmesg for errors of NVRM or nvgpu."
 )
 
-# It is only published as source, and finds nvcc and cuda.h by these two variables. Not the SDK's
-# extra, which would install onnxruntime over an onnxruntime-gpu.
-INSTALL_PYCUDA = (
-    "export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda && pip install pycuda"
-)
-"""The commands that install PyCUDA."""
+# Releases whose NvMap refuses memory that is free, for CVE-2025-33177; 36.5 and 38.4 do not.
+_CAPPED = ("L4T 36.4.7", "L4T 38.2.2")
+_CAPPED_HINT = "This Jetson Linux also refuses memory that is free: update it to 36.5, or 38.4."
 
 _logger = logging.getLogger(__name__)
 
@@ -100,7 +98,7 @@ class CudaDevice:
         self.name = f"cuda:{index}"
         self.model: str = device.name()
         self.capability = "{}.{}".format(*device.compute_capability())
-        self.driver = _driver_release() or f"CUDA {cuda.get_driver_version()}"
+        self.driver = driver_release() or f"CUDA {cuda.get_driver_version()}"
         attributes = cuda.device_attribute
         self.multiprocessors = int(device.get_attribute(attributes.MULTIPROCESSOR_COUNT))
         self.total_memory = int(device.total_memory())
@@ -178,6 +176,8 @@ class CudaDevice:
         if isinstance(error, self.cuda.MemoryError) or "out of memory" in reason:
             what = "memory, which CPU and GPU share," if self.shares_memory else "GPU memory"
             hint = f"Free {what} by ending other programs, or use a smaller batch or network."
+            if self.driver in _CAPPED:
+                hint += f" {_CAPPED_HINT}"
         elif isinstance(error, self.cuda.LaunchError) or any(word in reason for word in _LOST):
             hint = _LOST_HINT
         else:
@@ -190,7 +190,7 @@ def on_jetson() -> bool:
     return _L4T_FILE.is_file()
 
 
-def _driver_release() -> str | None:
+def driver_release() -> str | None:
     """Return the release of Jetson Linux, else of NVIDIA's driver; None without either file."""
     for path, pattern, prefix in ((_L4T_FILE, _L4T, "L4T "), (_DRIVER_FILE, _DRIVER, "")):
         try:

@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
+from hot_sdk._base.optional import install_tensorrt
 from hot_sdk._base.quiet_imports import import_quietly
-from hot_sdk.engines.cuda.device import on_jetson
+from hot_sdk.engines.cuda.device import driver_release, on_jetson
 from hot_sdk.errors import EngineError, MissingDependencyError
 
 OLDEST = 10
@@ -271,4 +272,4 @@ def _how_to_install() -> str:
             "Run: sudo apt install python3-libnvinfer, and use the system's Python, or a virtual"
             " environment made with --system-site-packages."
         )
-    return "Run: pip install tensorrt"
+    return f"Run: {install_tensorrt(driver_release())}"

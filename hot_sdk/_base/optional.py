@@ -21,6 +21,27 @@ OPENCV_WHEELS = (
 
 AGAIN = "Install the SDK again: pip install --force-reinstall --no-deps CLONE_OR_WHEEL"
 
+INSTALL_PYCUDA = (
+    "export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda && pip install pycuda"
+)
+"""Commands that install PyCUDA. It is published as source only, and finds nvcc and cuda.h by these
+two variables. Not the SDK's extra: it would install onnxruntime over an onnxruntime-gpu."""
+
+_DRIVER_OF_CUDA_13 = 580
+
+
+def install_tensorrt(driver: str | None) -> str:
+    """Return the command that installs TensorRT on a PC.
+
+    Args:
+        driver: Release of NVIDIA's driver, such as ``550.163.01``; None if unknown.
+    """
+    major = (driver or "").partition(".")[0]
+    # The package 'tensorrt' is that of CUDA 13, which older drivers do not run.
+    if major.isdecimal() and int(major) < _DRIVER_OF_CUDA_13:
+        return "pip install tensorrt-cu12"
+    return "pip install tensorrt"
+
 
 def install_command(extra: str) -> str:
     """Return the command that adds an extra to the SDK that runs.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from hot_sdk.doctor.engines import CPU, CUDA, check_onnxruntime, check_openvino, check_tensorrt
+from hot_sdk.doctor.engines import CPU, CUDA, check_onnxruntime, check_openvino
 from hot_sdk.doctor.nvidia import check_gpus, check_pycuda, check_visible_devices
 from hot_sdk.doctor.opencv import check_opencv
 from hot_sdk.doctor.packages import check_extras, check_onnxruntime_builds, check_python, check_sdk
@@ -17,6 +17,7 @@ from hot_sdk.doctor.resources import (
     check_memory,
     check_swap,
 )
+from hot_sdk.doctor.tensorrt import check_tensorrt
 from hot_sdk.host import Finding, one_line
 from hot_sdk.host.jetson import check_gpu_clock, check_jetpack, check_power_mode, check_throttling
 from hot_sdk.host.machine import Machine
@@ -47,10 +48,11 @@ CHECKS: tuple[Check, ...] = (
     check_disk,
 )
 
+# What each way of running models needs, the engine itself first.
 _CAPABILITIES = (
-    ("ONNX Runtime on the CPU", f"provider {CPU}"),
-    ("ONNX Runtime on CUDA", f"provider {CUDA}"),
-    ("TensorRT", "tensorrt"),
+    ("ONNX Runtime on the CPU", (f"provider {CPU}",)),
+    ("ONNX Runtime on CUDA", (f"provider {CUDA}",)),
+    ("TensorRT", ("tensorrt", "pycuda")),
 )
 
 _LOG = logging.getLogger(__name__)
@@ -94,15 +96,19 @@ def diagnose(machine: Machine, checks: Sequence[Check] = CHECKS) -> tuple[Findin
 def capabilities(findings: Sequence[Finding]) -> tuple[Capability, ...]:
     """Return in which ways the machine can run models, by what was found."""
     found = {finding.name: finding for finding in findings}
-    problems = [(name, _problem(found, key)) for name, key in _CAPABILITIES]
+    problems = [
+        (name, next(filter(None, (_problem(found, key, keys[0]) for key in keys)), ""))
+        for name, keys in _CAPABILITIES
+    ]
     return tuple(Capability(name, not problem, problem) for name, problem in problems)
 
 
-def _problem(found: dict[str, Finding], key: str) -> str:
+def _problem(found: dict[str, Finding], key: str, engine: str) -> str:
     """Return why what a finding is about is not usable; empty if it is."""
     finding = found.get(key)
     if finding is not None:
-        return "" if finding.status == "ok" else finding.detail
+        reason = finding.detail if key == engine else f"{key}: {finding.detail}"
+        return "" if finding.status == "ok" else reason
     # Without a finding on a provider, ONNX Runtime itself does not work, or was built without it.
     runtime = found.get("onnxruntime")
     if runtime is None or runtime.status != "ok":

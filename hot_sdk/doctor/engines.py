@@ -1,19 +1,14 @@
-"""Check the engines: ONNX Runtime with each of its providers, OpenVINO, and TensorRT.
-
-TensorRT may come from pip or from the system, and may be hidden from a virtual environment.
-"""
+"""Check ONNX Runtime with each of its providers, and OpenVINO."""
 
 from __future__ import annotations
 
 import re
-import shlex
 
-from hot_sdk.doctor.nvidia import gpu_fix, has_nvidia_gpu
+from hot_sdk.doctor.nvidia import has_nvidia_gpu
 from hot_sdk.doctor.packages import ONNXRUNTIME_GPU, installed_builds, reinstall_onnxruntime
 from hot_sdk.doctor.probe import Answer, ask_child
-from hot_sdk.errors import EngineError
 from hot_sdk.host import Finding, one_line
-from hot_sdk.host.jetson import installed_jetpack, is_jetson
+from hot_sdk.host.jetson import is_jetson
 from hot_sdk.host.machine import Machine
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -23,12 +18,9 @@ _NVIDIA_PROVIDERS = (CUDA, "TensorrtExecutionProvider", "NvTensorRTRTXExecutionP
 # Sends tensors to a remote service and runs nothing here.
 _REMOTE_PROVIDERS = ("AzureExecutionProvider",)
 _MISSING_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
+# As of the onnxruntime-gpu for JetPack 6.
+_BUILT_FOR_NUMPY_1 = ("NumPy 1.x", "_ARRAY_API", "numpy.core.multiarray")
 _NO_KERNEL = "no kernel image is available"
-_SYSTEM_COPIES = (
-    "/usr/lib/python3*/dist-packages/tensorrt",
-    "/usr/local/lib/python3*/dist-packages/tensorrt",
-)
-_PIP_PACKAGES = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 
 
 def check_onnxruntime(machine: Machine) -> list[Finding]:
@@ -40,7 +32,7 @@ def check_onnxruntime(machine: Machine) -> list[Finding]:
     if answer.problem:
         # What remains after one of two builds was uninstalled is a folder without its code.
         detail = f"it cannot be imported: {answer.problem}"
-        return [Finding("onnxruntime", "wrong", detail, _reinstall(machine))]
+        return [Finding("onnxruntime", "wrong", detail, _reinstall(machine, answer))]
     listed = [name for name in answer.values["providers"] if name not in _REMOTE_PROVIDERS]
     detail = f"{answer.values['version']}, built with {', '.join(listed)}"
     findings = [Finding("onnxruntime", "ok", one_line(detail))]
@@ -61,25 +53,6 @@ def check_openvino(machine: Machine) -> Finding:
         return Finding("openvino", "wrong", f"it cannot be imported: {answer.problem}", fix)
     devices = ", ".join(answer.values["devices"]) or "no device"
     return Finding("openvino", "ok", one_line(f"{answer.values['version']}, on {devices}"))
-
-
-def check_tensorrt(machine: Machine) -> Finding:
-    """Check whether TensorRT can be imported and can build a plan, and if not, why."""
-    answer = ask_child(machine, "tensorrt")
-    if not answer.problem:
-        return _imported_tensorrt(machine, answer)
-    if not answer.not_installed:
-        return _broken_tensorrt(machine, answer)
-    copies = [path for pattern in _SYSTEM_COPIES for path in machine.matching(pattern)]
-    if copies:
-        folders = [f"/{copy.relative_to(machine.root)}" for copy in copies]
-        return Finding("tensorrt", "wrong", *_hidden_tensorrt(machine, folders))
-    if is_jetson(machine):
-        fix = "sudo apt install nvidia-jetpack python3-libnvinfer"
-        return Finding("tensorrt", "missing", "not installed", fix)
-    if not has_nvidia_gpu(machine):
-        return Finding("tensorrt", "missing", "not installed, and there is no NVIDIA GPU")
-    return Finding("tensorrt", "missing", "not installed", "pip install tensorrt")
 
 
 def _provider(machine: Machine, name: str) -> Finding:
@@ -129,7 +102,13 @@ def _why(answer: Answer) -> tuple[str, str]:
     return last or f"it gives {', '.join(answer.values['providers'])} without a reason", ""
 
 
-def _reinstall(machine: Machine) -> str:
+def _reinstall(machine: Machine, answer: Answer | None = None) -> str:
+    """Return how to repair an ONNX Runtime that does not import or open a session."""
+    said = f"{answer.problem}\n{answer.stderr}" if answer is not None else ""
+    if any(text in said for text in _BUILT_FOR_NUMPY_1):
+        return 'pip install "numpy<2"'
+    if is_jetson(machine) and "onnxruntime-gpu" in installed_builds(machine):
+        return reinstall_onnxruntime(machine, ONNXRUNTIME_GPU)
     return f"pip install --force-reinstall --no-deps {installed_builds(machine)[0]}"
 
 
@@ -138,67 +117,3 @@ def _gpu_build(machine: Machine) -> str:
     if is_jetson(machine) or machine.interpreter.architecture in ("x86_64", "AMD64"):
         return reinstall_onnxruntime(machine, ONNXRUNTIME_GPU)
     return "Install an onnxruntime-gpu wheel that was built for this machine's GPU."
-
-
-def _imported_tensorrt(machine: Machine, answer: Answer) -> Finding:
-    # Imports numpy; hot-doctor has to start if that is broken.
-    from hot_sdk.engines.tensorrt.bindings import require_supported
-
-    version, problem = answer.values["version"], answer.values["problem"]
-    detail = one_line(f"{version}, {answer.values['file']}")
-    jetpack = installed_jetpack(machine)
-    brought = jetpack.tensorrt if jetpack else None
-    pip = _pip_packages(machine)
-    if brought is not None and pip and not f"{version}.".startswith(f"{brought}."):
-        detail += f"; it comes from pip and hides {brought}, which this JetPack brings"
-        return Finding("tensorrt", "wrong", detail, f"pip uninstall -y {' '.join(pip)}")
-    try:
-        require_supported(version)
-    except EngineError as error:
-        return Finding("tensorrt", "wrong", f"{detail}; {error.message}", error.hint)
-    if problem:
-        detail = one_line(f"{detail}; {problem}")
-        return Finding("tensorrt", "wrong", detail, gpu_fix(machine))
-    return Finding("tensorrt", "ok", detail)
-
-
-def _broken_tensorrt(machine: Machine, answer: Answer) -> Finding:
-    pip = _pip_packages(machine)
-    if is_jetson(machine) and pip:
-        fix = f"pip uninstall -y {' '.join(pip)}, and use the one that JetPack brings."
-    elif is_jetson(machine):
-        fix = "sudo apt install --reinstall python3-libnvinfer"
-    elif pip:
-        fix = f"pip install --force-reinstall {' '.join(pip)}"
-    else:
-        fix = "Reinstall TensorRT."
-    return Finding("tensorrt", "wrong", f"it cannot be imported: {answer.problem}", fix)
-
-
-def _hidden_tensorrt(machine: Machine, folders: list[str]) -> tuple[str, str]:
-    """Return why the system's copies are not imported, and what to do about it."""
-    python = machine.interpreter
-    # 'python3' without a minor version is that of the distribution's default Python.
-    series = {match[1] for folder in folders if (match := re.search(r"python(3\.\d+)/", folder))}
-    where = f"it is in {folders[0]}"
-    if series and python.series not in series:
-        wanted = sorted(series)[0]
-        detail = f"{where}, for Python {wanted}, and this is {python.series}"
-        return detail, f"/usr/bin/python{wanted} -m venv --system-site-packages FOLDER"
-    new_environment = f"/usr/bin/python{python.series} -m venv --system-site-packages FOLDER"
-    if not python.in_virtual_environment:
-        detail = f"{where}, which {python.executable} does not search"
-        return detail, f"Use the system's Python: {new_environment}"
-    file = f"{python.prefix}/pyvenv.cfg"
-    closed = r"^include-system-site-packages\s*=\s*false\b"
-    if re.search(closed, machine.text(file) or "", re.M | re.I) is None:
-        detail = f"{where}, which the virtual environment of {python.base_prefix} does not search"
-        return detail, f"Make it from the system's Python: {new_environment}"
-    fix = new_environment
-    if python.base_prefix == "/usr":
-        fix = f"sed -i 's/^\\(include-system-site-packages\\) *=.*/\\1 = true/' {shlex.quote(file)}"
-    return f"{where}, hidden from the virtual environment {python.prefix}", fix
-
-
-def _pip_packages(machine: Machine) -> list[str]:
-    return [name for name in _PIP_PACKAGES if name in machine.distributions]

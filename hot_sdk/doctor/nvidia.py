@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hot_sdk._base.optional import install_command
+from hot_sdk._base.optional import INSTALL_PYCUDA
 from hot_sdk.doctor.probe import ask_child
 from hot_sdk.host import Finding, one_line
 from hot_sdk.host.facts import query_nvidia_smi
@@ -73,7 +73,7 @@ def check_pycuda(machine: Machine) -> Finding:
             "pycuda",
             "missing",
             "not installed",
-            install_pycuda(),
+            INSTALL_PYCUDA,
         )
     if "libcuda.so" in answer.problem and not has_nvidia_gpu(machine):
         return Finding("pycuda", "missing", f"installed, but there is no GPU: {answer.problem}")
@@ -94,11 +94,10 @@ def gpu_fix(machine: Machine) -> str:
     return fixes[0] if fixes else f"Restart the machine; in a container, {_START_CONTAINER}."
 
 
-def install_pycuda() -> str:
-    """Return the command that installs the extra of the TensorRT engine, which PyCUDA makes up."""
-    # It is only published as source, and finds nvcc and cuda.h by these two variables.
-    variables = "export PATH=/usr/local/cuda/bin:$PATH CUDA_ROOT=/usr/local/cuda"
-    return f"{variables} && {install_command('tensorrt')}"
+def driver_version(machine: Machine) -> str | None:
+    """Return the release of NVIDIA's driver on a PC; None if it is not loaded."""
+    version = re.search(r"\b(\d+\.\d+(?:\.\d+)?)\b", machine.text(_DRIVER_FILE) or "")
+    return None if version is None else version[1]
 
 
 def _jetson_gpu(machine: Machine) -> Finding:
@@ -125,8 +124,8 @@ def _no_gpu(machine: Machine, result: ProgramResult) -> Finding:
         return Finding("gpu", "wrong", f"nvidia-smi fails: {printed or 'without a reason'}", fix)
     driver = machine.text(_DRIVER_FILE)
     if driver is not None or machine.matching("/dev/nvidia[0-9]*"):
-        version = re.search(r"\b(\d+\.\d+(?:\.\d+)?)\b", driver or "")
-        loaded = f"driver {version[1]} loaded" if version else "driver loaded"
+        version = driver_version(machine)
+        loaded = f"driver {version} loaded" if version else "driver loaded"
         return Finding(
             "gpu",
             "wrong",

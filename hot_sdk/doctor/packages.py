@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hot_sdk._base.optional import AGAIN, install_command
-from hot_sdk.doctor.nvidia import has_nvidia_gpu, install_pycuda
+from hot_sdk._base.optional import AGAIN, INSTALL_PYCUDA, install_command
+from hot_sdk.doctor.nvidia import has_nvidia_gpu
 from hot_sdk.host import Finding
 from hot_sdk.host.jetson import installed_jetpack, is_jetson
 from hot_sdk.host.machine import Machine, normalized_name
@@ -100,7 +100,7 @@ def check_extras(machine: Machine) -> list[Finding]:
         fix = install_command(extra) if problems else ""
         if problems and extra == "tensorrt":
             # PyCUDA is built from source, which takes more than a pip command.
-            fix = install_pycuda() if has_nvidia_gpu(machine) else ""
+            fix = INSTALL_PYCUDA if has_nvidia_gpu(machine) else ""
             detail += "" if fix else "; it is for NVIDIA GPUs, and there is none"
         findings.append(Finding(f"extra {extra}", "missing" if problems else "ok", detail, fix))
     return findings

@@ -31,6 +31,8 @@ class JetPack:
         cuda: Version of CUDA.
         tensorrt: Version of TensorRT.
         onnxruntime: Part of the Jetson AI Lab package index that has onnxruntime-gpu for it.
+        numpy_1: Whether that onnxruntime-gpu is built for NumPy 1, and fails with a newer one.
+        memory_capped: Whether its kernel refuses memory that is free, for CVE-2025-33177.
     """
 
     l4t: str
@@ -39,6 +41,8 @@ class JetPack:
     cuda: str | None
     tensorrt: str | None
     onnxruntime: str | None
+    numpy_1: bool
+    memory_capped: bool
 
     @property
     def onnxruntime_gpu(self) -> str:
@@ -50,9 +54,12 @@ class JetPack:
                 "Build onnxruntime-gpu on this Jetson, or flash JetPack 6.2; PyPI's has no kernels"
                 " for Jetson GPUs."
             )
+        numpy = (
+            ', and NumPy 1, for which it is built: pip install "numpy<2"' if self.numpy_1 else ""
+        )
         return (
-            f"Install onnxruntime-gpu from the Jetson AI Lab package index, '{self.onnxruntime}';"
-            " PyPI's has no kernels for Jetson GPUs."
+            f"Install onnxruntime-gpu from the Jetson AI Lab package index, '{self.onnxruntime}'"
+            f"{numpy}; PyPI's has no kernels for Jetson GPUs."
         )
 
 
@@ -74,12 +81,23 @@ def installed_jetpack(machine: Machine) -> JetPack | None:
     l4t = f"{match[1]}.{match[2]}.{match[3] or 0}"
     table = _table()
     version = table["releases"].get(l4t)
-    return JetPack(l4t=l4t, version=version, **_contents(table["contents"], version))
+    return JetPack(
+        l4t=l4t,
+        version=version,
+        numpy_1=_series(version) in table["numpy_1"],
+        memory_capped=l4t in table["memory_capped"],
+        **_contents(table["contents"], version),
+    )
+
+
+def _series(version: str | None) -> str:
+    """Return the series of a version: 6.2 for 6.2.1."""
+    return ".".join((version or "").split(".")[:2])
 
 
 def _contents(contents: dict[str, dict[str, str | None]], version: str | None) -> dict[str, Any]:
     """Return what a version brings: its entry, or else that of its series (6.2 for 6.2.1)."""
-    series = ".".join((version or "").split(".")[:2])
+    series = _series(version)
     unknown = dict.fromkeys(("python", "cuda", "tensorrt", "onnxruntime"))
     return contents.get(version or "") or contents.get(series) or unknown
 
@@ -124,6 +142,12 @@ def check_jetpack(machine: Machine) -> Finding | None:
     fix = ""
     if jetpack.tensorrt is not None and jetpack.tensorrt.startswith("8."):
         fix = "Flash JetPack 6.2, or export models for this TensorRT with: hot-export --opset 17"
+    if jetpack.memory_capped:
+        parts.append("whose kernel refuses some memory that is free")
+        fix = (
+            "If the GPU runs out of memory that is free (NvMapMemAlloc error 12): update to Jetson"
+            " Linux 36.5 or newer, and 38.2 to 38.4; until then, restart before large builds."
+        )
     return Finding("jetpack", "ok", ", ".join(parts), fix)
 
 

@@ -188,6 +188,17 @@ def memory_of_a_shared_device_is_what_the_system_can_free():
     assert [build["workspace"] for build in tensorrt.builds] == [2 * GIB, 4 * GIB, 4 * GIB]
 
 
+def memory_that_a_jetson_refuses_is_explained():
+    release = Path("release")
+    device_module._L4T_FILE = release
+    for revision, explained in (("4.3", False), ("4.7", True)):
+        release.write_text(f"# R36 (release), REVISION: {revision}, GCID: 1, BOARD: generic\n")
+        error = refused(lambda: opened(double(1 << 16)))
+        assert "out of memory" in error.message
+        assert ("refuses memory that is free" in error.hint) == explained
+        assert_all_released()
+
+
 def an_open_batch_is_capped_by_the_user():
     for largest in (1, 5):
         with opened(double("batch"), largest_batch=largest) as session:

@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "an_interrupt_ends_a_build": {"FAKE_TENSORRT_STEPS": "3"},
     "an_interrupt_of_a_build_reaches_the_handler_of_the_program": {"FAKE_TENSORRT_INTERRUPT": "1"},
     "what_a_region_hides_is_no_mismatch": {"FAKE_TENSORRT_OPAQUE": "1"},
+    "memory_that_a_jetson_refuses_is_explained": {"FAKE_CUDA_BYTES": "1000000"},
     "free_memory_is_read_after_the_builder_took_its_own": {"FAKE_TENSORRT_TAKES": "600000000"},
     "memory_of_a_shared_device_is_what_the_system_can_free": {
         "FAKE_CUDA_INTEGRATED": "1",

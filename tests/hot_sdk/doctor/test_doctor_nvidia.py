@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from faked_machines import absent, answers, faked, found, jetson, only, programs
 
-from hot_sdk.doctor.engines import check_tensorrt
+from hot_sdk.doctor.diagnosis import CHECKS, capabilities, diagnose
 from hot_sdk.doctor.nvidia import check_gpus, check_pycuda, check_visible_devices
 from hot_sdk.doctor.probe import ask_child
+from hot_sdk.doctor.tensorrt import check_tensorrt
 from hot_sdk.host.machine import ProgramResult, this_machine
 
 DRIVER = {
@@ -122,6 +123,8 @@ class TestPycuda:
         finding = only(jetson("36.4.3"), check_pycuda)
         assert finding.status == "missing"
         assert "CUDA_ROOT=/usr/local/cuda" in finding.fix
+        # The SDK's extra would bring onnxruntime back over an onnxruntime-gpu.
+        assert finding.fix.endswith("pip install pycuda")
 
     def test_without_a_driver(self):
         error = "ImportError: libcuda.so.1: cannot open shared object file"
@@ -201,6 +204,67 @@ class TestTensorRT:
         assert finding.status == "wrong"
         assert "hides 10.3.0" in finding.detail
         assert finding.fix == "pip uninstall -y tensorrt"
+
+    def test_upgraded_by_apt_on_a_jetson(self):
+        # JetPack's package has a dist-info, which looks like pip's.
+        file = "/usr/lib/python3.10/dist-packages/tensorrt/__init__.py"
+        run = programs(tensorrt=answers({"version": "10.7.0", "file": file, "problem": ""}))
+        machine = jetson("36.4.3", distributions={"tensorrt": "10.7.0"}, run=run)
+        finding = only(machine, check_tensorrt)
+        assert (finding.status, finding.fix) == ("ok", "")
+        assert "apt installed it, and this JetPack brought 10.3.0" in finding.detail
+
+    @pytest.mark.parametrize(
+        ("files", "fix"),
+        [
+            ({"home/robot/venv/lib/python3.10/site-packages/tensorrt/x": ""}, "pip uninstall -y"),
+            ({"home/robot/.local/lib/python3.10/site-packages/tensorrt_libs/x": ""}, "pip uninst"),
+            ({}, "sudo apt install --reinstall python3-libnvinfer"),
+        ],
+    )
+    def test_broken_on_a_jetson(self, files, fix):
+        run = programs(tensorrt=answers({"error": "ImportError: libnvinfer.so.10: no such file"}))
+        machine = jetson(
+            "36.4.3", {**VENV, **files}, distributions={"tensorrt": "10.3.0"}, run=run, **IN_VENV
+        )
+        assert only(machine, check_tensorrt).fix.startswith(fix)
+
+    @pytest.mark.parametrize(
+        ("driver", "package"),
+        [("550.163.01", "tensorrt-cu12"), ("580.82.07", "tensorrt"), ("610.1", "tensorrt")],
+    )
+    def test_package_follows_from_the_driver(self, driver, package):
+        files = {"proc/driver/nvidia/version": f"NVRM version: x  {driver}  y", "dev/nvidia0": ""}
+        finding = only(faked(files), check_tensorrt)
+        assert finding.fix == f"pip install {package}"
+
+    def test_package_that_is_too_new_for_the_driver(self):
+        values = {"version": "11.4.0", "file": "/v/x.py", "problem": "it creates no builder: 35"}
+        run = programs(tensorrt=answers(values))
+        have = {"tensorrt": "11.4.0", "tensorrt-cu13": "11.4.0"}
+        finding = only(faked(DRIVER, distributions=have, run=run), check_tensorrt)
+        assert finding.status == "wrong"
+        assert finding.fix == (
+            "pip uninstall -y tensorrt tensorrt-cu13 && pip install tensorrt-cu12"
+        )
+
+    @pytest.mark.parametrize(
+        ("pycuda", "usable", "reason"),
+        [
+            (answers({"version": "2026.1", "devices": ["Orin"]}), True, ""),
+            (absent("pycuda"), False, "pycuda: not installed"),
+            (answers({"error": "ImportError: _driver.so"}), False, "pycuda: installed, but fails"),
+        ],
+    )
+    def test_usable_with_a_pycuda_that_works_only(self, pycuda, usable, reason):
+        file = "/usr/lib/python3.10/dist-packages/tensorrt/__init__.py"
+        values = {"version": "10.3.0", "file": file, "problem": ""}
+        run = programs(tensorrt=answers(values), pycuda=pycuda)
+        found = {
+            each.name: each for each in capabilities(diagnose(jetson("36.4.3", run=run), CHECKS))
+        }
+        assert found["TensorRT"].usable == usable
+        assert found["TensorRT"].reason.startswith(reason)
 
     def test_package_of_the_jetpack(self):
         values = {"version": "10.3.0.30", "file": "/usr/lib/x.py", "problem": ""}

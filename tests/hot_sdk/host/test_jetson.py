@@ -35,8 +35,8 @@ GPU = "sys/class/devfreq/17000000.gpu"
         ("36.4.7", ("6.2.1", "3.10", "12.6", "10.3.0", "jp6/cu126")),
         ("38.2.0", ("7.0", "3.12", "13.0", None, "sbsa/cu130")),
         ("38.4.0", ("7.1", "3.12", "13.0", "10.13.3", "sbsa/cu130")),
-        ("39.2.0", ("7.2", "3.12", "13.2", "10.16.2", "sbsa/cu130")),
-        ("39.2.2", ("7.2.2", "3.12", None, None, "sbsa/cu130")),
+        ("39.2.0", ("7.2", "3.12", "13.2", "10.16.2", "jp7/cu132")),
+        ("39.2.2", ("7.2.2", "3.12", None, None, "jp7/cu132")),
         ("99.1.0", (None, None, None, None, None)),
     ],
 )
@@ -57,6 +57,22 @@ def test_jetpack_6_2_is_in_order():
     assert (finding.status, finding.fix) == ("ok", "")
     assert "JetPack 6.2 (L4T 36.4.3), CUDA 12.6, TensorRT 10.3.0, Python 3.10" in finding.detail
     assert "'jp6/cu126'" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("release", "capped"),
+    [("36.4.3", False), ("36.4.7", True), ("36.5.0", False), ("38.2.2", True)],
+)
+def test_a_kernel_that_refuses_free_memory_is_named(release, capped):
+    finding = only(jetson(release), check_jetpack)
+    assert finding.status == "ok"
+    assert ("refuses some memory that is free" in finding.detail) == capped
+    assert ("NvMapMemAlloc error 12" in finding.fix) == capped
+
+
+def test_the_gpu_build_of_jetpack_6_needs_numpy_1():
+    assert 'pip install "numpy<2"' in installed_jetpack(jetson("36.4.3")).onnxruntime_gpu
+    assert "numpy" not in installed_jetpack(jetson("39.2.0")).onnxruntime_gpu
 
 
 def test_jetpack_6_0_needs_older_models():
@@ -129,6 +145,23 @@ def test_pypi_wheel_without_kernels_for_the_gpu():
     assert cuda.status == "wrong"
     assert "no kernels for this GPU" in cuda.detail
     assert "'sbsa/cu130'" in cuda.fix
+
+
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("AttributeError: _ARRAY_API not found", 'pip install "numpy<2"'),
+        ("ImportError: numpy.core.multiarray failed to import", 'pip install "numpy<2"'),
+        ("ImportError: libcudart.so.12: cannot open", "'jp6/cu126'"),
+    ],
+)
+def test_a_gpu_build_that_does_not_import_is_not_replaced_by_that_of_pypi(said, fix):
+    run = programs(onnxruntime=answers({"error": said}))
+    machine = jetson("36.4.3", distributions={"onnxruntime-gpu": "1.23.0"}, run=run)
+    finding = only(machine, check_onnxruntime)
+    assert finding.status == "wrong"
+    assert fix in finding.fix
+    assert "--force-reinstall" not in finding.fix
 
 
 def test_both_builds_on_a_jetson():
