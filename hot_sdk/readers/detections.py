@@ -164,11 +164,13 @@ class KeypointFrames:
     def _without_skeleton(self) -> KeypointsError:
         if self.joints is not None:
             shown = ", ".join(name[:30] for name in self.joints[:4])
+            whole = set(range(len(self.joints)))
+            fit = [s for s in list_skeletons() if whole <= set(places_of(s, self.joints))]
             return KeypointsError(
-                f"The input, read as {self.kind}, names {len(self.joints)} joints ({shown}, ...),"
-                " which are a part of several skeletons.",
-                hint="Give skeleton='coco17' or another, or --skeleton on a command line; its other"
-                " joints count as missing.",
+                f"The input, read as {self.kind}, names {len(self.joints)} joints ({shown}, ...), a"
+                f" part of those of {', '.join(fit)}.",
+                hint="Give skeleton= one of these, or --skeleton on a command line; its others count"
+                " as missing.",
             )
         counts = {len(skeleton_format(name).joints) for name in list_skeletons()}
         if {len(person.points) for person in self.detections} & counts:

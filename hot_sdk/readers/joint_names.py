@@ -30,21 +30,24 @@ def match_names(names: Sequence[str]) -> tuple[str, tuple[int, ...]] | None:
     Of several skeletons, the one that uses most of the names is returned; None if none of them has
     all of its joints among the names.
     """
-    places = {plain_name(name): place for place, name in reversed(list(enumerate(names)))}
-    if len(places) < len(names):
+    if len({plain_name(name) for name in names}) < len(names):
         return None
     best: tuple[str, tuple[int, ...]] | None = None
     for skeleton in list_skeletons():
-        found = []
-        for joint in skeleton_format(skeleton).joints:
-            known = next((n for n in (joint, *_OTHER_NAMES.get(joint, ())) if n in places), None)
-            if known is None:
-                break
-            found.append(places[known])
-        else:
-            if len(set(found)) == len(found) and (best is None or len(found) > len(best[1])):
-                best = skeleton, tuple(found)
+        found = places_of(skeleton, names)
+        complete = -1 not in found and len(set(found)) == len(found)
+        if complete and (best is None or len(found) > len(best[1])):
+            best = skeleton, found
     return best
+
+
+def places_of(skeleton: str, names: Sequence[str]) -> tuple[int, ...]:
+    """Return the place of each joint of a skeleton among names, -1 if it is not there."""
+    places = {plain_name(name): place for place, name in reversed(list(enumerate(names)))}
+    return tuple(
+        next((places[n] for n in (joint, *_OTHER_NAMES.get(joint, ())) if n in places), -1)
+        for joint in skeleton_format(skeleton).joints
+    )
 
 
 def plain_name(name: str) -> str:

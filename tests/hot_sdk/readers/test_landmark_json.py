@@ -228,11 +228,26 @@ def test_joints_that_a_frame_lacks_are_missing(tmp_path):
 
 
 def test_unknown_names_are_refused_with_the_nearest_skeleton(tmp_path):
-    data = each(lambda f: {"keypoints": pose(f)[:15]})
+    tail = {"name": "tail", "x": 1.0, "y": 2.0, "score": 0.9}
+    data = each(lambda f: {"keypoints": [*pose(f)[:15], tail]})
     (tmp_path / "a.json").write_text(json.dumps(data))
     with pytest.raises(KeypointsError, match="coco17, also has left_ankle, right_ankle") as caught:
         Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
     assert "skeleton=" in caught.value.hint
+
+
+def test_a_part_of_a_skeleton_needs_its_name(tmp_path):
+    data = each(lambda f: {"keypoints": pose(f)[:15]})
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    with pytest.raises(KeypointsError, match=r"names 15 joints .* a part of those of coco17, "):
+        Keypoints.from_file(tmp_path / "a.json", image_size=SIZE)
+    found = Keypoints.from_file(tmp_path / "a.json", image_size=SIZE, skeleton="coco17")
+    assert np.isnan(found.points[:, 15:]).all()
+    assert (found.scores[:, 15:] == 0.0).all()
+    np.testing.assert_allclose(found.points[:, :15], SQUATS.points[:, COCO[:15]], atol=1e-3)
+    assert found.warnings[-1].endswith("count as missing: left_ankle, right_ankle")
+    with pytest.raises(KeypointsError, match="mpii16 has no joint 'nose'"):
+        Keypoints.from_file(tmp_path / "a.json", image_size=SIZE, skeleton="mpii16")
 
 
 def test_easy_vitpose_is_y_before_x(tmp_path):

@@ -66,6 +66,19 @@ def test_tables_are_the_same_clip(tmp_path, name):
     np.testing.assert_allclose(found.scores, SCORES, atol=1e-6)
 
 
+def test_a_table_without_a_face_needs_the_skeletons_name(tmp_path):
+    rows = [line.split(",") for line in table().splitlines()]
+    (tmp_path / "a.csv").write_text("\n".join(",".join([row[0], *row[16:]]) for row in rows))
+    with pytest.raises(KeypointsError, match="names 12 joints") as caught:
+        Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE)
+    assert "--skeleton" in caught.value.hint
+    found = Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE, skeleton="coco17")
+    assert np.isnan(found.points[:, :5]).all()
+    np.testing.assert_allclose(found.points[:, 5:], POINTS[:, 5:], atol=1e-3)
+    (warning,) = found.warnings
+    assert "missing: nose, left_eye" in warning
+
+
 def test_the_first_frames_number_is_noted(tmp_path):
     (tmp_path / "a.csv").write_text(TABLES["from frame 1000"])
     assert "frame 1000 is frame 0" in read_frames(tmp_path / "a.csv", image_size=SIZE).notes[0]
@@ -140,6 +153,15 @@ def test_individuals_of_deeplabcut_are_people(tmp_path):
     np.testing.assert_allclose(ann.points, POINTS, atol=1e-3)
     assert np.isnan(bob.points[4]).all()
     np.testing.assert_allclose(bob.points[5:], POINTS[5:] + 5, atol=1e-3)
+
+
+def test_body_parts_without_a_face_need_the_skeletons_name(tmp_path):
+    rows = [line.split(",") for line in deeplabcut().splitlines()]
+    (tmp_path / "a.csv").write_text("\n".join(",".join([row[0], *row[16:]]) for row in rows))
+    with pytest.raises(KeypointsError, match="names 12 joints"):
+        Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE)
+    found = Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE, skeleton="coco17")
+    np.testing.assert_allclose(found.points[:, 5:], POINTS[:, 5:], atol=1e-3)
 
 
 def test_animals_of_deeplabcut_are_refused_by_name(tmp_path):
