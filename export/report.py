@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _FARTHEST_ROOT = 0.1
 """Of the body's size; the starter's, which was trained relative to the root, is at 0.001."""
 
+_LARGEST_BODY = 10.0
+"""Meters, of the mean distance from the pelvis; half a meter is usual."""
+
 
 def plan_as_dict(prepared: Prepared, request: ExportRequest) -> dict[str, Any]:
     """Return the plan for JSON."""
@@ -155,6 +158,11 @@ def result_parts(result: ExportResult) -> list[str | Table]:
         parts.append(_sensitivity_table(reduced.sensitivity, manifest.unit))
     if manifest.weights.random:
         parts.append(f"Warning: {RANDOM_WEIGHTS_WARNING}.")
+    elif manifest.unit == Unit.METER.value and is_too_large(result.windows):
+        parts.append(
+            "Warning: the poses are larger than people by far. If the network predicts "
+            "millimeters, export it again with --predicts mm."
+        )
     elif root_is_far(result.windows):
         parts.append(
             "Warning: the network predicts its root far from 0, as networks do that predict where "
@@ -167,6 +175,11 @@ def result_parts(result: ExportResult) -> list[str | Table]:
 def root_is_far(windows: Sequence[WindowResult]) -> bool:
     """Return True if a network's root is farther from 0 than training relative to it leaves it."""
     return any(window.root_share > _FARTHEST_ROOT for window in windows)
+
+
+def is_too_large(windows: Sequence[WindowResult]) -> bool:
+    """Return True if no one is as large as a network's poses are in meters."""
+    return all(window.size > _LARGEST_BODY for window in windows)
 
 
 def _cost_table(result: ExportResult) -> Table:
@@ -217,7 +230,15 @@ def _parity_text(result: ExportResult) -> str:
     )
     if parity.frames_shared is not None:
         text += f", kept frames identical: {parity.frames_shared:.1%}"
-    return text + "."
+    return f"{text}.{''.join(_tie_text(window) for window in result.windows if window.tied)}"
+
+
+def _tie_text(window: WindowResult) -> str:
+    return (
+        f" Frames of '{window.window}' tie: {window.frames_shared:.1%} are identical, and"
+        f" {window.own_frames_shared:.1%} in PyTorch's own float32 and float64; which are kept is"
+        " left to rounding there, and the poses of the same frames agree."
+    )
 
 
 def _device_text(device: DeviceResult, unit: str) -> str:

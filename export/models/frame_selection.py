@@ -65,42 +65,43 @@ class FrameSelector(nn.Module):
         if self.fixed is not None:
             return torch.tensor([self.fixed], dtype=torch.int64, device=features.device)
         positions = highest_frames(
-            self._scores(features, keypoints, kept, attention),
+            self.scores(features, keypoints, kept, attention),
             self.stage.tokens,
-            keep=self._center_mask(features, kept),
+            keep=self.center_mask(features, kept),
         )
         if self.mirrored_pairs:
             pairs = torch.stack([positions, positions], dim=1)
             return pairs.reshape(-1, self.stage.tokens)
         return positions
 
-    def _scores(
+    def scores(
         self, features: Tensor, keypoints: Tensor, kept: Tensor | None, attention: Tensor | None
     ) -> Tensor:
+        """Score the frames that are left, (windows, kept); the arguments are those of a call."""
         kind = self.stage.selector
         if kind == SelectorKind.TPC:
-            return density_peak_scores(self._windows(features))
+            return density_peak_scores(self.windows(features))
         if kind == SelectorKind.MOTION:
             present = keypoints if kept is None else take_frames(keypoints, kept)
-            return motion_scores(self._windows(present))
+            return motion_scores(self.windows(present))
         if kind == SelectorKind.ATTENTION:
             assert attention is not None
-            return self._windows(attention)
+            return self.windows(attention)
         count = features.shape[1]
         chosen = torch.zeros(1, count, device=features.device)
         chosen[:, uniform_frames(count, self.stage.tokens, center=None)] = 1.0
         # One row for each window, though all are equal: the center differs.
-        return chosen + 0.0 * self._windows(features)[:, :, 0].to(chosen.dtype)
+        return chosen + 0.0 * self.windows(features)[:, :, 0].to(chosen.dtype)
 
-    def _center_mask(self, features: Tensor, kept: Tensor | None) -> Tensor | None:
+    def center_mask(self, features: Tensor, kept: Tensor | None) -> Tensor | None:
         """Mark the center frame among the kept ones, (batch or 1, kept) bool."""
         if self.center is None:
             return None
         if kept is None:
             return (torch.arange(features.shape[1], device=features.device) == self.center)[None]
-        return self._windows(kept) == self.center if kept.shape[0] != 1 else kept == self.center
+        return self.windows(kept) == self.center if kept.shape[0] != 1 else kept == self.center
 
-    def _windows(self, values: Tensor) -> Tensor:
+    def windows(self, values: Tensor) -> Tensor:
         """Drop the mirror images from a batch of pairs."""
         if not self.mirrored_pairs:
             return values
