@@ -169,8 +169,8 @@ class KeypointFrames:
             return KeypointsError(
                 f"The input, read as {self.kind}, names {len(self.joints)} joints ({shown}, ...), a"
                 f" part of those of {', '.join(fit)}.",
-                hint="Give skeleton= one of these, or --skeleton on a command line; its others count"
-                " as missing.",
+                hint="Give skeleton= one of these, or --skeleton on a command line; the joints that"
+                " it has more count as missing.",
             )
         counts = {len(skeleton_format(name).joints) for name in list_skeletons()}
         if {len(person.points) for person in self.detections} & counts:
