@@ -38,6 +38,7 @@ LOG = logging.getLogger("finetune_hot")
 
 PROG = "finetune_hot.py"
 PRUNABLE = [name for name in list_models() if Variant.HOT in family(name).pruning]
+LICENSE = "fine-tuned on Human3.6M, whose terms are academic"
 LIMITS = "Fine-tuned on Human3.6M (Ionescu et al., TPAMI 2014): one room, five people."
 _LOG_EVERY_S, _SAVE_EVERY_S = 20.0, 60.0
 
@@ -140,10 +141,7 @@ def pruned_specs(checkpoint: Checkpoint, options: Namespace) -> list[ModelSpec]:
         options.model, checkpoint=checkpoint.path, size=options.size, config=dict(options.set)
     )
     plain = resolve_spec_for_checkpoint(request, found, checkpoint.training)
-    size = {
-        name: getattr(plain.size, name)
-        for name in family(options.model).settings
-    }  # fmt: skip
+    size = {name: getattr(plain.size, name) for name in family(options.model).settings}
     specs = [
         plain
         if ratio == 1.0
@@ -180,9 +178,9 @@ def _record(checkpoint: Checkpoint, spec: ModelSpec, options: Namespace) -> Trai
         fps=entry.training_fps,
         heads=spec.size.heads,
         prune_at=spec.stages[0].prune_at,
-        license=entry.license if before is None else before.license,
+        license=entry.license if before is None else f"{before.license}; {LICENSE}",
         credit=None if before is None else before.credit,
-        limits=LIMITS,
+        limits=" ".join(filter(None, (before and before.limits, LIMITS))),
         neighbors=spec.size.neighbors,
         trained_on=HUMAN36M,
         root_relative=decide_root(entry, requested, recorded=recorded),
@@ -190,12 +188,13 @@ def _record(checkpoint: Checkpoint, spec: ModelSpec, options: Namespace) -> Trai
 
 
 def _recipe(options: Namespace) -> Recipe:
-    given = {name: getattr(options, name) for name in ("epochs", "batch", "rate")}
-    changes = {name: value for name, value in given.items() if value is not None}
+    names = ("epochs", "batch", "rate", "stride")
+    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.device != "cpu" and not torch.cuda.is_available():
         raise UsageError(f"There is no device {options.device!r}.", hint="Leave out --device.")
     if any(value <= 0 for value in changes.values()):
-        raise UsageError("Epochs, batch and rate have to be above 0.", hint="See --help.")
+        raise UsageError(f"{', '.join(names)} have to be above 0.", hint="See --help.")
+    changes.pop("stride", None)
     return dataclasses.replace(RECIPES[options.model], **changes)
 
 
@@ -248,7 +247,8 @@ def train(
     epoch, first = 0, 0
     if kept.exists():
         epoch, first = _resume(kept, run, network, optimizer)
-    scale, unit = (1000.0, "mm") if _in_meters(options) else (1.0, "of half the image's width")
+    in_meters = family(options.model).unit is Unit.METER
+    scale, unit = (1000.0, "mm") if in_meters else (1.0, "of half the image's width")
     steps = -(-len(data) // recipe.batch)
     LOG.info("%d windows, %d steps an epoch, %s", len(data), steps, recipe.source)
     done, saved, logged = 0, time.monotonic(), 0.0
@@ -269,6 +269,11 @@ def train(
                 # As the exported function does.
                 poses = poses - poses[:, :, :1]
             loss, error = loss_of(poses, truth, recipe)
+            if not torch.isfinite(loss):
+                raise UsageError(
+                    f"The loss is {loss.item()} in step {step + 1} of epoch {epoch + 1}.",
+                    hint="Begin in another folder with a lower --rate.",
+                )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -282,6 +287,8 @@ def train(
                 )  # fmt: skip
                 logged = now
             stops = done == options.stop_after
+            if last:
+                _save_weights(weights, network, record)
             if now - saved > _SAVE_EVERY_S or last or stops:
                 place = (epoch + 1, 0) if last else (epoch, step + 1)
                 _save_state(kept, run, place, network, optimizer)
@@ -289,12 +296,7 @@ def train(
             if stops:
                 return None
         epoch, first = epoch + 1, 0
-        _save_weights(weights, network, record)
     return weights
-
-
-def _in_meters(options: Namespace) -> bool:
-    return family(options.model).unit is Unit.METER
 
 
 def _order(windows: int, seed: int, epoch: int) -> Tensor:
