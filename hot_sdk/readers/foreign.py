@@ -76,13 +76,14 @@ def _array_in(data: object, place: str) -> tuple[str, int, int, int] | None:
     if isinstance(data, dict) and place.count("[") < _DEEPEST:
         found = (_array_in(value, f"{place}[{key[:40]!r}]") for key, value in data.items())
         return next((one for one in found if one is not None), None)
-    sizes = []
+    sizes: list[int] = []
     inner = data
     while isinstance(inner, list) and inner and len(sizes) < 4:
         sizes.append(len(inner))
         inner = inner[0]
-    is_array = len(sizes) == 3 and sizes[2] in (2, 3) and isinstance(inner, (int, float))
-    return (place, *sizes) if is_array else None  # type: ignore[return-value]
+    if len(sizes) != 3 or sizes[2] not in (2, 3) or not isinstance(inner, (int, float)):
+        return None
+    return place, sizes[0], sizes[1], sizes[2]
 
 
 def _error(path: Path, kind: str, hint: str) -> KeypointsError:
