@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk import Keypoints, Pose3DEngine
-from hot_sdk._base.files import replaced_on_success, require_writable_target
+from hot_sdk._base.files import open_input, replaced_on_success, require_writable_target
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import HotSDKError, KeypointsError, ResultError
 from hot_sdk.skeletons import H36M17, list_skeletons
@@ -52,6 +52,7 @@ from ros2_messages import Bag
 
 SECOND = 1_000_000_000
 MOST_GOOD = 0.8  # With a smaller share of good stamps, none is believed.
+LARGEST_CHUNK = 1 << 28  # Bytes; recorders write a few megabytes.
 LONGEST_GAP = SECOND  # A person who is away for longer returns as a new clip.
 LIFETIME = {"sec": 0, "nanosec": SECOND // 2}  # A marker that is not renewed disappears.
 UPRIGHT = {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}
@@ -175,11 +176,14 @@ def increasing(stamps: Sequence[int]) -> list[int]:
 def read_messages(path: Path, topic: str) -> tuple[Recording, dict[int, Clip]]:
     """Return what a bag says about its camera, and all frames of each person as logged."""
     recording, people = Recording([]), dict[int, Clip]()
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         reader = make_reader(stream, decoder_factories=[DecoderFactory()])
         summary = reader.get_summary()
         if summary is None:
             raise KeypointsError(f"'{path}' has no summary.", hint="Run: mcap recover")
+        for chunk in summary.chunk_indexes:  # They are unpacked one after the other.
+            if chunk.uncompressed_size > LARGEST_CHUNK:
+                raise KeypointsError(f"'{path}' has a chunk of gigabytes.", hint="Record it again.")
         kinds = {
             channel.topic: summary.schemas[channel.schema_id].name
             for channel in summary.channels.values()

@@ -9,6 +9,8 @@ accepts plain keys only. See "Data stream format" in Python's documentation of p
 from __future__ import annotations
 
 import pickle
+import pickletools
+import struct
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -24,6 +26,7 @@ class CheckedUnpickler(pickle._Unpickler):
     Args:
         stream: The pickle.
         budget: Limits of its content.
+        opcodes: Names of the opcodes that it may have, as in pickletools; None for all.
         stand_ins: Types of the objects that a pickle may change, next to lists, dictionaries, sets.
         plain_keys: Types that keys may have, next to Python's own of texts and numbers.
         options: Those of ``pickle.Unpickler``.
@@ -34,6 +37,7 @@ class CheckedUnpickler(pickle._Unpickler):
         stream: IO[bytes],
         budget: Budget,
         *,
+        opcodes: frozenset[str] | None = None,
         stand_ins: tuple[type, ...] = (),
         plain_keys: tuple[type, ...] = (),
         **options: Any,  # noqa: ANN401
@@ -42,7 +46,7 @@ class CheckedUnpickler(pickle._Unpickler):
         self._plain = _PLAIN + plain_keys
         self._stand_ins = stand_ins
         # The unpickler looks each step's function up here; its own table is of the class.
-        self.__dict__["dispatch"] = _Steps(_FUNCTIONS, budget)
+        self.__dict__["dispatch"] = _Steps(_functions_of(opcodes), budget)
 
     def check(self, target: object, keys: Iterable[object], kinds: tuple[type, ...]) -> None:
         """Check a change of an object.
@@ -74,7 +78,8 @@ class _Steps(dict[int, Callable[[Any], None]]):
             self._clock.check()
         function = self.get(opcode)
         if function is None:
-            raise pickle.UnpicklingError(f"its pickle holds the unusual opcode {opcode:#x}")
+            name = _NAMES.get(opcode, f"the opcode {opcode:#x}")
+            raise pickle.UnpicklingError(f"its pickle holds {name}, which is not needed")
         return function
 
 
@@ -90,8 +95,18 @@ def _checked(function: Callable[[Any], None], place: _Place, *kinds: type) -> Ca
     return checked
 
 
+def _load_bytearray(unpickler: Any) -> None:  # noqa: ANN401
+    """Read bytes that can be changed, for which Python's own function fills memory first."""
+    (size,) = struct.unpack("<Q", unpickler.read(8))
+    content = unpickler.read(size)
+    if len(content) < size:
+        raise EOFError
+    unpickler.append(bytearray(content))
+
+
 def _functions() -> dict[int, Callable[[Any], None]]:
     functions = dict(pickle._Unpickler.dispatch)
+    functions[pickle.BYTEARRAY8[0]] = _load_bytearray
     # What each function changes, and by which keys: items since the last mark are on a new stack.
     changes: tuple[tuple[bytes, _Place, tuple[type, ...]], ...] = (
         (pickle.APPEND, lambda it: (it.stack[-2], ()), (list,)),
@@ -108,4 +123,11 @@ def _functions() -> dict[int, Callable[[Any], None]]:
     return functions
 
 
+def _functions_of(names: frozenset[str] | None) -> dict[int, Callable[[Any], None]]:
+    if names is None:
+        return _FUNCTIONS
+    return {opcode: one for opcode, one in _FUNCTIONS.items() if _NAMES[opcode] in names}
+
+
 _FUNCTIONS = _functions()
+_NAMES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}

@@ -10,9 +10,9 @@ documentation of pickle.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pickle
-import pickletools
 import struct
 import tokenize
 import zipfile
@@ -22,6 +22,10 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hot_sdk._base.budget import Budget, input_budget, require
+from hot_sdk._base.checked_unpickler import CheckedUnpickler
+from hot_sdk._base.safe_zip import open_member, open_zip
 
 BROKEN = (
     ValueError,
@@ -50,9 +54,11 @@ _OPCODES = frozenset(
     POP PROTO PUT REDUCE SETITEM SETITEMS SHORT_BINBYTES SHORT_BINSTRING SHORT_BINUNICODE
     STACK_GLOBAL STOP STRING TUPLE TUPLE1 TUPLE2 TUPLE3 UNICODE""".split()  # noqa: SIM905
 )
-_MOST_OPCODES = 1 << 22
-_MOST_IN_A_FILE = 1 << 26
-"""A list of texts takes two steps for each, and data sets have three of two million."""
+_BYTES_PER_STEP = 4
+"""A file of objects has no less on average."""
+
+_LONGEST_S = 600.0
+"""Data sets of millions of poses take minutes."""
 
 _LARGEST_CHARACTER = 0x10FFFF
 _SURROGATES = (0xD800, 0xDFFF)
@@ -138,10 +144,12 @@ _KNOWN: Mapping[tuple[str, str], _Named] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: IO[bytes]) -> None:
+class _Unpickler(CheckedUnpickler):
+    def __init__(self, stream: IO[bytes], budget: Budget) -> None:
         # Python 2 wrote text and bytes alike; latin1 keeps both.
-        super().__init__(stream, encoding="latin1")
+        super().__init__(
+            stream, budget, opcodes=_OPCODES, stand_ins=(_Array, _DType), encoding="latin1"
+        )
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
         known = _KNOWN.get((module, name))
@@ -168,18 +176,13 @@ def read_objects(file: BinaryIO, member: str, *, max_bytes: int) -> list[Any]:
         UnsafePickleError: It names something that is not a part of an array.
         Exception: One of ``BROKEN``: there is no such array, or it is broken or too large.
     """
-    with zipfile.ZipFile(file) as archive:
+    budget = input_budget()
+    with open_zip(file, budget) as archive:
         entry = archive.getinfo(f"{member}.npy")
-        if entry.file_size > max_bytes:
-            raise ValueError(f"it unpacks to {entry.file_size} bytes")
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError("it is compressed in an unusual way")
-        with archive.open(entry) as stream:
+        require(entry.file_size, max_bytes, "bytes once it is unpacked")
+        with open_member(archive, entry) as stream:
             _skip_header(stream)
-            _check_opcodes(stream)
-        with archive.open(entry) as stream:
-            _skip_header(stream)
-            return items(_Unpickler(stream).load())
+            return items(_Unpickler(stream, budget).load())
 
 
 def read_pickle(file: BinaryIO, *, max_bytes: int) -> object:
@@ -197,9 +200,13 @@ def read_pickle(file: BinaryIO, *, max_bytes: int) -> object:
     if size > max_bytes:
         raise ValueError(f"it has {size} bytes")
     file.seek(0)
-    _check_opcodes(file, most=_MOST_IN_A_FILE)
-    file.seek(0)
-    loaded: object = _Unpickler(file).load()
+    budget = input_budget()
+    budget = dataclasses.replace(
+        budget,
+        steps=max(budget.steps, size // _BYTES_PER_STEP),
+        seconds=max(budget.seconds, _LONGEST_S),
+    )
+    loaded: object = _Unpickler(file, budget).load()
     return loaded
 
 
@@ -219,24 +226,6 @@ def _skip_header(stream: IO[bytes]) -> None:
     header = stream.read(min(size, 1 << 16)).decode("latin1")
     if "'descr': '|O'" not in header:
         raise ValueError("its array holds no objects")
-
-
-def _check_opcodes(stream: IO[bytes], *, most: int = _MOST_OPCODES) -> None:
-    """Check a pickle before it is loaded.
-
-    An unpickler allocates room for as many memoized objects as the highest index in the pickle, so
-    ten bytes can exhaust all memory.
-    """
-    count = 0
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream), start=1):
-        if opcode.name not in _OPCODES:
-            raise ValueError(f"its pickle holds {opcode.name}, which no array needs")
-        if count > most:
-            raise ValueError(f"its pickle has more than {most} steps")
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= count:
-            raise ValueError("its pickle remembers what it does not hold")
-    if count == 0:
-        raise ValueError("it holds no pickle")
 
 
 def mapping(value: object) -> dict[str, Any]:
