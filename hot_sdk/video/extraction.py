@@ -142,7 +142,7 @@ def keypoints_from_video(
                 break
         if min_frames is None:
             # Not the nominal rate, which may be anything.
-            step_s = frame_step(timeline.timestamps)
+            step_s = frame_step(timeline.timestamps.tolist())
             min_frames = frames_of_seconds(SHORTEST_S, 1.0 / step_s if step_s else None)
         people, dropped = timeline.clips(min_frames=min_frames)
         least = fewest_frames(min_frames, len(timeline))

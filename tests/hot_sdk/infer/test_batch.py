@@ -13,6 +13,7 @@ import pytest
 
 from hot_sdk import Pose3DResult
 from hot_sdk.infer.cli import main
+from hot_sdk.infer.ray_process import wait_for_loss
 
 RUN = "import sys; from hot_sdk.infer.cli import main; sys.exit(main())"
 COMMAND = [sys.executable, "-c", RUN, "--archive", "films", "--output-dir", "poses"]
@@ -83,6 +84,20 @@ def test_missing_cluster_is_reported_at_once(save):
     assert run.returncode == 2
     assert "Ray cannot be reached" in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+def test_a_cluster_without_room_for_a_worker_is_lost_after_a_while():
+    answers = [True, False, True, ConnectionError(), False, *[False] * 99]
+    asked = []
+
+    def is_able():
+        asked.append(answers[len(asked)])
+        if isinstance(asked[-1], Exception):
+            raise asked[-1]
+        return asked[-1]
+
+    wait_for_loss(is_able, check_s=0.01, patience_s=0.3)
+    assert 5 <= len(asked) < 60
 
 
 def processes_of(process, name):

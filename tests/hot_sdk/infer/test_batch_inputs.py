@@ -1,5 +1,6 @@
 """Which files of a folder are inputs of a batch."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,15 @@ def test_openpose_folder_given_itself_keeps_its_name(archive):
 def test_rejects_folders_without_inputs_or_with_the_results(archive, output, message):
     with pytest.raises(UsageError, match=message):
         find_inputs(archive, Path(output))
+
+
+@pytest.mark.parametrize("name", ["clip", "CLIP.MTS", "clip.ts", "clip.bin"])
+def test_videos_are_found_by_their_content(name):
+    shutil.copy(Path(__file__).parents[3] / "examples" / "data" / "exercise.mp4", f"films/{name}")
+    Path("films/program.ts").write_text("export const frames = 30;\n")
+    found = set(find_inputs("films", Path("films/results"))[1]) - set(FOUND)
+    assert found == {name}
+    assert find_inputs("films/[Cc]*", Path("out"))[1] == (name,)
 
 
 def test_folder_of_frames_under_any_names_is_one_input():

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,51 @@ def test_people_without_ids_are_tracked(capsys, hot_file):
     status, out, _ = infer(capsys, "two.json", "--model", hot_file, *known)
     assert status == 0
     assert "identified by tracking" in out
+
+
+def test_people_seen_too_briefly_are_left_out_and_the_others_begin_where_they_are_seen(
+    capsys, caplog, hot_file
+):
+    lines = coco_results(3)
+    for at, line in enumerate(lines):
+        line["track_id"] = (at % 3 + at // 3) % 3 + 1
+    # The second comes at frame 25, and the third is a chance detection.
+    kept = [line for line in lines if line["image_id"] >= {1: 0, 2: 25, 3: 55}[line["track_id"]]]
+    Path("three.json").write_text(json.dumps(kept))
+    known = ["--image-size", "1768x994", "--fps", 30, "--format", "csv", "--save-video", "a.mp4"]
+    status, out, _ = infer(capsys, "three.json", "--model", hot_file, "--json", *known)
+    assert status == 0
+    (record,) = json.loads(out)["results"]
+    left_out = "1 more person was left out, found in fewer than 30 frames."
+    assert record["notes"] == [left_out]
+    assert left_out in caplog.text
+    spans = [(one["track_id"], one["first_frame"], one["frames"]) for one in record["people"]]
+    assert spans == [(1, 0, 60), (2, 25, 35)]
+    assert all(left_out in one["warnings"] for one in record["people"])
+    rows = Path("three_2_3d.csv").read_text().splitlines()[2:]
+    frames, times = zip(*(map(float, row.split(",")[:2]) for row in rows), strict=True)
+    assert frames == tuple(range(25, 60))
+    np.testing.assert_allclose(times, np.arange(25, 60) / 30)
+    drawn = frames_of("a.mp4")
+    assert len(drawn) == 60
+    # The second person stands right of the first once there.
+    early, late = (np.ptp(drawn[frame][100:380, 360:500]) for frame in (10, 40))
+    assert early < 40 < 100 < late
+    status, out, _ = infer(capsys, "three.json", "--model", hot_file, "--min-frames", 1, *known)
+    assert status == 0
+    assert Pose3DResult.load("three_3_3d.csv").first_frame == 55
+
+
+def test_rate_of_a_video_in_slow_motion_is_given(capsys, hot_file, short_video):
+    pytest.importorskip("mediapipe")
+    # Under another name: the content says that it is a video.
+    shutil.copy(short_video, "CLIP.MTS")
+    options = ["--model", hot_file, "--max-people", 1, "--fps", 120]
+    status, _, err = infer(capsys, "CLIP.MTS", *options)
+    assert (status, err) == (0, "")
+    result = Pose3DResult.load("CLIP_3d.npz")
+    np.testing.assert_allclose(result.timestamps, np.arange(24) / 120, atol=1e-6)
+    assert any("from 120 to" in policy.detail for policy in result.policies)
 
 
 def test_one_person_without_id_is_not_tracked():
