@@ -43,10 +43,14 @@ _COMPANIONS: Mapping[str, frozenset[str]] = {
 }
 # Packages of which any name may be next to weights; a name here is never looked up either.
 _COMPANION_PACKAGES = (
+    "lightning",
+    "lightning_fabric",
+    "mmengine",
     "numpy._core",
     "numpy.core",
     "numpy.random",
     "omegaconf",
+    "pytorch_lightning",
     "torch.amp",
     "torch.cuda.amp",
     "torch.nn",

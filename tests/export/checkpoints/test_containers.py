@@ -1,6 +1,8 @@
 """Weights as people's training scripts save them, of every family."""
 
 import copy
+import sys
+import types
 
 import pytest
 import torch
@@ -144,6 +146,36 @@ def test_safetensors_have_prefixes_and_counters_too(tmp_path):
     found = read_checkpoint(tmp_path / "m.safetensors")
     assert found.tensors.keys() == STATES["mixste"].keys()
     assert "prefix 'model.' removed from the keys" in found.notes
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code:UserWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch_lightning.utilities.parsing.AttributeDict",
+        "lightning.fabric.utilities.data.AttributeDict",
+        "mmengine.logging.history_buffer.HistoryBuffer",
+    ],
+)
+def test_companions_of_trainers_are_left_alone(tmp_path, monkeypatch, name):
+    module, _, kind = name.rpartition(".")
+    parts = module.split(".")
+    packages = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    made = sys.modules[module]
+    made.__dict__[kind] = type(kind, (dict,), {"__module__": module})
+    value = {
+        "state_dict": under("model.", STATES["mixste"]),
+        "hyper_parameters": getattr(made, kind)(lr=1e-4),
+        "callbacks": {"ModelCheckpoint{'monitor': 'mpjpe'}": {"best": torch.tensor(41.0)}},
+    }
+    torch.save(value, tmp_path / "last.ckpt")
+    for package in packages:
+        monkeypatch.delitem(sys.modules, package)
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint.tensors.keys() == STATES["mixste"].keys()
+    assert checkpoint.dropped == (name,)
 
 
 # What is saved, the options, and what the error says.
