@@ -18,7 +18,7 @@ from hot_sdk.engines import default_engine
 from hot_sdk.errors import UsageError
 from hot_sdk.infer.batch import REPORT, BatchReport, find_inputs, run_batch
 from hot_sdk.infer.batch_job import Job
-from hot_sdk.infer.inputs import EngineOptions, InputOptions, options_from
+from hot_sdk.infer.inputs import EngineOptions, InputOptions, check_rate, options_from
 from hot_sdk.infer.ray_workers import require_ray
 from hot_sdk.manifest import Manifest, read_manifest
 from hot_sdk.starter import resolve_model
@@ -94,6 +94,7 @@ def lift_batch(options: argparse.Namespace, inputs: InputOptions) -> int:
         HotSDKError: The batch could not be started; errors of single inputs are reported instead.
     """
     root, names = find_inputs(options.archive, options.output_dir)
+    check_rate((str(root / name) for name in names), inputs.fps)
     require_ray("ray")
     require_writable_target(options.output_dir / REPORT)
     job = _job(options, inputs, root)

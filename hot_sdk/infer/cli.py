@@ -24,6 +24,7 @@ from hot_sdk.infer.inputs import (
     Footage,
     InputOptions,
     check_input,
+    check_rate,
     file_name_part,
     is_video,
     lift_input,
@@ -54,7 +55,8 @@ exit status:
   3 package not installed    12 video or camera cannot be read
   7 model's manifest broken  15 some inputs of a batch failed
                              17 Ray ended a batch early; its report is written
-The first input that fails ends the command; results of earlier inputs are kept.
+The first input that fails ends the command; results of earlier inputs are kept. A camera or stream
+that stops early is no failure: what it gave is lifted, and a warning says so.
 
 A batch (--archive) goes on instead: failed inputs are retried, listed at the end, and named in
 archive_report.json. A second run lifts what is new or changed. The workers write the results, so
@@ -192,6 +194,7 @@ def _run(arguments: list[str]) -> int:
 def _check(options: argparse.Namespace, inputs: InputOptions) -> None:
     for name in options.inputs:
         check_input(name, inputs)
+    check_rate(options.inputs, inputs.fps)
     if options.archive is None and not any(map(is_video, options.inputs)):
         for flag in ("detector", "max_people", "duration"):
             if getattr(options, flag) is not None:

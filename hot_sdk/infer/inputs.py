@@ -10,7 +10,7 @@ import math
 import re
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -173,6 +173,20 @@ def check_input(name: str, options: InputOptions) -> None:
         raise UsageError(
             f"--track-id is '{options.track_id}'; people in a video are numbered.",
             hint="Give a number, or --max-people 1 for one person only.",
+        )
+
+
+def check_rate(names: Iterable[str], fps: float | None) -> None:
+    """Check that a frame rate means one thing for all inputs.
+
+    Raises:
+        UsageError: It was given for videos and keypoint files together.
+    """
+    if fps is not None and len({is_video(name) for name in names}) > 1:
+        raise UsageError(
+            "--fps was given for videos and keypoint files together: it replaces the rate of a"
+            " video, and is that of a file which states none.",
+            hint="Lift the videos by themselves, without it if they are not in slow motion.",
         )
 
 

@@ -100,7 +100,7 @@ def test_video_without_people_is_an_error(capsys, hot_file, tmp_path):
     writer.release()
     status, out, err = infer(capsys, "empty.mp4", "--model", hot_file, "--save-video", "out.mp4")
     assert (status, out) == (9, "")
-    assert "'empty.mp4': No person was found in the 5 frames" in err
+    assert "No person was found in the 5 frames of 'empty.mp4'" in err
     assert not (tmp_path / "out.mp4").exists()
 
 
@@ -268,6 +268,8 @@ def test_one_person_without_id_is_not_tracked():
         (["{jump}", "--save-rerun", "out.rerun"], 2, "ends in .rrd"),
         (["{jump}", "--save-video", "no/out.mp4"], 2, "The folder 'no' does not exist"),
         (["{jump}", "{video}", "--save-video", "out.mp4"], 2, "apply to one input"),
+        (["{jump}", "{video}", "--fps", "30"], 2, "for videos and keypoint files together"),
+        (["--archive", "{folder}", "--fps", "30"], 2, "for videos and keypoint files together"),
         (["{jump}", "--require-precision", "fp16"], 2, "is fp32, but --require-precision fp16 was"),
         (["broken.mp4"], 12, "cannot be opened as a video"),
         (["99"], 12, "Camera 99 cannot be opened"),
@@ -278,7 +280,9 @@ def test_errors_are_one_line(capsys, hot_file, arguments, status, message):
     pytest.importorskip("matplotlib")
     pytest.importorskip("rerun")
     Path("broken.mp4").write_bytes(b"no video at all")
-    given = [argument.format(video=EXERCISE, jump=JUMP) for argument in arguments]
+    given = [
+        argument.format(video=EXERCISE, jump=JUMP, folder=JUMP.parent) for argument in arguments
+    ]
     found, out, err = infer(capsys, *given, "--model", hot_file)
     assert (found, out) == (status, "")
     assert err.startswith("hot-infer: error: ")
