@@ -24,7 +24,7 @@ _SHORTEST_M, _LONGEST_M = 0.3, 2.5
 
 _LOOKS_LIKE = {"meters": 1.0, "centimeters": 100.0, "millimeters": 1000.0}
 _TYPICAL_M = (0.6, 2.0)
-_UNEVEN = 0.35
+_UNEVEN = 0.25
 """Mean difference of a left bone and its mirror image, as a share of their lengths. Of a person it
 is a few percent at most, of joints in another order half of their length and more."""
 
@@ -111,9 +111,7 @@ def check_body(poses: Floats, unit: str | None, what: str) -> Floats:
             if looks != "centimeters"
             else "Multiply it by 10 and state mm.",
         )
-    lengths = _bone_lengths(poses[np.isfinite(poses).all(axis=(1, 2))])
-    left, right = np.median(lengths, axis=0)[np.array(MIRRORED_BONES).T]
-    uneven = float(np.mean(np.abs(left - right) / np.maximum((left + right) / 2.0, 1e-9)))
+    uneven = unevenness(poses)
     if uneven > _UNEVEN:
         raise DatasetError(
             f"The left and right bones of {what} differ by {uneven:.0%} of their length, so its"
@@ -121,6 +119,33 @@ def check_body(poses: Floats, unit: str | None, what: str) -> Floats:
             hint="Name the order: poses_skeleton, one of list_skeletons().",
         )
     return poses / per_meter
+
+
+def check_order(poses: Floats, which: str) -> None:
+    """Check that an array of poses can be in the order of ``H36M17``.
+
+    Raises:
+        ResultError: Left and right are too different.
+    """
+    if (uneven := unevenness(poses)) > _UNEVEN:
+        raise ResultError(
+            f"The left and right bones of the {which} poses differ by {uneven:.0%} of their length,"
+            " so their joints are in another order.",
+            hint="Give the 17 joints of hot_sdk.H36M17, in its order.",
+        )
+
+
+def unevenness(poses: Floats) -> float:
+    """Return how much left and right bones differ, as a share of their lengths.
+
+    Args:
+        poses: (frames, 17, 3), joints of ``H36M17``, in any unit.
+    """
+    whole = poses[np.isfinite(poses).all(axis=(1, 2))]
+    if not len(whole):
+        return 0.0
+    left, right = np.median(_bone_lengths(whole), axis=0)[np.array(MIRRORED_BONES).T]
+    return float(np.mean(np.abs(left - right) / np.maximum((left + right) / 2.0, 1e-9)))
 
 
 def _bone_lengths(poses: Floats) -> Floats:

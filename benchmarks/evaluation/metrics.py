@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hot_sdk.benchmarks.evaluation.checks import MM_PER_UNIT, check_axes, check_millimeters
+from hot_sdk.benchmarks.evaluation.checks import (
+    MM_PER_UNIT,
+    check_axes,
+    check_millimeters,
+    check_order,
+)
 from hot_sdk.benchmarks.evaluation.clip_errors import (
     END_JOINTS,
     LIMBS_NECK_AND_HEAD,
@@ -111,7 +116,8 @@ def evaluate_poses(
 
     Raises:
         ResultError: The poses do not fit each other, are not poses of 17 joints, are along a
-            robot's axes, or look like meters where millimeters are expected.
+            robot's axes, look like meters where millimeters are expected, or a true pose's joints
+            are in another order.
         UsageError: ``joints`` or ``fps`` is out of range.
     """
     certain = None
@@ -140,6 +146,8 @@ def _millimeters(poses: ArrayLike | Pose3DResult, which: str) -> tuple[Floats, b
         return poses.poses.astype(np.float64) * (factor or 1.0), factor is not None
     array = checked_poses(poses, which)
     check_millimeters(array, which)
+    if which == "true":
+        check_order(array, which)
     return array, True
 
 

@@ -65,7 +65,7 @@ def usable_scale(clip: EvaluationClip, manifest: Manifest | None) -> EvaluationC
     """
     if clip.mm_per_px is None or clip.scale_of is None:
         return clip
-    if manifest is not None and manifest.trained_on in clip.scale_of:
+    if (None if manifest is None else manifest.trained_on) in clip.scale_of:
         return clip
     return dataclasses.replace(clip, mm_per_px=None)
 

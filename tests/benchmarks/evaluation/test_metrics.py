@@ -21,7 +21,7 @@ from hot_sdk.benchmarks.evaluation.metrics import evaluate_poses, mean_of, summa
 from hot_sdk.cameras import CameraPose
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
-from hot_sdk.skeletons import H36M17
+from hot_sdk.skeletons import H36M17, TO_H36M17
 
 
 @pytest.fixture(scope="module")
@@ -371,6 +371,8 @@ class TestResults:
             evaluate_poses(result, truth / 1000.0)
         with pytest.raises(ResultError, match="predicted poses cannot be in millimeters"):
             evaluate_poses(truth / 1000.0, truth)
+        with pytest.raises(ResultError, match=r"true poses differ by .* another order"):
+            evaluate_poses(result, truth[:, TO_H36M17["mpi_inf_3dhp17"]])
         with pytest.raises(ResultError, match="60 predicted poses"):
             evaluate_poses(result, truth[:50])
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from authors_rules import (
     H36M_LEFT,
