@@ -15,8 +15,10 @@ from hot_sdk.preprocessing import resampling
 from hot_sdk.preprocessing.cleaning import Cleaned, clean, relative_validity
 from hot_sdk.preprocessing.normalization import IMAGE_WIDTH, InputSpec, pads_to_square
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
+from hot_sdk.skeletons import H36M17
 
 _WIDE = 2.0
+_FEWEST_FRAMES = 10
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def prepare_clip(
         *_image_policies(keypoints.image_size, cleaned, spec, policies),
     )
     valid = relative_validity(cleaned.valid)
-    warnings += _pelvis_warning(cleaned.valid)
+    warnings += (*_pelvis_warning(cleaned.valid), *_unseen_warning(cleaned.valid))
     stamped = keypoints.timestamps is not None and frames > 1 and len(times) > 2
     if stamped and (np.diff(times) == 1.0).all():
         warnings += (
@@ -130,6 +132,18 @@ def _pelvis_warning(valid: NDArray[np.bool_]) -> tuple[str, ...]:
     return (
         f"The hips were not seen in {frames} of {len(valid)} frames; no joint is valid there,"
         " because poses are relative to the pelvis.",
+    )
+
+
+def _unseen_warning(valid: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return what to say about joints that no frame of a clip shows, such as those of a face."""
+    seen = valid.any(axis=0)
+    if len(valid) < _FEWEST_FRAMES or seen.all() or not seen[0]:
+        return ()
+    names = ", ".join(H36M17.joints[joint] for joint in np.flatnonzero(~seen))
+    return (
+        f"These joints were seen in no frame: {names}. They are the network's guess, and the others"
+        " are less accurate for it.",
     )
 
 

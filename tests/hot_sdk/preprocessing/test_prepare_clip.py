@@ -46,6 +46,16 @@ def test_clip_at_training_rate_is_only_normalized(clip):
     assert "resampled" not in {record.name for record in prepared.applied}
 
 
+def test_joints_that_no_frame_shows_are_named(clip):
+    points = np.array(clip.points)
+    points[:, 9:11] = np.nan
+    (warning,) = prepare(changed(clip, points, scores=None, fps=50.0)).warnings
+    assert warning.startswith("These joints were seen in no frame: neck_nose, head. They are")
+    points[:, 0] = np.nan
+    (warning,) = prepare(changed(clip, points, scores=None, fps=50.0)).warnings
+    assert warning.startswith("The hips were not seen")
+
+
 def test_resamples_another_rate_and_the_poses_back(clip):
     prepared = prepare(clip, min_score=0.0, outlier_threshold=None)
     assert len(prepared.inputs) == int(np.ceil(229 / 30 * 50)) + 1
