@@ -197,12 +197,15 @@ def _run(arguments: list[str]) -> int:
     )
     with Progress(f"reading {options.data}"):
         clips = _clips(options)
+    notes = evaluation_notes(settings.manifest, protocol, clips, trained_on=data.trained_on)
+    if not options.json:
+        # Before hours of lifting; the report repeats them.
+        sys.stderr.writelines(f"hot-eval: warning: {note}\n" for note in notes)
     measured = (
         _measure_model(options, settings, clips)
         if is_model
         else _measure_results(options, data, clips)
     )
-    notes = evaluation_notes(settings.manifest, protocol, clips, trained_on=data.trained_on)
     _write(make_report(settings, measured, notes=notes), options)
     return 0
 
