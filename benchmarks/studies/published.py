@@ -120,7 +120,8 @@ def commands(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the arguments of ``hot-export`` and of ``hot-eval`` for a row."""
     checkpoint = str(places.checkpoints / row.folder)
-    export = ("--model", row.family, "--checkpoint", checkpoint, *row.export, "--no-timing")
+    export = ("--model", row.family, "--checkpoint", checkpoint, "--trained-on", row.trained_on)
+    export = (*export, *row.export)
     if row.flip == "graph":
         export = (*export, "--flip")
     evaluate = (str(model), "--data", row.data, "--data-root", str(places.data_root))

@@ -58,6 +58,11 @@ class PublishedRow:
     flip: bool | str = True
     cost: tuple[float, str] | None = None
 
+    @property
+    def trained_on(self) -> str:
+        """The data set of the weights, a name of ``hot-export --trained-on``."""
+        return _3DHP if self.data == _3DHP else _H36M
+
 
 def _agformer(
     size: str, folder: str, figures: dict[str, float], gmacs: float, mpi_inf_3dhp: bool = False
@@ -70,7 +75,6 @@ def _agformer(
         _3DHP if mpi_inf_3dhp else _MOTIONBERT_DATA,
         "center" if mpi_inf_3dhp else "motionbert",
         figures,
-        export=("--trained-on", _3DHP if mpi_inf_3dhp else _H36M),
         cost=(gmacs, GMACS),
     )
 
