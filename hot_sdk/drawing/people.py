@@ -84,7 +84,7 @@ class PersonClip:
     Attributes:
         keypoints: The lifted keypoints, on the video's own frames.
         result: The poses of the same frames; None to draw the keypoints alone.
-        first_frame: The video's frame at which these begin.
+        first_frame: The video's frame at which these begin; None for the keypoints' own.
 
     Raises:
         UsageError: Keypoints and poses differ in their number of frames.
@@ -92,7 +92,7 @@ class PersonClip:
 
     keypoints: Keypoints
     result: Pose3DResult | None = None
-    first_frame: int = 0
+    first_frame: int | None = None
 
     def __post_init__(self) -> None:
         if self.result is not None and len(self.result) != len(self.keypoints):
@@ -105,6 +105,11 @@ class PersonClip:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.keypoints)
+
+    @property
+    def start(self) -> int:
+        """The video's frame at which the clip begins."""
+        return self.keypoints.first_frame if self.first_frame is None else self.first_frame
 
     @property
     def track_id(self) -> int | str | None:
@@ -140,7 +145,7 @@ class PersonClip:
 
         A pose without a single valid joint is not drawn, because no person was seen.
         """
-        at = number - self.first_frame
+        at = number - self.start
         if not 0 <= at < len(self):
             return None
         scores, poses, roots = self.keypoints.scores, self.poses_m, self.roots_m

@@ -133,7 +133,7 @@ def _check_lengths(
     timestamps: NDArray[np.floating],
     latency_ms: NDArray[np.floating] | None,
 ) -> None:
-    longest = max((person.first_frame + len(person) for person in people), default=0)
+    longest = max((person.start + len(person) for person in people), default=0)
     longest = max(longest, 0 if latency_ms is None else len(latency_ms))
     if longest > len(timestamps):
         raise UsageError(
@@ -181,7 +181,7 @@ class _Recording:
             keypoint_ids=ids.astype(np.uint16),
         )
         # A frame without the person has no points, which clears those of the frame before.
-        indexes = self._indexes(np.arange(len(person)) + person.first_frame)
+        indexes = self._indexes(np.arange(len(person)) + person.start)
         self.stream.send_columns(entity, indexes, columns.partition(seen.sum(axis=1)))
         links = np.array(skeleton.link_indices, dtype=np.intp).reshape(-1, 2)
         there: NDArray[np.bool_] = np.asarray(seen[:, links].all(axis=-1))
@@ -205,7 +205,7 @@ class _Recording:
             there &= np.isfinite(person.roots_m).all(axis=1)
             poses = poses + person.roots_m[:, None]
         self._describe(entity, H36M17.joints, H36M17.left, H36M17.right)
-        indexes = self._indexes(np.arange(len(person)) + person.first_frame)
+        indexes = self._indexes(np.arange(len(person)) + person.start)
         joints, frames = len(H36M17.joints), int(there.sum())
         columns = rr.Points3D.columns(
             positions=poses[there].reshape(-1, 3),

@@ -48,8 +48,10 @@ def test_frame_has_the_skeleton_of_the_keypoints():
     np.testing.assert_array_equal(frame.keypoints_2d, keypoints().points[2])
 
 
-def test_clip_that_begins_later():
-    person = PersonClip(keypoints(), clip(), first_frame=10)
+@pytest.mark.parametrize(("own", "given"), [(0, 10), (10, None), (7, 10)])
+def test_clip_that_begins_later(own, given):
+    person = PersonClip(keypoints(first_frame=own), clip(), first_frame=given)
+    assert person.start == 10
     assert person.frame(9) is None
     assert person.frame(15) is None
     np.testing.assert_allclose(person.frame(12).pose, clip().poses[2], rtol=1e-6)
