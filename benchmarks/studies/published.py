@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from published_rows import GMACS, MEASURES, NOT_RUN, ROWS, PublishedRow
+from published_rows import GMACS, MEASURES, MPJPE, NOT_RUN, P_MPJPE, ROWS, PublishedRow
 
 from hot_sdk._base.cli import INTERRUPTED, CommandParser, run_command
 from hot_sdk._base.files import (
@@ -37,6 +37,9 @@ from hot_sdk.benchmarks.evaluation.cli import main as hot_eval
 from hot_sdk.engines import AUTO, list_engines
 from hot_sdk.errors import UsageError
 from hot_sdk.export.cli import main as hot_export
+
+ALWAYS_SHOWN = (MPJPE, P_MPJPE)
+"""Measures that are printed even if no figure was published."""
 
 _GIGA = 1e9
 
@@ -147,10 +150,11 @@ def tables(outcomes: Sequence[Outcome]) -> list[Table]:
 
 
 def _figure_lines(outcome: Outcome) -> list[tuple[str, ...]]:
-    row, lines = outcome.row, []
+    row = outcome.row
+    lines: list[tuple[str, ...]] = []
     for field, title in MEASURES.items():
         found, published = outcome.headline[field], row.figures.get(field)
-        if published is None and not (found is not None and field in list(MEASURES)[:2]):
+        if published is None and (found is None or field not in ALWAYS_SHOWN):
             continue
         value = math.nan if found is None else found
         difference = "" if published is None else f"{value - published:+.2f}"
