@@ -123,15 +123,14 @@ def commands(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the arguments of ``hot-export`` and of ``hot-eval`` for a row."""
     checkpoint = str(places.checkpoints / row.folder)
-    export = ("--model", row.family, "--checkpoint", checkpoint, "--trained-on", row.trained_on)
-    export = (*export, *row.export)
+    export = ["--model", row.family, "--checkpoint", checkpoint, "--trained-on", row.trained_on]
+    evaluate = [str(model), "--data", row.data, "--data-root", str(places.data_root)]
+    evaluate += ["--protocol", row.protocol, *row.evaluate, *places.engine, "--json"]
     if row.flip == "graph":
-        export = (*export, "--flip")
-    evaluate = (str(model), "--data", row.data, "--data-root", str(places.data_root))
-    evaluate = (*evaluate, "--protocol", row.protocol, *row.evaluate, *places.engine, "--json")
-    if row.flip is True:
-        evaluate = (*evaluate, "--flip")
-    return (*export, "--output", str(model), "--force"), evaluate
+        export.append("--flip")
+    elif row.flip:
+        evaluate.append("--flip")
+    return (*export, *row.export, "--output", str(model), "--force"), tuple(evaluate)
 
 
 def tables(outcomes: Sequence[Outcome]) -> list[Table]:
