@@ -7,19 +7,24 @@ that it is connected to disappears.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import multiprocessing
-from collections.abc import Iterator, Sequence
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from hot_sdk.errors import EngineError, HotSDKError
 from hot_sdk.infer.batch_job import Job, Outcome
-from hot_sdk.infer.ray_workers import lift_all, ray_cluster, require_ray
+from hot_sdk.infer.ray_workers import can_host_a_worker, lift_all, ray_cluster, require_ray
 
 _READY = "ready"
 _END_OF_ATTEMPT = "end of the attempt"
 _CLOSING_S = 30.0
+_CHECK_S, _PATIENCE_S = 5.0, 60.0
 
 
 class RayProcess:
@@ -120,6 +125,36 @@ def ray_process(
         ray.close()
 
 
+def wait_for_loss(
+    is_able: Callable[[], bool], *, check_s: float = _CHECK_S, patience_s: float = _PATIENCE_S
+) -> None:
+    """Return once no worker has found room for a while; Ray itself would wait for ever.
+
+    Args:
+        is_able: Returns whether a worker has room; an error counts as False.
+        check_s: Seconds between two checks.
+        patience_s: Seconds without room, within which a cluster may bring a node back.
+    """
+    last = time.monotonic()
+    while time.monotonic() - last < patience_s:
+        time.sleep(check_s)
+        with contextlib.suppress(Exception):
+            if is_able():
+                last = time.monotonic()
+
+
+def _watch(connection: Connection, job: Job) -> None:
+    wait_for_loss(functools.partial(can_host_a_worker, job))
+    connection.send(
+        EngineError(
+            f"No node of the cluster has had room for a worker for {_PATIENCE_S:g} s.",
+            hint="Start its nodes again.",
+        )
+    )
+    # The thread that waits for Ray cannot be interrupted.
+    os._exit(1)
+
+
 def _run(
     connection: Connection, job: Job, workers: int, address: str | None, verbose: bool
 ) -> None:
@@ -134,6 +169,7 @@ def _run(
             require_ray()
             with ray_cluster(job, workers, address, verbose=verbose):
                 connection.send(_READY)
+                threading.Thread(target=_watch, args=(connection, job), daemon=True).start()
                 while (attempt := connection.recv()) is not None:
                     named, names = attempt
                     for outcome in lift_all(named, names, workers):

@@ -172,6 +172,14 @@ def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
         ) from error
 
 
+def can_host_a_worker(job: Job) -> bool:
+    """Return whether the cluster, as it is now, has the CPUs and GPUs that one worker takes."""
+    ray = require_ray("ray")
+    available = ray.cluster_resources()
+    needed = (("CPU", _threads(job)), ("GPU", _gpus(job)))
+    return all(each <= available.get(kind, 0) for kind, each in needed)
+
+
 def _threads(job: Job) -> int:
     return job.engine.threads or 1
 
