@@ -15,7 +15,6 @@ Poses may be relative to any place, as only the joints' places relative to the p
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import re
 from collections.abc import Mapping
@@ -34,6 +33,7 @@ from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip, plain_n
 from hot_sdk.errors import DatasetError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.readers.joint_names import match_names
+from hot_sdk.readers.tables.rows import all_rows
 from hot_sdk.skeletons import H36M17, skeleton_format
 
 SUFFIXES = (".npz", ".csv")
@@ -163,10 +163,10 @@ def _text(arrays: Mapping[str, NDArray[Any]], name: str) -> str:
 
 
 def _read_csv(path: Path) -> _Truth:
-    text = read_input(path, input_budget().file_bytes).decode("utf-8-sig")
-    first = text.split("\n", 1)[0]
-    delimiter = max((",", ";", "\t"), key=first.count)
-    header, *rows = (row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row)
+    content = read_input(path, input_budget().file_bytes)
+    first = content.split(b"\n", 1)[0]
+    delimiter = max((",", ";", "\t"), key=lambda one: first.count(one.encode()))
+    header, *rows = (row for row in all_rows(content, delimiter) if row)
     columns = {
         (found[1], found[2].lower(), found[3].lower()): place
         for place, cell in enumerate(header)
@@ -224,9 +224,10 @@ def _in_h36m17(path: Path, truth: _Truth, skeleton: str) -> Floats:
     if skeleton == H36M17.name:
         return truth.poses
     # Relative to a joint, as what is far away would lose digits.
-    place = np.nanmean(truth.poses, axis=1, keepdims=True)
-    near = (truth.poses - place).astype(np.float32)
-    near[np.isnan(near).any(axis=-1)] = np.nan
+    known = np.isfinite(truth.poses).all(axis=-1, keepdims=True)
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    place = np.where(known, truth.poses, 0.0).sum(axis=1, keepdims=True) / count
+    near = np.where(known, truth.poses - place, np.nan).astype(np.float32)
     derive = skeleton_format(skeleton).to_h36m17
     xy, yz = (derive(near[..., axes], None)[0] for axes in ([0, 1], [1, 2]))
     joined: Floats = np.concatenate([xy, yz[..., 1:]], axis=-1).astype(np.float64) + place
