@@ -178,6 +178,14 @@ def density_peak_bounds(least: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
     nearest_most = torch.where(itself, torch.inf, most).amin(dim=2)
     surely = nearest_most.unsqueeze(1) < nearest_least.unsqueeze(2)
     perhaps = (nearest_least.unsqueeze(1) <= nearest_most.unsqueeze(2)) & ~itself
+    # Two frames that are each other's nearest have the same density in every engine, as distances
+    # are symmetric there; the earlier one counts as denser.
+    nearest = (most <= nearest_most.unsqueeze(2)) & ~itself
+    only = nearest & ((least <= nearest_most.unsqueeze(2)) & ~itself).sum(dim=2, keepdim=True).eq(1)
+    mutual = only & only.transpose(1, 2)
+    earlier = torch.ones_like(itself).tril(diagonal=-1)
+    surely = torch.where(mutual, earlier, surely)
+    perhaps = torch.where(mutual, earlier, perhaps)
 
     def separation(denser: Tensor, distance: Tensor) -> Tensor:
         farthest = distance.amax(dim=(1, 2)).unsqueeze(1)
