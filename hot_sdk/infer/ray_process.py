@@ -7,7 +7,6 @@ that it is connected to disappears.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import multiprocessing
 import os
@@ -144,7 +143,15 @@ def wait_for_loss(
 
 
 def _watch(connection: Connection, job: Job) -> None:
-    wait_for_loss(functools.partial(can_host_a_worker, job))
+    parent = multiprocessing.parent_process()
+
+    def is_able() -> bool:
+        if parent is not None and not parent.is_alive():
+            # Killed without a chance to end this process.
+            os._exit(1)
+        return can_host_a_worker(job)
+
+    wait_for_loss(is_able)
     connection.send(
         EngineError(
             f"No node of the cluster has had room for a worker for {_PATIENCE_S:g} s.",
