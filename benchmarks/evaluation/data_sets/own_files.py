@@ -1,11 +1,11 @@
 """Ground truth of one's own: keypoints and true poses of one clip in one file, npz or csv.
 
-An npz file has the arrays of ``Keypoints.save`` and besides ``poses_3d`` (frames, joints, 3) along
+An npz file has the arrays of ``Keypoints.save`` and also ``poses_3d`` (frames, joints, 3) along
 the camera's axes (x right, y down, z forward), with ``unit``, ``m`` or ``mm``. Optional are
 ``poses_skeleton``, the order of their joints if it is not that of the keypoints, ``valid``
 (frames,), False for frames that must not be scored, and the texts ``subject`` and ``action``.
 
-A csv file has the columns of ``Keypoints.save`` and besides ``JOINT_x_m``, ``JOINT_y_m`` and
+A csv file has the columns of ``Keypoints.save`` and also ``JOINT_x_m``, ``JOINT_y_m`` and
 ``JOINT_z_m`` for each joint of the poses; or ``_mm``; or ``_3d`` if the unit is given with the
 file; and perhaps ``valid``, 0 or 1.
 
