@@ -237,7 +237,7 @@ def test_opcodes_that_no_array_needs_are_refused(tmp_path, content, said):
 
 
 class TestListsAndTexts:
-    """What data sets hold besides arrays: lists of arrays or numbers, and texts."""
+    """What data sets hold next to arrays: lists of arrays or numbers, and texts."""
 
     def held(self, value, protocol=4):
         stream = io.BytesIO(pickle.dumps(value, protocol))
