@@ -137,7 +137,7 @@ def _pelvis_warning(valid: NDArray[np.bool_]) -> tuple[str, ...]:
 
 def _unseen_warning(valid: NDArray[np.bool_]) -> tuple[str, ...]:
     """Return what to say about joints that no frame of a clip shows, such as those of a face."""
-    seen = valid.any(axis=0)
+    seen: NDArray[np.bool_] = np.asarray(valid.any(axis=0))
     if len(valid) < _FEWEST_FRAMES or seen.all() or not seen[0]:
         return ()
     names = ", ".join(H36M17.joints[joint] for joint in np.flatnonzero(~seen))
