@@ -19,7 +19,7 @@ from hot_sdk.benchmarks.speed.profilers import Profile
 from hot_sdk.benchmarks.speed.profilers.onnxruntime import GraphCost
 from hot_sdk.benchmarks.speed.record import Accuracy, Projection
 from hot_sdk.benchmarks.speed.worker.ceilings import CEILINGS
-from hot_sdk.errors import HotSDKError, ResultError
+from hot_sdk.errors import HotSDKError
 from hot_sdk.pose_engine import Pose3DEngine
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _accuracy(
     """
     from hot_sdk.benchmarks.evaluation.metrics import mean_of, summarize
     from hot_sdk.benchmarks.evaluation.protocols import protocol
-    from hot_sdk.benchmarks.evaluation.run import lacks_scale, measure_model
+    from hot_sdk.benchmarks.evaluation.run import measure_model
 
     task = one.configuration.task
     by_action: dict[str, list[ClipErrors]] = {}
@@ -176,11 +176,6 @@ def _accuracy(
         cache_dir=task.cache_path,
         policies=data.policies,
     ) as engine:
-        if lacks_scale(engine.manifest, clips):
-            raise ResultError(
-                f"The model returns '{engine.manifest.unit}', for which {data.name} has no scale.",
-                hint="Measure it with hot-eval, on a data set in MotionBERT's layout.",
-            )
         for number, clip in enumerate(clips):
             about = f"measuring the accuracy of {one.configuration.name}"
             progress.update(number, len(clips), task=about)

@@ -75,7 +75,7 @@ def run_benchmark(
         KeyboardInterrupt: It was interrupted before anything was measured.
     """
     if options.data is not None:
-        _require_meters(configurations)
+        _require_scale(configurations, options.data)
     stamp, before = stamp_machine(machine), read_conditions(machine)
     source, problem = open_source(options.power, machine, configurations[0].task.device)
     interrupted = False
@@ -124,12 +124,16 @@ def run_benchmark(
     )
 
 
-def _require_meters(configurations: Sequence[Configuration]) -> None:
+def _require_scale(configurations: Sequence[Configuration], name: str) -> None:
+    from hot_sdk.benchmarks.evaluation.data_sets import data_set
+
+    scale_of = data_set(name).scale_of
     for one in configurations:
-        if one.manifest.unit != METERS:
+        if one.manifest.unit != METERS and one.manifest.trained_on not in scale_of:
             raise UsageError(
-                f"{one.name} returns '{one.manifest.unit}', which no accuracy can be measured in.",
-                hint="Remove --data, or name models whose unit is the meter.",
+                f"{one.name} returns '{one.manifest.unit}', and {name} has no scale for them.",
+                hint="Remove --data, name models whose unit is the meter, or a data set that has a"
+                " scale: h36m-motionbert.",
             )
 
 

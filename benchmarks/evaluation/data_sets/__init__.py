@@ -35,6 +35,8 @@ class DataSet:
         by_action: Published numbers are means over its actions, and not over its frames.
         policies: How keypoints are preprocessed before they are lifted.
         trained_on: ``Manifest.trained_on`` of networks that know its joints; None if all do.
+        scale_of: Values of ``Manifest.trained_on`` of networks whose normalized pixels its clips
+            turn into millimeters.
     """
 
     name: str
@@ -44,6 +46,7 @@ class DataSet:
     by_action: bool
     policies: InputPolicies
     trained_on: str | None = None
+    scale_of: tuple[str | None, ...] = ()
 
 
 DATA_SETS: Mapping[str, DataSet] = {
@@ -67,6 +70,7 @@ DATA_SETS: Mapping[str, DataSet] = {
             True,
             PUBLISHED_POLICIES,
             human36m.NAME,
+            human36m_motionbert.TRAINED_ON,
         ),
         DataSet(
             mpi_inf_3dhp.NAME,
@@ -76,6 +80,7 @@ DATA_SETS: Mapping[str, DataSet] = {
             False,
             PUBLISHED_POLICIES,
             mpi_inf_3dhp.NAME,
+            mpi_inf_3dhp.TRAINED_ON,
         ),
     )
 }
