@@ -21,7 +21,7 @@ from hot_sdk.export.graph.view import GraphView, TensorInfo, attribute, input_na
 STANDARD_DOMAINS = ("", "ai.onnx")
 
 _FILE = "tensorrt_10_3_operators.json"
-_TYPES = {"FP32": "FLOAT", "FP16": "FLOAT16", "BF16": "BFLOAT16", "FP8": "FLOAT8E4M3FN"}
+TENSORRT_TYPES = {"FP32": "FLOAT", "FP16": "FLOAT16", "BF16": "BFLOAT16", "FP8": "FLOAT8E4M3FN"}
 """ONNX's names of TensorRT's types; the others have the same name in both."""
 
 
@@ -59,7 +59,9 @@ def operator_table() -> OperatorTable:
     data = json.loads(file.read_text(encoding="utf-8"))
 
     def element_types(names: list[str]) -> frozenset[int]:
-        return frozenset(TensorProto.DataType.Value(_TYPES.get(name, name)) for name in names)
+        return frozenset(
+            TensorProto.DataType.Value(TENSORRT_TYPES.get(name, name)) for name in names
+        )
 
     return OperatorTable(
         types={name: element_types(row["types"]) for name, row in data["operators"].items()},
@@ -159,9 +161,7 @@ _FORBIDDEN: Mapping[str, Problem] = {
 }
 
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
-# Inputs that set a shape, an axis, a count or a scale. They are not data: the types that the table
-# lists for an operator do not apply to them.
-_PARAMETERS: Mapping[str, tuple[int, ...]] = {
+PARAMETERS: Mapping[str, tuple[int, ...]] = {
     "ConstantOfShape": (0,),
     "CumSum": (1,),
     "DequantizeLinear": (1, 2),
@@ -182,6 +182,8 @@ _PARAMETERS: Mapping[str, tuple[int, ...]] = {
     "Unsqueeze": (1,),
     **{f"Reduce{name}": (1,) for name in _REDUCTIONS},
 }
+"""Inputs that set a shape, an axis, a count or a scale, by operator. They are not data: the types
+that a table lists for an operator do not apply to them."""
 _ONE_OUTPUT = ("BatchNormalization", "LayerNormalization", "MaxPool")
 
 
@@ -211,7 +213,7 @@ def _unsupported_type(node: NodeProto, view: GraphView) -> Iterator[Problem]:
     accepted = table.types.get(node.op_type)
     if accepted is None or not _is_standard(node) or node.op_type in _FORBIDDEN:
         return
-    parameters = _PARAMETERS.get(node.op_type, ())
+    parameters = PARAMETERS.get(node.op_type, ())
     names = [name for at, name in enumerate(node.input) if at not in parameters]
     if node.op_type in ("Cast", "CastLike"):
         names += node.output
@@ -229,7 +231,7 @@ def _unsupported_type(node: NodeProto, view: GraphView) -> Iterator[Problem]:
 def _computed_parameter(node: NodeProto, view: GraphView) -> Iterator[Problem]:
     if not _is_standard(node):
         return
-    for position in _PARAMETERS.get(node.op_type, ()):
+    for position in PARAMETERS.get(node.op_type, ()):
         name = input_name(node, position)
         if name and name not in view.constants:
             yield Problem(

@@ -15,6 +15,11 @@ from tensorrt_compiler import compiled
 from hot_sdk.errors import EngineError
 from hot_sdk.export import ExportRequest
 from hot_sdk.export.graph.check import check_graph
+from hot_sdk.export.graph.older_parsers import (
+    TENSORRT_8_6,
+    TENSORRT_10_1,
+    older_parser_problems,
+)
 from hot_sdk.export.graph.trace import trace
 from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import family, list_models
@@ -32,6 +37,8 @@ def test_long_windows_compile(name):
     lifter = fold_constants(build_lifter(prepared.spec, prepared.state, flip=False))
     made = trace(lifter, prepared.spec, batch=1, opset=17)
     assert check_graph(made) == []
+    assert older_parser_problems(made, TENSORRT_8_6) == []
+    assert older_parser_problems(made, TENSORRT_10_1) == []
     operators = {node.op_type for node in made.graph.node}
     assert not operators & {"Trilu", "EyeLike", "Range"}
     assert len(compiled(made.SerializeToString())) > 10_000
