@@ -108,8 +108,8 @@ def evaluation_notes(
     short = sum(len(clip) < manifest.frames for clip in clips)
     if protocol.name == "motionbert" and short:
         notes.append(
-            f"{short} of {len(clips)} clips are shorter than a window of {manifest.frames} frames; the"
-            " published code repeats frames of these at random, here they are repeated evenly."
+            f"{short} of {len(clips)} clips are shorter than a window of {manifest.frames} frames;"
+            " the published code repeats frames of these at random, here they are repeated evenly."
         )
     return tuple(dict.fromkeys(notes))
 
