@@ -22,8 +22,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hot_sdk._base.files import sha256_of
-from hot_sdk._base.records import TypedJSONError, parse_object
+from hot_sdk._base.files import read_input, sha256_of
+from hot_sdk._base.records import MAX_TEXT, parse_object
 from hot_sdk.errors import EngineError
 
 MODEL = "model"
@@ -231,8 +231,8 @@ class _Record:
 def _read_record(path: Path) -> _Record | None:
     """Return a record; None if it is absent or broken, which is the same to its readers."""
     try:
-        data = parse_object(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, TypedJSONError):
+        data = parse_object(read_input(path, MAX_TEXT).decode())
+    except (OSError, ValueError):
         return None
     fields = data.get("fields")
     if data.get("schema") != _SCHEMA or not isinstance(fields, dict):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hot_sdk._base.files import open_input
 from hot_sdk._base.plugins import PluginGroup
 from hot_sdk._base.validation import closest
 from hot_sdk.engines.session import Session, SessionOptions
@@ -107,9 +108,9 @@ def model_format(model: Path | bytes) -> str:
     if isinstance(model, bytes) or model.suffix.lower() == _TORCH_SUFFIX:
         return ONNX if isinstance(model, bytes) else TORCH
     try:
-        with model.open("rb") as file:
+        with open_input(model) as file:
             start = file.read(_HEADER_BYTES + 1)
-    except OSError:
+    except (OSError, ValueError):
         return ONNX
     # Safetensors begin with the length of a JSON header; ONNX has no such number there.
     length = int.from_bytes(start[:_HEADER_BYTES], "little")

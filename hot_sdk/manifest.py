@@ -6,8 +6,9 @@ it needs. The names of the file's input and outputs are here, too.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +48,18 @@ NORMALIZED_BOX = "normalized_box"
 NORMALIZED_SHORT_SIDE = "normalized_short_side"
 """The same of a network that is fed with keypoints divided by the image's shorter side: half of
 it."""
+
+
+_AXES = "camera: x right, y down, z forward"
+
+_KNOWN: Mapping[str, tuple[object, ...]] = {
+    "precision": ("fp32", "fp16", "int8", "int8-dynamic", "int8+fp16"),
+    "recovery": (None, "tra", "interpolate"),
+    "unit": ("m", NORMALIZED_PIXELS, NORMALIZED_BOX, NORMALIZED_SHORT_SIDE),
+    "axes": (_AXES, f"{_AXES}; root-relative"),
+}
+_SELECTORS = ("tpc", "uniform", "motion", "attention")
+_CONTROLS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def current_unit(unit: T) -> T | str:
@@ -313,6 +326,16 @@ class Manifest:
             (len(parents) == joints, "parents and joint names differ in number"),
             (_is_tree(parents), "parents do not form a tree"),
             (paired, "flip_pairs do not pair joints"),
+            *(
+                (value in known, f"{name} is {value!r:.80}, which is not known")
+                for name, known in _KNOWN.items()
+                for value in (getattr(self, name),)
+            ),
+            (
+                all(stage.selector in _SELECTORS for stage in self.stages),
+                "a selector is not known",
+            ),
+            (_is_printable(asdict(self)), "it holds control characters"),
         )
         return next((problem for holds, problem in checks if not holds), None)
 
@@ -323,6 +346,15 @@ class Manifest:
         fewer = all(after < before for before, after in pairwise(kept))
         later = all(after > before for before, after in pairwise(blocks))
         return fewer and later and self.tokens == (kept[-1] if self.stages else None)
+
+
+def _is_printable(value: object) -> bool:
+    """Return True if no text in parsed JSON moves a terminal's cursor or hides what is next."""
+    if isinstance(value, str):
+        return all(unicodedata.category(one) not in _CONTROLS for one in value)
+    if isinstance(value, dict):
+        return all(_is_printable(one) for one in value.values())
+    return not isinstance(value, (list, tuple)) or all(map(_is_printable, value))
 
 
 def _is_tree(parents: tuple[int, ...]) -> bool:

@@ -14,6 +14,7 @@ from hot_sdk.inference import WindowRunner, lift_prepared_clips
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder, LatencyReport
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
+from hot_sdk.model_check import check_against_graph
 from hot_sdk.preprocessing import prepare_clip
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
@@ -91,6 +92,7 @@ class Pose3DEngine(Closing):
         self.model_name = "model" if isinstance(model, bytes) else model.name
         self._session: Session | None = open_session(model, options, engine=engine)
         self.manifest = Manifest.from_metadata(self._session.metadata)
+        check_against_graph(model, self.manifest)
         self._runner = WindowRunner(self._session, self.manifest, flip=flip)
         self._mode = self._window_mode(windows)
         self._overlap = overlap

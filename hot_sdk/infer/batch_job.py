@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk._base import records
+from hot_sdk._base.files import read_input as read_file
 from hot_sdk._base.files import replaced_on_success, sha256_of
 from hot_sdk.errors import EngineError, HotSDKError
 from hot_sdk.infer.inputs import EngineOptions, InputOptions, lift_input, read_input, save_results
@@ -223,7 +224,7 @@ def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcom
 def _read_record(path: Path) -> Record | None:
     """Read a record; None if it is missing or this version cannot read it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, records.MAX_TEXT).decode()
         record = records.build(Record, records.parse_object(text))
     except FileNotFoundError:
         return None

@@ -33,6 +33,7 @@ from hot_sdk.infer.inputs import (
     save_results,
 )
 from hot_sdk.infer.outputs import check_drawings, save_plots, save_rerun, save_video
+from hot_sdk.infer.trial import try_model
 from hot_sdk.offline import LiftedPeople
 from hot_sdk.results.files import FORMATS
 from hot_sdk.skeletons import list_skeletons
@@ -95,6 +96,8 @@ def build_parser() -> CommandParser:
     add("--fast-math", action="store_true", help="allow reduced precision if it is faster")
     cache = "folder for what the engine builds, and for the choice of auto"
     add("--cache-dir", type=Path, metavar="DIR", help=cache)
+    limit = "try the model in a process of its own first, for at most S seconds"
+    add("--limit-seconds", type=float, metavar="S", help=limit)
     add = parser.add_argument_group("keypoint files").add_argument
     skeleton = "order of the joints, if a file does not say it"
     add("--skeleton", choices=list_skeletons(), help=skeleton)
@@ -166,6 +169,10 @@ def _run(arguments: list[str]) -> int:
     if options.save_video is not None or options.save_rerun is not None:
         inputs = dataclasses.replace(inputs, keep_camera=True)
     _check(options, inputs)
+    if options.limit_seconds is not None:
+        with Progress("trying the model"):
+            engine_options = options_from(EngineOptions, options)
+            try_model(options.model, engine_options, options.limit_seconds)
     if options.archive is not None:
         return lift_batch(options, inputs)
     with Progress("loading the model"):

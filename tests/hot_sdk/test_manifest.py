@@ -58,7 +58,7 @@ HOT = Manifest(
     ),
     normalization="x and y over half the width",
     unit="m",
-    axes="x right, y down, z forward",
+    axes="camera: x right, y down, z forward",
     root_relative=True,
     training_fps=50.0,
     trained_on=None,
