@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -215,9 +216,10 @@ def lift_prepared_clips(
                 hint="Use other windows; 'overlap' is the default.",
             )
     stitchers = [Stitcher(plan) for plan in plans]
-    queue = [(number, window) for number, plan in enumerate(plans) for window in plan.windows]
-    for first in range(0, len(queue), runner.batch):
-        group = queue[first : first + runner.batch]
+    total = sum(len(plan.windows) for plan in plans)
+    queue = ((number, window) for number, plan in enumerate(plans) for window in plan.windows)
+    for first in range(0, total, runner.batch):
+        group = list(itertools.islice(queue, runner.batch))
         with recorder.timed("preparation"):
             inputs = np.stack(
                 [
@@ -231,7 +233,7 @@ def lift_prepared_clips(
                 # A network that returns its center frame only has one pose for every position.
                 stitchers[number].add(np.broadcast_to(poses, (frames, *poses.shape[1:])))
         if progress is not None:
-            progress(first + len(group), len(queue))
+            progress(first + len(group), total)
     lifted = []
     for clip, stitcher in zip(clips, stitchers, strict=True):
         with recorder.timed("stitching"):

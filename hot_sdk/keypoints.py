@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from hot_sdk.plausibility import check_pixels
 from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames, saving
 from hot_sdk.readers.detections import (
     MAX_FRAMES,
+    ArrayDetections,
     TrackId,
     checked_first_frame,
     checked_image_size,
@@ -177,11 +178,19 @@ class Keypoints:
         points, scores = self.h36m17_arrays()
         return dataclasses.replace(self, points=points, scores=scores, skeleton="h36m17")
 
-    def h36m17_arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return points (frames, 17, 2) and scores (frames, 17) of ``to_h36m17``, unchecked."""
+    def h36m17_arrays(
+        self, frames: slice | NDArray[np.int64] = slice(None)
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return points (frames, 17, 2) and scores (frames, 17) of ``to_h36m17``, unchecked.
+
+        Args:
+            frames: Which frames; all of them by default.
+        """
+        points = self.points[frames]
+        scores = None if self.scores is None else self.scores[frames]
         if self.skeleton == "h36m17":
-            return self.points, self.scores
-        return self.skeleton_format.to_h36m17(self.points, self.scores)
+            return points, scores
+        return self.skeleton_format.to_h36m17(points, scores)
 
     def save(self, path: str | Path) -> Path:
         """Write a file that ``from_file`` reads back to the same keypoints.
@@ -300,6 +309,8 @@ def people_of(source: KeypointFrames) -> tuple[Keypoints, ...]:
         KeypointsError: A frame shows several people without track ids, or one twice; only some
             people have ids; or there are no people.
     """
+    if isinstance(source.detections, ArrayDetections):
+        return _clips_of_arrays(source, source.detections)
     tracks: dict[TrackId, dict[int, Detection]] = {}
     for detection in source.detections:
         track = tracks.setdefault(detection.track_id, {})
@@ -328,6 +339,12 @@ def people_of(source: KeypointFrames) -> tuple[Keypoints, ...]:
     return tuple(_clip(source, name, tracks[name]) for name in ordered)
 
 
+def _clips_of_arrays(source: KeypointFrames, people: ArrayDetections) -> tuple[Keypoints, ...]:
+    scores = [None] * len(people.names) if people.scores is None else people.scores
+    each = zip(people.names, people.points, scores, strict=True)
+    return tuple(_keypoints(source, name, points, score) for name, points, score in each)
+
+
 def choose_person(source: KeypointFrames, track_id: TrackId) -> Keypoints:
     """Return one person's clip; see ``Keypoints.from_file``.
 
@@ -351,6 +368,9 @@ def choose_person(source: KeypointFrames, track_id: TrackId) -> Keypoints:
 
 
 def _largest_of(source: KeypointFrames) -> Keypoints:
+    people = source.detections
+    if isinstance(people, ArrayDetections) and len(people.names) == 1:
+        return dataclasses.replace(people_of(source)[0], track_id=None)
     best: dict[int, tuple[float, Detection]] = {}
     for detection in source.detections:
         known = detection.points[~np.isnan(detection.points[:, 0])]
@@ -394,10 +414,16 @@ def _clip(source: KeypointFrames, name: TrackId, track: dict[int, Detection]) ->
             points[frame] = found.points
             if scores is not None:
                 scores[frame] = 1.0 if found.scores is None else found.scores
+    return _keypoints(source, name, points, scores)
+
+
+def _keypoints(
+    source: KeypointFrames, name: TrackId, points: NDArray[Any], scores: NDArray[Any] | None
+) -> Keypoints:
     return Keypoints(
         points,
         scores,
-        skeleton=skeleton,
+        skeleton=source.skeleton or "",
         image_size=source.image_size or (0, 0),
         fps=source.fps,
         timestamps=source.timestamps,
@@ -448,9 +474,10 @@ def _check_points(points: NDArray[np.float32], joints: int, skeleton: object) ->
             f"points has {len(points)} frames; expected 1 to {MAX_FRAMES}.",
             hint="Give a clip that has frames, or cut it in parts.",
         )
-    wild = np.abs(points) > _FARTHEST
-    if wild.any():
-        frame, joint, _ = (int(index) for index in np.argwhere(wild)[0])
+    # Of NaN and a number, the number is taken; nothing as large as the array is allocated.
+    farthest = max(np.fmax.reduce(points, axis=None), -np.fmin.reduce(points, axis=None))
+    if farthest > _FARTHEST:
+        frame, joint, _ = (int(index) for index in np.argwhere(np.abs(points) > _FARTHEST)[0])
         raise KeypointsError(
             f"The point of joint {joint} in frame {frame} is infinite or over {_FARTHEST:.0e}"
             " pixels away.",
@@ -465,6 +492,7 @@ def _checked_scores(values: object, shape: tuple[int, ...]) -> NDArray[np.float3
             f"scores has shape {scores.shape}; expected {shape}, as for points.",
             hint="Give one score for each joint of each frame, or leave scores out.",
         )
-    # The larger of NaN and 0 is 0 here; this runs for every pushed frame.
-    cut: NDArray[np.float32] = np.fmin(np.fmax(scores, np.float32(0.0)), np.float32(1.0))
-    return cut
+    # The larger of NaN and 0 is 0 here; this runs for every pushed frame. In its own copy.
+    np.fmax(scores, np.float32(0.0), out=scores)
+    np.fmin(scores, np.float32(1.0), out=scores)
+    return scores

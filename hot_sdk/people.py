@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import LARGEST, Keypoints, choose_person, people_of
 from hot_sdk.readers import KeypointFrames, ReadOptions, read_frames
+from hot_sdk.readers.detections import is_untracked
 from hot_sdk.timestamps import measured_fps
 from hot_sdk.video.extraction import SHORTEST_S, frames_of_seconds, left_out
 from hot_sdk.video.tracking import PeopleTimeline, Tracker, fewest_frames
@@ -89,9 +90,7 @@ def read_tracked_people(
     extent = _times_of(source), source.first_frame
     if track_id == LARGEST:
         return People((choose_person(source, track_id),), *extent, source.notes)
-    frames = [found.frame for found in source.detections]
-    has_ids = any(found.track_id is not None for found in source.detections)
-    if not has_ids and len(set(frames)) < len(frames):
+    if is_untracked(source):
         if track_id is not None:
             return People((choose_person(source, track_id),), *extent, source.notes)
         people, dropped, least = track_people(source, min_frames=min_frames)

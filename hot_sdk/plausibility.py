@@ -20,7 +20,7 @@ _FEWEST_POINTS = 5
 _SMALL_IMAGE = 100
 
 _FEWEST_FRAMES = 10
-_MOST_FRAMES = 300
+MOST_FRAMES = 300
 """Frames of a clip that are looked at, evenly spread."""
 _FEWEST_BONES = 8
 _SCORE = 0.3
@@ -129,7 +129,7 @@ def implausible(
         image_size: Width and height, pixels.
         skeleton: Name of the joints' order that was given.
     """
-    step = -(-len(points) // _MOST_FRAMES)
+    step = -(-len(points) // MOST_FRAMES)
     placed = points[::step].astype(np.float64)
     if scores is not None:
         placed[scores[::step] < _SCORE] = np.nan

@@ -36,13 +36,16 @@ _SHARE = 6
 """A sixth of each window is shared with the next: 40 of 243 frames, for a fifth more work. A
 network sees only one side of a frame at a window's end, and is least certain there."""
 
+_PART = 1 << 13
+"""Frames whose steps are computed at once."""
+
 _WHOLE = (int, np.integer)
 
 Index = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Window:
     """One window of a clip.
 
@@ -317,14 +320,21 @@ class Stitcher:
                 f"{self._next} of the plan's {len(self.plan.windows)} windows were given.",
                 hint="Give the poses of every window once, in order.",
             )
-        return self._sum if self.plan.overlap == 0 else self._sum / self._weight
+        if self.plan.overlap:
+            # In place, as a long clip has no room for another array. Dividing twice does nothing.
+            self._sum /= self._weight
+            self._weight[:] = 1.0
+        return self._sum
 
     def seams(self, poses: Floats, unit: str) -> SeamReport | None:
         """Measure how even ``poses``, the result, are at seams; None if there is one window."""
         windows = self.plan.windows
         if len(windows) < 2:
             return None
-        steps = np.linalg.norm(np.diff(poses, axis=0), axis=-1).mean(axis=-1)
+        steps = np.empty(len(poses) - 1, dtype=np.float32)
+        for first in range(0, len(steps), _PART):
+            part = np.diff(poses[first : first + _PART + 1], axis=0)
+            steps[first : first + _PART] = np.linalg.norm(part, axis=-1).mean(axis=-1)
         weights = [(window.output_frames[0], _weights(self.plan, window)) for window in windows]
         at_seam = steps_at_seams(self.plan.frames, weights)
         across, inside = steps[at_seam], steps[~at_seam]

@@ -88,8 +88,8 @@ def _windows_of(
         person, network, InputPolicies(), frames=spec.frames, training_fps=entry.training_fps
     )
     plan = windowing.plan(len(clip.inputs), spec.frames, windowing.OVERLAP)
-    inputs = in_network_order(clip.inputs, spec.joint_order)
-    return [inputs[window.source_frames(len(inputs))] for window in plan.windows]
+    frames = [clip.inputs[window.source_frames(plan.frames)] for window in plan.windows]
+    return [in_network_order(inputs, spec.joint_order) for inputs in frames]
 
 
 def _at_most(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.skeletons import H36M17
 
-_REACH = 2
+OUTLIER_REACH = 2
 _SLOW_FPS = 20.0
 """Below it, two frames are a tenth of a second or more, in which limbs can turn around."""
 
@@ -31,15 +31,11 @@ class Cleaned:
         points: (frames, 17, 2), pixels, finite.
         scores: (frames, 17), 0 to 1; 0 if a joint is invalid, 1 if no scores are known.
         valid: (frames, 17).
-        missing: The number of joints that were missing or had too low a score.
-        outliers: The number of joints that were present but had jumped.
     """
 
     points: Floats
     scores: Floats
     valid: Mask
-    missing: int
-    outliers: int
 
 
 def clean(
@@ -62,25 +58,51 @@ def clean(
     Returns:
         The cleaned keypoints; None if no frame shows any joint.
     """
+    present, _, _ = find_present(points, scores, policies, fps=fps)
+    if not present.any():
+        return None
+    return fill(points, scores, present, times, policies)
+
+
+def find_present(
+    points: Floats, scores: Floats | None, policies: InputPolicies, *, fps: float
+) -> tuple[Mask, Mask, Mask]:
+    """Return which joints can be used, which are missing, and which jumped, each (frames, 17).
+
+    A joint that jumped is looked for among ``OUTLIER_REACH`` frames on either side.
+
+    Args:
+        points: (frames, 17, 2), pixels; NaN if missing.
+        scores: (frames, 17), or None.
+        policies: ``min_score`` and ``outlier_threshold`` apply.
+        fps: Frames per second.
+    """
     present = ~np.isnan(points[..., 0])
     if scores is not None:
         present &= scores >= policies.min_score
-    missing = present.size - int(np.count_nonzero(present))
-    outliers = 0
-    if policies.outlier_threshold is not None:
-        jumped = find_outliers(points, present, fps=fps, threshold=policies.outlier_threshold)
-        outliers = int(np.count_nonzero(jumped))
-        if outliers:
-            present &= ~jumped
-    if not present.any():
-        return None
-    filled, valid = fill_missing(points, present, times, policies)
+    missing = ~present
+    if policies.outlier_threshold is None:
+        return present, missing, np.zeros(present.shape, dtype=np.bool_)
+    jumped = find_outliers(points, present, fps=fps, threshold=policies.outlier_threshold)
+    return present & ~jumped, missing, jumped
+
+
+def fill(
+    points: Floats,
+    scores: Floats | None,
+    present: Mask,
+    times: NDArray[np.float64],
+    policies: InputPolicies,
+    numbers: NDArray[np.int64] | None = None,
+) -> Cleaned:
+    """Fill missing joints, and score those that were filled; see ``fill_missing``."""
+    filled, valid = fill_missing(points, present, times, policies, numbers)
     if scores is None:
         known = valid.astype(np.float32)
     else:
         # A filled joint gets the lowest score that would have counted.
         known = np.where(present, scores, np.float32(policies.min_score)) * valid
-    return Cleaned(filled, known.astype(np.float32), valid, missing, outliers)
+    return Cleaned(filled, known.astype(np.float32), valid)
 
 
 def relative_validity(valid: Mask) -> Mask:
@@ -119,7 +141,7 @@ def find_outliers(
     """
     frames = len(points)
     outliers = np.zeros(present.shape, dtype=np.bool_)
-    reach = _REACH if fps >= _SLOW_FPS else 1
+    reach = OUTLIER_REACH if fps >= _SLOW_FPS else 1
     if frames < 3:
         return outliers
     limit = threshold * _spread(points, present)
@@ -168,7 +190,11 @@ def _median_of_known(values: Floats) -> Floats:
 
 
 def fill_missing(
-    points: Floats, present: Mask, times: NDArray[np.float64], policies: InputPolicies
+    points: Floats,
+    present: Mask,
+    times: NDArray[np.float64],
+    policies: InputPolicies,
+    numbers: NDArray[np.int64] | None = None,
 ) -> tuple[Floats, Mask]:
     """Fill missing joints: interpolate short gaps, hold longer ones, then mark them invalid.
 
@@ -180,6 +206,7 @@ def fill_missing(
         present: (frames, 17); at least one joint of one frame.
         times: (frames,), seconds, strictly increasing.
         policies: ``interpolate_frames`` and ``hold_frames`` apply.
+        numbers: (frames,), the frames' numbers, ascending, if some of a clip are left out.
 
     Returns:
         Finite points of the same shape, and which of them are valid, (frames, 17).
@@ -193,8 +220,10 @@ def fill_missing(
     known_before, known_after = before >= 0, after < frames
     earlier = np.where(known_before, before, np.minimum(after, frames - 1))
     later = np.where(known_after, after, earlier)
-    bridged = known_before & known_after & (after - before - 1 <= policies.interpolate_frames)
-    held = known_before & (order - before <= policies.hold_frames)
+    place = order[:, 0] if numbers is None else numbers
+    gap = place[later] - place[earlier] - 1
+    bridged = known_before & known_after & (gap <= policies.interpolate_frames)
+    held = known_before & (place[:, None] - place[earlier] <= policies.hold_frames)
     span = times[later] - times[earlier]
     weight = np.where(bridged & ~present, (times[:, None] - times[earlier]), 0.0)
     weight = (weight / np.where(span > 0.0, span, 1.0)).astype(np.float32)[..., None]

@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
-from hot_sdk.plausibility import implausible
+from hot_sdk.plausibility import MOST_FRAMES, implausible
 from hot_sdk.preprocessing import resampling
-from hot_sdk.preprocessing.cleaning import Cleaned, clean, relative_validity
-from hot_sdk.preprocessing.normalization import IMAGE_WIDTH, InputSpec, pads_to_square
+from hot_sdk.preprocessing.cleaning import relative_validity
+from hot_sdk.preprocessing.normalization import (
+    IMAGE_WIDTH,
+    InputSpec,
+    Square,
+    pads_to_square,
+)
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
+from hot_sdk.preprocessing.spans import LongInputs, SpannedClip, spanned, survey
 from hot_sdk.skeletons import H36M17
 
 _WIDE = 2.0
@@ -27,7 +33,7 @@ class PreparedClip:
 
     Attributes:
         inputs: (samples, 17, channels), float32: the clip's frames, or samples of it at the
-            model's rate.
+            model's rate. Of a long clip they are computed as they are read, by an array of places.
         sample_times: (samples,), seconds; None if the samples are the frames.
         timestamps: (frames,), seconds, of the clip.
         valid: (frames, 17).
@@ -35,7 +41,7 @@ class PreparedClip:
         warnings: What had to be assumed, and what is unlikely about the keypoints.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: NDArray[np.float32] | LongInputs
     sample_times: NDArray[np.float64] | None
     timestamps: NDArray[np.float64]
     valid: NDArray[np.bool_]
@@ -69,7 +75,6 @@ def prepare_clip(
     Raises:
         KeypointsError: No frame shows a joint, or the resampled clip is too long.
     """
-    points, scores = keypoints.h36m17_arrays()
     fps = keypoints.effective_fps
     warnings = keypoints.warnings
     if fps is None:
@@ -80,23 +85,28 @@ def prepare_clip(
             )
         fps = training_fps
     times = keypoints.times(fps)
-    cleaned = clean(points, scores, times, policies, fps=fps)
-    if cleaned is None:
+    clip = spanned(keypoints, times, policies, fps=fps)
+    if clip is None:
         raise KeypointsError(
             f"None of the {len(keypoints)} frames shows a joint with a score of at least"
             f" {policies.min_score:g}.",
             hint="Check the detector's scores, or lower InputPolicies(min_score=...).",
         )
-    warnings += implausible(points, scores, keypoints.image_size, keypoints.skeleton)
-    inputs = spec.normalize(
-        cleaned.points, cleaned.scores, cleaned.valid, keypoints.image_size, policies.aspect
-    )
+    some = keypoints.h36m17_arrays(slice(None, None, -(-len(keypoints) // MOST_FRAMES)))
+    warnings += implausible(*some, keypoints.image_size, keypoints.skeleton)
     sample_times = None
     if frames > 1 and policies.rate_tolerance is not None:
         sample_times = _sample_times(times, fps, training_fps, policies.rate_tolerance)
+    seen, square, whole = survey(clip, spec)
+    inputs: NDArray[np.float32] | LongInputs
+    if whole is None:
+        inputs = LongInputs(clip, spec, square, sample_times)
+    elif sample_times is None:
+        inputs = whole
+    else:
+        inputs = resampling.sample(whole, times, sample_times)
     clip_policies = []
     if sample_times is not None:
-        inputs = resampling.sample(inputs, times, sample_times)
         detail = f"from {fps:g} to {training_fps:g} frames per second and the poses back"
         samples = len(inputs)
         clip_policies.append(AppliedPolicy("resampled", detail, samples, samples, "frames"))
@@ -108,13 +118,13 @@ def prepare_clip(
         detail = f"{keypoints.skeleton} converted to the 17 joints of Human3.6M"
         count = len(keypoints)
         clip_policies.append(AppliedPolicy("skeleton", detail, count, count, "frames"))
+    valid = relative_validity(seen)
     applied = (
-        *_joint_policies(points, cleaned, policies),
+        *_joint_policies(clip, valid, policies),
         *clip_policies,
-        *_image_policies(keypoints.image_size, cleaned, spec, policies),
+        *_image_policies(keypoints.image_size, spec, square, policies),
     )
-    valid = relative_validity(cleaned.valid)
-    warnings += (*_pelvis_warning(cleaned.valid), *_unseen_warning(cleaned.valid))
+    warnings += (*_pelvis_warning(seen), *_unseen_warning(seen))
     stamped = keypoints.timestamps is not None and frames > 1 and len(times) > 2
     if stamped and (np.diff(times) == 1.0).all():
         warnings += (
@@ -167,41 +177,40 @@ def _sample_times(
 
 
 def _joint_policies(
-    points: NDArray[np.float32], cleaned: Cleaned, policies: InputPolicies
+    clip: SpannedClip, valid: NDArray[np.bool_], policies: InputPolicies
 ) -> Iterator[AppliedPolicy]:
-    joints = cleaned.valid.size
+    joints = valid.size
     threshold = policies.outlier_threshold
     limit = "off" if threshold is None else f"{threshold:g} spreads"
     counts = {
         "missing_joints": (
             f"no keypoint, or a score below {policies.min_score:g}: interpolated over gaps of up to"
             f" {policies.interpolate_frames} frames, else held",
-            cleaned.missing,
+            clip.missing,
         ),
         "outlier_joints": (
             f"jumped away and back, treated as missing (limit: {limit})",
-            cleaned.outliers,
+            clip.outliers,
         ),
         "invalid_joints": (
             f"missing for more than {policies.hold_frames} frames in a longer gap, or before they"
             " were first seen, or relative to such a pelvis: passed to the network, marked invalid",
-            joints - int(np.count_nonzero(relative_validity(cleaned.valid))),
+            joints - int(np.count_nonzero(valid)),
         ),
     }
     for name, (detail, count) in counts.items():
         yield AppliedPolicy(name, detail, count, joints, "joints")
-    empty = np.isnan(points[..., 0]).all(axis=1)
-    detail, frames = "interpolated or held as their joints are", len(points)
-    yield AppliedPolicy("empty_frames", detail, int(empty.sum()), frames, "frames")
+    detail, frames = "interpolated or held as their joints are", len(clip)
+    yield AppliedPolicy("empty_frames", detail, int(clip.empty.sum()), frames, "frames")
     detail = "filled with the first person seen, marked invalid"
-    yield AppliedPolicy("first_empty_frames", detail, int(np.argmin(empty)), frames, "frames")
+    yield AppliedPolicy("first_empty_frames", detail, int(np.argmin(clip.empty)), frames, "frames")
 
 
 def _image_policies(
-    image_size: tuple[int, int], cleaned: Cleaned, spec: InputSpec, policies: InputPolicies
+    image_size: tuple[int, int], spec: InputSpec, square: Square | None, policies: InputPolicies
 ) -> Iterator[AppliedPolicy]:
     width, height = image_size
-    unit = spec.unit_px(cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect)
+    unit = spec.unit_px(image_size, policies.aspect, square)
     detail = f"by {spec.normalization}: 1 is {unit:.6g} pixels"
     yield AppliedPolicy("normalized", detail, 1, 1, "clips")
     if spec.normalization != IMAGE_WIDTH:

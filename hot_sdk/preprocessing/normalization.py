@@ -22,6 +22,9 @@ SQUARE_ENOUGH = 1.1
 SMALLEST_BOX = 1e-6
 """Shortest side of a bounding box, pixels, if all keypoints are in one place."""
 
+Square = tuple[NDArray[np.float64], float]
+"""Center (2,) and side of a square, pixels."""
+
 
 def pads_to_square(image_size: tuple[int, int], aspect: str) -> bool:
     """Return whether an image gets margins left and right under a policy."""
@@ -65,7 +68,9 @@ def by_image_short_side(
     return normalized
 
 
-def by_bounding_box(points: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+def by_bounding_box(
+    points: NDArray[np.float32], known: NDArray[np.bool_], square: Square | None = None
+) -> NDArray[np.float32]:
     """Map the square about all known joints of all frames to -1 … 1, and clip there.
 
     As MotionBERT (Zhu et al., ICCV 2023) does for videos in the wild by default: the square is as
@@ -74,19 +79,22 @@ def by_bounding_box(points: NDArray[np.float32], known: NDArray[np.bool_]) -> ND
     Args:
         points: (frames, joints, 2), pixels.
         known: (frames, joints); if no joint is known, all are used.
+        square: The square, if the points are a part of a clip's.
     """
-    middle, side = bounding_square(points, known)
+    middle, side = bounding_square(points, known) if square is None else square
     # A small box far from the image's corner would lose digits in float32.
     normalized = np.clip((points.astype(np.float64) - middle) * (2.0 / side), -1.0, 1.0)
     return normalized.astype(np.float32)
 
 
-def bounding_square(
-    points: NDArray[np.float32], known: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], float]:
-    """Return center (2,) and side of the square about all known joints, pixels."""
-    chosen = points[known] if known.any() else points.reshape(-1, 2)
-    low, high = chosen.min(axis=0).astype(np.float64), chosen.max(axis=0).astype(np.float64)
+def bounding_square(points: NDArray[np.float32], known: NDArray[np.bool_]) -> Square:
+    """Return the square about all known joints, or about all joints if none is known."""
+    return square_about(points[known] if known.any() else points.reshape(-1, 2))
+
+
+def square_about(points: NDArray[np.float32]) -> Square:
+    """Return the square about points (points, 2)."""
+    low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
     return (low + high) / 2.0, max(float((high - low).max()), SMALLEST_BOX)
 
 
@@ -124,6 +132,7 @@ class InputSpec:
         valid: NDArray[np.bool_],
         image_size: tuple[int, int],
         aspect: str,
+        square: Square | None = None,
     ) -> NDArray[np.float32]:
         """Normalize keypoints.
 
@@ -133,12 +142,14 @@ class InputSpec:
             valid: (frames, 17).
             image_size: Width and height, pixels.
             aspect: See ``InputPolicies``.
+            square: The square of ``bounding_box`` if the keypoints are a part of a clip's; None for
+                that about them.
 
         Returns:
             (frames, 17, channels), float32.
         """
         if self.normalization == BOUNDING_BOX:
-            normalized = by_bounding_box(points, valid & (scores > 0.0))
+            normalized = by_bounding_box(points, valid & (scores > 0.0), square)
         elif self.normalization == IMAGE_SHORT_SIDE:
             normalized = by_image_short_side(points, image_size)
         else:
@@ -147,18 +158,11 @@ class InputSpec:
             return normalized
         return np.concatenate([normalized, scores[..., None]], axis=-1, dtype=np.float32)
 
-    def unit_px(
-        self,
-        points: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        valid: NDArray[np.bool_],
-        image_size: tuple[int, int],
-        aspect: str,
-    ) -> float:
+    def unit_px(self, image_size: tuple[int, int], aspect: str, square: Square | None) -> float:
         """Return how many pixels 1 is; the arguments are those of ``normalize``."""
         width, height = image_size
-        if self.normalization == BOUNDING_BOX:
-            side = bounding_square(points, valid & (scores > 0.0))[1]
+        if square is not None:
+            side = square[1]
         elif self.normalization == IMAGE_SHORT_SIDE:
             side = min(image_size)
         else:

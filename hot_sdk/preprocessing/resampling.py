@@ -12,6 +12,9 @@ _Float = TypeVar("_Float", np.float32, np.float64)
 _UNEVEN = 0.5
 """Fraction of an interval by which a frame may be late before the frames count as uneven."""
 
+_PART = 1 << 13
+"""Samples computed at once, so that a long clip takes little more memory than its result."""
+
 
 def differs(rate: float, trained: float, tolerance: float) -> bool:
     """Return True if two frame rates differ by more than a relative tolerance."""
@@ -45,6 +48,17 @@ def sample(
     Returns:
         (samples, ...), of the type of ``values``.
     """
+    if len(at) <= _PART:
+        return _sampled(values, times, at)
+    whole = np.empty((len(at), *values.shape[1:]), values.dtype)
+    for first in range(0, len(at), _PART):
+        whole[first : first + _PART] = _sampled(values, times, at[first : first + _PART])
+    return whole
+
+
+def _sampled(
+    values: NDArray[_Float], times: NDArray[np.float64], at: NDArray[np.float64]
+) -> NDArray[_Float]:
     later = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
     later = np.minimum(later, len(times) - 1)
     earlier = np.maximum(later - 1, 0)

@@ -24,6 +24,7 @@ from hot_sdk.readers import (
 from hot_sdk.readers.arrays import npy, npz
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
+    ArrayDetections,
     Detection,
     KeypointFrames,
     checked_image_size,
@@ -154,8 +155,9 @@ def _read(path: Path) -> tuple[str, KeypointFrames]:
         raise format_error(source.kind, f"it shows over {MAX_DETECTIONS} people in all frames")
     if source.frames > max(_ALWAYS_ACCEPTED, _MAX_FRAMES_PER_DETECTION * count):
         raise format_error(source.kind, f"of {source.frames} frames only {count} show people")
-    ordered = tuple(sorted(source.detections, key=lambda detection: detection.frame))
-    source = dataclasses.replace(source, detections=ordered)
+    if not isinstance(source.detections, ArrayDetections):
+        ordered = tuple(sorted(source.detections, key=lambda detection: detection.frame))
+        source = dataclasses.replace(source, detections=ordered)
     return found, with_notes_on_scores(without_doubtful_ids(source))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,43 @@ class Detection:
     track_id: TrackId
 
 
+@dataclass(frozen=True, eq=False)
+class ArrayDetections(Sequence[Detection]):
+    """The people of arrays, each in every frame, ordered by frames.
+
+    A ``Detection`` exists only while it is looked at: those of a million frames would take several
+    times the memory of the arrays.
+
+    Attributes:
+        points: (people, frames, joints, 2), pixels, NaN if missing.
+        scores: (people, frames, joints), or None.
+        names: (people,), their track ids: all different, or None for a single person.
+    """
+
+    points: NDArray[Any]
+    scores: NDArray[Any] | None
+    names: tuple[TrackId, ...]
+
+    def __len__(self) -> int:
+        """Return the number of people in all frames together."""
+        return len(self.names) * int(self.points.shape[1])
+
+    @overload
+    def __getitem__(self, at: int) -> Detection: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Detection]: ...
+
+    def __getitem__(self, at: int | slice) -> Detection | Sequence[Detection]:
+        if isinstance(at, slice):
+            return tuple(self[place] for place in range(*at.indices(len(self))))
+        if not -len(self) <= at < len(self):
+            raise IndexError(at)
+        frame, person = divmod(at % len(self), len(self.names))
+        scores = None if self.scores is None else self.scores[person, frame]
+        return Detection(frame, self.points[person, frame], scores, self.names[person])
+
+
 @dataclass(frozen=True)
 class KeypointFrames:
     """The content of a keypoint file, or the results of a detector.
@@ -73,7 +110,7 @@ class KeypointFrames:
 
     kind: str
     frames: int
-    detections: tuple[Detection, ...]
+    detections: Sequence[Detection]
     skeleton: str | None
     image_size: tuple[int, int] | None = None
     fps: float | None = None
@@ -154,7 +191,7 @@ class KeypointFrames:
 
     def _check_joints(self, skeleton: str) -> None:
         expected = len(skeleton_format(skeleton).joints)
-        found = sorted({len(person.points) for person in self.detections})
+        found = sorted(joint_counts(self.detections))
         if found and found != [expected]:
             raise format_error(
                 self.kind,
@@ -173,7 +210,7 @@ class KeypointFrames:
                 " it has more count as missing.",
             )
         counts = {len(skeleton_format(name).joints) for name in list_skeletons()}
-        if {len(person.points) for person in self.detections} & counts:
+        if joint_counts(self.detections) & counts:
             return self._incomplete(self.problem, "skeleton")
         return KeypointsError(
             f"The input, read as {self.kind}, {self.problem}.",
@@ -280,9 +317,16 @@ def frame_count(kind: str, last: int) -> int:
     return last + 1
 
 
+def joint_counts(people: Iterable[Detection]) -> set[int]:
+    """Return the numbers of joints that people have."""
+    if isinstance(people, ArrayDetections):
+        return {people.points.shape[2]}
+    return {len(person.points) for person in people}
+
+
 def joint_count(kind: str, people: Iterable[Detection]) -> int | None:
     """Return the number of joints of all people, None if they differ; raise if there are none."""
-    counts = {len(person.points) for person in people}
+    counts = joint_counts(people)
     if not counts:
         raise format_error(kind, "it shows no people")
     return counts.pop() if len(counts) == 1 else None
@@ -303,7 +347,11 @@ def skeleton_by_joints(
 def with_notes_on_scores(source: KeypointFrames) -> KeypointFrames:
     """Add a note if scores are no confidences of 0 to 1."""
     # The larger of NaN, the score of a joint that is missing, and 0 is 0.
-    known = [np.fmax(one.scores, 0.0).max() for one in source.detections if one.scores is not None]
+    people = source.detections
+    if isinstance(people, ArrayDetections):
+        known = [] if people.scores is None else [np.fmax(np.fmax.reduce(people.scores, None), 0.0)]
+    else:
+        known = [np.fmax(one.scores, 0.0).max() for one in people if one.scores is not None]
     highest = float(max(known, default=0.0))
     # COCO's visibility is 2 for a joint in sight.
     if highest <= 2.0:
@@ -314,6 +362,8 @@ def with_notes_on_scores(source: KeypointFrames) -> KeypointFrames:
 
 def without_doubtful_ids(source: KeypointFrames) -> KeypointFrames:
     """Leave out people without a track id if others have one, and ids that tell no one apart."""
+    if isinstance(source.detections, ArrayDetections):
+        return source
     names = {found.track_id for found in source.detections}
     if names == {None} or not names:
         return source
@@ -329,3 +379,12 @@ def without_doubtful_ids(source: KeypointFrames) -> KeypointFrames:
     frames_without = len({one.frame for one in source.detections if one.track_id is None})
     note = f"{absent} detections without a track id, in {frames_without} frames, were left out"
     return dataclasses.replace(source, detections=people, notes=(*source.notes, note))
+
+
+def is_untracked(source: KeypointFrames) -> bool:
+    """Return whether a frame shows several people, none of whom has a track id."""
+    if isinstance(source.detections, ArrayDetections):
+        return False
+    if any(found.track_id is not None for found in source.detections):
+        return False
+    return len({found.frame for found in source.detections}) < len(source.detections)

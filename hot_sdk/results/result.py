@@ -350,7 +350,9 @@ def _check(
             f"{name} holds {values.dtype} values; expected {np.dtype(dtype)}.",
             hint=f"Convert it: {name}.astype('{np.dtype(dtype)}').",
         )
-    if np.isinf(values).any():
+    # Of NaN and a number, the number is taken; nothing as large as the array is allocated.
+    ends = [extreme.reduce(values, axis=None) for extreme in (np.fmax, np.fmin) if values.size]
+    if np.isinf(ends).any():
         raise ResultError(
             f"{name} holds infinity.",
             hint="Check the model's weights and precision; NaN marks unknown values.",

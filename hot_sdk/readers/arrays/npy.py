@@ -18,7 +18,7 @@ from hot_sdk._base.safe_npz import BROKEN_ARCHIVE, PickledArrayError, read_npy
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
-    Detection,
+    ArrayDetections,
     Floats,
     KeypointFrames,
     format_error,
@@ -67,7 +67,7 @@ def frames_of(array: NDArray[Any], kind: str, scores: NDArray[Any] | None = None
         raise _shape_error(kind, array)
     if array.shape[-1] not in (2, 3):
         raise _shape_error(kind, array)
-    table = array.astype(np.float64)
+    table = array if array.dtype == np.float32 else array.astype(np.float64)
     if table.ndim == 2:
         table = table[None]
     elif table.ndim == 4:
@@ -95,10 +95,7 @@ def frames_of(array: NDArray[Any], kind: str, scores: NDArray[Any] | None = None
     frames = frame_count(kind, len(points) - 1)
     if frames > MAX_DETECTIONS:
         raise format_error(kind, "it has too many frames")
-    people = tuple(
-        Detection(frame, points[frame], None if found is None else found[frame], None)
-        for frame in range(frames)
-    )
+    people = ArrayDetections(points[None], None if found is None else found[None], (None,))
     return KeypointFrames(kind, frames, people, None)
 
 

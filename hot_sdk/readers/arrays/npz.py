@@ -27,7 +27,7 @@ from hot_sdk.readers.arrays.npy import frames_of, scores_column
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
     MAX_FRAMES,
-    Detection,
+    ArrayDetections,
     Floats,
     KeypointFrames,
     TrackId,
@@ -68,7 +68,7 @@ def _read(arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
     names = set(arrays)
     fps = _fps(arrays["fps"]) if "fps" in names else None
     if {"kp", "wh"} <= names:
-        table = _numbers(arrays["kp"], 3)
+        table = _coordinates(arrays["kp"], 3)
         return _frames(
             "a NumPy archive of MediaPipe's landmarks",
             table[None, ..., :2],
@@ -84,9 +84,11 @@ def _read(arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
     if skeleton is not None and not skeleton.isascii():
         raise ValueError("its skeleton's name has unusual characters")
     if "points" in names:
-        points, scores = _split(_numbers(arrays["points"], 3)[None], "a NumPy archive of keypoints")
+        points, scores = _split(
+            _coordinates(arrays["points"], 3)[None], "a NumPy archive of keypoints"
+        )
         if "scores" in names:
-            scores = _numbers(arrays["scores"], 2)[None]
+            scores = _coordinates(arrays["scores"], 2)[None]
         return _frames(
             "a NumPy archive of keypoints",
             points,
@@ -184,23 +186,23 @@ def _frames(
     require_room(kind, table.shape[0] * frames, 0)
     if scores is not None and scores.shape != table.shape[:-1]:
         raise format_error(kind, f"its scores have shape {scores.shape}")
-    people = tuple(
-        Detection(
-            frame,
-            table[person, frame],
-            None if scores is None else scores[person, frame],
-            person if len(table) > 1 else track,
-        )
-        for person in range(len(table))
-        for frame in range(frames)
-    )
-    return KeypointFrames(kind, frames, people, **known)
+    names = tuple(range(len(table))) if len(table) > 1 else (track,)
+    return KeypointFrames(kind, frames, ArrayDetections(table, scores, names), **known)
 
 
 def _numbers(array: NDArray[Any], dimensions: int) -> Floats:
     if array.dtype.kind not in "fiu" or array.ndim != dimensions:
         raise ValueError(f"an array holds {array.dtype} of shape {array.shape}")
     return array.astype(np.float64)
+
+
+def _coordinates(array: NDArray[Any], dimensions: int) -> NDArray[Any]:
+    """Return numbers as float64, or as they are if they are float32, half of its memory."""
+    return (
+        array
+        if array.dtype == np.float32 and array.ndim == dimensions
+        else _numbers(array, dimensions)
+    )
 
 
 def _image_size(array: NDArray[Any]) -> tuple[int, int]:
