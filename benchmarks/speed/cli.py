@@ -6,12 +6,12 @@ import argparse
 import dataclasses
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from hot_sdk._base.cli import INTERRUPTED, CommandParser, run_command
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk._base.progress import Progress
 from hot_sdk._base.records import to_json
 from hot_sdk._base.tables import print_report
@@ -163,8 +163,8 @@ def _run(arguments: list[str]) -> int:
     machine = this_machine()
     if old is not None and not parsed.any_machine:
         require_same_machine(stamp_machine(machine), old.machine)
-    with tempfile.TemporaryDirectory(prefix="hot-benchmark-") as folder:
-        options = options_of(parsed, Path(folder))
+    with temporary_folder("hot-benchmark") as folder:
+        options = options_of(parsed, folder)
         check_options(options)
         if options.cache_dir is not None:
             options.cache_dir.mkdir(parents=True, exist_ok=True)

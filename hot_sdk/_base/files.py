@@ -7,13 +7,13 @@ import errno
 import hashlib
 import io
 import os
-import secrets
 import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from hot_sdk._base.budget import require
+from hot_sdk._base.leftovers import clear_old_files, temporary_name
 from hot_sdk.errors import UsageError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -26,12 +26,14 @@ _LEAST_READ = 1 << 20
 def replaced_on_success(target: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``target``, and rename it to ``target`` if the body succeeds.
 
-    Until then, ``target`` keeps its content; if the body fails, the temporary file is removed.
+    Until then, ``target`` keeps its content; if the body fails, the temporary file is removed. Old
+    ones that killed runs have left in the folder are removed, too.
 
     Raises:
         UsageError: The file cannot be written, or the disk is full.
     """
-    temporary = target.parent / _temporary_name()
+    clear_old_files(target.parent)
+    temporary = target.parent / temporary_name()
     try:
         _create(temporary)
     except OSError as error:
@@ -106,7 +108,7 @@ def require_writable_folder(folder: Path) -> None:
             f"The folder '{folder}' does not exist.",
             hint=f"Run: mkdir -p {shlex.quote(str(folder))}",
         )
-    probe = folder / _temporary_name()
+    probe = folder / temporary_name()
     try:
         # Permissions do not say it: the disk may be read-only, or the folder one of the kernel's.
         _create(probe)
@@ -150,10 +152,6 @@ def read_input(path: Path, limit: int) -> bytes:
         content = stream.read(max(size, _LEAST_READ) + 1)
     require(len(content), limit, "bytes or more")
     return content
-
-
-def _temporary_name() -> str:
-    return f".{secrets.token_hex(8)}.tmp"
 
 
 def _create(path: Path) -> None:

@@ -9,7 +9,6 @@ import logging
 import math
 import re
 import signal
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk._base.progress import Progress
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
@@ -273,14 +273,16 @@ def _read_video(name: str, options: InputOptions) -> Iterator[Footage]:
         stack.callback(detector.close)
         video = None if is_live else name
         if is_live and options.keep_camera:
-            video = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "camera.mp4")
+            video = str(stack.enter_context(temporary_folder("hot-infer")) / "camera.mp4")
+        # One who is named is wanted, however briefly seen.
+        least = 1 if options.track_id is not None else None
         watcher = _Watcher(options.duration, is_live=is_live, copy=video if is_live else None)
         with watcher, Progress(f"finding people in {name}") as bar:
             found = keypoints_from_video(
                 source,
                 detector,
                 fps=options.fps,
-                min_frames=options.min_frames,
+                min_frames=options.min_frames or least,
                 progress=bar.update,
                 on_frame=watcher.see,
                 stop=watcher.is_over,

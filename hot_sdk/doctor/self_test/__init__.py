@@ -10,7 +10,6 @@ import functools
 import json
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hot_sdk._base import records
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk.doctor.probe import ask_child, death
 from hot_sdk.doctor.self_test.report import (
     SCHEMA,
@@ -75,8 +75,7 @@ def run_self_test(
         What was found.
     """
     power = check_power_mode(machine)
-    with tempfile.TemporaryDirectory(prefix="hot-self-test-") as name:
-        folder = Path(name)
+    with temporary_folder("hot-self-test") as folder:
         steps = list(_steps(machine, folder, models))
         checks, gpu = [], None
         progress(0, len(steps) + 1, "gpu")
