@@ -13,7 +13,7 @@ from hot_sdk.export.graph.flops import count_graph, count_network, count_paramet
 from hot_sdk.export.graph.view import view_graph
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import build, family
-from hot_sdk.export.options import resolve_request
+from hot_sdk.export.options import resolve_request, returns_token_index
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.manifest import read_manifest
 
@@ -71,6 +71,28 @@ def test_sorts_and_multiplies_no_integers(model):
             assert view.tensor(node.input[0]).dtype not in integers, node.name
 
 
+def test_indices_are_clamped_before_a_gather(model):
+    """So that no rounding of an engine reads outside of a tensor: what no rule of ONNX forbids."""
+    view = view_graph(model)
+    makers = {name: node for node in model.graph.node for name in node.output}
+
+    def check(name):
+        node = makers.get(name)
+        if node is None:
+            return
+        if node.op_type == "Cast" and view.tensor(node.input[0]).dtype == onnx.TensorProto.FLOAT:
+            maker = makers[node.input[0]]
+            counts = [makers[name].op_type for name in maker.input if name in makers]
+            assert maker.op_type in ("Clip", "Max", "Min") or counts == ["CumSum"], node.name
+        else:
+            for source in node.input:
+                check(source)
+
+    for node in model.graph.node:
+        if node.op_type in ("Gather", "GatherElements"):
+            check(node.input[1])
+
+
 def test_inputs_and_outputs_have_their_names_and_shapes(exported, spec, model):
     joints = len(family(spec.family).skeleton.joints)
     batch = "batch" if exported.request.batch is None else exported.request.batch
@@ -78,7 +100,7 @@ def test_inputs_and_outputs_have_their_names_and_shapes(exported, spec, model):
         "keypoints_2d": (batch, spec.frames, joints, spec.size.channels),
         "poses_3d": (batch, spec.output_frames, joints, 3),
     }
-    if exported.request.token_index and spec.tokens is not None:
+    if returns_token_index(spec, exported.request):
         passes = (2,) if exported.request.flip else ()
         expected["token_index"] = (batch, *passes, sum(stage.tokens for stage in spec.stages))
     found = {

@@ -16,6 +16,7 @@ from hot_sdk.errors import (
     MissingDependencyError,
     UsageError,
 )
+from hot_sdk.export import export_model
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
 from hot_sdk.preprocessing.normalization import by_image_width
 from hot_sdk.skeletons import H36M17, skeleton_format
@@ -128,6 +129,26 @@ def test_flip_averages_with_the_mirror_image(hot_file, clip):
     result = flipping(clip)
     np.testing.assert_allclose(result.poses, expected, atol=2e-4)
     assert result.latency.inference.count == 2 * result.latency.windows
+
+
+def test_flip_of_center_frames_is_refused_outside_the_graph(tpc_file):
+    with pytest.raises(UsageError, match="same frames of the mirror image") as caught:
+        Pose3DEngine(tpc_file, flip=True)
+    assert "hot-export --flip" in caught.value.hint
+
+
+def test_flip_of_fixed_center_frames_equals_flip_inside(tmp_path, clip):
+    from exported_models import small_request
+
+    poses = []
+    for flip in (False, True):
+        path = tmp_path / f"{flip}.safetensors"
+        options = {"variant": "tpc", "ratio": 0.3, "selector": "uniform", "engine": "torch"}
+        export_model(small_request("mixste", output=path, flip=flip, **options))
+        with Pose3DEngine(path, threads=1, flip=True) as engine:
+            assert engine.manifest.token_index
+            poses.append(engine(clip).poses)
+    np.testing.assert_allclose(*poses, atol=1e-6)
 
 
 def test_several_people_are_lifted_as_if_alone(model_file, clips):

@@ -51,6 +51,8 @@ PUBLISHED = {
     ("hot_centered_edge", 7, 3): [([0, 0, 1], (0, 2)), ([2, 3, 4], (2, 5)), ([5, 6, 6], (5, 7))],
     ("hot_centered_edge", 6, 3): [([0, 1, 2], (0, 3)), ([3, 4, 5], (3, 6))],
     ("hot_centered_edge", 2, 5): [([0, 0, 1, 1, 1], (0, 2))],
+    ("hot_demo", 7, 3): [([0, 0, 1], (0, 2)), ([2, 3, 4], (2, 5)), ([5, 6, 6], (5, 7))],
+    ("hot_demo", 6, 3): [([0, 0, 1], (0, 2)), ([2, 3, 4], (2, 5)), ([5, 5, 5], (5, 6))],
     ("mixste_last_overlap", 7, 3): [([0, 1, 2], (0, 3)), ([3, 4, 5], (3, 6)), ([4, 5, 6], (6, 7))],
     ("mixste_last_overlap", 6, 3): [([0, 1, 2], (0, 3)), ([3, 4, 5], (3, 6))],
     ("mixste_last_overlap", 2, 4): [([0, 1, 1, 1], (0, 2))],
@@ -76,6 +78,18 @@ def loop_hot_centered_edge(frames, length):
     found = []
     for chunk in range(count):
         at = [chunk * length + position - left for position in range(length)]
+        given = [(t, position) for position, t in enumerate(at) if 0 <= t < frames]
+        found.append(([edge(frames, t) for t in at], given))
+    return found
+
+
+def loop_hot_demo(frames, length):
+    count = frames // length + 1
+    left = (count * length - frames) // 2
+    found = []
+    for chunk in range(count):
+        first = chunk * length - left
+        at = list(range(first, first + length))
         given = [(t, position) for position, t in enumerate(at) if 0 <= t < frames]
         found.append(([edge(frames, t) for t in at], given))
     return found
@@ -120,6 +134,7 @@ LOOPS = {
     "mhformer_center": loop_mhformer_center,
     "motionbert_tail_short": loop_motionbert_tail_short,
     "agformer_resample": loop_agformer_resample,
+    "hot_demo": loop_hot_demo,
 }
 
 

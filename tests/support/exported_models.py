@@ -30,7 +30,7 @@ EXPORTS = {
     "hot": {"ratio": 0.5, "token_index": True, "opset": 20},
     "hot-17-batch-any": {"ratio": 0.5, "batch": None, "token_index": True, "opset": 17},
     "hot-flip-batch-any": {"ratio": 0.4, "batch": None, "flip": True, "opset": 18},
-    "tpc-flip-batch-2": {"variant": "tpc", "batch": 2, "flip": True, "token_index": True},
+    "tpc-flip-batch-2": {"variant": "tpc", "batch": 2, "flip": True},
     "motion-interpolate": {
         "ratio": 0.3,
         "selector": "motion",
@@ -46,7 +46,7 @@ EXPORTS = {
         "token_index": True,
     },
     "uniform": {"ratio": 0.3, "selector": "uniform", "token_index": True},
-    "tpc": {"variant": "tpc", "ratio": 0.3, "token_index": True},
+    "tpc": {"variant": "tpc", "ratio": 0.3},
     "confidence": {"ratio": 0.5, "config": {"channels": 3}},
     "stages": {
         "ratio": (0.7, 0.4),
@@ -70,7 +70,6 @@ EXPORTS = {
         "selector": ("motion", "uniform"),
         "batch": None,
         "flip": True,
-        "token_index": True,
     },
 }
 
