@@ -287,10 +287,11 @@ def _shown_unit(unit: str) -> tuple[float, str]:
 def next_commands(result: ExportResult) -> str:
     """Return commands to run next, one per line; words in capitals stand for the user's own."""
     path = shlex.quote(str(result.path))
+    of_pixels = "h36m-motionbert --protocol motionbert --data-root FOLDER"
     metric = result.manifest.unit == Unit.METER.value
     commands = [
         f"hot-infer KEYPOINTS_OR_VIDEO --model {path}",
-        f"hot-eval {path} --data {'starter-val' if metric else 'h36m --data-root FOLDER'}",
+        f"hot-eval {path} --data {'starter-val' if metric else of_pixels}",
         f"hot-benchmark {path}",
     ]
     if result.triton:

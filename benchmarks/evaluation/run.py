@@ -72,9 +72,9 @@ def usable_scale(clip: EvaluationClip, manifest: Manifest | None) -> EvaluationC
 
 def lacks_scale(manifest: Manifest, clips: Iterable[EvaluationClip]) -> bool:
     """Return True if a model's poses cannot be turned into millimeters on some of the clips."""
-    return manifest.unit == NORMALIZED_PIXELS and any(
-        usable_scale(clip, manifest).mm_per_px is None for clip in clips
-    )
+    if manifest.unit != NORMALIZED_PIXELS:
+        return manifest.unit not in MM_PER_UNIT
+    return any(usable_scale(clip, manifest).mm_per_px is None for clip in clips)
 
 
 def evaluation_notes(

@@ -86,7 +86,7 @@ def answers(lifted, tmp_path_factory):
     scores = rng.uniform(0, 1, (40, 17)).astype(np.float32)
     asked["coco"] = {"function": "from_coco17", "points": pixels}
     for size in SIZES:
-        for kind in ("image_width", "bounding_box"):
+        for kind in ("image_width", "bounding_box", "image_short_side"):
             for channels in (2, 3):
                 asked[f"{kind}{channels}_{size[0]}x{size[1]}"] = {
                     "function": "normalize",
@@ -141,7 +141,7 @@ def test_normalization_is_the_engine_s_of_any_network(answers):
             expected = spec.normalize(points, scores, valid, asked["image_size"], "pad_to_square")
             np.testing.assert_allclose(answers.found[name], expected, atol=1e-6, err_msg=name)
             compared += 1
-    assert compared == 20
+    assert compared == 30
 
 
 def test_formulas_are_those_of_the_code(answers):
