@@ -111,7 +111,7 @@ class TestMotionBERTLayout(MotionBERTRules):
 class TestMpiInf3dhp(MpiInf3dhpRules):
     @WITH_OR_WITHOUT_FLIP
     def test_network_of_its_own_order(self, capsys, agformer_3dhp, tmp_path, flip):
-        data, _ = save_3dhp(tmp_path)
+        data, _ = save_3dhp(tmp_path, frames=14)
         arguments = [agformer_3dhp, "--data", "mpi-inf-3dhp", "--data-root", tmp_path]
         arguments += ["--protocol", "center", *(["--flip"] if flip else [])]
         found = evaluated(capsys, *arguments)
