@@ -20,7 +20,7 @@ from hot_sdk._base.files import (
     require_writable_target,
 )
 from hot_sdk.engines import Session, open_session
-from hot_sdk.errors import GraphCheckError, VerificationError
+from hot_sdk.errors import CheckpointError, GraphCheckError, VerificationError
 from hot_sdk.export.checkpoints.containers import name_some
 from hot_sdk.export.checkpoints.loading import (
     adapt_checkpoint,
@@ -125,6 +125,12 @@ def prepare(request: ExportRequest) -> Prepared:
             weights=request.weights,
             allow_extra=request.allow_extra,
         )
+        if checkpoint.exported:
+            raise CheckpointError(
+                f"{checkpoint.path.name!r} is a file that hot-export made, which is lifted with as"
+                " it is.",
+                hint="Give the checkpoint that it was made from.",
+            )
         training = checkpoint.training
         shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
         found = infer_shape(request.model, shapes)

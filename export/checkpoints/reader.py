@@ -37,6 +37,7 @@ from hot_sdk.export.checkpoints.files import find_checkpoint
 from hot_sdk.export.checkpoints.safetensors_file import check_header
 from hot_sdk.export.checkpoints.torch_file import TorchScriptError, load_torch_file
 from hot_sdk.export.checkpoints.training import DATA_SETS
+from hot_sdk.manifest import KEY as MANIFEST_KEY
 
 KEY = "hot_sdk.training"
 """Key of the training record in the header of a safetensors file."""
@@ -92,6 +93,7 @@ class Checkpoint:
         dropped: Names of the objects next to the weights that were not rebuilt.
         training: The file's record of its training; None if it has none.
         notes: What was done to find the weights and to name them, in words.
+        exported: The file is one that hot-export made for PyTorch.
     """
 
     path: Path
@@ -101,6 +103,7 @@ class Checkpoint:
     dropped: tuple[str, ...]
     training: TrainingRecord | None = None
     notes: tuple[str, ...] = ()
+    exported: bool = False
 
 
 def read_checkpoint(
@@ -123,14 +126,14 @@ def read_checkpoint(
     """
     path = find_checkpoint(path)
     _require_regular_file(path)
-    training = None
+    training, exported = None, False
     dropped: set[str] = set()
     try:
         digest = sha256_of(path)
         with open_input(path) as stream:
             head = stream.read(_HEAD_BYTES)
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < MAX_BYTES:
-            entries, training = _read_safetensors(path)
+            entries, training, exported = _read_safetensors(path)
             notes: list[str] = []
             named = name_weights(entries, path.name, notes, chosen=weights, extra=allow_extra)
             found = Found("safetensors", named, tuple(notes))
@@ -155,6 +158,7 @@ def read_checkpoint(
         tuple(sorted(dropped)),
         training,
         found.notes,
+        exported,
     )
 
 
@@ -176,17 +180,20 @@ def _require_regular_file(path: Path) -> None:
         )
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], TrainingRecord | None]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], TrainingRecord | None, bool]:
+    """Return the weights, the record of their training, and whether hot-export made the file."""
     try:
         check_header(path)
         with safe_open(path, framework="pt", device="cpu") as held:
             tensors = {key: held.get_tensor(key) for key in held.keys()}  # noqa: SIM118
-            text = (held.metadata() or {}).get(KEY)
+            metadata = held.metadata() or {}
     except (SafetensorError, LookupError, ValueError) as error:
         raise CheckpointError(
             f"{path.name!r} is a damaged safetensors file ({error}).", hint=_COPY_AGAIN
         ) from error
-    return tensors, None if text is None else _parse_training_record(text, path.name)
+    text = metadata.get(KEY)
+    training = None if text is None else _parse_training_record(text, path.name)
+    return tensors, training, MANIFEST_KEY in metadata
 
 
 def _parse_training_record(text: str, source: str) -> TrainingRecord:

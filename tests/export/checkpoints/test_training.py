@@ -302,6 +302,13 @@ def test_a_wrong_answer_is_noticed(either_way):
     assert any("Warning" in part and "--root-relative no" in part for part in parts)
 
 
+def test_an_exported_file_is_no_checkpoint(either_way, tmp_path):
+    """Its weights alone would lose what its manifest says of joints, root and unit."""
+    request = asking("motionbert", either_way[1][False].path, output=tmp_path / "m.onnx")
+    with pytest.raises(CheckpointError, match="is a file that hot-export made"):
+        prepare(request)
+
+
 def test_torch_files_that_name_an_unknown_order_are_refused(either_way, tmp_path):
     content = either_way[1][False].path.read_bytes()
     size = int.from_bytes(content[:8], "little")
