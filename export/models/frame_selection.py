@@ -143,8 +143,8 @@ def highest_frames(scores: Tensor, tokens: int, *, keep: Tensor | None = None) -
     key = torch.where(rank < tokens, time_key, 0.0)
     chosen, _ = torch.topk(key, tokens, dim=1, sorted=True)
     # An engine that compiles in lower precision may rank fewer frames than there are tokens; the
-    # key of what fills up is 0, which would be the frame after the last.
-    return frames - chosen.clamp(min=1.0).to(torch.int64)
+    # key of what fills up is 0, which would be the frame after the last. Or it may round a key up.
+    return frames - chosen.clamp(min=1.0, max=float(frames)).to(torch.int64)
 
 
 def _outranks(scores: Tensor) -> Tensor:
@@ -239,7 +239,7 @@ def take_frames(values: Tensor, index: Tensor) -> Tensor:
 
     Args:
         values: (batch, frames, ...).
-        index: (batch, tokens) or (1, tokens), int64.
+        index: (batch, tokens) or (1, tokens), int64, 0 to frames - 1.
 
     Returns:
         (batch, tokens, ...), by one Gather for every batch size.
@@ -247,9 +247,11 @@ def take_frames(values: Tensor, index: Tensor) -> Tensor:
     if index.shape[0] == 1:
         return values.index_select(1, index.reshape(-1))
     frames, tokens = values.shape[1], index.shape[1]
-    # A running count over the batch gives each item the offset of its first row.
-    item = torch.cumsum((index[:, :1] >= 0).to(torch.float32), dim=0) - 1.0
-    rows = (index.to(torch.float32) + item * frames).to(torch.int64).reshape(-1)
+    # A running count over the batch gives each item the offset of its first row. Whole numbers from
+    # here on: a product that an engine rounds would read another item's rows, or none that exist.
+    # The half keeps a rounded count in its item.
+    item = (torch.cumsum((index[:, :1] >= 0).to(torch.float32), dim=0) - 0.5).to(torch.int64)
+    rows = (index + item * frames).reshape(-1)
     taken = values.reshape(-1, *values.shape[2:]).index_select(0, rows)
     return taken.reshape(-1, tokens, *values.shape[2:])
 
@@ -284,8 +286,8 @@ def interpolate_frames(tokens: Tensor, index: Tensor, frames: int) -> Tensor:
     time = torch.arange(frames, device=index.device, dtype=torch.float32)
     when = index.to(torch.float32)
     passed = (when.unsqueeze(1) <= time.unsqueeze(1)).to(torch.float32).sum(dim=2)
-    before = (passed - 1.0).clamp(min=0.0).to(torch.int64)
-    after = passed.clamp(max=kept - 1.0).to(torch.int64)
+    before = (passed - 1.0).clamp(min=0.0, max=kept - 1.0).to(torch.int64)
+    after = passed.clamp(min=0.0, max=kept - 1.0).to(torch.int64)
     start = take_frames(when.unsqueeze(2), before).squeeze(2)
     stop = take_frames(when.unsqueeze(2), after).squeeze(2)
     weight = ((time - start) / (stop - start).clamp(min=1.0)).clamp(min=0.0, max=1.0)

@@ -359,6 +359,16 @@ def test_take_frames_indexes(rest, batch, choices):
     assert torch.equal(taken, torch.from_numpy(expected))
 
 
+@pytest.mark.parametrize("rounding", [-0.3, 0.3])
+def test_a_count_that_an_engine_rounds_reads_no_other_item(monkeypatch, rounding):
+    values = torch.arange(15 * 243).reshape(15, 243)
+    index = torch.tensor([[0, 100, 242]]).repeat(15, 1)
+    exact = take_frames(values, index)
+    cumsum = torch.cumsum
+    monkeypatch.setattr(torch, "cumsum", lambda *given, **how: cumsum(*given, **how) + rounding)
+    assert torch.equal(take_frames(values, index), exact)
+
+
 def test_later_stages_return_frames_of_the_window():
     kept, fixed = torch.tensor([[0, 3, 5, 9], [1, 2, 7, 8]]), torch.tensor([[0, 3, 5, 9]])
     positions = torch.tensor([[0, 2], [1, 3]])
