@@ -34,6 +34,7 @@ from hot_sdk.export.enums import Precision
 from hot_sdk.export.file_names import default_name
 from hot_sdk.export.graph.check import require_clean
 from hot_sdk.export.graph.flops import NetworkFlops, count_graph, count_network, count_parameters
+from hot_sdk.export.graph.older_parsers import TENSORRT_8_6, older_parser, require_readable
 from hot_sdk.export.graph.trace import trace, without_output
 from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape
@@ -233,6 +234,9 @@ def export_onnx(prepared: Prepared, request: ExportRequest, steps: Steps = LOGGE
         )
     steps.begin("Checking the graph")
     require_clean(model, dynamic_batch=request.batch is None)
+    # What this opset is for.
+    if request.opset <= older_parser(TENSORRT_8_6).opset:
+        require_readable(model, TENSORRT_8_6)
 
     windows = verification_windows(spec, chosen_normalization(request))
     steps.begin(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, TensorProto
 
+from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph.rules import (
     PARAMETERS,
     STANDARD_DOMAINS,
@@ -26,6 +27,7 @@ from hot_sdk.export.graph.view import view_graph
 
 TENSORRT_8_6, TENSORRT_10_1 = "8.6", "10.1"
 
+_SHOWN = 10
 _FILE = "tensorrt_older_parsers.json"
 
 
@@ -91,6 +93,20 @@ def older_parser_problems(model: ModelProto, release: str) -> list[str]:
                 f" ({node.name!r})."
             )
     return problems
+
+
+def require_readable(model: ModelProto, release: str) -> None:
+    """Raise unless an older release reads a graph.
+
+    Raises:
+        GraphCheckError: Names up to ten things that it does not read.
+    """
+    problems = older_parser_problems(model, release)
+    if problems:
+        raise GraphCheckError(
+            f"TensorRT {release} cannot read the exported graph: {' '.join(problems[:_SHOWN])}",
+            hint="Leave --opset out for TensorRT 10, or choose another network.",
+        )
 
 
 def _element_types(names: list[str]) -> frozenset[int]:

@@ -4,6 +4,7 @@ import onnx
 import pytest
 from small_networks import small_size
 
+from hot_sdk.errors import GraphCheckError
 from hot_sdk.export import ExportRequest
 from hot_sdk.export.graph.check import check_graph
 from hot_sdk.export.graph.older_parsers import (
@@ -11,6 +12,7 @@ from hot_sdk.export.graph.older_parsers import (
     TENSORRT_10_1,
     older_parser,
     older_parser_problems,
+    require_readable,
 )
 from hot_sdk.export.graph.rules import operator_table
 from hot_sdk.export.graph.trace import trace
@@ -64,6 +66,12 @@ def test_what_a_parser_does_not_read_is_named(body, opset, release, said):
     problems = older_parser_problems(graph(body, opset=opset), release)
     assert len(problems) == len(said)
     assert all(part in problem for part, problem in zip(said, problems, strict=True))
+
+
+def test_an_export_for_an_older_release_is_refused_with_the_reason():
+    require_readable(graph("y = Erf (x)"), TENSORRT_8_6)
+    with pytest.raises(GraphCheckError, match=r"TensorRT 8\.6 cannot read .* no BitShift"):
+        require_readable(graph("y = BitShift (x, x)"), TENSORRT_8_6)
 
 
 def test_nothing_is_read_by_an_older_parser_alone():
