@@ -2,6 +2,8 @@
 #   make demo   installs into .venv, exports the starter model, proves that the file computes the same
 #               poses, lifts a real clip's keypoints with it, and draws them
 #   make test   installs what the tests need, checks style, types and imports, runs the tests
+#   make test-lowest  runs tests with the lowest version of every dependency, on the oldest Python here
+#   make fuzz   mutates files of every kind for FUZZ_SECONDS each, looking for crashes
 #   make docs   builds the documentation as a site
 #   make licenses  prints the license of every installed package; fails on the AGPL and on unknown ones
 #   make bench  measures what the README claims and writes docs/benchmarks.md; needs an idle machine
@@ -13,7 +15,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT := out
 LINT_IMPORTS = cd $(VENV) && bin/lint-imports --no-logo --no-cache --config $(CURDIR)/pyproject.toml
 
-.PHONY: demo test lint imports licenses bench docs clean
+# Each dependency as old as pyproject.toml allows. pytest and the other tools are not.
+LOWEST := .venv-lowest
+LOWEST_EXTRAS := export,openvino,report,rtmlib,video,viz
+LOWEST_TESTS ?= tests/engines tests/export tests/hot_sdk
+OLDEST_PYTHON ?= $(firstword $(foreach minor,10 11 12 13,\
+	$(wildcard $(HOME)/.pyenv/versions/3.$(minor).*/bin/python3) \
+	$(shell command -v python3.$(minor))) $(PYTHON))
+UV := UV_SYSTEM_CERTS=true $(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python
+
+FUZZ_SECONDS ?= 60
+
+.PHONY: demo test test-lowest fuzz lint imports licenses bench docs clean
 
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
@@ -28,6 +41,17 @@ test: $(VENV)/.test
 	$(MAKE) lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
 		--cov --cov-report=term
+
+test-lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -W default -p no:cacheprovider --numprocesses logical \
+		--maxprocesses 4 --dist loadfile $(LOWEST_TESTS)
+
+fuzz: $(VENV)/.test
+	$(PIP) install --no-deps --force-reinstall .
+	$(BIN)/python tests/fuzz/fuzz_readers.py --duration $(FUZZ_SECONDS)
+	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/fuzz_files.py --seconds $(FUZZ_SECONDS) \
+		--inputs 1000000
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -55,7 +79,7 @@ docs: $(VENV)/.test
 	@echo "Made: $(CURDIR)/out/site/index.html"
 
 clean:
-	rm -rf $(VENV) $(OUT) build *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(OUT) build *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -70,4 +94,12 @@ $(VENV)/.export: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt ".[export,video,viz,report,rtmlib,docs,dev]"
+	touch $@
+
+$(LOWEST)/.test: pyproject.toml
+	rm -rf $(LOWEST)
+	$(OLDEST_PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(UV) --resolution lowest-direct ".[$(LOWEST_EXTRAS)]"
+	$(UV) hypothesis psutil pytest pytest-cov pytest-xdist
 	touch $@

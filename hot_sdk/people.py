@@ -104,11 +104,12 @@ def read_tracked_people(
             chosen = choose_person(source, track_id)
             one = chosen.trimmed() if len(everyone) > 1 else chosen
             return People((one,), *extent, source.notes)
-        least = fewest_frames(_min_frames(source, min_frames), source.frames)
-        people = tuple(one.trimmed() for one in everyone if _seen(one) >= least)
-        dropped, notes = len(everyone) - len(people), source.notes
+        notes = source.notes
         if len(everyone) == 1:
             return People(everyone, *extent, notes)
+        least = fewest_frames(_min_frames(source, min_frames), source.frames)
+        people = tuple(one.trimmed() for one in everyone if _seen(one) >= least)
+        dropped = len(everyone) - len(people)
         if not people:
             raise KeypointsError(
                 f"None of the {dropped} people is seen in at least {least} frames.",
