@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from exported_models import small_request
 
+from hot_sdk._base.tables import Table
 from hot_sdk.engines import open_session
 from hot_sdk.errors import VerificationError
+from hot_sdk.export import export_model, report
 from hot_sdk.export import precision as precisions
 from hot_sdk.export.cli import main
 from hot_sdk.export.enums import Precision
@@ -32,7 +35,6 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     [
         ("fp16", ["--flip", "--batch", "dynamic"]),
         ("int8", ["--token-index", "--opset", "17"]),
-        ("int8-dynamic", []),
         ("int8+fp16", ["--batch", "dynamic"]),
     ],
 )
@@ -56,10 +58,21 @@ def test_file_has_the_requested_precision(capsys, precision, further):
         assert engine.manifest.precision == precision
 
 
-def test_sensitivity_lists_every_block(capsys):
-    arguments = ["--precision", "int8", "--sensitivity", "--keep-float", "TTEblocks.*", "--json"]
-    assert main([*SMALL, *arguments]) == 0
-    blocks = json.loads(capsys.readouterr().out)["sensitivity"]
+def test_sensitivity_lists_every_block_and_counts_its_steps():
+    counted = []
+    result = export_model(
+        small_request(
+            "mixste",
+            ratio=0.5,
+            precision="int8",
+            sensitivity=True,
+            keep_float=("TTEblocks.*",),
+            output=Path("int8.onnx"),
+        ),
+        lambda step: counted.append((step, [])),
+        lambda done, total: counted[-1][1].append((done, total)),
+    )
+    blocks = report.result_as_dict(result)["sensitivity"]
     assert [block["block"] for block in blocks] == [
         "STEblocks.0",
         "STEblocks.1",
@@ -67,10 +80,25 @@ def test_sensitivity_lists_every_block(capsys):
         "cross_attention",
     ]
     assert all(block["error"] > 0.0 for block in blocks)
-    assert main([*SMALL, *arguments[:-1], "-o", "again.onnx"]) == 0
-    shown = capsys.readouterr().out
-    assert "One block in int8" in shown
-    assert "STEblocks.0" in shown
+    titles = [part.title for part in report.result_parts(result) if isinstance(part, Table)]
+    assert titles[-1] == "One block in int8, the others in float32"
+    counts = {step.partition(" ")[0]: found for step, found in counted if found}
+    assert list(counts) == ["Verifying", "Calibrating", "Timing", "Quantizing"]
+    for found in counts.values():
+        assert [done for done, _ in found] == sorted(done for done, _ in found)
+        assert len({total for _, total in found}) == 1
+    for step in ("Verifying", "Calibrating", "Timing"):
+        assert counts[step][-1][0] == counts[step][-1][1]
+    assert counts["Quantizing"] == [(block, 4) for block in range(4)]
+
+
+def test_no_timing_leaves_out_the_comparison_of_speed(capsys):
+    assert main([*SMALL, "--precision", "int8-dynamic", "--no-timing"]) == 0
+    captured = capsys.readouterr()
+    (path,) = Path.cwd().glob("*_int8-dynamic.onnx")
+    assert read_manifest(path).precision == "int8-dynamic"
+    assert "On this machine's CPU" not in captured.out
+    assert "Timing" not in captured.err
 
 
 def test_rejects_conversions_that_break_poses_and_writes_nothing(monkeypatch, capsys):
