@@ -17,8 +17,14 @@ from hot_sdk._base.tables import Table, print_report
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
 from hot_sdk.export.api import export_model, require_export_packages
-from hot_sdk.export.checkpoints.training import DATA_SETS, MPI_INF_3DHP
-from hot_sdk.export.enums import Precision, RecoveryKind, SelectorKind, Variant
+from hot_sdk.export.enums import (
+    DATA_SETS,
+    MPI_INF_3DHP,
+    Precision,
+    RecoveryKind,
+    SelectorKind,
+    Variant,
+)
 from hot_sdk.export.models.families import Normalization
 from hot_sdk.export.models.registry import list_models
 from hot_sdk.export.options import (

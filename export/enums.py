@@ -61,3 +61,8 @@ class Precision(str, Enum):
     def quantized(self) -> bool:
         """Whether it quantizes matrix multiplications."""
         return self in (Precision.INT8, Precision.INT8_DYNAMIC, Precision.INT8_FP16)
+
+
+HUMAN36M, MPI_INF_3DHP = "h36m", "mpi-inf-3dhp"
+DATA_SETS = (HUMAN36M, MPI_INF_3DHP)
+"""Data sets that networks are trained on, by the names that ``hot-eval`` has for them."""

@@ -10,9 +10,8 @@ from hot_sdk._base.files import require_new_target, require_writable_target
 from hot_sdk._base.validation import closest
 from hot_sdk.engines import DEFAULT_ENGINE
 from hot_sdk.errors import UsageError
-from hot_sdk.export.checkpoints.files import find_checkpoint
-from hot_sdk.export.checkpoints.training import DATA_SETS
-from hot_sdk.export.enums import Precision, RecoveryKind, Variant
+from hot_sdk.export.checkpoint_file import find_checkpoint
+from hot_sdk.export.enums import DATA_SETS, Precision, RecoveryKind, Variant
 from hot_sdk.export.models.families import Family, Normalization, Unit
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import (

@@ -25,11 +25,11 @@ from hot_sdk._base.records import to_json
 from hot_sdk.benchmarks.evaluation.data_sets.human36m import DETECTIONS
 from hot_sdk.errors import CheckpointError, UsageError
 from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.checkpoints.files import find_checkpoint
+from hot_sdk.export.checkpoint_file import find_checkpoint
 from hot_sdk.export.checkpoints.loading import load_strict, resolve_spec_for_checkpoint
 from hot_sdk.export.checkpoints.reader import KEY, Checkpoint, TrainingRecord, read_checkpoint
-from hot_sdk.export.checkpoints.training import HUMAN36M, decide_root, joint_order
-from hot_sdk.export.enums import SelectorKind, Variant
+from hot_sdk.export.checkpoints.training import decide_root, joint_order
+from hot_sdk.export.enums import HUMAN36M, SelectorKind, Variant
 from hot_sdk.export.models import ModelSpec, build, family, infer_shape, list_models, resolve
 from hot_sdk.export.models.families import Unit
 from hot_sdk.export.models.hourglass import HourglassNetwork

@@ -26,6 +26,7 @@ from torch import Tensor
 from hot_sdk._base import records
 from hot_sdk._base.files import open_input, sha256_of
 from hot_sdk.errors import CheckpointError
+from hot_sdk.export.checkpoint_file import find_checkpoint
 from hot_sdk.export.checkpoints.containers import (
     SAVE_WEIGHTS_ALONE,
     Found,
@@ -33,10 +34,9 @@ from hot_sdk.export.checkpoints.containers import (
     name_weights,
     no_weights,
 )
-from hot_sdk.export.checkpoints.files import find_checkpoint
 from hot_sdk.export.checkpoints.safetensors_file import check_header
 from hot_sdk.export.checkpoints.torch_file import TorchScriptError, load_torch_file
-from hot_sdk.export.checkpoints.training import DATA_SETS
+from hot_sdk.export.enums import DATA_SETS
 from hot_sdk.manifest import KEY as MANIFEST_KEY
 
 KEY = "hot_sdk.training"

@@ -8,12 +8,9 @@ published networks of a family do not have in common, users have to say.
 from __future__ import annotations
 
 from hot_sdk.errors import CheckpointError, UsageError
+from hot_sdk.export.enums import HUMAN36M, MPI_INF_3DHP
 from hot_sdk.export.models.families import Family
 from hot_sdk.skeletons import H36M17, MPI_INF_3DHP17
-
-HUMAN36M, MPI_INF_3DHP = "h36m", "mpi-inf-3dhp"
-DATA_SETS = (HUMAN36M, MPI_INF_3DHP)
-"""Data sets that networks are trained on, by the names that ``hot-eval`` has for them."""
 
 _ORDERS = {HUMAN36M: H36M17.name, MPI_INF_3DHP: MPI_INF_3DHP17.name}
 

@@ -16,8 +16,7 @@ from hot_sdk.errors import CheckpointError, EngineError, ManifestError, UsageErr
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.loading import random_state_dict, resolve_spec_for_checkpoint
 from hot_sdk.export.checkpoints.reader import KEY, TrainingRecord, read_checkpoint
-from hot_sdk.export.checkpoints.training import DATA_SETS
-from hot_sdk.export.enums import Variant
+from hot_sdk.export.enums import DATA_SETS, Variant
 from hot_sdk.export.graph.view import view_graph
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import build, create_model, family, infer_shape, list_models, resolve
