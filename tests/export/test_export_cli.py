@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from export_runs import PRUNED, SMALL, failed, saved
 
 from hot_sdk.engines import open_session
@@ -260,6 +261,27 @@ def test_manifest_names_the_checkpoint(capsys):
     assert (manifest.weights.file, manifest.weights.random) == ("best.bin", False)
     assert (manifest.tokens, manifest.frames, manifest.variant) == (14, 27, "hot")
     assert record["file_bytes"] == Path("a b.onnx").stat().st_size
+
+
+def test_what_is_said_of_a_checkpoint_is_in_the_plan(capsys):
+    weights = torch.load(saved(Path("plain.pth")))
+    extra = {"traj_head.bias": torch.ones(3)}
+    torch.save({"net": weights | extra, "net_ema": weights | extra}, "several.pth")
+    arguments = ["--model", "mixste", "--set", "heads=4", "--checkpoint", "several.pth"]
+    arguments += ["--weights", "net_ema", "--allow-extra", "traj_head.*", "--dry-run"]
+    assert "--trained-on mpi-inf-3dhp" in failed(capsys, arguments, 2)
+    arguments += ["--trained-on", "3dhp", "--root-relative", "no", "--predicts", "mm"]
+    assert main([*arguments, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["network"]["joint_order"] == "mpi_inf_3dhp17"
+    assert (plan["network"]["root_relative"], plan["network"]["millimeters"]) == (False, True)
+    assert plan["trained_on"] == "mpi-inf-3dhp"
+    assert "left out, as allowed: traj_head.bias" in plan["notes"]
+    assert main(arguments) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "mpi_inf_3dhp17, trained on mpi-inf-3dhp" in shown
+    assert "the root's prediction is subtracted" in shown
+    assert "left out, as allowed: traj_head.bias" in shown
 
 
 CHECKPOINT = ["--model", "mixste", "--set", "heads=4", "--trained-on", "h36m", "--checkpoint"]
