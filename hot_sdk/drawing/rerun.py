@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ FRAME, SECONDS = "frame", "seconds"
 IMAGE_SIDE = 640
 """Pixels of the longer side of recorded images, if nothing else is given."""
 
+# What a recording takes at most but for pictures full of noise.
+_BYTES, _BYTES_PER_PERSON, _BYTES_PER_IMAGE = 2_000_000, 4_000, 80_000
 _JPEG_QUALITY = 70
 _SMALLEST_SIDE = 16
 _APART_M = 1.2
@@ -79,6 +82,7 @@ def write_rerun(
     if images is not None:
         opencv()
         size = _recorded_size(people, image_side)
+    _check_room(target, len(timestamps), len(people), has_images=images is not None)
     with replaced_on_success(target) as temporary:
         # Not the default recording of the process or the thread.
         stream = rr.RecordingStream("hot-sdk")
@@ -95,10 +99,29 @@ def write_rerun(
             if images is not None:
                 recording.send_images(images)
             stream.flush()
+        except RuntimeError as error:
+            # Rerun writes in a thread of its own, which a full disk ends.
+            if "writer" not in str(error):
+                raise
+            raise UsageError(
+                f"'{target}' cannot be written: {' '.join(str(error).split())}.",
+                hint="Make room on the disk, or choose another folder.",
+            ) from error
         finally:
             # Otherwise the file stays open, and is written to, until the stream is collected.
             stream.disconnect()
     return target
+
+
+def _check_room(target: Path, frames: int, people: int, *, has_images: bool) -> None:
+    """Check that a recording fits on the disk: Rerun may wait for ever once it is full."""
+    needed = _BYTES + frames * (people * _BYTES_PER_PERSON + has_images * _BYTES_PER_IMAGE)
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise UsageError(
+            f"'{target}' may take {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free.",
+            hint="Make room on the disk, or choose another folder.",
+        )
 
 
 def _recorded_size(people: Sequence[PersonClip], side: int) -> tuple[int, int] | None:

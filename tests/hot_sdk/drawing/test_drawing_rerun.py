@@ -1,6 +1,7 @@
 """Rerun recordings, read back."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,6 +130,17 @@ def test_annotations_name_the_joints(tmp_path):
     text = str(batch.column("AnnotationContext:context").to_pylist())
     assert "left_wrist" in text
     assert "thorax" in text
+
+
+def test_recording_that_does_not_fit_on_the_disk_is_refused(tmp_path, monkeypatch):
+    """Rerun itself may hang on a full disk, so it is not asked to fill one."""
+    times = np.arange(FRAMES) / 10
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2_500_000))
+    with pytest.raises(UsageError, match=r"may take 3 MB, and 2 MB are free\."):
+        write_rerun(tmp_path / "out.rrd", people(), timestamps=times, images=iter(()))
+    assert not list(tmp_path.iterdir())
+    write_rerun(tmp_path / "out.rrd", people(), timestamps=times)
+    assert (tmp_path / "out.rrd").stat().st_size < 2_500_000
 
 
 def test_rejects_wrong_names_ids_and_lengths(tmp_path):
