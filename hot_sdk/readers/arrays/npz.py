@@ -121,7 +121,8 @@ def _demo(array: NDArray[Any], size: tuple[int, int] | None, fps: float | None) 
     kind = "keypoints of HoT's demo"
     if table.shape[-1] == 3:
         scores = scores_column(table[..., 2])
-        if scores is None or not np.abs(table[..., :2]).max() > _LARGEST_POSE_M:
+        farthest = np.fmax.reduce(np.abs(table[..., :2]), axis=None)  # NaN if missing.
+        if scores is None or not farthest > _LARGEST_POSE_M:
             raise KeypointsError(
                 "The file is the 3D output of a demo, such as HoT's or MotionAGFormer's, not"
                 " keypoints.",

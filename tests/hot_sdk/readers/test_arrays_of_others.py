@@ -150,6 +150,14 @@ def test_demo_of_motionagformer_has_scores(tmp_path, shape):
     assert_squats(Keypoints.from_file(tmp_path / "a.npz", image_size=SIZE))
 
 
+def test_demo_with_a_missing_joint_is_no_pose_in_meters(tmp_path):
+    table = BOTH.reshape(1, FRAMES, 17, 3).astype(np.float32)
+    table[0, 3, 5, :2] = np.nan
+    np.savez(tmp_path / "a.npz", reconstruction=table)
+    read = Keypoints.from_file(tmp_path / "a.npz", image_size=SIZE)
+    assert np.argwhere(np.isnan(read.points[..., 0])).tolist() == [[3, 5]]
+
+
 @pytest.mark.parametrize(
     "array",
     [
