@@ -112,7 +112,7 @@ def test_unknown_data_sets_are_refused():
 def of_mpi(tmp_path_factory):
     """A network of MPI-INF-3DHP's order, whose graphs number joints as published: as Human3.6M."""
     folder = tmp_path_factory.mktemp("mpi")
-    path, network = saved(folder, "motionagformer")
+    path, network = saved(folder, "motionagformer", depth=1)
     options = {"engine": "torch", "output": folder / "mpi.safetensors", "flip": True}
     return export_model(asking("motionagformer", path, trained_on=MPI_NAME, **options)), network
 
