@@ -1,4 +1,4 @@
-"""The name of an exported file if none is requested: it says what tells files of a family apart."""
+"""The name of an exported file if none is requested, with all that distinguishes a family's files."""
 
 from __future__ import annotations
 
