@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _OLD_S = 24 * 3600.0
-_FILE = re.compile(r"\.hot-sdk-[0-9a-f]{16}\.tmp")
+# OpenCV needs a video's suffix.
+_FILE = re.compile(r"\.hot-sdk-[0-9a-f]{16}\.(tmp|mp4)")
 _MARK = ".hot-sdk-temporary"
 
 # Folders that this process has cleared: a batch writes thousands of files to one.

@@ -175,6 +175,11 @@ def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
     data = None
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         data = parse(content, path)
+        if isinstance(data, list) and len(data) > MAX_DETECTIONS:
+            raise KeypointsError(
+                f"'{path}' is a list of {len(data)} entries; at most {MAX_DETECTIONS} are read.",
+                hint="Cut the file in parts.",
+            )
         for name, matches, read in _JSON_READERS:
             if matches(data):
                 return name, read(data)

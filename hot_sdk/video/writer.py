@@ -158,7 +158,9 @@ class _Mp4:
             )
 
     def write(self, image: NDArray[np.uint8]) -> None:
-        self._writer.write(image)
+        # Else it says of each frame that it cannot be written, if the disk is full.
+        with quiet_opencv(self._cv2):
+            self._writer.write(image)
         self._count += 1
 
     def finish(self) -> None:

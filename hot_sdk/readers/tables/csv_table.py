@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import (
     Detection,
+    Floats,
     KeypointFrames,
     TrackId,
     format_error,
@@ -107,6 +108,15 @@ def _read(content: bytes) -> KeypointFrames:
             ) from error
         return value if math.isfinite(value) else math.nan
 
+    def cells(row: list[str], numbers: list[int]) -> Floats:
+        try:
+            # Several times as fast, for rows without empty cells.
+            values = np.array([float(row[number]) for number in numbers])
+        except ValueError:
+            return np.array([cell(row, number) for number in numbers])
+        values[np.isinf(values)] = np.nan
+        return values
+
     for row in rows:
         if not row:
             continue
@@ -114,9 +124,9 @@ def _read(content: bytes) -> KeypointFrames:
             how = "shorter" if len(row) < len(header) else "longer"
             raise ValueError(f"line {rows.line}, a row, is {how} than the header")
         frame = _whole(row[frame_at], rows.line, header[frame_at])
-        points = np.array([cell(row, number) for number in points_at]).reshape(-1, 2)
+        points = cells(row, points_at).reshape(-1, 2)
         points[np.isnan(points).any(axis=1)] = np.nan
-        scores = np.nan_to_num([cell(row, number) for number in scores_at]) if scores_at else None
+        scores = np.nan_to_num(cells(row, scores_at)) if scores_at else None
         track = None if track_at is None else _track_id(row[track_at].strip())
         people.append(Detection(frame, points, scores, track))
         if time_at is not None:
