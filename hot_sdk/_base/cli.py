@@ -81,6 +81,11 @@ class CommandParser(argparse.ArgumentParser):
         return options
 
 
+def printable(text: str) -> str:
+    """Escape what a file could use to move a terminal's cursor, to color or to hide text."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def run_command(
     prog: str,
     arguments: Sequence[str] | None,
@@ -157,7 +162,7 @@ def _report(prog: str, given: list[str], error: HotSDKError) -> int:
     if "--json" in given:
         record = {"code": error.code, "message": error.message, "hint": error.hint}
         sys.stdout.write(json.dumps({"error": record}) + "\n")
-    sys.stderr.write(f"{prog}: error: {error}\n")
+    sys.stderr.write(f"{prog}: error: {printable(str(error))}\n")
     return error.exit_status
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hot_sdk._base.cli import CommandParser, run_command
+from hot_sdk._base.cli import CommandParser, printable, run_command
 from hot_sdk._base.files import require_writable_folder
 from hot_sdk._base.progress import Progress
 from hot_sdk.engines import AUTO, list_engines
@@ -303,4 +303,4 @@ def _text(name: str, footage: Footage, lifted: LiftedPeople, files: Sequence[Pat
         median = float(np.nanmedian(footage.detection_ms))
         lines.append(f"finding the people: {median:.4g} ms per frame (median)")
     lines += [str(lifted.report), *(f"Made: {file}" for file in files)]
-    return "\n".join(lines) + "\n\n"
+    return "\n".join(printable(one) for line in lines for one in line.split("\n")) + "\n\n"

@@ -10,7 +10,7 @@ import pytest
 
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.validation import closest
-from hot_sdk.errors import EngineError, UsageError
+from hot_sdk.errors import EngineError, KeypointsError, UsageError
 
 
 def raising(error):
@@ -179,3 +179,12 @@ def test_parser_raises_usage_errors(arguments, said):
 def test_closest_names_a_similar_word():
     assert closest("jsno", ["json", "csv"]) == "Did you mean 'json'?"
     assert closest("zzz", ["json", "csv"]) == "Known: json, csv."
+
+
+def test_control_characters_of_files_are_not_printed(capsys):
+    def fail(_):
+        raise KeypointsError("'a\x1b[2J\nb\u202ec' is broken.", hint="Look \u00e9\u65e5.")
+
+    assert run_command("hot-test", [], fail) == KeypointsError.exit_status
+    written = capsys.readouterr().err
+    assert written == "hot-test: error: 'a\\x1b[2J\\nb\\u202ec' is broken. Look \u00e9\u65e5.\n"
