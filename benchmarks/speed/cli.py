@@ -30,6 +30,7 @@ from hot_sdk.benchmarks.speed.report.text import report_parts
 from hot_sdk.benchmarks.speed.run import run_benchmark
 from hot_sdk.engines import list_engines
 from hot_sdk.errors import UsageError
+from hot_sdk.export.enums import DATA_SETS as TRAINING_SETS
 from hot_sdk.export.enums import Precision
 from hot_sdk.host.machine import this_machine
 from hot_sdk.starter import STARTER, starter_model
@@ -110,6 +111,8 @@ def build_parser() -> CommandParser:
     add("--checkpoint", type=Path, metavar="FILE", help="weights (default: the starter's)")
     add("--random-weights", action="store_true", help="use random weights, to measure speed only")
     add("--frames", type=int, metavar="N", help="frames of a window (default: as published)")
+    add("--trained-on", choices=TRAINING_SETS, help="data set of the checkpoint, as for hot-export")
+    add("--root-relative", choices=("yes", "no"), help="what it predicts, as for hot-export")
     add("--baseline", dest="baselines", type=_several(str), default=(),
         metavar=_list_of(BASELINES),
         help="also measure the network in PyTorch, or as a plain export")  # fmt: skip

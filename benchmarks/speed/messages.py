@@ -30,6 +30,8 @@ class NetworkOptions:
         checkpoint: File of weights; None for the starter's.
         random_weights: Use random weights instead.
         frames: Frames of a window; None for the published number.
+        trained_on: Data set that the checkpoint was trained on; see ``ExportRequest``.
+        root_relative: ``yes`` or ``no``; see ``ExportRequest``.
     """
 
     family: str
@@ -37,6 +39,8 @@ class NetworkOptions:
     checkpoint: str | None
     random_weights: bool
     frames: int | None
+    trained_on: str | None
+    root_relative: str | None
 
     def export_request(self, batch: int, precision: str = "fp32") -> ExportRequest:
         """Return the request to export it."""
@@ -48,6 +52,8 @@ class NetworkOptions:
             random_weights=self.random_weights,
             ratio=self.ratio,
             frames=self.frames,
+            trained_on=self.trained_on,
+            root_relative=None if self.root_relative is None else self.root_relative == "yes",
             batch=batch,
             precision=precision,
             # Another file of that name in the folder was made otherwise, and is of no more use.

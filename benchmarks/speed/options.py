@@ -37,6 +37,8 @@ class BenchmarkOptions:
         checkpoint: Weights of families; None for the starter's.
         random_weights: Use random weights for families instead.
         frames: Frames of a family's window; None for the published number.
+        trained_on: Data set that the checkpoint was trained on, if it does not say that itself.
+        root_relative: ``yes`` or ``no``: whether it predicts joints relative to the root.
         baselines: Which of ``BASELINES`` to measure of each family, too.
         duration_s: Counted seconds of each measure, at least; None if ``runs`` are given.
         runs: Counted runs of each measure; None if ``duration_s`` is given.
@@ -63,6 +65,8 @@ class BenchmarkOptions:
     checkpoint: Path | None = None
     random_weights: bool = False
     frames: int | None = None
+    trained_on: str | None = None
+    root_relative: str | None = None
     baselines: tuple[str, ...] = ()
     duration_s: float | None = None
     runs: int | None = None
@@ -170,6 +174,8 @@ def _check_no_exports(options: BenchmarkOptions) -> None:
         ("--checkpoint", options.checkpoint),
         ("--random-weights", options.random_weights),
         ("--frames", options.frames),
+        ("--trained-on", options.trained_on),
+        ("--root-relative", options.root_relative),
         ("--baseline", options.baselines),
     ):
         if given:

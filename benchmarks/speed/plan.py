@@ -90,6 +90,8 @@ def _export_family(
             checkpoint=None if checkpoint is None else str(checkpoint.resolve()),
             random_weights=options.random_weights,
             frames=options.frames,
+            trained_on=options.trained_on,
+            root_relative=options.root_relative,
         )
         request = network.export_request(options.batch or 1, precision)
         check_request(request)
@@ -118,6 +120,8 @@ def _holds_export(target: Path, prepared: Prepared, request: ExportRequest) -> b
         and manifest.frames == spec.frames
         and manifest.recovery == (None if spec.recovery is None else spec.recovery.value)
         and manifest.stages == spec.stages
+        and manifest.joints.skeleton == spec.joint_order
+        and manifest.root_relative == spec.root_relative
         and manifest.precision == request.precision
         and manifest.batch == request.batch
         and not manifest.flip

@@ -53,7 +53,7 @@ def decide_data_set(
             " MPI-INF-3DHP, which number the joints differently, and the checkpoint does not say"
             " which.",
             hint=f"Give --trained-on {HUMAN36M} (also for your own data in the order of Human3.6M's"
-            f" joints) or --trained-on {MPI_INF_3DHP} to hot-export; trained_on= in Python.",
+            f" joints) or --trained-on {MPI_INF_3DHP}; trained_on= in Python.",
         )
     return requested
 
@@ -85,7 +85,6 @@ def decide_root(entry: Family, requested: bool | None, *, recorded: bool | None)
             f"{entry.title} is published with joints relative to the root ('rootrel: True' in its"
             " configuration) and with absolute ones ('rootrel: False', as all whose names have"
             " 'global'); the checkpoint's weights do not say which it is.",
-            hint="Give --root-relative yes or --root-relative no to hot-export; root_relative= in"
-            " Python.",
+            hint="Give --root-relative yes or --root-relative no; root_relative= in Python.",
         )
     return known

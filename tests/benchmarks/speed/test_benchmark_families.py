@@ -27,7 +27,8 @@ def folder(tmp_path_factory):
 
 def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
     command = [
-        *("mixste", "--checkpoint", str(folder / "small.safetensors"), "--output-dir", str(folder)),
+        *("mixste", "--checkpoint", str(folder / "small.safetensors"), "--trained-on", "h36m"),
+        *("--output-dir", str(folder)),
         *("--runs", "2", "--threads", "1", "--power", "off", "--format", "json,csv"),
     ]
     status = main(
@@ -58,6 +59,7 @@ def both(folder):
     """The same folder with the network as a graph, and as weights for PyTorch."""
     made = folder / "graph.onnx", folder / "weights.safetensors"
     shared = ("--model", "mixste", "--checkpoint", str(folder / "small.safetensors"))
+    shared += ("--trained-on", "h36m")
     assert hot_export([*shared, "--output", str(made[0])]) == 0
     assert hot_export([*shared, "--engine", "torch", "--output", str(made[1])]) == 0
     return folder
