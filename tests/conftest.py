@@ -1,10 +1,13 @@
 """What every test shares."""
 
+import sys
+
 import pytest
 
 # Fixtures of tests in several folders.
 from fake_gpu import fake_driver, fake_pycuda  # noqa: F401
 from hypothesis import settings
+from untraced import untraced
 
 # A deadline would assert a time, which a busy machine fails.
 settings.register_profile("no-deadline", deadline=None)
@@ -19,3 +22,19 @@ def _own_folder(tmp_path, monkeypatch):
     only a part of the installed package, does not hide it from child processes.
     """
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _coverage_follows_no_export():
+    """Measures coverage of our code, not the time of PyTorch's exporter under its tracer.
+
+    What the exporter calls of ours, the networks, other tests call without it.
+    """
+    if sys.gettrace() is None:
+        yield
+        return
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", untraced(torch.onnx.export))
+        yield
