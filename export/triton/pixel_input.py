@@ -33,7 +33,8 @@ IMAGE_SIZE = "image_size"
 does not depend on it: those that are normalized by bounding boxes."""
 
 _ROUNDING = 1e-6
-"""Largest difference from the runtime, which computes boxes in float64."""
+"""Largest difference from the runtime, which computes in float64 what depends on a box or on the
+image's shorter side."""
 
 _SIZES = ((1920, 1080), (1080, 1920), (1000, 1002))
 

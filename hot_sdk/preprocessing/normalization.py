@@ -63,9 +63,10 @@ def by_image_short_side(
         points: (frames, joints, 2), pixels.
         image_size: Width and height, pixels.
     """
-    middle = np.array(image_size, dtype=np.float32) / np.float32(2.0)
-    normalized: NDArray[np.float32] = (points - middle) * np.float32(2.0 / min(image_size))
-    return normalized
+    middle, half = np.array(image_size) / 2.0, min(image_size) / 2.0
+    # In float64, as the authors do, so that the network's input is theirs to the last bit.
+    normalized = (points.astype(np.float64) - middle) / half
+    return normalized.astype(np.float32)
 
 
 def by_bounding_box(

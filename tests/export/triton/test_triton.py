@@ -151,8 +151,8 @@ def test_step_from_pixels_is_the_runtimes_preprocessing(tmp_path_factory, model,
         given[IMAGE_SIZE] = np.array(sizes, dtype=np.int32)
     with open_session(graph.SerializeToString()) as session:
         found = session.run(given)[KEYPOINTS]
-    # The runtime computes the box in float64.
-    rounding = 5e-7 if network.normalization == "bounding_box" else 0.0
+    # The runtime computes the other two in float64.
+    rounding = 0.0 if network.normalization == "image_width" else 5e-7
     expected = np.stack([clip.inputs for clip in prepared])
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=rounding)
 
