@@ -118,6 +118,9 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
             "flops": dataclasses.asdict(result.plain_flops),
         },
         "windows": [dataclasses.asdict(window) for window in result.windows],
+        "half_sums": [
+            dataclasses.asdict(window) for window in (reduced.half_sums if reduced else ())
+        ],
         "speed": None if speed is None else dataclasses.asdict(speed),
         "sensitivity": [
             dataclasses.asdict(block) for block in (reduced.sensitivity if reduced else ())
@@ -137,6 +140,8 @@ def result_parts(result: ExportResult) -> list[str | Table]:
         f"multiplications{' (flip averaging doubles them)' if manifest.flip else ''}.",
         _parity_text(result),
     ]
+    if reduced is not None and reduced.half_sums:
+        notes.append(_half_sums_text(reduced.half_sums, manifest.unit))
     if result.on_device is not None:
         notes.append(_device_text(result.on_device, manifest.unit))
     if manifest.weights.resampled_from is not None:
@@ -170,6 +175,19 @@ def result_parts(result: ExportResult) -> list[str | Table]:
             "its poses are torn at the pelvis."
         )
     return parts
+
+
+def _half_sums_text(windows: Sequence[WindowResult], unit: str) -> str:
+    scale, shown = _shown_unit(unit)
+    error = sum(window.mean_joint_error for window in windows) / len(windows)
+    text = (
+        f"With float16 rounded and summed as a GPU may, on {len(windows)} windows: mean joint"
+        f" error {error * scale:.2g} {shown}"
+    )
+    shares = [window.frames_shared for window in windows if window.frames_shared is not None]
+    if shares:
+        text += f", kept frames identical: {sum(shares) / len(shares):.1%}"
+    return f"{text}."
 
 
 def root_is_far(windows: Sequence[WindowResult]) -> bool:

@@ -18,6 +18,7 @@ from hot_sdk.export.models import ModelSpec
 from hot_sdk.export.options import ExportRequest, chosen_normalization
 from hot_sdk.export.precision.calibration import calibration_windows
 from hot_sdk.export.precision.convert import convert
+from hot_sdk.export.precision.half_sums import with_half_sums
 from hot_sdk.export.precision.sensitivity import (
     BlockSensitivity,
     Speed,
@@ -38,6 +39,8 @@ _LIMITS = {
     Precision.INT8_DYNAMIC: 0.25,
     Precision.INT8_FP16: 0.25,
 }
+# Takes about twice the time of the graph itself.
+_EMULATED_WINDOWS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,8 @@ class ReducedPrecision:
         exposed: The same with every choice among its outputs; see
             :mod:`hot_sdk.export.verification.neighbors`.
         results: How far its poses are from PyTorch's in float32.
+        half_sums: The same of some windows if every float16 value is rounded and matrix
+            multiplications add up in float16, as a GPU may; empty without float16.
         tolerances: The limits that they are within.
         speed: Its time compared with the float32 graph's, on this machine; None if not timed.
         quantization: What was quantized; None in float16.
@@ -58,6 +63,7 @@ class ReducedPrecision:
     model: onnx.ModelProto
     exposed: bytes
     results: tuple[WindowResult, ...]
+    half_sums: tuple[WindowResult, ...]
     tolerances: Tolerances
     speed: Speed | None
     quantization: Quantization | None
@@ -112,6 +118,14 @@ def reduce_precision(
     limit = _LIMITS[precision] * size
     tolerances = Tolerances(max_difference=np.inf, mean_joint_error=limit, frames_shared=0.0)
     require_parity(results, tolerances)
+    half_sums: list[WindowResult] = []
+    if precision in (Precision.FP16, Precision.INT8_FP16):
+        steps.begin("Verifying it with float16 rounded and summed as on a GPU")
+        emulated = with_half_sums(onnx.load_from_string(content))
+        with open_session(emulated.SerializeToString()) as session:
+            few = windows[:_EMULATED_WINDOWS]
+            half_sums = compare(reference, session, spec, few, count=steps.count)
+        require_parity(half_sums, tolerances)
     speed = None
     if request.timing:
         steps.begin("Timing it against float32")
@@ -131,6 +145,7 @@ def reduce_precision(
         model=converted.model,
         exposed=content,
         results=tuple(results),
+        half_sums=tuple(half_sums),
         tolerances=tolerances,
         speed=speed,
         quantization=quantization,

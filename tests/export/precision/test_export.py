@@ -20,7 +20,7 @@ from hot_sdk.pose_engine import Pose3DEngine
 
 SMALL = [
     *("--model", "mixste", "--frames", "27", "--ratio", "0.5", "--prune-at", "1"),
-    *("--set", "width=32", "--set", "depth=3", "--set", "heads=4", "--set", "mlp_hidden=48"),
+    *("--set", "width=32", "--set", "depth=2", "--set", "heads=4", "--set", "mlp_hidden=48"),
     "--random-weights",
 ]
 
@@ -48,6 +48,9 @@ def test_file_has_the_requested_precision(capsys, precision, further):
     assert (manifest.quantization is None) == (precision == "fp16")
     assert 0.0 < manifest.parity.mean_joint_error < 0.5
     assert record["speed"]["runs"] >= 5
+    emulated = [window["mean_joint_error"] for window in record["half_sums"]]
+    assert len(emulated) == (3 if "fp16" in precision else 0)
+    assert all(0.0 < error < 0.5 for error in emulated)
     onnx.checker.check_model(path, full_check=True)
     with open_session(path) as session:
         assert session.precision == precision
@@ -63,6 +66,7 @@ def test_sensitivity_lists_every_block_and_counts_its_steps():
     result = export_model(
         small_request(
             "mixste",
+            config={"depth": 3},
             ratio=0.5,
             precision="int8",
             sensitivity=True,
