@@ -329,7 +329,7 @@ int cuGraphLaunch(Graph *graph, Stream *stream) {
   return SUCCESS;
 }
 
-/* --- what PyCUDA links against and nobody here calls ---------------------------------------- */
+/* --- what PyCUDA links against and no test calls ------------------------------------------- */
 #define ABSENT(name) int name(void) { return NOT_SUPPORTED; }
 ABSENT(cuArray3DCreate_v2) ABSENT(cuArray3DGetDescriptor_v2) ABSENT(cuArrayCreate_v2)
 ABSENT(cuArrayDestroy) ABSENT(cuArrayGetDescriptor_v2) ABSENT(cuCtxAttach) ABSENT(cuCtxCreate_v2)
