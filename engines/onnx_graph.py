@@ -17,6 +17,7 @@ _DEFAULT_DOMAINS = (b"", b"ai.onnx")
 
 # Numbers of fields in onnx.proto, by message.
 _NODE_OPERATOR = 4
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT = 1, 3
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_INT64, _TENSOR_RAW = 1, 2, 7, 9
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 
@@ -28,7 +29,7 @@ class GraphFacts:
     Attributes:
         opset: Version of the standard operators; None if the file names none.
         operators: Names of the operators.
-        has_float16: Whether a constant is in half precision.
+        has_float16: Whether a constant is in half precision, or something is cast to it.
         indices: Constants that are short lists of integers, such as an order of joints.
     """
 
@@ -57,6 +58,10 @@ def read_graph_facts(file: OnnxFile) -> GraphFacts:
                     domain = [_bytes(buffer, one) for one in fields.get(_OPSET_DOMAIN, ())] or [b""]
                     if domain[-1] in _DEFAULT_DOMAINS and _OPSET_VERSION in fields:
                         opset = fields[_OPSET_VERSION][-1].value
+                elif kind == "Attribute":
+                    values = [one.value for one in fields.get(_ATTRIBUTE_INT, ())]
+                    names = [_bytes(buffer, one) for one in fields.get(_ATTRIBUTE_NAME, ())]
+                    has_float16 = has_float16 or (b"to" in names and _FLOAT16 in values)
                 elif kind == "Tensor":
                     number = fields[_TENSOR_TYPE][-1].value if _TENSOR_TYPE in fields else None
                     has_float16 = has_float16 or number == _FLOAT16
