@@ -20,7 +20,7 @@ from hot_sdk.export.options import ExportRequest, resolve_request
 from hot_sdk.infer.cli import main as infer_main
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
 
-NAME = "mixste_width32-depth3-heads4-mlp_hidden48_t27_r0.50_at1"
+NAME = "mixste_width32-depth2-heads4-mlp_hidden48_t27_r0.50_at1"
 """The default name of ``PRUNED``."""
 
 JUMP = Path(__file__).parents[2] / "examples" / "data" / "jump_mediapipe33.npz"
@@ -324,7 +324,7 @@ class TestCheckpointsThatDoNotFit:
         ("arguments", "message"),
         [
             (["--frames", "81"], "trained with frames = 27, but 81"),
-            (["--set", "depth=4"], "trained with depth = 3, but 4"),
+            (["--set", "depth=4"], "trained with depth = 2, but 4"),
             (["--variant", "plain"], "--variant hot"),
             (["--recovery", "interpolate"], "Drop '--recovery interpolate'"),
         ],
@@ -334,7 +334,7 @@ class TestCheckpointsThatDoNotFit:
         assert message in failed(capsys, [*CHECKPOINT, str(path), *arguments], 4)
 
     def test_does_not_guess_where_to_prune(self, capsys):
-        # The published block lies outside of this network of three.
+        # The published block lies outside of this network of two.
         path = saved(Path("hot.pth"), tokens=9, prune_at=1)
         said = failed(capsys, [*CHECKPOINT, str(path)], 2)
         assert "published before block 3" in said

@@ -8,7 +8,7 @@ from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.cli import main
 from hot_sdk.export.models import create_model
 
-SIZE = {"width": 32, "depth": 3, "heads": 4, "mlp_hidden": 48}
+SIZE = {"width": 32, "depth": 2, "heads": 4, "mlp_hidden": 48}
 SET = [word for name, value in SIZE.items() for word in ("--set", f"{name}={value}")]
 SMALL = ["--model", "mixste", "--frames", "27", *SET]
 PRUNED = [*SMALL, "--ratio", "0.5", "--prune-at", "1"]
