@@ -12,6 +12,7 @@ from hot_sdk.errors import KeypointsError
 from hot_sdk.readers import (
     alphapose,
     coco,
+    coco_annotations,
     folders,
     foreign,
     mediapipe,
@@ -67,7 +68,7 @@ _JSON_READERS = (
     ("alphapose", alphapose.matches, alphapose.read),
     ("alphapose", alphapose.matches_by_image, alphapose.read_by_image),
     ("alphapose", alphapose.matches_by_person, alphapose.read_by_person),
-    ("coco", coco.matches_annotations, coco.read_annotations),
+    ("coco", coco_annotations.matches, coco_annotations.read),
     ("coco", coco.matches_results, coco.read_results),
     ("vitpose", named.matches_vitpose, named.read),
     ("named", named.matches, named.read),

@@ -1,13 +1,9 @@
-"""Read COCO: a list of people, each with the number of the image that they are in.
+"""Read COCO's results: a list of people, each with the number of the image that they are in.
 
-COCO's results are objects with ``image_id`` (a number), ``keypoints`` (x, y, score; or x, y alone
+Results are objects with ``image_id`` (a number), ``keypoints`` (x, y, score; or x, y alone
 of 17 or 133 joints) and perhaps ``track_id``; the list may stand alone or under one name.
-Annotation files hold ``images`` (id, width, height) and ``annotations``, whose third number is the
-visibility 0, 1 or 2, and perhaps ``categories``, whose ``keypoints`` name the joints and decide the
-skeleton. Frames of results are numbered by ``image_id`` from the smallest on, so a skipped number
-is a frame without people; frames of annotations are the images that are listed, in the order of
-their numbers. Crowds and annotations without keypoints are no people. See "Results format" and
-"Data format" at cocodataset.org.
+Frames are numbered by ``image_id`` from the smallest on, so a skipped number is a frame without
+people. See "Results format" at cocodataset.org; ``coco_annotations`` reads annotation files.
 """
 
 from __future__ import annotations
@@ -28,11 +24,10 @@ from hot_sdk.readers.detections import (
     joint_count,
 )
 from hot_sdk.readers.frame_names import absent_note
-from hot_sdk.readers.joint_names import match_names
+from hot_sdk.readers.joint_names import is_part, match_names
 from hot_sdk.readers.json_values import floats, has_keys, integer, track_id, triples
 
 RESULTS = "COCO keypoint results"
-ANNOTATIONS = "a COCO annotation file"
 _SKELETONS = {17: "coco17", 133: "coco_wholebody133"}
 _PAIRS = [2 * joints for joints in _SKELETONS]
 _SPARSEST = 100
@@ -51,11 +46,6 @@ def matches_results(data: Any) -> bool:  # noqa: ANN401
     )
 
 
-def matches_annotations(data: object) -> bool:
-    """Return whether parsed JSON is a COCO annotation file."""
-    return has_keys(data, "images", "annotations")
-
-
 def read_results(data: Any) -> KeypointFrames:  # noqa: ANN401
     """Read COCO's results."""
     data = _inner(data)
@@ -68,40 +58,11 @@ def read_results(data: Any) -> KeypointFrames:  # noqa: ANN401
             " scattered, unlike a video's.",
             hint="If they are the frames of one video, number them 0, 1, 2 and so on in its order.",
         )
-    people = _people(data, {image: image - first for image in images}, RESULTS)
-    source = _by_count(RESULTS, frames, people, None)
+    people = people_in(data, {image: image - first for image in images}, RESULTS)
+    source = by_count(RESULTS, frames, people, None)
     unscored = any(one.scores is None for one in people)
     notes = ("keypoints have no scores; every joint counts as certain",) if unscored else ()
     return dataclasses.replace(source, notes=(*notes, *absent_note(frames, len(images))))
-
-
-def read_annotations(data: dict[str, Any]) -> KeypointFrames:
-    """Read a COCO annotation file."""
-    kind = ANNOTATIONS
-    images, annotations = data["images"], data["annotations"]
-    if not (isinstance(images, list) and isinstance(annotations, list) and images):
-        raise format_error(kind, "its images or annotations are no list, or it has no images")
-    if not all(has_keys(image, "id", "width", "height") for image in images):
-        raise format_error(kind, "an image has no id, width or height")
-    sizes = {
-        (integer(i["width"], kind, "width"), integer(i["height"], kind, "height")) for i in images
-    }
-    if len(sizes) > 1:
-        raise format_error(kind, f"its images have {len(sizes)} different sizes, unlike a video's")
-    numbers = sorted({integer(image["id"], kind, "an image's id") for image in images})
-    frame_of = {number: frame for frame, number in enumerate(numbers)}
-    described = [a for a in annotations if has_keys(a, "keypoints")]
-    single = [a for a in described if not a.get("iscrowd")]
-    shown = [a for a in single if a.get("num_keypoints") != 0]
-    people = _people(shown, frame_of, kind)
-    # As scores, 1 and 2 are the same: a hidden joint that was placed by hand is as good.
-    source = _by_count(kind, len(numbers), people, sizes.pop())
-    crowds, empty = len(described) - len(single), len(single) - len(shown)
-    if crowds or empty:
-        note = f"{crowds} annotations of crowds and {empty} without keypoints were left out"
-        source = dataclasses.replace(source, notes=(note,))
-    names = _joint_names(data.get("categories"), shown)
-    return source if names is None else named_joints(source, names)
 
 
 def named_joints(source: KeypointFrames, names: list[str]) -> KeypointFrames:
@@ -114,10 +75,15 @@ def named_joints(source: KeypointFrames, names: list[str]) -> KeypointFrames:
     if joints != len(names):
         raise format_error(source.kind, f"it names {len(names)} joints, but has {joints}")
     found = match_names(names)
+    if found is None and is_part(names):
+        return dataclasses.replace(source, skeleton=None, guessed=False, joints=tuple(names))
     if found is None:
         shown = ", ".join(name[:30] for name in names[:6])
         problem = f"names joints that are those of no skeleton here ({shown}, ...)"
-        return dataclasses.replace(source, skeleton=None, guessed=False, problem=problem)
+        notes = (*source.notes, f"the input {problem}")
+        return dataclasses.replace(
+            source, skeleton=None, guessed=False, problem=problem, notes=notes
+        )
     skeleton, places = found
     order = np.array(places)
     people = tuple(
@@ -129,25 +95,6 @@ def named_joints(source: KeypointFrames, names: list[str]) -> KeypointFrames:
         for one in source.detections
     )
     return dataclasses.replace(source, detections=people, skeleton=skeleton, guessed=False)
-
-
-def _joint_names(categories: object, annotations: list[Any]) -> list[str] | None:
-    if not isinstance(categories, list):
-        return None
-    used = [a.get("category_id") for a in annotations]
-    listed = [
-        c["keypoints"]
-        for c in categories
-        if has_keys(c, "keypoints") and ("id" not in c or c["id"] in used)
-    ]
-    if not listed:
-        return None
-    names = listed[0]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise format_error(ANNOTATIONS, "the names of its joints are no list of texts")
-    if any(other != names for other in listed):
-        raise format_error(ANNOTATIONS, "its categories have different joints")
-    return names or None
 
 
 def _inner(data: Any) -> Any:  # noqa: ANN401
@@ -163,7 +110,8 @@ def _image(person: Any, kind: str) -> int:  # noqa: ANN401
     return integer(person["image_id"], kind, "an image_id")
 
 
-def _people(data: list[Any], frame_of: Mapping[int, int], kind: str) -> tuple[Detection, ...]:
+def people_in(data: list[Any], frame_of: Mapping[int, int], kind: str) -> tuple[Detection, ...]:
+    """Return the people of a list of COCO's, in the frames of their images."""
     people = []
     key = next((key for key in _IDS if any(key in person for person in data)), "")
     for person in data:
@@ -191,9 +139,10 @@ def _points(values: Any, kind: str) -> tuple[Floats, Floats | None]:  # noqa: AN
     return points, None
 
 
-def _by_count(
+def by_count(
     kind: str, frames: int, people: tuple[Detection, ...], size: tuple[int, int] | None
 ) -> KeypointFrames:
+    """Return people as a source whose skeleton follows from the number of joints."""
     # Other data sets use the same layout, so another number of joints needs a named skeleton.
     skeleton = _SKELETONS.get(joint_count(kind, people) or 0)
     count = frame_count(kind, frames - 1)

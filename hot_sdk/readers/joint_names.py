@@ -50,6 +50,14 @@ def places_of(skeleton: str, names: Sequence[str]) -> tuple[int, ...]:
     )
 
 
+def is_part(names: Sequence[str]) -> bool:
+    """Return whether all names are different joints of one skeleton."""
+    plain = {plain_name(name) for name in names}
+    return len(plain) == len(names) and any(
+        len(set(places_of(skeleton, names)) - {-1}) == len(names) for skeleton in list_skeletons()
+    )
+
+
 def plain_name(name: str) -> str:
     """Return a joint's name in the spelling used here: ``LShoulder`` as ``left_shoulder``."""
     spaced = re.sub(r"([a-z])([A-Z])|([LR])(?=[A-Z][a-z])", r"\1\3_\2", name[:80])

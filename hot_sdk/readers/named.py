@@ -28,7 +28,7 @@ from hot_sdk.readers.detections import (
     require_room,
 )
 from hot_sdk.readers.frame_lists import FrameList, frame_list
-from hot_sdk.readers.joint_names import match_names, places_of, plain_name
+from hot_sdk.readers.joint_names import is_part, match_names, plain_name
 from hot_sdk.readers.json_values import has_keys, track_id
 from hot_sdk.readers.mediapipe import number
 from hot_sdk.skeletons import list_skeletons, skeleton_format
@@ -136,9 +136,7 @@ def skeleton_of_names(kind: str, names: Sequence[str]) -> tuple[str | None, tupl
     def distance(skeleton: str) -> int:
         return len(known ^ set(skeleton_format(skeleton).joints))
 
-    if len(known) == len(names) and any(
-        len(set(places_of(skeleton, names)) - {-1}) == len(names) for skeleton in list_skeletons()
-    ):
+    if is_part(names):
         return None, tuple(range(len(names)))
     nearest = min(list_skeletons(), key=distance)
     joints = skeleton_format(nearest).joints

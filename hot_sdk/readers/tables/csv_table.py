@@ -152,9 +152,13 @@ def _clip(
     frames = max(person.frame for person in people) - first + 1
     timestamps = None
     if times:
-        if len(times) != frames:
-            raise format_error(KIND, "it has timestamps, but not for every frame")
-        timestamps = np.array([times[first + frame] for frame in range(frames)])
+        known = sorted(frame for frame, time in times.items() if not math.isnan(time))
+        if len(known) < len(times):
+            raise format_error(KIND, "it has timestamps, but not for every row")
+        # A frame that shows no one has no row.
+        timestamps = np.interp(
+            np.arange(first, first + frames), known, [times[frame] for frame in known]
+        )
     found = tuple(
         Detection(one.frame - first, one.points, one.scores, one.track_id) for one in people
     )
@@ -266,4 +270,8 @@ def _only(texts: set[str]) -> float | None:
 
 
 def _track_id(text: str) -> TrackId:
-    return int(text) if text.isdecimal() and len(text) < 18 else text or None
+    # Tables of pandas write whole numbers as 2.0, and -1 or NaN for no track.
+    if text in ("-1", "-1.0") or text.lower() in ("nan", "none", "null"):
+        return None
+    whole = text.removesuffix(".0")
+    return int(whole) if whole.isdecimal() and len(whole) < 18 else text or None

@@ -300,3 +300,55 @@ def test_ids_that_tell_no_one_apart_are_none(tmp_path):
 def test_scores_of_missing_joints_are_no_scores_above_1():
     root = Path(__file__).parents[3]
     assert read_frames(root / "examples/data/jump_mediapipe33.npz").notes == ()
+
+
+@pytest.mark.parametrize("by", ["ids", "names", "frame_id"])
+def test_images_that_an_annotation_file_lacks_are_frames_without_people(tmp_path, by):
+    data = annotations(COCO, COCO_NAMES)
+    order = np.random.default_rng(0).permutation(FRAMES)
+    for frame, (image, one) in enumerate(zip(data["images"], data["annotations"], strict=True)):
+        if by != "ids":
+            image["id"] = one["image_id"] = 10_000 * int(order[frame]) + 7
+        if by == "names":
+            image["file_name"] = f"films/a_{frame:05d}.jpg"
+        elif by == "frame_id":
+            image.update(file_name="a.jpg", frame_id=500 + frame, video_id=3)
+    del data["images"][5:9], data["annotations"][5:9]
+    found = read(tmp_path, data)
+    assert len(found) == FRAMES
+    assert np.isnan(found.points[5:9]).all()
+    known = np.r_[:5, 9:FRAMES]
+    np.testing.assert_allclose(found.points[known], COCO[known, :, :2], atol=0.01)
+    assert f"4 of {FRAMES} frames are not in the file" in found.warnings[-1]
+
+
+@pytest.mark.parametrize("by", ["file_name", "video_id"])
+def test_images_of_two_cameras_are_refused(tmp_path, by):
+    data = annotations(COCO, COCO_NAMES)
+    for frame, image in enumerate(data["images"]):
+        image["file_name"] = f"{'ab'[frame % 2] if by == 'file_name' else ''}/{frame:04d}.jpg"
+        image["video_id"] = frame % 2 if by == "video_id" else 1
+    with pytest.raises(KeypointsError, match=r"2 series|2 videos"):
+        read(tmp_path, data)
+
+
+def test_categories_with_other_joints_are_left_out(tmp_path):
+    data = annotations(COCO, COCO_NAMES)
+    data["categories"][0]["id"] = "1"
+    data["categories"].insert(0, {"id": 2, "name": "dog", "keypoints": ["snout", "tail"]})
+    data["annotations"].append({"image_id": 0, "category_id": 2, "keypoints": [5, 5, 2] * 2})
+    found = read(tmp_path, data)
+    assert (found.skeleton, found.warnings[0][:13]) == ("coco17", "1 annotations")
+    np.testing.assert_allclose(found.points, COCO[..., :2], atol=0.01)
+
+
+def test_a_part_of_the_joints_and_other_joints_need_a_skeleton(tmp_path):
+    body = [0, *range(5, 17)]
+    data = annotations(COCO[:, body], [COCO_NAMES[joint] for joint in body])
+    with pytest.raises(KeypointsError, match="names 13 joints"):
+        read(tmp_path, data)
+    found = read(tmp_path, data, skeleton="coco17")
+    np.testing.assert_allclose(found.points[:, body], COCO[:, body, :2], atol=0.01)
+    assert "left_ear" in found.warnings[0]
+    data = annotations(COCO, [f"paw_{joint}" for joint in range(17)])
+    assert "no skeleton here (paw_0" in read(tmp_path, data, skeleton="coco17").warnings[0]

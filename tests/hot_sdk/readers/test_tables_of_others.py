@@ -242,3 +242,16 @@ def test_broken_tables_are_refused(tmp_path, text):
     (tmp_path / "a").write_text(text)
     with pytest.raises(KeypointsError):
         Keypoints.from_file(tmp_path / "a", image_size=SIZE)
+
+
+def test_rows_without_a_track_and_frames_without_a_row(tmp_path):
+    ids = {0: "-1", 1: "", 2: "nan"}
+    text = table(lead=lambda n: [ids.get(n, "3.0"), str(n / 30)])
+    header, *rows = text.splitlines()
+    header = header.replace(",frame", "track_id,timestamp,frame", 1)
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([header, *rows[:8], *rows[10:]]))
+    found = Keypoints.from_file(path, image_size=SIZE)
+    assert (found.track_id, len(found)) == (3, FRAMES)
+    np.testing.assert_allclose(found.timestamps, np.arange(FRAMES) / 30, atol=1e-9)
+    assert np.isnan(found.points[[0, 1, 2, 8, 9]]).all()
