@@ -12,8 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from hot_sdk._base.files import replaced_on_success, require_writable_target, sha256_of
-from hot_sdk.errors import UsageError
+from hot_sdk._base.files import (
+    open_input,
+    read_input,
+    replaced_on_success,
+    require_writable_target,
+    sha256_of,
+)
+from hot_sdk.benchmarks.speed.record import read_record
+from hot_sdk.errors import EngineError, ResultError, UsageError
+from hot_sdk.manifest import read_manifest
+from hot_sdk.results.result import Pose3DResult
 
 NOBODY = 65534
 NAMES = ["model.onnx", "my best model.onnx", " ", "-o", "'quoted\" $name'", "\u00e9t\u00e9.onnx"]
@@ -285,3 +294,27 @@ def test_sha256_is_that_of_the_content(tmp_path, size):
     path = tmp_path / "my file"
     path.write_bytes(content)
     assert sha256_of(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/zero")):
+        with pytest.raises(OSError, match="no regular file"):
+            open_input(path)
+    with pytest.raises(IsADirectoryError):
+        open_input(tmp_path)
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_input(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(ValueError, match="over the limit of 4"):
+        read_input(tmp_path / "file", 4)
+
+
+def test_pipes_in_place_of_models_and_records_do_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(EngineError, match="no model file"):
+        read_manifest(tmp_path / "pipe.onnx")
+    with pytest.raises(ResultError, match="no regular file"):
+        read_record(tmp_path / "pipe.onnx")
+    with pytest.raises(ResultError, match="no regular file"):
+        Pose3DResult.load(tmp_path / "pipe.onnx")

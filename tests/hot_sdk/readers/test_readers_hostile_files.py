@@ -157,3 +157,44 @@ def test_rejects_a_tiny_file_that_names_a_far_frame(tmp_path):
     path.write_text(json.dumps(record))
     (found,) = read_people(path, image_size=(640, 480))
     assert len(found) in (9_000, 9_001)
+
+
+def table_of(rows):
+    joints = skeleton_format("crowdpose14").joints
+    header = ",".join(["frame", *(f"{joint}_{axis}" for joint in joints for axis in "xy")])
+    return header + "\n" + "".join(f"{row}{',1' * 28}\n" for row in range(rows))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (table_of(1000), "shows 1001 people in all frames: .* over the limit of 671088"),
+        ("scorer" + ",a" * 5000 + "\n" + "," * 20_000, "bytes once it is parsed"),
+        ("PathFileType\n" + "\t" * 20_000, "bytes once it is parsed"),
+        ("[" + "{}," * 3000 + "{}]", "bytes once it is parsed"),
+        ('["\U0001f600' + "a" * 140_000 + '"]', "bytes once it is parsed"),
+        ("{}\n" * 2350, "bytes once it is parsed"),
+        (" " * 600_000, "over the limit of 536870"),
+    ],
+    ids=["rows", "cells", "markers", "objects", "wide", "lines", "file"],
+)
+def test_budget_is_checked_before_anything_is_made(tmp_path, monkeypatch, content, said):
+    monkeypatch.setenv("HOT_SDK_INPUT_BUDGET", "0.001")
+    (tmp_path / "a").write_text(content, encoding="utf-8")
+    with pytest.raises(KeypointsError, match=said) as caught:
+        Keypoints.from_file(tmp_path / "a", image_size=SIZE)
+    assert "HOT_SDK_INPUT_BUDGET=4" in str(caught.value)
+
+
+def test_line_without_end_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text(table_of(1) + "," * (1 << 20))
+    with pytest.raises(KeypointsError, match="has 1048576 characters or more"):
+        Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE)
+
+
+def test_larger_budget_reads_what_the_default_refuses(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text(table_of(1000))
+    monkeypatch.setenv("HOT_SDK_INPUT_BUDGET", "0.01")
+    found = Keypoints.from_file(tmp_path / "a.csv", image_size=SIZE)
+    assert found.points.shape == (1000, 14, 2)
+    assert (found.points == 1.0).all()
