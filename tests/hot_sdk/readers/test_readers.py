@@ -423,7 +423,7 @@ def test_rejects_archives_with_broken_names(tmp_path, code):
         members = {name[:-4]: file.read(name) for name in file.namelist()}
     members["skeleton"] = content.getvalue()[:-4] + code
     archive(tmp_path / "a.npz", **members)
-    with pytest.raises(KeypointsError, match="no characters|unusual characters"):
+    with pytest.raises(KeypointsError, match=r"no characters|unusual characters"):
         Keypoints.from_file(tmp_path / "a.npz")
 
 
