@@ -64,12 +64,15 @@ def quantize(
     # Declares the graph as simplified already; without it a warning asks the user to do so.
     helper.set_model_props(copy, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        target = Path(folder) / "quantized.onnx"
+        source, target = Path(folder) / "model.onnx", Path(folder) / "quantized.onnx"
+        # As a file: ONNX Runtime 1.19 saves a model in memory twice, the second time without its
+        # weights.
+        onnx.save(copy, source)
         if batches is None:
-            quantize_dynamic(copy, target, **shared)
+            quantize_dynamic(source, target, **shared)
         else:
             quantize_static(
-                copy,
+                source,
                 target,
                 _Batches(batches, count),
                 quant_format=QuantFormat.QDQ,
