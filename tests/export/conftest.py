@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from equal_networks import trace_once
 from exported_models import cases, export_case
+
+from hot_sdk.export import pipeline
 
 
 @pytest.fixture(scope="session", params=list(cases()), ids="-".join)
@@ -16,6 +19,14 @@ def exported(request, tmp_path_factory):
 def hot_export(tmp_path_factory):
     """One pruned network, for tests that need a file but do not ask which."""
     return export_case("mixste", "hot", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def equal_networks_traced_once():
+    """Several exports of one network trace it once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "trace", trace_once)
+        yield
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from hot_sdk.export.options import ExportRequest, resolve_request
 from hot_sdk.infer.cli import main as infer_main
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, read_manifest
 
+pytestmark = pytest.mark.usefixtures("equal_networks_traced_once")
+
 NAME = "mixste_width32-depth2-heads4-mlp_hidden48_t27_r0.50_at1"
 """The default name of ``PRUNED``."""
 
@@ -58,7 +60,7 @@ JUMP = Path(__file__).parents[2] / "examples" / "data" / "jump_mediapipe33.npz"
             ["--model", "mixste", "--random-weights", "--precision", "fp16", "--engine", "torch"],
             "PyTorch's files are float32",
         ),
-        (["--model", "mixste", "--random-weights", "--no-timing"], "fp32 has none of"),
+        (["--model", "mixste", "--random-weights", "--no-timing"], "only to a reduced precision"),
         (
             [*SMALL, "--random-weights", "--precision", "int8", "--sensitivity", "--no-timing"],
             "--sensitivity measures",

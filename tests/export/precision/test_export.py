@@ -18,6 +18,8 @@ from hot_sdk.export.enums import Precision
 from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX, read_manifest
 from hot_sdk.pose_engine import Pose3DEngine
 
+pytestmark = pytest.mark.usefixtures("equal_networks_traced_once")
+
 SMALL = [
     *("--model", "mixste", "--frames", "27", "--ratio", "0.5", "--prune-at", "1"),
     *("--set", "width=32", "--set", "depth=2", "--set", "heads=4", "--set", "mlp_hidden=48"),

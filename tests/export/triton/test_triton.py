@@ -283,6 +283,7 @@ def test_rejects_wrong_arguments_before_the_export(capsys, arguments, said):
     assert said in failed(capsys, [*PRUNED, "--random-weights", *arguments], 2)
 
 
+@pytest.mark.usefixtures("equal_networks_traced_once")
 def test_from_the_command_line(capsys):
     arguments = [*PRUNED, "--random-weights", "--triton", "repository", "-o", "a b.onnx"]
     assert main([*arguments, "--dry-run", "--json"]) == 0

@@ -16,6 +16,8 @@ from hot_sdk.export.cli import main
 from hot_sdk.export.verification import on_device
 from hot_sdk.manifest import read_manifest
 
+pytestmark = pytest.mark.usefixtures("equal_networks_traced_once")
+
 ON_DEVICE = ["--random-weights", "--engine", "tensorrt", "--cache-dir", "engines", "-o", "x.onnx"]
 
 
