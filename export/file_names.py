@@ -1,4 +1,4 @@
-"""The name of an exported file if none is requested, with all that distinguishes a family's files."""
+"""The name of an exported file if none is requested: all that distinguishes a family's files."""
 
 from __future__ import annotations
 
