@@ -329,8 +329,9 @@ def _check_precision(request: ExportRequest) -> None:
         )
     if not request.timing and (precision is Precision.FP32 or request.sensitivity):
         raise UsageError(
-            "--no-timing leaves out the comparison of speed, which "
-            + ("--sensitivity measures." if request.sensitivity else "fp32 has none of."),
+            "--sensitivity compares speeds, and --no-timing leaves that out."
+            if request.sensitivity
+            else "--no-timing applies only to a reduced precision; in fp32 no speeds are compared.",
             hint="Drop it, or --sensitivity." if request.sensitivity else "Drop it.",
         )
     if not precision.quantized and request.keep_float:

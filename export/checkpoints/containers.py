@@ -41,6 +41,8 @@ _WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.
 """Names that wrappers insert wherever a module is wrapped; no network has them."""
 _COUNTERS = ("total_ops", "total_params")
 """Buffers that thop adds to every module it counts."""
+_AVERAGES = "n_averaged"
+"""Buffer of PyTorch's AveragedModel, next to the averaged module."""
 _LISTED = 10
 
 
@@ -128,8 +130,15 @@ def name_weights(
     if counted:
         named = {key: tensor for key, tensor in named.items() if key not in set(counted)}
         notes.append(f"{len(counted)} counters (total_ops, total_params) were left out")
+    averages = [key for key in named if key.rpartition(".")[2] == _AVERAGES]
+    if averages:
+        named = {key: tensor for key, tensor in named.items() if key not in set(averages)}
+        notes.append(f"these are averaged weights; their counter {averages[0]!r} was left out")
     if chosen is not None:
         prefix = f"{chosen.rstrip('.')}."
+        # What all sets are in is no choice.
+        while (common := _common_prefix(named, extra)) and not _any_under(prefix, named):
+            named = {key.removeprefix(common): tensor for key, tensor in named.items()}
         named = {key[len(prefix) :]: one for key, one in named.items() if key.startswith(prefix)}
         if not named:
             raise _no_such_set(source, chosen, [key.partition(".")[0] for key in tensors])
@@ -176,6 +185,10 @@ def _choose(
     plain = {name: held for name, held in named.items() if name not in averaged}
     if not plain:
         plain = {name: held for name, held in sets.items() if name not in averaged}
+    # Another set of the same network's weights, as of another epoch, is a choice, too.
+    networks = [_lengths(held) for held in plain.values()]
+    others = {name: held for name, held in sets.items() if name not in {*plain, *averaged}}
+    plain |= {name: held for name, held in others.items() if _lengths(held) in networks}
     offered = {**plain, **averaged}
     if chosen is not None and len(offered) != 1:
         wanted = [name for name in offered if _is_named(name, chosen)]
@@ -211,6 +224,15 @@ def _sets(
             yield f"{path}{name}", entry
         elif depth < _DEEPEST:
             yield from _sets(entry, f"{path}{name}.", depth + 1)
+
+
+def _lengths(held: Mapping[object, object]) -> list[tuple[int, ...]]:
+    """Return the shapes of all tensors, whatever their names."""
+    return sorted(tuple(each.shape) for each in held.values() if isinstance(each, Tensor))
+
+
+def _any_under(prefix: str, named: Mapping[str, Tensor]) -> bool:
+    return any(key.startswith(prefix) for key in named)
 
 
 def _entries(value: Mapping[object, object], depth: int = 1) -> int:
@@ -257,7 +279,8 @@ def _only_tensors(entries: dict[object, object], source: str) -> dict[str, Tenso
 def _describe(value: object) -> str:
     if isinstance(value, Placeholder):
         return value.of
-    return "a tensor" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    name = "tensor" if isinstance(value, Tensor) else type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _unwrapped(key: str) -> str:

@@ -53,7 +53,12 @@ def resolve_spec_for_checkpoint(
         UsageError: Options contradict each other.
     """
     entry = family(request.model)
-    _require_equal("joints", found.joints, len(entry.skeleton.joints))
+    if found.joints != len(entry.skeleton.joints):
+        raise CheckpointError(
+            f"The checkpoint's network has {found.joints} joints; {entry.title}'s here have"
+            f" {len(entry.skeleton.joints)}.",
+            hint="Give a checkpoint with the joints of Human3.6M or MPI-INF-3DHP.",
+        )
     frames = found.frames
     if request.frames is not None and found.time_embedding and request.frames < found.frames:
         frames = request.frames
@@ -160,9 +165,10 @@ def _require_equal(what: str, trained: int, requested: int, *, size: str | None 
             f"{requested}.",
             hint="Drop --size: the checkpoint's own sizes are read from it.",
         )
+    flag = "--frames" if what == "frames" else f"--set {what}={requested}"
     raise CheckpointError(
         f"The checkpoint was trained with {what} = {trained}, but {requested} was requested.",
-        hint=f"Drop {what}, or give another checkpoint.",
+        hint=f"Drop {flag}, or give another checkpoint.",
     )
 
 
@@ -278,8 +284,26 @@ def load_strict(
                 f"{pattern!r}.",
                 hint=f"Drop --allow-extra {pattern!r}.",
             )
+    _refuse_whole_numbers(model, checkpoint)
     model.load_state_dict({key: checkpoint.tensors[key] for key in wanted}, strict=True)
     return left_out
+
+
+def _refuse_whole_numbers(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Refuse quantized weights, whose scales a network does not have."""
+    whole = [
+        key
+        for key, tensor in model.state_dict().items()
+        if tensor.is_floating_point() and not checkpoint.tensors[key].is_floating_point()
+    ]
+    if whole:
+        kinds = {str(checkpoint.tensors[key].dtype).removeprefix("torch.") for key in whole}
+        raise CheckpointError(
+            f"In {checkpoint.path.name!r}, {len(whole)} weights are whole numbers"
+            f" ({', '.join(sorted(kinds))}): {name_some([repr(key) for key in whole])}.",
+            hint="Save the weights as they are before quantization; hot-export --precision int8"
+            " quantizes them.",
+        )
 
 
 def _mismatch_hint(
@@ -295,7 +319,7 @@ def _mismatch_hint(
     if 2 * sum(map(_is_hourglass, missing)) > len(missing):
         return (
             "The checkpoint has no weights of the Hourglass Tokenizer; '--recovery interpolate' "
-            "and '--variant tpc' need none."
+            "needs none, nor does '--variant tpc' in a family that has it."
         )
     if any(map(_is_hourglass, unexpected)):
         return "The checkpoint has weights of the Hourglass Tokenizer: use '--variant hot'."

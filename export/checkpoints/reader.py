@@ -281,6 +281,11 @@ def _as_weights(key: str, tensor: Tensor, source: str) -> Tensor:
         )
     if not tensor.is_floating_point():
         return tensor
+    if tensor.dtype.itemsize == 1:
+        raise CheckpointError(
+            f"In {source!r}, {key!r:.80} is stored in 8 bits ({tensor.dtype}), without its scale.",
+            hint="Save the weights in float32, float16 or bfloat16.",
+        )
     weights = tensor.to(torch.float32)
     # NumPy stays on one thread; waking torch's for each of many small tensors takes far longer.
     bad = weights.numel() - int(np.count_nonzero(np.isfinite(weights.numpy())))

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _SHOWN_KEYS = 4
+_MOST_SETS = 16
 
 
 def create_model(name: str, **options: Unpack[ModelOptions]) -> HourglassNetwork:
@@ -95,8 +96,25 @@ def _whose_keys(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
         return (
             f"These are the keys of {' or '.join(family(one).title for one in fitting)}: {models}."
         )
+    sets = {}
+    for first in list(dict.fromkeys(key.partition(".")[0] for key in shapes))[:_MOST_SETS]:
+        under = {
+            key[len(first) + 1 :]: each
+            for key, each in shapes.items()
+            if key.startswith(f"{first}.")
+        }
+        for one in list_models():
+            with contextlib.suppress(CheckpointError):
+                _module(one).infer_shape(under)
+                sets[first] = family(one).title
+    if sets:
+        listed = ", ".join(f"{title} under '{first}.'" for first, title in sets.items())
+        return f"The file holds {listed}; choose one, as in: --weights {next(iter(sets))}"
     some = ", ".join(f"{key!r:.60}" for key in list(shapes)[:_SHOWN_KEYS])
-    return f"These are not the keys of any family that hot-export knows: {some} and so on."
+    return (
+        "The file does not hold the whole network of any family that hot-export knows; its keys"
+        f" are {some} and so on."
+    )
 
 
 def _module(name: str) -> ModuleType:

@@ -362,7 +362,7 @@ def _size(entry: Family, published: NetworkSize, options: Mapping[str, Any]) -> 
     _require(
         size.width % step == 0,
         f"width {size.width} cannot be divided among {parts}{size.heads} heads.",
-        f"Choose a width that is a multiple of {step}.",
+        f"Choose other heads, or a width that is a multiple of {step}.",
     )
     return size
 

@@ -196,7 +196,7 @@ class TestContentsThatAreNoWeights:
             ({"model": weights(), "state_dict": weights()}, "several .*: model, state_dict"),
             ({"w": torch.ones(1), "b": np.ones(2)}, "1 entries .* 'b' is numpy.*reconstruct"),
             ({"model": {"w": torch.ones(1), "b": np.ones(2)}}, "'b' is numpy.*reconstruct"),
-            ({"w": torch.ones(1), "step": 4}, "1 entries .* 'step' is a int"),
+            ({"w": torch.ones(1), "step": 4}, "1 entries .* 'step' is an int"),
             ({"w": torch.ones(1), "inner": {"b": torch.ones(1)}}, "'inner' is a dict"),
             ({0: torch.ones(1)}, "under 0, which is no name"),
         ],

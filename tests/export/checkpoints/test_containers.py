@@ -105,6 +105,16 @@ CONTAINERS = {
         {"weights": "ema_model"},
         "'ema_model.' were taken",
     ),
+    "averaged by PyTorch": (
+        lambda w: {"model": {"n_averaged": torch.tensor(5), **under("module.", w)}},
+        {},
+        "averaged weights; their counter 'n_averaged'",
+    ),
+    "two networks in one module": (
+        lambda w: {**under("module.student.", w), **under("module.teacher.", averaged(w))},
+        {"weights": "student"},
+        "'student.' were taken",
+    ),
     "another head": (
         lambda w: {**w, "traj_head.weight": torch.ones(3, 2), "traj_head.bias": torch.ones(3)},
         {"allow_extra": ("traj_head.*",)},
@@ -186,6 +196,32 @@ REFUSED = {
         ["several sets of weights: model, model_ema", "--weights model;", "averages over"],
     ),
     "two sets": (lambda w: {"model": w, "net": w}, {}, ["several sets of weights: model, net"]),
+    "two epochs": (
+        lambda w: {"model": w, "best": {"weights_then": under("module.", averaged(w))}},
+        {},
+        ["several sets of weights: model, best.weights_then"],
+    ),
+    "two networks under their own names": (
+        lambda w: {**under("student.", w), **under("teacher.", w)},
+        {},
+        ["MixSTE under 'student.', MixSTE under 'teacher.'", "--weights student"],
+    ),
+    "quantized": (
+        lambda w: {key: one.to(torch.int8) if one.dim() > 1 else one for key, one in w.items()},
+        {},
+        ["weights are whole numbers (int8): 'Spatial_pos_embed'"],
+    ),
+    "8 bits": (
+        lambda w: {key: one.to(torch.float8_e4m3fn) for key, one in w.items()},
+        {},
+        ["stored in 8 bits (torch.float8_e4m3fn)"],
+    ),
+    "a number among the weights": (lambda w: {**w, "epoch": 3}, {}, ["'epoch' is an int"]),
+    "half of the blocks": (
+        lambda w: {key: one for key, one in w.items() if not key.startswith("TTEblocks.1")},
+        {},
+        ["does not hold the whole network", "'Spatial_pos_embed'"],
+    ),
     "no such set": (
         lambda w: {"model": w, "model_ema": w},
         {"weights": "swa"},
@@ -244,7 +280,7 @@ def test_unknown_keys_are_shown(tmp_path):
     )
     with pytest.raises(CheckpointError) as caught:
         prepare(request_for("mixste", tmp_path / "a.pth"))
-    assert "not the keys of any family" in caught.value.hint
+    assert "does not hold the whole network of any family" in caught.value.hint
     assert "'backbone.conv1.weight', 'fc.bias'" in caught.value.hint
 
 
@@ -258,4 +294,12 @@ def test_a_folder_is_looked_into_before_anything_heavy(tmp_path):
     with pytest.raises(CheckpointError, match="none of its files ends with"):
         check_request(ExportRequest("mixste", checkpoint=tmp_path))
     torch.save(STATES["mixste"], tmp_path / "model_40_4097.pth")
+    (tmp_path / "._model_40_4097.pth").write_bytes(b"of macOS")
+    (tmp_path / "README.md").write_text("The best epoch.")
     check_request(ExportRequest("mixste", checkpoint=tmp_path))
+    for number in (1, 2):
+        (tmp_path / f"model-0000{number}-of-00002.safetensors").touch()
+    for path in (tmp_path, tmp_path / "model-00002-of-00002.safetensors"):
+        with pytest.raises(CheckpointError, match="one part of weights") as caught:
+            check_request(ExportRequest("mixste", checkpoint=path))
+        assert "in one file" in caught.value.hint
