@@ -37,10 +37,15 @@ def windows(spec):
     return np.stack([window.keypoints for window in verification_windows(spec)])
 
 
-def in_pytorch(exported, spec, keypoints):
+@pytest.fixture(scope="module")
+def lifter(exported):
+    spec = resolve_request(exported.request)
     network = build(spec)
     network.load_state_dict(random_state_dict(network))
-    lifter = build_lifter(spec, network.state_dict(), flip=exported.request.flip)
+    return build_lifter(spec, network.state_dict(), flip=exported.request.flip)
+
+
+def in_pytorch(lifter, keypoints):
     with torch.inference_mode():
         return [output.numpy() for output in lifter(torch.from_numpy(keypoints))]
 
@@ -127,29 +132,32 @@ def test_node_names_are_unique_and_name_their_module(model, spec):
             assert any(name.startswith(f"selectors.{number}/") for name in names)
 
 
-@pytest.mark.parametrize("engine", list_engines(opens=ONNX, on_cpu=True))
-def test_computes_the_poses_of_pytorch(exported, spec, windows, engine):
-    # None stands for a symbolic batch, which must take any number of windows.
-    sizes = (1, 2, 5) if exported.request.batch is None else (exported.request.batch,)
-    with open_session(exported.path, engine=engine) as session:
-        for size in sizes:
-            keypoints = windows[:size]
-            outputs = session.run({"keypoints_2d": keypoints})
-            expected = in_pytorch(exported, spec, keypoints)
-            atol = ATOL.get(spec.family, 1e-4)
-            np.testing.assert_allclose(outputs["poses_3d"], expected[0], atol=atol, rtol=0)
-            if "token_index" in outputs:
-                np.testing.assert_array_equal(outputs["token_index"], expected[1])
+@pytest.fixture(scope="module", params=list_engines(opens=ONNX, on_cpu=True))
+def session(request, exported):
+    with open_session(exported.path, engine=request.param) as opened:
+        yield opened
 
 
-@pytest.mark.parametrize("engine", list_engines(opens=ONNX, on_cpu=True))
-def test_two_runs_are_bitwise_equal(exported, windows, engine):
+# The session's first runs, which must equal later ones.
+def test_two_runs_are_bitwise_equal(exported, windows, session):
     size = exported.request.batch or 2
-    with open_session(exported.path, engine=engine) as session:
-        first = session.run({"keypoints_2d": windows[:size]})
-        second = session.run({"keypoints_2d": windows[:size]})
+    first = session.run({"keypoints_2d": windows[:size]})
+    second = session.run({"keypoints_2d": windows[:size]})
     for name, value in first.items():
         np.testing.assert_array_equal(value, second[name])
+
+
+def test_computes_the_poses_of_pytorch(exported, spec, lifter, windows, session):
+    # None stands for a symbolic batch, which must take any number of windows.
+    sizes = (1, 2, 5) if exported.request.batch is None else (exported.request.batch,)
+    for size in sizes:
+        keypoints = windows[:size]
+        outputs = session.run({"keypoints_2d": keypoints})
+        expected = in_pytorch(lifter, keypoints)
+        atol = ATOL.get(spec.family, 1e-4)
+        np.testing.assert_allclose(outputs["poses_3d"], expected[0], atol=atol, rtol=0)
+        if "token_index" in outputs:
+            np.testing.assert_array_equal(outputs["token_index"], expected[1])
 
 
 def test_manifest_describes_the_file(exported, spec):
