@@ -2,16 +2,19 @@
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from exported_models import export_case
 from safetensors.torch import save_file
 from small_networks import small_size
 
 from hot_sdk.benchmarks.evaluation.cli import main as hot_eval
 from hot_sdk.benchmarks.speed.cli import main
+from hot_sdk.export import export_model
 from hot_sdk.export.checkpoints.loading import random_state_dict
-from hot_sdk.export.cli import main as hot_export
 from hot_sdk.export.models import build, resolve
 
 
@@ -55,14 +58,14 @@ def test_ratios_are_exported_once_and_compared_with_pytorch(folder, capsys):
 
 
 @pytest.fixture(scope="module")
-def both(folder):
-    """The same folder with the network as a graph, and as weights for PyTorch."""
-    made = folder / "graph.onnx", folder / "weights.safetensors"
-    shared = ("--model", "mixste", "--checkpoint", str(folder / "small.safetensors"))
-    shared += ("--trained-on", "h36m")
-    assert hot_export([*shared, "--output", str(made[0])]) == 0
-    assert hot_export([*shared, "--engine", "torch", "--output", str(made[1])]) == 0
-    return folder
+def both(tmp_path_factory):
+    """A folder with one network as a graph, and as weights for PyTorch."""
+    made = tmp_path_factory.mktemp("both")
+    graph = export_case("mixste", "hot", tmp_path_factory)
+    shutil.copy(graph.path, made / "graph.onnx")
+    weights = replace(graph.request, output=made / "weights.safetensors", engine="torch")
+    export_model(weights)
+    return made
 
 
 def test_weights_for_pytorch_are_measured_next_to_a_graph(both, monkeypatch, capsys):
