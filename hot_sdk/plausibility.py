@@ -294,12 +294,19 @@ def _about_direction(placed: NDArray[np.float64]) -> list[str]:
     if (down[judged] < -0.5).mean() > _MOSTLY:
         return [
             "The person is upside down in nearly all frames: y may point up. Pixels have y down:"
-            " give height - y. If the person is really upside down, ignore this."
+            " give height - y; or the joints may be in another order. If the person is really"
+            " upside down, ignore this."
         ]
     # A swap of x and y turns down into right.
     if (across[judged] > 0.8).mean() > _MOSTLY:
         return [
             "The person lies on the side in nearly all frames: x and y may be swapped; give"
             " points[..., ::-1]. If the person is lying, or the video is turned, ignore this."
+        ]
+    if (across[judged] < -0.8).mean() > _MOSTLY:
+        return [
+            "The person lies on the side in nearly all frames: the video may be turned by 90"
+            " degrees. Turn it, or its keypoints and image_size, until people stand upright; if"
+            " the person is lying, ignore this."
         ]
     return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -13,9 +15,19 @@ SLOWEST_FPS = 0.9
 FASTEST_FPS = 1100.0
 """Rates outside of these are no camera's, but times in another unit."""
 
+A_SECOND_APART = (
+    "The timestamps are a second apart, whole numbers of frames perhaps; if so, divide them by the"
+    " frames per second."
+)
+"""A warning, for clips and streams."""
+
 _RATE_TOLERANCE = 0.1
 _UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 _CAMERA_FPS = (5.0, 1000.0)
+_TICKS, _EXACT = 90_000.0, 1e-4
+_USUAL_FPS = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
+"""At these rates a video's ticks are whole numbers, which no camera's microseconds are."""
+
 _LATEST_S = 1e11
 """The year 5138: later times are of a clock that counts smaller units."""
 
@@ -39,6 +51,8 @@ def unit_of_interval(interval: float) -> tuple[str, float] | None:
     None if it is a camera's in seconds, or in no unit.
     """
     slowest, fastest = _CAMERA_FPS
+    if any(abs(_TICKS / interval / fps - 1.0) < _EXACT for fps in _USUAL_FPS):
+        return "ticks of a video's 90 kHz clock", _TICKS
     if SLOWEST_FPS * interval <= 1.0 <= FASTEST_FPS * interval:
         return None
     for unit, per_second in (*_UNITS, ("minutes", 1 / 60), ("hours", 1 / 3600)):
@@ -86,12 +100,18 @@ def checked_fps(fps: object, timestamps: NDArray[np.float64] | None) -> float:
     Raises:
         KeypointsError: It is no camera's, or not that of the timestamps.
     """
-    if not isinstance(fps, (int, float, Fraction, np.integer, np.floating)) or not 0.0 < fps < 1e30:
+    # Archives of NumPy give arrays without dimensions.
+    given: object = fps.item() if isinstance(fps, np.ndarray) and fps.size == 1 else fps
+    kinds = (int, float, Fraction, Decimal, np.integer, np.floating)
+    try:
+        rate = float(given) if isinstance(given, kinds) else math.nan
+    except (OverflowError, ValueError):
+        rate = math.nan
+    if isinstance(given, bool) or not 0.0 < rate < 1e30:
         raise KeypointsError(
             f"fps is {fps!r:.80}; expected frames per second, 1 to 1000.",
             hint="Leave it out if it is unknown.",
         )
-    rate = float(fps)
     if not SLOWEST_FPS <= rate <= FASTEST_FPS:
         seconds = SLOWEST_FPS <= 1.0 / rate <= FASTEST_FPS
         raise KeypointsError(

@@ -22,6 +22,7 @@ from hot_sdk.preprocessing.normalization import (
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.preprocessing.spans import LongInputs, SpannedClip, spanned, survey
 from hot_sdk.skeletons import H36M17
+from hot_sdk.timestamps import A_SECOND_APART
 
 _WIDE = 2.0
 _FEWEST_FRAMES = 10
@@ -127,10 +128,7 @@ def prepare_clip(
     warnings += (*_pelvis_warning(seen), *_unseen_warning(seen))
     stamped = keypoints.timestamps is not None and frames > 1 and len(times) > 2
     if stamped and (np.diff(times) == 1.0).all():
-        warnings += (
-            "The timestamps are a second apart, whole numbers of frames perhaps; if so, divide them"
-            " by the frames per second.",
-        )
+        warnings += (A_SECOND_APART,)
     return PreparedClip(inputs, sample_times, times, valid, applied, warnings)
 
 

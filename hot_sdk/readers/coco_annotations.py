@@ -105,7 +105,7 @@ def _of_one_category(
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise format_error(KIND, "the names of its joints are no list of texts")
     groups: dict[tuple[str, ...], list[Any]] = {}
-    only = next(iter(names_of.values()), []) if len(names_of) == 1 else []
+    only: list[str] = next(iter(names_of.values()), []) if len(names_of) == 1 else []
     for one in annotations:
         names = names_of.get(str(one.get("category_id")), [] if "category_id" in one else only)
         groups.setdefault(tuple(names), []).append(one)

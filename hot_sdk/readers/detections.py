@@ -141,7 +141,7 @@ class KeypointFrames:
         if skeleton is not None and (self.guessed or self.skeleton is None):
             self._check_joints(skeleton)
             if self.skeleton not in (None, skeleton):
-                notes += (f"read as {skeleton}, as requested; it looks like {self.skeleton}",)
+                notes += (f"read as {skeleton}, as requested; without that, as {self.skeleton}",)
         else:
             skeleton = self._agreed("skeleton", self.skeleton, skeleton)
         if skeleton is None:
@@ -193,9 +193,12 @@ class KeypointFrames:
         expected = len(skeleton_format(skeleton).joints)
         found = sorted(joint_counts(self.detections))
         if found and found != [expected]:
-            raise format_error(
-                self.kind,
-                f"people have {found} joints; expected {expected}, the number of {skeleton}",
+            raise KeypointsError(
+                f"The input was read as {self.kind}, but people have {found} joints; expected"
+                f" {expected}, the number of {skeleton}.",
+                hint=f"Leave skeleton out, for {self.skeleton}."
+                if self.skeleton is not None
+                else "Give the skeleton that the file was written with, one of list_skeletons().",
             )
 
     def _without_skeleton(self) -> KeypointsError:

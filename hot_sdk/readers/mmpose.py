@@ -9,6 +9,7 @@ with existing models" in the documentation of MMPose 1.x.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ _SKELETONS = {
     "posetrack18": "posetrack17",
 }
 
+_WHOLE = 133
+
 
 def matches(data: object) -> bool:
     """Return whether parsed JSON is MMPose's."""
@@ -54,23 +57,30 @@ def read(data: Any) -> KeypointFrames:  # noqa: ANN401
         frames = [{"instances": frames}]
     people: list[Detection] = []
     first, last = 0, -1
+    numbered = [f["frame_id"] for f in frames if has_keys(f, "frame_id")]
+    if len(numbered) == len(frames):
+        first = min(integer(number, KIND, "frame_id") for number in numbered)
     for place, frame in enumerate(frames):
         if not has_keys(frame, "instances") or not isinstance(frame["instances"], list):
             raise format_error(KIND, f"frame {place} has no list of instances")
         number = place
         if "frame_id" in frame:
-            # Videos are counted from 0 or from 1, as versions differ.
-            number = integer(frame["frame_id"], KIND, "frame_id")
-            first = number if place == 0 else first
-            number -= min(first, 1)
+            number = integer(frame["frame_id"], KIND, "frame_id") - first
         last = max(last, frame_count(KIND, number) - 1)
         people += [_person(instance, number) for instance in frame["instances"]]
     # MMPose runs models of many data sets of 17 joints, Human3.6M's and COCO's among them.
-    whole = joint_count(KIND, people) == 133
-    skeleton = "coco_wholebody133" if whole else _named(data)
-    source = KeypointFrames(KIND, last + 1, tuple(people), skeleton)
-    names = None if skeleton else _joint_names(data)
-    return source if names is None else named_joints(source, names)
+    joints = joint_count(KIND, people)
+    names = _joint_names(data)
+    # Videos are counted from 0 or from 1, as versions differ.
+    source = KeypointFrames(KIND, last + 1, tuple(people), None, first_frame=max(first - 1, 0))
+    if names is not None and len(names) == joints and joints != _WHOLE:
+        return named_joints(source, names)
+    name = _data_set(data)
+    skeleton = "coco_wholebody133" if joints == _WHOLE else _SKELETONS.get(name.lower())
+    if skeleton is not None or not name:
+        return dataclasses.replace(source, skeleton=skeleton)
+    problem = f"has the joints of the data set '{name[:40]}', which is not known here"
+    return dataclasses.replace(source, problem=problem)
 
 
 def matches_image(data: object) -> bool:
@@ -98,10 +108,10 @@ def _is_image(frames: list[object]) -> bool:
     return has_keys(frames[0], "keypoints", "keypoint_scores")
 
 
-def _named(data: object) -> str | None:
+def _data_set(data: object) -> str:
     meta = data.get("meta_info") if isinstance(data, dict) else None
     name = meta.get("dataset_name") if isinstance(meta, dict) else None
-    return _SKELETONS.get(name) if isinstance(name, str) else None
+    return name if isinstance(name, str) else ""
 
 
 def _joint_names(data: object) -> list[str] | None:

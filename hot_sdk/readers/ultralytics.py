@@ -9,6 +9,7 @@ people have no label file. See "Predict" in the documentation of Ultralytics.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -23,6 +24,7 @@ from hot_sdk.readers.detections import (
     joint_count,
     skeleton_by_joints,
 )
+from hot_sdk.readers.frame_names import number_frames
 from hot_sdk.readers.json_values import floats, has_keys, track_id
 
 KIND = "Ultralytics results"
@@ -37,7 +39,10 @@ def matches_frame(data: object) -> bool:
 
 
 def matches(data: object) -> bool:
-    """Return whether parsed JSON is the summary of a frame, or a list of them."""
+    """Return whether parsed JSON is the summary of a frame, or a list or an object of them."""
+    if isinstance(data, dict):
+        first = next((frame for frame in data.values() if frame), None)
+        return isinstance(first, (list, str)) and matches_frame(_decoded(first))
     if not isinstance(data, list):
         return False
     return matches_frame(data) or any(
@@ -45,8 +50,15 @@ def matches(data: object) -> bool:
     )
 
 
-def read(data: list[Any]) -> KeypointFrames:
-    """Read one frame, or a list of frames, in which None has no people."""
+def read(data: list[Any] | dict[str, Any]) -> KeypointFrames:
+    """Read one frame, a list of frames, in which None has no people, or frames by their names."""
+    if isinstance(data, dict):
+        named = number_frames(list(data), KIND, from_zero=True)
+        listed: list[Any] = [None] * named.frames
+        for name, at in named.frame_of.items():
+            listed[at] = data[name]
+        source = read(listed)
+        return dataclasses.replace(source, timestamps=named.timestamps, notes=named.notes)
     frames = [data] if matches_frame(data) else [_decoded(frame) for frame in data]
     people: list[Detection] = []
     for number, frame in enumerate(frames):

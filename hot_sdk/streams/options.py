@@ -8,11 +8,11 @@ from fractions import Fraction
 import numpy as np
 
 from hot_sdk._base.validation import check_settings
-from hot_sdk.errors import UsageError
+from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.inference import WindowRunner
 from hot_sdk.readers.detections import checked_image_size
 from hot_sdk.skeletons import skeleton_format
-from hot_sdk.timestamps import FASTEST_FPS, SLOWEST_FPS
+from hot_sdk.timestamps import checked_fps
 
 MODES = ("live", "video")
 
@@ -37,7 +37,11 @@ class StreamOptions:
     def __post_init__(self) -> None:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", checked_image_size(self.image_size))
-        rate = self.fps
+        if self.fps is not None:
+            try:
+                object.__setattr__(self, "fps", checked_fps(self.fps, None))
+            except KeypointsError as error:
+                raise UsageError(error.message, hint=error.hint) from error
         for name in ("lookahead", "hop", "max_people", "max_gap_frames"):
             if isinstance(getattr(self, name), np.integer):
                 object.__setattr__(self, name, int(getattr(self, name)))
@@ -51,10 +55,6 @@ class StreamOptions:
                 "seconds above 0",
             ),
             "max_gap_frames": (_is_count(self.max_gap_frames, 1), "frames, 1 or more"),
-            "fps": (
-                rate is None or (isinstance(rate, _NUMBERS) and SLOWEST_FPS <= rate <= FASTEST_FPS),
-                "frames per second, 1 to 1000, or None to measure it",
-            ),
         }
         check_settings(self, expected)
         if self.skeleton is not None:

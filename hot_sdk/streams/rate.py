@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import StreamError
 from hot_sdk.preprocessing.resampling import differs
-from hot_sdk.timestamps import unit_of_interval, unit_of_time
+from hot_sdk.timestamps import A_SECOND_APART, FASTEST_FPS, unit_of_interval, unit_of_time
 
 FASTEST = 4
 """Multiple of the model's rate up to which a camera of unknown rate fills the window."""
@@ -25,7 +25,7 @@ _LEAST_S = 0.1
 _LEAST_FAST_S = 0.25
 """Seconds of stream from which a rate is believed; the second, one that few cameras have."""
 
-_MAX_FPS = 1000.0
+_MAX_FPS = FASTEST_FPS
 _LONGEST_S = 1.5
 _LONG_INTERVALS = 3
 
@@ -133,8 +133,10 @@ class FrameRate:
 
     @property
     def contradiction(self) -> str | None:
-        """What to say if the rate that was given is not the one measured."""
+        """What to say if the rate that was given is not the one measured, or looks like none."""
         seen, given = self._observed_fps, self.fps
+        if self.measured and seen is not None and (np.diff(self._times) == 1.0).all():
+            return A_SECOND_APART
         if self.measured or seen is None or given is None or 0.5 <= seen / given <= 2.0:
             return None
         return (
@@ -176,7 +178,7 @@ class FrameRate:
         if stamped * _MAX_FPS < _REMEMBERED and arrived > 2.0 * stamped:
             raise StreamError(
                 f"The timestamps of the last {_REMEMBERED} frames span {stamped:.3g} s, over"
-                f" {_MAX_FPS:g} frames per second, but they came in {arrived:.3g} s.",
+                f" 1000 frames per second, but they came in {arrived:.3g} s.",
                 hint="Give seconds; these look like minutes or a larger unit.",
             )
 

@@ -75,6 +75,12 @@ def require_opencv(purpose: str) -> ModuleType:
             raise
         # To install the extra would change nothing.
         raise MissingDependencyError(error.message, hint=opencv_repair(error.message)) from error
+    except Exception as error:  # What is left of a package fails in any way.
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise MissingDependencyError(
+            f"{purpose} needs the package 'cv2', which cannot be imported ({reason}).",
+            hint=opencv_repair(reason),
+        ) from error
     if not is_whole_opencv(cv2):
         raise MissingDependencyError(
             f"{purpose} needs OpenCV, of which only remains are installed: 'import cv2' succeeds,"

@@ -76,6 +76,7 @@ def test_accepts_zeros_few_joints_and_people_partly_outside(jump):
 @pytest.mark.parametrize(
     ("change", "size", "said"),
     [
+        (lambda p: np.stack([SIZE[1] - p[..., 1], p[..., 0]], -1), SIZE[::-1], "by 90 degrees"),
         (lambda p: p / SIZE * 100.0, SIZE, "percent"),
         (lambda p: p * 0.36, SIZE, "stays in the upper left"),
         (lambda p: p, (640, 360), "lie outside the image"),

@@ -141,7 +141,7 @@ def test_named_skeleton_wins_over_a_guess_and_is_reported(tmp_path, caplog):
     write(tmp_path, "a.json", [openpose(table) for table in BODY25B])
     found = read_frames(tmp_path / "a.json", skeleton="openpose25", image_size=SIZE)
     assert found.skeleton == "openpose25"
-    assert found.notes == ("read as openpose25, as requested; it looks like openpose25b",)
+    assert found.notes == ("read as openpose25, as requested; without that, as openpose25b",)
     assert found.notes[0] in caplog.text
     with pytest.raises(KeypointsError, match=r"\[25\] joints; expected 17"):
         read(tmp_path / "a.json", skeleton="coco17")

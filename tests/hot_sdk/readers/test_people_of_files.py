@@ -352,3 +352,41 @@ def test_a_part_of_the_joints_and_other_joints_need_a_skeleton(tmp_path):
     assert "left_ear" in found.warnings[0]
     data = annotations(COCO, [f"paw_{joint}" for joint in range(17)])
     assert "no skeleton here (paw_0" in read(tmp_path, data, skeleton="coco17").warnings[0]
+
+
+def predictions(table, first=0, **meta):
+    frames = [
+        {"frame_id": first + frame, "instances": [{"keypoints": one[:, :2].tolist()}]}
+        for frame, one in enumerate(np.asarray(table, dtype=float))
+    ]
+    return {"meta_info": meta, "instance_info": frames}
+
+
+def test_names_of_mmpose_decide_over_its_data_set(tmp_path):
+    order = np.random.default_rng(1).permutation(17)
+    names = {str(place): COCO_NAMES[joint] for place, joint in enumerate(order)}
+    data = predictions(COCO[:, order], dataset_name="coco", keypoint_id2name=names)
+    found = read(tmp_path, data)
+    assert found.skeleton == "coco17"
+    np.testing.assert_allclose(found.points, COCO[..., :2], atol=0.01)
+    assert read(tmp_path, predictions(COCO, dataset_name="COCO")).skeleton == "coco17"
+    with pytest.raises(KeypointsError, match="data set 'ap10k'"):
+        read(tmp_path, predictions(COCO, dataset_name="ap10k"))
+
+
+def test_a_part_of_a_video_by_mmpose_begins_with_its_first_frame(tmp_path):
+    for first, expected in ((0, 0), (1, 0), (1000, 999)):
+        found = read(tmp_path, predictions(COCO, first, dataset_name="coco"))
+        assert (len(found), found.first_frame) == (FRAMES, expected)
+
+
+def test_ultralytics_by_frame(tmp_path):
+    frames = {}
+    for frame, one in enumerate(COCO.astype(float)):
+        points = {"x": one[:, 0].tolist(), "y": one[:, 1].tolist()}
+        frames[f"frame_{frame}"] = [{"name": "person", "keypoints": points}]
+    frames["frame_3"] = []
+    found = read(tmp_path, frames)
+    assert (found.skeleton, len(found)) == ("coco17", FRAMES)
+    assert np.isnan(found.points[3]).all()
+    np.testing.assert_allclose(found.points[4:], COCO[4:, :, :2], atol=0.01)

@@ -298,7 +298,10 @@ def test_reads_tables(tmp_path):
         (b'[{"image_id": "0.jpg", "keypoints": [1, 2, 3]}]', r"\[1\] joints; expected 17"),
         (b'[{"image_id": 1.5, "keypoints": []}]', "not a whole number"),
         (b'[{"instances": [{"keypoints": [[1]]}]}]', "no pair of x and y"),
-        (b'[{"frame_id": 1000000000000, "instances": []}]', "names a frame"),
+        (
+            b'[{"frame_id": 0, "instances": []}, {"frame_id": 1000000000000, "instances": []}]',
+            "names a frame",
+        ),
         (b'{"images": [], "annotations": []}', "no images"),
         (b"PK\x03\x04", "cannot be read"),
         (b"frame,a_x,a_y\n", "no skeleton has just the 1 joints"),

@@ -1,6 +1,7 @@
 """Streams with the clocks that people have, against the same clip with a perfect clock."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,30 @@ def test_sizes_and_arrays_as_other_libraries_give_them(engine, points):
             stream.push_people([points[0]], 1.2)
     with pytest.raises(KeypointsError, match="image_size is \\(0, 0\\)"):
         engine.stream("video", image_size=(0, 0))
+
+
+def test_numbers_of_frames_as_times_are_warned_of(engine, points):
+    with opened(engine, lookahead=0) as stream:
+        for frame in range(10):
+            stream.push(points[frame], frame, track_id=1)
+        assert "whole numbers of frames" in stream.report().warnings[0]
+
+
+def test_ticks_of_a_video_are_named(engine, points):
+    with opened(engine, lookahead=0) as stream:
+        for frame in range(3):
+            stream.push(points[frame], 3003 * frame, track_id=1)
+        with pytest.raises(StreamError, match="90 kHz") as raised:
+            stream.push(points[3], 3003 * 3, track_id=1)
+    assert raised.value.hint.endswith("timestamp / 9e+04.")
+
+
+def test_rates_of_other_libraries(engine):
+    for rate in (np.float32(30), Decimal(30), np.array(30.0), np.array([30])):
+        assert opened(engine, fps=rate).report().fps == 30.0
+    with pytest.raises(UsageError, match=r"fps is 0\.04") as raised:
+        opened(engine, fps=0.04)
+    assert raised.value.hint == "It looks like seconds per frame: give fps=25."
+    for rate in (True, Decimal("NaN"), "30", np.array([30.0, 30.0])):
+        with pytest.raises(UsageError, match="expected frames per second"):
+            opened(engine, fps=rate)

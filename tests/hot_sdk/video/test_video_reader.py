@@ -297,3 +297,14 @@ def test_digits_are_a_camera_unless_a_file_has_that_name(tmp_path):
     assert parse_source("clip.mp4") == "clip.mp4"
     (tmp_path / "7").touch()
     assert parse_source("7") == "7"
+
+
+@pytest.mark.parametrize("left", ["", "raise RuntimeError('no loader')", "import sys.nothing"])
+def test_what_is_left_of_an_opencv_is_named(tmp_path, monkeypatch, left):
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2" / "__init__.py").write_text(left)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    with pytest.raises(MissingDependencyError) as raised:
+        open_video(0)
+    assert raised.value.hint.startswith("Run: pip uninstall -y opencv-python")
