@@ -15,8 +15,10 @@ from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
 from hot_sdk.export.models import build, family, list_models, resolve
 
 FRAMES, TOKENS, BATCH = 15, 5, 3
+# One block before frames are pruned and one after each time.
 PLAIN = [
-    resolve(name, frames=small_frames(name, FRAMES), **small_size(name)) for name in list_models()
+    resolve(name, frames=small_frames(name, FRAMES), **small_size(name, depth=2))
+    for name in list_models()
 ]
 PRUNED = [
     resolve(
@@ -27,7 +29,7 @@ PRUNED = [
         variant=variant,
         selector=selector,
         recovery=recovery,
-        **small_size(spec.family),
+        **small_size(spec.family, depth=2),
     )
     for spec in PLAIN
     for variant in family(spec.family).pruning
