@@ -15,7 +15,7 @@ from hot_sdk.export.checkpoints.reader import read_checkpoint
 from hot_sdk.manifest import read_manifest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "train_starter"
-FEW = "3,2,2,2"
+FEW = ("--steps", "3,2,2,2", "--batches", "512,8,4,4")
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +39,17 @@ def train(data, output, *options):
 
 
 def test_trains_resumes_and_fine_tunes(data, tmp_path):
-    first = train(data, tmp_path / "first", "--steps", FEW)
+    first = train(data, tmp_path / "first", *FEW)
     assert first.training is not None
     assert (first.training.fps, first.training.prune_at) == (30.0, 1)
     target = tmp_path / "model.onnx"
     export_model(ExportRequest("mixste", checkpoint=first.path, ratio=0.33, output=target))
     assert read_manifest(target).tokens == 27
 
-    again = train(data, tmp_path / "first", "--steps", FEW)
+    again = train(data, tmp_path / "first", *FEW)
     assert again.sha256 == first.sha256
 
-    start = ("--start", str(first.path), "--steps", "0,0,1,1", "--batches", "2048,32,4,4")
+    start = ("--start", str(first.path), "--steps", "0,0,1,1", "--batches", "512,8,4,4")
     for options, learns in (((), True), (("--plain",), False)):
         tuned = train(data, tmp_path / f"tuned{learns}", *start, *options)
         assert not torch.equal(tuned.tensors["head.1.weight"], first.tensors["head.1.weight"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
+from export_runs import saved
 from traced_network import build_tracer, run_traced
 
 from hot_sdk.starter import starter_model
@@ -114,8 +115,10 @@ def test_doctor_is_quiet(tracer, tmp_path):
 
 
 def test_export_is_quiet(tracer, tmp_path):
-    model = ("--model", "mixste", "--ratio", "0.5", "--output", "a.onnx")
-    check(run_traced(command("hot-export", *model), tracer, tmp_path))
+    trained = saved(tmp_path / "best.pth", ratio=0.5, prune_at=1)
+    model = ("--model", "mixste", "--checkpoint", trained, "--set", "heads=4", "--prune-at", "1")
+    further = ("--trained-on", "h36m", "--output", "a.onnx")
+    check(run_traced(command("hot-export", *model, *further), tracer, tmp_path))
 
 
 def test_benchmark_is_quiet(tracer, tmp_path):
