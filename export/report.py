@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hot_sdk._base.tables import Table
 from hot_sdk.engines import DEFAULT_ENGINE
-from hot_sdk.export.enums import Precision, Variant
+from hot_sdk.export.enums import MPI_INF_3DHP, Precision, Variant
 from hot_sdk.export.graph.flops import count_network, count_parameters
 from hot_sdk.export.models import ModelSpec, family, list_models, resolve
 from hot_sdk.export.models.families import Unit
@@ -305,11 +305,14 @@ def _shown_unit(unit: str) -> tuple[float, str]:
 def next_commands(result: ExportResult) -> str:
     """Return commands to run next, one per line; words in capitals stand for the user's own."""
     path = shlex.quote(str(result.path))
-    of_pixels = "h36m-motionbert --protocol motionbert --data-root FOLDER"
-    metric = result.manifest.unit == Unit.METER.value
+    data = "starter-val"
+    if result.manifest.trained_on == MPI_INF_3DHP:
+        data = "mpi-inf-3dhp --protocol center --data-root FOLDER"
+    elif result.manifest.unit != Unit.METER.value:
+        data = "h36m-motionbert --protocol motionbert --data-root FOLDER"
     commands = [
         f"hot-infer KEYPOINTS_OR_VIDEO --model {path}",
-        f"hot-eval {path} --data {'starter-val' if metric else of_pixels}",
+        f"hot-eval {path} --data {data}",
         f"hot-benchmark {path}",
     ]
     if result.triton:

@@ -84,8 +84,8 @@ def _sequence(name: str, held: dict[str, Any]) -> EvaluationClip:
         subject=name,
         action=name,
         keypoints=Keypoints(
-            points[:, _ORDER],
-            skeleton="h36m17",
+            points,
+            skeleton=MPI_INF_3DHP17.name,
             image_size=_OUTDOORS if name in ("TS5", "TS6") else _STUDIO,
         ),
         truth=(placed - placed[:, :1]).astype(np.float32),

@@ -119,6 +119,7 @@ class TestMpiInf3dhp(MpiInf3dhpRules):
         expected = self.by_hand(network, data, confidence=True, normalized=True)
         compare(found["overall"], expected, tuple(expected))
         assert found["settings"]["manifest"]["joints"]["skeleton"] == "mpi_inf_3dhp17"
+        assert not any("a little away" in warning for warning in found["warnings"])
         assert found["headline"] == "overall"
 
     def test_whole_clips_in_centered_windows_are_the_same(self, capsys, agformer_3dhp, tmp_path):

@@ -23,7 +23,7 @@ from hot_sdk.export.models import build, create_model, family, infer_shape, list
 from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.precision.calibration import calibration_windows
 from hot_sdk.export.precision.float16 import to_float16
-from hot_sdk.export.report import result_as_dict, result_parts
+from hot_sdk.export.report import next_commands, result_as_dict, result_parts
 from hot_sdk.export.verification.clips import real_clips, verification_windows
 from hot_sdk.manifest import KEYPOINTS, POSES, Manifest
 from hot_sdk.skeletons import MPI_INF_3DHP17, TO_H36M17
@@ -131,6 +131,7 @@ def test_the_file_has_the_order_of_its_training(of_mpi):
     assert manifest.joints.names == MPI_INF_3DHP17.joints
     assert manifest.joints.names[manifest.joints.root] == "pelvis"
     assert (manifest.trained_on, manifest.root_relative) == (MPI_NAME, True)
+    assert "--data mpi-inf-3dhp --protocol center" in next_commands(result)
     keypoints = torch.rand(1, FRAMES, 17, 3, generator=torch.Generator().manual_seed(2))
     with open_session(result.path, engine="torch") as session:
         assert Manifest.from_metadata(session.metadata) == manifest

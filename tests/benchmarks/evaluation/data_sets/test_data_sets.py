@@ -349,12 +349,11 @@ class TestMpiInf3dhp:
         theirs += ["pelvis", "spine", "head"]
         renamed = {"head": "head_top", "thorax": "neck", "neck_nose": "head"}
         data, _ = save_3dhp(tmp_path)
-        clip = load_mpi_inf_3dhp(tmp_path)[0]
+        points = load_mpi_inf_3dhp(tmp_path)[0].keypoints.to_h36m17().points
         for joint, name in enumerate(H36M17.joints):
             source = theirs.index(renamed.get(name, name))
-            np.testing.assert_allclose(
-                clip.keypoints.points[:, joint], data["TS1"]["data_2d"][:, source], rtol=1e-6
-            )
+            expected = data["TS1"]["data_2d"][:, source]
+            np.testing.assert_allclose(points[:, joint], expected, rtol=1e-6)
 
     def test_missing_file_is_named(self, tmp_path):
         with pytest.raises(DatasetError, match=r"data_test_3dhp\.npz"):
