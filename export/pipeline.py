@@ -25,6 +25,7 @@ from hot_sdk.export.checkpoints.containers import name_some
 from hot_sdk.export.checkpoints.loading import (
     adapt_checkpoint,
     load_strict,
+    name_assumed,
     random_state_dict,
     resolve_spec_for_checkpoint,
 )
@@ -155,6 +156,8 @@ def prepare(request: ExportRequest) -> Prepared:
         network = build(spec)
         left_out = load_strict(network, checkpoint, allow_extra=request.allow_extra)
         notes = checkpoint.notes
+        if training is None:
+            notes += name_assumed(spec, found, request.config)
         if left_out:
             notes += (f"left out, as allowed: {name_some(left_out)}",)
         weights = Weights(

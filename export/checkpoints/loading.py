@@ -122,6 +122,33 @@ def _unencoded(
     return implied
 
 
+def name_assumed(
+    spec: ModelSpec, found: CheckpointShape, config: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Return in words what was assumed of a network whose size is not a published one.
+
+    Args:
+        spec: The resolved architecture.
+        found: What the checkpoint's shapes encode.
+        config: Settings that the user states.
+    """
+    entry = family(spec.family)
+    published = [size.size for size in entry.sizes.values()]
+    known = {**found.config, **config}
+    assumed = [each for each in ("heads", "neighbors") if each in {*entry.settings} - {*known}]
+    if not assumed or any(
+        all(getattr(size, setting) == value for setting, value in found.config.items())
+        for size in published
+    ):
+        return ()
+    values = " and ".join(f"{each} = {getattr(spec.size, each)}" for each in assumed)
+    flags = " ".join(f"--set {each}=N" for each in assumed)
+    return (
+        f"{values} assumed, as published for another size: the weights do not say; if it was"
+        f" trained with others, its poses are wrong without {flags}",
+    )
+
+
 def _prunes(request: ExportRequest, found: CheckpointShape) -> bool:
     """Return True if the requested network leaves frames out."""
     frames = found.frames if request.frames is None else request.frames

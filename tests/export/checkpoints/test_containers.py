@@ -1,6 +1,7 @@
 """Weights as people's training scripts save them, of every family."""
 
 import copy
+import dataclasses
 import sys
 import types
 
@@ -13,7 +14,7 @@ from hot_sdk.errors import CheckpointError, UsageError
 from hot_sdk.export import ExportRequest
 from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.checkpoints.reader import read_checkpoint
-from hot_sdk.export.models import create_model, list_models
+from hot_sdk.export.models import create_model, family, list_models
 from hot_sdk.export.options import check_request
 from hot_sdk.export.pipeline import prepare
 
@@ -131,6 +132,8 @@ CONTAINERS = {
 def request_for(model, path, **options):
     size = small_size(model)
     unread = {key: value for key, value in size.items() if key in ("heads", "neighbors")}
+    if "neighbors" in family(model).settings:
+        unread["neighbors"] = family(model).size.neighbors
     stated = {"trained_on": "h36m", "root_relative": True, "config": unread}
     return ExportRequest(
         model, checkpoint=path, output=path.with_name("m.onnx"), **stated, **options
@@ -263,6 +266,14 @@ def test_what_is_not_clear_is_refused(tmp_path, name):
         prepare(request_for("mixste", tmp_path / "model.pth", **options))
     said = f"{caught.value.message} {caught.value.hint}"
     assert all(part in said for part in parts), said
+
+
+def test_heads_of_a_size_that_is_not_published_are_named(tmp_path):
+    torch.save(STATES["mixste"], tmp_path / "model.pth")
+    request = request_for("mixste", tmp_path / "model.pth")
+    (note,) = prepare(dataclasses.replace(request, config={})).notes
+    assert note.startswith("heads = 8 assumed")
+    assert "--set heads=N" in note
 
 
 @pytest.mark.parametrize("trained", list_models())
