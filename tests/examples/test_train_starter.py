@@ -15,7 +15,7 @@ from hot_sdk.export.checkpoints.reader import read_checkpoint
 from hot_sdk.manifest import read_manifest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "train_starter"
-FEW = ("--steps", "3,2,2,2", "--batches", "512,8,4,4")
+FEW = ("--steps", "3,2,2,2", "--batches", "512,2,2,2")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_trains_resumes_and_fine_tunes(data, tmp_path):
     again = train(data, tmp_path / "first", *FEW)
     assert again.sha256 == first.sha256
 
-    start = ("--start", str(first.path), "--steps", "0,0,1,1", "--batches", "512,8,4,4")
+    start = ("--start", str(first.path), "--steps", "0,0,1,1", "--batches", "512,2,2,2")
     for options, learns in (((), True), (("--plain",), False)):
         tuned = train(data, tmp_path / f"tuned{learns}", *start, *options)
         assert not torch.equal(tuned.tensors["head.1.weight"], first.tensors["head.1.weight"])
