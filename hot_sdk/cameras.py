@@ -15,6 +15,9 @@ _ROTATION_TOLERANCE = 1e-4
 _SHORTEST_FOCAL = 8.0
 """Pixels; that of a thumbnail of 16 pixels with a field of view of 90 degrees."""
 
+_OFF_CENTER = 0.3
+"""Share of half an image by which a lens's axis is not off its middle."""
+
 _CALIBRATION = "Take them from the camera's calibration, or Intrinsics.from_field_of_view."
 
 # An optical frame looks along z with y down; REP-103 looks along x with z up.
@@ -49,13 +52,20 @@ class Intrinsics:
     def __post_init__(self) -> None:
         try:
             values = tuple(float(value) for value in (self.fx, self.fy, self.cx, self.cy))
-            lens = tuple(np.asarray(self.distortion, dtype=np.float64).reshape(-1).tolist())
+            given = () if self.distortion is None else self.distortion
+            lens = tuple(np.asarray(given, dtype=np.float64).reshape(-1).tolist())
         except (TypeError, ValueError, OverflowError) as error:
             raise UsageError("The intrinsics are not numbers.", hint=_CALIBRATION) from error
         if not all(math.isfinite(value) for value in values) or min(values[:2]) <= 0.0:
             raise UsageError(
                 f"The intrinsics are {values}; expected focal lengths above 0 and a principal"
                 " point, in pixels.",
+                hint=_CALIBRATION,
+            )
+        if max(values[:2]) > 4.0 * min(values[:2]):
+            raise UsageError(
+                f"The focal lengths are {values[0]:g} and {values[1]:g}; those of a camera are"
+                " nearly the same.",
                 hint=_CALIBRATION,
             )
         if min(values[:2]) < _SHORTEST_FOCAL:
@@ -78,14 +88,18 @@ class Intrinsics:
                 + (
                     "4 finite ones of a fisheye lens." if self.fisheye else "4, 5 or 8 finite ones."
                 ),
-                hint="Give them as OpenCV's calibration returns them, or none.",
+                hint="Give them as OpenCV's calibration returns them without the flags for thin"
+                " prisms and tilted sensors, or none.",
             )
         for name, value in zip(("fx", "fy", "cx", "cy"), values, strict=True):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "distortion", lens)
 
-    def check_image(self, image_size: tuple[int, int]) -> None:
+    def check_image(self, image_size: tuple[int, int]) -> tuple[str, ...]:
         """Check that the intrinsics can be those of an image of this size.
+
+        Returns:
+            Warnings, if the principal point is in the middle of an image of another size.
 
         Raises:
             UsageError: The principal point is over an image's size outside the image, or a focal
@@ -102,6 +116,15 @@ class Intrinsics:
                 hint="Give the calibration of this resolution: all four values scale with the"
                 " image's size.",
             )
+        across, down = 2.0 * self.cx / width, 2.0 * self.cy / height
+        if abs(across - 1.0) < _OFF_CENTER or not 0.8 * across < down < 1.25 * across:
+            return ()
+        return (
+            f"The principal point ({self.cx:g}, {self.cy:g}) is in the middle of an image"
+            f" {across:.2g} times as large as {width}x{height}: the intrinsics may be those of"
+            " another resolution, with which they scale, and positions wrong. If the image was"
+            " cut out of a larger one, ignore this.",
+        )
 
     @classmethod
     def from_field_of_view(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.validation import as_array
 from hot_sdk.errors import KeypointsError
 from hot_sdk.plausibility import check_pixels
 from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames, saving
@@ -446,10 +447,7 @@ def _checked_skeleton(name: str, points: NDArray[np.float32]) -> int:
 
 
 def _numbers(values: object, name: str, dtype: type[_Float]) -> NDArray[_Float]:
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise KeypointsError(f"{name} is not an array: {error}.", hint="Give an array.") from error
+    array = as_array(values, name)
     if array.dtype.kind not in "fiu":
         raise KeypointsError(
             f"{name} holds {array.dtype} values; expected numbers.",

@@ -228,13 +228,18 @@ class Pose3DResult:
                 f"The keypoints are of {keypoints.track_id!r}, the poses of {self.track_id!r}.",
                 hint="Give the keypoints that these poses were lifted from.",
             )
-        intrinsics.check_image(keypoints.image_size)
+        warnings = (*self.warnings, *intrinsics.check_image(keypoints.image_size))
         points, scores = keypoints.h36m17_arrays()
         root, error = solve_root(self.poses, self.valid, points, scores, intrinsics)
         found = int(np.isfinite(root[:, 0]).sum())
         detail = f"reprojection error {float(np.nanmean(error)) if found else float('nan'):.3g} px"
         return self._changed(
-            "root_from_reprojection", detail, count=found, root=root, root_error=error
+            "root_from_reprojection",
+            detail,
+            count=found,
+            root=root,
+            root_error=error,
+            warnings=warnings,
         )
 
     def with_root_from_height(

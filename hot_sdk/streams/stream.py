@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hot_sdk._base.closing import Closing
+from hot_sdk._base.validation import as_array
 from hot_sdk.engines import Session
 from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
@@ -80,7 +81,7 @@ class Pose3DStream(Closing):
             KeypointsError: The keypoints are broken.
             EngineError: The engine failed.
         """
-        if keypoints is None or (not isinstance(keypoints, Keypoints) and np.size(keypoints) == 0):
+        if keypoints is None or _is_empty(keypoints):
             return self.push_people((), timestamp)
         start = time.perf_counter()
         detection = detection_of(self._as_keypoints(keypoints), track_id)
@@ -219,7 +220,7 @@ class Pose3DStream(Closing):
                 "An array says neither which joints it holds nor how large the image was.",
                 hint="Open the stream with skeleton= and image_size=, or push Keypoints.",
             )
-        array = np.asarray(values)
+        array = as_array(values, "points")
         scores = None
         if array.ndim == 3 and len(array) > 1:
             raise StreamError(
@@ -266,6 +267,10 @@ class Pose3DStream(Closing):
         for pose in poses:
             self._callback(pose)
         return ()
+
+
+def _is_empty(keypoints: Keypoints | ArrayLike) -> bool:
+    return not isinstance(keypoints, Keypoints) and as_array(keypoints, "points").size == 0
 
 
 def checked_seconds(timestamp: object) -> float:

@@ -90,3 +90,13 @@ def test_refuses_intrinsics_of_another_image():
 def test_whole_numbers_of_numpy_are_accepted():
     camera = Intrinsics(*np.array([900, 905, 640, 365]), np.array([FIVE]))
     assert camera == Intrinsics(900.0, 905.0, 640.0, 365.0, FIVE)
+
+
+def test_calibration_of_another_resolution_is_warned_of():
+    half = Intrinsics(1050.0, 1050.0, 442.0, 250.0)
+    assert "an image 0.5 times as large as 1768x994" in half.check_image((1768, 994))[0]
+    assert half.check_image((884, 497)) == ()
+    # Cut out of a larger image, or with a lens off the middle.
+    assert Intrinsics(1050.0, 1050.0, 442.0, 500.0).check_image((1768, 994)) == ()
+    with pytest.raises(UsageError, match="nearly the same"):
+        Intrinsics(2100.0, 21.0, 884.0, 497.0)

@@ -256,3 +256,13 @@ def test_rates_of_other_libraries(engine):
     for rate in (True, Decimal("NaN"), "30", np.array([30.0, 30.0])):
         with pytest.raises(UsageError, match="expected frames per second"):
             opened(engine, fps=rate)
+
+
+def test_values_that_are_no_array_or_masked(engine, points):
+    hidden = np.ma.masked_array(points[0], mask=np.zeros_like(points[0]))
+    hidden.mask[23:25] = True
+    with opened(engine) as stream:
+        with pytest.raises(KeypointsError, match="not an array"):
+            stream.push([[1.0, 2.0], [3.0]], 0.0)
+        masked = stream.push(hidden, 0.0, track_id=1) + stream.flush()
+    assert not masked[0].valid.any()
