@@ -86,9 +86,16 @@ def find_weights(
             f"{source!r} holds over {_MOST_ENTRIES} entries in dictionaries.",
             hint=SAVE_WEIGHTS_ALONE,
         )
+    unnamed = list(_lists(value))
+    if chosen is not None and chosen in {part for name in unnamed for part in _parts(name)}:
+        raise _without_names(source, unnamed)
+    if unnamed and not any(_sets(value)) and not _tensors(value):
+        raise _without_names(source, unnamed)
     container, entries = _choose(value, source, chosen)
     by_prefix = chosen is not None and not _is_named(container, chosen)
     notes = [] if container == BARE else [f"read from {container!r}"]
+    if unnamed:
+        notes.append(f"{', '.join(unnamed)} holds weights without names, which were left out")
     if _AVERAGED.search(container):
         notes.append("these are averaged weights")
     held = _only_tensors(entries, source)
@@ -226,9 +233,36 @@ def _sets(
             yield from _sets(entry, f"{path}{name}.", depth + 1)
 
 
+def _lists(value: Mapping[object, object], path: str = "", depth: int = 1) -> Iterator[str]:
+    """Yield the paths of lists of tensors, as averages of ``model.parameters()`` are saved."""
+    for name, entry in value.items():
+        if not isinstance(name, str) or _OTHER_STATE.search(name.lower()):
+            continue
+        if isinstance(entry, (list, tuple)) and any(isinstance(one, Tensor) for one in entry):
+            yield f"{path}{name}"
+        elif isinstance(entry, dict) and depth < _DEEPEST:
+            yield from _lists(entry, f"{path}{name}.", depth + 1)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return (path, *path.split("."))
+
+
+def _without_names(source: str, lists: Sequence[str]) -> CheckpointError:
+    return CheckpointError(
+        f"In {source!r}, {', '.join(lists)} is a list of weights without their names.",
+        hint="Copy them into the model, as with ema.copy_to(model.parameters()), and save"
+        " model.state_dict().",
+    )
+
+
+def _tensors(held: Mapping[object, object]) -> list[Tensor]:
+    return [each for each in held.values() if isinstance(each, Tensor)]
+
+
 def _lengths(held: Mapping[object, object]) -> list[tuple[int, ...]]:
     """Return the shapes of all tensors, whatever their names."""
-    return sorted(tuple(each.shape) for each in held.values() if isinstance(each, Tensor))
+    return sorted(tuple(each.shape) for each in _tensors(held))
 
 
 def _any_under(prefix: str, named: Mapping[str, Tensor]) -> bool:

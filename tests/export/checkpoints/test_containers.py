@@ -106,6 +106,11 @@ CONTAINERS = {
         {"weights": "ema_model"},
         "'ema_model.' were taken",
     ),
+    "averages without names": (
+        lambda w: {"model": w, "ema": {"shadow_params": list(averaged(w).values())}},
+        {},
+        "ema.shadow_params holds weights without names, which were left out",
+    ),
     "averaged by PyTorch": (
         lambda w: {"model": {"n_averaged": torch.tensor(5), **under("module.", w)}},
         {},
@@ -199,6 +204,16 @@ REFUSED = {
         ["several sets of weights: model, model_ema", "--weights model;", "averages over"],
     ),
     "two sets": (lambda w: {"model": w, "net": w}, {}, ["several sets of weights: model, net"]),
+    "averages without names": (
+        lambda w: {"ema": {"shadow_params": list(w.values()), "decay": 0.999}},
+        {},
+        ["ema.shadow_params is a list of weights without their names", "ema.copy_to("],
+    ),
+    "averages without names, chosen": (
+        lambda w: {"model": w, "ema": {"shadow_params": list(w.values())}},
+        {"weights": "ema"},
+        ["ema.shadow_params is a list of weights without their names"],
+    ),
     "two epochs": (
         lambda w: {"model": w, "best": {"weights_then": under("module.", averaged(w))}},
         {},
