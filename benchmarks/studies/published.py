@@ -217,8 +217,9 @@ def _run(arguments: list[str]) -> int:
         raise UsageError(f"No row's name contains '{options.only}'.", hint=f"There are {names}.")
     if options.page is not None:
         require_writable_target(options.page)
+    with contextlib.suppress(OSError):
+        options.output_dir.mkdir(parents=True, exist_ok=True)
     require_writable_folder(options.output_dir)
-    options.output_dir.mkdir(parents=True, exist_ok=True)
     engine = [
         text
         for name in ("engine", "device", "threads")

@@ -133,7 +133,7 @@ class TestCommandLine:
         broken.mkdir()
         (broken / "weights.pth").write_bytes(b"not weights")
         options = ["--checkpoints", places.checkpoints, "--data-root", places.data_root]
-        options += ["--output-dir", places.output_dir, "--only", "htnet", "--page", "page.md"]
+        options += ["--only", "htnet", "--page", "page.md"]
         assert published.main([*map(str, options)]) == 1
         out = capsys.readouterr().out
         assert "There is no folder" in out
@@ -142,7 +142,7 @@ class TestCommandLine:
         page = Path("page.md").read_text()
         assert "**Not measured**" in page
         assert "| HTNet, detected 2D |" in page
-        assert list(places.output_dir.glob("*.json")) == []
+        assert list(Path("published").iterdir()) == []
 
     def test_rejects_a_name_that_no_row_has(self, places, capsys):
         options = ["--checkpoints", places.checkpoints, "--data-root", places.data_root]
