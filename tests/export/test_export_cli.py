@@ -63,7 +63,7 @@ JUMP = Path(__file__).parents[2] / "examples" / "data" / "jump_mediapipe33.npz"
         (["--model", "mixste", "--random-weights", "--no-timing"], "only to a reduced precision"),
         (
             [*SMALL, "--random-weights", "--precision", "int8", "--sensitivity", "--no-timing"],
-            "--sensitivity measures",
+            "--no-timing leaves that out",
         ),
         (
             ["--model", "mixste", "--random-weights", "--normalization", "bounding_box"],
