@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command("hot-doctor", arguments, _run)
 
 
-def _run(arguments: list[str]) -> int:
+def build_parser() -> CommandParser:
+    """Return the parser with every option."""
     parser = CommandParser(
         prog="hot-doctor",
         description="Report what this machine can run, what it cannot, and what to do about it. "
@@ -54,7 +55,11 @@ def _run(arguments: list[str]) -> int:
     add = parser.add_argument
     add("--self-test", action="store_true", help="build, run and compare models on this machine")
     add("--output", "-o", type=Path, metavar="FILE", help="write the self-test's report as JSON")
-    options = parser.parse(arguments)
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    options = build_parser().parse(arguments)
     if options.self_test:
         return _self_test(options)
     if options.output is not None:
