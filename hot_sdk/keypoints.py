@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.validation import as_array
+from hot_sdk._base.arrays import as_array
 from hot_sdk.errors import KeypointsError
 from hot_sdk.plausibility import check_pixels
 from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames, saving

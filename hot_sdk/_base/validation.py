@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hot_sdk.errors import KeypointsError, UsageError
+from hot_sdk.errors import UsageError
 
 
 def check_settings(settings: object, expected: Mapping[str, tuple[bool, str]]) -> None:
@@ -40,19 +36,3 @@ def closest(given: str, known: Sequence[str]) -> str:
     """Return a hint with the most similar known name, or with all of them if none is similar."""
     near = nearest(given, known)
     return f"Known: {', '.join(known)}." if near is None else f"Did you mean '{near}'?"
-
-
-def as_array(values: object, name: str) -> NDArray[Any]:
-    """Return values as an array; those that a mask of NumPy hides are NaN.
-
-    Raises:
-        KeypointsError: They are no array, such as rows of different lengths.
-    """
-    try:
-        if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "fiu":
-            numbers = np.array(values.data, dtype=np.float64)
-            numbers[np.ma.getmaskarray(values)] = np.nan
-            return numbers
-        return np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise KeypointsError(f"{name} is not an array: {error}.", hint="Give an array.") from error

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hot_sdk._base.arrays import as_array
 from hot_sdk._base.closing import Closing
-from hot_sdk._base.validation import as_array
 from hot_sdk.engines import Session
 from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
