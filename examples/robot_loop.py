@@ -7,8 +7,8 @@ rate. The loop never waits for the engine, which runs in the stream's thread, an
 no pose has arrived for too long.
 """
 
+import argparse
 import queue
-import sys
 import threading
 import time
 from pathlib import Path
@@ -81,5 +81,9 @@ def main(model: str, keypoints: Path) -> None:
 
 
 if __name__ == "__main__":
-    data = Path(__file__).parent / "data" / "jump_mediapipe33.npz"
-    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else data)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", help="starter, or a model file")
+    clip = Path(__file__).parent / "data" / "jump_mediapipe33.npz"
+    parser.add_argument("keypoints", nargs="?", type=Path, default=clip, help="a keypoint file")
+    options = parser.parse_args()
+    main(options.model, options.keypoints)
