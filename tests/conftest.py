@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import signal
 import sys
 
 import pytest
@@ -12,6 +13,10 @@ from untraced import untraced
 # A deadline would assert a time, which a busy machine fails.
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
+
+# A shell's process in the background ignores Ctrl-C, and so would all that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -66,6 +66,8 @@ def daemon_at_exit(model: Path, folder: Path) -> dict[str, Any]:
 
 def interrupted_build(model: Path) -> dict[str, Any]:
     """Press Ctrl-C during a build, which has to end it."""
+    # A process in the background ignores Ctrl-C, and so do those that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(_INTERRUPT_AFTER_S, os.kill, (os.getpid(), signal.SIGINT))
     timer.daemon = True
     start = time.monotonic()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 SMALL = [
-    *("--frames", "27", "--set", "width=32", "--set", "depth=2", "--set", "heads=4"),
+    *("--frames", "27", "--set", "width=32", "--set", "depth=3", "--set", "heads=4"),
     *("--set", "mlp_hidden=48", "--rounds", "2", "--batches", "2", "--modes", "eager"),
 ]
 
