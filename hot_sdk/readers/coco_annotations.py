@@ -11,6 +11,7 @@ See "Data format" at cocodataset.org.
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from hot_sdk.errors import KeypointsError
@@ -22,6 +23,11 @@ from hot_sdk.readers.json_values import has_keys, integer
 
 KIND = "a COCO annotation file"
 _IN_ORDER = "frames are in the order of the images' ids, and none is missing"
+_PERSON = re.compile(
+    r"person|people|human|pedestrian|body|pose|man\b|boy|girl|child|adult|player|athlete|dancer|"
+    r"rider|worker|subject|patient|skeleton|keypoint"
+)
+"""Names of categories that are people."""
 
 
 def matches(data: object) -> bool:
@@ -111,7 +117,7 @@ def _of_one_category(
         groups.setdefault(tuple(names), []).append(one)
     if len(groups) < 2:
         names = list(next(iter(groups), ()))
-        return annotations, names or None, ((), 0)
+        return annotations, names or None, (() if names else _strangers(listed, annotations), 0)
     fitting = [names for names in groups if match_names(names) is not None]
     if len(fitting) != 1:
         known = ", ".join(repr(str(c.get("name"))[:30]) for c in listed[:5])
@@ -123,3 +129,16 @@ def _of_one_category(
     absent = len(annotations) - len(chosen)
     note = f"{absent} annotations of categories with other joints than a person's were left out"
     return chosen, list(fitting[0]), ((note,), absent)
+
+
+def _strangers(listed: list[Any], annotations: list[Any]) -> tuple[str, ...]:
+    """Return a note if the joints are unnamed, and their categories do not say that of a person."""
+    used = {str(one.get("category_id")) for one in annotations}
+    kinds = {
+        str(c.get("name", "")).strip().lower()[:30] for c in listed if str(c.get("id")) in used
+    }
+    others = sorted(kind for kind in kinds if kind and not _PERSON.search(kind))
+    if not others:
+        return ()
+    known = ", ".join(map(repr, others))
+    return (f"the category {known} names no joints: they were taken for a person's",)

@@ -264,14 +264,16 @@ def _whole_pixels(side: object) -> int | None:
 def checked_track_id(value: object) -> TrackId:
     """Return a track id as Python's own integer, a text or None; whole floats are accepted.
 
+    -1, with which trackers mark a person whom they do not follow, is None.
+
     Raises:
         KeypointsError: It is something else.
     """
-    if value is None or isinstance(value, str) or type(value) is int:
+    if value is None or isinstance(value, str):
         return value
     # Trackers write ids in arrays of floats.
     if isinstance(value, (int, np.integer, float, np.floating)) and value == value // 1:
-        return int(value)
+        return None if value == -1 else int(value)
     raise KeypointsError(
         f"track_id is a {type(value).__name__}: {value!r:.80}.",
         hint="Give a whole number, a text or None.",

@@ -111,6 +111,18 @@ def test_names_may_be_spelled_and_ordered_in_any_way(tmp_path, spelling):
     np.testing.assert_allclose(found.points, COCO[..., :2], atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "noted"),
+    [("Dog", True), ("cow", True), ("person", False), ("a woman", False), ("", False)],
+)
+def test_unnamed_joints_of_an_animal_are_noted(tmp_path, name, noted):
+    data = annotations(COCO, COCO_NAMES)
+    data["categories"] = [{"id": 1, "name": name}, {"id": 2, "name": "cat"}]
+    found = read(tmp_path, data)
+    assert found.skeleton == "coco17"
+    assert any("names no joints" in text for text in found.warnings) == noted
+
+
 def test_joints_of_an_animal_are_rejected_by_name(tmp_path):
     names = [
         "left_eye",

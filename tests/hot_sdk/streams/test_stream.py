@@ -128,6 +128,13 @@ def test_late_joiner_starts_from_scratch(engine, clip):
     assert stream.report().counters.joined == 2
 
 
+@pytest.mark.parametrize("track_id", [-1, -1.0, np.int64(-1)])
+def test_a_tracker_s_minus_one_is_no_id(engine, clip, track_id):
+    stream = engine.stream("video", fps=FPS)
+    (pose,) = stream.push(frame(clip, 0), 0.0, track_id=track_id)
+    assert pose.track_id is None
+
+
 def test_person_who_returns_after_a_gap_starts_from_scratch(engine, clip):
     stream = engine.stream("video", lookahead=2, fps=FPS, max_gap_frames=10)
     before = pushed(stream, clip, frames=30)
