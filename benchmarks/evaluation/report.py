@@ -48,6 +48,9 @@ _COLUMNS = (
     ("ends mm", "end_joint_error_mm"),
 )
 
+_SHOWN_WARNINGS = 12
+"""On a terminal; a data set may have hundreds of clips."""
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -179,7 +182,7 @@ def make_report(
 def report_parts(report: EvaluationReport) -> list[str | Table]:
     """Return the paragraphs and tables of a report."""
     means = "mean over actions" if report.settings.by_action else "over all frames"
-    head = report.headline
+    head, more = report.headline, len(report.warnings) - _SHOWN_WARNINGS
     measures = [
         (f"{name}, {unit}", _number(getattr(head, field))) for name, field, unit in _MEASURES
     ]
@@ -189,7 +192,8 @@ def report_parts(report: EvaluationReport) -> list[str | Table]:
         Table(f"Accuracy, {means}", ("", ""), tuple(measures)),
         Table(f"By joint, {means}, mm", ("", ""), tuple(joints)),
         *_group_tables(report),
-        *(f"Warning: {warning}" for warning in report.warnings),
+        *(f"Warning: {warning}" for warning in report.warnings[:_SHOWN_WARNINGS]),
+        *([f"and {more} more warnings; --json has them all."] if more > 0 else []),
     ]
 
 

@@ -501,3 +501,13 @@ def test_command_is_installed():
         pytest.skip("the package is not installed with its scripts")
     found = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
     assert "exit status:" in found.stdout
+
+
+def test_a_terminal_shows_the_first_warnings_only(capsys, tmp_path):
+    texts = tuple(f"odd thing {number}" for number in range(20))
+    perfect(clip_of(CLIP), warnings=texts).save(tmp_path / f"{CLIP}_3d.npz")
+    arguments = [tmp_path / f"{CLIP}_3d.npz", "--data", "starter-val"]
+    assert set(texts) <= set(report(capsys, *arguments)["warnings"])
+    _, out, _ = run(capsys, *arguments)
+    assert out.count("odd thing") == 12
+    assert out.endswith("\nand 8 more warnings; --json has them all.\n")
