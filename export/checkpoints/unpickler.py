@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hot_sdk._base.budget import Budget
-from hot_sdk._base.checked_unpickler import CheckedUnpickler
+from hot_sdk._base.checked_unpickler import CheckedUnpickler, Named
 from hot_sdk.errors import CheckpointError
 
 _BUILTIN_TYPES = frozenset(
@@ -100,22 +100,6 @@ class Placeholder:
     __setstate__ = __setitem__ = extend = add = append
 
 
-class _Named:
-    """Stands for a function or class; it calls one of ours, and nothing can be stored in it."""
-
-    __slots__ = ("_make",)
-    _make: Callable[..., object]
-
-    def __init__(self, make: Callable[..., object]) -> None:
-        object.__setattr__(self, "_make", make)
-
-    def __setattr__(self, name: str, _: object) -> None:
-        raise AttributeError(name)
-
-    def __call__(self, *arguments: object) -> object:
-        return self._make(*arguments)
-
-
 _DTYPES = {
     str(value).removeprefix("torch."): value
     for value in vars(torch).values()
@@ -183,15 +167,15 @@ class TensorUnpickler(CheckedUnpickler):
 
         # Parameters are tensors here: gradients, hooks and attributes are of no use.
         self._rebuilt: Mapping[tuple[str, str], object] = {
-            ("collections", "OrderedDict"): _Named(self._weights),
-            ("torch", "Size"): _Named(lambda lengths=(): tuple(lengths)),
+            ("collections", "OrderedDict"): Named(self._weights),
+            ("torch", "Size"): Named(lambda lengths=(): tuple(lengths)),
             ("torch", "Tensor"): StorageKind(torch.uint8),
-            ("torch._tensor", "_rebuild_from_type_v2"): _Named(_remade),
-            ("torch._utils", "_rebuild_parameter"): _Named(lambda tensor, *_: tensor),
-            ("torch._utils", "_rebuild_parameter_with_state"): _Named(lambda tensor, *_: tensor),
-            ("torch._utils", "_rebuild_tensor"): _Named(old),
-            ("torch._utils", "_rebuild_tensor_v2"): _Named(old),
-            ("torch._utils", "_rebuild_tensor_v3"): _Named(new),
+            ("torch._tensor", "_rebuild_from_type_v2"): Named(_remade),
+            ("torch._utils", "_rebuild_parameter"): Named(lambda tensor, *_: tensor),
+            ("torch._utils", "_rebuild_parameter_with_state"): Named(lambda tensor, *_: tensor),
+            ("torch._utils", "_rebuild_tensor"): Named(old),
+            ("torch._utils", "_rebuild_tensor_v2"): Named(old),
+            ("torch._utils", "_rebuild_tensor_v3"): Named(new),
         }
 
     def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401
@@ -228,7 +212,7 @@ class TensorUnpickler(CheckedUnpickler):
 
 
 def _remade(function: object, _kind: object, arguments: Any, *_: object) -> object:  # noqa: ANN401
-    if not isinstance(function, _Named):
+    if not isinstance(function, Named):
         raise ValueError("a tensor is made in an unusual way")
     return function(*arguments)
 

@@ -20,6 +20,22 @@ _STEPS_PER_CHECK = 1 << 12
 _PLAIN: tuple[type, ...] = (str, int, float, bool, bytes, complex, type(None))
 
 
+class Named:
+    """Stands for a function or class; it calls one of ours, and nothing can be stored in it."""
+
+    __slots__ = ("_make",)
+    _make: Callable[..., object]
+
+    def __init__(self, make: Callable[..., object]) -> None:
+        object.__setattr__(self, "_make", make)
+
+    def __setattr__(self, name: str, _: object) -> None:
+        raise AttributeError(name)
+
+    def __call__(self, *arguments: object) -> object:
+        return self._make(*arguments)
+
+
 class CheckedUnpickler(pickle._Unpickler):
     """An unpickler of bounded steps and time.
 

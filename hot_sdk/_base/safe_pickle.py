@@ -17,14 +17,14 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.budget import Budget, input_budget, require
-from hot_sdk._base.checked_unpickler import CheckedUnpickler
+from hot_sdk._base.checked_unpickler import CheckedUnpickler, Named
 from hot_sdk._base.safe_zip import open_member, open_zip
 
 BROKEN = (
@@ -94,22 +94,6 @@ class _DType:
         self.order = state[1]
 
 
-class _Named:
-    """Stands for a function or class; it calls one of ours, and nothing can be stored in it."""
-
-    __slots__ = ("_make",)
-    _make: Callable[..., object]
-
-    def __init__(self, make: Callable[..., object]) -> None:
-        object.__setattr__(self, "_make", make)
-
-    def __setattr__(self, name: str, _: object) -> None:
-        raise AttributeError(name)
-
-    def __call__(self, *arguments: object) -> object:
-        return self._make(*arguments)
-
-
 def _latin1(text: object, codec: object) -> bytes:
     """Encode a text as pickles of protocol 2 do to store bytes."""
     if not isinstance(text, str) or codec not in ("latin1", "latin-1"):
@@ -128,19 +112,19 @@ def _refused(*_: object) -> object:
     raise ValueError("it makes an array in an unusual way")
 
 
-_RECONSTRUCT = _Named(lambda *_: _Array())
-_SCALAR = _Named(lambda dtype, content, *_: _made(dtype, content))
-_FROM_BUFFER = _Named(lambda content, dtype, shape, order: _made(dtype, content, shape, order))
-_KNOWN: Mapping[tuple[str, str], _Named] = {
+_RECONSTRUCT = Named(lambda *_: _Array())
+_SCALAR = Named(lambda dtype, content, *_: _made(dtype, content))
+_FROM_BUFFER = Named(lambda content, dtype, shape, order: _made(dtype, content, shape, order))
+_KNOWN: Mapping[tuple[str, str], Named] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy.core.multiarray", "scalar"): _SCALAR,
     ("numpy._core.multiarray", "scalar"): _SCALAR,
     ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
     ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
-    ("numpy", "ndarray"): _Named(_refused),
-    ("numpy", "dtype"): _Named(lambda code, *_: _DType(code)),
-    ("_codecs", "encode"): _Named(_latin1),
+    ("numpy", "ndarray"): Named(_refused),
+    ("numpy", "dtype"): Named(lambda code, *_: _DType(code)),
+    ("_codecs", "encode"): Named(_latin1),
 }
 
 
