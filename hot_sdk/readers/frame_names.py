@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers.detections import Floats, format_error, frame_count
+from hot_sdk.readers.detections import Floats, KeypointFrames, format_error, frame_count
 
 _SPARSEST = 100
 """Largest number of a video's frames for each one that has a name."""
@@ -35,6 +37,28 @@ class FrameNames:
     frame_of: dict[str, int]
     timestamps: Floats | None = None
     notes: tuple[str, ...] = ()
+
+
+def read_by_name(
+    frames: Mapping[str, Any], kind: str, read: Callable[[list[Any]], KeypointFrames]
+) -> KeypointFrames:
+    """Read frames that an object holds by the names of their images.
+
+    Args:
+        frames: The frames.
+        kind: The kind of file, for errors.
+        read: Reads a list of frames, in which None has no people.
+
+    Raises:
+        KeypointsError: See ``number_frames``; or ``read`` refuses the frames.
+    """
+    named = number_frames(list(frames), kind, from_zero=True)
+    listed: list[Any] = [None] * named.frames
+    for name, at in named.frame_of.items():
+        listed[at] = frames[name]
+    source = read(listed)
+    notes = (*source.notes, *named.notes)
+    return dataclasses.replace(source, timestamps=named.timestamps, notes=notes)
 
 
 def number_frames(names: Sequence[str], kind: str, *, from_zero: bool) -> FrameNames:

@@ -29,7 +29,7 @@ from hot_sdk.readers.detections import (
     frame_count,
     skeleton_by_joints,
 )
-from hot_sdk.readers.frame_names import number_frames
+from hot_sdk.readers.frame_names import read_by_name
 from hot_sdk.readers.json_values import floats, has_keys, integer, track_id, triples
 
 KIND = "OpenPose JSON"
@@ -67,13 +67,7 @@ def read(data: Any) -> KeypointFrames:  # noqa: ANN401
     if matches_frame(data):
         data = [data]
     if isinstance(data, dict):
-        named = number_frames(list(data), KIND, from_zero=True)
-        frames: list[Any] = [None] * named.frames
-        for name, frame in named.frame_of.items():
-            frames[frame] = data[name]
-        source = read(frames)
-        notes = (*source.notes, *named.notes)
-        return dataclasses.replace(source, timestamps=named.timestamps, notes=notes)
+        return read_by_name(data, KIND, read)
     people: list[Detection] = []
     sizes = set()
     for number, frame in enumerate(data):

@@ -9,7 +9,6 @@ people have no label file. See "Predict" in the documentation of Ultralytics.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from typing import Any
@@ -24,7 +23,7 @@ from hot_sdk.readers.detections import (
     joint_count,
     skeleton_by_joints,
 )
-from hot_sdk.readers.frame_names import number_frames
+from hot_sdk.readers.frame_names import read_by_name
 from hot_sdk.readers.json_values import floats, has_keys, track_id
 
 KIND = "Ultralytics results"
@@ -53,12 +52,7 @@ def matches(data: object) -> bool:
 def read(data: list[Any] | dict[str, Any]) -> KeypointFrames:
     """Read one frame, a list of frames, in which None has no people, or frames by their names."""
     if isinstance(data, dict):
-        named = number_frames(list(data), KIND, from_zero=True)
-        listed: list[Any] = [None] * named.frames
-        for name, at in named.frame_of.items():
-            listed[at] = data[name]
-        source = read(listed)
-        return dataclasses.replace(source, timestamps=named.timestamps, notes=named.notes)
+        return read_by_name(data, KIND, read)
     frames = [data] if matches_frame(data) else [_decoded(frame) for frame in data]
     people: list[Detection] = []
     for number, frame in enumerate(frames):
