@@ -49,6 +49,10 @@ class NetworkSize:
         mlp_hidden: Hidden channels of the MLPs.
         stem: Hidden channels of a stem that lifts each frame by itself before the blocks; 0, as
             published, is no stem.
+        conditions: Values of a frame that say what is known of its camera, which the stem takes; 0,
+            as published, is none.
+        spread: Hidden channels of a head that predicts how far poses may be off; 0, as published,
+            is no such head.
         representation: Channels of the layer before the head, in a family that has one, else 0.
         neighbors: Frames that a graph over time connects to each frame, in a family that has one.
         coefficients: Kept coefficients of the cosine transform over time, in a family that has one:
@@ -62,6 +66,8 @@ class NetworkSize:
     heads: int
     mlp_hidden: int
     stem: int = 0
+    conditions: int = 0
+    spread: int = 0
     representation: int = 0
     neighbors: int = field(default=0, metadata={records.WAS: "neighbours"})
     coefficients: int = 0

@@ -106,6 +106,28 @@ class HourglassNetwork(nn.Module):
         """
         raise NotImplementedError
 
+    def lift(
+        self,
+        keypoints: Tensor,
+        index: Tensor | None = None,
+        conditions: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Lift keypoints to poses, told what is known of the camera if the network takes that.
+
+        Args:
+            keypoints: See ``forward``.
+            index: See there.
+            conditions: (batch, frames, conditions); None for nothing, and if the network takes
+                none.
+
+        Returns:
+            The poses and kept frames of ``forward``, and the poses' spread, of the same shape as
+            they: half the width of the interval that holds 68 % of errors along each axis. None if
+            the network does not predict it.
+        """
+        assert conditions is None
+        return (*self(keypoints, index), None)
+
     def prunes_at(self, block: int) -> bool:
         """Return True if frames are pruned before a block, counted from 0."""
         return any(stage.prune_at == block for stage in self.spec.stages)

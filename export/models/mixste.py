@@ -5,7 +5,9 @@ CVPR 2022; with the hourglass of Li et al., CVPR 2024. State-dict keys are the p
 
 The setting ``stem``, this SDK's own, adds a stem that lifts each frame by itself; the blocks then
 correct its guess. It learns in minutes what a transformer on raw keypoints needs hours for, because
-it sees the body apart from where and how large it stands in the image.
+it sees the body apart from where and how large it stands in the image. With the setting
+``conditions`` the stem is also told what is known of the camera; with ``spread`` a second head says
+how far each coordinate may be off, learned on the error of poses that it does not change.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ _SMALLEST_SPREAD = 1e-6
 """Squared, in normalized keypoints; a frame with all joints in one point is not a body."""
 _UNTRAINED_TRUST = -4.5
 """Log of the jitter (m) at which the stem's guess gets weight 0.5 before training."""
+_LOG_SPREAD = (-7.0, 0.0)
+"""Least and most log of a spread in meters."""
 
 
 def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
@@ -46,6 +50,11 @@ def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
     config = {"channels": channels, "width": width, "depth": depth, "mlp_hidden": mlp_hidden}
     if weights.has("stem."):
         (config["stem"],) = weights.dimensions("stem.leave_norm.weight", (None,))
+        if weights.has("stem.known."):
+            known = weights.dimensions("stem.known.weight", (config["stem"], None))
+            (config["conditions"],) = known
+    if weights.has("spread_head."):
+        (config["spread"],) = weights.dimensions("spread_head.1.weight", (None, width))
     return weights.with_hourglass(frames, joints, config)
 
 
@@ -66,15 +75,38 @@ class MixSTE(HourglassNetwork):
         self.Temporal_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
         if self.has_stem:
-            self.stem = FrameStem(joints, size.channels, width=width, hidden=size.stem)
+            self.stem = FrameStem(
+                joints,
+                size.channels,
+                width=width,
+                hidden=size.stem,
+                conditions=size.conditions,
+            )
             self.guess_trust = nn.Linear(width, 1)
             nn.init.zeros_(self.guess_trust.weight)
             nn.init.constant_(self.guess_trust.bias, _UNTRAINED_TRUST)
+        if size.spread:
+            self.spread_head = nn.Sequential(
+                nn.LayerNorm(width),
+                nn.Linear(width, size.spread),
+                nn.GELU(),
+                nn.Linear(size.spread, 3),
+            )
+            self.spread_factor = nn.Parameter(torch.ones(3), requires_grad=False)
 
     def forward(
         self, keypoints: Tensor, index: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Lift keypoints to poses in meters; see :meth:`HourglassNetwork.forward`."""
+        return self.lift(keypoints, index)[:2]
+
+    def lift(
+        self,
+        keypoints: Tensor,
+        index: Tensor | None = None,
+        conditions: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Lift keypoints to poses in meters; see :meth:`HourglassNetwork.lift`."""
         frames, joints, channels = keypoints.shape[1:]
         width = self.Spatial_pos_embed.shape[2]
         grid = Grid(frames, joints)
@@ -82,7 +114,7 @@ class MixSTE(HourglassNetwork):
         tokens = (tokens.reshape(-1, joints, width) + self.Spatial_pos_embed).reshape(-1, width)
         guess = None
         if self.has_stem:
-            stem_tokens, guess = self.stem(keypoints)
+            stem_tokens, guess = self.stem(keypoints, conditions)
             tokens = tokens + stem_tokens
         kept: tuple[Tensor, ...] = ()
         attention = None
@@ -103,13 +135,20 @@ class MixSTE(HourglassNetwork):
             recovered = self.recover(tokens.reshape(-1, *grid, width), kept)
             tokens, grid = recovered.reshape(-1, width), Grid(recovered.shape[1], joints)
         poses = cast(Tensor, self.head(tokens)).reshape(-1, *grid, 3)
+        spread = self._spread(tokens).reshape(-1, *grid, 3) if self.spec.size.spread else None
         if guess is not None:
             if grid.frames < frames:
                 guess = take_frames(guess, kept[-1])
             elif kept:
                 guess = self._smooth_guess(guess, kept, tokens)
             poses = poses + guess
-        return poses, chosen_frames(kept)
+        return poses, chosen_frames(kept), spread
+
+    def _spread(self, tokens: Tensor) -> Tensor:
+        """Return half the width of the interval that holds 68 % of errors, (tokens, 3), meters."""
+        # The poses must not become worse for a better spread.
+        log = cast(Tensor, self.spread_head(tokens.detach())).clamp(*_LOG_SPREAD)
+        return log.exp() * self.spread_factor
 
     def _smooth_guess(self, guess: Tensor, kept: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
         """Draw the stem's guess in dropped frames towards that of the kept frames around them.
@@ -135,12 +174,19 @@ class FrameStem(nn.Module):
         channels: Channels of a keypoint: 2, or 3 with its confidence.
         width: Channels of a token.
         hidden: Channels of the residual layers.
+        conditions: Values that say what is known of a frame's camera, if any; all 0 if nothing is.
     """
 
-    def __init__(self, joints: int, channels: int, *, width: int, hidden: int) -> None:
+    def __init__(
+        self, joints: int, channels: int, *, width: int, hidden: int, conditions: int = 0
+    ) -> None:
         super().__init__()
         self.joints = joints
         self.enter = nn.Linear(joints * channels + 3, hidden)
+        if conditions:
+            # Without a bias and from 0 on, so that a stem without conditions can be trained on.
+            self.known = nn.Linear(conditions, hidden, bias=False)
+            nn.init.zeros_(self.known.weight)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(_STEM_LAYERS))
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(_STEM_LAYERS))
         self.leave_norm = nn.LayerNorm(hidden)
@@ -148,22 +194,23 @@ class FrameStem(nn.Module):
         self.to_tokens = nn.Linear(_STEM_CHANNELS, width)
         self.guess = nn.Linear(_STEM_CHANNELS, 3)
 
-    def forward(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, keypoints: Tensor, conditions: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Lift each frame by itself.
 
         Args:
             keypoints: Normalized, (batch, frames, joints, channels).
+            conditions: What is known of the camera, (batch, frames, conditions); None for nothing.
 
         Returns:
             Tokens, (batch · frames · joints, width), and a first guess of the poses in meters,
             (batch, frames, joints, 3).
         """
-        features = self._joint_features(keypoints)
+        features = self._joint_features(keypoints, conditions)
         guess = cast(Tensor, self.guess(features))
         tokens = cast(Tensor, self.to_tokens(features))
         return tokens, guess.reshape(-1, keypoints.shape[1], self.joints, 3)
 
-    def _joint_features(self, keypoints: Tensor) -> Tensor:
+    def _joint_features(self, keypoints: Tensor, conditions: Tensor | None) -> Tensor:
         points = keypoints[..., :2].reshape(-1, self.joints, 2)
         center = points.mean(dim=1)
         offsets = points - center.unsqueeze(1)
@@ -174,6 +221,8 @@ class FrameStem(nn.Module):
         if keypoints.shape[3] > 2:
             features.append(keypoints[..., 2].reshape(-1, self.joints))
         state = cast(Tensor, self.enter(torch.cat(features, dim=1)))
+        if conditions is not None:
+            state = state + self.known(conditions.reshape(-1, conditions.shape[2]))
         for norm, layer in zip(self.norms, self.layers, strict=True):
             state = state + layer(nn.functional.gelu(norm(state)))
         left = cast(Tensor, self.leave(nn.functional.gelu(self.leave_norm(state))))

@@ -116,7 +116,7 @@ _FAMILIES = (
                 f"{_HOT}/mixste/mixste.py",
             )
         },
-        settings=(*BASIC_SETTINGS, "stem"),
+        settings=(*BASIC_SETTINGS, "stem", "conditions", "spread"),
         pruning={
             Variant.HOT: Pruning(81, 3, f"{_HOT}/mixste/hot_mixste.py"),
             Variant.TPC: Pruning(61, 7, f"{_HOT}/mixste/tpc_mixste.py"),
@@ -124,7 +124,7 @@ _FAMILIES = (
         # Li et al., CVPR 2024, on MPI-INF-3DHP: 27 frames; 81 in work that compares with it.
         mpi_inf_3dhp_frames=(9, 27, 81),
         unit=Unit.METER,
-        float32=("head.*", "stem", "stem.guess"),
+        float32=("head.*", "stem", "stem.guess", "spread_head.*"),
         unquantized=("stem.*", "guess_trust"),
         conventions_source="github.com/NationalGAILab/HoT, common/camera.py and common/utils.py; "
         "github.com/Vegetebird/MHFormer/issues/40",

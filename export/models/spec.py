@@ -37,12 +37,14 @@ _LARGEST = {
     "heads": 64,
     "mlp_hidden": 16384,
     "stem": 4096,
+    "conditions": 64,
+    "spread": 4096,
     "representation": 4096,
     "neighbors": 64,
     "coefficients": 256,
     "refine": 1,
 }
-_MAY_BE_ABSENT = ("stem", "refine")
+_MAY_BE_ABSENT = ("stem", "conditions", "spread", "refine")
 _MOST_FRAMES = 4096
 
 
@@ -55,6 +57,8 @@ class SizeOptions(TypedDict, total=False):
     heads: int
     mlp_hidden: int
     stem: int
+    conditions: int
+    spread: int
     representation: int
     neighbors: int
     coefficients: int
@@ -356,6 +360,11 @@ def _size(entry: Family, published: NetworkSize, options: Mapping[str, Any]) -> 
         size.channels in (2, 3),
         f"channels is {size.channels}; a keypoint has 2 (x, y) or 3 with its confidence.",
         f"{entry.title} was published with {published.channels}.",
+    )
+    _require(
+        size.stem > 0 or size.conditions == 0,
+        f"conditions is {size.conditions}, but the network has no stem that would take them.",
+        "Set stem, too.",
     )
     step = entry.parts * size.heads
     parts = f"{entry.parts} parts with " if entry.parts > 1 else ""
