@@ -60,6 +60,7 @@ from hot_sdk.export.verification.compare import (
 from hot_sdk.export.verification.neighbors import neighbors_exposed
 from hot_sdk.export.verification.on_device import DeviceResult, verify_on_device
 from hot_sdk.manifest import (
+    CONDITION_NAMES,
     SCHEMA,
     TOKEN_INDEX,
     Flops,
@@ -363,9 +364,11 @@ def make_manifest(
         stages=spec.stages,
         recovery=None if spec.recovery is None else spec.recovery.value,
         channels=spec.size.channels,
+        conditions=CONDITION_NAMES[: spec.size.conditions],
         batch=request.batch,
         flip=request.flip,
         token_index=returns_token_index(spec, request),
+        spread=spec.size.spread > 0,
         joints=Joints(
             skeleton=skeleton.name,
             names=skeleton.joints,

@@ -22,9 +22,10 @@ from hot_sdk.errors import ManifestError
 
 T = TypeVar("T")
 
-SCHEMA = 3
-"""The version that is written. Versions 1 and 2 are read, too; some names of the first are British,
-and neither knows ``root_relative`` and ``trained_on``."""
+SCHEMA = 4
+"""The version that is written. Versions 1 to 3 are read, too; some names of the first are British,
+the first two do not know ``root_relative`` and ``trained_on``, and none of them ``conditions`` and
+``spread``."""
 
 KEY = "hot_sdk.manifest"
 RANDOM_WEIGHTS_WARNING = "random weights: the poses mean nothing"
@@ -32,12 +33,28 @@ RANDOM_WEIGHTS_WARNING = "random weights: the poses mean nothing"
 KEYPOINTS = "keypoints_2d"
 """Normalized keypoints, (batch, frames, joints, 2 or 3) float32."""
 
+CONDITIONS = "conditions"
+"""What is known of each frame's camera and of the person, (batch, frames, conditions) float32; 0 is
+unknown. Only files whose manifest names conditions have it."""
+
+CONDITION_NAMES = ("intrinsics_known", "gravity_known", "view_pitch", "height_known", "height")
+"""What a network may be told, in this order.
+
+``intrinsics_known`` is 1 if the keypoints are slopes of rays in a virtual camera that looks at the
+person, and ``gravity_known`` if that camera is also rolled upright; ``view_pitch`` is then the part
+of the up direction along its viewing direction. ``height_known`` is 1 if the person's standing
+height is known, and ``height`` is ln(height in meters / 1.7) / 0.05. What is unknown is 0."""
+
 POSES = "poses_3d"
 """Poses, (batch, frames, joints, 3) float32."""
 
 TOKEN_INDEX = "token_index"
 """Kept frames, ascending, (batch, tokens) int64; with flip averaging (batch, 2, tokens): the window
 and its mirror image. If a model prunes in stages, the choices of all stages are concatenated."""
+
+SPREAD = "spread"
+"""Half the width of the interval that holds 68 % of the errors of a coordinate, of the shape and in
+the unit of the poses, float32. Only files whose manifest says ``spread`` have it."""
 
 NORMALIZED_PIXELS = "normalized_px"
 """Unit of poses without a metric scale: half the image's width."""
@@ -59,6 +76,12 @@ _KNOWN: Mapping[str, tuple[object, ...]] = {
     "axes": (_AXES, f"{_AXES}; root-relative"),
 }
 _SELECTORS = ("tpc", "uniform", "motion", "attention")
+_SINCE: Mapping[int, Mapping[str, object]] = {
+    3: {"root_relative": True, "trained_on": None},
+    4: {"conditions": [], "spread": False},
+}
+"""What files of older versions mean that do not state it, by the version that does."""
+
 _CONTROLS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -206,9 +229,12 @@ class Manifest:
         stages: Where frames are pruned, in order; empty if nowhere.
         recovery: How frames are recovered; None if they are not.
         channels: Input channels: 2 (x, y), or 3 with a confidence.
+        conditions: Names of what the network can be told about camera and person, in the order of
+            the input ``conditions``, of ``CONDITION_NAMES``; empty if the file has no such input.
         batch: Windows in one run; None if any number is accepted.
         flip: The graph averages with the mirror image.
         token_index: The kept frames are an output.
+        spread: How far each coordinate may be off is an output.
         joints: The skeleton.
         normalization: How pixels become input.
         unit: Unit of the output.
@@ -242,9 +268,11 @@ class Manifest:
     stages: tuple[PruningStage, ...]
     recovery: str | None
     channels: int
+    conditions: tuple[str, ...]
     batch: int | None
     flip: bool
     token_index: bool
+    spread: bool
     joints: Joints
     normalization: str = field(metadata={WAS: "normalisation"})
     unit: str
@@ -289,12 +317,20 @@ class Manifest:
                     hint=NEWER,
                 )
             if type(schema) is int and 1 <= schema < SCHEMA:
-                data = {"root_relative": True, "trained_on": None, **data, "schema": SCHEMA}
+                for version, unstated in _SINCE.items():
+                    data = {**unstated, **data} if schema < version else data
+                data = {**data, "schema": SCHEMA}
                 if "unit" in data:
                     data["unit"] = current_unit(data["unit"])
             manifest = records.build(cls, data)
         except records.TypedJSONError as error:
             raise ManifestError(f"{broken}: {error}.", hint=again) from error
+        if unknown := [name for name in manifest.conditions if name not in CONDITION_NAMES]:
+            raise ManifestError(
+                f"The model's network takes {unknown[0]!r:.80} as a condition, which this SDK does"
+                f" not know; it knows: {', '.join(CONDITION_NAMES)}.",
+                hint=NEWER,
+            )
         if problem := manifest.contradiction():
             raise ManifestError(f"{broken}: {problem}.", hint=again)
         return manifest
@@ -313,6 +349,7 @@ class Manifest:
             (self.schema == SCHEMA, f"schema is {self.schema}"),
             (self.frames >= 1 and joints >= 1, "it has no frames or no joints"),
             (self.channels in (2, 3), f"channels is {self.channels}"),
+            (len({*self.conditions}) == len(self.conditions), "it names a condition twice"),
             (self.batch is None or self.batch >= 1, f"batch is {self.batch}"),
             (self.training_fps > 0, f"training_fps is {self.training_fps}"),
             (0 < self.ratio <= 1, f"ratio is {self.ratio}"),

@@ -18,7 +18,7 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models.families import Family, NetworkSize, PublishedSize
 from hot_sdk.export.models.registry import family
-from hot_sdk.manifest import PruningStage
+from hot_sdk.manifest import CONDITION_NAMES, PruningStage
 from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, Skeleton
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _LARGEST = {
     "heads": 64,
     "mlp_hidden": 16384,
     "stem": 4096,
-    "conditions": 64,
+    "conditions": len(CONDITION_NAMES),
     "spread": 4096,
     "representation": 4096,
     "neighbors": 64,

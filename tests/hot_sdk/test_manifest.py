@@ -47,9 +47,11 @@ HOT = Manifest(
     stages=(PruningStage(1, 162, "uniform"), PruningStage(3, 81, "tpc")),
     recovery="tra",
     channels=2,
+    conditions=("gravity_known", "view_pitch"),
     batch=1,
     flip=True,
     token_index=True,
+    spread=True,
     joints=Joints(
         H36M17.name,
         H36M17.joints,
@@ -80,6 +82,7 @@ PLAIN = replace(
     recovery=None,
     batch=None,
     channels=3,
+    conditions=(),
     precision="fp32",
     weights=Weights(random=True, file=None, sha256=None, resampled_from=None),
     parity=replace(HOT.parity, frames_shared=None),
@@ -195,13 +198,14 @@ def as_version_1(manifest):
         data[old] = data.pop(new)
     for record in (data["flops"], data["quantisation"]):
         record["products"] = record.pop("matmuls")
+    del data["conditions"], data["spread"]
     return {**data, "schema": 1, "unit": "normalised_px"}
 
 
 def test_reads_manifest_of_version_1_with_its_names(tmp_path):
     metadata = {KEY: json.dumps(as_version_1(HOT))}
     found = read_manifest(write_model(tmp_path / "model.onnx", metadata))
-    assert found == replace(HOT, unit="normalized_px")
+    assert found == replace(HOT, unit="normalized_px", conditions=(), spread=False)
     assert as_data(found)["schema"] == SCHEMA
 
 
@@ -211,6 +215,21 @@ def test_reads_files_that_do_not_know_the_training_data(schema):
     del data["root_relative"], data["trained_on"]
     found = Manifest.from_metadata({KEY: json.dumps(data)})
     assert (found.schema, found.root_relative, found.trained_on) == (SCHEMA, True, None)
+
+
+def test_reads_files_that_know_neither_conditions_nor_spread():
+    data = {**as_data(), "schema": 3}
+    del data["conditions"], data["spread"]
+    found = Manifest.from_metadata({KEY: json.dumps(data)})
+    assert found == replace(HOT, conditions=(), spread=False)
+    del data["root_relative"]
+    with pytest.raises(ManifestError, match="root_relative is missing"):
+        Manifest.from_metadata({KEY: json.dumps(data)})
+
+
+def test_condition_of_a_newer_version_is_named(refusal):
+    message = refusal(changed(("conditions",), ["gravity_known", "wind"]), NEWER)
+    assert message.startswith("The model's network takes 'wind' as a condition, which this SDK")
 
 
 @pytest.mark.parametrize("name", ["licence", "normalisation", "quantisation"])
@@ -357,6 +376,7 @@ def with_joints(**changes):
         (replace(PLAIN, frames=0, output_frames=0), "it has no frames or no joints"),
         (with_joints(names=(), parents=(), flip_pairs=()), "it has no frames or no joints"),
         (replace(HOT, channels=4), "channels is 4"),
+        (replace(HOT, conditions=("height",) * 2), "it names a condition twice"),
         (replace(HOT, batch=0), "batch is 0"),
         (replace(HOT, training_fps=0.0), "training_fps is 0.0"),
         (replace(HOT, ratio=0.0), "ratio is 0.0"),
