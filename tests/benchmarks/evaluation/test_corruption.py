@@ -113,6 +113,13 @@ def test_frames_without_truth_stay_invalid(clip):
     np.testing.assert_array_equal(found.mm_per_px, scale[::2])
 
 
+def test_direction_of_gravity_stays_with_its_frames(clip):
+    turning = np.random.default_rng(0).normal(size=(len(clip), 3))
+    found = with_frame_rate(dataclasses.replace(clip, up=turning), 15.0)
+    np.testing.assert_array_equal(found.up, turning[::2])
+    np.testing.assert_array_equal(with_frame_rate(clip, 15.0).up, clip.up)
+
+
 def test_clip_of_unknown_rate_cannot_be_resampled(clip):
     timeless = dataclasses.replace(clip, keypoints=dataclasses.replace(clip.keypoints, fps=None))
     with pytest.raises(UsageError, match="frame rate of '14_12-1' is unknown"):

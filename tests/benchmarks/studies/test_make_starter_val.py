@@ -29,7 +29,10 @@ def source(tmp_path):
     ]
     splits = ("val", "train", "val")
     index = [entry | {"split": split} for entry, split in zip(entries, splits, strict=True)]
+    for entry, skeleton in zip(index, ("daz", "asf", "bvh31"), strict=True):
+        entry["skeleton"] = skeleton
     (tmp_path / "index.json").write_text(json.dumps(index))
+    (tmp_path / "correction.json").write_text(json.dumps({"body_mm": {"stature": 1691.24}}))
     return tmp_path, positions
 
 
@@ -47,6 +50,8 @@ def test_keeps_held_out_sequences_at_half_the_rate(source, tmp_path):
         f"{name}-{view}" for name in ("14_01", "14_02") for view in (1, 2, 3, 4)
     ]
     assert [clip.action for clip in clips[::4]] == ["walk", "jump"]
+    # The height of a body that is not the retargeted one is not known.
+    assert [clip.height_m for clip in clips] == 4 * [1.6912] + 4 * [None]
     for clip, kept in ((clips[0], positions[2:61:2]), (clips[7], positions[101:150:2])):
         assert len(clip) == len(kept)
         # Distances between joints are those of the source, for every camera.
