@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk._base.arrays import as_array
+from hot_sdk.camera_knowledge import CameraKnowledge, Up, checked_knowledge
+from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import KeypointsError
+from hot_sdk.keypoint_checks import check_points, checked_scores, checked_skeleton, numbers
 from hot_sdk.plausibility import check_pixels
 from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames, saving
 from hot_sdk.readers.detections import (
@@ -23,7 +25,7 @@ from hot_sdk.readers.detections import (
     checked_track_id,
     format_error,
 )
-from hot_sdk.skeletons import SkeletonFormat, list_skeletons, skeleton_format
+from hot_sdk.skeletons import SkeletonFormat, skeleton_format
 from hot_sdk.timestamps import check_timestamps, checked_fps, measured_fps
 
 if TYPE_CHECKING:
@@ -35,10 +37,7 @@ __all__ = ["LARGEST", "MAX_FRAMES", "ClipOptions", "Keypoints", "choose_person",
 LARGEST = "largest"
 """Stands, in place of a track id, for the person with the largest box in each frame."""
 
-_Float = TypeVar("_Float", np.float32, np.float64)
-
 _MAX_VALUES = 100_000_000
-_FARTHEST = 1e7
 
 
 class ClipOptions(TypedDict, total=False):
@@ -77,10 +76,17 @@ class Keypoints:
         first_frame: Number of the first frame in the video or file that this is a part of. Without
             timestamps, times begin at ``first_frame / fps``.
         warnings: What a reader of poses that were lifted from these has to know; results repeat it.
+        camera: The camera's intrinsics, in pixels of this image; None if unknown.
+        up: The direction away from the ground along the camera's axes (x right, y down, z forward),
+            of any length, (3,); what an accelerometer at rest measures. A camera that moves has
+            one for each frame, (frames, 3), NaN where it is unknown. A ``CameraPose`` gives that of
+            a robot that stands level. None if unknown; needs ``camera``. Kept with length 1.
+        height_m: The person's standing height without shoes, meters; None if unknown.
 
     Raises:
         KeypointsError: No skeleton is named, a value does not fit the others, or the coordinates
             cannot be pixels of the image.
+        UsageError: ``camera``, ``up`` or ``height_m`` is no such thing, or does not fit the image.
     """
 
     points: NDArray[np.float32]
@@ -93,28 +99,34 @@ class Keypoints:
     track_id: int | str | None = None
     first_frame: int = 0
     warnings: tuple[str, ...] = ()
+    camera: Intrinsics | None = None
+    up: Up | None = None
+    height_m: float | None = None
 
     def __post_init__(self) -> None:
-        points = _numbers(self.points, "points", np.float32)
-        joints = _checked_skeleton(self.skeleton, points)
-        _check_points(points, joints, self.skeleton)
+        points = numbers(self.points, "points", np.float32)
+        joints = checked_skeleton(self.skeleton, points)
+        check_points(points, joints, self.skeleton)
         size = checked_image_size(self.image_size)
         missing = np.isnan(points).any(axis=-1)
         points[missing] = np.nan
         check_pixels(points, size)
         scores = self.scores
         if scores is not None:
-            scores = _checked_scores(scores, points.shape[:2])
+            scores = checked_scores(scores, points.shape[:2])
             scores[missing] = 0.0
             scores.setflags(write=False)
         points.setflags(write=False)
         timestamps = self.timestamps
         if timestamps is not None:
-            timestamps = _numbers(timestamps, "timestamps", np.float64)
+            timestamps = numbers(timestamps, "timestamps", np.float64)
             check_timestamps(timestamps, len(points))
             timestamps.setflags(write=False)
         fps = None if self.fps is None else checked_fps(self.fps, timestamps)
         track_id = checked_track_id(self.track_id)
+        knowledge = checked_knowledge(self.camera, self.up, self.height_m, frames=len(points))
+        if knowledge.camera is not None:
+            knowledge.camera.check_image(size)
         for name, value in (
             ("points", points),
             ("scores", scores),
@@ -123,6 +135,8 @@ class Keypoints:
             ("timestamps", timestamps),
             ("track_id", track_id),
             ("first_frame", checked_first_frame(self.first_frame)),
+            ("up", knowledge.up),
+            ("height_m", knowledge.height_m),
         ):
             object.__setattr__(self, name, value)
 
@@ -134,6 +148,13 @@ class Keypoints:
     def skeleton_format(self) -> SkeletonFormat:
         """The description of the skeleton."""
         return skeleton_format(self.skeleton)
+
+    @property
+    def knowledge(self) -> CameraKnowledge:
+        """What is known of the camera and the person: ``camera``, ``up`` and ``height_m``."""
+        # As __post_init__ left it.
+        up = None if self.up is None else np.asarray(self.up, dtype=np.float64)
+        return CameraKnowledge(self.camera, up, self.height_m)
 
     @property
     def effective_fps(self) -> float | None:
@@ -170,7 +191,25 @@ class Keypoints:
             fps=self.fps if self.timestamps is None else None,
             timestamps=None if self.timestamps is None else self.timestamps[span],
             first_frame=self.first_frame + span.start,
+            up=self.knowledge.up_of(span),
         )
+
+    def with_camera(
+        self, camera: Intrinsics | None, *, up: Up | None = None, height_m: float | None = None
+    ) -> Keypoints:
+        """Return the same keypoints with what is known of the camera and the person.
+
+        Args:
+            camera: See ``Keypoints``; None, as for the next two, leaves what is there.
+            up: See ``Keypoints``.
+            height_m: See ``Keypoints``.
+
+        Raises:
+            UsageError: See ``Keypoints``.
+        """
+        given = {"camera": camera, "up": up, "height_m": height_m}
+        known = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(self, **known)
 
     def to_h36m17(self) -> Keypoints:
         """Return the same person in Human3.6M's 17 joints, as ``SkeletonFormat`` derives them."""
@@ -432,65 +471,3 @@ def _keypoints(
         warnings=source.notes,
         first_frame=source.first_frame,
     )
-
-
-def _checked_skeleton(name: str, points: NDArray[np.float32]) -> int:
-    if name is None or (isinstance(name, str) and not name):
-        joints = points.shape[1] if points.ndim == 3 else "?"
-        raise KeypointsError(
-            f"No skeleton is named for an array of {joints} joints. It is not guessed, because"
-            " equal numbers of joints do not mean equal joints: COCO's 17 and Human3.6M's 17 differ"
-            " in order and in place.",
-            hint=f"Give skeleton=, one of: {', '.join(list_skeletons())}.",
-        )
-    return len(skeleton_format(name).joints)
-
-
-def _numbers(values: object, name: str, dtype: type[_Float]) -> NDArray[_Float]:
-    array = as_array(values, name)
-    if array.dtype.kind not in "fiu":
-        raise KeypointsError(
-            f"{name} holds {array.dtype} values; expected numbers.",
-            hint="Convert it to a floating-point array, with NaN for missing values.",
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(array, dtype=dtype, order="C")
-
-
-def _check_points(points: NDArray[np.float32], joints: int, skeleton: object) -> None:
-    if points.ndim != 3 or points.shape[1:] != (joints, 2):
-        hint = "Give one row of x and y for each joint of each frame."
-        if points.ndim == 3 and points.shape[2] == 3:
-            hint = "Give the third column as scores: Keypoints(a[..., :2], a[..., 2], ...)."
-        raise KeypointsError(
-            f"points has shape {points.shape}; expected (frames, {joints}, 2) for the skeleton"
-            f" '{skeleton}'.",
-            hint=hint,
-        )
-    if not 1 <= len(points) <= MAX_FRAMES:
-        raise KeypointsError(
-            f"points has {len(points)} frames; expected 1 to {MAX_FRAMES}.",
-            hint="Give a clip that has frames, or cut it in parts.",
-        )
-    # Of NaN and a number, the number is taken; nothing as large as the array is allocated.
-    farthest = max(np.fmax.reduce(points, axis=None), -np.fmin.reduce(points, axis=None))
-    if farthest > _FARTHEST:
-        frame, joint, _ = (int(index) for index in np.argwhere(np.abs(points) > _FARTHEST)[0])
-        raise KeypointsError(
-            f"The point of joint {joint} in frame {frame} is infinite or over {_FARTHEST:.0e}"
-            " pixels away.",
-            hint="Mark missing joints with NaN.",
-        )
-
-
-def _checked_scores(values: object, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    scores = _numbers(values, "scores", np.float32)
-    if scores.shape != shape:
-        raise KeypointsError(
-            f"scores has shape {scores.shape}; expected {shape}, as for points.",
-            hint="Give one score for each joint of each frame, or leave scores out.",
-        )
-    # The larger of NaN and 0 is 0 here; this runs for every pushed frame. In its own copy.
-    np.fmax(scores, np.float32(0.0), out=scores)
-    np.fmin(scores, np.float32(1.0), out=scores)
-    return scores

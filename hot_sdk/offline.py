@@ -144,7 +144,8 @@ def _frame(person: Keypoints, number: int) -> Keypoints | None:
     if np.isnan(points).all():
         return None
     scores = None if person.scores is None else person.scores[frame : frame + 1]
-    return dataclasses.replace(person, points=points, scores=scores, timestamps=None)
+    up = person.knowledge.up_of(slice(frame, frame + 1))
+    return dataclasses.replace(person, points=points, scores=scores, timestamps=None, up=up)
 
 
 def _result(

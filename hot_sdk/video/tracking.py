@@ -275,7 +275,30 @@ class PeopleTimeline:
             timestamps=self.timestamps[first : first + frames],
             track_id=track_id,
             first_frame=first,
+            camera=found[0].camera,
+            up=_joined_up(found, [row - first for row in person.rows], frames),
+            height_m=found[0].height_m,
         )
+
+
+def _joined_up(
+    found: Sequence[Keypoints], rows: Sequence[int], frames: int
+) -> NDArray[np.float64] | None:
+    """Return the up direction of each frame, NaN where the person was not found; None if unknown.
+
+    One direction, (3,), if it is the same in all frames.
+    """
+    each = [one.knowledge.up_of(slice(0, 1)) for one in found]
+    known = [up.reshape(3) for up in each if up is not None]
+    if not known:
+        return None
+    if len(known) == len(each) and (np.stack(known) == known[0]).all():
+        return known[0]
+    whole = np.full((frames, 3), np.nan)
+    for row, up in zip(rows, each, strict=True):
+        if up is not None:
+            whole[row] = up
+    return whole
 
 
 def fewest_frames(min_frames: int, frames: int) -> int:

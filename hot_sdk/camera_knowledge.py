@@ -1,0 +1,161 @@
+"""Check what is known of the camera that took keypoints, and of the person's height.
+
+A camera's intrinsics turn keypoints into rays, and the direction away from the ground tells how the
+camera leans, both of which a network otherwise has to guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hot_sdk.cameras import CameraPose, Intrinsics
+from hot_sdk.errors import UsageError
+
+MIN_HEIGHT_M, MAX_HEIGHT_M = 0.5, 2.5
+
+_NO_LENGTH = 1e-6
+_DOWN = 0.2
+"""Part of the up direction along the image's y axis, beyond noise, that means upside down."""
+
+_UP = (
+    "Give the direction away from the ground along the camera's axes (x right, y down, z forward):"
+    " (0, -1, 0) for a level camera, what an accelerometer at rest measures, or a CameraPose."
+)
+
+Doubles = NDArray[np.float64]
+Up = ArrayLike | CameraPose
+
+
+@dataclass(frozen=True, eq=False)
+class CameraKnowledge:
+    """What is known of a camera and a person, checked.
+
+    Attributes:
+        camera: The camera's intrinsics; None if they are unknown.
+        up: The direction away from the ground along the camera's axes, of length 1: (3,), or
+            (frames, 3) with NaN where it is unknown; None if it always is.
+        height_m: The person's standing height, meters; None if it is unknown.
+    """
+
+    camera: Intrinsics | None = None
+    up: Doubles | None = None
+    height_m: float | None = None
+
+    def up_of(self, frames: slice | NDArray[np.int64]) -> Doubles | None:
+        """Return the directions of some frames, (frames, 3), or the one of all of them, (3,)."""
+        return self.up if self.up is None or self.up.ndim == 1 else self.up[frames]
+
+    def stated(self) -> tuple[str, ...]:
+        """Name what is known, for messages."""
+        values = {
+            "the camera's intrinsics": self.camera,
+            "the direction of gravity": self.up,
+            "the person's height": self.height_m,
+        }
+        return tuple(name for name, value in values.items() if value is not None)
+
+
+def checked_knowledge(
+    camera: object, up: Up | None, height_m: object, *, frames: int | None
+) -> CameraKnowledge:
+    """Return what is known, checked and converted.
+
+    Args:
+        camera: ``Intrinsics`` or None.
+        up: See ``Keypoints.up``.
+        height_m: Meters or None.
+        frames: Frames of the clip; None if one direction for all frames is expected.
+
+    Raises:
+        UsageError: A value has another type or shape, cannot be what it should be, or ``up`` is
+            given without the intrinsics.
+    """
+    if camera is not None and not isinstance(camera, Intrinsics):
+        raise UsageError(
+            f"camera is a {type(camera).__name__}; expected Intrinsics.",
+            hint="Give Intrinsics(fx, fy, cx, cy), in pixels of the keypoints' image.",
+        )
+    directions = None if up is None else checked_up(up, frames)
+    if directions is not None and camera is None:
+        raise UsageError(
+            "up is given without the camera's intrinsics, which turn keypoints into rays.",
+            hint="Give camera=Intrinsics(...), too; from_field_of_view makes a rough one.",
+        )
+    return CameraKnowledge(camera, directions, checked_height(height_m))
+
+
+def checked_up(up: Up, frames: int | None) -> Doubles:
+    """Return the direction away from the ground with length 1, (3,) or (frames, 3); read-only.
+
+    Args:
+        up: (3,); (frames, 3), NaN in frames where it is unknown; or the camera's pose on a robot
+            that stands level.
+        frames: Frames of the clip; None if only (3,) is expected.
+
+    Raises:
+        UsageError: The shape is another, or a direction has no length or is infinite.
+    """
+    if isinstance(up, CameraPose):
+        # The robot's z axis along the camera's axes.
+        up = up.rotation[2]
+    try:
+        directions = np.array(up, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"up is no array of numbers: {up!r:.80}.", hint=_UP) from error
+    if directions.shape != (3,) and (frames is None or directions.shape != (frames, 3)):
+        each = "" if frames is None else f", or ({frames}, 3) with one for each frame"
+        raise UsageError(
+            f"up has shape {directions.shape}; expected (3,) for all frames{each}.", hint=_UP
+        )
+    unknown = np.isnan(directions).any(axis=-1)
+    if directions.ndim == 1 and unknown:
+        raise UsageError("up holds NaN.", hint="Leave it out if it is unknown.")
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(directions, axis=-1)
+    wrong = ~unknown & ~((length > _NO_LENGTH) & np.isfinite(length))
+    if wrong.any():
+        where = "" if directions.ndim == 1 else f" of frame {int(np.flatnonzero(wrong)[0])}"
+        raise UsageError(f"up{where} has no direction: it is 0 or infinite.", hint=_UP)
+    directions /= length[..., None]
+    directions[unknown] = np.nan
+    directions.setflags(write=False)
+    return directions
+
+
+def checked_height(height_m: object) -> float | None:
+    """Return a person's height, meters.
+
+    Raises:
+        UsageError: It is no number from 0.5 to 2.5.
+    """
+    if height_m is None:
+        return None
+    # Archives of NumPy give arrays without dimensions.
+    value = height_m.item() if isinstance(height_m, np.ndarray) and height_m.size == 1 else height_m
+    number = isinstance(value, (int, float, np.integer, np.floating)) and value is not True
+    if not number or not MIN_HEIGHT_M <= value <= MAX_HEIGHT_M:
+        hint = "Give the person's height, standing and without shoes, or leave it out."
+        if number and MIN_HEIGHT_M <= value / 100.0 <= MAX_HEIGHT_M:
+            hint = f"It looks like centimeters: give {value / 100.0:g}."
+        raise UsageError(
+            f"height_m is {height_m!r:.80}; expected {MIN_HEIGHT_M} to {MAX_HEIGHT_M} meters.",
+            hint=hint,
+        )
+    return float(value)
+
+
+def upside_down(up: Doubles | None) -> tuple[str, ...]:
+    """Return a warning if the camera seems to hang upside down in most frames."""
+    if up is None:
+        return ()
+    down = up[..., 1] > _DOWN
+    known = int(np.count_nonzero(~np.isnan(up[..., 1])))
+    if not known or np.count_nonzero(down) * 2 <= known:
+        return ()
+    return (
+        "up points down in the image, so the camera would be upside down. If it is not, the"
+        " direction of gravity was given, which is -up: an accelerometer at rest measures up.",
+    )

@@ -1,0 +1,93 @@
+"""What is known of the camera and the person is checked where it is given."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hot_sdk import CameraPose, Intrinsics, Keypoints
+from hot_sdk.camera_knowledge import upside_down
+from hot_sdk.errors import UsageError
+
+CAMERA = Intrinsics(1000.0, 1000.0, 640.0, 360.0)
+POINTS = np.full((4, 17, 2), 300.0)
+
+
+def _clip(**known):
+    return Keypoints(POINTS, skeleton="h36m17", image_size=(1280, 720), fps=30.0, **known)
+
+
+def test_one_up_gets_length_1():
+    clip = _clip(camera=CAMERA, up=(0.0, -9.81, 0.0), height_m=1.8)
+    np.testing.assert_allclose(clip.up, [0.0, -1.0, 0.0], atol=1e-15)
+    assert clip.height_m == 1.8
+    assert not clip.up.flags.writeable
+
+
+def test_up_of_each_frame_may_be_unknown():
+    up = np.tile([0.0, -2.0, 0.0], (4, 1))
+    up[1, 0] = np.nan
+    clip = _clip(camera=CAMERA, up=up)
+    assert np.isnan(clip.up[1]).all()
+    np.testing.assert_array_equal(clip.up[[0, 2, 3]], np.tile([0.0, -1.0, 0.0], (3, 1)))
+
+
+def test_a_camera_pose_gives_up():
+    pitched = CameraPose.mounted((0.0, 0.0, 1.2), pitch=np.radians(10.0), yaw=0.3)
+    # A camera that looks down has up ahead in part, away from its viewing direction.
+    expected = [0.0, -np.cos(np.radians(10.0)), -np.sin(np.radians(10.0))]
+    np.testing.assert_allclose(_clip(camera=CAMERA, up=pitched).up, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({"camera": (1, 2, 3, 4)}, "expected Intrinsics"),
+        ({"up": (0, -1, 0)}, "without the camera's intrinsics"),
+        ({"camera": CAMERA, "up": (0, 0, 0)}, "no direction"),
+        ({"camera": CAMERA, "up": (0, np.nan, 0)}, "NaN"),
+        ({"camera": CAMERA, "up": (0, np.inf, 0)}, "no direction"),
+        ({"camera": CAMERA, "up": (0, -1)}, r"shape \(2,\)"),
+        ({"camera": CAMERA, "up": np.ones((3, 3))}, r"\(4, 3\)"),
+        ({"camera": CAMERA, "up": np.eye(4, 3)}, "up of frame 3"),
+        ({"camera": CAMERA, "up": "up"}, "no array"),
+        ({"height_m": 0.4}, "0.5 to 2.5"),
+        ({"height_m": np.nan}, "0.5 to 2.5"),
+        ({"height_m": True}, "0.5 to 2.5"),
+        ({"height_m": 175}, "give 1.75"),
+        ({"camera": Intrinsics(30.0, 30.0, 640.0, 360.0)}, "do not fit an image"),
+    ],
+)
+def test_what_cannot_be_is_refused(known, says):
+    with pytest.raises(UsageError, match=says):
+        _clip(**known)
+
+
+def test_up_stays_in_step_with_the_frames():
+    up = np.array([[0, -1, 0], [0.6, -0.8, 0], [0, -0.8, 0.6], [-1, 0, 0]])
+    clip = _clip(camera=CAMERA, up=up)
+    points = POINTS.copy()
+    points[[0, 3]] = np.nan
+    trimmed = dataclasses.replace(clip, points=points).trimmed()
+    assert trimmed.first_frame == 1
+    np.testing.assert_allclose(trimmed.up, up[1:3])
+    assert trimmed.camera is CAMERA
+
+
+def test_a_camera_is_added_later():
+    clip = _clip().with_camera(CAMERA, up=(0, -1, 0))
+    assert clip.with_camera(None, height_m=1.6).camera is CAMERA
+    assert clip.knowledge.stated() == ("the camera's intrinsics", "the direction of gravity")
+
+
+def test_gravity_in_place_of_up_is_noticed():
+    up = np.tile([0.0, 1.0, 0.0], (3, 1))
+    assert "upside down" in upside_down(up)[0]
+    assert "upside down" in upside_down(up[0])[0]
+    up[0] = np.nan
+    up[1] = 0.0, -1.0, 0.0
+    assert not upside_down(up)
+    assert not upside_down(np.array([0.0, -1.0, 0.0]))
+    assert not upside_down(None)
