@@ -1,9 +1,11 @@
 """The starter model's trainer, for a few steps on real motion."""
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from hot_sdk.benchmarks.evaluation.data_sets.starter_val import ARRAYS, default_
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.reader import read_checkpoint
 from hot_sdk.manifest import read_manifest
+from hot_sdk.preprocessing.virtual_view import virtual_views
+from hot_sdk.skeletons import H36M17
 
 FOLDER = Path(__file__).parents[2] / "examples" / "train_starter"
 FEW = ("--steps", "3,2,2,2", "--batches", "512,2,2,2")
@@ -27,7 +31,8 @@ def data(tmp_path_factory):
     glitch = np.zeros(len(slowly), dtype=np.bool_)
     np.savez(folder / "cmu_h36m17_60fps.npz", pos_mm=slowly, glitch=glitch)
     sequence = {"name": "14_04", "start": 0, "frames": len(slowly), "split": "train"}
-    (folder / "index.json").write_text(json.dumps([sequence]))
+    held_out = {**sequence, "split": "val"}
+    (folder / "index.json").write_text(json.dumps([sequence, held_out]))
     return folder
 
 
@@ -58,49 +63,68 @@ def test_trains_resumes_and_fine_tunes(data, tmp_path):
         assert torch.equal(corrects, first.tensors["cross_attention.proj.weight"]) != learns
 
 
-@pytest.fixture
-def augmentation(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    import augmentation
+def test_calibration_makes_intervals_hold_their_share(data, tmp_path):
+    first = train(data, tmp_path, *FEW)
+    assert torch.equal(first.tensors["spread_factor"], torch.ones(3))
+    command = [sys.executable, str(FOLDER / "calibrate.py"), str(data), str(first.path)]
+    done = subprocess.run([*command, "--steps", "1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "68%: 68.0%" in done.stderr
+    calibrated = read_checkpoint(first.path)
+    assert calibrated.training == first.training
+    changed = [
+        key
+        for key, value in calibrated.tensors.items()
+        if not torch.equal(value, first.tensors[key])
+    ]
+    assert changed == ["spread_factor"]
 
-    torch.manual_seed(0)
-    return augmentation
+
+@pytest.fixture(scope="module")
+def trainer():
+    """The trainer's modules, by name."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        names = ("bodies", "cameras", "detector", "train")
+        return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    finally:
+        sys.path.remove(str(FOLDER))
 
 
 @pytest.fixture
 def world(data):
+    torch.manual_seed(0)
     with np.load(data / "cmu_h36m17_60fps.npz", allow_pickle=False) as arrays:
         clip = torch.from_numpy(arrays["pos_mm"][:60:2].astype(np.float32) / 1000.0)
     return clip.expand(64, -1, -1, -1)
 
 
-@pytest.fixture
-def bones(augmentation):
-    """Lengths of all bones, (clips, frames, 16)."""
-    parents = list(augmentation.PARENTS[1:])
-    return lambda clips: (clips[:, :, 1:] - clips[:, :, parents]).norm(dim=-1)
+def bones(clips):
+    """Return the lengths of all bones, (clips, frames, 16)."""
+    parents = list(H36M17.parents[1:])
+    return (clips[:, :, 1:] - clips[:, :, parents]).norm(dim=-1)
 
 
-def bends(clips, augmentation):
-    """How far knees are bent, radians, (clips, frames, 2)."""
+def bends(clips, legs):
+    """Return how far knees are bent, radians, (clips, frames, 2)."""
     angles = []
-    for hip, knee, ankle in augmentation.LEGS:
+    for hip, knee, ankle in legs:
         thigh, shin = clips[:, :, knee] - clips[:, :, hip], clips[:, :, ankle] - clips[:, :, knee]
         angles.append(torch.arccos(torch.cosine_similarity(thigh, shin, dim=-1).clamp(-1.0, 1.0)))
     return torch.stack(angles, dim=-1)
 
 
-def test_legs_are_straightened_and_nothing_else(augmentation, world, bones):
-    moved = augmentation.straighten_legs(world)
+def test_legs_are_straightened_and_nothing_else(trainer, world):
+    legs = trainer.bodies.LEGS
+    moved = trainer.bodies.straighten_legs(world)
     torch.testing.assert_close(bones(moved), bones(world), rtol=0, atol=1e-5)
-    before, after = bends(world, augmentation), bends(moved, augmentation)
+    before, after = bends(world, legs), bends(moved, legs)
     assert (after <= before + 1e-3).all()
-    assert 0.12 < (before - after).mean() < 0.35
-    assert (before - after).max() < np.deg2rad(35.0)
-    legs = [joint for leg in augmentation.LEGS for joint in leg[1:]]
-    others = [joint for joint in range(17) if joint not in legs]
+    assert 0.01 < (before - after).mean() < (before - after).max() < np.deg2rad(12.0)
+    below = [joint for leg in legs for joint in leg[1:]]
+    others = [joint for joint in range(17) if joint not in below]
     assert torch.equal(moved[:, :, others], world[:, :, others])
-    for hip, knee, ankle in augmentation.LEGS:
+    for hip, knee, ankle in legs:
         line, turned = (clips[:, :, ankle] - clips[:, :, hip] for clips in (world, moved))
         assert torch.cosine_similarity(line, turned, dim=-1).min() > 0.9999
         # Forwards stays forwards: the knee is on the same side of the line from hip to ankle.
@@ -110,47 +134,127 @@ def test_legs_are_straightened_and_nothing_else(augmentation, world, bones):
         assert torch.cosine_similarity(*aside, dim=-1).min() > 0.99
 
 
-def test_bodies_keep_their_symmetry_and_stay_within_bounds(augmentation, world, bones):
-    factor = (bones(augmentation.vary_bodies(world)) / bones(world))[:, 0]
-    legs = [joint - 1 for leg in augmentation.LEGS for joint in leg[1:]]
-    others = [bone for bone in range(16) if bone not in legs]
-    assert 0.88**2 - 1e-3 < factor[:, others].min() < 0.95
-    assert 1.05 < factor[:, others].max() < 1.12**2 + 1e-3
-    thighs, shins = factor[:, [1, 4]].mean(), factor[:, [2, 5]].mean()
-    assert 1.05 < thighs < 1.15
-    assert 0.87 < shins < 0.97
-    right, left = [0, 1, 2, 13, 14, 15], [3, 4, 5, 10, 11, 12]
-    torch.testing.assert_close(factor[:, right], factor[:, left], rtol=1e-3, atol=1e-3)
+def test_people_are_as_those_who_were_measured(trainer):
+    torch.manual_seed(0)
+    drawn = trainer.bodies.Bodies().draw(4000)
+    record = json.loads((FOLDER / "bodies.json").read_text())
+    for place, name in enumerate(record["names"]):
+        measured = np.mean([np.exp(record[sex]["mean_log"][place]) for sex in ("male", "female")])
+        assert 1000.0 * drawn[name].mean() == pytest.approx(measured, rel=0.02), name
+    assert 0.05 < drawn["stature"].log().std() < 0.07
+    thigh_over_shin = drawn["thigh"] / drawn["shin"]
+    assert 0.82 < thigh_over_shin.min() < thigh_over_shin.max() < 1.22
+    # Tall people have long legs.
+    together = torch.stack([drawn["stature"].log(), drawn["shin"].log()])
+    assert torch.corrcoef(together)[0, 1] > 0.6
 
 
-def test_cameras_rotate_poses_without_mirroring(augmentation, world):
-    keypoints, poses = augmentation.see(world)
-    assert keypoints.abs().max() <= 1.0
-    assert (poses[:, :, 0] == 0.0).all()
+def test_bones_get_their_lengths_and_keep_their_directions(trainer, world):
+    lengths = trainer.bodies.Bodies().draw(len(world))
+    moved = trainer.bodies.set_lengths(world, lengths)
+    joints = {"thigh": (1, 2), "shin": (5, 6), "upper_arm": (11, 12), "forearm": (15, 16)}
+    joints |= {"hip_width": (1, 4), "shoulder_width": (14, 11), "thorax_head": (8, 10)}
+    for name, (first, second) in joints.items():
+        length = (moved[:, :, first] - moved[:, :, second]).norm(dim=-1)
+        expected = lengths[name][:, None].expand_as(length)
+        torch.testing.assert_close(length, expected, rtol=1e-4, atol=1e-4)
+    for first, second in ((1, 2), (2, 3), (12, 13), (8, 9)):
+        old, new = (clips[:, :, second] - clips[:, :, first] for clips in (world, moved))
+        assert torch.cosine_similarity(old, new, dim=-1).min() > 0.9999
+    shoulders = (moved[:, :, 11] + moved[:, :, 14]) / 2.0
+    above = moved[:, :, 8] - shoulders
+    torch.testing.assert_close(above, 0.096 * (shoulders - moved[:, :, 0]), rtol=1e-3, atol=1e-4)
+
+
+def test_marks_are_where_detectors_put_them(trainer, world):
+    lengths = trainer.bodies.Bodies().draw(len(world))
+    moved = trainer.bodies.set_lengths(world, lengths)
+    marks = trainer.bodies.mark(moved, lengths, trainer.bodies.Marks().draw(len(world)))
+    # Shoulders lie above their joints, knees and hips below.
+    for joint, higher in ((11, True), (14, True), (1, False), (4, False)):
+        assert ((marks - moved)[:, :, joint, 1].mean() > 0.0) == higher
+    apart = (marks[:, :, 1] - marks[:, :, 4]).norm(dim=-1)[:, 0]
+    expected = 0.2 * lengths["stature"] / 1.69
+    torch.testing.assert_close(apart, expected, rtol=0.1, atol=0.01)
+    torch.testing.assert_close(marks[:, :, 0], (marks[:, :, 1] + marks[:, :, 4]) / 2.0)
+    assert torch.equal(marks[:, :, 9:11], moved[:, :, 9:11])
+    assert 0.005 < (marks - moved).norm(dim=-1)[:, :, 1:7].mean() < 0.04
+
+
+@pytest.fixture
+def view(trainer, world):
+    return trainer.cameras.see(world, world, torch.full((len(world),), 1.7))
+
+
+def test_cameras_rotate_poses_without_mirroring(view, world):
+    assert view.keypoints.abs().max() <= 1.0
+    assert (view.poses[:, :, 0] == 0.0).all()
     # Rotated, not mirrored: lengths and handedness are the world's.
     relative = world - world[:, :, :1]
-    torch.testing.assert_close(poses.norm(dim=-1), relative.norm(dim=-1), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(view.poses.norm(dim=-1), relative.norm(dim=-1), rtol=1e-3, atol=1e-3)
     handedness = torch.linalg.det(relative[:, :, [4, 8, 13]])
+    seen = torch.linalg.det(view.poses[:, :, [4, 8, 13]])
+    torch.testing.assert_close(seen, handedness, rtol=0.02, atol=1e-3)
+    # Up is up, y pointing down, along the direction that the view states.
     torch.testing.assert_close(
-        torch.linalg.det(poses[:, :, [4, 8, 13]]), handedness, rtol=0.02, atol=1e-3
+        (view.poses @ view.up[:, None, :, None])[..., 0], relative[..., 1], rtol=1e-3, atol=1e-3
     )
-    # Up is up: heads are above feet in the image, y pointing down, for all but steep cameras.
-    upright = (poses[:, :, 10, 1] < poses[:, :, 3, 1]).float().mean()
-    assert upright > 0.95
 
 
-def test_mirroring_swaps_sides_in_both(augmentation, world):
-    keypoints, poses = augmentation.see(world)
-    seen, moved = augmentation.mirror(keypoints, poses)
-    torch.testing.assert_close(seen[0, :, 4, 0], -keypoints[0, :, 1, 0])
-    torch.testing.assert_close(moved[0, :, 4], poses[0, :, 1] * torch.tensor([-1.0, 1.0, 1.0]))
-    torch.testing.assert_close(moved[-1], poses[-1])
+def test_mirroring_swaps_sides_in_everything(trainer, view):
+    moved, sign = trainer.cameras.mirror(view), torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(moved.keypoints[0, :, 4], view.keypoints[0, :, 1] * sign[:2])
+    torch.testing.assert_close(moved.poses[0, :, 4], view.poses[0, :, 1] * sign)
+    torch.testing.assert_close(moved.up[0], view.up[0] * sign)
+    torch.testing.assert_close(moved.poses[-1], view.poses[-1])
 
 
-def test_detector_errors_scale_with_the_body(augmentation, world):
-    keypoints, _ = augmentation.see(world)
-    seen = augmentation.detect(keypoints)
+def test_detector_errors_scale_with_the_body(trainer, view):
+    keypoints = view.keypoints
+    seen = trainer.detector.detect(keypoints)
     assert torch.isfinite(seen).all()
     spread = (keypoints - keypoints.mean(dim=2, keepdim=True)).norm(dim=-1).mean()
     median = (seen - keypoints).norm(dim=-1).median()
     assert 0.002 * spread < median < 0.1 * spread
+
+
+def test_what_is_known_agrees_with_the_views(trainer, view):
+    keypoints, conditions, poses = trainer.cameras.inform(view.keypoints, view)
+    intrinsics, gravity, pitch, stated, height = conditions[:, 0].unbind(1)
+    for share in (intrinsics, gravity, stated):
+        assert 0.2 < share.mean() < 0.8
+    assert (gravity <= intrinsics).all()
+    assert ((pitch != 0.0) == (gravity == 1.0)).all()
+    assert ((height != 0.0) == (stated == 1.0)).all()
+    known = intrinsics == 1.0
+    assert torch.equal(keypoints[~known], view.keypoints[~known])
+    # A virtual camera looks at the person.
+    assert (
+        keypoints[known].mean(dim=2).abs().max() < 0.02 < keypoints[~known].mean(dim=2).abs().max()
+    )
+    # Poses of upright views stand upright, leaning by the pitch alone, up to its error.
+    upright = gravity == 1.0
+    turns = torch.stack([torch.zeros_like(pitch), -(1.0 - pitch**2).sqrt(), pitch], dim=1)
+    heights = (poses @ turns[:, None, :, None])[..., 0]
+    expected = (view.poses @ view.up[:, None, :, None])[..., 0]
+    assert (heights - expected)[upright].abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("gravity", [True, False])
+def test_views_turn_as_the_runtime_turns_them(trainer, gravity):
+    torch.manual_seed(3)
+    slopes = 0.3 * torch.randn(1, 50, 17, 2) + 0.5 * torch.randn(1, 50, 1, 2)
+    up = torch.nn.functional.normalize(torch.randn(1, 50, 3), dim=2)
+    upright = torch.full((1, 50), gravity)
+    keypoints, turns, pitch = trainer.cameras.turn_views(slopes, up, upright)
+    centers = slopes[0].mean(dim=1).double().numpy()
+    views = virtual_views(centers, up[0].double().numpy() if gravity else None)
+    np.testing.assert_allclose(turns[0], views.rotations, atol=2e-6)
+    np.testing.assert_allclose(pitch[0], views.pitch, atol=1e-6)
+    ahead = (np.dstack([slopes[0], np.ones((50, 17))]) @ views.rotations.transpose(0, 2, 1))[
+        ..., 2
+    ].min(axis=1)
+    usual = ahead > 0.3
+    assert usual.sum() > 20
+    runtime = views.turned(slopes[0].double().numpy())
+    np.testing.assert_allclose(keypoints[0].numpy()[usual], runtime[usual], atol=1e-5)
