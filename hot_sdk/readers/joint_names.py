@@ -53,7 +53,7 @@ def places_of(skeleton: str, names: Sequence[str]) -> tuple[int, ...]:
 def is_part(names: Sequence[str]) -> bool:
     """Return whether all names are different joints of one skeleton."""
     plain = {plain_name(name) for name in names}
-    return len(plain) == len(names) and any(
+    return 0 < len(plain) == len(names) and any(
         len(set(places_of(skeleton, names)) - {-1}) == len(names) for skeleton in list_skeletons()
     )
 

@@ -235,5 +235,6 @@ def _read_vitpose(data: Mapping[str, Any]) -> KeypointFrames:
                 y, x, score = (number(value, VITPOSE) for value in row)
                 points[plain_name(joint)] = (x, y, score)
             # Without tracking, people are numbered again in each frame, from 0.
-            found.append((frame, points, int(name) if name.isdecimal() else track_id(name, KIND)))
+            is_number = name.isdecimal() and len(name) < 16
+            found.append((frame, points, int(name) if is_number else track_id(name, VITPOSE)))
     return _clip(VITPOSE, FrameList(data["keypoints"], None, {}), found)

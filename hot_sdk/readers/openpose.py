@@ -157,11 +157,13 @@ def _body25_or_25b(points: Floats) -> str | None:
     """Return the skeleton in which necks, hips and heels of (people, 25, 2) are in their places."""
     size = np.nanmax(points, axis=1, initial=-np.inf, where=~np.isnan(points))
     size -= np.nanmin(points, axis=1, initial=np.inf, where=~np.isnan(points))
-    extent = np.maximum(np.linalg.norm(size, axis=-1), 1e-9)
+    with np.errstate(over="ignore"):
+        extent = np.maximum(np.linalg.norm(size, axis=-1), 1e-9)
 
     def off(joint: int, *near: int) -> Floats:
-        apart = points[:, joint] - points[:, near].mean(axis=1)
-        return np.asarray(np.linalg.norm(apart, axis=-1) / extent)
+        with np.errstate(over="ignore", invalid="ignore"):  # Of coordinates near 1e308.
+            apart = points[:, joint] - points[:, near].mean(axis=1)
+            return np.asarray(np.linalg.norm(apart, axis=-1) / extent)
 
     # Joints that are missing in one of the two are no evidence for the other.
     pairs = (

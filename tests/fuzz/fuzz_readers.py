@@ -35,6 +35,7 @@ from hot_sdk.errors import HotSDKError
 _LONGEST_INPUT = 16_384
 _SHOWN = 300
 _STRANGE = (None, True, -1, 0, 1, 10**12, 2**63, 1e308, float("nan"), float("inf"), "", "1.jpg")
+_NAMES = ("", "-1", "0", "9" * 5000, "²", "\0", "\ud800", "nose", "frame", "keypoints")
 _ARRAYS = (
     "kp",
     "wh",
@@ -183,9 +184,11 @@ def _other_json(data: bytes, chance: random.Random) -> bytes | None:
 
 
 def _change(node: Any, key: Any, chance: random.Random) -> None:
-    kind = chance.randrange(5)
+    kind = chance.randrange(6)
     if kind == 0:
         del node[key]
+    elif kind == 5 and isinstance(node, dict):
+        node[chance.choice(_NAMES)] = node.pop(key)
     elif kind == 1 and isinstance(node, list):
         node.insert(key, node[key])
     elif kind == 2:

@@ -265,6 +265,18 @@ def test_easy_vitpose_is_y_before_x(tmp_path):
     assert np.isnan(found.points[2]).all()
 
 
+def test_easy_vitpose_without_joints_and_with_an_id_beyond_python(tmp_path):
+    coco = {str(place): name for place, name in enumerate(skeleton_format("coco17").joints)}
+    person = [[1.0, 2.0, 0.5]] * 17
+    for data, problem in (
+        ({"keypoints": [{"0": []}], "skeleton": {}}, "the 0 joints of its names"),
+        ({"keypoints": [{"9" * 5000: person}], "skeleton": coco}, "a track id is '999"),
+    ):
+        (tmp_path / "a.json").write_text(json.dumps(data))
+        with pytest.raises(KeypointsError, match=problem):
+            read_frames(tmp_path / "a.json", image_size=SIZE)
+
+
 def prediction(frame, **more):
     values = [v for p in pose(frame) for v in (p["x"], p["y"], p["score"])]
     return {"keypoints": values, "bbox": [0, 0, 9, 9], "score": 0.9, "category_id": 1, **more}
