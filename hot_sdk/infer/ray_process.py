@@ -106,7 +106,7 @@ def ray_process(
     Raises:
         MissingDependencyError: Ray is not installed.
         UsageError: There is no such cluster, or it has too few CPUs or GPUs.
-        EngineError: The process is lost.
+        EngineError: Ray did not start, or the process is lost.
     """
     # Not forked: threads of this process, such as an engine's, would be copied half alive.
     context = multiprocessing.get_context("spawn")

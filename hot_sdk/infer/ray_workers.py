@@ -73,6 +73,7 @@ def ray_cluster(job: Job, workers: int, address: str | None, *, verbose: bool) -
     Raises:
         MissingDependencyError: Ray is not installed.
         UsageError: There is no such cluster, or it has too few CPUs or GPUs.
+        EngineError: Ray's own processes did not start.
     """
     variables = _ENVIRONMENT if verbose else _ENVIRONMENT | _QUIET
     if not quiet_imports.is_allowed():
@@ -104,6 +105,11 @@ def ray_cluster(job: Job, workers: int, address: str | None, *, verbose: bool) -
             raise UsageError(
                 f"Ray cannot be reached: {' '.join(str(error).split())[:300]}",
                 hint="Check --cluster, or leave it out to use this machine alone.",
+            ) from error
+        except Exception as error:  # What Ray raises if its own processes are late.
+            raise EngineError(
+                f"Ray did not start: {' '.join(str(error).split())[:300]}",
+                hint="Run it again when the machine is less busy; -v shows the messages of Ray.",
             ) from error
         stack.callback(ray.shutdown)
         _check_resources(ray, job, workers)

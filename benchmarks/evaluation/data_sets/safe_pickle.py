@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from hot_sdk._base.budget import input_budget
 from hot_sdk._base.safe_pickle import (
     BROKEN,
     UnsafePickleError,
@@ -19,6 +19,7 @@ from hot_sdk._base.safe_pickle import (
     stacked,
     texts,
 )
+from hot_sdk._base.safe_zip import open_zip
 from hot_sdk.errors import DatasetError
 
 __all__ = [
@@ -63,11 +64,11 @@ def holds(path: Path, member: str) -> bool:
     """Return whether an npz file has an array of a name.
 
     Raises:
-        DatasetError: The file is broken.
+        DatasetError: The file is broken, or its table of contents is too large.
     """
 
     def found(file: BinaryIO) -> bool:
-        with zipfile.ZipFile(file) as archive:
+        with open_zip(file, input_budget()) as archive:
             return f"{member}.npy" in archive.namelist()
 
     return bool(_read(path, found))

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hot_sdk import Pose3DResult
+from hot_sdk.errors import EngineError
+from hot_sdk.infer.batch_job import EngineOptions
 from hot_sdk.infer.cli import main
 from hot_sdk.infer.ray_process import wait_for_loss
+from hot_sdk.infer.ray_workers import ray_cluster
 
 RUN = "import sys; from hot_sdk.infer.cli import main; sys.exit(main())"
 COMMAND = [sys.executable, "-c", RUN, "--archive", "films", "--output-dir", "poses"]
@@ -47,6 +51,21 @@ def test_wrong_arguments_are_one_line_and_status_2(capsys, arguments, message):
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+def test_ray_that_does_not_start_is_one_line(monkeypatch):
+    """Ray raises a bare Exception if its own processes are late, as on a busy machine."""
+    ray = pytest.importorskip("ray", reason="ray is not installed (extra cluster)")
+
+    def late(**_options):
+        raise Exception("The current node timed out during startup.\nSee the logs.")
+
+    monkeypatch.setattr(ray, "init", late)
+    with (
+        pytest.raises(EngineError, match=r"did not start: .* timed out during startup\. See the"),
+        ray_cluster(SimpleNamespace(engine=EngineOptions()), 2, None, verbose=True),
+    ):
+        pass
 
 
 def test_without_ray_the_extra_is_named():

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hot_sdk._base import safe_pickle
-from hot_sdk.benchmarks.evaluation.data_sets.safe_pickle import items, mapping, numbers, read_object
+from hot_sdk._base.budget import Budget
+from hot_sdk.benchmarks.evaluation.data_sets import safe_pickle as saved_sets
+from hot_sdk.benchmarks.evaluation.data_sets.safe_pickle import (
+    holds,
+    items,
+    mapping,
+    numbers,
+    read_object,
+)
 from hot_sdk.errors import DatasetError
 
 
@@ -187,11 +195,17 @@ def test_files_of_other_kinds_are_refused(tmp_path):
 
 
 def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    from hot_sdk.benchmarks.evaluation.data_sets import safe_pickle
-
-    monkeypatch.setattr(safe_pickle, "LARGEST_UNPACKED", 1 << 20)
+    monkeypatch.setattr(saved_sets, "LARGEST_UNPACKED", 1 << 20)
     with pytest.raises(DatasetError, match="bytes once it is unpacked"):
         read_object(saved(tmp_path / "a.npz", {"x": np.zeros(1 << 20)}), "held")
+
+
+def test_table_of_contents_is_within_the_budget(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.npz", {"x": np.zeros(4)})
+    assert holds(path, "held")
+    monkeypatch.setattr(saved_sets, "input_budget", lambda: Budget(directory_bytes=20))
+    with pytest.raises(DatasetError, match="bytes in its table of contents"):
+        holds(path, "held")
 
 
 @given(data=st.data())
