@@ -3,6 +3,8 @@
 #               poses, lifts a real clip's keypoints with it, and draws them
 #   make test   installs what the tests need, checks style, types and imports, runs the tests
 #   make test-lowest  runs tests with the lowest version of every dependency, on the oldest Python here
+#   make test-engines  compiles every published network in every way for TensorRT, without a GPU, for many
+#               hours; goes on where it was left, and ENGINES="--minutes 60" ends it earlier
 #   make fuzz   mutates files of every kind for FUZZ_SECONDS each, looking for crashes
 #   make docs   builds the documentation as a site
 #   make licenses  prints the license of every installed package; fails on the AGPL and on unknown ones
@@ -26,7 +28,7 @@ UV := UV_SYSTEM_CERTS=true $(LOWEST)/bin/uv pip install --quiet --python $(LOWES
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-lowest fuzz lint imports licenses bench docs clean
+.PHONY: demo test test-lowest test-engines fuzz lint imports licenses bench docs clean
 
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
@@ -46,6 +48,10 @@ test-lowest: $(LOWEST)/.test
 	$(LOWEST)/bin/python -m pip install --quiet --no-deps --force-reinstall .
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -W default -p no:cacheprovider --numprocesses logical \
 		--maxprocesses 4 --dist loadfile $(LOWEST_TESTS)
+
+test-engines: $(VENV)/.test
+	$(PIP) install --no-deps --force-reinstall .
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python tests/engines/engine_builds.py $(ENGINES)
 
 fuzz: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .

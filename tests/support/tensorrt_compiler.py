@@ -10,32 +10,36 @@ from hot_sdk.engines.tensorrt.plan import build_plan, plan_spec
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
 
 # Ampere, as Jetson Orin; RTX knows no sm_87.
-CAPABILITY = trt.ComputeCapability.SM86
+CAPABILITIES = ("SM86",)
 MEMORY = 4 << 30
 
 
 class WithoutDevice:
-    """The module, with a builder that compiles for a GPU that is not there."""
+    """The module, with a builder that compiles for GPUs that are not there."""
+
+    def __init__(self, capabilities):
+        self._capabilities = capabilities
 
     def __getattr__(self, name):
         return getattr(trt, name)
 
-    @staticmethod
-    def Builder(log):  # noqa: N802
-        return BuilderWithoutDevice(log)
+    def Builder(self, log):  # noqa: N802
+        return BuilderWithoutDevice(log, self._capabilities)
 
 
 class BuilderWithoutDevice:
-    def __init__(self, log):
+    def __init__(self, log, capabilities):
         self._builder = trt.Builder(log)
+        self._capabilities = capabilities
 
     def __getattr__(self, name):
         return getattr(self._builder, name)
 
     def create_builder_config(self):
         config = ConfigWithoutTimings(self._builder.create_builder_config())
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(CAPABILITY, 0)
+        config.num_compute_capabilities = len(self._capabilities)
+        for place, name in enumerate(self._capabilities):
+            config.set_compute_capability(getattr(trt.ComputeCapability, name), place)
         return config
 
     def build_serialized_network(self, network, config):
@@ -61,12 +65,12 @@ class ConfigWithoutTimings:
         return None
 
 
-def compiled(model, *, stop=lambda: False):
-    """The plan of a file or of its bytes."""
+def compiled(model, *, stop=lambda: False, capabilities=CAPABILITIES):
+    """The plan of a file or of its bytes, for one GPU or for several."""
     file = check_onnx(model)
     signature = read_signature(file)
     spec = plan_spec(file, signature, SessionOptions(device="cuda"))
-    module = WithoutDevice()
+    module = WithoutDevice(capabilities)
     log = create_log(module)
     plan, _ = build_plan(module, log, spec, free_memory=lambda: MEMORY, timings=b"", stop=stop)
     return plan
