@@ -43,6 +43,8 @@ SIZE = {
 }
 RATIOS = (0.2, 0.33, 0.5, 0.75, 1.0)
 PRUNE_AT = 1
+PARTS = ("bodies", "legs", "marks")
+"""What can be left out: other bodies, straighter legs, marks beside joints."""
 PARENTS = list(H36M17.parents[1:])
 LICENSE = "Apache-2.0 (network code of MixSTE published under MIT with HoT)"
 CREDIT = (
@@ -205,18 +207,25 @@ def spread_loss(spread: Tensor, error: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Everything that clips are drawn from."""
+    """Everything that clips are drawn from, and the parts of ``PARTS`` that are left out."""
 
     motion: Motion
     bodies: Bodies
     marks: Marks
+    without: tuple[str, ...] = ()
 
     def draw(self, batch: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw keypoints, conditions and the true poses of a step; see ``cameras.inform``."""
         lengths = self.bodies.draw(batch)
-        world = set_lengths(straighten_legs(self.motion.clips(batch, frames)), lengths)
-        marks = mark(world, lengths, self.marks.draw(batch))
-        marks = world + torch.rand(batch, 1, 1, 1) * (marks - world)
+        world = self.motion.clips(batch, frames)
+        if "legs" not in self.without:
+            world = straighten_legs(world)
+        if "bodies" not in self.without:
+            world = set_lengths(world, lengths)
+        marks = world
+        if "marks" not in self.without:
+            moved = mark(world, lengths, self.marks.draw(batch)) - world
+            marks = world + torch.rand(batch, 1, 1, 1) * moved
         view = mirror(see(world, marks, lengths["stature"]))
         return inform(detect(view.keypoints), view)
 
@@ -237,6 +246,9 @@ def main() -> None:
     parser.add_argument(
         "--directions", type=float, default=0.05, help="weight of bones' directions, meters"
     )
+    parser.add_argument(
+        "--without", nargs="*", default=(), choices=PARTS, help="leave out, for comparison"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -250,7 +262,7 @@ def main() -> None:
     torch.manual_seed(options.seed)
     steps = [int(text) for text in options.steps.split(",")]
     batches = [int(text) for text in options.batches.split(",")]
-    scenes = Scenes(Motion(options.data), Bodies(), Marks())
+    scenes = Scenes(Motion(options.data), Bodies(), Marks(), tuple(options.without))
     kept = options.output / "checkpoint.pt"
     state: State | None = None
     if kept.exists():
