@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hot_sdk.benchmarks.evaluation.body_errors import BodyErrors, body_errors
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.skeletons import H36M17
 
@@ -39,6 +40,8 @@ MIRRORED_BONES = tuple(
 )
 """Indices into ``BONES`` of each left bone and its mirror image."""
 
+_SMALLEST_SPREAD_MM = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class ClipErrors:
@@ -54,6 +57,7 @@ class ClipErrors:
         bones: (scored, 16), difference of each bone's length from the true one, mm, 0 or more.
         symmetry: (scored, 6), difference of the predicted lengths of a left bone and its mirror
             image, mm, 0 or more.
+        body: Errors of angles and lengths of the body.
         joints: Indices of the joints of the evaluation.
         fps: Frames per second; None if unknown.
         frames: Number of frames of the clip.
@@ -61,7 +65,11 @@ class ClipErrors:
         without_prediction: Frames that have a truth and no finite prediction.
         guessed: Frames that have both, and in which a joint of the evaluation is only a guess.
         metric: The predicted poses were in millimeters. If not, only ``aligned`` and ``scaled``
-            are.
+            are, and the angles of ``body`` are right.
+        spread: (scored, joints without the pelvis, 3), float32, how far off the coordinates are
+            said to be, mm; None if nothing is said.
+        spread_ratio: Of the same shape, the absolute error of each coordinate over its spread; None
+            if ``spread`` is.
     """
 
     position: Floats
@@ -71,6 +79,7 @@ class ClipErrors:
     acceleration: Floats
     bones: Floats
     symmetry: Floats
+    body: BodyErrors
     joints: tuple[int, ...]
     fps: float | None
     frames: int
@@ -78,6 +87,8 @@ class ClipErrors:
     without_prediction: int
     guessed: int = 0
     metric: bool = True
+    spread: NDArray[np.float32] | None = None
+    spread_ratio: NDArray[np.float32] | None = None
 
 
 def measure_clip(
@@ -90,6 +101,8 @@ def measure_clip(
     certain: ArrayLike | None = None,
     follows: ArrayLike | None = None,
     metric: bool = True,
+    up: ArrayLike | None = None,
+    spread_mm: ArrayLike | None = None,
 ) -> ClipErrors:
     """Measure the poses of one clip.
 
@@ -109,6 +122,10 @@ def measure_clip(
             no difference is taken across; None if all do.
         metric: ``predicted_mm`` is in millimeters. If not, it may be in any unit, and only the
             measures that do not depend on its scale mean anything.
+        up: (3,) or (frames, 3), the direction away from the ground, from which the trunk's lean is
+            measured; None if unknown.
+        spread_mm: (frames, 17, 3), half the width of the interval that is said to hold 68 % of the
+            errors of each coordinate; None if nothing is said.
 
     Raises:
         ResultError: The arrays do not fit each other, or are not poses of 17 joints.
@@ -149,6 +166,12 @@ def measure_clip(
     lengths = _bone_lengths(ours)
     left, right = np.array(MIRRORED_BONES).T
     difference = (predicted - truth)[:, chosen]
+    spread, ratio = None, None
+    if spread_mm is not None and metric:
+        placed = [joint for joint in chosen if joint != ROOT]
+        spread = _checked_spread(spread_mm, truth.shape, scored)[:, placed]
+        error = np.abs(ours - theirs)[:, placed]
+        ratio = (error / np.maximum(spread, _SMALLEST_SPREAD_MM)).astype(np.float32)
     return ClipErrors(
         position=_norm(ours - theirs),
         aligned=_norm(similarity_aligned(few, true_few) - true_few),
@@ -159,6 +182,7 @@ def measure_clip(
         ),
         bones=np.abs(lengths - _bone_lengths(theirs)),
         symmetry=np.abs(lengths[:, left] - lengths[:, right]),
+        body=body_errors(ours, theirs, _checked_up(up, scored)),
         joints=chosen,
         fps=fps,
         frames=len(truth),
@@ -166,6 +190,8 @@ def measure_clip(
         without_prediction=int((known & ~lifted).sum()),
         guessed=guessed,
         metric=metric,
+        spread=spread,
+        spread_ratio=ratio,
     )
 
 
@@ -238,6 +264,38 @@ def _mask(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bo
             hint=f"Give truth values of shape {shape}.",
         )
     return mask
+
+
+def _checked_up(values: ArrayLike | None, scored: NDArray[np.bool_]) -> Floats | None:
+    """Return the direction away from the ground of each scored frame."""
+    if values is None:
+        return None
+    up = np.asarray(values)
+    if up.shape not in ((3,), (len(scored), 3)) or up.dtype.kind not in "fiu":
+        raise ResultError(
+            f"up is {up.dtype} of shape {up.shape}.",
+            hint=f"Give one direction, (3,), or one for each frame, ({len(scored)}, 3).",
+        )
+    return np.broadcast_to(up, (len(scored), 3))[scored].astype(np.float64)
+
+
+def _checked_spread(
+    values: ArrayLike, shape: tuple[int, ...], scored: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the spread of each scored frame."""
+    spread = np.asarray(values)
+    if spread.shape != shape or spread.dtype.kind not in "fiu":
+        raise ResultError(
+            f"spread is {spread.dtype} of shape {spread.shape}.",
+            hint=f"Give numbers of shape {shape}, in millimeters.",
+        )
+    stated = spread[scored].astype(np.float32)
+    if not np.isfinite(stated).all() or (stated < 0.0).any():
+        raise ResultError(
+            "spread is negative or not finite in a frame that has a pose.",
+            hint="Give half the width of an interval, millimeters, for every coordinate.",
+        )
+    return stated
 
 
 def _norm(differences: Floats) -> Floats:

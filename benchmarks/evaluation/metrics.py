@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hot_sdk.benchmarks.evaluation.body_errors import (
+    AngleError,
+    LengthError,
+    angle_errors,
+    length_errors,
+)
 from hot_sdk.benchmarks.evaluation.checks import (
     MM_PER_UNIT,
     check_axes,
@@ -25,6 +31,7 @@ from hot_sdk.benchmarks.evaluation.clip_errors import (
     checked_poses,
     measure_clip,
 )
+from hot_sdk.benchmarks.evaluation.coverage import Coverage, coverage
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.results.result import Pose3DResult
 from hot_sdk.skeletons import H36M17
@@ -40,7 +47,7 @@ class PoseMetrics:
     """Means over all scored frames, each frame counting once.
 
     A measure is NaN if nothing could be scored, and None in ``to_dict``. If the predicted poses
-    have no metric unit, all but ``p_mpjpe_mm`` and ``n_mpjpe_mm`` are.
+    have no metric unit, all but ``p_mpjpe_mm``, ``n_mpjpe_mm`` and ``angles`` are.
 
     Attributes:
         frames_given: Frames of the clips.
@@ -67,6 +74,11 @@ class PoseMetrics:
         symmetry_error_mm: Mean difference of the predicted lengths of a left bone and its mirror
             image; the truth plays no part.
         per_joint_mm: Mean distance of each of the 17 joints, by name.
+        angles: Errors of ``knee``, ``elbow``, ``hip``, ``shoulder``, ``trunk_lean`` (unknown
+            without the direction of gravity) and ``trunk_direction``, as ``body_errors`` defines
+            them.
+        lengths: Errors of the body's lengths by name, shoulder and hip width among them.
+        coverage: How many errors lie within the stated spread; None if a clip's poses state none.
     """
 
     frames_given: int
@@ -87,6 +99,9 @@ class PoseMetrics:
     bone_length_error_mm: float
     symmetry_error_mm: float
     per_joint_mm: dict[str, float]
+    angles: dict[str, AngleError]
+    lengths: dict[str, LengthError]
+    coverage: Coverage | None
 
     def to_dict(self) -> dict[str, object]:
         """Return the metrics as JSON values."""
@@ -101,6 +116,7 @@ def evaluate_poses(
     valid: ArrayLike | None = None,
     joints: int = 17,
     score_guesses: bool = False,
+    up: ArrayLike | None = None,
 ) -> PoseMetrics:
     """Return every measure of one clip.
 
@@ -113,6 +129,8 @@ def evaluate_poses(
         joints: 17 or 14, as of ``measure_clip``.
         score_guesses: Score the joints that a predicted result marks as not valid, too. If not, the
             frames that have one are left out, and counted as ``frames_guessed``.
+        up: (3,) or (frames, 3), the direction away from the ground along the same axes; None if
+            unknown.
 
     Raises:
         ResultError: The poses do not fit each other, are not poses of 17 joints, are along a
@@ -133,7 +151,15 @@ def evaluate_poses(
         sure: NDArray[np.bool_] = np.logical_and.reduce(truth_mm.valid, axis=1)
         valid = sure if valid is None else sure & np.asarray(valid)
     errors = measure_clip(
-        predicted, truth, fps=fps, valid=valid, joints=joints, certain=certain, metric=metric
+        predicted,
+        truth,
+        fps=fps,
+        valid=valid,
+        joints=joints,
+        certain=certain,
+        metric=metric,
+        up=up,
+        spread_mm=spread_mm(predicted_mm) if isinstance(predicted_mm, Pose3DResult) else None,
     )
     return summarize([errors])
 
@@ -149,6 +175,15 @@ def _millimeters(poses: ArrayLike | Pose3DResult, which: str) -> tuple[Floats, b
     if which == "true":
         check_order(array, which)
     return array, True
+
+
+def spread_mm(result: Pose3DResult) -> Floats | None:
+    """Return the spread that a result states, millimeters; None if it states none."""
+    spread = getattr(result, "spread", None)
+    if spread is None or result.unit not in MM_PER_UNIT:
+        return None
+    scaled: Floats = spread * MM_PER_UNIT[result.unit]
+    return scaled
 
 
 def summarize(clips: Sequence[ClipErrors]) -> PoseMetrics:
@@ -196,7 +231,17 @@ def summarize(clips: Sequence[ClipErrors]) -> PoseMetrics:
         per_joint_mm={
             name: _mean(position[:, [joint]]) for joint, name in enumerate(H36M17.joints)
         },
+        angles=angle_errors([clip.body for clip in clips]),
+        lengths=length_errors([clip.body for clip in clips], known=metric),
+        coverage=_coverage(clips),
     )
+
+
+def _coverage(clips: Sequence[ClipErrors]) -> Coverage | None:
+    ratios = [clip.spread_ratio for clip in clips if clip.spread_ratio is not None]
+    spreads = [clip.spread for clip in clips if clip.spread is not None]
+    # Part of the frames would be another set than that of the other measures.
+    return coverage(ratios, spreads) if len(ratios) == len(clips) else None
 
 
 def mean_of(metrics: Sequence[PoseMetrics]) -> PoseMetrics:
@@ -212,15 +257,32 @@ def mean_of(metrics: Sequence[PoseMetrics]) -> PoseMetrics:
     values: dict[str, object] = {}
     for field in dataclasses.fields(PoseMetrics):
         column = [getattr(one, field.name) for one in metrics]
-        if field.name == "per_joint_mm":
-            values[field.name] = {
-                joint: float(np.mean([one[joint] for one in column])) for joint in column[0]
-            }
-        elif field.name.startswith("frames_"):
-            values[field.name] = sum(column)
-        else:
-            values[field.name] = None if None in column else float(np.mean(column))
+        is_count = field.name.startswith("frames_")
+        values[field.name] = sum(column) if is_count else _average(column)
     return PoseMetrics(**values)  # type: ignore[arg-type]
+
+
+def _average(values: Sequence[Any]) -> object:
+    """Average numbers, or each number of equal dictionaries and records; None if one is None."""
+    first = values[0]
+    if any(value is None for value in values):
+        return None
+    if isinstance(first, dict):
+        return {name: _average([one[name] for one in values]) for name in first}
+    if isinstance(first, (AngleError, LengthError, Coverage)):
+        # No knee may be straight in a group of frames in which everyone sits.
+        average = _average_of_known if isinstance(first, AngleError) else _average
+        names = [field.name for field in dataclasses.fields(first)]
+        means: dict[str, Any] = {
+            name: average([getattr(one, name) for one in values]) for name in names
+        }
+        return dataclasses.replace(first, **means)
+    return float(np.mean(values))
+
+
+def _average_of_known(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def to_json_values(record: dict[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,14 @@ _COLUMNS = (
     ("ends mm", "end_joint_error_mm"),
 )
 
+_ANGLES = (
+    ("RMSE", "rmse_degrees"),
+    ("bias", "bias_degrees"),
+    ("bias if straight", "straight_bias_degrees"),
+    ("straight %", "straight_percent"),
+)
+_LENGTHS = (("true", "true_mm"), ("bias", "bias_mm"), ("error", "error_mm"))
+
 _SHOWN_WARNINGS = 12
 """On a terminal; a data set may have hundreds of clips."""
 
@@ -191,6 +199,7 @@ def report_parts(report: EvaluationReport) -> list[str | Table]:
         _heading(report),
         Table(f"Accuracy, {means}", ("", ""), tuple(measures)),
         Table(f"By joint, {means}, mm", ("", ""), tuple(joints)),
+        *_body_tables(head, means),
         *_group_tables(report),
         *(f"Warning: {warning}" for warning in report.warnings[:_SHOWN_WARNINGS]),
         *([f"and {more} more warnings; --json has them all."] if more > 0 else []),
@@ -238,6 +247,31 @@ def _heading(report: EvaluationReport) -> str:
     if report.lifted_frames_per_s is not None:
         lines.append(f"lifted {report.lifted_frames_per_s:.0f} frames per second")
     return "\n".join(lines)
+
+
+def _body_tables(head: PoseMetrics, means: str) -> list[Table]:
+    """Return the tables of angles and lengths, and of coverage if there is one."""
+    angles = [
+        (name.replace("_", " "), *(_number(getattr(one, field)) for _, field in _ANGLES))
+        for name, one in head.angles.items()
+    ]
+    lengths = [
+        (name.replace("_", " "), *(_number(getattr(one, field)) for _, field in _LENGTHS))
+        for name, one in head.lengths.items()
+    ]
+    tables = [
+        Table(f"Angles, {means}, degrees", ("", *(name for name, _ in _ANGLES)), tuple(angles)),
+        Table(f"Lengths, {means}, mm", ("", *(name for name, _ in _LENGTHS)), tuple(lengths)),
+    ]
+    if (found := head.coverage) is not None:
+        axes = tuple(found.spread_mm)
+        rows = [
+            (f"within the interval of {level} %, %", *(_number(shares[axis]) for axis in axes))
+            for level, shares in found.percent.items()
+        ]
+        rows.append(("stated spread, mm", *(_number(found.spread_mm[axis]) for axis in axes)))
+        tables.append(Table(f"Coverage, {means}", ("", *axes), tuple(rows)))
+    return tables
 
 
 def _group_tables(report: EvaluationReport) -> list[Table]:

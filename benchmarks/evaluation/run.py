@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hot_sdk.benchmarks.evaluation.checks import MM_PER_UNIT, check_axes
 from hot_sdk.benchmarks.evaluation.clip_errors import ClipErrors, measure_clip
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
+from hot_sdk.benchmarks.evaluation.metrics import spread_mm
 from hot_sdk.benchmarks.evaluation.protocols import Index, Piece, Protocol
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
@@ -233,8 +234,13 @@ def _over_whole_clip(result: Pose3DResult, clip: EvaluationClip) -> Pose3DResult
     poses[~missing] = result.poses
     valid = np.zeros(poses.shape[:2], dtype=np.bool_)
     valid[~missing] = result.valid
+    changes: dict[str, Any] = {}
+    if (stated := getattr(result, "spread", None)) is not None:
+        changes["spread"] = np.full(poses.shape, np.nan, dtype=np.float32)
+        changes["spread"][~missing] = stated
     return dataclasses.replace(
         result,
+        **changes,
         poses=poses,
         valid=valid,
         timestamps=np.arange(len(clip), dtype=np.float64),
@@ -274,6 +280,8 @@ def _measured(
         joints=joints,
         follows=None if jumps else np.diff(frames) == 1,
         metric=metric,
+        up=clip.up if clip.up is None or clip.up.ndim == 1 else clip.up[frames],
+        spread_mm=_spread(results, pieces),
     )
     warnings = dict.fromkeys(text for result in results for text in result.warnings)
     if metric and (text := _wrong_unit(predicted, truth)) is not None:
@@ -291,6 +299,17 @@ def _measured(
         lifting_s=lifting_s,
         warnings=tuple(warnings),
     )
+
+
+def _spread(results: Sequence[Pose3DResult], pieces: Sequence[Piece]) -> NDArray[np.float64] | None:
+    """Return the spread of the poses that count, millimeters; None if a result states none."""
+    stated = [spread_mm(result) for result in results]
+    counted = [
+        spread if piece.counted is None else spread[piece.counted]
+        for spread, piece in zip(stated, pieces, strict=True)
+        if spread is not None
+    ]
+    return np.concatenate(counted) if counted and len(counted) == len(stated) else None
 
 
 def _scale(unit: str, clip: EvaluationClip, frames: Index) -> tuple[NDArray[np.float64], bool]:

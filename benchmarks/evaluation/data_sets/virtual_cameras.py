@@ -51,7 +51,8 @@ class VirtualCamera:
     @property
     def up(self) -> Floats:
         """The world's y axis, which points away from the ground, along the camera's axes, (3,)."""
-        return self.rotation[:, 1].copy()
+        up: Floats = self.rotation[:, 1].copy()
+        return up
 
     def to_camera_axes(self, world: Floats) -> Floats:
         """Return points (..., 3) of the world along the camera's axes, meters."""
