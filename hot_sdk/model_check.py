@@ -14,7 +14,7 @@ from hot_sdk.engines.onnx_graph import GraphFacts, read_graph_facts
 from hot_sdk.engines.registry import ONNX, model_format
 from hot_sdk.engines.session import format_shape
 from hot_sdk.errors import ManifestError
-from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX, Manifest
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX, Manifest
 
 _STATIC_INT8 = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _DYNAMIC_INT8 = frozenset({"DynamicQuantizeLinear", "MatMulInteger"})
@@ -60,6 +60,10 @@ def _shapes(manifest: Manifest, signature: Signature) -> list[tuple[str, object,
         KEYPOINTS: (batch, manifest.frames, joints, manifest.channels),
         POSES: (batch, manifest.output_frames, joints, 3),
     }
+    if manifest.conditions:
+        expected[CONDITIONS] = (batch, manifest.frames, len(manifest.conditions))
+    if manifest.spread:
+        expected[SPREAD] = expected[POSES]
     if manifest.token_index:
         chosen = sum(stage.tokens for stage in manifest.stages)
         pair = (2,) if manifest.flip else ()

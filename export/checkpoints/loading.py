@@ -397,6 +397,11 @@ def _scaled(key: str, noise: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.zeros_like(noise)
     if key.endswith("running_var"):
         return np.add(1.0, 0.1 * np.abs(noise))
+    if key == "spread_factor":
+        return np.add(1.0, 0.1 * np.abs(noise))
+    if key == "spread_head.3.bias":
+        # Of a logarithm of meters, which is clipped beyond those of 1 mm and 1 m.
+        return np.add(-3.5, 0.1 * noise)
     if key.endswith(".W"):
         return np.divide(noise, math.sqrt(noise.shape[1]))
     if key.endswith("weight") and noise.ndim >= 2:

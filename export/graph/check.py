@@ -25,7 +25,7 @@ from hot_sdk.export.graph.rules import (
     type_problem,
 )
 from hot_sdk.export.graph.view import GraphView, is_external, subgraphs, view_graph
-from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX
 
 _MIN_OPSET = 17
 _SHOWN = 10
@@ -125,13 +125,17 @@ def _model_findings(view: GraphView) -> Iterator[Finding]:
 def _interface_findings(view: GraphView, dynamic_batch: bool) -> Iterator[Finding]:
     graph = view.model.graph
     float4 = ((TensorProto.FLOAT,), (4,))
-    inputs = {KEYPOINTS: float4}
-    outputs = {POSES: float4, TOKEN_INDEX: ((TensorProto.INT32, TensorProto.INT64), (2, 3))}
+    inputs = {KEYPOINTS: float4, CONDITIONS: ((TensorProto.FLOAT,), (3,))}
+    outputs = {
+        POSES: float4,
+        TOKEN_INDEX: ((TensorProto.INT32, TensorProto.INT64), (2, 3)),
+        SPREAD: float4,
+    }
     for kind, values, required, expected in (
         ("graph input", graph.input, KEYPOINTS, inputs),
         ("graph output", graph.output, POSES, outputs),
     ):
-        remedy = f"Name inputs and outputs {KEYPOINTS}, {POSES} and {TOKEN_INDEX} at export."
+        remedy = f"Name inputs and outputs {', '.join([*inputs, *outputs])} at export."
         names = [value.name for value in values]
         if required not in names:
             yield Finding(required, kind, "is missing", remedy)

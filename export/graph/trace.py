@@ -17,8 +17,9 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNod
 from torch import nn
 
 from hot_sdk.errors import GraphCheckError
+from hot_sdk.export.graph.wrapper import output_names
 from hot_sdk.export.models import ModelSpec
-from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD
 from hot_sdk.version import __version__
 
 BATCH = "batch"
@@ -39,23 +40,27 @@ def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) 
         opset: 17 to 20.
 
     Returns:
-        A checked model that holds all weights, with the output ``poses_3d`` and, if frames are
-        pruned, ``token_index``.
+        A checked model that holds all weights, with the input ``keypoints_2d`` and, if the network
+        is told what is known, ``conditions``; and the outputs ``poses_3d``, ``token_index`` if
+        frames are pruned, and ``spread`` if the network predicts it.
     """
     # torch.export would specialize a batch of one even if it is declared symbolic.
-    example = torch.zeros(
-        2 if batch is None else batch, spec.frames, spec.joints, spec.size.channels
-    )
-    outputs = [POSES] if spec.tokens is None else [POSES, TOKEN_INDEX]
-    dynamic = ({0: torch.export.Dim(BATCH)},)
+    windows = 2 if batch is None else batch
+    example = torch.zeros(windows, spec.frames, spec.joints, spec.size.channels)
+    known, inputs = {}, [KEYPOINTS]
+    if spec.size.conditions:
+        known = {CONDITIONS: torch.zeros(windows, spec.frames, spec.size.conditions)}
+        inputs.append(CONDITIONS)
+    dynamic = {name: {0: torch.export.Dim(BATCH)} for name in inputs}
     with torch.inference_mode(), _quiet():
         program = torch.onnx.export(
             lifter,
             (example,),
+            kwargs=known or None,
             dynamo=True,
             opset_version=max(opset, 18),
-            input_names=[KEYPOINTS],
-            output_names=outputs,
+            input_names=inputs,
+            output_names=list(output_names(spec)),
             dynamic_shapes=dynamic if batch is None else None,
             optimize=True,
             verbose=False,
@@ -132,7 +137,9 @@ def _state_shapes(model: ir.Model, spec: ModelSpec, batch: int | None) -> None:
     """Declare the interface's shapes, with the batch by our own name for it."""
     shapes: dict[str | None, tuple[int | ir.SymbolicDim, ...]] = {
         KEYPOINTS: (spec.frames, spec.joints, spec.size.channels),
+        CONDITIONS: (spec.frames, spec.size.conditions),
         POSES: (spec.output_frames, spec.joints, 3),
+        SPREAD: (spec.output_frames, spec.joints, 3),
     }
     for value in (*model.graph.inputs, *model.graph.outputs):
         assert value.shape is not None

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from hot_sdk.export.models import ModelSpec, build
 from hot_sdk.export.models.hourglass import HourglassNetwork
+from hot_sdk.manifest import POSES, SPREAD, TOKEN_INDEX
 
 
 class Lifter(nn.Module):
-    """Map keypoints to poses and, if frames are pruned, the indices of the kept frames.
+    """Map keypoints to poses, with the kept frames if any are pruned, and the spread if predicted.
 
     Args:
         network: The network.
@@ -29,21 +30,30 @@ class Lifter(nn.Module):
         self.subtracted, self.scale = subtracted, scale
 
     def forward(
-        self, keypoints_2d: Tensor, index: Tensor | None = None
-    ) -> tuple[Tensor, Tensor] | tuple[Tensor]:
+        self,
+        keypoints_2d: Tensor,
+        index: Tensor | None = None,
+        conditions: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         """Lift windows of keypoints.
 
         Args:
             keypoints_2d: Normalized, (batch, frames, joints, 2 or 3).
             index: Frames to keep instead of the selector's choice, in the shape returned.
+            conditions: What is known of camera and person, (batch, frames, conditions); None if
+                nothing is, and for a network that takes none.
 
         Returns:
-            Poses, (batch, frames, joints, 3), and the kept frames, (batch, tokens) int64, unless
-            every frame is kept.
+            What :func:`output_names` names: poses, (batch, frames, joints, 3); the kept frames,
+            (batch, tokens) int64; the poses' spread, of their shape.
         """
-        poses, kept = self.network(keypoints_2d, index)
-        poses = _finished(poses, self.subtracted, self.scale)
-        return (poses,) if kept is None else (poses, _repeat_over_batch(kept, keypoints_2d))
+        poses, kept, spread = self.network.lift(keypoints_2d, index, conditions)
+        outputs = [_finished(poses, self.subtracted, self.scale)]
+        if kept is not None:
+            outputs.append(_repeat_over_batch(kept, keypoints_2d))
+        if spread is not None:
+            outputs.append(_scaled(spread, self.scale))
+        return tuple(outputs)
 
 
 class MirrorAveragedLifter(nn.Module):
@@ -51,7 +61,8 @@ class MirrorAveragedLifter(nn.Module):
 
     The mirror image swaps left and right joints; the published evaluations average this way
     (Pavllo et al., CVPR 2019). Window and mirror image are neighbors in the batch, so that no
-    operator depends on the batch size.
+    operator depends on the batch size. What is known of camera and person is the same in a mirror,
+    and a spread has no sign.
 
     Args:
         network: The network.
@@ -82,28 +93,49 @@ class MirrorAveragedLifter(nn.Module):
         self.register_buffer("output_sign", signs, persistent=False)
 
     def forward(
-        self, keypoints_2d: Tensor, index: Tensor | None = None
-    ) -> tuple[Tensor, Tensor] | tuple[Tensor]:
+        self,
+        keypoints_2d: Tensor,
+        index: Tensor | None = None,
+        conditions: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         """Lift as :class:`Lifter` does, but with two choices of frames, (batch, 2, tokens)."""
         mirrored = keypoints_2d.index_select(2, self.mirror) * self.input_sign
         pairs = torch.stack([keypoints_2d, mirrored], dim=1)
         pairs = pairs.reshape(-1, *keypoints_2d.shape[1:])
         if index is not None:
             index = index.reshape(-1, index.shape[-1])
-        poses, kept = self.network(pairs, index)
+        if conditions is not None:
+            both = torch.stack([conditions, conditions], dim=1)
+            conditions = both.reshape(-1, *conditions.shape[1:])
+        poses, kept, spread = self.network.lift(pairs, index, conditions)
         poses = poses.reshape(-1, 2, *poses.shape[1:])
         direct, back = poses[:, 0], poses[:, 1].index_select(2, self.mirror) * self.output_sign
-        averaged = _finished((direct + back) * 0.5, self.subtracted, self.scale)
-        if kept is None:
-            return (averaged,)
-        return averaged, _repeat_over_batch(kept, pairs).reshape(-1, 2, kept.shape[-1])
+        outputs = [_finished((direct + back) * 0.5, self.subtracted, self.scale)]
+        if kept is not None:
+            rows = _repeat_over_batch(kept, pairs)
+            outputs.append(rows.reshape(-1, 2, kept.shape[-1]))
+        if spread is not None:
+            spread = spread.reshape(-1, 2, *spread.shape[1:])
+            spread = (spread[:, 0] + spread[:, 1].index_select(2, self.mirror)) * 0.5
+            outputs.append(_scaled(spread, self.scale))
+        return tuple(outputs)
+
+
+def output_names(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the names of what the function to export returns, in its order."""
+    kept = () if spec.tokens is None else (TOKEN_INDEX,)
+    return (POSES, *kept, *((SPREAD,) if spec.size.spread else ()))
 
 
 def _finished(poses: Tensor, root: int | None, scale: float) -> Tensor:
     """Subtract the root's prediction, which may be larger than the body, and convert the unit."""
     if root is not None:
         poses = poses - poses[:, :, root : root + 1]
-    return poses if scale == 1.0 else poses * scale
+    return _scaled(poses, scale)
+
+
+def _scaled(values: Tensor, scale: float) -> Tensor:
+    return values if scale == 1.0 else values * scale
 
 
 def _repeat_over_batch(kept: Tensor, keypoints: Tensor) -> Tensor:
