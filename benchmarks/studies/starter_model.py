@@ -26,6 +26,7 @@ from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.tables import Table, print_report
 from hot_sdk._base.timing import interleaved_medians
 from hot_sdk.benchmarks.evaluation.cli import main as hot_eval
+from hot_sdk.benchmarks.evaluation.known import KNOWN
 from hot_sdk.benchmarks.machine import describe_machine
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.errors import VerificationError
@@ -33,7 +34,8 @@ from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.checkpoints.reader import read_checkpoint
 from hot_sdk.export.models import infer_shape, resolve
 from hot_sdk.export.verification.clips import verification_windows
-from hot_sdk.manifest import KEYPOINTS, read_manifest
+from hot_sdk.manifest import read_manifest
+from hot_sdk.model_inputs import feeds
 from hot_sdk.starter import FAMILY, starter_checkpoint
 
 _COLUMNS = {
@@ -50,7 +52,7 @@ _COLUMNS = {
 }
 METRICS = tuple(_COLUMNS.values())
 
-PARTS = ("sizes", "ratios", "trainings", "ablation", "robustness")
+PARTS = ("sizes", "ratios", "trainings", "ablation", "robustness", "knowledge")
 RATIOS = (0.2, 0.33, 0.5, 0.75, 1.0)
 SIZES = ((64, 4), (96, 3), (96, 4), (96, 6), (128, 4), (128, 5), (160, 5))
 """Width and depth of the networks whose cost is compared."""
@@ -70,6 +72,12 @@ _CONDITIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((f"noise of {pixels} px", ("--noise", str(pixels))) for pixels in (1, 2, 5, 10)),
     *((f"{rate} frames/s", ("--resample-fps", str(rate))) for rate in (15, 25, 60)),
     *((f"lookahead {frames}", ("--lookahead", str(frames))) for frames in (0, 5, 20, 40)),
+)
+_KNOWLEDGE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    *((known.about, ("--known", known.name)) for known in KNOWN.values()),
+    ("gravity, 3 degrees wrong", ("--known", "gravity", "--up-error", "3")),
+    ("noise of 5 px, nothing known", ("--known", "nothing", "--noise", "5")),
+    ("noise of 5 px, all known", ("--known", "height", "--noise", "5")),
 )
 
 
@@ -175,6 +183,12 @@ class Study:
         rows = [self._row(name, model, None, *extra) for name, extra in _CONDITIONS]
         return table("robustness", rows)
 
+    def knowledge(self) -> Table:
+        """Compare what the network is told of camera and person."""
+        model = self._export("knowledge", ratio=_HALF)
+        rows = [self._row(name, model, None, *extra) for name, extra in _KNOWLEDGE]
+        return table("knowledge", rows)
+
     def _export(self, name: str, **options: Any) -> Path:  # noqa: ANN401
         """Export the starter checkpoint, or the one in the options."""
         output = self.folder / f"{name}.onnx"
@@ -182,12 +196,13 @@ class Study:
 
     def _window_ms(self, models: Sequence[Path]) -> list[float]:
         """Return the median milliseconds of one window of each file, timed in turn."""
-        spec = resolve(FAMILY, frames=read_manifest(models[0]).frames)
-        feeds = {KEYPOINTS: verification_windows(spec)[0].keypoints[None]}
+        manifest = read_manifest(models[0])
+        spec = resolve(FAMILY, frames=manifest.frames)
+        arrays = feeds(manifest, verification_windows(spec)[0].keypoints[None])
         options = SessionOptions(threads=self.options.threads)
         with contextlib.ExitStack() as stack:
             sessions = [stack.enter_context(open_session(model, options)) for model in models]
-            runs = [functools.partial(session.run, feeds) for session in sessions]
+            runs = [functools.partial(session.run, arrays) for session in sessions]
             return interleaved_medians(runs, self.options.rounds)
 
     def _row(self, name: str, model: Path, window_ms: float | None = None, *extra: str) -> Row:
