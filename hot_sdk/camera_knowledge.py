@@ -6,6 +6,7 @@ camera leans, both of which a network otherwise has to guess.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,17 +135,20 @@ def checked_height(height_m: object) -> float | None:
     if height_m is None:
         return None
     # Archives of NumPy give arrays without dimensions.
-    value = height_m.item() if isinstance(height_m, np.ndarray) and height_m.size == 1 else height_m
-    number = isinstance(value, (int, float, np.integer, np.floating)) and value is not True
-    if not number or not MIN_HEIGHT_M <= value <= MAX_HEIGHT_M:
+    if isinstance(height_m, np.ndarray) and height_m.size == 1:
+        height_m = height_m.item()
+    value = math.nan
+    if isinstance(height_m, (int, float, np.integer, np.floating)) and height_m is not True:
+        value = float(height_m)
+    if not MIN_HEIGHT_M <= value <= MAX_HEIGHT_M:
         hint = "Give the person's height, standing and without shoes, or leave it out."
-        if number and MIN_HEIGHT_M <= value / 100.0 <= MAX_HEIGHT_M:
+        if MIN_HEIGHT_M <= value / 100.0 <= MAX_HEIGHT_M:
             hint = f"It looks like centimeters: give {value / 100.0:g}."
         raise UsageError(
             f"height_m is {height_m!r:.80}; expected {MIN_HEIGHT_M} to {MAX_HEIGHT_M} meters.",
             hint=hint,
         )
-    return float(value)
+    return value
 
 
 def upside_down(up: Doubles | None) -> tuple[str, ...]:

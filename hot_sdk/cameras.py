@@ -172,11 +172,25 @@ class Intrinsics:
         pixels = np.array(points, dtype=np.float64)
         if not self.distortion:
             return pixels
-        focal, center = np.array([self.fx, self.fy]), np.array([self.cx, self.cy])
-        flat = (pixels - center) / focal
-        found = undistorted(flat.reshape(-1, 2), self.distortion, self.fisheye)
-        straight: NDArray[np.float64] = found.reshape(pixels.shape) * focal + center
+        straight: NDArray[np.float64] = self.slopes(pixels) * [self.fx, self.fy]
+        straight += [self.cx, self.cy]
         return straight
+
+    def slopes(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return x over z and y over z of the rays to points, without the lens's distortion.
+
+        Args:
+            points: (..., 2), pixels; NaN stays NaN.
+
+        Returns:
+            (..., 2); NaN as in ``undistort``.
+        """
+        pixels = np.asarray(points, dtype=np.float64)
+        flat: NDArray[np.float64] = (pixels - [self.cx, self.cy]) / [self.fx, self.fy]
+        if not self.distortion:
+            return flat
+        found = undistorted(flat.reshape(-1, 2), self.distortion, self.fisheye)
+        return found.reshape(flat.shape)
 
     def without_distortion(self) -> Intrinsics:
         """Return the camera that sees points as ``undistort`` returns them."""

@@ -7,7 +7,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from hot_sdk.engines import Session
 from hot_sdk.engines.session import format_shape
 from hot_sdk.errors import EngineError, ManifestError, UsageError
 from hot_sdk.latency import LatencyRecorder
-from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX, Manifest
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX, Manifest
+from hot_sdk.model_inputs import feeds
 from hot_sdk.preprocessing import InputSpec, PreparedClip
 from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, in_h36m17_order, in_network_order
 from hot_sdk.windows import Plan, SeamReport, Stitcher
@@ -33,6 +35,21 @@ Floats = NDArray[np.float32]
 
 _SIGNS = np.array([-1.0, 1.0, 1.0], dtype=np.float32)
 _MIRROR = np.array(H36M17.mirror)
+_SAID = {POSES: "poses", SPREAD: "spreads"}
+
+
+class WindowPoses(NamedTuple):
+    """What a network returns for windows.
+
+    Attributes:
+        poses: (windows, outputs, 17, 3), float32, the root at 0: ``outputs`` is the window's
+            length, or 1 if the network returns its center frame only.
+        spread: Of the same shape, how far each coordinate may be off; None if the network does not
+            say.
+    """
+
+    poses: Floats
+    spread: Floats | None
 
 
 class WindowRunner:
@@ -67,16 +84,16 @@ class WindowRunner:
         self._session = session
         self._process = os.getpid()
 
-    def run(self, windows: Floats, recorder: LatencyRecorder) -> Floats:
+    def run(
+        self, windows: Floats, recorder: LatencyRecorder, conditions: Floats | None = None
+    ) -> WindowPoses:
         """Lift windows, in as many runs of the engine as they need.
 
         Args:
             windows: (windows, frames, 17, channels), normalized.
             recorder: Receives the time of each run.
-
-        Returns:
-            (windows, outputs, 17, 3), float32, the root at 0: ``outputs`` is the window's length,
-            or 1 if the network returns its center frame only.
+            conditions: (windows, frames, conditions), what is known, for a network that can be
+                told; None if nothing is.
 
         Raises:
             EngineError: The engine failed, returned NaN, or this process was forked from the one
@@ -88,58 +105,86 @@ class WindowRunner:
                 f" {os.getpid()}: the engine's threads do not survive a fork.",
                 hint="Load the model after the fork, or start workers with the method 'spawn'.",
             )
-        poses = self._run_batches(windows, recorder)
+        poses, spread = self._run_batches(windows, conditions, recorder)
         if self._flip:
             mirrored = windows[:, :, _MIRROR].copy()
             mirrored[..., 0] *= -1.0
-            back = self._run_batches(mirrored, recorder)[:, :, _MIRROR] * _SIGNS
-            poses = (poses + back) * np.float32(0.5)
+            # What is known of the camera is the same in a mirror, and so is a width.
+            back, wide = self._run_batches(mirrored, conditions, recorder)
+            poses = (poses + back[:, :, _MIRROR] * _SIGNS) * np.float32(0.5)
+            if spread is not None and wide is not None:
+                spread = (spread + wide[:, :, _MIRROR]) * np.float32(0.5)
         # As in the published evaluations: the network only nearly keeps the root at 0.
         poses[:, :, 0] = 0.0
-        return poses
+        if spread is not None:
+            spread[:, :, 0] = 0.0
+        return WindowPoses(poses, spread)
 
-    def _run_batches(self, windows: Floats, recorder: LatencyRecorder) -> Floats:
+    def _run_batches(
+        self, windows: Floats, conditions: Floats | None, recorder: LatencyRecorder
+    ) -> WindowPoses:
         parts = []
         for start in range(0, len(windows), self.batch):
-            group = windows[start : start + self.batch]
-            count = len(group)
-            if self.manifest.batch is not None and count < self.batch:
-                filler = np.broadcast_to(group[-1:], (self.batch - count, *group.shape[1:]))
-                group = np.concatenate([group, filler])
-            parts.append(self._run_session(np.ascontiguousarray(group), recorder)[:count])
-        return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
+            end = start + self.batch
+            group = self._filled(windows[start:end])
+            told = None if conditions is None else self._filled(conditions[start:end])
+            parts.append((len(windows[start:end]), self._run_session(group, told, recorder)))
+        poses = _joined([part.poses[:count] for count, part in parts])
+        spreads = [part.spread[:count] for count, part in parts if part.spread is not None]
+        return WindowPoses(poses, _joined(spreads) if spreads else None)
 
-    def _run_session(self, group: Floats, recorder: LatencyRecorder) -> Floats:
+    def _filled(self, group: Floats) -> Floats:
+        """Return a group of windows of the size that the file is fixed to, the last repeated."""
+        if self.manifest.batch is not None and len(group) < self.batch:
+            missing = self.batch - len(group)
+            filler = np.broadcast_to(group[-1:], (missing, *group.shape[1:]))
+            group = np.concatenate([group, filler])
+        return np.ascontiguousarray(group)
+
+    def _run_session(
+        self, group: Floats, conditions: Floats | None, recorder: LatencyRecorder
+    ) -> WindowPoses:
         group = in_network_order(group, self.manifest.joints.skeleton)
+        arrays = feeds(self.manifest, group, conditions)
         start = time.perf_counter()
-        outputs = self._session.run({KEYPOINTS: group})
+        outputs = self._session.run(arrays)
         taken = time.perf_counter() - start
         recorder.add("inference", taken)
         if self.first_inference_s is None:
             with self._first_lock:
                 self.first_inference_s = self.first_inference_s or taken
-        poses: Floats = outputs[POSES].astype(np.float32, copy=False)
-        if not np.isfinite(poses).all():
+        poses = self._checked(outputs, POSES)
+        return WindowPoses(poses, self._checked(outputs, SPREAD) if self.manifest.spread else None)
+
+    def _checked(self, outputs: Mapping[str, NDArray[Any]], name: str) -> Floats:
+        """Return an output in Human3.6M's order, of each window's center if there is no other."""
+        values: Floats = outputs[name].astype(np.float32, copy=False)
+        if not np.isfinite(values).all():
             raise EngineError(
-                f"The engine {self._session.engine} on {self._session.device} returned poses that"
-                " are not finite.",
+                f"The engine {self._session.engine} on {self._session.device} returned"
+                f" {_SAID[name]} that are not finite.",
                 hint="Export the model again in fp32, and check its weights.",
             )
-        poses = in_h36m17_order(poses, self.manifest.joints.skeleton)
-        return self._centers(poses, outputs) if self.center_only else poses
+        values = in_h36m17_order(values, self.manifest.joints.skeleton)
+        return self._centers(values, outputs) if self.center_only else values
 
-    def _centers(self, poses: Floats, outputs: Mapping[str, NDArray[Any]]) -> Floats:
-        """Return the pose of each window's center frame."""
+    def _centers(self, values: Floats, outputs: Mapping[str, NDArray[Any]]) -> Floats:
+        """Return what is said of each window's center frame."""
         count = self.manifest.output_frames
         if self.manifest.variant != "tpc":
-            return poses[:, count // 2 : count // 2 + 1]
+            return values[:, count // 2 : count // 2 + 1]
         # If frames are pruned in stages, the last stage's come last.
         kept = outputs[TOKEN_INDEX][..., -count:]
         if self.manifest.flip:
             kept = kept[:, 0]  # The mirror image shares its window's choice.
         at = np.argmax(kept == self.manifest.frames // 2, axis=-1)
-        centers: Floats = poses[np.arange(len(poses)), at][:, None]
+        centers: Floats = values[np.arange(len(values)), at][:, None]
         return centers
+
+
+def _joined(parts: Sequence[Floats]) -> Floats:
+    """Return arrays one after the other, in memory of their own."""
+    return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
 
 
 def _check_model(session: Session, manifest: Manifest) -> None:
@@ -154,10 +199,16 @@ def _check_model(session: Session, manifest: Manifest) -> None:
     outputs = {spec.name for spec in session.outputs}
     shape = inputs.get(KEYPOINTS, ())
     expected = (manifest.frames, len(H36M17.joints), manifest.channels)
-    if tuple(shape[1:]) != expected or len(inputs) != 1 or POSES not in outputs:
+    names = {KEYPOINTS, CONDITIONS} if manifest.conditions else {KEYPOINTS}
+    if tuple(shape[1:]) != expected or set(inputs) != names or POSES not in outputs:
         raise ManifestError(
             f"The model's input {KEYPOINTS} is {format_shape(shape)}, its manifest says"
             f" {format_shape(('batch', *expected))}.",
+            hint="Export the model again with hot-export.",
+        )
+    if manifest.spread and SPREAD not in outputs:
+        raise ManifestError(
+            f"The model's manifest says that it has an output '{SPREAD}', and there is none.",
             hint="Export the model again with hot-export.",
         )
     if manifest.variant == "tpc" and TOKEN_INDEX not in outputs:
@@ -183,13 +234,30 @@ def _check_flip(manifest: Manifest) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class LiftedClip:
+    """The poses of a clip.
+
+    Attributes:
+        poses: (frames, 17, 3), along the camera's axes.
+        spread: (frames, 17, 3), how far each coordinate may be off; None if the network does not
+            say.
+        seams: How even the poses are where windows meet; None if there was one window, or if each
+            was one frame, so that no step is inside any.
+    """
+
+    poses: Floats
+    spread: Floats | None
+    seams: SeamReport | None
+
+
 def lift_prepared_clips(
     clips: Sequence[PreparedClip],
     plans: Sequence[Plan],
     runner: WindowRunner,
     recorder: LatencyRecorder,
     progress: Callable[[int, int], None] | None = None,
-) -> list[tuple[Floats, SeamReport | None]]:
+) -> list[LiftedClip]:
     """Lift clips, those of several people together.
 
     Args:
@@ -198,10 +266,6 @@ def lift_prepared_clips(
         runner: The model.
         recorder: Receives the time of each stage.
         progress: Called after each run of the engine with the windows lifted and their total.
-
-    Returns:
-        For each clip its poses, (frames, 17, 3), and how even they are where windows meet; None if
-        there was one window, or if each was one frame, so that no step is inside any.
 
     Raises:
         UsageError: A plan has a window that is shorter than the model's.
@@ -216,28 +280,32 @@ def lift_prepared_clips(
                 hint="Use other windows; 'overlap' is the default.",
             )
     stitchers = [Stitcher(plan) for plan in plans]
+    spreads = [Stitcher(plan) for plan in plans]
     total = sum(len(plan.windows) for plan in plans)
     queue = ((number, window) for number, plan in enumerate(plans) for window in plan.windows)
     for first in range(0, total, runner.batch):
         group = list(itertools.islice(queue, runner.batch))
         with recorder.timed("preparation"):
-            inputs = np.stack(
-                [
-                    clips[number].inputs[window.source_frames(plans[number].frames)]
-                    for number, window in group
-                ]
-            )
-        outputs = runner.run(inputs, recorder)
+            places = [window.source_frames(plans[number].frames) for number, window in group]
+            read = [(clips[number], at) for (number, _), at in zip(group, places, strict=True)]
+            inputs = np.stack([clip.inputs[at] for clip, at in read])
+            told = [row for clip, at in read if (row := clip.conditions_at(at)) is not None]
+        poses, spread = runner.run(inputs, recorder, np.stack(told) if told else None)
         with recorder.timed("stitching"):
-            for (number, _), poses in zip(group, outputs, strict=True):
+            for place, (number, _) in enumerate(group):
                 # A network that returns its center frame only has one pose for every position.
-                stitchers[number].add(np.broadcast_to(poses, (frames, *poses.shape[1:])))
+                stitchers[number].add(np.broadcast_to(poses[place], (frames, *poses.shape[2:])))
+                if spread is not None:
+                    spreads[number].add(np.broadcast_to(spread[place], (frames, *poses.shape[2:])))
         if progress is not None:
             progress(first + len(group), total)
     lifted = []
-    for clip, stitcher in zip(clips, stitchers, strict=True):
+    for clip, stitcher, wide_stitcher in zip(clips, stitchers, spreads, strict=True):
         with recorder.timed("stitching"):
             stitched = stitcher.result()
+            wide = wide_stitcher.result() if runner.manifest.spread else None
+            clip.turn_back(stitched, wide)
             seams = stitcher.seams(stitched, runner.manifest.unit) if frames > 1 else None
-            lifted.append((clip.resample_to_frames(stitched), seams))
+            resampled = None if wide is None else clip.resample_to_frames(wide)
+            lifted.append(LiftedClip(clip.resample_to_frames(stitched), resampled, seams))
     return lifted

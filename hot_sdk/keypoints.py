@@ -207,7 +207,7 @@ class Keypoints:
         Raises:
             UsageError: See ``Keypoints``.
         """
-        given = {"camera": camera, "up": up, "height_m": height_m}
+        given: dict[str, Any] = {"camera": camera, "up": up, "height_m": height_m}
         known = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(self, **known)
 

@@ -16,6 +16,7 @@ Doubles = NDArray[np.float64]
 
 _STEPS = 30
 _CLOSE = 1e-9
+_SMALLEST_STEP = 1e-14
 _DIFFERENCE = 1e-6
 
 
@@ -49,7 +50,11 @@ def undistorted(seen: Doubles, coefficients: Sequence[float], fisheye: bool) -> 
         flat = seen.copy()
         for _ in range(_STEPS):
             away = distorted(flat, coefficients, False) - seen
-            flat = flat - _solve(_slopes(flat, coefficients), away)
+            step = _solve(_slopes(flat, coefficients), away)
+            flat = flat - step
+            # A comparison with NaN is False.
+            if not (np.abs(step) > _SMALLEST_STEP).any():
+                break
         away = distorted(flat, coefficients, False) - seen
         # From the middle to a true solution, the image grows all the way.
         unfolded = np.ones(len(flat), dtype=np.bool_)

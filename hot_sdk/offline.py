@@ -14,6 +14,7 @@ from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
 from hot_sdk.pose_engine import Pose3DEngine
+from hot_sdk.preprocessing.clip import usable
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.skeletons import H36M17
@@ -159,13 +160,17 @@ def _result(
     place = {timestamp: frame for frame, timestamp in enumerate(times.tolist())}
     joints = len(H36M17.joints)
     lifted = np.full((len(times), joints, 3), np.nan, dtype=np.float32)
+    spread = lifted.copy() if engine.manifest.spread else None
     valid = np.zeros((len(times), joints), dtype=np.bool_)
     # A stream also has poses of the frames after the last one that shows a person.
     mine = [pose for pose in poses if pose.track_id == person.track_id and pose.timestamp in place]
     for pose in mine:
         lifted[place[pose.timestamp]] = pose.pose
         valid[place[pose.timestamp]] = pose.valid
+        if spread is not None:
+            spread[place[pose.timestamp]] = pose.spread
     detail = f"lookahead of {report.lookahead} frames, a run every {report.hop}"
+    _, untold = usable(person.knowledge, engine.manifest.conditions)
     streamed = AppliedPolicy("streamed", detail, len(mine), len(times), "frames")
     return Pose3DResult(
         poses=lifted,
@@ -180,6 +185,7 @@ def _result(
         seams=None,
         latency=report.latency,
         model=engine.model_name,
-        warnings=(*engine.warnings, *person.warnings),
+        warnings=(*engine.warnings, *person.warnings, *untold),
         first_frame=person.first_frame,
+        spread=spread,
     )

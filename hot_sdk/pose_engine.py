@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hot_sdk import windows as windowing
 from hot_sdk._base.closing import Closing
+from hot_sdk.camera_knowledge import Up, checked_knowledge
+from hot_sdk.cameras import Intrinsics
 from hot_sdk.engines import Session, SessionOptions, open_session
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.inference import WindowRunner, lift_prepared_clips
@@ -43,8 +45,8 @@ class Pose3DEngine(Closing):
         fast_math: Allow the engine to compute in a narrower type where that is faster; see
             ``hot_sdk.engines.SessionOptions``.
         provider: An execution provider of ONNX Runtime by name; None for the device's own.
-        largest_batch: Most windows in one run of a file with an open batch, for engines that
-            reserve memory for it (TensorRT); None for the engine's choice.
+        largest_batch: Most windows in one run of a file with an open batch; TensorRT reserves
+            memory for so many. None for the engine's choice.
         policies: How incomplete or unusual keypoints are handled.
         windows: How clips are cut, one of ``hot_sdk.windows.MODES``; None for overlapping windows
             that are blended, or for the center of a window about each frame if the network
@@ -165,6 +167,7 @@ class Pose3DEngine(Closing):
                         self.policies,
                         frames=manifest.frames,
                         training_fps=manifest.training_fps,
+                        conditions=manifest.conditions,
                     )
                 clips.append(clip)
             plans = [
@@ -180,7 +183,7 @@ class Pose3DEngine(Closing):
         report = self._report(session, recorder, windows, frames)
         return tuple(
             Pose3DResult(
-                poses=poses,
+                poses=found.poses,
                 valid=clip.valid,
                 unit=manifest.unit,
                 axes=CAMERA_AXES,
@@ -189,7 +192,7 @@ class Pose3DEngine(Closing):
                 timestamps=clip.timestamps,
                 track_id=keypoints.track_id,
                 policies=(*clip.applied, _window_record(plan)),
-                seams=seams,
+                seams=found.seams,
                 latency=report,
                 model=self.model_name,
                 warnings=(
@@ -198,10 +201,9 @@ class Pose3DEngine(Closing):
                     *_joints_warning(manifest, keypoints.skeleton),
                 ),
                 first_frame=keypoints.first_frame,
+                spread=found.spread,
             )
-            for keypoints, clip, plan, (poses, seams) in zip(
-                people, clips, plans, lifted, strict=True
-            )
+            for keypoints, clip, plan, found in zip(people, clips, plans, lifted, strict=True)
         )
 
     def latency(self) -> LatencyReport:
@@ -228,6 +230,9 @@ class Pose3DEngine(Closing):
         time_to_live_s: float = 2.0,
         max_gap_frames: int = 25,
         callback: Callable[[StreamPose], None] | None = None,
+        intrinsics: Intrinsics | None = None,
+        up: Up | None = None,
+        height_m: float | None = None,
     ) -> Pose3DStream:
         """Open a stream: keypoints are pushed frame by frame, poses come as they become final.
 
@@ -252,6 +257,11 @@ class Pose3DEngine(Closing):
             max_gap_frames: Frames after which a person who is seen again starts from scratch.
             callback: Receives each pose, in live mode in the engine's thread; the pushes then
                 return none.
+            intrinsics: The camera's, for pushed arrays, and ``Keypoints`` without ``camera``.
+            up: The direction away from the ground along the camera's axes, (3,), or a
+                ``CameraPose``; for a camera that does not turn. ``Keypoints`` may each bring their
+                own, and a person who is not seen meanwhile has the last one.
+            height_m: Height of everyone whose ``Keypoints`` do not say it, meters.
 
         Raises:
             UsageError: A value is out of range, the window does not reach so far, or the model
@@ -268,6 +278,7 @@ class Pose3DEngine(Closing):
             fps=fps,
             skeleton=skeleton,
             image_size=image_size,
+            knowledge=checked_knowledge(intrinsics, up, height_m, frames=None),
         )
         if self._runner.input_spec.normalization == BOUNDING_BOX:
             raise UsageError(

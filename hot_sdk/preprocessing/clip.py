@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.camera_knowledge import CameraKnowledge, upside_down
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
 from hot_sdk.plausibility import MOST_FRAMES, implausible
@@ -21,6 +22,7 @@ from hot_sdk.preprocessing.normalization import (
 )
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.preprocessing.spans import LongInputs, SpannedClip, spanned, survey
+from hot_sdk.preprocessing.virtual_view import ViewTrack, conditions
 from hot_sdk.skeletons import H36M17
 from hot_sdk.timestamps import A_SECOND_APART
 
@@ -40,6 +42,9 @@ class PreparedClip:
         valid: (frames, 17).
         applied: What was done.
         warnings: What had to be assumed, and what is unlikely about the keypoints.
+        conditions: Names of what the network is told; empty if it cannot be told anything.
+        views: The virtual cameras of the samples; None if the keypoints are no rays.
+        height_m: The person's height, if the network is told.
     """
 
     inputs: NDArray[np.float32] | LongInputs
@@ -48,6 +53,21 @@ class PreparedClip:
     valid: NDArray[np.bool_]
     applied: tuple[AppliedPolicy, ...]
     warnings: tuple[str, ...]
+    conditions: tuple[str, ...] = ()
+    views: ViewTrack | None = None
+    height_m: float | None = None
+
+    def conditions_at(self, places: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Return what the network is told about some samples, (places, conditions), if anything."""
+        if not self.conditions:
+            return None
+        views = None if self.views is None else self.views.at(places)
+        return conditions(self.conditions, len(places), views, self.height_m)
+
+    def turn_back(self, poses: NDArray[np.float32], spread: NDArray[np.float32] | None) -> None:
+        """Turn the samples' poses, and their spread, to the camera's axes, in place."""
+        if self.views is not None:
+            self.views.turn_back(poses, spread)
 
     def resample_to_frames(self, poses: NDArray[np.float32]) -> NDArray[np.float32]:
         """Resample poses of the samples (samples, 17, 3) to those of the frames (frames, 17, 3)."""
@@ -63,6 +83,7 @@ def prepare_clip(
     *,
     frames: int,
     training_fps: float,
+    conditions: Sequence[str] = (),
 ) -> PreparedClip:
     """Apply every policy to a clip.
 
@@ -72,6 +93,7 @@ def prepare_clip(
         policies: The settings.
         frames: The network's window. If it is one frame, time plays no part.
         training_fps: Frames per second that the network was trained at.
+        conditions: Names of what the network can be told; see ``Manifest``.
 
     Raises:
         KeypointsError: No frame shows a joint, or the resampled clip is too long.
@@ -86,7 +108,9 @@ def prepare_clip(
             )
         fps = training_fps
     times = keypoints.times(fps)
-    clip = spanned(keypoints, times, policies, fps=fps)
+    knowledge, unused = usable(keypoints.knowledge, conditions)
+    warnings += unused
+    clip = spanned(keypoints, times, policies, fps=fps, camera=knowledge.camera)
     if clip is None:
         raise KeypointsError(
             f"None of the {len(keypoints)} frames shows a joint with a score of at least"
@@ -98,14 +122,18 @@ def prepare_clip(
     sample_times = None
     if frames > 1 and policies.rate_tolerance is not None:
         sample_times = _sample_times(times, fps, training_fps, policies.rate_tolerance)
-    seen, square, whole = survey(clip, spec)
+    found = survey(clip, spec)
+    seen, square, whole = found.valid, found.square, found.whole
+    views = None
+    if found.centers is not None:
+        views = ViewTrack(found.centers, knowledge.up, times, sample_times)
     inputs: NDArray[np.float32] | LongInputs
     if whole is None:
-        inputs = LongInputs(clip, spec, square, sample_times)
-    elif sample_times is None:
-        inputs = whole
+        inputs = LongInputs(clip, spec, square, sample_times, views)
     else:
-        inputs = resampling.sample(whole, times, sample_times)
+        if sample_times is not None:
+            whole = resampling.sample(whole, times, sample_times)
+        inputs = whole if views is None else views.at(slice(None)).turned(whole)
     clip_policies = []
     if sample_times is not None:
         detail = f"from {fps:g} to {training_fps:g} frames per second and the poses back"
@@ -123,13 +151,55 @@ def prepare_clip(
     applied = (
         *_joint_policies(clip, valid, policies),
         *clip_policies,
-        *_image_policies(keypoints.image_size, spec, square, policies),
+        *(
+            _image_policies(keypoints.image_size, spec, square, policies)
+            if views is None
+            else _view_policies(views, knowledge)
+        ),
+        *_height_policy(knowledge),
     )
     warnings += (*_pelvis_warning(seen), *_unseen_warning(seen))
     stamped = keypoints.timestamps is not None and frames > 1 and len(times) > 2
     if stamped and (np.diff(times) == 1.0).all():
         warnings += (A_SECOND_APART,)
-    return PreparedClip(inputs, sample_times, times, valid, applied, warnings)
+    if knowledge.camera is not None:
+        warnings += knowledge.camera.check_image(keypoints.image_size)
+    warnings += upside_down(knowledge.up)
+    return PreparedClip(
+        inputs,
+        sample_times,
+        times,
+        valid,
+        applied,
+        warnings,
+        conditions=tuple(conditions),
+        views=views,
+        height_m=knowledge.height_m,
+    )
+
+
+def usable(
+    knowledge: CameraKnowledge, conditions: Sequence[str]
+) -> tuple[CameraKnowledge, tuple[str, ...]]:
+    """Return what a network can be told, and a warning that names what it cannot.
+
+    Args:
+        knowledge: What is known.
+        conditions: Names of what the network can be told.
+    """
+    camera = knowledge.camera if "intrinsics_known" in conditions else None
+    told = CameraKnowledge(
+        camera,
+        knowledge.up if camera is not None and "gravity_known" in conditions else None,
+        knowledge.height_m if "height_known" in conditions else None,
+    )
+    unused = [name for name in knowledge.stated() if name not in told.stated()]
+    if not unused:
+        return told, ()
+    return told, (
+        f"The model makes no use of {' and '.join(unused)} when it lifts; the poses are the same"
+        " without.",
+    )
 
 
 def _pelvis_warning(valid: NDArray[np.bool_]) -> tuple[str, ...]:
@@ -202,6 +272,25 @@ def _joint_policies(
     yield AppliedPolicy("empty_frames", detail, int(clip.empty.sum()), frames, "frames")
     detail = "filled with the first person seen, marked invalid"
     yield AppliedPolicy("first_empty_frames", detail, int(np.argmin(clip.empty)), frames, "frames")
+
+
+def _view_policies(views: ViewTrack, knowledge: CameraKnowledge) -> Iterator[AppliedPolicy]:
+    camera, samples = knowledge.camera, len(views)
+    assert camera is not None
+    detail = f"by the camera's intrinsics, as slopes of rays: 1 is {camera.fx:.6g} pixels"
+    yield AppliedPolicy("normalized", detail, 1, 1, "clips")
+    detail = "turned to a virtual camera that looks at the person, and the poses back"
+    yield AppliedPolicy("virtual_camera", detail, samples, samples, "frames")
+    if knowledge.up is not None:
+        detail = "rolled upright by the direction of gravity, unless it is unknown or the camera"
+        detail += " looks almost straight up or down"
+        yield AppliedPolicy("upright", detail, views.upright(), samples, "frames")
+
+
+def _height_policy(knowledge: CameraKnowledge) -> Iterator[AppliedPolicy]:
+    if knowledge.height_m is not None:
+        detail = f"the network was told that the person is {knowledge.height_m:g} m tall"
+        yield AppliedPolicy("height", detail, 1, 1, "clips")
 
 
 def _image_policies(

@@ -7,10 +7,12 @@ far away, that its missing joints are taken from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.cameras import Intrinsics
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.preprocessing import resampling
 from hot_sdk.preprocessing.cleaning import (
@@ -28,6 +30,7 @@ from hot_sdk.preprocessing.normalization import (
     square_about,
 )
 from hot_sdk.preprocessing.policies import InputPolicies
+from hot_sdk.preprocessing.virtual_view import Doubles, ViewTrack, ray_slopes, without_ray
 from hot_sdk.skeletons import H36M17
 
 SPAN = 2048
@@ -53,6 +56,7 @@ class SpannedClip:
         outliers: The number of joints that were present but had jumped.
         anchors: (spans, 17), the last frame before a span that shows the joint, or the first of
             all if none does; -1 if no frame does.
+        camera: Turns keypoints into rays; None if they are normalized by the image instead.
     """
 
     keypoints: Keypoints
@@ -63,6 +67,7 @@ class SpannedClip:
     missing: int
     outliers: int
     anchors: Index
+    camera: Intrinsics | None = None
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -83,7 +88,12 @@ class SpannedClip:
 
 
 def spanned(
-    keypoints: Keypoints, times: NDArray[np.float64], policies: InputPolicies, *, fps: float
+    keypoints: Keypoints,
+    times: NDArray[np.float64],
+    policies: InputPolicies,
+    *,
+    fps: float,
+    camera: Intrinsics | None = None,
 ) -> SpannedClip | None:
     """Find which joints of a clip can be used; None if no frame shows any.
 
@@ -92,6 +102,7 @@ def spanned(
         times: (frames,), seconds.
         policies: The settings.
         fps: Frames per second.
+        camera: Turns keypoints into rays; those without a ray count as missing.
     """
     frames, joints = len(keypoints), len(H36M17.joints)
     present = np.zeros((frames, joints), dtype=np.bool_)
@@ -104,6 +115,7 @@ def spanned(
         end = min(start + SPAN, frames)
         begin = max(start - OUTLIER_REACH, 0)
         points, scores = keypoints.h36m17_arrays(slice(begin, min(end + OUTLIER_REACH, frames)))
+        points = without_ray(points, camera)
         own = slice(start - begin, end - begin)
         usable, absent, jumped = (
             mask[own] for mask in find_present(points, scores, policies, fps=fps)
@@ -120,7 +132,9 @@ def spanned(
     if (first_seen < 0).all():
         return None
     anchors = np.where(anchors < 0, first_seen, anchors)
-    return SpannedClip(keypoints, times, policies, present, empty, missing, outliers, anchors)
+    return SpannedClip(
+        keypoints, times, policies, present, empty, missing, outliers, anchors, camera
+    )
 
 
 class LongInputs:
@@ -133,6 +147,7 @@ class LongInputs:
         spec: The network's input.
         square: The square about the whole clip, for ``bounding_box``.
         sample_times: (samples,), seconds, if the inputs are samples of the clip.
+        views: The virtual cameras of the samples, if keypoints are turned into rays.
     """
 
     def __init__(
@@ -141,11 +156,13 @@ class LongInputs:
         spec: InputSpec,
         square: Square | None,
         sample_times: NDArray[np.float64] | None,
+        views: ViewTrack | None = None,
     ) -> None:
         self._clip = clip
         self._spec = spec
         self._square = square
         self._sample_times = sample_times
+        self._views = views
         self._first = 0
         self._block = self._normalized(0, 1)
 
@@ -155,6 +172,11 @@ class LongInputs:
 
     def __getitem__(self, places: Index) -> Floats:
         """Return the inputs (places, 17, channels) of some frames, or samples."""
+        values = self._values(places)
+        # Rays are float64 until they are turned; what is not turned is float32.
+        return values if self._views is None else self._views.at(places).turned(values)
+
+    def _values(self, places: Index) -> NDArray[Any]:
         if self._sample_times is None:
             low, high = int(places.min()), int(places.max())
             self._compute(low, high)
@@ -174,27 +196,51 @@ class LongInputs:
         self._block = self._normalized(low, end)
         self._first = low
 
-    def _normalized(self, first: int, end: int) -> Floats:
+    def _normalized(self, first: int, end: int) -> NDArray[Any]:
         return normalized(self._clip.cleaned(first, end), self._clip, self._spec, self._square)
 
 
 def normalized(
     cleaned: Cleaned, clip: SpannedClip, spec: InputSpec, square: Square | None
-) -> Floats:
-    """Return a part of a clip as a network's input."""
+) -> NDArray[Any]:
+    """Return a part of a clip as a network's input, float32, or as rays to be turned, float64."""
+    if clip.camera is not None:
+        return rays(cleaned, spec, clip.camera)
     size, aspect = clip.keypoints.image_size, clip.policies.aspect
     return spec.normalize(cleaned.points, cleaned.scores, cleaned.valid, size, aspect, square)
 
 
-def survey(clip: SpannedClip, spec: InputSpec) -> tuple[Mask, Square | None, Floats | None]:
-    """Go through a clip once.
+def rays(cleaned: Cleaned, spec: InputSpec, camera: Intrinsics) -> Doubles:
+    """Return the slopes of rays, and the scores if the network takes them."""
+    slopes = ray_slopes(cleaned.points, camera)
+    if spec.channels == 2:
+        return slopes
+    return np.concatenate([slopes, cleaned.scores[..., None]], axis=-1)
 
-    Returns:
-        Which joints are valid, (frames, 17); the square about those that are known, if the network
-        needs it; and the inputs, (frames, 17, channels), if the clip is no longer than ``BLOCK``.
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What one pass over a clip finds.
+
+    Attributes:
+        valid: (frames, 17), which joints are.
+        square: The square about those that are known, if the network needs it.
+        whole: (frames, 17, channels), what ``normalized`` returns for the clip, if it is no longer
+            than ``BLOCK``.
+        centers: (frames, 2), the mean slopes of each frame's rays; None if there are none.
     """
-    boxed = spec.normalization == BOUNDING_BOX
+
+    valid: Mask
+    square: Square | None
+    whole: NDArray[Any] | None
+    centers: Doubles | None
+
+
+def survey(clip: SpannedClip, spec: InputSpec) -> Survey:
+    """Go through a clip once."""
+    boxed = spec.normalization == BOUNDING_BOX and clip.camera is None
     valid = np.empty(clip.present.shape, dtype=np.bool_)
+    centers = None if clip.camera is None else np.empty((len(clip), 2))
     known: list[Floats] = []
     every: list[Floats] = []
     for first in range(0, len(clip), BLOCK):
@@ -205,9 +251,12 @@ def survey(clip: SpannedClip, spec: InputSpec) -> tuple[Mask, Square | None, Flo
             chosen = part.points[part.valid & (part.scores > 0.0)]
             known += [_extremes(chosen)] if len(chosen) else []
             every.append(_extremes(part.points.reshape(-1, 2)))
+        if centers is not None:
+            values = normalized(part, clip, spec, None)
+            centers[first:end] = values[..., :2].mean(axis=1)
     square = square_about(np.concatenate(known or every)) if boxed else None
     whole = None if len(clip) > BLOCK else normalized(part, clip, spec, square)
-    return valid, square, whole
+    return Survey(valid, square, whole, centers)
 
 
 def _extremes(points: Floats) -> Floats:

@@ -66,6 +66,7 @@ _LONGEST_LINE = 1 << 16
 # How the files of each format begin.
 _BEGINNINGS = {b"PK\x03\x04": "npz", b"{": "json", b"# {": "csv"}
 _COLUMNS = ("x", "y", "z", "valid")
+_SPREAD_COLUMNS = ("spread_x", "spread_y", "spread_z")
 _OPTIONAL = ("root_x", "root_y", "root_z", "root_error_px")
 _ARRAYS = {
     "poses": np.float32,
@@ -73,7 +74,9 @@ _ARRAYS = {
     "timestamps": np.float64,
     "root": np.float32,
     "root_error": np.float32,
+    "spread": np.float32,
 }
+_OPTIONAL_ARRAYS = ("root", "root_error", "spread")
 
 
 @dataclass(frozen=True)
@@ -174,9 +177,7 @@ def _write_npz(path: Path, fields: Fields) -> None:
 def _read_npz(path: Path) -> dict[str, Any]:
     with open_input(path) as stream, open_npz(stream) as arrays:
         required = {name: _numeric(arrays[name]) for name in ("poses", "valid", "timestamps")}
-        optional = {
-            name: _numeric(arrays[name]) for name in ("root", "root_error") if name in arrays
-        }
+        optional = {name: _numeric(arrays[name]) for name in _OPTIONAL_ARRAYS if name in arrays}
         return _restored(str(arrays["description"][()]), {**required, **optional})
 
 
@@ -207,6 +208,8 @@ def _write_json(path: Path, fields: Fields) -> None:
         "root": _plain(fields["root"]),
         "root_error": _plain(fields["root_error"]),
     }
+    if fields["spread"] is not None:
+        record["spread"] = _plain(fields["spread"])
     text = json.dumps(record, allow_nan=False).encode()
     if parsed_bytes(text) > input_budget().parsed_bytes:
         raise ResultError(
@@ -227,14 +230,16 @@ def _read_json(path: Path) -> dict[str, Any]:
         "valid": np.array(record["valid"]).reshape(-1, _JOINTS),
         "timestamps": np.array(record["timestamps"], dtype=np.float64),
     }
-    for name in ("root", "root_error"):
+    for name in _OPTIONAL_ARRAYS:
         if record.get(name) is not None:
-            arrays[name] = np.array(record[name], dtype=np.float64)
+            array = np.array(record[name], dtype=np.float64)
+            arrays[name] = array.reshape(-1, _JOINTS, 3) if name == "spread" else array
     return _restored(json.dumps(record["description"]), arrays)
 
 
-def _header(*, with_root: bool) -> list[str]:
-    joints = [f"{joint}_{column}" for joint in H36M17.joints for column in _COLUMNS]
+def _header(*, with_root: bool, with_spread: bool) -> list[str]:
+    columns = (*_COLUMNS, *(_SPREAD_COLUMNS if with_spread else ()))
+    joints = [f"{joint}_{column}" for joint in H36M17.joints for column in columns]
     return ["frame", "timestamp_s", *(_OPTIONAL if with_root else ()), *joints]
 
 
@@ -242,15 +247,16 @@ def _write_csv(path: Path, fields: Fields) -> None:
     text = io.StringIO(newline="")
     text.write(f"# {_describe(fields, seams=None, latency=None)}\n")
     writer = csv.writer(text, lineterminator="\n")
-    root, error = fields["root"], fields["root_error"]
-    writer.writerow(_header(with_root=root is not None))
+    root, error, spread = fields["root"], fields["root_error"], fields["spread"]
+    writer.writerow(_header(with_root=root is not None, with_spread=spread is not None))
     for frame, (pose, valid) in enumerate(zip(fields["poses"], fields["valid"], strict=True)):
         number = fields["first_frame"] + frame
         row: list[object] = [number, repr(float(fields["timestamps"][frame]))]
         if root is not None:
             row += [_cell(value) for value in (*root[frame], error[frame])]
-        for joint, is_valid in zip(pose, valid, strict=True):
+        for place, (joint, is_valid) in enumerate(zip(pose, valid, strict=True)):
             row += [*map(_cell, joint), int(is_valid)]
+            row += [] if spread is None else map(_cell, spread[frame, place])
         writer.writerow(row)
     path.write_text(text.getvalue(), encoding="utf-8")
 
@@ -271,15 +277,19 @@ def _read_csv(path: Path) -> dict[str, Any]:
     rows = csv.reader(iter(lambda: stream.readline(_LONGEST_LINE), ""))
     header = next(rows, [])
     with_root = "root_x" in header
-    if header != _header(with_root=with_root):
+    with_spread = f"{H36M17.joints[0]}_{_SPREAD_COLUMNS[0]}" in header
+    if header != _header(with_root=with_root, with_spread=with_spread):
         raise ValueError("its columns are not those of a result")
     require(frames * len(header) * 8, budget.parsed_bytes, "bytes once it is parsed")
     table = np.array(list(_rows(rows, len(header), Clock(budget))), dtype=np.float64)
     table = table.reshape(-1, len(header))
-    body = table[:, 2 + len(_OPTIONAL) * with_root :].reshape(-1, _JOINTS, len(_COLUMNS))
+    columns = len(_COLUMNS) + len(_SPREAD_COLUMNS) * with_spread
+    body = table[:, 2 + len(_OPTIONAL) * with_root :].reshape(-1, _JOINTS, columns)
     arrays = {"poses": body[..., :3], "valid": body[..., 3] != 0.0, "timestamps": table[:, 1]}
     if with_root:
         arrays |= {"root": table[:, 2:5], "root_error": table[:, 5]}
+    if with_spread:
+        arrays["spread"] = body[..., 4:]
     return _restored(first[2:], arrays)
 
 

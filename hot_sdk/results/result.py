@@ -17,6 +17,7 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
 from hot_sdk.manifest import NORMALIZED_BOX, NORMALIZED_PIXELS, NORMALIZED_SHORT_SIDE
 from hot_sdk.preprocessing.policies import AppliedPolicy
+from hot_sdk.preprocessing.virtual_view import turned_spread
 from hot_sdk.results.files import read_fields, write_fields
 from hot_sdk.results.geometry import constant_bones, solve_root, upright_height
 from hot_sdk.skeletons import H36M17
@@ -63,8 +64,13 @@ class Pose3DResult:
         warnings: What a reader of these poses has to know, such as that the weights are random.
         first_frame: Number of the first frame in the video or file, as in the keypoints: a person
             who comes later begins later.
+        spread: (frames, 17, 3), in ``unit`` along ``axes``: half the width of the interval about
+            each coordinate of ``poses`` that holds 68 % of the errors, as the network judges it;
+            0 at the pelvis. None if the network does not, or after a conversion for which it would
+            be wrong.
 
-    Arrays are read-only; ``poses``, ``root`` and ``root_error`` are NaN where there is no value.
+    Arrays are read-only; ``poses``, ``root``, ``root_error`` and ``spread`` are NaN where there is
+    no value.
 
     Raises:
         ResultError: An array has another shape or type than stated here, or holds infinity; or the
@@ -85,6 +91,7 @@ class Pose3DResult:
     model: str
     warnings: tuple[str, ...] = ()
     first_frame: int = 0
+    spread: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         frames = self.poses.shape[0] if self.poses.ndim else 0
@@ -94,6 +101,7 @@ class Pose3DResult:
             "timestamps": ((frames,), np.float64),
             "root": ((frames, 3), np.float32),
             "root_error": ((frames,), np.float32),
+            "spread": ((frames, _JOINTS, 3), np.float32),
         }
         for name, (shape, dtype) in expected.items():
             values = getattr(self, name)
@@ -164,7 +172,8 @@ class Pose3DResult:
 
         Args:
             camera: Where the camera is on the robot. ``poses``, which are relative to the pelvis,
-                are rotated; ``root``, if known, is rotated and translated.
+                are rotated; ``root``, if known, is rotated and translated. ``spread`` becomes that
+                along the new axes, as if errors were independent along the camera's.
 
         Raises:
             ResultError: They are along a robot's axes already, or ``root`` has no metric unit.
@@ -178,23 +187,29 @@ class Pose3DResult:
         detail = f"rotation {np.round(camera.rotation, 4).tolist()}, translation"
         detail += f" {np.round(camera.translation, 4).tolist()} m"
         poses = self.poses @ rotation.T
-        return self._changed("to_robot_frame", detail, poses=poses, root=root, axes=ROBOT_AXES)
+        spread = self.spread
+        if spread is not None:
+            spread = turned_spread(spread, camera.rotation).astype(np.float32)
+        return self._changed(
+            "to_robot_frame", detail, poses=poses, root=root, spread=spread, axes=ROBOT_AXES
+        )
 
     def with_constant_bones(self) -> Pose3DResult:
         """Return the same poses with bones of constant length: the clip's median, left as right.
 
         Directions are kept and the pelvis stays where it is, so that joints move, those at the
-        ends of limbs most.
+        ends of limbs most. ``spread``, which was that of the joints where they were, becomes None.
         """
         poses = constant_bones(self.poses, self.valid)
         # Frames without a pose, as streams leave them, stay so.
         moved = np.linalg.norm(poses - self.poses, axis=-1)
         moved = moved[np.isfinite(moved)] if np.isfinite(moved).any() else np.zeros(1)
         detail = f"joints moved by {moved.mean():.4g} {self.unit} on average, {moved.max():.4g} at"
-        return self._changed("constant_bones", f"{detail} most", poses=poses)
+        detail += " most" if self.spread is None else " most, where their spread is not known"
+        return self._changed("constant_bones", detail, poses=poses, spread=None)
 
     def with_root_from_reprojection(
-        self, keypoints: Keypoints, intrinsics: Intrinsics
+        self, keypoints: Keypoints, intrinsics: Intrinsics | None = None
     ) -> Pose3DResult:
         """Find where the pelvis is, so that the projected joints lie on the keypoints.
 
@@ -203,13 +218,16 @@ class Pose3DResult:
 
         Args:
             keypoints: The keypoints that the poses were lifted from.
-            intrinsics: The camera's, with its lens's distortion if there is any.
+            intrinsics: The camera's, with its lens's distortion if there is any; None for those of
+                the keypoints.
 
         Raises:
-            UsageError: The intrinsics do not fit the size of the keypoints' image.
+            UsageError: There are no intrinsics, or they do not fit the size of the keypoints'
+                image.
             ResultError: The keypoints have other frames or another track id, or the poses are not
                 metric or not along the camera's axes.
         """
+        intrinsics = _intrinsics_of(keypoints, intrinsics)
         self._require_camera_axes()
         self._units_per_meter("The root's position")
         if len(keypoints) != len(self):
@@ -243,20 +261,31 @@ class Pose3DResult:
         )
 
     def with_root_from_height(
-        self, keypoints: Keypoints, intrinsics: Intrinsics, height_m: float
+        self,
+        keypoints: Keypoints,
+        intrinsics: Intrinsics | None = None,
+        height_m: float | None = None,
     ) -> Pose3DResult:
         """Scale the poses to a person's height, and find where the pelvis is.
 
+        ``spread``, of which a part was that the size was not known, becomes None.
+
         Args:
             keypoints: The keypoints that the poses were lifted from.
-            intrinsics: The camera's.
+            intrinsics: The camera's; None for those of the keypoints.
             height_m: Height of the standing person without shoes, meters; compared with
-                ``hot_sdk.results.geometry.upright_height``.
+                ``hot_sdk.results.geometry.upright_height``. None for that of the keypoints.
 
         Raises:
             ResultError: See ``with_root_from_reprojection``; or the poses have no size.
-            UsageError: The height is out of range.
+            UsageError: There are no intrinsics, or no height, or it is out of range.
         """
+        intrinsics = _intrinsics_of(keypoints, intrinsics)
+        height_m = keypoints.height_m if height_m is None else height_m
+        if height_m is None:
+            raise UsageError(
+                "The person's height is not known.", hint="Give height_m=, or keypoints with it."
+            )
         if not _MIN_HEIGHT_M <= height_m <= _MAX_HEIGHT_M:
             raise UsageError(
                 f"height_m is {height_m}; expected {_MIN_HEIGHT_M} to {_MAX_HEIGHT_M} m.",
@@ -269,7 +298,9 @@ class Pose3DResult:
             raise ResultError("The poses have no size.", hint="Check the model's weights.")
         factor = height_m * unit / standing
         detail = f"by {factor:.4g}, from {standing / unit:.3f} m to {height_m:g} m"
+        detail += "" if self.spread is None else "; the spread is then not known"
         scaled = self._scaled(factor, self.unit, "scaled_to_height", detail)
+        scaled = dataclasses.replace(scaled, spread=None)
         return scaled.with_root_from_reprojection(keypoints, intrinsics)
 
     def save(self, path: str | Path, *, format: str | None = None) -> Path:  # noqa: A002
@@ -322,7 +353,10 @@ class Pose3DResult:
             seams = dataclasses.replace(seams, unit=unit, **distances)
         poses = self.poses * np.float32(factor)
         root = None if self.root is None else self.root * np.float32(factor)
-        return self._changed(name, detail, poses=poses, root=root, unit=unit, seams=seams)
+        spread = None if self.spread is None else self.spread * np.float32(factor)
+        return self._changed(
+            name, detail, poses=poses, root=root, spread=spread, unit=unit, seams=seams
+        )
 
     def _units_per_meter(self, what: str) -> float:
         """Return the scale; raise ResultError if there is none for ``what``."""
@@ -340,6 +374,16 @@ class Pose3DResult:
                 f"The poses are along other axes ({self.axes}).",
                 hint="Convert the result as the engine returned it, and rotate it last.",
             )
+
+
+def _intrinsics_of(keypoints: Keypoints, given: Intrinsics | None) -> Intrinsics:
+    intrinsics = keypoints.camera if given is None else given
+    if intrinsics is None:
+        raise UsageError(
+            "The camera's intrinsics are not known.",
+            hint="Give Intrinsics(fx, fy, cx, cy), or keypoints with camera=.",
+        )
+    return intrinsics
 
 
 def _check(

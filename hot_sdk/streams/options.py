@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 
 from hot_sdk._base.validation import check_settings
+from hot_sdk.camera_knowledge import CameraKnowledge
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.inference import WindowRunner
 from hot_sdk.readers.detections import checked_image_size
@@ -33,10 +34,13 @@ class StreamOptions:
     fps: float | None
     skeleton: str | None
     image_size: tuple[int, int] | None
+    knowledge: CameraKnowledge = field(default_factory=CameraKnowledge)
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", checked_image_size(self.image_size))
+            if self.knowledge.camera is not None and self.image_size is not None:
+                self.knowledge.camera.check_image(self.image_size)
         if self.fps is not None:
             try:
                 object.__setattr__(self, "fps", checked_fps(self.fps, None))

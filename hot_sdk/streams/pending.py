@@ -9,14 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.inference import WindowRunner
+from hot_sdk.cameras import Intrinsics
+from hot_sdk.inference import WindowPoses, WindowRunner
 from hot_sdk.latency import LatencyRecorder
-from hot_sdk.preprocessing.cleaning import clean, relative_validity
+from hot_sdk.preprocessing.cleaning import Cleaned, clean, relative_validity
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.preprocessing.resampling import sample
+from hot_sdk.preprocessing.spans import rays
+from hot_sdk.preprocessing.virtual_view import ViewTrack, VirtualViews, conditions, without_ray
 from hot_sdk.streams.rate import FrameRate, spread_bursts
 from hot_sdk.streams.report import StreamPose
 from hot_sdk.streams.tracks import PendingFrames
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,19 @@ class WindowBatch:
         grids: (windows, frames), seconds: the time of each frame of each window.
         times: (final frames,), seconds: when they were taken, if some came late.
         valid: (final frames, 17).
+        conditions: (windows, frames, conditions), what the network is told; None if it cannot be
+            told anything.
+        views: The virtual camera of each frame of each window, one window after the other; None if
+            the keypoints are no rays.
     """
 
     pending: PendingFrames
-    inputs: NDArray[np.float32]
-    grids: NDArray[np.float64]
-    times: NDArray[np.float64]
+    inputs: Floats
+    grids: Doubles
+    times: Doubles
     valid: NDArray[np.bool_]
+    conditions: Floats | None
+    views: VirtualViews | None
 
 
 def lift_pending(
@@ -71,15 +83,18 @@ def lift_pending(
         batches = [batch for batch in prepared if batch is not None]
     if not batches:
         return (), 0
-    outputs = runner.run(np.concatenate([batch.inputs for batch in batches]), recorder)
+    told = [batch.conditions for batch in batches if batch.conditions is not None]
+    inputs = np.concatenate([batch.inputs for batch in batches])
+    outputs = runner.run(inputs, recorder, np.concatenate(told) if told else None)
     poses: list[StreamPose] = []
     with recorder.timed("stitching"):
         first = 0
         for batch in batches:
-            own = outputs[first : first + len(batch.inputs)]
+            own = slice(first, first + len(batch.inputs))
             first += len(batch.inputs)
-            poses += _poses(batch, own, runner, recorder)
-    return tuple(poses), len(outputs)
+            spread = None if outputs.spread is None else outputs.spread[own]
+            poses += _poses(batch, WindowPoses(outputs.poses[own], spread), runner, recorder)
+    return tuple(poses), len(inputs)
 
 
 def _prepare(
@@ -95,12 +110,12 @@ def _prepare(
     If the network returns its center frame only, one about each final frame. Positions before the
     first frame or after the newest repeat it.
     """
-    seen = pending.seen
+    seen, camera = pending.seen, pending.camera
     times = spread_bursts(seen.times, usual_s)
     fps = 1.0 / interval_s
     if len(times) > 1:
         fps = float(1.0 / np.median(np.diff(times)))
-    cleaned = clean(seen.points, seen.scores, times, policies, fps=fps)
+    cleaned = clean(without_ray(seen.points, camera), seen.scores, times, policies, fps=fps)
     if cleaned is None:
         return None
     frames = runner.manifest.frames
@@ -109,34 +124,84 @@ def _prepare(
     if runner.center_only:
         ends = final + (frames - 1 - frames // 2) * interval_s
     grids = ends[:, None] + (np.arange(frames) - (frames - 1)) * interval_s
-    values = runner.input_spec.normalize(
-        cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect
-    )
-    inputs = sample(values, times, grids.reshape(-1))
-    inputs = inputs.reshape(*grids.shape, *values.shape[1:])
+    if camera is None:
+        values = runner.input_spec.normalize(
+            cleaned.points, cleaned.scores, cleaned.valid, image_size, policies.aspect
+        )
+        inputs, views = sample(values, times, grids.reshape(-1)), None
+    else:
+        inputs, views = _seen_by_views(pending, cleaned, camera, times, grids, runner)
+    inputs = inputs.reshape(*grids.shape, *inputs.shape[1:])
+    told, names = None, runner.manifest.conditions
+    if names:
+        told = conditions(names, grids.size, views, pending.height_m)
+        told = told.reshape(*grids.shape, len(names))
     valid = relative_validity(cleaned.valid[pending.final])
     # The network saw nothing of frames before its window.
     valid &= (final >= grids[0, 0] - 1e-6)[:, None]
-    return WindowBatch(pending, inputs, grids, final, valid)
+    return WindowBatch(pending, inputs, grids, final, valid, told, views)
+
+
+def _seen_by_views(
+    pending: PendingFrames,
+    cleaned: Cleaned,
+    camera: Intrinsics,
+    times: Doubles,
+    grids: Doubles,
+    runner: WindowRunner,
+) -> tuple[Floats, VirtualViews]:
+    """Return inputs of all positions of all windows, and the virtual cameras that they are in."""
+    slopes = rays(cleaned, runner.input_spec, camera)
+    up = None if "gravity_known" not in runner.manifest.conditions else pending.seen.ups
+    track = ViewTrack(slopes[..., :2].mean(axis=1), up, times, grids.reshape(-1))
+    views = track.at(slice(None))
+    return views.turned(sample(slopes, times, grids.reshape(-1))), views
 
 
 def _poses(
-    batch: WindowBatch,
-    outputs: NDArray[np.float32],
-    runner: WindowRunner,
-    recorder: LatencyRecorder,
+    batch: WindowBatch, outputs: WindowPoses, runner: WindowRunner, recorder: LatencyRecorder
 ) -> list[StreamPose]:
     """Return the poses of a person's final frames from those of the windows."""
     pending = batch.pending
     seen, times = pending.seen, pending.seen.times[pending.final]
-    poses = outputs[:, 0] if runner.center_only else sample(outputs[0], batch.grids[0], batch.times)
+    poses, spread = outputs
+    if batch.views is not None:
+        frames = batch.grids.shape[1]
+        places = slice(None)
+        if runner.center_only:
+            places = slice(frames // 2, None, frames)
+        poses, spread = _along_camera(poses, spread, batch.views.of(places))
+    if runner.center_only:
+        poses, spread = poses[:, 0], None if spread is None else spread[:, 0]
+    else:
+        grid = batch.grids[0]
+        poses = sample(poses[0], grid, batch.times)
+        spread = None if spread is None else sample(spread[0], grid, batch.times)
     computing = time.perf_counter() - float(seen.arrivals[-1])
     delays = (seen.times[-1] - times + computing).tolist()
     for delay in delays:
         recorder.add("delay", delay)
     return [
-        StreamPose(timestamp, pending.track_id, pose, valid, runner.manifest.unit, delay)
-        for timestamp, pose, valid, delay in zip(
-            times.tolist(), poses, batch.valid, delays, strict=True
+        StreamPose(
+            timestamp,
+            pending.track_id,
+            poses[at],
+            batch.valid[at],
+            runner.manifest.unit,
+            delay,
+            None if spread is None else spread[at],
         )
+        for at, (timestamp, delay) in enumerate(zip(times.tolist(), delays, strict=True))
     ]
+
+
+def _along_camera(
+    poses: Floats, spread: Floats | None, views: VirtualViews
+) -> tuple[Floats, Floats | None]:
+    """Turn what the network returned, (windows, outputs, 17, 3), to the camera's axes."""
+    flat = (-1, *poses.shape[2:])
+    turned = views.turned_back(poses.reshape(flat)).astype(np.float32)
+    if spread is not None:
+        wide = views.spread_turned_back(spread.reshape(flat)).astype(np.float32)
+        spread = wide.reshape(poses.shape)
+    return turned.reshape(poses.shape), spread

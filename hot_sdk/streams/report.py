@@ -115,6 +115,7 @@ class StreamPose:
         unit: Unit of ``pose``.
         delay_s: How late the pose is: seconds of stream from its frame to the newest that it
             needed, and of computing from the push of that one until now.
+        spread: (17, 3), as in ``Pose3DResult``; None if the network does not judge it.
     """
 
     timestamp: float
@@ -123,3 +124,4 @@ class StreamPose:
     valid: NDArray[np.bool_]
     unit: str
     delay_s: float
+    spread: NDArray[np.float32] | None = None

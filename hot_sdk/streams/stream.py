@@ -19,11 +19,12 @@ from hot_sdk.inference import WindowRunner
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.preprocessing.policies import InputPolicies
+from hot_sdk.streams.observations import Detection, TrackId, detection_of
 from hot_sdk.streams.options import StreamOptions
 from hot_sdk.streams.pending import lift_pending
 from hot_sdk.streams.rate import FrameRate
 from hot_sdk.streams.report import StreamCounters, StreamPose, StreamReport
-from hot_sdk.streams.tracks import Detection, PendingFrames, TrackId, TrackTable, detection_of
+from hot_sdk.streams.tracks import PendingFrames, TrackTable
 from hot_sdk.streams.worker import Worker
 
 
@@ -63,7 +64,8 @@ class Pose3DStream(Closing):
         """Push one person's keypoints of one frame.
 
         Args:
-            keypoints: ``Keypoints`` of one frame; or an array (joints, 2 or 3) of x, y in pixels
+            keypoints: ``Keypoints`` of one frame, whose ``up`` and ``height_m``, if they say it,
+                count in place of the stream's; or an array (joints, 2 or 3) of x, y in pixels
                 and, if there are three, the score, in the ``skeleton`` that the stream was opened
                 with; None, or an empty array, for a frame without any person.
             timestamp: Time of the frame, seconds. People who are pushed one by one with the same

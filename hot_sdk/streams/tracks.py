@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hot_sdk.camera_knowledge import upside_down
+from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
-from hot_sdk.keypoints import Keypoints
 from hot_sdk.plausibility import implausible
 from hot_sdk.preprocessing.policies import InputPolicies
-from hot_sdk.readers.detections import checked_track_id
 from hot_sdk.skeletons import H36M17
+from hot_sdk.streams.camera import StreamCamera
+from hot_sdk.streams.observations import Detection, ObservationBuffer, Observations, TrackId
 from hot_sdk.streams.options import StreamOptions, check_reach, frames_within_reach
 from hot_sdk.streams.rate import FASTEST, FrameRate
 from hot_sdk.streams.report import StreamCounters
 
-TrackId = int | str | None
-
 _JOINTS = len(H36M17.joints)
-_ENTRY = np.dtype(
-    [
-        ("times", np.float64),
-        ("arrivals", np.float64),
-        ("points", np.float32, (_JOINTS, 2)),
-        ("scores", np.float32, _JOINTS),
-    ]
-)
 _UNSEEN = np.full((_JOINTS, 2), np.nan, dtype=np.float32)
 
 _OUT_OF_ORDER_S = 0.5
@@ -44,86 +34,6 @@ _LEAST_GAP_S = 0.2
 _JUDGED_FRAMES = 60
 """Frames of a person after which the keypoints are judged; reports judge them again."""
 _JUDGED_LEAST = 10
-
-
-class Detection(NamedTuple):
-    """One person in one frame: points (17, 2), scores (17,)."""
-
-    track_id: TrackId
-    points: NDArray[np.float32]
-    scores: NDArray[np.float32] | None
-    image_size: tuple[int, int]
-
-
-def detection_of(keypoints: Keypoints, track_id: TrackId) -> Detection:
-    """Convert one frame of keypoints to the network's joints.
-
-    Raises:
-        StreamError: There are several frames.
-    """
-    if len(keypoints) != 1:
-        raise StreamError(
-            f"{len(keypoints)} frames were pushed at once.",
-            hint="Push one frame at a time, or give the whole clip to the engine.",
-        )
-    points, scores = keypoints.h36m17_arrays()
-    return Detection(
-        keypoints.track_id if track_id is None else checked_track_id(track_id),
-        points[0],
-        None if scores is None else scores[0],
-        keypoints.image_size,
-    )
-
-
-@dataclass(frozen=True)
-class Observations:
-    """A person's keypoints, oldest first.
-
-    Attributes:
-        times: (frames,), seconds, as they were pushed.
-        arrivals: (frames,), seconds of the monotonic clock at which they were pushed.
-        points: (frames, 17, 2), pixels, NaN if missing.
-        scores: (frames, 17), 0 to 1.
-    """
-
-    times: NDArray[np.float64]
-    arrivals: NDArray[np.float64]
-    points: NDArray[np.float32]
-    scores: NDArray[np.float32]
-
-
-class ObservationBuffer:
-    """A ring that returns its newest entries as contiguous arrays.
-
-    Each entry is written twice, a ring's length apart, so that no read ever wraps round.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._entries = np.zeros(2 * capacity, dtype=_ENTRY)
-        self.count = 0
-
-    def append(
-        self,
-        time: float,
-        arrival: float,
-        points: NDArray[np.float32],
-        scores: NDArray[np.float32] | None,
-    ) -> None:
-        """Add points, (17, 2), and scores, (17,), or None if the detector has none."""
-        slot = self.count % self._capacity
-        for place in (slot, slot + self._capacity):
-            self._entries[place] = (time, arrival, points, 1.0 if scores is None else scores)
-        self.count += 1
-
-    def newest(self, most: int, since: float) -> Observations:
-        """Copy at most ``most`` of the newest observations, none older than ``since`` seconds."""
-        kept = min(self.count, self._capacity, most)
-        end = (self.count - 1) % self._capacity + 1 + self._capacity
-        start = end - kept
-        start += int(np.searchsorted(self._entries["times"][start:end], since))
-        part = self._entries[min(start, end - 1) : end]
-        return Observations(*(part[field.name].copy() for field in fields(Observations)))
 
 
 @dataclass
@@ -139,6 +49,7 @@ class Track:
         ended: Number of observations before the newest frame that did not show the person; they
             do not wait for later ones.
         shares_frames: Other people were pushed with the same timestamp, one by one.
+        height_m: The person's height, meters, if it is known.
     """
 
     track_id: TrackId
@@ -148,6 +59,7 @@ class Track:
     last_seen: float = -np.inf
     ended: int = 0
     shares_frames: bool = False
+    height_m: float | None = None
 
     @property
     def waiting(self) -> int:
@@ -168,12 +80,16 @@ class PendingFrames:
         seen: The person's observations.
         frames: Number of frames that become final, the newest but ``lookahead``.
         lookahead: Number of known frames after them.
+        camera: Turns keypoints into rays, if the network takes rays.
+        height_m: The person's height, if the network takes it.
     """
 
     track_id: TrackId
     seen: Observations
     frames: int
     lookahead: int
+    camera: Intrinsics | None = None
+    height_m: float | None = None
 
     @property
     def final(self) -> slice:
@@ -200,6 +116,7 @@ class TrackTable:
         self.rate = self._new_rate()
         self.counters = StreamCounters()
         self.image_size = options.image_size
+        self._camera = StreamCamera(options.knowledge, runner.manifest.conditions)
         self._warnings: dict[str, None] = {}
         self._runner = runner
         self._options = options
@@ -222,7 +139,7 @@ class TrackTable:
         """Return what is unlikely about the keypoints of the people so far."""
         for track in self._tracks.values():
             self._judge(track)
-        return tuple(self._warnings)
+        return (*self._camera.warnings(self.image_size), *self._warnings)
 
     def _judge(self, track: Track) -> None:
         if self.image_size is None or track.buffer.count < _JUDGED_LEAST:
@@ -230,6 +147,7 @@ class TrackTable:
         seen = track.buffer.newest(self._capacity, -np.inf)
         skeleton = self._options.skeleton or "the pushed Keypoints"
         found = implausible(seen.points, seen.scores, self.image_size, skeleton)
+        found += upside_down(seen.ups)
         for warning in found:
             # The same with another share is not repeated.
             start = warning[-60:]
@@ -247,6 +165,7 @@ class TrackTable:
         self.clear()
         self._now, self._refused = -np.inf, np.inf
         self.image_size = self._options.image_size
+        self._camera.reset()
         self.rate = self._new_rate()
 
     def add_frame(
@@ -270,11 +189,13 @@ class TrackTable:
             StreamError: The frame does not follow those before.
         """
         self._check_people(detections)
+        self._camera.check(detections, self.image_size)
         self.rate.check(timestamp)
         self._follow_clock(timestamp, arrival)
         self._check_repeated(detections, timestamp)
         if self.image_size is None and detections:
             self.image_size = detections[0].image_size
+        self._camera.note(detections)
         if timestamp > self._now:
             self._add_absent(self._now, arrival, shared_only=True)
         self._now, self._refused, self._arrived = timestamp, np.inf, arrival
@@ -339,7 +260,10 @@ class TrackTable:
             track.restart()
             self.counters.resets += 1
         track.last_seen = timestamp
-        track.buffer.append(timestamp, arrival, detection.points, detection.scores)
+        if detection.height_m is not None:
+            track.height_m = detection.height_m
+        up = self._camera.up_of(detection)
+        track.buffer.append(timestamp, arrival, detection.points, detection.scores, up)
         if track.buffer.count == _JUDGED_FRAMES:
             self._judge(track)
 
@@ -360,7 +284,7 @@ class TrackTable:
         track.ended = track.buffer.count
         if self._runner.center_only:
             track.ended = 0
-        track.buffer.append(timestamp, arrival, _UNSEEN, None)
+        track.buffer.append(timestamp, arrival, _UNSEEN, None, self._camera.up)
 
     @property
     def _longest_gap_s(self) -> float:
@@ -472,4 +396,5 @@ class TrackTable:
         if self._runner.center_only:
             newest -= (frames + lookahead) / self.rate.assumed_fps
         seen = track.buffer.newest(self._capacity, newest - span)
-        return PendingFrames(track.track_id, seen, frames, lookahead)
+        camera, height_m = self._camera.told(track.height_m)
+        return PendingFrames(track.track_id, seen, frames, lookahead, camera, height_m)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hot_sdk.streams.tracks import ObservationBuffer
+from hot_sdk.streams.observations import ObservationBuffer
 
 
 def filled(capacity, count):

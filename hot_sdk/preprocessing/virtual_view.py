@@ -1,0 +1,253 @@
+"""Turn keypoints into a virtual camera that looks at the person, and poses back out of it.
+
+A person beside the middle of an image is seen from the side, and one in a leaning camera leans;
+neither is so in a camera that is turned to the person and rolled upright. After Ray3D (Zhan et al.,
+CVPR 2022) and perspective crop layers (Yu et al., CVPR 2021). Each frame has a rotation of its own,
+which does not depend on the window that it is lifted in, so that windows meet without a step.
+
+Slopes are x over z and y over z of a ray. Everything is computed in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.cameras import Intrinsics
+from hot_sdk.manifest import CONDITION_NAMES
+from hot_sdk.preprocessing import resampling
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+MOST_VERTICAL = 0.97
+"""Part of the up direction along the viewing direction from which a view has no upright roll."""
+
+_USUAL_HEIGHT_M, _HEIGHT_STEP = 1.7, 0.05
+_LEAST_DEPTH = 0.05
+"""Depth of a ray of length 1 in the virtual camera: 87 degrees from its axis, where it has no
+meaningful slope any more."""
+
+_ON_FRAME = 1e-9
+_PART = 1 << 13
+
+
+@dataclass(frozen=True, eq=False)
+class VirtualViews:
+    """The virtual cameras of some frames.
+
+    Attributes:
+        rotations: (frames, 3, 3); ``rotation @ p`` turns a point of the camera's axes.
+        upright: (frames,), True if the camera is rolled upright, because gravity is known.
+        pitch: (frames,), the part of the up direction along the viewing direction; 0 if unknown.
+    """
+
+    rotations: Doubles
+    upright: NDArray[np.bool_]
+    pitch: Doubles
+
+    def of(self, places: slice) -> VirtualViews:
+        """Return those of some of the frames."""
+        return VirtualViews(self.rotations[places], self.upright[places], self.pitch[places])
+
+    def turned(self, values: Doubles) -> Floats:
+        """Return slopes in the virtual cameras, float32.
+
+        Args:
+            values: (frames, joints, 2 or more), slopes along the camera's axes; what follows the
+                second channel is kept.
+        """
+        rays = np.concatenate([values[..., :2], np.ones_like(values[..., :1])], axis=-1)
+        seen = rays @ self.rotations.transpose(0, 2, 1)
+        least = _LEAST_DEPTH * np.linalg.norm(rays, axis=-1, keepdims=True)
+        slopes = seen[..., :2] / np.maximum(seen[..., 2:], least)
+        return np.concatenate([slopes, values[..., 2:]], axis=-1).astype(np.float32)
+
+    def turned_back(self, poses: Floats | Doubles) -> Doubles:
+        """Return poses (frames, joints, 3) of the virtual cameras along the camera's axes."""
+        back: Doubles = np.asarray(poses, dtype=np.float64) @ self.rotations
+        return back
+
+    def spread_turned_back(self, spread: Floats | Doubles) -> Doubles:
+        """Return the spread (frames, joints, 3) along the camera's axes.
+
+        The errors along the virtual camera's axes are taken as independent, which they nearly are.
+        """
+        return turned_spread(spread, self.rotations.transpose(0, 2, 1))
+
+
+def turned_spread(spread: Floats | Doubles, rotations: Doubles) -> Doubles:
+    """Return the spread (..., joints, 3) along turned axes, if errors are independent by axis.
+
+    Args:
+        spread: Along the old axes.
+        rotations: (..., 3, 3); ``rotation @ p`` turns a point to the new ones.
+    """
+    squares = np.asarray(spread, dtype=np.float64) ** 2 @ np.swapaxes(rotations, -1, -2) ** 2
+    turned: Doubles = np.sqrt(squares)
+    return turned
+
+
+def virtual_views(centers: Doubles, up: Doubles | None) -> VirtualViews:
+    """Return the virtual cameras that look at people.
+
+    Without gravity, the camera is turned by the smallest angle. With it, it is rolled upright;
+    in a frame that looks almost straight up or down, gravity counts as unknown.
+
+    Args:
+        centers: (frames, 2), the mean slopes of each frame's joints.
+        up: Unit vectors along the camera's axes, (3,) or (frames, 3) with NaN where it is unknown;
+            None if it always is.
+    """
+    ahead = np.concatenate([centers, np.ones_like(centers[:, :1])], axis=1)
+    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
+    rotations = _least_turns(ahead)
+    if up is None:
+        return VirtualViews(rotations, np.zeros(len(ahead), np.bool_), np.zeros(len(ahead)))
+    pitch = np.sum(up * ahead, axis=1)
+    # A comparison with NaN is False.
+    upright: NDArray[np.bool_] = np.abs(pitch) <= MOST_VERTICAL
+    if upright.any():
+        forward = ahead[upright]
+        vertical = up if up.ndim == 1 else up[upright]
+        down = pitch[upright, None] * forward - vertical
+        down /= np.linalg.norm(down, axis=1, keepdims=True)
+        rotations[upright] = np.stack([np.cross(down, forward), down, forward], axis=1)
+    return VirtualViews(rotations, upright, np.where(upright, pitch, 0.0))
+
+
+def _least_turns(ahead: Doubles) -> Doubles:
+    """Return the smallest rotations that take unit vectors (frames, 3), z > 0, to the z axis."""
+    x, y, z = ahead.T
+    share = 1.0 / (1.0 + z)
+    rows = [[1.0 - x * x * share, -x * y * share, -x], [-x * y * share, 1.0 - y * y * share, -y]]
+    return np.stack([np.stack(row, axis=-1) for row in (*rows, [x, y, z])], axis=1)
+
+
+def ray_slopes(points: Floats, camera: Intrinsics) -> Doubles:
+    """Return the slopes (frames, joints, 2) of the rays of pixels, finite.
+
+    Args:
+        points: (frames, joints, 2), finite.
+        camera: The camera's intrinsics; the distortion of its lens is removed.
+    """
+    slopes = camera.slopes(points)
+    if not camera.distortion:
+        return slopes
+    # Points that were detected have rays, or count as missing; those in between do, too, for all
+    # but strange lenses.
+    known = np.isfinite(slopes).all(axis=-1, keepdims=True)
+    if known.all():
+        return slopes
+    sums = np.where(known, slopes, 0.0).sum(axis=1, keepdims=True)
+    middle = sums / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, slopes, middle)
+
+
+def without_ray(points: Floats, camera: Intrinsics | None) -> Floats:
+    """Return points with NaN for those that the lens shows no direction at."""
+    if camera is None or not camera.distortion:
+        return points
+    lost = np.isnan(camera.undistort(points)).any(axis=-1, keepdims=True)
+    return np.where(lost, np.float32(np.nan), points)
+
+
+def conditions(
+    names: Sequence[str], frames: int, views: VirtualViews | None, height_m: float | None
+) -> Floats:
+    """Return what a network is told about frames, (frames, conditions), in the order of ``names``.
+
+    Args:
+        names: Some of ``CONDITION_NAMES``.
+        frames: Number of frames.
+        views: The virtual cameras that the keypoints are seen in; None if there are none.
+        height_m: The person's height; None if it is unknown.
+    """
+    table = np.zeros((frames, len(CONDITION_NAMES)), dtype=np.float32)
+    if views is not None:
+        table[:, 0], table[:, 1], table[:, 2] = 1.0, views.upright, views.pitch
+    if height_m is not None:
+        table[:, 3], table[:, 4] = 1.0, math.log(height_m / _USUAL_HEIGHT_M) / _HEIGHT_STEP
+    return table[:, [CONDITION_NAMES.index(name) for name in names]]
+
+
+def sample_up(up: Doubles, times: Doubles, at: Doubles) -> Doubles:
+    """Interpolate directions at other times, with length 1.
+
+    Args:
+        up: (frames, 3), NaN where it is unknown.
+        times: (frames,), strictly increasing.
+        at: (samples,).
+
+    Returns:
+        (samples, 3), NaN between frames of which one is unknown, or if they point oppositely.
+    """
+    known = ~np.isnan(up[:, :1])
+    if not known.all():
+        # A sample on a frame does not need the frame beside it.
+        near = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
+        near = np.minimum(near, len(times) - 1)
+        before = np.maximum(near - 1, 0)
+        nearest = np.where(at - times[before] < times[near] - at, before, near)
+        outside = (at <= times[0]) | (at >= times[-1])
+        exact = outside | (np.abs(at - times[nearest]) < _ON_FRAME)
+    sampled = resampling.sample(up, times, at)
+    if not known.all():
+        sampled[exact] = up[nearest[exact]]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        length = np.linalg.norm(sampled, axis=1, keepdims=True)
+        return np.where(length > 1e-6, sampled / length, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class ViewTrack:
+    """The virtual cameras of a clip's frames, or of samples of it, computed where they are needed.
+
+    Attributes:
+        centers: (frames, 2), the mean slopes of each frame's joints.
+        up: See ``virtual_views``.
+        times: (frames,), seconds.
+        sample_times: (samples,), seconds; None if the samples are the frames.
+    """
+
+    centers: Doubles
+    up: Doubles | None
+    times: Doubles
+    sample_times: Doubles | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.times if self.sample_times is None else self.sample_times)
+
+    def at(self, places: slice | NDArray[np.int64]) -> VirtualViews:
+        """Return the virtual cameras of some samples."""
+        per_frame = self.up is not None and self.up.ndim == 2
+        if self.sample_times is None:
+            up = self.up[places] if self.up is not None and per_frame else self.up
+            return virtual_views(self.centers[places], up)
+        seconds = self.sample_times[places]
+        centers = resampling.sample(self.centers, self.times, seconds)
+        up = self.up
+        if up is not None and per_frame:
+            up = sample_up(up, self.times, seconds)
+        return virtual_views(centers, up)
+
+    def upright(self) -> int:
+        """Return the number of samples whose virtual camera is rolled upright."""
+        return sum(
+            int(np.count_nonzero(self.at(slice(first, first + _PART)).upright))
+            for first in range(0, len(self), _PART)
+        )
+
+    def turn_back(self, poses: Floats, spread: Floats | None) -> None:
+        """Turn poses of all samples, and their spread, to the camera's axes, in place."""
+        for first in range(0, len(self), _PART):
+            part = slice(first, first + _PART)
+            views = self.at(part)
+            poses[part] = views.turned_back(poses[part])
+            if spread is not None:
+                spread[part] = views.spread_turned_back(spread[part])

@@ -1,0 +1,121 @@
+"""Keep a person's keypoints as they arrive, in memory of fixed size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.cameras import Intrinsics
+from hot_sdk.errors import StreamError
+from hot_sdk.keypoints import Keypoints
+from hot_sdk.readers.detections import checked_track_id
+from hot_sdk.skeletons import H36M17
+
+TrackId = int | str | None
+
+_JOINTS = len(H36M17.joints)
+_ENTRY = np.dtype(
+    [
+        ("times", np.float64),
+        ("arrivals", np.float64),
+        ("points", np.float32, (_JOINTS, 2)),
+        ("scores", np.float32, _JOINTS),
+        ("ups", np.float64, 3),
+    ]
+)
+UNKNOWN_UP = np.full(3, np.nan)
+"""Stands for the up direction of a frame in which it is unknown."""
+
+
+class Detection(NamedTuple):
+    """One person in one frame: points (17, 2), scores (17,), up (3,), NaN if said to be unknown."""
+
+    track_id: TrackId
+    points: NDArray[np.float32]
+    scores: NDArray[np.float32] | None
+    image_size: tuple[int, int]
+    camera: Intrinsics | None = None
+    up: NDArray[np.float64] | None = None
+    height_m: float | None = None
+
+
+def detection_of(keypoints: Keypoints, track_id: TrackId) -> Detection:
+    """Convert one frame of keypoints to the network's joints.
+
+    Raises:
+        StreamError: There are several frames.
+    """
+    if len(keypoints) != 1:
+        raise StreamError(
+            f"{len(keypoints)} frames were pushed at once.",
+            hint="Push one frame at a time, or give the whole clip to the engine.",
+        )
+    points, scores = keypoints.h36m17_arrays()
+    known = keypoints.knowledge
+    return Detection(
+        keypoints.track_id if track_id is None else checked_track_id(track_id),
+        points[0],
+        None if scores is None else scores[0],
+        keypoints.image_size,
+        known.camera,
+        None if known.up is None else known.up.reshape(3),
+        known.height_m,
+    )
+
+
+@dataclass(frozen=True)
+class Observations:
+    """A person's keypoints, oldest first.
+
+    Attributes:
+        times: (frames,), seconds, as they were pushed.
+        arrivals: (frames,), seconds of the monotonic clock at which they were pushed.
+        points: (frames, 17, 2), pixels, NaN if missing.
+        scores: (frames, 17), 0 to 1.
+        ups: (frames, 3), the up direction along the camera's axes, NaN if unknown.
+    """
+
+    times: NDArray[np.float64]
+    arrivals: NDArray[np.float64]
+    points: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    ups: NDArray[np.float64]
+
+
+class ObservationBuffer:
+    """A ring that returns its newest entries as contiguous arrays.
+
+    Each entry is written twice, a ring's length apart, so that no read ever wraps round.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._entries = np.zeros(2 * capacity, dtype=_ENTRY)
+        self.count = 0
+
+    def append(
+        self,
+        time: float,
+        arrival: float,
+        points: NDArray[np.float32],
+        scores: NDArray[np.float32] | None,
+        up: NDArray[np.float64] = UNKNOWN_UP,
+    ) -> None:
+        """Add points, (17, 2), and scores, (17,), or None if the detector has none; up is (3,)."""
+        slot = self.count % self._capacity
+        certain = 1.0 if scores is None else scores
+        for place in (slot, slot + self._capacity):
+            self._entries[place] = (time, arrival, points, certain, up)
+        self.count += 1
+
+    def newest(self, most: int, since: float) -> Observations:
+        """Copy at most ``most`` of the newest observations, none older than ``since`` seconds."""
+        kept = min(self.count, self._capacity, most)
+        end = (self.count - 1) % self._capacity + 1 + self._capacity
+        start = end - kept
+        start += int(np.searchsorted(self._entries["times"][start:end], since))
+        part = self._entries[min(start, end - 1) : end]
+        return Observations(*(part[field.name].copy() for field in fields(Observations)))
