@@ -30,6 +30,7 @@ from hot_sdk.benchmarks.evaluation.data_sets import (
     load_data,
 )
 from hot_sdk.benchmarks.evaluation.data_sets.clip import EvaluationClip
+from hot_sdk.benchmarks.evaluation.known import KNOWN, Known, check_known, parse_known, told
 from hot_sdk.benchmarks.evaluation.protocols import PROTOCOLS, Protocol
 from hot_sdk.benchmarks.evaluation.report import (
     EvaluationReport,
@@ -67,10 +68,13 @@ _MODEL_ONLY = (
     "noise",
     "missing",
     "resample_fps",
+    "known",
+    "up_error",
     "save_results",
 )
 """Options that saved poses do not have."""
 
+_KNOWN = "\n".join(f"  {name:12}{one.about}" for name, one in KNOWN.items())
 _PROTOCOLS = "\n".join(f"  {name:12}{one.about}" for name, one in PROTOCOLS.items())
 _EPILOG = f"""\
 example:
@@ -82,6 +86,9 @@ example:
 
 protocols:
 {_PROTOCOLS}
+
+what is known, for --known:
+{_KNOWN}
 
 exit status:
   0 measured                  8 engine refused
@@ -135,12 +142,17 @@ def build_parser() -> CommandParser:
     add("--missing", type=float, default=0.0, metavar="SHARE", help="share of joints to remove")
     add("--resample-fps", type=float, metavar="F", help="lift at another frame rate")
     add("--seed", type=int, default=0, metavar="N", help="seed of noise and missing joints")
+    add = parser.add_argument_group("camera and person").add_argument
+    known = "what the model is told, see below: one or more, separated by commas, or all"
+    add("--known", metavar="LIST", help=known)
+    add("--up-error", type=float, default=0.0, metavar="DEG", help="tilt the direction of gravity")
     add = parser.add_argument_group("engine").add_argument
     engines = "inference engine (default: by the file's format)"
     add("--engine", choices=(*list_engines(), AUTO), help=engines)
     add("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N (default: cpu)")
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
     add("--cache-dir", type=Path, metavar="DIR", help="folder for what the engine builds")
+    add("--largest-batch", type=int, metavar="N", help="most windows in one run of an open batch")
     add = parser.add_argument_group("output").add_argument
     add("--save-results", type=Path, metavar="DIR", help="save the poses of each clip as npz")
     add("--output", "-o", type=Path, metavar="FILE", help="write the report as JSON")
@@ -160,10 +172,18 @@ def _run(arguments: list[str]) -> int:
         views=options.views,
         unit=options.unit,
     )
-    corruption = Corruption(options.resample_fps, options.noise, options.missing, options.seed)
+    corruption = Corruption(
+        fps=options.resample_fps,
+        noise_px=options.noise,
+        missing=options.missing,
+        seed=options.seed,
+        up_degrees=options.up_error,
+    )
+    known = () if options.known is None else parse_known(options.known)
     is_model = _check_inputs(options.inputs)
     if is_model:
         _check_model_options(options, protocol)
+        _check_known_options(options, known)
     else:
         _check_result_options(options, protocol, parser)
     if options.output is not None:
@@ -189,6 +209,7 @@ def _run(arguments: list[str]) -> int:
         lookahead=options.lookahead,
         hop=options.hop,
         corruption=corruption,
+        known=known[0].name if known else None,
         engine=options.engine,
         device=options.device if is_model else None,
         threads=options.threads,
@@ -201,12 +222,15 @@ def _run(arguments: list[str]) -> int:
     if not options.json:
         # Before hours of lifting; the report repeats them.
         sys.stderr.writelines(f"hot-eval: warning: {note}\n" for note in notes)
-    measured = (
-        _measure_model(options, settings, clips)
-        if is_model
-        else _measure_results(options, data, clips)
+    if is_model:
+        by_known = _measure_model(options, settings, clips, known)
+        measured = next(iter(by_known.values()))
+    else:
+        by_known, measured = {}, _measure_results(options, data, clips)
+    report = make_report(
+        settings, measured, notes=notes, by_known=by_known if len(by_known) > 1 else None
     )
-    _write(make_report(settings, measured, notes=notes), options)
+    _write(report, options)
     return 0
 
 
@@ -250,6 +274,19 @@ def _check_model_options(options: argparse.Namespace, protocol: Protocol) -> Non
         )
     if options.save_results is not None:
         require_writable_folder(options.save_results)
+
+
+def _check_known_options(options: argparse.Namespace, known: Sequence[Known]) -> None:
+    if len(known) > 1 and options.save_results is not None:
+        raise UsageError(
+            "--known names several choices, whose poses would have the same names.",
+            hint="Give one of them with --save-results.",
+        )
+    if options.up_error and not any(one.up for one in known):
+        raise UsageError(
+            "--up-error tilts a direction of gravity that the model is not told.",
+            hint="Add --known gravity.",
+        )
 
 
 def _check_result_options(
@@ -296,13 +333,18 @@ def _clips(options: argparse.Namespace) -> list[EvaluationClip]:
 
 
 def _measure_model(
-    options: argparse.Namespace, settings: EvaluationSettings, clips: Sequence[EvaluationClip]
-) -> list[MeasuredClip]:
+    options: argparse.Namespace,
+    settings: EvaluationSettings,
+    clips: Sequence[EvaluationClip],
+    chosen: Sequence[Known],
+) -> dict[str, list[MeasuredClip]]:
+    """Return the measured clips by the name of what the model was told."""
     protocol, manifest = PROTOCOLS[settings.protocol], settings.manifest
     assert manifest is not None
     check_windows(manifest, protocol)
     check_rates(manifest, protocol, clips)
-    measured = []
+    check_known(chosen, manifest, clips)
+    measured: dict[str, list[MeasuredClip]] = {}
     folder = options.save_results
     with (
         Pose3DEngine(
@@ -311,6 +353,7 @@ def _measure_model(
             device=options.device,
             threads=options.threads,
             cache_dir=options.cache_dir,
+            largest_batch=options.largest_batch,
             policies=settings.policies,
             windows=options.windows,
             overlap=options.overlap,
@@ -318,11 +361,12 @@ def _measure_model(
         ) as engine,
         Progress("evaluating") as bar,
     ):
-        for number, clip in enumerate(clips):
-            bar.update(number, len(clips), task=f"evaluating, {clip.name}")
+        runs = [(known, clip) for known in chosen or (None,) for clip in clips]
+        for number, (known, clip) in enumerate(runs):
+            bar.update(number, len(runs), task=f"evaluating, {clip.name}")
             one = measure_model(
                 engine,
-                settings.corruption.apply(clip),
+                settings.corruption.apply(told(clip, known)),
                 protocol,
                 joints=options.joints,
                 lookahead=options.lookahead,
@@ -331,7 +375,7 @@ def _measure_model(
                 if folder is None
                 else methodcaller("save", folder / f"{clip.name}_3d.npz"),
             )
-            measured.append(one)
+            measured.setdefault("" if known is None else known.name, []).append(one)
     return measured
 
 

@@ -29,7 +29,9 @@ class Corruption:
         fps: Frames per second to resample to; None keeps the clip's rate.
         noise_px: Standard deviation of the noise of each coordinate, pixels of the clip's image.
         missing: Share of joints to remove, 0 to 0.8, for ``MEAN_GAP_FRAMES`` at a time.
-        seed: Seed of the noise and the gaps.
+        seed: Seed of the noise, the gaps and the tilts.
+        up_degrees: Angle by which the direction of gravity that the keypoints state is wrong, the
+            same way in all frames of a clip.
 
     Raises:
         UsageError: A value is out of range.
@@ -39,24 +41,28 @@ class Corruption:
     noise_px: float = 0.0
     missing: float = 0.0
     seed: int = 0
+    up_degrees: float = 0.0
 
     def __post_init__(self) -> None:
         expected = {
             "fps": (self.fps is None or 1.0 <= self.fps <= 240.0, "1 to 240, or None"),
             "noise_px": (0.0 <= self.noise_px <= 1000.0, "0 to 1000"),
             "missing": (0.0 <= self.missing <= 0.8, "a share, 0 to 0.8"),
+            "up_degrees": (0.0 <= self.up_degrees <= 90.0, "0 to 90"),
             "seed": (0 <= self.seed < 1 << 32, "0 to 4294967295"),
         }
         check_settings(self, expected)
 
     def apply(self, clip: EvaluationClip) -> EvaluationClip:
-        """Return the clip resampled, then with noise, then with joints removed."""
+        """Return the clip resampled, then with noise, joints removed and gravity tilted."""
         if self.fps is not None:
             clip = with_frame_rate(clip, self.fps)
         if self.noise_px > 0.0:
             clip = with_noise(clip, self.noise_px, seed=self.seed)
         if self.missing > 0.0:
             clip = with_missing_joints(clip, self.missing, seed=self.seed)
+        if self.up_degrees > 0.0:
+            clip = with_tilted_up(clip, self.up_degrees, seed=self.seed)
         return clip
 
 
@@ -118,6 +124,26 @@ def with_missing_joints(
     return _with_points(clip, np.where(gone[..., None], np.nan, points))
 
 
+def with_tilted_up(clip: EvaluationClip, degrees: float, *, seed: int = 0) -> EvaluationClip:
+    """Tilt the direction of gravity that the keypoints state, as a wrong calibration would.
+
+    The clip's own ``up``, against which poses are measured, stays.
+
+    Args:
+        clip: The clip; unchanged if its keypoints state no direction.
+        degrees: Angle between the direction and the tilted one.
+        seed: Seed of the side to which it is tilted.
+    """
+    up = clip.keypoints.knowledge.up
+    if up is None:
+        return clip
+    aside = np.cross(up, _random(clip, "tilt", seed).normal(size=3))
+    aside /= np.linalg.norm(aside, axis=-1, keepdims=True)
+    angle = np.radians(degrees)
+    keypoints = dataclasses.replace(clip.keypoints, up=np.cos(angle) * up + np.sin(angle) * aside)
+    return dataclasses.replace(clip, keypoints=keypoints)
+
+
 def with_frame_rate(clip: EvaluationClip, fps: float) -> EvaluationClip:
     """Resample a clip as a camera of another frame rate would have recorded it.
 
@@ -146,6 +172,7 @@ def with_frame_rate(clip: EvaluationClip, fps: float) -> EvaluationClip:
             scores=None if scores is None else scores[nearest],
             fps=fps,
             timestamps=None,
+            up=clip.keypoints.knowledge.up_of(nearest),
         ),
         truth=sample(clip.truth, times, at),
         valid=clip.valid[nearest],

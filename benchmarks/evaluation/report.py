@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hot_sdk._base.tables import Table
 from hot_sdk.benchmarks.evaluation.corruption import Corruption
+from hot_sdk.benchmarks.evaluation.known import KNOWN
 from hot_sdk.benchmarks.evaluation.metrics import (
     PoseMetrics,
     mean_of,
@@ -77,6 +78,8 @@ class EvaluationSettings:
         lookahead: Frames that a stream waited for; None if clips were lifted whole.
         hop: Frames between runs of a stream; None as above.
         corruption: What was done to the clips first.
+        known: What the network was told of camera and person, a key of ``KNOWN``; None for what
+            the keypoints state themselves. If several were asked for, the first.
         engine: The inference engine; None for saved results, as the following.
         device: Its device.
         threads: Its CPU threads; None leaves the number to the engine.
@@ -95,6 +98,7 @@ class EvaluationSettings:
     lookahead: int | None
     hop: int | None
     corruption: Corruption
+    known: str | None
     engine: str | None
     device: str | None
     threads: int | None
@@ -114,6 +118,8 @@ class EvaluationReport:
         action_mean: Mean of the actions' metrics, each counting once.
         by_action: Metrics over the frames of each action.
         by_subject: Metrics over the frames of each subject.
+        by_known: The headline by what the network was told of camera and person, if more than one
+            was asked for.
         lifted_frames_per_s: Frames per second of lifting on this machine, with preprocessing; None
             for saved results.
         warnings: Limits of the metrics.
@@ -126,6 +132,7 @@ class EvaluationReport:
     action_mean: PoseMetrics
     by_action: dict[str, PoseMetrics]
     by_subject: dict[str, PoseMetrics]
+    by_known: dict[str, PoseMetrics]
     lifted_frames_per_s: float | None
     warnings: tuple[str, ...]
 
@@ -146,6 +153,7 @@ def make_report(
     measured: Sequence[MeasuredClip],
     *,
     notes: Sequence[str] = (),
+    by_known: Mapping[str, Sequence[MeasuredClip]] | None = None,
 ) -> EvaluationReport:
     """Combine the errors of clips.
 
@@ -153,6 +161,8 @@ def make_report(
         settings: What was evaluated, and how.
         measured: The clips.
         notes: Further warnings, which come first.
+        by_known: The clips by what the network was told, ``measured`` among them, if more than one
+            was asked for.
 
     Raises:
         UsageError: There are no clips.
@@ -182,6 +192,10 @@ def make_report(
         action_mean=mean_of(list(by_action.values())),
         by_action=by_action,
         by_subject=_grouped(measured, lambda clip: clip.subject),
+        by_known={
+            name: _headline(clips, by_action=settings.by_action)
+            for name, clips in (by_known or {}).items()
+        },
         lifted_frames_per_s=overall.frames_given / seconds if seconds > 0.0 else None,
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -200,6 +214,7 @@ def report_parts(report: EvaluationReport) -> list[str | Table]:
         Table(f"Accuracy, {means}", ("", ""), tuple(measures)),
         Table(f"By joint, {means}, mm", ("", ""), tuple(joints)),
         *_body_tables(head, means),
+        *_known_table(report, means),
         *_group_tables(report),
         *(f"Warning: {warning}" for warning in report.warnings[:_SHOWN_WARNINGS]),
         *([f"and {more} more warnings; --json has them all."] if more > 0 else []),
@@ -213,6 +228,12 @@ def _grouped(
         name: _summary([clip for clip in measured if key(clip) == name])
         for name in sorted({key(clip) for clip in measured})
     }
+
+
+def _headline(measured: Sequence[MeasuredClip], *, by_action: bool) -> PoseMetrics:
+    if not by_action:
+        return _summary(measured)
+    return mean_of(list(_grouped(measured, lambda clip: clip.action).values()))
 
 
 def _summary(measured: Sequence[MeasuredClip]) -> PoseMetrics:
@@ -243,6 +264,10 @@ def _heading(report: EvaluationReport) -> str:
         details.append(f"noise of {changed.noise_px:g} px")
     if changed.missing:
         details.append(f"{changed.missing:.0%} of joints missing")
+    if changed.up_degrees:
+        details.append(f"gravity off by {changed.up_degrees:g} degrees")
+    if settings.known is not None:
+        details.append(f"known: {KNOWN[settings.known].about}")
     lines = [f"{settings.source} on {settings.data}", "; ".join(details)]
     if report.lifted_frames_per_s is not None:
         lines.append(f"lifted {report.lifted_frames_per_s:.0f} frames per second")
@@ -272,6 +297,14 @@ def _body_tables(head: PoseMetrics, means: str) -> list[Table]:
         rows.append(("stated spread, mm", *(_number(found.spread_mm[axis]) for axis in axes)))
         tables.append(Table(f"Coverage, {means}", ("", *axes), tuple(rows)))
     return tables
+
+
+def _known_table(report: EvaluationReport, means: str) -> list[Table]:
+    if not report.by_known:
+        return []
+    header = ("", "frames", *(name for name, _ in _COLUMNS))
+    rows = tuple(_row(KNOWN[name].about, metrics) for name, metrics in report.by_known.items())
+    return [Table(f"By what is known, {means}", header, rows)]
 
 
 def _group_tables(report: EvaluationReport) -> list[Table]:

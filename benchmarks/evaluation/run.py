@@ -347,5 +347,9 @@ def _part(keypoints: Keypoints, frames: Index) -> Keypoints:
         return keypoints
     scores = None if keypoints.scores is None else keypoints.scores[frames]
     return dataclasses.replace(
-        keypoints, points=keypoints.points[frames], scores=scores, timestamps=None
+        keypoints,
+        points=keypoints.points[frames],
+        scores=scores,
+        timestamps=None,
+        up=keypoints.knowledge.up_of(frames),
     )

@@ -124,6 +124,9 @@ def _clip(path: Path, name: str, unit: str | None) -> EvaluationClip:
         truth=relative.astype(np.float32),
         valid=np.ones(len(poses), dtype=np.bool_) if truth.valid is None else truth.valid,
         root=poses[:, 0].astype(np.float32),
+        intrinsics=keypoints.camera,
+        up=keypoints.knowledge.up,
+        height_m=keypoints.height_m,
     )
 
 

@@ -147,6 +147,7 @@ def test_clip_depends_on_seed_and_name(clip):
         {"noise_px": float("nan")},
         {"missing": 0.81},
         {"missing": -0.1},
+        {"up_degrees": -1.0},
         {"seed": -1},
     ],
     ids=str,

@@ -440,7 +440,13 @@ VAL = ["--data", "starter-val"]
         (["{model}", *VAL, "--missing", "1"], 2, "missing is 1.0; expected a share"),
         (["{model}", *VAL, "--noise", "-1"], 2, "noise_px is -1.0"),
         (["{model}", *VAL, "--resample-fps", "0"], 2, "fps is 0.0"),
+        (["{model}", *VAL, "--up-error", "91"], 2, "up_degrees is 91.0"),
         (["{model}", *VAL, "--seed", "-1"], 2, "seed is -1"),
+        (["{model}", *VAL, "--known", "gravty"], 2, "Did you mean 'gravity'?"),
+        (["{model}", *VAL, "--known", "nothing,gravity"], 2, "Give --known nothing, or leave"),
+        (["{model}", *VAL, "--known", "all", "--save-results", "."], 2, "the same names"),
+        (["{model}", *VAL, "--up-error", "3"], 2, "Add --known gravity"),
+        (["{result}", *VAL, "--known", "nothing"], 2, "--known needs a model"),
         (["{model}", *VAL, "--save-results", "no"], 2, "mkdir -p"),
         (["{model}", *VAL, "-o", "no/r.json"], 2, "mkdir -p"),
         (["{model}", "{model}", *VAL], 2, "by itself"),
@@ -498,6 +504,7 @@ def test_help_lists_choices_protocols_and_exit_statuses(capsys):
     assert "--protocol {frames,hot,mixste,motionbert,center}" in out
     assert "14 data set missing" in out
     assert "mixste      whole windows" in out
+    assert "gravity     intrinsics and the direction of gravity" in out
 
 
 def test_wrong_arguments_are_refused_before_an_engine_is_imported(tmp_path):
