@@ -60,7 +60,7 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
     )
     with torch.device("meta"):
         network = build(replace(spec, stages=stages)).requires_grad_(False)
-        window = torch.empty(1, spec.frames, spec.joints, spec.size.channels)
+        window, conditions = _window(spec)
     in_layers: list[int] = []
 
     def count_layer(layer: nn.Module, _: object, output: Tensor) -> None:
@@ -70,7 +70,7 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
         if isinstance(module, _LAYERS):
             module.register_forward_hook(count_layer)
     with FlopCounterMode(display=False) as counter:
-        network(window)
+        network.lift(window, None, conditions)
     # The published recovery projects its queries once for each token of a frame, though they are
     # the same.
     repeated = 0
@@ -89,10 +89,17 @@ def count_eager(spec: ModelSpec, *, flip: bool) -> int:
     """
     with torch.device("meta"):
         lifter = build_lifter(spec, build(spec).state_dict(), flip=flip)
-        window = torch.empty(1, spec.frames, spec.joints, spec.size.channels)
+        window, conditions = _window(spec)
     with FlopCounterMode(display=False) as counter:
-        lifter(window)
+        lifter(window, None, conditions)
     return int(counter.get_total_flops())
+
+
+def _window(spec: ModelSpec) -> tuple[Tensor, Tensor | None]:
+    """Return keypoints of one window, and what is known if the network takes it."""
+    count = spec.size.conditions
+    known = torch.empty(1, spec.frames, count) if count else None
+    return torch.empty(1, spec.frames, spec.joints, spec.size.channels), known
 
 
 def count_parameters(spec: ModelSpec) -> int:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hot_sdk.export.models import ModelSpec, build
 from hot_sdk.export.models.hourglass import HourglassNetwork
-from hot_sdk.manifest import POSES, SPREAD, TOKEN_INDEX
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX
 
 
 class Lifter(nn.Module):
@@ -119,6 +122,16 @@ class MirrorAveragedLifter(nn.Module):
             spread = (spread[:, 0] + spread[:, 1].index_select(2, self.mirror)) * 0.5
             outputs.append(_scaled(spread, self.scale))
         return tuple(outputs)
+
+
+def lift_arrays(
+    lifter: nn.Module, arrays: Mapping[str, NDArray[np.float32]], index: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """Run a function to export on the arrays of a file's inputs."""
+    known = arrays.get(CONDITIONS)
+    conditions = None if known is None else torch.from_numpy(known)
+    outputs: tuple[Tensor, ...] = lifter(torch.from_numpy(arrays[KEYPOINTS]), index, conditions)
+    return outputs
 
 
 def output_names(spec: ModelSpec) -> tuple[str, ...]:

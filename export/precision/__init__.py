@@ -26,10 +26,10 @@ from hot_sdk.export.precision.sensitivity import (
     measure_speed,
 )
 from hot_sdk.export.steps import Steps
-from hot_sdk.export.verification.clips import Window
+from hot_sdk.export.verification.clips import Window, stacked
 from hot_sdk.export.verification.compare import Tolerances, WindowResult, compare, require_parity
 from hot_sdk.export.verification.neighbors import neighbors_exposed
-from hot_sdk.manifest import KEYPOINTS, POSES, Quantization
+from hot_sdk.manifest import POSES, SPREAD, Quantization
 
 # Limits of the mean joint error, as a share of a pose's size. A conversion that broke something is
 # far beyond them; whether a smaller error is too large only the user can decide, who is shown it.
@@ -38,6 +38,13 @@ _LIMITS = {
     Precision.INT8: 0.25,
     Precision.INT8_DYNAMIC: 0.25,
     Precision.INT8_FP16: 0.25,
+}
+# The same of the largest difference of the spread, as a share of the largest spread.
+_SPREAD_LIMITS = {
+    Precision.FP16: 0.1,
+    Precision.INT8: 0.5,
+    Precision.INT8_DYNAMIC: 0.5,
+    Precision.INT8_FP16: 0.5,
 }
 # Takes about twice the time of the graph itself.
 _EMULATED_WINDOWS = 3
@@ -113,10 +120,16 @@ def reduce_precision(
         content = exposed.SerializeToString()
     with open_session(content) as session:
         results = compare(reference, session, spec, windows, count=steps.count)
-        inputs = np.stack([windows[0].keypoints] * (request.batch or 1))
-        size = float(np.sqrt(np.square(session.run({KEYPOINTS: inputs})[POSES]).mean()) * 3**0.5)
+        inputs = stacked(windows[:1] * (request.batch or 1), spec.size.conditions)
+        outputs = session.run(inputs)
+    size = float(np.sqrt(np.square(outputs[POSES]).mean()) * 3**0.5)
     limit = _LIMITS[precision] * size
-    tolerances = Tolerances(max_difference=np.inf, mean_joint_error=limit, frames_shared=0.0)
+    tolerances = Tolerances(
+        max_difference=np.inf,
+        mean_joint_error=limit,
+        frames_shared=0.0,
+        spread_difference=_SPREAD_LIMITS[precision] * float(np.max(outputs.get(SPREAD, 0.0))),
+    )
     require_parity(results, tolerances)
     half_sums: list[WindowResult] = []
     if precision in (Precision.FP16, Precision.INT8_FP16):

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk import windows as windowing
+from hot_sdk.engines.session import Arrays
 from hot_sdk.errors import KeypointsError
 from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.models.families import Normalization
 from hot_sdk.export.verification.clips import real_windows
+from hot_sdk.export.verification.conditions import told_window
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS
 from hot_sdk.people import read_tracked_people
 from hot_sdk.preprocessing import InputSpec, prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
@@ -33,17 +36,28 @@ class CalibrationData:
     Attributes:
         windows: Inputs of the network, (windows, frames, joints, channels).
         source: Their origin, for the manifest.
+        conditions: What is known in each, (windows, frames, conditions), nothing in every second
+            one; None if the network takes none.
     """
 
     windows: NDArray[np.float32]
     source: str
+    conditions: NDArray[np.float32] | None = None
 
-    def batches(self, size: int | None) -> list[NDArray[np.float32]]:
+    def batches(self, size: int | None) -> list[Arrays]:
         """Return batches of a size (1 if None), the last one filled up from the start."""
         size = size or 1
         count = -(-len(self.windows) // size) * size
-        filled = np.resize(self.windows, (count, *self.windows.shape[1:]))
-        return [filled[start : start + size] for start in range(0, count, size)]
+        inputs = {KEYPOINTS: self.windows}
+        if self.conditions is not None:
+            inputs[CONDITIONS] = self.conditions
+        filled = {
+            name: np.resize(values, (count, *values.shape[1:])) for name, values in inputs.items()
+        }
+        return [
+            {name: values[start : start + size] for name, values in filled.items()}
+            for start in range(0, count, size)
+        ]
 
 
 def calibration_windows(
@@ -63,7 +77,7 @@ def calibration_windows(
         KeypointsError: A file is broken, or no file has a detection.
     """
     if not files:
-        return CalibrationData(_at_most(np.stack(real_windows(spec, normalization))), SHIPPED)
+        return _calibration(real_windows(spec, normalization), spec, SHIPPED)
     found = [
         window
         for path in files
@@ -76,7 +90,24 @@ def calibration_windows(
         )
     names = ", ".join(path.name for path in files[:3])
     more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-    return CalibrationData(_at_most(np.stack(found)), f"{names}{more}")
+    return _calibration(found, spec, f"{names}{more}")
+
+
+def _calibration(
+    windows: Sequence[NDArray[np.float32]], spec: ModelSpec, source: str
+) -> CalibrationData:
+    count = spec.size.conditions
+    if not count:
+        return CalibrationData(_at_most(np.stack(windows), MOST_WINDOWS), source)
+    # Both ways in which the file will be used.
+    chosen = _at_most(np.stack(windows), MOST_WINDOWS // 2)
+    told = [told_window(window, count, number) for number, window in enumerate(chosen)]
+    unknown = np.zeros((chosen.shape[1], count), dtype=np.float32)
+    both = [
+        each for pair in zip(chosen, told, strict=True) for each in (pair[0], pair[1].keypoints)
+    ]
+    known = [each for one in told for each in (unknown, one.conditions)]
+    return CalibrationData(np.stack(both), source, np.stack(known))
 
 
 def _windows_of(
@@ -92,9 +123,9 @@ def _windows_of(
     return [in_network_order(inputs, spec.joint_order) for inputs in frames]
 
 
-def _at_most(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    if len(windows) <= MOST_WINDOWS:
+def _at_most(windows: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    if len(windows) <= most:
         return windows
-    chosen = np.linspace(0, len(windows) - 1, MOST_WINDOWS).round().astype(np.intp)
+    chosen = np.linspace(0, len(windows) - 1, most).round().astype(np.intp)
     spread: NDArray[np.float32] = windows[chosen]
     return spread

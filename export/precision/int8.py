@@ -19,10 +19,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from hot_sdk.engines.session import Arrays
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph.trace import without_unused
 from hot_sdk.export.steps import Count, uncounted
-from hot_sdk.manifest import KEYPOINTS
 
 _ROWS = "hot_sdk.rows"
 
@@ -30,7 +30,7 @@ _ROWS = "hot_sdk.rows"
 def quantize(
     model: onnx.ModelProto,
     matmuls: Collection[str],
-    batches: list[NDArray[np.float32]] | None,
+    batches: list[Arrays] | None,
     *,
     count: Count = uncounted,
 ) -> onnx.ModelProto:
@@ -99,15 +99,15 @@ def quantize(
 class _Batches:
     """The interface that the quantizer calls a calibration data reader."""
 
-    def __init__(self, batches: list[NDArray[np.float32]], count: Count) -> None:
+    def __init__(self, batches: list[Arrays], count: Count) -> None:
         self._batches = enumerate(batches)
         self._total = len(batches)
         self._count = count
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+    def get_next(self) -> Arrays | None:
         done, batch = next(self._batches, (self._total, None))
         self._count(done, self._total)
-        return None if batch is None else {KEYPOINTS: batch}
+        return batch
 
 
 @contextmanager

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.timing import interleaved_times
 from hot_sdk.engines import open_session
+from hot_sdk.engines.session import Arrays
 from hot_sdk.export.precision.calibration import CalibrationData
 from hot_sdk.export.precision.convert import Converted
 from hot_sdk.export.precision.int8 import dequantize_except
 from hot_sdk.export.steps import Count, Steps, uncounted
-from hot_sdk.manifest import KEYPOINTS, POSES
+from hot_sdk.manifest import POSES
 
 _FEWEST_RUNS, _MOST_RUNS, _SECONDS = 5, 50, 4.0
 _FEWEST_CALLS = 2 * _FEWEST_RUNS  # One that is not timed before each.
@@ -51,7 +52,7 @@ class Speed:
 def measure_speed(
     before: onnx.ModelProto,
     after: onnx.ModelProto,
-    keypoints: NDArray[np.float32],
+    arrays: Arrays,
     *,
     count: Count = uncounted,
 ) -> Speed:
@@ -60,7 +61,7 @@ def measure_speed(
     Args:
         before: In float32.
         after: In another precision.
-        keypoints: One input.
+        arrays: One input.
         count: Called with the runs of the second graph, and how many there are at least.
     """
     done = 0
@@ -71,12 +72,12 @@ def measure_speed(
 
         def run_second() -> None:
             nonlocal done
-            second.run({KEYPOINTS: keypoints})
+            second.run(arrays)
             done += 1
             count(min(done, _FEWEST_CALLS), _FEWEST_CALLS)
 
         before_ms, after_ms = interleaved_times(
-            [functools.partial(first.run, {KEYPOINTS: keypoints}), run_second],
+            [functools.partial(first.run, arrays), run_second],
             _MOST_RUNS,
             least=_FEWEST_RUNS,
             limit_s=_SECONDS,
@@ -133,6 +134,6 @@ def measure_sensitivity(
     return found
 
 
-def _poses(model: onnx.ModelProto, batches: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _poses(model: onnx.ModelProto, batches: list[Arrays]) -> NDArray[np.float32]:
     with open_session(model.SerializeToString()) as session:
-        return np.concatenate([session.run({KEYPOINTS: batch})[POSES] for batch in batches])
+        return np.concatenate([session.run(batch)[POSES] for batch in batches])

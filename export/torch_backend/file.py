@@ -110,7 +110,11 @@ def _spec(text: str, path: Path) -> ModelSpec:
     try:
         # Files of schema 1 and 2 do not state these.
         known = {"root_relative": True, "joint_order": H36M17.name, "millimeters": False}
-        spec = records.build(ModelSpec, {**known, **records.parse_object(text)})
+        data = {**known, **records.parse_object(text)}
+        if isinstance(data.get("size"), dict):
+            # Nor do those of schema 3 state these.
+            data["size"] = {"conditions": 0, "spread": 0, **data["size"]}
+        spec = records.build(ModelSpec, data)
         stated = {name: getattr(spec, name) for name in known}
         settings = {name: getattr(spec.size, name) for name in family(spec.family).settings}
         complete = resolve(

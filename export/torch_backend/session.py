@@ -21,9 +21,9 @@ from hot_sdk.engines import Engine, Session, SessionOptions, TensorSpec
 from hot_sdk.engines.registry import TORCH
 from hot_sdk.engines.session import Arrays
 from hot_sdk.errors import EngineError, UsageError
-from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX
 
-Lifter = Callable[[Any], tuple[Any, ...]]
+Lifter = Callable[..., tuple[Any, ...]]
 
 # Threads and the precision of matrix multiplications are settings of the whole process.
 _SETTINGS = threading.Lock()
@@ -39,6 +39,7 @@ class TorchSession(Session):
         engine: str,
         device: str,
         options: SessionOptions,
+        returned: tuple[str, ...],
         inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
         metadata: Mapping[str, str],
@@ -56,21 +57,27 @@ class TorchSession(Session):
             load_seconds=0.0,
         )
         self._options = options
+        # What the lifter returns, in its order; of these the outputs are given.
+        self._returned = returned
 
     def _run(self, handle: Lifter, feeds: Arrays) -> Arrays:
         import torch
 
         try:
             with _settings(self._options), torch.inference_mode():
-                keypoints = torch.tensor(feeds[KEYPOINTS], device=self.device)
-                values = [value.cpu().numpy() for value in handle(keypoints)]
+                given = {
+                    name: torch.tensor(array, device=self.device) for name, array in feeds.items()
+                }
+                values = handle(given[KEYPOINTS], None, given.get(CONDITIONS))
+                named = dict(zip(self._returned, values, strict=True))
+                found = {spec.name: named[spec.name].cpu().numpy() for spec in self.outputs}
         except RuntimeError as error:  # Includes the compiler's errors.
             raise EngineError(
                 f"PyTorch {self.engine_version} failed on {self.device}: {_text(error)}",
                 hint="Check that memory is free, and for torch-compile that a C++ compiler is"
                 " installed; engine='torch' needs none.",
             ) from error
-        return {spec.name: value for spec, value in zip(self.outputs, values, strict=False)}
+        return found
 
 
 def open_torch(
@@ -93,6 +100,7 @@ def open_torch(
         require(package, extra="export", purpose=f"The engine '{engine}'")
     import torch
 
+    from hot_sdk.export.graph.wrapper import output_names
     from hot_sdk.export.torch_backend.file import load_torch_model
 
     start = time.perf_counter()
@@ -110,20 +118,25 @@ def open_torch(
         passes = (2,) if manifest.flip else ()
         chosen = sum(stage.tokens for stage in spec.stages)
         outputs.append(TensorSpec(TOKEN_INDEX, (batch, *passes, chosen), "int64"))
-    keypoints = TensorSpec(KEYPOINTS, (batch, spec.frames, joints, spec.size.channels), "float32")
+    if spec.size.spread:
+        outputs.append(TensorSpec(SPREAD, outputs[0].shape, "float32"))
+    inputs = [TensorSpec(KEYPOINTS, (batch, spec.frames, joints, spec.size.channels), "float32")]
+    if spec.size.conditions:
+        shape = (batch, spec.frames, spec.size.conditions)
+        inputs.append(TensorSpec(CONDITIONS, shape, "float32"))
     session = TorchSession(
         lifter,
         engine=engine,
         device=device,
         options=options,
-        inputs=(keypoints,),
+        returned=output_names(spec),
+        inputs=tuple(inputs),
         outputs=tuple(outputs),
         metadata=held.metadata,
     )
     if engine == "torch-compile":
         # It compiles in the first run.
-        sizes = [2 if size == "batch" else int(size) for size in keypoints.shape]
-        session.run({KEYPOINTS: np.zeros(sizes, np.float32)})
+        session.run({each.name: np.zeros(_sizes(each), np.float32) for each in inputs})
     session.load_seconds = time.perf_counter() - start
     return session
 
@@ -132,6 +145,10 @@ ENGINE = Engine(open_torch, packages=("torch",), opens=TORCH)
 COMPILED_ENGINE = Engine(
     functools.partial(open_torch, engine="torch-compile"), packages=("torch",), opens=TORCH
 )
+
+
+def _sizes(spec: TensorSpec) -> list[int]:
+    return [size if isinstance(size, int) else 2 for size in spec.shape]
 
 
 def _path(model: Path | bytes) -> Path:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.engines.session import Arrays
 from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.models.families import Normalization
+from hot_sdk.export.verification.conditions import told_window
+from hot_sdk.model_inputs import input_arrays
 from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.resampling import sample
 from hot_sdk.skeletons import in_network_order
@@ -47,10 +50,13 @@ class Window:
     Attributes:
         name: Name for reports.
         keypoints: Normalized, (frames, joints, channels), float32.
+        conditions: What is known of camera and person, (frames, conditions), float32; None if
+            nothing is, or if the network takes none.
     """
 
     name: str
     keypoints: NDArray[np.float32]
+    conditions: NDArray[np.float32] | None = None
 
 
 def real_clips() -> list[Clip]:
@@ -76,15 +82,20 @@ def verification_windows(
     """Return windows as the network gets them: at its training fps, normalized, of its length.
 
     Longer clips give their first and their last window; shorter ones are continued by their last
-    frame, as the published evaluations do. A box is that of the whole clip.
+    frame, as the published evaluations do. A box is that of the whole clip. If the network takes
+    conditions, each window comes twice: with nothing known, and with something.
     """
-    windows = []
+    windows: list[Window] = []
     fps = family(spec.family).training_fps
     for clip in [*real_clips(), _smooth_clip(spec.frames, fps)]:
         resampled = _at_fps(clip, fps)
         inputs = _normalized(resampled, spec, normalization)
         for name, start in _starts(resampled, spec.frames):
-            windows.append(Window(name, inputs[_times(start, spec.frames, len(inputs))]))
+            keypoints = inputs[_times(start, spec.frames, len(inputs))]
+            windows.append(Window(name, keypoints))
+            if spec.size.conditions:
+                told = told_window(keypoints, spec.size.conditions, len(windows) // 2)
+                windows.append(Window(f"{name}, {told.known}", told.keypoints, told.conditions))
     return windows
 
 
@@ -100,6 +111,21 @@ def real_windows(
         starts = sorted({*range(0, last + 1, step), last})
         windows += [inputs[_times(start, spec.frames, len(inputs))] for start in starts]
     return windows
+
+
+def stacked(windows: Sequence[Window], count: int) -> Arrays:
+    """Return windows as one input of a file.
+
+    Args:
+        windows: The windows.
+        count: Number of values that the network takes of what is known; 0 if none.
+    """
+    keypoints = np.stack([window.keypoints for window in windows])
+    if all(window.conditions is None for window in windows):
+        return input_arrays(count, keypoints)
+    unknown = np.zeros((keypoints.shape[1], count), dtype=np.float32)
+    rows = [unknown if window.conditions is None else window.conditions for window in windows]
+    return input_arrays(count, keypoints, np.stack(rows))
 
 
 def _starts(clip: Clip, frames: int) -> Iterator[tuple[str, int]]:

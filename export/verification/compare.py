@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from hot_sdk.engines import Session
 from hot_sdk.errors import VerificationError
+from hot_sdk.export.graph.wrapper import lift_arrays, output_names
 from hot_sdk.export.models import ModelSpec
 from hot_sdk.export.steps import Count, uncounted
-from hot_sdk.export.verification.clips import Window
+from hot_sdk.export.verification.clips import Window, stacked
 from hot_sdk.export.verification.neighbors import neighbors_forced
 from hot_sdk.export.verification.ties import find_ties
-from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.manifest import POSES, SPREAD, TOKEN_INDEX
 
 SAME_FRAMES = "with the same frames"
 END_TO_END = "end to end"
@@ -38,6 +39,7 @@ class Tolerances:
     Attributes:
         max_difference: Limit of a coordinate's difference with the same frames, in the model's
             unit. Rounding alone causes about 3e-6 for poses of size 1.
+        spread_difference: The same of a coordinate's spread.
         mean_joint_error: Limit of the mean distance of a window's joints end to end, in the model's
             unit. One frame of 81 chosen differently causes about 3e-4.
         frames_shared: Smallest share of a window's kept frames that both choose.
@@ -46,6 +48,7 @@ class Tolerances:
     max_difference: float = 1e-4
     mean_joint_error: float = 1e-3
     frames_shared: float = 0.95
+    spread_difference: float = 1e-4
 
 
 FP32 = Tolerances()
@@ -108,6 +111,8 @@ class WindowResult:
         root_share: Mean distance of the root from 0, as a share of that of the other joints from
             it: near 0 if the network was trained relative to the root, or the graph subtracts it.
         size: The latter distance, in the output's unit.
+        spread_difference: Largest difference of a coordinate's spread, with the same frames; None
+            if the network does not predict it.
     """
 
     window: str
@@ -121,6 +126,7 @@ class WindowResult:
     size: float = 0.0
     own_frames_shared: float | None = None
     tied: bool = False
+    spread_difference: float | None = None
 
     def checks(self, tolerances: Tolerances) -> list[Check]:
         """Return its statistics against their limits."""
@@ -134,6 +140,14 @@ class WindowResult:
                 where=self.where,
             )
         ]
+        if self.spread_difference is not None:
+            limit = tolerances.spread_difference
+            difference = self.spread_difference
+            checks.append(
+                Check(
+                    SAME_FRAMES, "largest difference of the spread", self.window, difference, limit
+                )
+            )
         if self.tied:
             return checks
         checks.append(
@@ -179,16 +193,19 @@ def compare(
     """
     results: list[WindowResult] = []
     for group in _batches(windows, session):
-        keypoints = np.stack([window.keypoints for window in group])
-        outputs = session.run({KEYPOINTS: keypoints})
-        own, forced, own_index = _reference(reference, keypoints, outputs)
+        arrays = stacked(group, spec.size.conditions)
+        outputs = session.run(arrays)
+        own, forced = _reference(reference, spec, arrays, outputs)
         for item, window in enumerate(group):
             shared = None
-            if own_index is not None:
-                shared = _shared(outputs[TOKEN_INDEX][item], own_index[item], spec)
+            if TOKEN_INDEX in own and TOKEN_INDEX in outputs:
+                shared = _shared(outputs[TOKEN_INDEX][item], own[TOKEN_INDEX][item], spec)
             exported = outputs[POSES][item].astype(np.float64)
-            difference = np.abs(exported - forced[item])
-            distance = np.linalg.norm(exported - own[item], axis=-1)
+            difference = np.abs(exported - forced[POSES][item])
+            distance = np.linalg.norm(exported - own[POSES][item], axis=-1)
+            spread = None
+            if SPREAD in forced:
+                spread = float(np.abs(outputs[SPREAD][item] - forced[SPREAD][item]).max())
             root, size = _root_and_size(exported, spec)
             result = WindowResult(
                 window=window.name,
@@ -200,10 +217,12 @@ def compare(
                 frames_shared=shared,
                 root_share=root / max(size, 1e-12),
                 size=size,
+                spread_difference=spread,
             )
             if excuse_ties and shared is not None and not _passed(result):
                 of_window = {name: _part(value, item, group) for name, value in outputs.items()}
-                ties = find_ties(reference, keypoints[item : item + 1], of_window)
+                given = {name: value[item : item + 1] for name, value in arrays.items()}
+                ties = find_ties(reference, given, of_window)
                 result = dataclasses.replace(
                     result,
                     own_frames_shared=ties.own_shared,
@@ -275,20 +294,27 @@ def _batches(windows: list[Window], session: Session) -> Iterator[list[Window]]:
 
 
 def _reference(
-    lifter: nn.Module, keypoints: NDArray[np.float32], outputs: Mapping[str, NDArray[Any]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
-    """Return PyTorch's poses, its poses with the engine's choices forced, and its own frames."""
+    lifter: nn.Module,
+    spec: ModelSpec,
+    arrays: Mapping[str, NDArray[np.float32]],
+    outputs: Mapping[str, NDArray[Any]],
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Return PyTorch's own outputs, and those with the engine's choices forced."""
     index = outputs.get(TOKEN_INDEX)
+
+    def lifted(frames: Tensor | None) -> dict[str, NDArray[Any]]:
+        found = lift_arrays(lifter, arrays, frames)
+        return dict(zip(output_names(spec), (each.numpy() for each in found), strict=True))
+
     with torch.inference_mode():
-        own, *chosen = lifter(torch.from_numpy(keypoints))
-        own_index = chosen[0].numpy() if chosen and index is not None else None
-        frames = None if own_index is None else torch.from_numpy(index)
-        same = own_index is None or bool((own_index == index).all())
+        own = lifted(None)
+        chosen = own.get(TOKEN_INDEX)
+        same = chosen is None or index is None or bool((chosen == index).all())
         with neighbors_forced(lifter, outputs) as any_forced:
             if same and not any_forced:
-                return own.numpy(), own.numpy(), own_index
-            forced = lifter(torch.from_numpy(keypoints), frames)[0]
-    return own.numpy(), forced.numpy(), own_index
+                return own, own
+            forced = lifted(None if chosen is None or index is None else torch.from_numpy(index))
+    return own, forced
 
 
 def _place(spec: ModelSpec, by_frame_and_joint: NDArray[np.float64]) -> str:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from hot_sdk.export.enums import SelectorKind
 from hot_sdk.export.models.frame_selection import FrameSelector, squared_distances
 from hot_sdk.export.verification.neighbors import neighbors_forced
-from hot_sdk.manifest import TOKEN_INDEX
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, TOKEN_INDEX
 
 # Two engines round differently, each about as much as PyTorch.
 _SLACK = 4.0
@@ -63,20 +63,24 @@ class _Selection:
 
 
 def find_ties(
-    lifter: nn.Module, keypoints: NDArray[np.float32], outputs: Mapping[str, NDArray[Any]]
+    lifter: nn.Module,
+    arrays: Mapping[str, NDArray[np.float32]],
+    outputs: Mapping[str, NDArray[Any]],
 ) -> Ties:
     """Judge the frames that a file kept of one window.
 
     Args:
         lifter: The function of :mod:`hot_sdk.export.graph.wrapper`, in float32.
-        keypoints: The window, (1, frames, joints, channels).
+        arrays: The window, as the file's inputs: keypoints (1, frames, joints, channels), and what
+            is known if the network takes it.
         outputs: What the file returned for it.
     """
     index = torch.from_numpy(outputs[TOKEN_INDEX])
     rows = index.reshape(-1, index.shape[-1])
-    window = torch.from_numpy(keypoints)
+    window = {name: torch.from_numpy(values) for name, values in arrays.items()}
     rough = _selections(lifter, window, rows, outputs)
-    exact = _selections(copy.deepcopy(lifter).double(), window.double(), rows, outputs)
+    double = {name: values.double() for name, values in window.items()}
+    exact = _selections(copy.deepcopy(lifter).double(), double, rows, outputs)
     pairs = list(zip(rough, exact, strict=True))
     shared = [
         np.intersect1d(mine, other).size / mine.size
@@ -91,7 +95,7 @@ def find_ties(
 
 def _selections(
     lifter: nn.Module,
-    keypoints: Tensor,
+    window: Mapping[str, Tensor],
     rows: Tensor,
     outputs: Mapping[str, NDArray[Any]],
 ) -> list[_Selection]:
@@ -110,7 +114,7 @@ def _selections(
         return positions
 
     with _hooked(lifter, see), neighbors_forced(lifter, outputs), torch.inference_mode():
-        lifter(keypoints)
+        lifter(window[KEYPOINTS], None, window.get(CONDITIONS))
     return found
 
 

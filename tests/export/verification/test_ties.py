@@ -31,6 +31,10 @@ def slow(spec):
     return [window for window in verification_windows(spec) if "squats" in window.name]
 
 
+def given(window):
+    return {"keypoints_2d": window.keypoints[None]}
+
+
 def chosen(lifter, keypoints):
     with torch.inference_mode():
         return lifter(torch.from_numpy(keypoints[None]))[1].numpy()
@@ -52,7 +56,7 @@ def test_rounding_of_the_input_is_within_rounding(options):
     for window in slow(spec):
         moved = 1.0 + ROUNDING * random.standard_normal(window.keypoints.shape)
         index = chosen(lifter, (window.keypoints * moved).astype(np.float32))
-        ties = find_ties(lifter, window.keypoints[None], {"token_index": index})
+        ties = find_ties(lifter, given(window), {"token_index": index})
         assert ties.within_rounding
         assert 0.5 < ties.own_shared <= 1.0
 
@@ -61,11 +65,15 @@ def test_finds_frames_that_do_not_tie():
     spec, lifter = fresh()
     (window,) = (each for each in verification_windows(spec) if each.name == "smooth")
     index = chosen(lifter, window.keypoints)
-    assert find_ties(lifter, window.keypoints[None], {"token_index": index}).within_rounding
+    assert find_ties(
+        lifter, {"keypoints_2d": window.keypoints[None]}, {"token_index": index}
+    ).within_rounding
     others = [frame for frame in range(81) if frame not in index]
     for frame in others[::18]:
         wrong = np.sort(np.append(index[0, 1:], frame))[None]
-        assert not find_ties(lifter, window.keypoints[None], {"token_index": wrong}).within_rounding
+        assert not find_ties(
+            lifter, {"keypoints_2d": window.keypoints[None]}, {"token_index": wrong}
+        ).within_rounding
 
 
 def test_bounds_hold_the_scores_and_meet_without_rounding():
