@@ -1,0 +1,251 @@
+"""Measure where a person's pelvis is in each frame on its own, and how sure that is.
+
+A pose relative to the pelvis, projected from the right place, lies on the keypoints. Distances are
+those of a person of the pose's size: one who is larger by some factor is farther by the same one,
+which no keypoint shows. That is left to ``hot_sdk.root.scale``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.cameras import Intrinsics
+from hot_sdk.errors import UsageError
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+PIXEL_NOISE = 1.0
+"""Least standard deviation of a keypoint along x and y, pixels; more where residuals say so."""
+
+_STEPS = 4
+_FEWEST_JOINTS = 4
+_HUBER = 2.5
+"""Residuals beyond this many standard deviations weigh less, in inverse proportion."""
+
+_LEAST_DEPTH = 0.05
+_WORST_DEPTH = 0.5
+"""Share of the distance: a depth that is no surer is not known."""
+
+_SAFE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class RootMeasurements:
+    """The pelvis in each frame, for a person of the size of the poses.
+
+    Attributes:
+        root: (frames, 3), along the camera's axes, in the unit of the poses; NaN where the hips are
+            not seen or the depth cannot be known.
+        pixel_covariance: (frames, 3, 3), from the keypoints' noise; independent between frames.
+        pose_covariance: (frames, 3, 3), from the errors of the poses, which change slowly; 0 if
+            their spread is not known.
+        misfit: (frames,), by how much the variance of the keypoints' noise is larger than stated,
+            as the residuals show it; at least 1. ``pixel_covariance`` does not contain it.
+        residual_px: (frames,), root mean square distance between keypoints and projected joints.
+    """
+
+    root: Doubles
+    pixel_covariance: Doubles
+    pose_covariance: Doubles
+    misfit: Doubles
+    residual_px: Doubles
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.root)
+
+    def frame(self, index: int) -> RootMeasurements:
+        """Return one frame's, as measurements of one frame."""
+        part = slice(index, index + 1)
+        return RootMeasurements(
+            self.root[part],
+            self.pixel_covariance[part],
+            self.pose_covariance[part],
+            self.misfit[part],
+            self.residual_px[part],
+        )
+
+
+def measure_root(
+    poses: Floats,
+    valid: Mask,
+    points: Floats,
+    scores: Floats | None,
+    intrinsics: Intrinsics,
+    *,
+    spread: Floats | None = None,
+    pixel_noise: float = PIXEL_NOISE,
+) -> RootMeasurements:
+    """Find the pelvis in each frame by weighted least squares over the reprojection.
+
+    The covariances are first-order. The errors of a pose's joints are taken as independent, and
+    a joint far off its keypoint weighs less.
+
+    Args:
+        poses: (frames, 17, 3), along the camera's axes, relative to the pelvis, metric.
+        valid: (frames, 17).
+        points: (frames, 17, 2), pixels, NaN if missing.
+        scores: (frames, 17), 0 to 1: the variance of a keypoint's noise is divided by it; None for
+            1.
+        intrinsics: The camera's; the distortion of its lens is removed from the points first.
+        spread: (frames, 17, 3), standard deviations of ``poses``; None if they are not known.
+        pixel_noise: Standard deviation of a keypoint with score 1 along x and y, pixels.
+
+    Raises:
+        UsageError: An array has another shape, or the noise is not above 0.
+    """
+    frames = len(poses)
+    shapes = {
+        "poses": (np.shape(poses), (frames, 17, 3)),
+        "valid": (np.shape(valid), (frames, 17)),
+        "points": (np.shape(points), (frames, 17, 2)),
+        "scores": (np.shape(points)[:2] if scores is None else np.shape(scores), (frames, 17)),
+        "spread": (np.shape(poses) if spread is None else np.shape(spread), (frames, 17, 3)),
+    }
+    for name, (found, expected) in shapes.items():
+        if found != expected:
+            raise UsageError(
+                f"{name} has shape {found}; expected {expected}.",
+                hint="Give one person's frames, the 17 joints of H36M17.",
+            )
+    if not 0.0 < pixel_noise < np.inf:
+        raise UsageError(
+            f"pixel_noise is {pixel_noise!r}; expected pixels above 0.",
+            hint="Give the standard deviation of the detector's keypoints; leave it out for"
+            f" {PIXEL_NOISE:g} or what the residuals show.",
+        )
+    focal = np.array([intrinsics.fx, intrinsics.fy])
+    flat = (intrinsics.undistort(points) - [intrinsics.cx, intrinsics.cy]) / focal
+    weight = np.ones((frames, 17)) if scores is None else np.asarray(scores, dtype=np.float64)
+    used = valid & np.isfinite(flat).all(axis=-1) & np.isfinite(poses).all(axis=-1)
+    if spread is not None:
+        used &= np.isfinite(spread).all(axis=-1)
+    weight = np.where(used & (weight > 0.0), weight, 0.0)
+    solvable = ((weight > 0.0).sum(axis=1) >= _FEWEST_JOINTS) & valid[:, 0]
+    result = _unknown(frames)
+    if not solvable.any():
+        return result
+    kept = used[solvable, :, None]
+    part = _measure(
+        np.where(kept, poses[solvable], 0.0).astype(np.float64),
+        np.where(kept, flat[solvable], 0.0) * focal,
+        weight[solvable] / pixel_noise**2,
+        None if spread is None else np.where(kept, spread[solvable], 0.0).astype(np.float64) ** 2,
+        focal,
+    )
+    for name in ("root", "pixel_covariance", "pose_covariance", "misfit", "residual_px"):
+        getattr(result, name)[solvable] = getattr(part, name)
+    return result
+
+
+def _unknown(frames: int) -> RootMeasurements:
+    nan = np.nan
+    return RootMeasurements(
+        np.full((frames, 3), nan),
+        np.full((frames, 3, 3), nan),
+        np.full((frames, 3, 3), nan),
+        np.full(frames, nan),
+        np.full(frames, nan),
+    )
+
+
+def _measure(
+    poses: Doubles, seen: Doubles, precision: Doubles, variance: Doubles | None, focal: Doubles
+) -> RootMeasurements:
+    """Measure frames that have enough joints.
+
+    Args:
+        poses: (frames, 17, 3).
+        seen: (frames, 17, 2), slopes times focal lengths.
+        precision: (frames, 17), one over the variance of the keypoints' noise; 0 if not used.
+        variance: (frames, 17, 3), of the poses.
+        focal: (2,).
+    """
+    counted = precision > 0.0
+    root = _first(poses, seen / focal, precision)
+    lateral = np.zeros_like(seen)
+    weight, less = np.repeat(precision[..., None], 2, axis=-1), np.ones_like(precision)
+    for step in range(_STEPS + 1):
+        placed = poses + root[:, None]
+        # A solution behind the camera is refused below.
+        depth = np.maximum(placed[..., 2], _LEAST_DEPTH)
+        slopes = _slopes(placed, depth, focal)
+        residual = seen - placed[..., :2] / depth[..., None] * focal
+        if step == _STEPS:
+            break
+        if variance is not None:
+            lateral = np.einsum("fjai,fji->fja", slopes**2, variance)
+        weight, less = _weights(residual, precision, lateral)
+        root = root + _solve(slopes, residual, weight)
+    pull = np.einsum("fjai,fja->fjai", slopes, weight)
+    normal = np.einsum("fjai,fjak->fik", pull, slopes)
+    inverse = np.linalg.pinv(normal, hermitian=True)
+    noise = np.where(counted, 1.0 / np.where(counted, precision, 1.0), 0.0)
+    spread_out = np.einsum("fjai,fjak,fj->fik", pull, pull, noise)
+    pose_part = np.zeros_like(inverse)
+    if variance is not None:
+        gain = np.einsum("fjai,fjak->fjik", pull, slopes)
+        pose_part = np.einsum("fjik,fjk,fjlk->fil", gain, variance, gain)
+        pose_part = inverse @ pose_part @ inverse
+    # What the stated noise and the poses' spread leave unexplained is more noise of the keypoints.
+    excess = (residual**2 * less[..., None] - lateral) * precision[..., None]
+    free = np.maximum(2.0 * counted.sum(axis=1) - 3.0, 1.0)
+    misfit = np.maximum(excess.sum(axis=(1, 2)) / free, 1.0)
+    squares = (np.where(counted[..., None], residual, 0.0) ** 2).sum(axis=(1, 2))
+    pixel = inverse @ spread_out @ inverse
+    total = pixel * misfit[:, None, None] + pose_part
+    known = (placed[..., 2] > _LEAST_DEPTH).all(axis=1, where=counted) & (root[:, 2] > 0.0)
+    known &= np.sqrt(np.maximum(total[:, 2, 2], 0.0)) < _WORST_DEPTH * root[:, 2]
+    known &= np.linalg.matrix_rank(normal, hermitian=True) == 3
+    nowhere = ~known
+    for values in (root, pixel, pose_part, misfit):
+        values[nowhere] = np.nan
+    error = np.where(known, np.sqrt(squares / np.maximum(counted.sum(axis=1), 1)), np.nan)
+    return RootMeasurements(root, pixel, pose_part, misfit, error)
+
+
+def _first(poses: Doubles, rays: Doubles, weight: Doubles) -> Doubles:
+    """Solve ``x (Z + z) = X + z_x``, which weighs joints by their depth, but is linear."""
+    ones, zeros = np.ones_like(weight), np.zeros_like(weight)
+    across = np.stack([ones, zeros, -rays[..., 0]], axis=-1)
+    down = np.stack([zeros, ones, -rays[..., 1]], axis=-1)
+    target = rays * poses[..., 2:] - poses[..., :2]
+    both = np.repeat(weight[..., None], 2, axis=-1)
+    return _solve(np.stack([across, down], axis=2), target, both)
+
+
+def _slopes(placed: Doubles, depth: Doubles, focal: Doubles) -> Doubles:
+    """Return the derivatives of pixels by the root, (frames, 17, 2, 3)."""
+    slopes = np.zeros((*depth.shape, 2, 3))
+    slopes[..., 0, 0] = focal[0] / depth
+    slopes[..., 1, 1] = focal[1] / depth
+    slopes[..., 2] = -focal * placed[..., :2] / depth[..., None] ** 2
+    return slopes
+
+
+def _weights(residual: Doubles, precision: Doubles, lateral: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the weight of each coordinate, and the share by which those far off weigh less."""
+    counted = precision[..., None] > 0.0
+    noise = np.where(counted, 1.0 / np.where(counted, precision[..., None], 1.0), 1.0)
+    weight = np.where(counted, 1.0 / (noise + lateral), 0.0)
+    far = np.sqrt((residual**2 * weight).sum(axis=-1) / 2.0)
+    # Far off means far for this frame: its median, where the stated noise is too small.
+    usual = np.nanmedian(np.where(counted[..., 0], far, np.nan), axis=1, keepdims=True) / 0.83
+    limit = _HUBER * np.maximum(usual, 1.0)
+    less: Doubles = np.minimum(1.0, limit / np.maximum(far, _SAFE))
+    return weight * less[..., None], less
+
+
+def _solve(slopes: Doubles, residual: Doubles, weight: Doubles) -> Doubles:
+    """Solve the weighted least squares of three unknowns in each frame."""
+    pull = np.einsum("fjai,fja->fjai", slopes, weight)
+    normal = np.einsum("fjai,fjak->fik", pull, slopes)
+    right = np.einsum("fjai,fja->fi", pull, residual)
+    # Joints in one line leave a direction open; the smallest step is taken there.
+    solution: Doubles = np.einsum("fik,fk->fi", np.linalg.pinv(normal, hermitian=True), right)
+    return solution
