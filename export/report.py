@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _FARTHEST_ROOT = 0.1
 """Of the body's size; the starter's, which was trained relative to the root, is at 0.001."""
 
+_KNOWN_TEXT = "what is known of the camera and of the person's height, or that nothing is"
+_SPREAD_TEXT = "how far each coordinate may be off (spread)"
+
 _LARGEST_BODY = 10.0
 """Meters, of the mean distance from the pelvis; half a meter is usual."""
 
@@ -61,6 +64,10 @@ def plan_parts(prepared: Prepared, request: ExportRequest) -> list[str | Table]:
     if weights.resampled_from is not None:
         rows.append(("", f"rank embedding resampled from {weights.resampled_from} tokens"))
     rows += [("", note) for note in prepared.notes]
+    if spec.size.conditions:
+        rows.append(("takes", _KNOWN_TEXT))
+    if spec.size.spread:
+        rows.append(("also returns", _SPREAD_TEXT))
     rows.append(("joints", _joints_text(spec.skeleton.name, prepared.trained_on)))
     rows.append(("root", _root_text(root_relative=spec.root_relative)))
     rows.append(("batch", "any" if request.batch is None else str(request.batch)))
@@ -151,6 +158,10 @@ def result_parts(result: ExportResult) -> list[str | Table]:
         )
     if result.notes:
         notes.append(f"Weights of {manifest.weights.file}: {'; '.join(result.notes)}.")
+    if manifest.conditions:
+        notes.append(f"Takes: {_KNOWN_TEXT}.")
+    if manifest.spread:
+        notes.append(_spread_text(result.windows, manifest.unit))
     if not manifest.root_relative:
         notes.append(f"Root: {_root_text(root_relative=False)}.")
     if manifest.trained_on is not None:
@@ -175,6 +186,15 @@ def result_parts(result: ExportResult) -> list[str | Table]:
             "its poses are torn at the pelvis."
         )
     return parts
+
+
+def _spread_text(windows: Sequence[WindowResult], unit: str) -> str:
+    scale, shown = _shown_unit(unit)
+    difference = max(window.spread_difference or 0.0 for window in windows)
+    return (
+        f"Also returns: {_SPREAD_TEXT}, with the same frames within {difference * scale:.2g}"
+        f" {shown} of PyTorch's."
+    )
 
 
 def _half_sums_text(windows: Sequence[WindowResult], unit: str) -> str:

@@ -1,7 +1,9 @@
 """Build the step from pixels to a network's input as a separate ONNX graph, for a server.
 
 It computes what ``hot_sdk.preprocessing`` does with a clip that needs no cleaning, by the default
-policies: no joint is missing or has a low score, and the frames have the model's rate.
+policies: no joint is missing or has a low score, and the frames have the model's rate. A network
+that can be told what is known of the camera is told that nothing is: clients who know more send the
+network's own input.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from onnx import parser
 from hot_sdk.engines import open_session
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.verification.clips import real_clips
-from hot_sdk.manifest import KEYPOINTS, Manifest
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, Manifest
 from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.normalization import (
     BOUNDING_BOX,
@@ -40,7 +42,7 @@ _SIZES = ((1920, 1080), (1080, 1920), (1000, 1002))
 
 _MODEL = """
 <ir_version: 8, opset_import: ["" : 17], producer_name: "hot-sdk", producer_version: "{version}">
-pixel_input ({inputs}) => (float[{shape}] {output}) {{
+pixel_input ({inputs}) => ({outputs}) {{
   zero = Constant <value_float = 0.0> ()
   half = Constant <value_float = 0.5> ()
   one = Constant <value_float = 1.0> ()
@@ -53,6 +55,13 @@ _SPLIT_SCORES = f"""
   lengths = Constant <value_ints = [2, 1]> ()
   points, raw_scores = Split <axis = -1> ({PIXELS}, lengths)
   scores = Clip (raw_scores, zero, one)
+"""
+
+_NOTHING_KNOWN = f"""
+  windows_and_frames = Shape <start = 0, end = 2> ({PIXELS})
+  count = Constant <value_ints = [{{count}}]> ()
+  known_shape = Concat <axis = 0> (windows_and_frames, count)
+  {CONDITIONS} = ConstantOfShape (known_shape)
 """
 
 _IMAGE_SIDES = f"""
@@ -105,7 +114,7 @@ _BY_BOUNDING_BOX = f"""
 
 
 def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
-    """Build the graph: pixels in, the network's ``keypoints_2d`` out, shapes static.
+    """Build the graph: pixels in, the network's inputs out, shapes static.
 
     Args:
         manifest: The network's manifest.
@@ -113,7 +122,7 @@ def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
     """
     network = InputSpec.from_manifest(manifest)
     shape = f"{batch}, {manifest.frames}, {len(manifest.joints.names)}, {network.channels}"
-    inputs = f"float[{shape}] {PIXELS}"
+    inputs, outputs = f"float[{shape}] {PIXELS}", f"float[{shape}] {KEYPOINTS}"
     if network.normalization == BOUNDING_BOX:
         nodes = _BY_BOUNDING_BOX
     else:
@@ -124,9 +133,10 @@ def pixel_input_graph(manifest: Manifest, batch: int | str) -> onnx.ModelProto:
         nodes = f"{_SPLIT_SCORES} {nodes} {KEYPOINTS} = Concat <axis = -1> (normalized, scores)"
     else:
         nodes = f"points = Identity ({PIXELS}) {nodes} {KEYPOINTS} = Identity (normalized)"
-    text = _MODEL.format(
-        version=__version__, inputs=inputs, shape=shape, output=KEYPOINTS, nodes=nodes
-    )
+    if count := len(manifest.conditions):
+        nodes += _NOTHING_KNOWN.format(count=count)
+        outputs += f", float[{batch}, {manifest.frames}, {count}] {CONDITIONS}"
+    text = _MODEL.format(version=__version__, inputs=inputs, outputs=outputs, nodes=nodes)
     model: onnx.ModelProto = parser.parse_model(text)
     onnx.checker.check_model(model, full_check=True)
     return model

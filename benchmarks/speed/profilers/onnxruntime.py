@@ -252,18 +252,22 @@ def cost_of_file(model: Path) -> GraphCost:
         EngineError: ONNX Runtime refuses it.
     """
     with open_session(model, SessionOptions(graph_optimization="none")) as session:
-        spec = session.inputs[0]
-    shape = tuple(size if isinstance(size, int) else 1 for size in spec.shape)
-    window = np.zeros(shape, dtype=spec.dtype)
-    trace = trace_runs(model, {KEYPOINTS: window}, runs=1, as_written=True)
+        inputs = session.inputs
+    arrays = {
+        spec.name: np.zeros(
+            [size if isinstance(size, int) else 1 for size in spec.shape], spec.dtype
+        )
+        for spec in inputs
+    }
+    trace = trace_runs(model, arrays, runs=1, as_written=True)
     nodes = [node for node in trace.nodes if node.operator not in _FREE]
     products = [product for node in nodes if (product := _product_shape(node)) is not None]
     output = trace.nodes[-1].outputs
     return GraphCost(
-        windows=shape[0],
+        windows=len(arrays[KEYPOINTS]),
         flops=sum(map(_flops, nodes)),
         weight_bytes=sum(map(_weight_bytes, nodes)),
-        io_bytes=window.nbytes + sum(tensor.bytes for tensor in output),
+        io_bytes=sum(array.nbytes for array in arrays.values()) + sum(one.bytes for one in output),
         largest_product=max(products, key=math.prod, default=None),
         kernels=_kernels(nodes),
     )

@@ -13,25 +13,22 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from hot_sdk.benchmarks.speed.messages import ModelInfo, WorkerTask
 from hot_sdk.benchmarks.speed.worker.served_model import MeasuredModel
 from hot_sdk.engines import SessionOptions, open_session
+from hot_sdk.engines.session import Arrays
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.options import DEFAULT_OPSET
 from hot_sdk.export.pipeline import prepare
 from hot_sdk.export.torch_backend.session import torch_device
-from hot_sdk.export.verification.clips import verification_windows
+from hot_sdk.export.verification.clips import stacked, verification_windows
 from hot_sdk.manifest import KEYPOINTS
 
 _OPSET = max(18, DEFAULT_OPSET)
-
-Windows = NDArray[np.float32]
 
 
 def open_baseline(task: WorkerTask) -> MeasuredModel:
@@ -54,14 +51,15 @@ def open_baseline(task: WorkerTask) -> MeasuredModel:
     lifter = build_lifter(prepared.spec, prepared.state, flip=False)
     before = time.perf_counter()
     clips = verification_windows(prepared.spec)
-    windows = np.stack([clips[0].keypoints] * task.batch).astype(np.float32)
+    # Nothing is known, as in the other measurements.
+    arrays = stacked(clips[:1] * task.batch, prepared.spec.size.conditions)
     measuring_seconds = time.perf_counter() - before
     if task.baseline == "torch-onnx":
         engine = "onnxruntime"
-        run, version = _exported(lifter, windows, options)
+        run, version = _exported(lifter, arrays, options)
     else:
         engine, version = "torch", torch.__version__
-        run = _in_torch(lifter, windows, device, compiled=task.baseline == "compile")
+        run = _in_torch(lifter, arrays, device, compiled=task.baseline == "compile")
 
     def timed() -> tuple[float, float]:
         start = time.perf_counter()
@@ -85,22 +83,24 @@ def open_baseline(task: WorkerTask) -> MeasuredModel:
 
 
 def _in_torch(
-    lifter: nn.Module, windows: Windows, device: str, *, compiled: bool
+    lifter: nn.Module, arrays: Arrays, device: str, *, compiled: bool
 ) -> Callable[[], object]:
-    tensor = torch.from_numpy(windows)
+    keypoints = torch.from_numpy(arrays[KEYPOINTS])
+    known = {name: torch.from_numpy(arrays[name]) for name in arrays if name != KEYPOINTS}
     lifter = lifter.to(device)
     function: Callable[..., Any] = torch.compile(lifter) if compiled else lifter
 
     def run() -> object:
         # From the host and back to it, as the engines take and return arrays.
         with torch.inference_mode():
-            return function(tensor.to(device))[0].cpu()
+            given = {name: tensor.to(device) for name, tensor in known.items()}
+            return function(keypoints.to(device), **given)[0].cpu()
 
     return run
 
 
 def _exported(
-    lifter: nn.Module, windows: Windows, options: SessionOptions
+    lifter: nn.Module, arrays: Arrays, options: SessionOptions
 ) -> tuple[Callable[[], object], str]:
     """Export with the defaults of ``torch.onnx.export``; return a run in ONNX Runtime."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -112,14 +112,15 @@ def _exported(
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             lifter,
-            (torch.from_numpy(windows),),
+            (torch.from_numpy(arrays[KEYPOINTS]),),
+            kwargs={name: torch.from_numpy(arrays[name]) for name in arrays if name != KEYPOINTS},
             dynamo=True,
             opset_version=_OPSET,
-            input_names=[KEYPOINTS],
+            input_names=list(arrays),
             verbose=False,
         )
     if program is None:
         raise EngineError("torch.onnx exported nothing.", hint="Remove --baseline.")
     content = program.model_proto.SerializeToString()
     session = open_session(content, options)
-    return lambda: session.run({KEYPOINTS: windows}), session.engine_version
+    return lambda: session.run(arrays), session.engine_version
