@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, format_error, frame_count
@@ -117,7 +118,7 @@ class FrameList:
         return whole, shown
 
 
-def require_frame_numbers(numbers: Sequence[int], kind: str) -> None:
+def require_frame_numbers(numbers: Sequence[int] | NDArray[np.int64], kind: str) -> None:
     """Raise if numbers are in so wide steps that they are times.
 
     Raises:

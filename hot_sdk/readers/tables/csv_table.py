@@ -15,8 +15,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +26,9 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.detections import (
+    ArrayDetections,
     Detection,
-    Floats,
     KeypointFrames,
-    TrackId,
     format_error,
     frame_count,
     require_room,
@@ -35,16 +36,21 @@ from hot_sdk.readers.detections import (
 from hot_sdk.readers.frame_lists import require_frame_numbers
 from hot_sdk.readers.joint_names import plain_name
 from hot_sdk.readers.named import skeleton_of_names
-from hot_sdk.readers.tables.rows import Rows
+from hot_sdk.readers.tables.cells import Columns, Table, track_id
+from hot_sdk.readers.tables.rows import Lines
 from hot_sdk.skeletons import skeleton_format
 
 KIND = "a CSV table"
 _FRAMES = ("frame", "frame_id", "frame_idx", "frame_index", "frame_number", "frameid", "frame#")
 _TIMES = ("timestamp", "timestamp_s", "time", "time_s")
+_ABOUT = ("image_width", "image_height", "fps")
 _TRACKS = ("track_id", "trackid", "track", "person_id", "person", "id")
 _COORDINATE = re.compile(
     r"(.+)[ _.\-](x|y|score|scores|likelihood|confidence|conf|visibility)", re.IGNORECASE
 )
+
+_BLOCK = 1000
+"""Lines that are read at once."""
 
 
 def matches(content: bytes) -> bool:
@@ -67,9 +73,9 @@ def read(content: bytes) -> KeypointFrames:
 
 
 def _read(content: bytes) -> KeypointFrames:
+    lines = Lines(content)
     header, delimiter = _header(content)
-    rows = Rows(content, delimiter)
-    next(rows)
+    next(csv.reader(lines, delimiter=delimiter))
     plain = [column.strip().lower() for column in header]
     if len(set(plain)) < len(plain):
         raise format_error(KIND, "two of its columns have one name")
@@ -85,94 +91,84 @@ def _read(content: bytes) -> KeypointFrames:
     joints = [names[number] for number in chosen]
     if not all((joint, "y") in at for joint in joints):
         raise ValueError("a joint has an x and no y")
-    points_at = [at[joint, axis] for joint in joints for axis in "xy"]
     scores_at = [at[joint, "score"] for joint in joints if (joint, "score") in at]
     if len(scores_at) not in (0, len(joints)):
         raise ValueError("some joints have a score, and others none")
-    time_at, track_at = _place(plain, _TIMES), _place(plain, _TRACKS)
-    about: dict[str, set[str]] = {"image_width": set(), "image_height": set(), "fps": set()}
-    about_at = {name: plain.index(name) for name in about if name in plain}
-
-    require_room(KIND, max(content.count(b"\n"), content.count(b"\r")), len(joints))
-    people: list[Detection] = []
-    times: dict[int, float] = {}
-
-    def cell(row: list[str], number: int) -> float:
-        text = row[number].strip()
-        try:
-            # Tables with semicolons have commas in numbers.
-            value = float((text if delimiter == "," else text.replace(",", ".")) or math.nan)
-        except ValueError as error:
-            raise ValueError(
-                f"line {rows.line}, column '{header[number][:40]}': {text[:40]!a} is no number"
-            ) from error
-        return value if math.isfinite(value) else math.nan
-
-    def cells(row: list[str], numbers: list[int]) -> Floats:
-        try:
-            # Several times as fast, for rows without empty cells.
-            values = np.array([float(row[number]) for number in numbers])
-        except ValueError:
-            return np.array([cell(row, number) for number in numbers])
-        values[np.isinf(values)] = np.nan
-        return values
-
-    for row in rows:
-        if not row:
-            continue
-        if len(row) != len(header):
-            how = "shorter" if len(row) < len(header) else "longer"
-            raise ValueError(f"line {rows.line}, a row, is {how} than the header")
-        frame = _whole(row[frame_at], rows.line, header[frame_at])
-        points = cells(row, points_at).reshape(-1, 2)
-        points[np.isnan(points).any(axis=1)] = np.nan
-        scores = np.nan_to_num(cells(row, scores_at)) if scores_at else None
-        track = None if track_at is None else _track_id(row[track_at].strip())
-        people.append(Detection(frame, points, scores, track))
-        if time_at is not None:
-            times[frame] = cell(row, time_at)
-        for name, number in about_at.items():
-            about[name].add(row[number].strip())
-    if not people:
-        raise format_error(KIND, "it has no rows")
-    frame_count(KIND, min(person.frame for person in people))
-    frame_count(KIND, max(person.frame for person in people))
-    source = _clip(people, times, skeleton, about)
+    columns = Columns(
+        header,
+        delimiter,
+        frame=frame_at,
+        points=[at[joint, axis] for joint in joints for axis in "xy"],
+        scores=scores_at,
+        time=_place(plain, _TIMES),
+        track=_place(plain, _TRACKS),
+        about=tuple(plain.index(name) if name in plain else None for name in _ABOUT),
+    )
+    ends = content.count(b"\n"), content.count(b"\r")
+    require_room(KIND, max(ends), len(joints))
+    table = Table(KIND, columns, sum(ends) + 1)
+    while block := list(itertools.islice(lines, _BLOCK)):
+        if any('"' in line for line in block):
+            # From here on, a row may be several lines.
+            table.add_rows(itertools.chain(block, lines), lines.number - len(block))
+        elif not table.add_block(block):
+            table.add_rows(block, lines.number - len(block))
+    source = _clip(table, skeleton)
     return source if skeleton else dataclasses.replace(source, joints=tuple(joints))
 
 
-def _clip(
-    people: list[Detection],
-    times: dict[int, float],
-    skeleton: str | None,
-    about: dict[str, set[str]],
-) -> KeypointFrames:
-    require_frame_numbers([person.frame for person in people], KIND)
-    first = min(person.frame for person in people)
-    frames = max(person.frame for person in people) - first + 1
+def _clip(table: Table, skeleton: str | None) -> KeypointFrames:
+    if not table.rows:
+        raise format_error(KIND, "it has no rows")
+    first, last = int(table.frame.min()), int(table.frame.max())
+    frame_count(KIND, first)
+    frame_count(KIND, last)
+    require_frame_numbers(table.frame, KIND)
     timestamps = None
-    if times:
-        known = sorted(frame for frame, time in times.items() if not math.isnan(time))
-        if len(known) < len(times):
+    if table.time is not None:
+        # Of several rows of a frame, the last one's counts.
+        known, at = np.unique(table.frame[::-1], return_index=True)
+        times = table.time[::-1][at]
+        if np.isnan(times).any():
             raise format_error(KIND, "it has timestamps, but not for every row")
         # A frame that shows no one has no row.
-        timestamps = np.interp(
-            np.arange(first, first + frames), known, [times[frame] for frame in known]
-        )
-    found = tuple(
-        Detection(one.frame - first, one.points, one.scores, one.track_id) for one in people
-    )
-    width, height = _only(about["image_width"]), _only(about["image_height"])
+        timestamps = np.interp(np.arange(first, last + 1), known, times)
+    width, height, fps = map(_only, table.about)
     return KeypointFrames(
         KIND,
-        frames,
-        found,
+        last - first + 1,
+        _people(table, first, last - first + 1),
         skeleton,
         image_size=None if width is None or height is None else (int(width), int(height)),
-        fps=_only(about["fps"]),
+        fps=fps,
         timestamps=timestamps,
         notes=(f"the file's frame {first} is frame 0 here",) if first else (),
         first_frame=first,
+    )
+
+
+def _people(table: Table, first: int, frames: int) -> Sequence[Detection]:
+    at, points, scores = table.frame - first, table.points, table.scores
+    if len(set(table.track)) > 1 or (np.diff(at) < 1).any() or frames > 2 * table.rows:
+        return tuple(
+            Detection(
+                int(frame),
+                points[row].astype(np.float64),
+                None if scores is None else scores[row].astype(np.float64),
+                table.track[row],
+            )
+            for row, frame in enumerate(at)
+        )
+    if frames > table.rows:
+        found = np.full((frames, *points.shape[1:]), np.nan, np.float32)
+        found[at] = points
+        points = found
+        if scores is not None:
+            rated = np.zeros(found.shape[:2], np.float32)
+            rated[at] = scores
+            scores = rated
+    return ArrayDetections(
+        points[None], None if scores is None else scores[None], (table.track[0],)
     )
 
 
@@ -190,7 +186,7 @@ def write(
             ``first_frame``.
     """
     timestamps, track, fps = about["timestamps"], about["track_id"], about["fps"]
-    if isinstance(track, str) and _track_id(track) != track:
+    if isinstance(track, str) and track_id(track) != track:
         raise KeypointsError(
             f"A table cannot hold the track id {track!r}, which would be read as another.",
             hint="Write an npz file.",
@@ -245,21 +241,6 @@ def _place(columns: list[str], names: tuple[str, ...]) -> int | None:
     return next((columns.index(name) for name in names if name in columns), None)
 
 
-def _whole(text: str, line: int, column: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        try:
-            number = float(text.replace(",", "."))
-        except ValueError:
-            number = math.nan
-        if not number.is_integer():
-            raise ValueError(
-                f"line {line}, column '{column[:40]}': {text[:40]!a} is no whole number"
-            ) from error
-        return int(number)
-
-
 def _only(texts: set[str]) -> float | None:
     """Return the one number in all rows of a column; None if they differ."""
     try:
@@ -267,11 +248,3 @@ def _only(texts: set[str]) -> float | None:
     except ValueError:
         return None
     return number if 0.0 < number < 1e6 else None
-
-
-def _track_id(text: str) -> TrackId:
-    # Tables of pandas write whole numbers as 2.0, and -1 or NaN for no track.
-    if text in ("-1", "-1.0") or text.lower() in ("nan", "none", "null"):
-        return None
-    whole = text.removesuffix(".0")
-    return int(whole) if whole.isdecimal() and len(whole) < 18 else text or None

@@ -15,31 +15,29 @@ _LINES_PER_CHECK = 1000
 _ROW_BYTES, _CELL_BYTES = 88, 60
 
 
-class Rows(Iterator[list[str]]):
-    """The rows of a table, one after the other.
+class Lines(Iterator[str]):
+    """The lines of a table's text, one after the other, with their ends.
 
     Attributes:
-        line: Number of the lines read so far, from 1.
+        number: Number of the lines read so far, from 1.
     """
 
-    def __init__(self, content: bytes, delimiter: str) -> None:
-        self.line = 0
+    def __init__(self, content: bytes) -> None:
+        self.number = 0
         self._clock = Clock(input_budget())
         # Not StringIO, which takes four bytes for each character.
         self._text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
-        self._rows = csv.reader(self._lines(), delimiter=delimiter)
 
-    def __next__(self) -> list[str]:
-        return next(self._rows)
-
-    def _lines(self) -> Iterator[str]:
-        while line := self._text.readline(_LONGEST_LINE):
-            self.line += 1
-            if len(line) == _LONGEST_LINE:
-                raise ValueError(f"line {self.line} has {_LONGEST_LINE} characters or more")
-            if self.line % _LINES_PER_CHECK == 0:
-                self._clock.check()
-            yield line
+    def __next__(self) -> str:
+        line = self._text.readline(_LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) == _LONGEST_LINE:
+            raise ValueError(f"line {self.number} has {_LONGEST_LINE} characters or more")
+        if self.number % _LINES_PER_CHECK == 0:
+            self._clock.check()
+        return line
 
 
 def all_rows(content: bytes, delimiter: str) -> list[list[str]]:
@@ -53,4 +51,4 @@ def all_rows(content: bytes, delimiter: str) -> list[list[str]]:
     cells = content.count(delimiter.encode()) + rows
     size = len(content) * 2 + rows * _ROW_BYTES + cells * _CELL_BYTES
     require(size, input_budget().parsed_bytes, "bytes once it is parsed")
-    return list(Rows(content, delimiter))
+    return list(csv.reader(Lines(content), delimiter=delimiter))

@@ -9,6 +9,7 @@ from hot_sdk import Keypoints
 from hot_sdk.errors import KeypointsError
 from hot_sdk.people import read_people
 from hot_sdk.readers import read_frames
+from hot_sdk.readers.tables import csv_table
 from hot_sdk.skeletons import skeleton_format
 
 SQUATS = Keypoints.from_file(Path(__file__).parent / "data" / "squats_mediapipe33.npz")
@@ -255,3 +256,55 @@ def test_rows_without_a_track_and_frames_without_a_row(tmp_path):
     assert (found.track_id, len(found)) == (3, FRAMES)
     np.testing.assert_allclose(found.timestamps, np.arange(FRAMES) / 30, atol=1e-9)
     assert np.isnan(found.points[[0, 1, 2, 8, 9]]).all()
+
+
+def rows_of(frames, names, chance, delimiter):
+    """A table with empty cells, and cells that only Python reads as numbers."""
+    joints = skeleton_format("coco17").joints
+    columns = [f"{joint}_{part}" for joint in joints for part in ("x", "y", "score")]
+    lines = [["track_id", "frame", *columns, "fps", "timestamp"]]
+    for frame in frames:
+        for name in names:
+            cells = [f"{value:.3f}" for value in chance.uniform(1.0, 400.0, len(columns))]
+            for odd in ("", " ", "nan", "-inf", "1_0", "1e-3"):
+                if chance.random() < 0.3:
+                    cells[chance.integers(len(cells))] = odd
+            if delimiter == ";":
+                cells = [cell.replace(".", ",") for cell in cells]
+            lines.append([name, str(frame), *cells, "25", str(frame / 25)])
+    return lines
+
+
+@pytest.mark.parametrize(("delimiter", "end"), [(",", "\n"), (";", "\r\n"), ("\t", "\n")])
+@pytest.mark.parametrize(
+    ("frames", "names"),
+    [(range(3, 40), [""]), (range(0, 60, 2), ["7"]), (range(20), ["1.0", "anna"]), ([0, 30], [""])],
+)
+def test_blocks_of_rows_are_read_as_single_cells_are(
+    tmp_path, monkeypatch, delimiter, end, frames, names
+):
+    """Quotes have each cell looked at on its own."""
+    monkeypatch.setattr(csv_table, "_BLOCK", 4)
+    lines = rows_of(frames, names, np.random.default_rng(len(names)), delimiter)
+    found = []
+    for quote in ("", '"'):
+        text = end.join(delimiter.join(f"{quote}{c}{quote}" for c in row) for row in lines)
+        (tmp_path / "a.csv").write_text(text + end, newline="")
+        found.append(read_frames(tmp_path / "a.csv", image_size=SIZE))
+    plain, quoted = found
+    assert (plain.fps, plain.frames, plain.notes) == (25.0, quoted.frames, quoted.notes)
+    np.testing.assert_array_equal(plain.timestamps, quoted.timestamps)
+    for one, other in zip(plain.detections, quoted.detections, strict=True):
+        assert (one.frame, one.track_id) == (other.frame, other.track_id)
+        np.testing.assert_array_equal(one.points, other.points)
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def test_a_wrong_cell_is_named_in_any_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_table, "_BLOCK", 4)
+    for number in (2, 5, 6, 9):
+        lines = table().splitlines()
+        lines[number - 1] += "x"
+        (tmp_path / "a.csv").write_text("\n".join(lines))
+        with pytest.raises(KeypointsError, match=f"line {number}, column '.*_score': .*x' is no n"):
+            read_frames(tmp_path / "a.csv", image_size=SIZE)
