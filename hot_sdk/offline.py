@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.camera_knowledge import upside_down
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
@@ -170,7 +171,8 @@ def _result(
         if spread is not None:
             spread[place[pose.timestamp]] = pose.spread
     detail = f"lookahead of {report.lookahead} frames, a run every {report.hop}"
-    _, untold = usable(person.knowledge, engine.manifest.conditions)
+    told, untold = usable(person.knowledge, engine.manifest.conditions)
+    untold += upside_down(told.up)
     streamed = AppliedPolicy("streamed", detail, len(mine), len(times), "frames")
     return Pose3DResult(
         poses=lifted,
