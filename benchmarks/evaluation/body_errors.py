@@ -22,21 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.results.angles import BENDS, PELVIS, THORAX, bends, degrees_between, trunk_lean
+
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 STRAIGHT_DEGREES = 15.0
 """A joint is straight, and a trunk upright, if its true angle is below this."""
-
-_PELVIS, _THORAX = 0, 8
-_TRUNK_DOWN = (_THORAX, _PELVIS)
-_ANGLES: Mapping[str, tuple[tuple[tuple[int, int], tuple[int, int]], ...]] = {
-    "knee": (((1, 2), (2, 3)), ((4, 5), (5, 6))),
-    "elbow": (((14, 15), (15, 16)), ((11, 12), (12, 13))),
-    "hip": ((_TRUNK_DOWN, (1, 2)), (_TRUNK_DOWN, (4, 5))),
-    "shoulder": ((_TRUNK_DOWN, (14, 15)), (_TRUNK_DOWN, (11, 12))),
-}
-"""Two bones of each side, right and left, each from one joint to another."""
 
 _TRUNK_LEAN, _TRUNK_DIRECTION = "trunk_lean", "trunk_direction"
 
@@ -54,7 +46,7 @@ LENGTHS: Mapping[str, tuple[tuple[int, int], ...]] = {
 }
 """Pairs of joints whose distance is a length of the body; a pair for each side if there are two."""
 
-_ANGLE_COLUMNS = (*(name for name, sides in _ANGLES.items() for _ in sides), _TRUNK_LEAN)
+_ANGLE_COLUMNS = (*(name for name, sides in BENDS.items() for _ in sides), _TRUNK_LEAN)
 _LENGTH_COLUMNS = tuple(name for name, pairs in LENGTHS.items() for _ in pairs)
 
 
@@ -123,7 +115,7 @@ def body_errors(predicted: Floats, truth: Floats, up: Floats | None = None) -> B
     """
     ours, theirs = _angles(predicted, up), _angles(truth, up)
     lengths, true_lengths = _lengths(predicted), _lengths(truth)
-    trunk, true_trunk = (poses[:, _THORAX] - poses[:, _PELVIS] for poses in (predicted, truth))
+    trunk, true_trunk = (poses[:, THORAX] - poses[:, PELVIS] for poses in (predicted, truth))
     away = _degrees_from_image(trunk) - _degrees_from_image(true_trunk)
     apart = np.stack([degrees_between(trunk, true_trunk), away], axis=-1)
     return BodyErrors(
@@ -177,24 +169,10 @@ def length_errors(clips: Sequence[BodyErrors], *, known: bool = True) -> dict[st
     return found
 
 
-def degrees_between(first: Floats, second: Floats) -> Floats:
-    """Return the angle between vectors (..., 3), 0 to 180 degrees; NaN if one has no length."""
-    across = np.linalg.norm(np.cross(first, second), axis=-1)
-    along = (first * second).sum(axis=-1)
-    angle: Floats = np.degrees(np.arctan2(across, along))
-    return np.where((across == 0.0) & (along == 0.0), np.nan, angle)
-
-
 def _angles(poses: Floats, up: Floats | None) -> Floats:
     """Return the angles of each pose, (frames, 9)."""
-    pairs = np.array([pair for sides in _ANGLES.values() for pair in sides])
-    bones = poses[:, pairs[..., 1]] - poses[:, pairs[..., 0]]
-    joints = degrees_between(bones[:, :, 0], bones[:, :, 1])
-    lean = np.full(len(poses), np.nan)
-    if up is not None:
-        trunk = poses[:, _THORAX] - poses[:, _PELVIS]
-        lean = degrees_between(trunk, np.broadcast_to(up, trunk.shape))
-    return np.concatenate([joints, lean[:, None]], axis=1)
+    lean = np.full(len(poses), np.nan) if up is None else trunk_lean(poses, up)
+    return np.concatenate([bends(poses), lean[:, None]], axis=1)
 
 
 def _lengths(poses: Floats) -> Floats:

@@ -179,10 +179,9 @@ def _millimeters(poses: ArrayLike | Pose3DResult, which: str) -> tuple[Floats, b
 
 def spread_mm(result: Pose3DResult) -> Floats | None:
     """Return the spread that a result states, millimeters; None if it states none."""
-    spread = getattr(result, "spread", None)
-    if spread is None or result.unit not in MM_PER_UNIT:
+    if result.spread is None or result.unit not in MM_PER_UNIT:
         return None
-    scaled: Floats = spread * MM_PER_UNIT[result.unit]
+    scaled: Floats = result.spread * MM_PER_UNIT[result.unit]
     return scaled
 
 

@@ -234,19 +234,19 @@ def _over_whole_clip(result: Pose3DResult, clip: EvaluationClip) -> Pose3DResult
     poses[~missing] = result.poses
     valid = np.zeros(poses.shape[:2], dtype=np.bool_)
     valid[~missing] = result.valid
-    changes: dict[str, Any] = {}
-    if (stated := getattr(result, "spread", None)) is not None:
-        changes["spread"] = np.full(poses.shape, np.nan, dtype=np.float32)
-        changes["spread"][~missing] = stated
+    spread = None
+    if result.spread is not None:
+        spread = np.full(poses.shape, np.nan, dtype=np.float32)
+        spread[~missing] = result.spread
     return dataclasses.replace(
         result,
-        **changes,
         poses=poses,
         valid=valid,
         timestamps=np.arange(len(clip), dtype=np.float64),
         root=None,
         root_error=None,
         first_frame=0,
+        spread=spread,
     )
 
 

@@ -10,11 +10,11 @@ from hot_sdk.benchmarks.evaluation.body_errors import (
     LENGTHS,
     STRAIGHT_DEGREES,
     body_errors,
-    degrees_between,
 )
 from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
 from hot_sdk.benchmarks.evaluation.metrics import evaluate_poses, mean_of
 from hot_sdk.errors import ResultError
+from hot_sdk.results.angles import degrees_between
 from hot_sdk.skeletons import H36M17
 
 UP = np.array([0.0, -1.0, 0.0])
