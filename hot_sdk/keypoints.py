@@ -244,12 +244,11 @@ class Keypoints:
 
         Raises:
             UsageError: The suffix is another, or the file cannot be written.
-            KeypointsError: A table cannot hold the track id.
+            KeypointsError: A table cannot hold the track id, or what is known of the camera.
         """
         names = ("skeleton", "image_size", "fps", "timestamps", "track_id", "first_frame")
-        saving.save(
-            Path(path), self.points, self.scores, {name: getattr(self, name) for name in names}
-        )
+        about = {name: getattr(self, name) for name in names}
+        saving.save(Path(path), self.points, self.scores, about, self.knowledge)
         return Path(path)
 
     @classmethod
@@ -470,4 +469,7 @@ def _keypoints(
         track_id=name,
         warnings=source.notes,
         first_frame=source.first_frame,
+        camera=source.knowledge.camera,
+        up=source.knowledge.up,
+        height_m=source.knowledge.height_m,
     )

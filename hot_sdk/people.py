@@ -143,7 +143,11 @@ def track_people(
     seen: dict[int, list[Keypoints]] = {}
     for found in source.detections:
         first = dataclasses.replace(found, frame=0)
-        one = dataclasses.replace(source, frames=1, detections=(first,), timestamps=None)
+        # The up direction of each frame is added below.
+        known = dataclasses.replace(source.knowledge, up=None)
+        one = dataclasses.replace(
+            source, frames=1, detections=(first,), timestamps=None, knowledge=known
+        )
         seen.setdefault(found.frame, []).extend(people_of(one))
     tracker, timeline = Tracker(fps=source.fps or USUAL_FPS), PeopleTimeline()
     for frame, time_s in enumerate(_times_of(source).tolist()):
@@ -162,6 +166,7 @@ def track_people(
             # Times that were only assumed are not the file's.
             timestamps=None if source.timestamps is None else one.timestamps,
             fps=source.fps if source.timestamps is None else None,
+            up=source.knowledge.up_of(slice(one.first_frame, one.first_frame + len(one))),
         )
         for one in people
     )

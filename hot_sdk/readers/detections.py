@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.budget import OverBudgetError, input_budget, require
+from hot_sdk.camera_knowledge import CameraKnowledge
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.joint_names import places_of
 from hot_sdk.skeletons import list_skeletons, skeleton_format
@@ -106,6 +107,7 @@ class KeypointFrames:
         notes: What the user should know about how the source was read.
         joints: Names of the points, if they are a part of several skeletons' joints; the caller
             has to name one, whose other joints are then missing.
+        knowledge: What the source states of the camera and the height of its people.
     """
 
     kind: str
@@ -121,6 +123,7 @@ class KeypointFrames:
     notes: tuple[str, ...] = ()
     first_frame: int = 0
     joints: tuple[str, ...] | None = None
+    knowledge: CameraKnowledge = field(default_factory=CameraKnowledge)
 
     def with_defaults(
         self,
@@ -167,6 +170,7 @@ class KeypointFrames:
             timestamps=self.timestamps,
             notes=notes,
             first_frame=self.first_frame,
+            knowledge=self.knowledge,
         )
 
     def _with_missing_joints(self, names: tuple[str, ...], skeleton: str) -> KeypointFrames:

@@ -1,8 +1,9 @@
 """Take apart the JSON that programs write around the people of each frame.
 
 There is one entry for each frame: in a list, in an object under ``frames`` or a like name, or in an
-object by the number of the frame. An entry that is an object may say its number and its time;
-numbers that are skipped are frames without people.
+object by the number of the frame. An entry that is an object may say its number, its time and the
+up direction in it; numbers that are skipped are frames without people. The object around the
+entries may state the rate, the image's size, and what ``camera_fields`` describes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
+from hot_sdk.readers.camera_fields import stated_knowledge
 from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, format_error, frame_count
 from hot_sdk.readers.json_values import integer
 
@@ -84,10 +86,25 @@ class FrameList:
             image_size=size if size is not None and min(size) > 0 else None,
             fps=rate if times is None else None,
             timestamps=times,
+            knowledge=stated_knowledge(kind, self._stated(numbers, frames), frames),
         )
         table = np.concatenate([person.points for person in people])
         relative = bool(np.nanmax(np.abs(table), initial=0.0) <= _FRACTION)
         return dataclasses.replace(source, relative=relative)
+
+    def _stated(self, numbers: list[int], frames: int) -> dict[str, Any]:
+        """Return what the file says around its entries; each may also have its own ``up``."""
+        ups = {
+            number: entry["up"]
+            for number, entry in zip(numbers, self.entries, strict=True)
+            if isinstance(entry, dict) and isinstance(entry.get("up"), list)
+        }
+        if not ups or "up" in self.about:
+            return self.about
+        whole: list[Any] = [[None] * 3] * frames
+        for number, up in ups.items():
+            whole[number] = up
+        return {**self.about, "up": whole}
 
     def _times(self, numbers: list[int], frames: int) -> tuple[Floats | None, str]:
         """Return seconds for all frames, and the unit if the file does not say it."""

@@ -1,8 +1,8 @@
 """Read and write NumPy archives.
 
 - ``points`` (frames, joints, 2) with ``skeleton`` and ``image_size``, and perhaps ``scores``,
-  ``fps``, ``timestamps``, ``track_id`` and ``first_frame``: the fields of ``Keypoints``, as it
-  writes them. A third number of each point is its score.
+  ``fps``, ``timestamps``, ``track_id`` and ``first_frame``, and what ``camera_fields`` describes:
+  the fields of ``Keypoints``, as it writes them. A third number of each point is its score.
 - ``kp`` (frames, 33, 3) of x, y in pixels and visibility, ``wh`` and ``fps``: MediaPipe's.
 - ``reconstruction`` (people, frames, 17, 2 or 3), pixels and perhaps scores, Human3.6M's joints:
   the demos of HoT (NationalGAILab/HoT) and MotionAGFormer (TaatiTeam/MotionAGFormer).
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.safe_npz import NpzError, open_npz
 from hot_sdk.errors import KeypointsError
+from hot_sdk.readers import camera_fields
 from hot_sdk.readers.arrays import videopose3d
 from hot_sdk.readers.arrays.npy import frames_of, scores_column
 from hot_sdk.readers.detections import (
@@ -89,6 +90,9 @@ def _read(arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
         )
         if "scores" in names:
             scores = _coordinates(arrays["scores"], 2)[None]
+        stated = {
+            name: _stated(arrays[name], name) for name in camera_fields.NAMES if name in names
+        }
         return _frames(
             "a NumPy archive of keypoints",
             points,
@@ -99,6 +103,7 @@ def _read(arrays: Mapping[str, NDArray[Any]]) -> KeypointFrames:
             timestamps=_numbers(arrays["timestamps"], 1) if "timestamps" in names else None,
             track=_track_id(arrays["track_id"]) if "track_id" in names else None,
             first_frame=_first_frame(arrays["first_frame"]) if "first_frame" in names else 0,
+            stated=stated,
         )
     if "keypoints" in names:
         kind = "a NumPy archive of keypoints and scores"
@@ -159,7 +164,7 @@ def write(
         points: (frames, joints, 2).
         scores: (frames, joints), or None.
         about: ``skeleton``, ``image_size``, ``fps``, ``timestamps``, ``track_id`` and
-            ``first_frame``; None, and a first frame of 0, are left out.
+            ``first_frame``, and ``camera_fields``; None, and a first frame of 0, are left out.
     """
     fields = {"points": points, "scores": scores, **about}
     fields["first_frame"] = fields.get("first_frame") or None
@@ -175,6 +180,7 @@ def _frames(
     scores: Floats | None,
     *,
     track: TrackId = None,
+    stated: Mapping[str, Floats] | None = None,
     **known: Any,  # noqa: ANN401
 ) -> KeypointFrames:
     """Build the frames from points (people, frames, joints, 2) and scores of the same shape."""
@@ -188,7 +194,9 @@ def _frames(
     if scores is not None and scores.shape != table.shape[:-1]:
         raise format_error(kind, f"its scores have shape {scores.shape}")
     names = tuple(range(len(table))) if len(table) > 1 else (track,)
-    return KeypointFrames(kind, frames, ArrayDetections(table, scores, names), **known)
+    knowledge = camera_fields.stated_knowledge(kind, stated or {}, frames)
+    people = ArrayDetections(table, scores, names)
+    return KeypointFrames(kind, frames, people, knowledge=knowledge, **known)
 
 
 def _numbers(array: NDArray[Any], dimensions: int) -> Floats:
@@ -204,6 +212,12 @@ def _coordinates(array: NDArray[Any], dimensions: int) -> NDArray[Any]:
         if array.dtype == np.float32 and array.ndim == dimensions
         else _numbers(array, dimensions)
     )
+
+
+def _stated(array: NDArray[Any], name: str) -> Floats:
+    if array.dtype.kind not in "bfiu":
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+    return array.astype(np.float64)
 
 
 def _image_size(array: NDArray[Any]) -> tuple[int, int]:
