@@ -122,7 +122,7 @@ def evaluate_poses(
 
     Args:
         predicted_mm: A result, in any unit; or (frames, 17, 3), millimeters, joints of ``H36M17``.
-            If a result is in normalized pixels, only P-MPJPE and N-MPJPE are finite.
+            If a result is in normalized pixels, only P-MPJPE, N-MPJPE and angles are finite.
         truth_mm: The same frames along the same axes: a result in a metric unit, or an array.
         fps: Frames per second; None if unknown.
         valid: (frames,), False if the truth must not be used; None uses every frame.
@@ -181,8 +181,7 @@ def spread_mm(result: Pose3DResult) -> Floats | None:
     """Return the spread that a result states, millimeters; None if it states none."""
     if result.spread is None or result.unit not in MM_PER_UNIT:
         return None
-    scaled: Floats = result.spread * MM_PER_UNIT[result.unit]
-    return scaled
+    return result.spread.astype(np.float64) * MM_PER_UNIT[result.unit]
 
 
 def summarize(clips: Sequence[ClipErrors]) -> PoseMetrics:

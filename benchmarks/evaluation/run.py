@@ -98,8 +98,8 @@ def evaluation_notes(
         return tuple(dict.fromkeys(notes))
     if lacks_scale(manifest, clips):
         notes.append(
-            f"The model returns '{manifest.unit}', and the data has no scale for them: only P-MPJPE"
-            " and N-MPJPE are known."
+            f"The model returns '{manifest.unit}', and the data has no scale for them: only"
+            " P-MPJPE, N-MPJPE and angles are known."
         )
     if None not in (trained_on, manifest.trained_on) and trained_on != manifest.trained_on:
         notes.append(
