@@ -81,7 +81,12 @@ class Job:
         engine = dataclasses.asdict(self.engine)
         # The results are the same with other threads and another cache.
         del engine["threads"], engine["cache_dir"]
-        return json.dumps(engine | dataclasses.asdict(self.inputs), sort_keys=True)
+        inputs = dataclasses.asdict(self.inputs)
+        # Left out where they are unknown, as in records of before they could be known.
+        for name in ("intrinsics", "up", "height_m"):
+            if inputs[name] is None:
+                del inputs[name]
+        return json.dumps(engine | inputs, sort_keys=True)
 
 
 @dataclass(frozen=True)

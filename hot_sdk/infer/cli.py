@@ -110,6 +110,13 @@ def build_parser() -> CommandParser:
     add("--track-id", type=_track_id, metavar="ID", help=track)
     least = "leave out people seen in fewer frames than N (default: 1.5 s; 1 keeps all)"
     add("--min-frames", type=int, metavar="N", help=least)
+    add = parser.add_argument_group("what is known of the camera and the person").add_argument
+    intrinsics = "focal lengths and principal point, pixels; then the lens's coefficients, if any"
+    add("--intrinsics", type=_intrinsics, metavar="FX,FY,CX,CY[,K...]", help=intrinsics)
+    upward = "direction away from the ground: x right, y down, z forward (level: 0,-1,0)"
+    add("--up", type=_direction, metavar="X,Y,Z", help=upward)
+    height = "standing height of the one person, meters"
+    add("--height", type=float, dest="height_m", metavar="M", help=height)
     add = parser.add_argument_group("videos and cameras").add_argument
     detectors = f"2D detector (default: {DEFAULT_DETECTOR})"
     people = f"maximum people per frame (default: {DEFAULT_MAX_PEOPLE})"
@@ -147,6 +154,38 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _intrinsics(text: str) -> tuple[float, ...]:
+    values = _numbers(text, "FX,FY,CX,CY, as in 900,900,640,360")
+    if len(values) < 4:
+        raise argparse.ArgumentTypeError(f"'{text}' has {len(values)} numbers; expected at least 4")
+    return values
+
+
+def _direction(text: str) -> tuple[float, ...]:
+    values = _numbers(text, "X,Y,Z, as in 0,-1,0")
+    if len(values) != 3:
+        raise argparse.ArgumentTypeError(f"'{text}' has {len(values)} numbers; expected 3")
+    return values
+
+
+def _numbers(text: str, form: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form {form}") from error
+
+
+def _with_negative_directions(arguments: Sequence[str]) -> list[str]:
+    """Join ``--up`` to a value that begins with a minus, which argparse takes for an option."""
+    joined: list[str] = []
+    for text in arguments:
+        if joined and joined[-1] == "--up" and re.match(r"-[\d.]", text):
+            joined[-1] = f"--up={text}"
+        else:
+            joined.append(text)
+    return joined
+
+
 def _track_id(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
@@ -161,7 +200,7 @@ def _formats(text: str) -> tuple[str, ...]:
 
 
 def _run(arguments: list[str]) -> int:
-    options = build_parser().parse(arguments)
+    options = build_parser().parse(_with_negative_directions(arguments))
     check_arguments(options)
     if options.archive is None and not options.inputs:
         raise UsageError("No input was given.", hint="Run: hot-infer --help")
@@ -199,6 +238,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _check(options: argparse.Namespace, inputs: InputOptions) -> None:
+    inputs.knowledge()
     for name in options.inputs:
         check_input(name, inputs)
     check_rate(options.inputs, inputs.fps)

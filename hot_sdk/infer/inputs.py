@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk._base.progress import Progress
+from hot_sdk.camera_knowledge import CameraKnowledge, checked_knowledge
+from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.manifest import read_manifest
@@ -96,6 +98,10 @@ class InputOptions:
         hop: Frames between runs of a stream.
         constant_bones: Hold the length of each bone.
         formats: Formats of the result files.
+        intrinsics: Of the camera: fx, fy, cx and cy in pixels, and the coefficients of its lens;
+            None if unknown, as for the next two.
+        up: The direction away from the ground along the camera's axes.
+        height_m: Standing height of the person, meters.
     """
 
     skeleton: str | None = None
@@ -111,6 +117,21 @@ class InputOptions:
     hop: int = 1
     constant_bones: bool = False
     formats: tuple[str, ...] = ("npz",)
+    intrinsics: tuple[float, ...] | None = None
+    up: tuple[float, ...] | None = None
+    height_m: float | None = None
+
+    def knowledge(self) -> CameraKnowledge:
+        """Return what is known of the camera and the person.
+
+        Raises:
+            UsageError: A value cannot be what it should be.
+        """
+        camera = None
+        if self.intrinsics is not None:
+            fx, fy, cx, cy, *lens = self.intrinsics
+            camera = Intrinsics(fx, fy, cx, cy, tuple(lens))
+        return checked_knowledge(camera, self.up, self.height_m, frames=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,8 +233,9 @@ def read_input(name: str, options: InputOptions) -> contextlib.AbstractContextMa
         track_id=options.track_id,
         min_frames=options.min_frames,
     )
+    people = _told(found.people, options)
     return contextlib.nullcontext(
-        Footage(found.people, found.timestamps, notes=found.notes, first_frame=found.first_frame)
+        Footage(people, found.timestamps, notes=found.notes, first_frame=found.first_frame)
     )
 
 
@@ -309,7 +331,45 @@ def _read_video(name: str, options: InputOptions) -> Iterator[Footage]:
                 f"{found.undecodable_frames} frames could not be decoded, {found.missing_at_end}"
                 " are missing at the end"
             )
+        people = _told(people, options)
         yield Footage(people, found.timestamps, video, found.detection_ms, tuple(notes))
+
+
+def _told(people: tuple[Keypoints, ...], options: InputOptions) -> tuple[Keypoints, ...]:
+    """Return people with what the command line says of the camera and their height.
+
+    Raises:
+        UsageError: The file states something else, the height is that of one person and there are
+            several, or the intrinsics do not fit the image.
+    """
+    known = options.knowledge()
+    if not known.stated():
+        return people
+    if known.height_m is not None and len(people) > 1:
+        raise UsageError(
+            f"--height is one person's, and the input shows {len(people)} people.",
+            hint="Choose one with --track-id, or remove it.",
+        )
+    for person in people:
+        stated = person.knowledge
+        for flag, given, said in (
+            ("--intrinsics", known.camera, stated.camera),
+            ("--up", known.up, stated.up),
+            ("--height", known.height_m, stated.height_m),
+        ):
+            if given is not None and said is not None and not _is_same(given, said):
+                raise UsageError(
+                    f"{flag} was given, and the file states another value.", hint="Remove it."
+                )
+    return tuple(
+        person.with_camera(known.camera, up=known.up, height_m=known.height_m) for person in people
+    )
+
+
+def _is_same(given: object, said: object) -> bool:
+    if isinstance(given, np.ndarray) and isinstance(said, np.ndarray):
+        return bool(np.allclose(given, said, rtol=0.0, atol=1e-6))
+    return given == said
 
 
 class _Watcher(contextlib.ExitStack):
