@@ -216,7 +216,7 @@ def known_joints(poses: Pose3DResult | ArrayLike, valid: ArrayLike | None) -> Fl
     if isinstance(poses, Pose3DResult):
         if valid is not None:
             raise UsageError("valid is given with a result, which has its own.", hint="Omit it.")
-        poses, valid = poses.poses, poses.valid
+        valid, poses = poses.valid, poses.poses
     try:
         joints = np.array(poses, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -338,7 +338,8 @@ def _axes(upwards: Floats, across: Floats) -> Floats:
 
 def _along(axes: Floats, vectors: Floats) -> Floats:
     """Return the parts of directions along axes, NaN if they have no length."""
-    return np.einsum("fij,fj->fi", axes, unit(vectors))
+    parts: Floats = np.einsum("fij,fj->fi", axes, unit(vectors))
+    return parts
 
 
 def _bone(joints: Floats, bone: Bone) -> Floats:
@@ -348,4 +349,6 @@ def _bone(joints: Floats, bone: Bone) -> Floats:
 def unit(vectors: Floats) -> Floats:
     """Return vectors (..., 3) of length 1; NaN if they have no length."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 0.0)
+    found: Floats = np.full_like(vectors, np.nan)
+    np.divide(vectors, length, out=found, where=length > 0.0)
+    return found

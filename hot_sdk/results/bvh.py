@@ -243,7 +243,7 @@ def _evenly(result: Pose3DResult) -> tuple[Floats, Floats | None, float, bool]:
     def between(values: Floats) -> Floats:
         weights = share.reshape(-1, *(1,) * (values.ndim - 1))
         # A frame without a value only counts where it is needed.
-        mixed = (1.0 - weights) * values[before] + weights * values[after]
+        mixed: Floats = (1.0 - weights) * values[before] + weights * values[after]
         return np.where(weights == 0.0, values[before], mixed)
 
     return between(poses), None if root is None else between(root), step, True
@@ -254,7 +254,7 @@ def _held(values: Floats) -> tuple[Floats, int]:
 
     Each series keeps its last value, and has its first before it.
     """
-    known = np.isfinite(values).all(axis=-1)
+    known = np.asarray(np.isfinite(values).all(axis=-1))
     gaps = int((~known.reshape(len(known), -1).all(axis=1)).sum())
     if not known.any(axis=0).all():
         raise ResultError(
@@ -268,7 +268,8 @@ def _held(values: Floats) -> tuple[Floats, int]:
 
 
 def _text(turns: Floats, lengths: Floats, root: Floats, frame_s: float) -> str:
-    lines, order = ["HIERARCHY"], []
+    lines = ["HIERARCHY"]
+    order: list[int | None] = []
     _add_node(lines, order, "ROOT", 0, lengths)
     lines = _indented(lines)
     angles = _euler_degrees(matrices(turns))
@@ -357,4 +358,5 @@ def _euler_degrees(turns: Floats) -> Floats:
         far = np.abs(choices - last).sum(axis=-1)
         last = np.where((far[0] <= far[1])[:, None], choices[0], choices[1])
         found[frame] = last
-    return np.degrees(found)
+    degrees: Floats = np.degrees(found)
+    return degrees

@@ -168,7 +168,8 @@ def multiplied(first: Floats, second: Floats) -> Floats:
 
 def inverse(quaternions: Floats) -> Floats:
     """Return the quaternions (..., 4), of length 1, that turn back."""
-    return quaternions * np.array([-1.0, -1.0, -1.0, 1.0])
+    back: Floats = quaternions * np.array([-1.0, -1.0, -1.0, 1.0])
+    return back
 
 
 def rotated(quaternions: Floats, vectors: Floats) -> Floats:
@@ -207,7 +208,7 @@ def continuous(quaternions: Floats) -> Floats:
 
     The first of each has a w of at least 0. NaN is passed over.
     """
-    signed = quaternions.copy()
+    signed: Floats = quaternions.copy()
     flat = signed.reshape(len(signed), -1, 4)
     for series in np.moveaxis(flat, 1, 0):
         known = np.flatnonzero(~np.isnan(series).any(axis=-1))
