@@ -14,7 +14,8 @@ from hot_sdk.engines.registry import (
     get_engine,
     list_engines,
 )
-from hot_sdk.engines.session import Session, SessionOptions, TensorSpec
+from hot_sdk.engines.session import Session, SessionOptions, TensorSpec, require_open_batch
+from hot_sdk.errors import UsageError
 
 __all__ = [
     "AUTO",
@@ -44,7 +45,8 @@ def open_session(
             by trial; see ``hot_sdk.engines.auto``. None for the engine of the file's format.
 
     Raises:
-        UsageError: The engine is unknown.
+        UsageError: The engine is unknown, or ``largest_batch`` is set for a model with a fixed
+            batch.
         MissingDependencyError: The engine's library is not installed.
         EngineError: The file cannot be read or is unsafe, or the engine or the device refuses it.
     """
@@ -53,4 +55,15 @@ def open_session(
         is_model = isinstance(model, (Path, bytes))
         engine = default_engine(model) if is_model else DEFAULT_ENGINE
     opener = open_fastest if engine == AUTO else get_engine(engine).opener
-    return opener(model, options if options is not None else SessionOptions())
+    options = options if options is not None else SessionOptions()
+    session = opener(model, options)
+    largest = options.largest_batch
+    if largest is not None:
+        try:
+            require_open_batch(session.inputs, largest)
+        except UsageError:
+            session.close()
+            raise
+        # Of engines that reserve memory for it, it is the same already.
+        session.largest_batch = min(largest, session.largest_batch or largest)
+    return session

@@ -70,8 +70,8 @@ class SessionOptions:
             the file is computed as float32.
         provider: An execution provider of ONNX Runtime by its own name, such as
             ``CoreMLExecutionProvider``; None is the device's default provider.
-        largest_batch: Most items in one run of a model with an open batch, for engines that reserve
-            memory for it (TensorRT); None leaves it to the engine.
+        largest_batch: Most items in one run of a model with an open batch; TensorRT reserves memory
+            for so many. None leaves it to the engine.
 
     Raises:
         UsageError: A value is unknown or out of range.
@@ -152,8 +152,8 @@ class Session(Closing):
         inputs: The inputs, in the order of the model file.
         outputs: The outputs, in the order of the model file.
         metadata: The metadata of the model file; read-only.
-        largest_batch: Most items in one run of an open batch; None if any number runs, or if the
-            batch is fixed.
+        largest_batch: Most items in one run of an open batch, as requested or as the engine has
+            memory for; None if any number runs, or if the batch is fixed.
         load_seconds: Seconds from the model file to a ready session, without importing the library.
     """
 
@@ -246,6 +246,20 @@ def precision_of(metadata: Mapping[str, str], inputs: Iterable[TensorSpec]) -> s
     if len(floats) > 1:
         return "mixed"
     return floats.pop() if floats else "unknown"
+
+
+def require_open_batch(inputs: Iterable[TensorSpec], largest: int) -> None:
+    """Refuse a largest batch for a model whose batch is fixed.
+
+    Raises:
+        UsageError: The first dimension of every input has a size.
+    """
+    if not any(isinstance(size, str) for spec in inputs for size in spec.shape[:1]):
+        raise UsageError(
+            f"largest_batch is {largest}, but the model has a fixed batch.",
+            hint="Leave largest_batch (--largest-batch) out, or export the model with --batch"
+            " dynamic.",
+        )
 
 
 def check_inputs(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[TensorSpec]) -> Arrays:

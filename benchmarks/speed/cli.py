@@ -102,6 +102,7 @@ def build_parser() -> CommandParser:
         help=f"counted seconds of each measure, at least (default: {_DURATION_S:g})")  # fmt: skip
     add("--runs", type=int, metavar="N", help="counted runs of each measure instead")
     add("--cache-dir", type=Path, metavar="DIR", help="keep what engines build, and time both")
+    add("--largest-batch", type=int, metavar="N", help="most windows in one run of an open batch")
     add = parser.add_argument_group("families, which are exported first").add_argument
     add("--ratios", type=_several(float), default=(), metavar="R[,R...]",
         help="fractions of frames kept (0-1]; 1 disables pruning")  # fmt: skip

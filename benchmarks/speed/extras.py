@@ -174,6 +174,7 @@ def _accuracy(
         device=task.device,
         threads=task.threads,
         cache_dir=task.cache_path,
+        largest_batch=task.largest_batch,
         policies=data.policies,
     ) as engine:
         for number, clip in enumerate(clips):

@@ -77,6 +77,7 @@ class WorkerTask:
         measures: Which of ``MEASURES`` to prepare; a baseline has ``engine`` alone.
         hop: Frames of a stream between runs of the engine.
         lookahead: Later frames that each pose of a stream waits for.
+        largest_batch: Most windows in one run of an open batch; None leaves it to the engine.
     """
 
     model: str | None
@@ -90,6 +91,7 @@ class WorkerTask:
     measures: tuple[str, ...] = MEASURES
     hop: int = 1
     lookahead: int = 0
+    largest_batch: int | None = None
 
     @property
     def file(self) -> Path:

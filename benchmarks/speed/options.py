@@ -32,6 +32,8 @@ class BenchmarkOptions:
         lookahead: Later frames that each pose of a stream waits for.
         measures: Which of ``MEASURES``.
         cache_dir: Folder for what engines build; None for none.
+        largest_batch: Most windows in one run of a file with an open batch; None leaves it to the
+            engine.
         ratios: Ratios of families; empty for the default of each.
         precisions: Precisions of families; empty for float32.
         checkpoint: Weights of families; None for the starter's.
@@ -60,6 +62,7 @@ class BenchmarkOptions:
     lookahead: int = 0
     measures: tuple[str, ...] = MEASURES
     cache_dir: Path | None = None
+    largest_batch: int | None = None
     ratios: tuple[float, ...] = ()
     precisions: tuple[str, ...] = ()
     checkpoint: Path | None = None
@@ -121,7 +124,7 @@ def check_options(options: BenchmarkOptions) -> None:
             _check_family(model)
     _check_names("engine", options.engines, list_engines(), also=(AUTO,))
     for device in options.devices:
-        SessionOptions(device=device, threads=options.threads)
+        SessionOptions(device=device, threads=options.threads, largest_batch=options.largest_batch)
     if all(map(is_file_name, options.models)):
         _check_no_exports(options)
     else:

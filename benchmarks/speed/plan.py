@@ -146,6 +146,7 @@ def _of_file(
         measures=options.measures,
         hop=options.hop,
         lookahead=options.lookahead,
+        largest_batch=options.largest_batch,
     )
     if network is not None:
         # As in the file's name, which has the requested ratio.

@@ -20,6 +20,7 @@ from hot_sdk.engines.session import (
     SessionOptions,
     TensorSpec,
     precision_of,
+    require_open_batch,
 )
 from hot_sdk.engines.tensorrt.bindings import (
     Builder,
@@ -28,7 +29,7 @@ from hot_sdk.engines.tensorrt.bindings import (
     create,
     create_monitor,
 )
-from hot_sdk.errors import EngineError, UsageError
+from hot_sdk.errors import EngineError
 
 # A plan of an open batch holds memory for its largest size, so that follows the size of an item: 15
 # windows of 243 frames and 17 joints, 256 single frames.
@@ -76,11 +77,8 @@ def plan_spec(file: OnnxFile, signature: Signature, options: SessionOptions) -> 
     """
     largest = _largest_batch(signature.inputs)
     if options.largest_batch is not None:
-        if largest is None:
-            raise UsageError(
-                f"largest_batch is {options.largest_batch}, but '{file.name}' has a fixed batch.",
-                hint="Leave largest_batch out, or export the model with --batch dynamic.",
-            )
+        # Before a build that takes minutes.
+        require_open_batch(signature.inputs, options.largest_batch)
         largest = options.largest_batch
     return PlanSpec(
         file,

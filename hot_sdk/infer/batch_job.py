@@ -79,8 +79,8 @@ class Job:
     def settings(self) -> str:
         """Return all that results depend on apart from input and model, as JSON."""
         engine = dataclasses.asdict(self.engine)
-        # The results are the same with other threads and another cache.
-        del engine["threads"], engine["cache_dir"]
+        # The results are the same with other threads, another cache and smaller runs.
+        del engine["threads"], engine["cache_dir"], engine["largest_batch"]
         inputs = dataclasses.asdict(self.inputs)
         # Left out where they are unknown, as in records of before they could be known.
         for name in ("intrinsics", "up", "height_m"):

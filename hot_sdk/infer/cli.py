@@ -94,6 +94,8 @@ def build_parser() -> CommandParser:
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
     add("--provider", metavar="P", help="execution provider of ONNX Runtime, by its own name")
     add("--fast-math", action="store_true", help="allow reduced precision if it is faster")
+    largest = "most windows in one run of an open batch, for which TensorRT reserves memory"
+    add("--largest-batch", type=int, metavar="N", help=largest)
     cache = "folder for what the engine builds, and for the choice of auto"
     add("--cache-dir", type=Path, metavar="DIR", help=cache)
     limit = "try the model in a process of its own first, for at most S seconds"

@@ -60,6 +60,7 @@ class EngineOptions:
     cache_dir: Path | None = None
     fast_math: bool = False
     provider: str | None = None
+    largest_batch: int | None = None
     windows: str | None = None
     overlap: int | None = None
     flip: bool = False

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from small_models import make_affine
 
 from hot_sdk.engines import SessionOptions, TensorSpec, list_engines, open_session
 from hot_sdk.engines.session import check_inputs, precision_of
@@ -86,6 +87,17 @@ def test_import_loads_no_engine():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_largest_batch_is_that_of_every_engine():
+    content = make_affine().SerializeToString()
+    for engine in ("onnxruntime", "auto"):
+        with open_session(content, SessionOptions(largest_batch=3), engine=engine) as session:
+            assert session.largest_batch == 3
+    with open_session(content) as session:
+        assert session.largest_batch is None
+    with pytest.raises(UsageError, match="has a fixed batch"):
+        open_session(make_affine(rows=2).SerializeToString(), SessionOptions(largest_batch=3))
 
 
 def test_missing_library_is_named():

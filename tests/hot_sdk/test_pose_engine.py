@@ -119,6 +119,35 @@ def test_flip_outside_the_graph_equals_flip_inside(tmp_path_factory, clip):
     np.testing.assert_array_equal(poses, again)
 
 
+def test_the_largest_batch_bounds_each_run(tmp_path_factory, clip, capsys):
+    from exported_models import export_case
+
+    from hot_sdk.infer.cli import main
+
+    path = export_case("mixste", "hot-flip-batch-any", tmp_path_factory).path
+    sizes = []
+    for largest in (None, 2):
+        with Pose3DEngine(path, threads=1, largest_batch=largest) as engine:
+            run = engine._session.run
+            engine._session.run = lambda arrays, run=run: (
+                sizes.append(len(next(iter(arrays.values())))) or run(arrays)
+            )
+            result = engine(clip)
+    whole = sizes.index(2) if 2 in sizes else len(sizes)
+    windows = result.latency.windows
+    assert windows > 2
+    assert sizes[:whole] == [windows]
+    assert sizes[whole:] == [2] * (windows // 2) + [1] * (windows % 2)
+    with pytest.raises(UsageError, match="largest_batch is 2, but the model has a fixed batch"):
+        Pose3DEngine(threads=1, largest_batch=2)
+    result_file = tmp_path_factory.mktemp("clip") / "clip.npz"
+    np.savez(result_file, points=clip.points, skeleton="h36m17", image_size=clip.image_size, fps=50)
+    assert main([str(result_file), "--model", str(path), "--largest-batch", "0"]) == 2
+    assert "largest_batch is 0" in capsys.readouterr().err
+    assert main([str(result_file), "--largest-batch", "2"]) == 2
+    assert "--largest-batch" in capsys.readouterr().err
+
+
 def test_flip_averages_with_the_mirror_image(hot_file, clip):
     straight = Pose3DEngine(hot_file, threads=1, windows="hot_centered_edge")
     mirrored = clip.points[:, list(H36M17.mirror)].copy()

@@ -95,6 +95,7 @@ def _open(task: WorkerTask) -> Pose3DEngine:
         device=task.device,
         threads=task.threads,
         cache_dir=task.cache_path,
+        largest_batch=task.largest_batch,
     )
 
 

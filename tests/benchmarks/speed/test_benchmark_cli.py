@@ -11,7 +11,10 @@ import pytest
 from exported_models import export_case
 
 from hot_sdk._base.cli import INTERRUPTED
+from hot_sdk._base.progress import Progress
 from hot_sdk.benchmarks.speed.cli import main
+from hot_sdk.benchmarks.speed.options import BenchmarkOptions
+from hot_sdk.benchmarks.speed.plan import plan_configurations
 from hot_sdk.benchmarks.speed.record import read_record
 from hot_sdk.benchmarks.speed.report.text import as_csv, as_markdown, as_text
 
@@ -187,6 +190,7 @@ def test_a_limit_that_is_met_fails_the_run(files, made, capsys):
         (["FILE", "--power", "sun"], "--power is 'sun'; expected one of"),
         (["FILE", "--roofline", "orin-nano-8"], "Unknown board"),
         (["FILE", "--hop", "two"], "invalid int value"),
+        (["FILE", "--largest-batch", "0"], "largest_batch is 0"),
         (["FILE", "--measure", "windows"], "Unknown measure"),
         (["FILE", "--fail-if", "latency<1.1*old"], "Add --compare"),
         (["FILE", "--views", "1"], "apply only to a data set"),
@@ -209,7 +213,7 @@ def test_rejects_a_batch_other_than_the_files(files, capsys):
 @pytest.mark.parametrize("name", ["tpc", "hot-flip-batch-any"])
 def test_other_kinds_of_files_are_measured(name, tmp_path_factory, capsys):
     path = export_case("mixste", name, tmp_path_factory).path
-    batch = ("--batch", "2") if "any" in name else ()
+    batch = ("--batch", "2", "--largest-batch", "1") if "any" in name else ()
     assert main([str(path), *QUICK, *batch, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     (result,) = record["results"]
@@ -219,6 +223,12 @@ def test_other_kinds_of_files_are_measured(name, tmp_path_factory, capsys):
         assert (result["stream"]["hop"], result["stream"]["lookahead"]) == (1, 13)
     else:
         assert (window["windows"], window["frames"]) == (2, 54)
+
+
+def test_the_largest_batch_reaches_every_child(files, tmp_path):
+    options = BenchmarkOptions(models=(str(files[0]),), folder=tmp_path, largest_batch=3)
+    (one,) = plan_configurations(options, Progress("planning"))
+    assert one.task.largest_batch == 3
 
 
 def test_single_frames_are_measured(tmp_path_factory, capsys):
