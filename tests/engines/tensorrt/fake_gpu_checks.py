@@ -56,6 +56,24 @@ def double(rows=2, *, operator="Add", metadata=None):
     return finish_model(graph, metadata or {"author": "tests"}).SerializeToString()
 
 
+def scaled_and_summed(rows):
+    """Two inputs of other ranks and two outputs: a * b of (rows, 3) and (rows,), and its sums."""
+    ones = helper.make_tensor("one", TensorProto.INT64, [1], [1])
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("Unsqueeze", ["b", "one"], ["column"]),
+            helper.make_node("Mul", ["a", "column"], ["scaled"]),
+            helper.make_node("ReduceSum", ["scaled", "one"], ["sums"], keepdims=0),
+        ],
+        "two",
+        [value("a", TensorProto.FLOAT, [rows, 3]), value("b", TensorProto.FLOAT, [rows])],
+        [value("scaled", TensorProto.FLOAT, [rows, 3]), value("sums", TensorProto.FLOAT, [rows])],
+        [ones],
+    )
+    return finish_model(graph).SerializeToString()
+
+
 def opened(model=None, **options):
     options.setdefault("device", "cuda")
     return open_session(model or double(), SessionOptions(**options), engine="tensorrt")
@@ -161,6 +179,24 @@ def an_open_batch_accepts_sizes_up_to_its_largest():
             assert f"The batch is {rows}; this plan was built for 1 to 256." in error.message
         assert_right(session, 3)
     assert_all_released()
+
+
+def every_input_is_written_and_every_output_read():
+    for rows, sizes in ((2, (2, 2)), ("batch", (1, 5, 2))):
+        with opened(scaled_and_summed(rows)) as session:
+            assert session.cuda_graph == (rows == 2)
+            for seed, size in enumerate(sizes):
+                a, b = numbers(size, seed), numbers(size, seed + 9)[:, 0]
+                found = session.run({"a": a, "b": b})
+                assert found.keys() == {"scaled", "sums"}
+                np.testing.assert_array_equal(found["scaled"], a * b[:, None])
+                np.testing.assert_allclose(found["sums"], (a * b[:, None]).sum(1), atol=1e-5)
+        assert_all_released()
+    error = refused(lambda: session.run({"a": a, "b": b}))
+    assert "closed" in error.message
+    with opened(scaled_and_summed("batch")) as session:
+        error = refused(lambda: session.run({"a": numbers(2), "b": numbers(3)[:, 0]}))
+        assert "where batch is 2" in error.message
 
 
 def memory_that_is_shared_is_not_copied():

@@ -11,7 +11,8 @@ Environment: FAKE_TENSORRT_VERSION; FAKE_TENSORRT_FAILS (a build); FAKE_TENSORRT
 which no object comes); FAKE_TENSORRT_TYPE (the type that its inspector reports), and
 FAKE_TENSORRT_OPAQUE (of one region for the whole network); FAKE_TENSORRT_TAKES (bytes that a
 builder takes of the device); FAKE_TENSORRT_STEPS (2) and FAKE_TENSORRT_STEP_S (0) of a build, and
-FAKE_TENSORRT_INTERRUPT (the step in which Ctrl-C is pressed).
+FAKE_TENSORRT_INTERRUPT (the step in which Ctrl-C is pressed); FAKE_TENSORRT_NOISE (added to the
+inputs of networks, the same in each run).
 """
 
 import ctypes
@@ -22,6 +23,7 @@ import os
 import signal
 import threading
 import time
+import weakref
 
 import numpy
 import onnx
@@ -126,6 +128,12 @@ class Builder(_Object):
                 if not library.call_back(monitor.step_complete, "Building", step):
                     return None
             library.call_back(monitor.phase_finish, "Building")
+        open_inputs = {
+            name for name, mode, shape, _ in network.tensors if mode == "INPUT" and -1 in shape
+        }
+        if missing := open_inputs - config.sizes.keys():
+            self.log.log(ILogger.Severity.ERROR, f"no profile has sizes of {sorted(missing)}")
+            return None
         if os.environ.get("FAKE_TENSORRT_FAILS"):
             self.log.log(ILogger.Severity.ERROR, "no tactic was found\nfor the layer")
             return None
@@ -139,14 +147,20 @@ class _Network(_Object):
 
 
 class _Profile(_Object):
+    def __init__(self):
+        super().__init__()
+        self.sizes = {}
+
     def set_shape(self, input, min, opt, max):  # noqa: A002
         assert min[0] == 1 <= opt[0] <= max[0]
+        self.sizes[input] = max
 
 
 class _Config(_Object):
     def __init__(self):
         super().__init__()
         self.flags = {BuilderFlag.TF32}
+        self.sizes = {}
         self._timings = None
 
     def set_flag(self, flag):
@@ -159,6 +173,7 @@ class _Config(_Object):
         self.workspace = pool_size
 
     def add_optimization_profile(self, profile):
+        self.sizes = profile.sizes
         return 0
 
     def create_timing_cache(self, serialized_timing_cache):
@@ -285,17 +300,29 @@ class _Context(_Object):
     def __init__(self, engine):
         super().__init__()
         self._engine = engine
-        self._batch = None
+        self._batches = {}
         self._addresses = {}
         self._network = _network(self) if engine.model else None
 
     def set_input_shape(self, name, shape):
         _need_context("set_input_shape")
-        self._batch = shape[0]
+        self._batches[name] = shape[0]
         return True
 
     def get_tensor_shape(self, name):
-        return [self._batch if size < 0 else size for size in self._engine.get_tensor_shape(name)]
+        shape = self._engine.get_tensor_shape(name)
+        if self._engine.get_tensor_mode(name) is TensorIOMode.INPUT:
+            batch = self._batches.get(name, -1)
+        else:
+            # Known once every input's is, and if they agree.
+            batch = self._agreed_batch()
+        return [batch if size < 0 else size for size in shape]
+
+    def _agreed_batch(self):
+        inputs = [tensor[0] for tensor in self._engine.tensors if tensor[1] == "INPUT"]
+        open_inputs = [name for name in inputs if -1 in self._engine.get_tensor_shape(name)]
+        found = {self._batches.get(name, -1) for name in open_inputs}
+        return found.pop() if len(found) == 1 else -1
 
     def set_tensor_address(self, name, memory):
         self._addresses[name] = memory
@@ -303,6 +330,11 @@ class _Context(_Object):
 
     def execute_async_v3(self, stream_handle):
         _need_context("execute_async_v3")
+        if any(
+            tensor[0] not in self._addresses or -1 in self.get_tensor_shape(tensor[0])
+            for tensor in self._engine.tensors
+        ):
+            return False
         if self._network is not None:
             return not _driver.fake_call(self._network, ctypes.c_void_p(stream_handle))
         size = 4
@@ -328,9 +360,19 @@ def _network(context):
     inputs = [value.name for value in session.get_inputs()]
     outputs = [value.name for value in session.get_outputs()]
 
+    # It belongs to the context, which has to end as soon as nothing else uses it.
+    belongs_to = weakref.ref(context)
+
     @ctypes.CFUNCTYPE(None)
     def run():
-        found = session.run(outputs, {name: context.array(name) for name in inputs})
+        context = belongs_to()
+        noise = float(os.environ.get("FAKE_TENSORRT_NOISE", "0"))
+        random = numpy.random.default_rng(0)
+        feeds = {}
+        for name in inputs:
+            array = context.array(name)
+            feeds[name] = array + (noise * random.standard_normal(array.shape)).astype(array.dtype)
+        found = session.run(outputs, feeds)
         for name, values in zip(outputs, found, strict=True):
             context.array(name)[...] = values
 
