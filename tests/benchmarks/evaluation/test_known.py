@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hot_sdk.benchmarks.evaluation.corruption import Corruption, with_frame_rate
+from hot_sdk.benchmarks.evaluation.data_sets import load_data
 from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
 from hot_sdk.benchmarks.evaluation.known import KNOWN, check_known, parse_known, told
 from hot_sdk.benchmarks.evaluation.run import _part
@@ -109,3 +110,14 @@ def test_gravity_of_each_frame_follows_the_frames(clip):
     np.testing.assert_allclose(slower.keypoints.up, ups[::2], atol=1e-6)
     chosen = np.array([3, 3, 8, 20])
     np.testing.assert_allclose(_part(moving.keypoints, chosen).up, ups[chosen], atol=1e-6)
+
+
+def test_files_of_ones_own_hand_on_what_they_state(clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = told(clip, KNOWN["height"]).keypoints.save("mine.npz")
+    with np.load(path) as arrays:
+        np.savez(path, **arrays, poses_3d=clip.truth, unit="m")
+    (found,) = load_data("mine.npz")
+    assert found.intrinsics == clip.intrinsics
+    assert found.height_m == clip.height_m
+    np.testing.assert_allclose(found.up, clip.up, atol=1e-6)
