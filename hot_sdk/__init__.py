@@ -23,33 +23,45 @@ if TYPE_CHECKING:
     from hot_sdk.latency import LatencyReport
     from hot_sdk.pose_engine import Pose3DEngine
     from hot_sdk.preprocessing.policies import InputPolicies
+    from hot_sdk.results.angles import JointAngles, joint_angles
+    from hot_sdk.results.bvh import BvhFile, save_bvh
     from hot_sdk.results.geometry import solve_root
     from hot_sdk.results.result import Pose3DResult
+    from hot_sdk.results.rotations import BoneRotations, bone_rotations
     from hot_sdk.skeletons import H36M17, list_skeletons
     from hot_sdk.streams import Pose3DStream, StreamPose
 
 _MODULES = {
+    "BoneRotations": "hot_sdk.results.rotations",
+    "BvhFile": "hot_sdk.results.bvh",
     "CameraPose": "hot_sdk.cameras",
     "H36M17": "hot_sdk.skeletons",
     "HotSDKError": "hot_sdk.errors",
     "InputPolicies": "hot_sdk.preprocessing.policies",
     "Intrinsics": "hot_sdk.cameras",
+    "JointAngles": "hot_sdk.results.angles",
     "Keypoints": "hot_sdk.keypoints",
     "LatencyReport": "hot_sdk.latency",
     "Pose3DEngine": "hot_sdk.pose_engine",
     "Pose3DResult": "hot_sdk.results.result",
     "Pose3DStream": "hot_sdk.streams",
     "StreamPose": "hot_sdk.streams",
+    "bone_rotations": "hot_sdk.results.rotations",
+    "joint_angles": "hot_sdk.results.angles",
     "list_skeletons": "hot_sdk.skeletons",
+    "save_bvh": "hot_sdk.results.bvh",
     "solve_root": "hot_sdk.results.geometry",
 }
 
 __all__ = [
     "H36M17",
+    "BoneRotations",
+    "BvhFile",
     "CameraPose",
     "HotSDKError",
     "InputPolicies",
     "Intrinsics",
+    "JointAngles",
     "Keypoints",
     "LatencyReport",
     "Pose3DEngine",
@@ -57,7 +69,10 @@ __all__ = [
     "Pose3DStream",
     "StreamPose",
     "__version__",
+    "bone_rotations",
+    "joint_angles",
     "list_skeletons",
+    "save_bvh",
     "solve_root",
 ]
 

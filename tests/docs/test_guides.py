@@ -90,6 +90,22 @@ def test_robot_acts_on_what_was_seen_only(monkeypatch):
     assert (standing[:, 0] < 20.0).all()
 
 
+def test_angles_and_bvh_of_a_clip(tmp_path, monkeypatch):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    made = {}
+    exec(program("joint-angles.md"), made)
+    frames = len(made["result"])
+    assert len((tmp_path / "angles.csv").read_text().splitlines()) == frames + 2
+    assert f"Frames: {frames}\n" in (tmp_path / "jump.bvh").read_text()
+    bent = made["angles"].angle("left_knee_flexion")
+    assert np.nanmin(bent) < 30.0 < 60.0 < np.nanmax(bent)  # Someone jumps.
+    page = (DOCS / "joint-angles.md").read_text(encoding="utf-8")
+    for name in made["angles"].names:
+        assert f"`{name.removeprefix('right_').removeprefix('left_')}`" in page
+    np.testing.assert_allclose(made["joints"][:, 0], 0.0)
+
+
 def raised(call):
     with pytest.raises(HotSDKError) as caught:
         call()
