@@ -7,10 +7,11 @@
 from hot_sdk.root.estimate import RootEstimate
 from hot_sdk.root.measurement import RootMeasurements, measure_root
 from hot_sdk.root.model import RootOptions
-from hot_sdk.root.scale import DepthReading, Floor, LengthReading, ScalePrior
+from hot_sdk.root.scale import ADULT_SPREAD, DepthReading, Floor, LengthReading, ScalePrior
 from hot_sdk.root.tracking import RootPath, RootTracker, track_clip
 
 __all__ = [
+    "ADULT_SPREAD",
     "DepthReading",
     "Floor",
     "LengthReading",

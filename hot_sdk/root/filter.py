@@ -23,6 +23,8 @@ from hot_sdk.root.scale import DepthReading, Floor, FloorContact, LengthReading,
 Doubles = NDArray[np.float64]
 
 _MISFIT_S = 1.0
+_AGILITY_S = 0.15
+_LARGEST_SURPRISE, _MOST_AGILE = 30.0, 16.0
 _GATE_OF_READINGS = 9.0
 _EYE = np.eye(model.STATES)
 _NOTHING = np.zeros((0, model.STATES))
@@ -76,6 +78,8 @@ class RootState:
         refused: Seconds, of the first frame since then whose measurement was not; inf if none.
         misfit: See ``RootMeasurements``, averaged over time; NaN before the first.
         restarts: How often the track started, the first time counted.
+        agility: By how much the squares of surprises of late are larger than expected; at least 1.
+            The variance of the acceleration is that much larger in the next frame.
     """
 
     mean: Doubles
@@ -86,6 +90,7 @@ class RootState:
     refused: float = math.inf
     misfit: float = math.nan
     restarts: int = 0
+    agility: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +188,7 @@ def _update(
         motion = model.restart(options, turned)
         mean = state.mean
     else:
-        motion = model.advance(options, seconds, turned)
+        motion = model.advance(options, seconds, turned, state.agility)
         mean = motion.transition @ state.mean
     noise = motion.noise + _new_errors(state, frame, floor)
     covariance = motion.transition @ state.covariance @ motion.transition.T + noise
@@ -201,6 +206,7 @@ def _update(
         timestamp=frame.timestamp,
         seen=seen,
         refused=refused,
+        agility=_agility(state, observation, mean, covariance, seconds, restart=restart),
     )
     if kept is None:
         return _unmeasured(after, motion.transition, known=known)
@@ -217,6 +223,34 @@ def _update(
         covariance=(covariance + covariance.T) / 2.0,
     )
     return RootStep(after, motion.transition, kept.rows, gain, surprise, precision, believed, known)
+
+
+def _agility(
+    state: RootState,
+    observations: list[Observation],
+    mean: Doubles,
+    covariance: Doubles,
+    seconds: float,
+    *,
+    restart: bool,
+) -> float:
+    """Return the share by which people who jump accelerate more than those who walk."""
+    if restart:
+        return 1.0
+    if not observations:
+        return state.agility
+    surprise = _distance(observations[0], mean, covariance) / 3.0
+    share = -math.expm1(-seconds / _AGILITY_S)
+    after = state.agility + share * (min(surprise, _LARGEST_SURPRISE) - state.agility)
+    return min(max(after, 1.0), _MOST_AGILE)
+
+
+def _distance(one: Observation, mean: Doubles, covariance: Doubles, sudden: float = 0.0) -> float:
+    """Return the square of the distance from what is expected, in standard deviations."""
+    surprise = one.values - one.rows @ mean
+    expected = one.rows @ covariance @ one.rows.T + one.noise
+    expected = expected + np.eye(len(surprise)) * sudden**2
+    return float(surprise @ np.linalg.solve(expected, surprise))
 
 
 def _new_errors(state: RootState, frame: RootFrame, floor: Floor | None) -> Doubles:
@@ -270,10 +304,9 @@ def _believed(
     kept = []
     for number, one in enumerate(observations):
         if not (restart and number == 0):
-            surprise = one.values - one.rows @ mean
-            expected = one.rows @ covariance @ one.rows.T + one.noise
             limit = _GATE_OF_READINGS if number else options.gate
-            if not float(surprise @ np.linalg.solve(expected, surprise)) <= limit:
+            sudden = 0.0 if number else options.sudden_m * float(mean[model.SIZE])
+            if not _distance(one, mean, covariance, sudden) <= limit:
                 if number == 0:
                     # Readings are about the same person.
                     return None, False

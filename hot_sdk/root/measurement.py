@@ -19,19 +19,28 @@ Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-PIXEL_NOISE = 1.0
+PIXEL_NOISE = 2.0
 """Least standard deviation of a keypoint along x and y, pixels; more where residuals say so."""
+
+_SHARED = 3.0
+"""How many joints have one error in common, in effect: by how much the variance of the starter
+model's roots along the ray, slow part, is above that of independent errors of its joints."""
 
 _STEPS = 4
 _FEWEST_JOINTS = 4
 _HUBER = 2.5
 """Residuals beyond this many standard deviations weigh less, in inverse proportion."""
 
+_MEDIAN = 0.83
+"""Of the root mean square of two normal errors."""
+
 _LEAST_DEPTH = 0.05
 _WORST_DEPTH = 0.5
 """Share of the distance: a depth that is no surer is not known."""
 
 _SAFE = 1e-9
+_RIDGE = 1e-12
+_LEAST_RANK = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +92,7 @@ def measure_root(
 ) -> RootMeasurements:
     """Find the pelvis in each frame by weighted least squares over the reprojection.
 
-    The covariances are first-order. The errors of a pose's joints are taken as independent, and
+    The covariances are first-order. The errors of a pose's joints are taken as shared by three, and
     a joint far off its keypoint weighs less.
 
     Args:
@@ -184,14 +193,14 @@ def _measure(
         root = root + _solve(slopes, residual, weight)
     pull = np.einsum("fjai,fja->fjai", slopes, weight)
     normal = np.einsum("fjai,fjak->fik", pull, slopes)
-    inverse = np.linalg.pinv(normal, hermitian=True)
+    inverse = np.linalg.inv(_invertible(normal))
     noise = np.where(counted, 1.0 / np.where(counted, precision, 1.0), 0.0)
     spread_out = np.einsum("fjai,fjak,fj->fik", pull, pull, noise)
     pose_part = np.zeros_like(inverse)
     if variance is not None:
         gain = np.einsum("fjai,fjak->fjik", pull, slopes)
         pose_part = np.einsum("fjik,fjk,fjlk->fil", gain, variance, gain)
-        pose_part = inverse @ pose_part @ inverse
+        pose_part = _SHARED * (inverse @ pose_part @ inverse)
     # What the stated noise and the poses' spread leave unexplained is more noise of the keypoints.
     excess = (residual**2 * less[..., None] - lateral) * precision[..., None]
     free = np.maximum(2.0 * counted.sum(axis=1) - 3.0, 1.0)
@@ -201,7 +210,8 @@ def _measure(
     total = pixel * misfit[:, None, None] + pose_part
     known = (placed[..., 2] > _LEAST_DEPTH).all(axis=1, where=counted) & (root[:, 2] > 0.0)
     known &= np.sqrt(np.maximum(total[:, 2, 2], 0.0)) < _WORST_DEPTH * root[:, 2]
-    known &= np.linalg.matrix_rank(normal, hermitian=True) == 3
+    size = np.linalg.eigvalsh(normal)
+    known &= size[:, 0] > _LEAST_RANK * size[:, 2]
     nowhere = ~known
     for values in (root, pixel, pose_part, misfit):
         values[nowhere] = np.nan
@@ -235,7 +245,10 @@ def _weights(residual: Doubles, precision: Doubles, lateral: Doubles) -> tuple[D
     weight = np.where(counted, 1.0 / (noise + lateral), 0.0)
     far = np.sqrt((residual**2 * weight).sum(axis=-1) / 2.0)
     # Far off means far for this frame: its median, where the stated noise is too small.
-    usual = np.nanmedian(np.where(counted[..., 0], far, np.nan), axis=1, keepdims=True) / 0.83
+    inside = counted[..., 0]
+    middle = np.sum(inside, axis=1, keepdims=True) // 2
+    ordered = np.sort(np.where(inside, far, np.inf), axis=1)
+    usual = np.take_along_axis(ordered, middle, axis=1) / _MEDIAN
     limit = _HUBER * np.maximum(usual, 1.0)
     less: Doubles = np.minimum(1.0, limit / np.maximum(far, _SAFE))
     return weight * less[..., None], less
@@ -246,6 +259,15 @@ def _solve(slopes: Doubles, residual: Doubles, weight: Doubles) -> Doubles:
     pull = np.einsum("fjai,fja->fjai", slopes, weight)
     normal = np.einsum("fjai,fjak->fik", pull, slopes)
     right = np.einsum("fjai,fja->fi", pull, residual)
-    # Joints in one line leave a direction open; the smallest step is taken there.
-    solution: Doubles = np.einsum("fik,fk->fi", np.linalg.pinv(normal, hermitian=True), right)
+    solution: Doubles = np.linalg.solve(_invertible(normal), right[..., None])[..., 0]
     return solution
+
+
+def _invertible(normal: Doubles) -> Doubles:
+    """Return matrices (frames, 3, 3) with a little more on the diagonal.
+
+    Joints in one line leave a direction open, in which no step is taken.
+    """
+    trace = np.maximum(np.trace(normal, axis1=1, axis2=2), _SAFE)
+    ridge: Doubles = normal + _RIDGE * trace[:, None, None] * np.eye(3)
+    return ridge

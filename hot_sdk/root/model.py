@@ -41,17 +41,20 @@ class RootOptions:
         pose_error_s: Seconds over which the error of a pose lasts.
         reading_error_s: Seconds over which those of readings of the size last.
         max_gap_s: Longest time without a measurement that is bridged.
+        sudden_m: Standard deviation of how far people get from a constant velocity between frames,
+            for the gate.
         gate: Largest square of a measurement's distance from what is expected, in standard
             deviations, before it is left out.
         max_rejected_s: Time after which measurements that were left out are believed, and the
             track starts again.
     """
 
-    acceleration: float = 0.7
+    acceleration: float = 0.5
     speed_m_s: float = 1.0
     pose_error_s: float = 0.5
     reading_error_s: float = 1.0
     max_gap_s: float = 0.5
+    sudden_m: float = 0.05
     gate: float = 25.0
     max_rejected_s: float = 0.3
 
@@ -113,13 +116,22 @@ def restart(options: RootOptions, pose_covariance: Doubles) -> Motion:
     return Motion(transition, noise)
 
 
-def advance(options: RootOptions, seconds: float, pose_covariance: Doubles) -> Motion:
-    """Return the change in a time: constant velocity with white acceleration."""
+def advance(
+    options: RootOptions, seconds: float, pose_covariance: Doubles, agility: float = 1.0
+) -> Motion:
+    """Return the change in a time: constant velocity with white acceleration.
+
+    Args:
+        options: The filter's.
+        seconds: The time.
+        pose_covariance: (3, 3), of what the pose's error moves the root by, along the frame's axes.
+        agility: Factor on the variance of the acceleration.
+    """
     transition = _EYE.copy()
     transition[PLACE, SPEED] = np.eye(3) * seconds
     kept = math.exp(-seconds / options.pose_error_s)
     transition[POSE_ERROR, POSE_ERROR] = np.eye(3) * kept
-    density = options.acceleration**2
+    density = options.acceleration**2 * agility
     noise = np.zeros((STATES, STATES))
     noise[PLACE, PLACE] = np.eye(3) * (density * seconds**3 / 3.0)
     noise[PLACE, SPEED] = noise[SPEED, PLACE] = np.eye(3) * (density * seconds**2 / 2.0)
