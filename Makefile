@@ -17,14 +17,21 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT := out
 LINT_IMPORTS = cd $(VENV) && bin/lint-imports --no-logo --no-cache --config $(CURDIR)/pyproject.toml
 
-# Each dependency as old as pyproject.toml allows. pytest and the other tools are not.
+# Each dependency as old as pyproject.toml allows. pytest and the other tools are not. The trackers
+# of "video" need NumPy 2, so NumPy 1 has an environment without that extra.
+, := ,
 LOWEST := .venv-lowest
-LOWEST_EXTRAS := export,openvino,report,rtmlib,video,viz
+LOWEST_NUMPY := .venv-lowest-numpy
+LOWEST_EXTRAS := export,openvino,report,rtmlib,viz
+# A dependency of dependencies, with the same files as opencv-python: it must not be a newer one.
+LOWEST_OPENCV := opencv-contrib-python>=4.10.0.84
 LOWEST_TESTS ?= tests/engines tests/export tests/hot_sdk
 OLDEST_PYTHON ?= $(firstword $(foreach minor,10 11 12 13,\
 	$(wildcard $(HOME)/.pyenv/versions/3.$(minor).*/bin/python3) \
 	$(shell command -v python3.$(minor))) $(PYTHON))
-UV := UV_SYSTEM_CERTS=true $(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python
+LOWEST_PYTEST = OMP_NUM_THREADS=1 $(1)/bin/pytest -W default -p no:cacheprovider --numprocesses logical \
+	--maxprocesses 4 --dist loadfile $(LOWEST_TESTS)
+UV = UV_SYSTEM_CERTS=true $(1)/bin/uv pip install --quiet --python $(1)/bin/python
 
 FUZZ_SECONDS ?= 60
 
@@ -44,10 +51,11 @@ test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report=term
 
-test-lowest: $(LOWEST)/.test
+test-lowest: $(LOWEST)/.test $(LOWEST_NUMPY)/.test
 	$(LOWEST)/bin/python -m pip install --quiet --no-deps --force-reinstall .
-	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -W default -p no:cacheprovider --numprocesses logical \
-		--maxprocesses 4 --dist loadfile $(LOWEST_TESTS)
+	$(call LOWEST_PYTEST,$(LOWEST))
+	$(LOWEST_NUMPY)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	$(call LOWEST_PYTEST,$(LOWEST_NUMPY))
 
 test-engines: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .
@@ -85,7 +93,7 @@ docs: $(VENV)/.test
 	@echo "Made: $(CURDIR)/out/site/index.html"
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(OUT) build *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(LOWEST_NUMPY) $(OUT) build *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -102,10 +110,14 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt ".[export,video,viz,report,rtmlib,docs,dev]"
 	touch $@
 
-$(LOWEST)/.test: pyproject.toml
-	rm -rf $(LOWEST)
-	$(OLDEST_PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(UV) --resolution lowest-direct ".[$(LOWEST_EXTRAS)]"
-	$(UV) hypothesis psutil pytest pytest-cov pytest-xdist
-	touch $@
+define LOWEST_ENVIRONMENT
+$(1)/.test: pyproject.toml
+	rm -rf $(1)
+	$(OLDEST_PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet uv
+	$(call UV,$(1)) --resolution lowest-direct ".[$(2)]" "$(LOWEST_OPENCV)"
+	$(call UV,$(1)) hypothesis psutil pytest pytest-cov pytest-xdist
+	touch $$@
+endef
+$(eval $(call LOWEST_ENVIRONMENT,$(LOWEST),$(LOWEST_EXTRAS)$(,)video))
+$(eval $(call LOWEST_ENVIRONMENT,$(LOWEST_NUMPY),$(LOWEST_EXTRAS)))

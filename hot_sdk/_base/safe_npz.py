@@ -129,7 +129,8 @@ def read_npy(stream: IO[bytes], size: int, budget: Budget) -> NDArray[Any]:
         raise ValueError(f"an array has shape {str(shape)[:80]}")
     require(count, budget.values, "values in an array")
     bytes_claimed = count * dtype.itemsize
-    if bytes_claimed > size:
+    # Before NumPy 2.1, sizes of texts over 2 GiB are negative.
+    if not 0 <= bytes_claimed <= size:
         raise ValueError(f"an array is cut off: {bytes_claimed} bytes are claimed")
     if dtype.kind in "US":
         require(bytes_claimed, _LONGEST_TEXT, "bytes of text in an array")
