@@ -13,6 +13,7 @@ from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.export.models import resolve
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
+from hot_sdk.model_inputs import feeds
 
 
 def main(checkpoint: Path | None) -> None:
@@ -30,7 +31,8 @@ def main(checkpoint: Path | None) -> None:
     with open_session(target) as session:
         manifest = Manifest.from_metadata(session.metadata)
         window = verification_windows(resolve(manifest.family, frames=manifest.frames))[0]
-        poses = session.run({"keypoints_2d": window.keypoints[None]})["poses_3d"][0]
+        # Of a network that can be told about the camera, nothing is known here.
+        poses = session.run(feeds(manifest, window.keypoints[None]))["poses_3d"][0]
     wrist = poses[-1, manifest.joints.names.index("right_wrist")]
     if manifest.weights.random:
         print(f"Warning: {RANDOM_WEIGHTS_WARNING}")

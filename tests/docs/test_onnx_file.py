@@ -16,6 +16,7 @@ from hot_sdk._base.records import WAS
 from hot_sdk.benchmarks.evaluation import load_starter_val
 from hot_sdk.engines.session import PRECISION_KEY
 from hot_sdk.preprocessing.normalization import InputSpec
+from hot_sdk.preprocessing.virtual_view import virtual_views
 from hot_sdk.skeletons import skeleton_format
 from hot_sdk.starter import starter_model
 
@@ -34,9 +35,15 @@ with np.load("questions.npz") as asked:
         for setting in ("normalization", "channels"):
             if setting in given:
                 globals()[setting] = given.pop(setting).item()
-        answers[name] = globals()[function](**given)
+        answer = globals()[function](**given)
+        answers |= {f"{name}{n}": part for n, part in enumerate(answer)} if isinstance(
+            answer, tuple
+        ) else {name: answer}
 np.savez("answers.npz", **answers)
 """
+
+SLOPES = np.random.default_rng(6).normal(0.3, 0.2, (17, 2))
+UPS = (None, (0.0, -1.0, 0.0), (0.6, -0.48, 0.64), (2 / 7, 3 / 7, 6 / 7))
 
 SIZES = [(1280, 720), (720, 1280), (1000, 1002), (640, 704), (640, 705)]
 
@@ -106,6 +113,10 @@ def answers(lifted, tmp_path_factory):
         "points": clip.keypoints.points[10],
         **{name: getattr(camera, name) for name in ("fx", "fy", "cx", "cy")},
     }
+    for up in UPS:
+        asked[f"view{up}"] = {"function": "virtual_camera", "slopes": SLOPES}
+        if up is not None:
+            asked[f"view{up}"]["up"] = np.array(up)
     flat = {f"{name}/{key}": value for name, one in asked.items() for key, value in one.items()}
     np.savez(folder / "questions.npz", **flat)
     (folder / "program.py").write_text(GUARD + CODE + QUESTIONS, encoding="utf-8")
@@ -176,6 +187,18 @@ def test_flip_averaging_is_the_engine_s(answers):
 
 def test_pelvis_is_where_the_person_is(answers):
     np.testing.assert_allclose(answers.found["pelvis"], answers.clip.root[10], atol=1e-3)
+
+
+@pytest.mark.parametrize("up", UPS)
+def test_virtual_camera_is_the_engine_s(answers, up):
+    directions = None if up is None else np.array(up)
+    views = virtual_views(SLOPES.mean(axis=0)[None], directions)
+    slopes, rotation, pitch = (answers.found[f"view{up}{n}"] for n in range(3))
+    np.testing.assert_allclose(slopes, views.turned(SLOPES[None])[0], atol=1e-6)
+    np.testing.assert_allclose(rotation, views.rotations[0], atol=1e-9)
+    np.testing.assert_allclose(pitch, views.pitch[0], atol=1e-9)
+    # The last direction is along the view, which shows no upright roll.
+    assert bool(views.upright[0]) == (up in UPS[1:3])
 
 
 def test_every_field_of_the_manifest_is_explained():

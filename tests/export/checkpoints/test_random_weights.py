@@ -58,6 +58,15 @@ def test_each_rule(seed, key, scaled):
     np.testing.assert_allclose(drawn.numpy(), expected, rtol=1e-15)
 
 
+def test_spread_is_positive_and_not_clipped():
+    network = create_model("mixste", frames=9, width=32, depth=2, heads=4, mlp_hidden=32, spread=64)
+    network.load_state_dict(random_state_dict(network))
+    with torch.inference_mode():
+        _, _, spread = network.lift(torch.rand(2, 9, 17, 2))
+    assert 0.001 < spread.min() < spread.max() < 0.9
+    assert spread.max() > 2.0 * spread.min()
+
+
 def test_state_fits_strictly():
     model = network()
     model.load_state_dict(random_state_dict(model), strict=True)

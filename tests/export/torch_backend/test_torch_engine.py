@@ -210,6 +210,14 @@ def test_rejects_impossible_networks(hot, header, tmp_path, change, says):
         open_session(path, engine="torch")
 
 
+def test_reads_files_that_know_neither_conditions_nor_spread(hot, header, tmp_path):
+    network = json.loads(header["hot_sdk.network"])
+    del network["size"]["conditions"], network["size"]["spread"]
+    path = rewritten(hot[1], tmp_path, {**header, "hot_sdk.network": json.dumps(network)})
+    with open_session(path, engine="torch") as session:
+        assert [spec.name for spec in session.inputs] == ["keypoints_2d"]
+
+
 def test_rejects_weights_that_do_not_fit_before_allocating_memory(hot, header, tmp_path):
     network = json.loads(header["hot_sdk.network"])
     network["size"] = {**network["size"], "width": 4096, "depth": 64, "mlp_hidden": 16384}
