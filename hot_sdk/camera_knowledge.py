@@ -7,6 +7,7 @@ camera leans, both of which a network otherwise has to guess.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,6 +150,11 @@ def checked_height(height_m: object) -> float | None:
             hint=hint,
         )
     return value
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def upside_down(up: Doubles | None) -> tuple[str, ...]:

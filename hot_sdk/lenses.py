@@ -16,8 +16,10 @@ Doubles = NDArray[np.float64]
 
 _STEPS = 30
 _CLOSE = 1e-9
-_SMALLEST_STEP = 1e-14
-_DIFFERENCE = 1e-6
+_SMALLEST_STEP = 1e-10
+"""Newton's next step is smaller than a double resolves."""
+
+_PARTS = np.linspace(0.1, 1.0, 10)[:, None, None]
 
 
 def distorted(flat: Doubles, coefficients: Sequence[float], fisheye: bool) -> Doubles:
@@ -48,39 +50,45 @@ def undistorted(seen: Doubles, coefficients: Sequence[float], fisheye: bool) -> 
         if fisheye:
             return _undistorted_fisheye(seen, coefficients)
         flat = seen.copy()
+        moving = np.arange(len(seen))
         for _ in range(_STEPS):
-            away = distorted(flat, coefficients, False) - seen
-            step = _solve(_slopes(flat, coefficients), away)
-            flat = flat - step
+            at = flat[moving]
+            away = distorted(at, coefficients, False) - seen[moving]
+            step = _solve(_slopes(at, coefficients), away)
+            flat[moving] = at - step
             # A comparison with NaN is False.
-            if not (np.abs(step) > _SMALLEST_STEP).any():
+            moving = moving[np.abs(step).max(axis=-1) > _SMALLEST_STEP]
+            if not len(moving):
                 break
         away = distorted(flat, coefficients, False) - seen
         # From the middle to a true solution, the image grows all the way.
-        unfolded = np.ones(len(flat), dtype=np.bool_)
-        for part in np.linspace(0.1, 1.0, 10):
-            (a, b), (c, d) = _slopes(flat * part, coefficients)
-            unfolded &= (a * d - b * c > 0.0) & (a + d > 0.0)
+        (a, b), (c, d) = _slopes(flat * _PARTS, coefficients)
+        unfolded = ((a * d - b * c > 0.0) & (a + d > 0.0)).all(axis=0)
         found = unfolded & (np.abs(away).max(axis=-1) < _CLOSE)
     return np.where(found[:, None], flat, np.nan)
 
 
 def _slopes(flat: Doubles, coefficients: Sequence[float]) -> list[list[Doubles]]:
-    """Return the derivatives of the shown x and y by x and y."""
-    columns = []
-    for axis in range(2):
-        step = np.zeros(2)
-        step[axis] = _DIFFERENCE
-        ahead = distorted(flat + step, coefficients, False)
-        behind = distorted(flat - step, coefficients, False)
-        columns.append((ahead - behind) / (2.0 * _DIFFERENCE))
-    return [[column[:, row] for column in columns] for row in range(2)]
+    """Return the derivatives of the shown x and y by x and y, for points (..., 2)."""
+    k1, k2, p1, p2, k3, k4, k5, k6 = (*coefficients, *(0.0,) * (8 - len(coefficients)))
+    x, y = flat[..., 0], flat[..., 1]
+    radius = x * x + y * y
+    above = 1.0 + radius * (k1 + radius * (k2 + radius * k3))
+    below = 1.0 + radius * (k4 + radius * (k5 + radius * k6))
+    radial = above / below
+    above_grows = k1 + radius * (2.0 * k2 + radius * 3.0 * k3)
+    below_grows = k4 + radius * (2.0 * k5 + radius * 3.0 * k6)
+    grows = 2.0 * (above_grows - radial * below_grows) / below
+    across = radial + x * x * grows + 2.0 * p1 * y + 6.0 * p2 * x
+    down = radial + y * y * grows + 6.0 * p1 * y + 2.0 * p2 * x
+    mixed = x * y * grows + 2.0 * p1 * x + 2.0 * p2 * y
+    return [[across, mixed], [mixed, down]]
 
 
 def _solve(slopes: list[list[Doubles]], target: Doubles) -> Doubles:
     (a, b), (c, d) = slopes
     size = a * d - b * c
-    x, y = target[:, 0], target[:, 1]
+    x, y = target[..., 0], target[..., 1]
     return np.stack([(d * x - b * y) / size, (a * y - c * x) / size], axis=-1)
 
 

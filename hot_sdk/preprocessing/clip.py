@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.camera_knowledge import CameraKnowledge, upside_down
+from hot_sdk.camera_knowledge import CameraKnowledge, listed, upside_down
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
 from hot_sdk.plausibility import MOST_FRAMES, implausible
@@ -197,7 +197,7 @@ def usable(
     if not unused:
         return told, ()
     return told, (
-        f"The model makes no use of {' and '.join(unused)} when it lifts; the poses are the same"
+        f"The model makes no use of {listed(unused)} when it lifts: its poses are the same"
         " without.",
     )
 

@@ -115,7 +115,7 @@ def spanned(
         end = min(start + SPAN, frames)
         begin = max(start - OUTLIER_REACH, 0)
         points, scores = keypoints.h36m17_arrays(slice(begin, min(end + OUTLIER_REACH, frames)))
-        points = without_ray(points, camera)
+        points, _ = without_ray(points, camera)
         own = slice(start - begin, end - begin)
         usable, absent, jumped = (
             mask[own] for mask in find_present(points, scores, policies, fps=fps)
@@ -210,9 +210,14 @@ def normalized(
     return spec.normalize(cleaned.points, cleaned.scores, cleaned.valid, size, aspect, square)
 
 
-def rays(cleaned: Cleaned, spec: InputSpec, camera: Intrinsics) -> Doubles:
-    """Return the slopes of rays, and the scores if the network takes them."""
-    slopes = ray_slopes(cleaned.points, camera)
+def rays(
+    cleaned: Cleaned,
+    spec: InputSpec,
+    camera: Intrinsics,
+    known: tuple[Floats, Doubles] | None = None,
+) -> Doubles:
+    """Return the slopes of rays, and the scores if the network takes them; see ``ray_slopes``."""
+    slopes = ray_slopes(cleaned.points, camera, known)
     if spec.channels == 2:
         return slopes
     return np.concatenate([slopes, cleaned.scores[..., None]], axis=-1)

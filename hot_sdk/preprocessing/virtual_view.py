@@ -128,32 +128,48 @@ def _least_turns(ahead: Doubles) -> Doubles:
     return np.stack([np.stack(row, axis=-1) for row in (*rows, [x, y, z])], axis=1)
 
 
-def ray_slopes(points: Floats, camera: Intrinsics) -> Doubles:
+def ray_slopes(
+    points: Floats, camera: Intrinsics, known: tuple[Floats, Doubles] | None = None
+) -> Doubles:
     """Return the slopes (frames, joints, 2) of the rays of pixels, finite.
 
     Args:
         points: (frames, joints, 2), finite.
         camera: The camera's intrinsics; the distortion of its lens is removed.
+        known: Points and slopes as before the points were cleaned, so that only those that were
+            changed are computed; removing a distortion takes longer than all the rest.
     """
-    slopes = camera.slopes(points)
     if not camera.distortion:
-        return slopes
+        return camera.slopes(points)
+    if known is None:
+        slopes = camera.slopes(points)
+    else:
+        slopes = known[1].copy()
+        changed = (points != known[0]).any(axis=-1)
+        slopes[changed] = camera.slopes(points[changed])
     # Points that were detected have rays, or count as missing; those in between do, too, for all
     # but strange lenses.
-    known = np.isfinite(slopes).all(axis=-1, keepdims=True)
-    if known.all():
+    finite = np.isfinite(slopes).all(axis=-1, keepdims=True)
+    if finite.all():
         return slopes
-    sums = np.where(known, slopes, 0.0).sum(axis=1, keepdims=True)
-    middle = sums / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return np.where(known, slopes, middle)
+    sums = np.where(finite, slopes, 0.0).sum(axis=1, keepdims=True)
+    middle = sums / np.maximum(finite.sum(axis=1, keepdims=True), 1)
+    return np.where(finite, slopes, middle)
 
 
-def without_ray(points: Floats, camera: Intrinsics | None) -> Floats:
-    """Return points with NaN for those that the lens shows no direction at."""
+def without_ray(
+    points: Floats, camera: Intrinsics | None
+) -> tuple[Floats, tuple[Floats, Doubles] | None]:
+    """Return points with NaN for those that the lens shows no direction at.
+
+    Returns:
+        The points; and, if the lens has any distortion, ``known`` of ``ray_slopes``.
+    """
     if camera is None or not camera.distortion:
-        return points
-    lost = np.isnan(camera.undistort(points)).any(axis=-1, keepdims=True)
-    return np.where(lost, np.float32(np.nan), points)
+        return points, None
+    slopes = camera.slopes(points)
+    lost = np.isnan(slopes).any(axis=-1, keepdims=True)
+    return np.where(lost, np.float32(np.nan), points), (points, slopes)
 
 
 def conditions(

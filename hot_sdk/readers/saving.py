@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.files import replaced_on_success, require_writable_target
-from hot_sdk.camera_knowledge import CameraKnowledge
+from hot_sdk.camera_knowledge import CameraKnowledge, listed
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.readers.arrays import npz
 from hot_sdk.readers.camera_fields import fields_of
@@ -46,7 +46,7 @@ def save(
     require_writable_target(path)
     if suffix == ".csv" and knowledge.stated():
         raise KeypointsError(
-            f"A table cannot hold {' and '.join(knowledge.stated())}.", hint="Write an npz file."
+            f"A table cannot hold {listed(knowledge.stated())}.", hint="Write an npz file."
         )
     text = csv_table.write(points, scores, about) if suffix == ".csv" else b""
     try:

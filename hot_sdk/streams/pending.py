@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.cameras import Intrinsics
 from hot_sdk.inference import WindowPoses, WindowRunner
 from hot_sdk.latency import LatencyRecorder
-from hot_sdk.preprocessing.cleaning import Cleaned, clean, relative_validity
+from hot_sdk.preprocessing.cleaning import clean, relative_validity
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.preprocessing.resampling import sample
 from hot_sdk.preprocessing.spans import rays
@@ -115,7 +114,8 @@ def _prepare(
     fps = 1.0 / interval_s
     if len(times) > 1:
         fps = float(1.0 / np.median(np.diff(times)))
-    cleaned = clean(without_ray(seen.points, camera), seen.scores, times, policies, fps=fps)
+    points, known = without_ray(seen.points, camera)
+    cleaned = clean(points, seen.scores, times, policies, fps=fps)
     if cleaned is None:
         return None
     frames = runner.manifest.frames
@@ -130,7 +130,8 @@ def _prepare(
         )
         inputs, views = sample(values, times, grids.reshape(-1)), None
     else:
-        inputs, views = _seen_by_views(pending, cleaned, camera, times, grids, runner)
+        slopes = rays(cleaned, runner.input_spec, camera, known)
+        inputs, views = _seen_by_views(pending, slopes, times, grids, runner)
     inputs = inputs.reshape(*grids.shape, *inputs.shape[1:])
     told, names = None, runner.manifest.conditions
     if names:
@@ -144,14 +145,12 @@ def _prepare(
 
 def _seen_by_views(
     pending: PendingFrames,
-    cleaned: Cleaned,
-    camera: Intrinsics,
+    slopes: Doubles,
     times: Doubles,
     grids: Doubles,
     runner: WindowRunner,
 ) -> tuple[Floats, VirtualViews]:
     """Return inputs of all positions of all windows, and the virtual cameras that they are in."""
-    slopes = rays(cleaned, runner.input_spec, camera)
     up = None if "gravity_known" not in runner.manifest.conditions else pending.seen.ups
     track = ViewTrack(slopes[..., :2].mean(axis=1), up, times, grids.reshape(-1))
     views = track.at(slice(None))

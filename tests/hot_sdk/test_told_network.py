@@ -123,7 +123,7 @@ def test_a_network_that_is_told_nothing_lifts_as_ever(engines):
     bare = dataclasses.replace(clip, camera=None, up=None, height_m=None)
     np.testing.assert_array_equal(result.poses, engines["untold"](bare).poses)
     (warning,) = result.warnings
-    assert "no use of the camera's intrinsics and the direction of gravity and" in warning
+    assert "no use of the camera's intrinsics, the direction of gravity and the" in warning
     assert result.spread is None
     with engines["untold"].stream("video", fps=FPS, up=clip.up, intrinsics=LENS) as stream:
         stream.push(_frame(bare, 0), 0.0)

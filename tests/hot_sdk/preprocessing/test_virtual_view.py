@@ -156,7 +156,11 @@ def test_a_track_computes_any_part_of_the_whole():
 def test_what_a_lens_does_not_show_has_no_ray():
     lens = Intrinsics(500.0, 500.0, 640.0, 360.0, (-0.4, 0.0, 0.0, 0.0))
     points = np.array([[[640.0, 360.0], [2640.0, 360.0]]], dtype=np.float32)
-    assert np.isnan(without_ray(points, lens)[0, 1]).all()
-    np.testing.assert_array_equal(without_ray(points, lens)[0, 0], points[0, 0])
-    assert without_ray(points, None) is points
+    kept, known = without_ray(points, lens)
+    assert np.isnan(kept[0, 1]).all()
+    np.testing.assert_array_equal(kept[0, 0], points[0, 0])
+    assert without_ray(points, None)[0] is points
     assert np.isfinite(ray_slopes(points, lens)).all()
+    # What is known is not computed again, and what was changed is.
+    filled = np.where(np.isnan(kept), np.float32(700.0), kept)
+    np.testing.assert_array_equal(ray_slopes(filled, lens, known), ray_slopes(filled, lens))
