@@ -124,8 +124,9 @@ _FAMILIES = (
         # Li et al., CVPR 2024, on MPI-INF-3DHP: 27 frames; 81 in work that compares with it.
         mpi_inf_3dhp_frames=(9, 27, 81),
         unit=Unit.METER,
-        float32=("head.*", "stem", "stem.guess", "spread_head.*"),
-        unquantized=("stem.*", "guess_trust"),
+        # The stem lifts each frame by itself: rounded, its frames jitter, and others are kept.
+        float32=("head.*", "stem", "stem.*", "spread_head.*"),
+        unquantized=("guess_trust",),
         conventions_source="github.com/NationalGAILab/HoT, common/camera.py and common/utils.py; "
         "github.com/Vegetebird/MHFormer/issues/40",
     ),

@@ -34,6 +34,7 @@ SELECTORS = ("selectors.*",)
 """Modules that select frames, in every family: in half precision their choice is no better than
 chance."""
 
+_PRODUCTS = ("Gemm", "MatMul")
 # Thinner matrices cost more in quantizing their input than they gain.
 _THINNEST = 32
 _BLOCK = re.compile(r"(.*?[._]?\d+)(?:[._].*)?")
@@ -56,9 +57,9 @@ def float32_nodes(
     """Return the names of the nodes that stay float32.
 
     These are the nodes of some operators and modules; those that compute a selector's input; those
-    that compute indices, which float16 cannot tell apart from 2048 on, or average poses; those that
-    multiply in int8, with their biases; and those that only move values from one of these to
-    another.
+    that compute indices, which float16 cannot tell apart from 2048 on, or average poses; the first
+    layers and the sums of the residual stream; those that multiply in int8, with their biases; and
+    those that only move values from one of these to another.
 
     Args:
         model: In float32, or in int8 and float32.
@@ -83,6 +84,7 @@ def float32_nodes(
     }
     kept.update(node.name for node in graph.node if read.intersection(node.output))
     kept.update(_finishing_nodes(model, kept))
+    kept.update(_first_products(graph), _stream_nodes(graph))
     return kept | _moving_between(graph, kept)
 
 
@@ -93,11 +95,52 @@ def _finishing_nodes(model: ModelProto, kept: Collection[str]) -> set[str]:
     found: set[str] = set()
     wanted = {output.name for output in model.graph.output} & floats
     for node in reversed(model.graph.node):
-        is_index = node.op_type == "Cast" and not floats.intersection(node.output)
+        is_index = node.op_type == "Cast" and not floats.issuperset([*node.input, *node.output])
         is_read = wanted.intersection(node.output) and node.name not in kept
-        if is_index or (is_read and node.op_type not in ("Gemm", "MatMul")):
+        if is_index or (is_read and node.op_type not in _PRODUCTS):
             wanted.update(floats.intersection(node.input))
             found.add(node.name)
+    return found
+
+
+def _first_products(graph: GraphProto) -> set[str]:
+    """Return the matrix multiplications that no other one precedes.
+
+    They read keypoints, whose differences between frames are small: rounded, they are noise in
+    every later choice. They cost little, since a joint has two or three channels.
+    """
+    found: set[str] = set()
+    after: set[str] = set()
+    for node in graph.node:
+        behind = bool(after.intersection(node.input))
+        if not behind and node.op_type in _PRODUCTS:
+            found.add(node.name)
+        if behind or node.op_type in _PRODUCTS:
+            after.update(node.output)
+    return found
+
+
+def _stream_nodes(graph: GraphProto) -> set[str]:
+    """Return the nodes that add to the residual stream, or weigh parts of it against each other.
+
+    Blocks add small corrections to it, and rounding after each of them adds up.
+    """
+    constants = {tensor.name: tensor.dims for tensor in graph.initializer}
+    found: set[str] = set()
+    summands: set[str] = set()
+    for node in graph.node:
+        # A constant along several axes is a position's embedding; along one it is a bias.
+        of_stream = all(sum(d > 1 for d in constants.get(name, (2, 2))) > 1 for name in node.input)
+        if node.op_type in ("Add", "Sub") and of_stream:
+            found.add(node.name)
+            summands.update(node.input)
+    found.update(
+        node.name
+        for node in graph.node
+        if node.op_type == "Mul"
+        and summands.intersection(node.output)
+        and not constants.keys() & set(node.input)
+    )
     return found
 
 
@@ -136,7 +179,7 @@ def quantizable_matmuls(
     excepted = (*SELECTORS, *family.float32, *family.unquantized, *keep_float)
     found = {}
     for node in graph.node:
-        shape = matrices.get(node.input[1]) if node.op_type in ("Gemm", "MatMul") else None
+        shape = matrices.get(node.input[1]) if node.op_type in _PRODUCTS else None
         if shape is None or min(shape) < _THINNEST:
             continue
         module = module_of(node)
