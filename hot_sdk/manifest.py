@@ -242,7 +242,7 @@ class Manifest:
         root_relative: The network was trained to predict joints relative to the root. If not, it
             predicts where they are, and the graph subtracts the root: the output of every file is
             relative to it.
-        training_fps: Frames per second of the training data.
+        training_fps: Frames per second of the training data, 1 to 1000.
         trained_on: Data set whose joints and order the network was trained with, such as ``h36m``
             or ``mpi-inf-3dhp``; None if that is not known, and in files of schema 1 and 2. The
             order itself is that of ``joints``.
@@ -351,7 +351,7 @@ class Manifest:
             (self.channels in (2, 3), f"channels is {self.channels}"),
             (len({*self.conditions}) == len(self.conditions), "it names a condition twice"),
             (self.batch is None or self.batch >= 1, f"batch is {self.batch}"),
-            (self.training_fps > 0, f"training_fps is {self.training_fps}"),
+            (1 <= self.training_fps <= 1000, f"training_fps is {self.training_fps}"),
             (0 < self.ratio <= 1, f"ratio is {self.ratio}"),
             (self.tokens is None or 2 <= self.tokens < self.frames, f"tokens is {self.tokens}"),
             (self.variant in ("plain", "hot", "tpc"), "variant is none of plain, hot and tpc"),
