@@ -1,10 +1,15 @@
-"""Check everything that needs a GPU in one call: tests, accuracy by precision, frames per second.
+"""Check everything that needs a GPU in one call: engines, accuracy by precision, frames per second.
 
     python benchmarks/studies/gpu_check.py --device cuda --output gpu.json
 
+Its parts, of which ``--parts`` names some: ``self-test``, that of hot-doctor; ``engines``, files in
+each precision in each engine, compared with the CPU; ``torch``, networks in PyTorch eagerly,
+compiled, and as one CUDA graph; ``tests``, those of the engines on the real driver. The first two
+need the installed SDK only, as on a board: the files are then those of the self-test, or those that
+``--models`` names. With PyTorch a network is exported for them.
+
 What cannot run is reported with its reason, and the rest goes on. With ``--device cpu`` the same
-runs on the CPU, which checks this script and no GPU. PyTorch is timed eagerly, compiled, and as one
-CUDA graph.
+runs on the CPU, which checks this script and no GPU.
 """
 
 from __future__ import annotations
@@ -17,59 +22,72 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.files import replaced_on_success
 from hot_sdk._base.tables import Table, number, print_report
 from hot_sdk._base.timing import interleaved_medians
+from hot_sdk._base.validation import closest
 from hot_sdk.benchmarks.machine import describe_machine
+from hot_sdk.doctor.self_test import MODELS, model_file, report, run_self_test
+from hot_sdk.doctor.self_test.models import sample
 from hot_sdk.engines import SessionOptions, list_engines, open_session
+from hot_sdk.engines.cuda.device import open_device
 from hot_sdk.engines.registry import ONNX
-from hot_sdk.errors import EngineError, HotSDKError
-from hot_sdk.export import ExportRequest, export_model
-from hot_sdk.export.checkpoints.loading import random_state_dict
-from hot_sdk.export.enums import Precision
-from hot_sdk.export.graph.flops import count_network
-from hot_sdk.export.graph.wrapper import build_lifter
-from hot_sdk.export.models import ModelSpec, build, resolve
-from hot_sdk.export.verification.clips import verification_windows
-from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.engines.session import Arrays
+from hot_sdk.errors import EngineError, HotSDKError, UsageError
+from hot_sdk.host.facts import query_nvidia_smi
+from hot_sdk.host.machine import this_machine
+from hot_sdk.manifest import POSES, TOKEN_INDEX, read_manifest
 
-_MODES = ("eager", "compile", "cuda graph")
-_RATIOS = (1.0, 0.75, 0.5, 0.33)
-_PRECISIONS = (Precision.FP32, Precision.FP16, Precision.INT8)
-_SIZE = ("width", "depth", "heads", "mlp_hidden")
+PARTS = ("self-test", "engines", "torch", "tests")
+MODES = ("eager", "compile", "cuda graph")
 _TESTS = (
     "tests/engines/tensorrt/test_tensorrt_gpu.py",
     "tests/engines/onnxruntime/test_onnxruntime_session.py",
 )
 _TEST_LIMIT_S = 600.0
-_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A file, and what its poses are compared with.
+
+    Attributes:
+        file: The file.
+        exact: The file that ONNX Runtime runs on the CPU, without optimizations.
+        arrays: Inputs of both.
+    """
+
+    file: Path
+    exact: Path
+    arrays: Arrays
 
 
 @dataclass(frozen=True)
 class ParityRow:
-    """A file in an engine on the device, compared with ONNX Runtime on the CPU in float32.
+    """A file in an engine on the device, compared with the CPU.
 
     Attributes:
         engine: Name of the engine, with its version if it ran.
+        file: Name of the file.
         precision: Precision of the file.
         mean_error: Mean distance of a joint, in the model's unit; None if it did not run, as the
             next two.
-        frames_shared: Share of the kept frames that are the same.
-        frames_per_s: Frames per second, one window per call.
+        frames_shared: Share of the kept frames that are the same; None also if the file does not
+            return them.
+        frames_per_s: Frames per second, one run after the other.
         refused: Why it did not run.
     """
 
     engine: str
+    file: str
     precision: str
     mean_error: float | None = None
     frames_shared: float | None = None
@@ -109,38 +127,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> None:
     options = _parser().parse(arguments)
-    device, rounds = options.device, options.rounds
-    if device != "cpu" and not torch.cuda.is_available():
-        raise EngineError(
-            "PyTorch sees no GPU here.", hint="Give --device cpu to check the script."
+    parts = options.parts.split(",")
+    for part in parts:
+        if part not in PARTS:
+            raise UsageError(f"There is no part {part!r}.", hint=closest(part, PARTS))
+    device, machine = options.device, describe_machine("torch", "onnxruntime", "numpy")
+    name = describe_device(device)
+    left_out: dict[str, str] = {}
+    tested, parity, speeds, tests = None, [], [], "left out"
+    if "tests" in parts:
+        tests = run_tests(options.checkout)
+    if "self-test" in parts and device == "cpu":
+        left_out["self-test"] = "it checks GPUs"
+    elif "self-test" in parts:
+        tested = run_self_test(this_machine())
+    torch = None
+    if "torch" in parts or (not options.models and "engines" in parts):
+        torch = _torch_half(device)
+    if isinstance(torch, str):
+        left_out["torch"], torch = torch, None
+    if "engines" in parts:
+        with tempfile.TemporaryDirectory() as folder:
+            files = [_alone(path) for path in options.models]
+            if not files and torch is not None:
+                files = torch.exported_files(options.frames, dict(options.set), Path(folder))
+            files = files or [_alone(model_file(model)) for model in MODELS]
+            parity = list(compare_engines(files, device, options.rounds, Path(folder) / "cache"))
+    if torch is not None and "torch" in parts:
+        speeds = torch.time_networks(
+            options.frames,
+            dict(options.set),
+            device,
+            rounds=options.rounds,
+            batches=[int(batch) for batch in options.batches.split(",")],
+            modes=options.modes.split(","),
         )
-    name = "the CPU: this checks the script, and no GPU"
-    if device != "cpu":
-        name = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-    machine, tests = describe_machine("torch", "onnxruntime", "numpy"), run_tests(options.checkout)
-    size: dict[str, Any] = dict(options.set)
-    plain = functools.partial(resolve, "mixste", frames=options.frames, **size)
-    specs = {
-        ratio: plain() if ratio == 1.0 else plain(prune_at=1, ratio=ratio) for ratio in _RATIOS
-    }
-    parity = list(compare_engines(specs[0.5], device, rounds))
-    speeds = [
-        row
-        for batch in map(int, options.batches.split(","))
-        for half in (False, True)
-        for mode in options.modes.split(",")
-        if mode != "cuda graph" or device != "cpu"
-        for row in compare_ratios(specs, device, batch, mode, rounds, half=half)
-    ]
-    head = f"{machine}\n{name}\ntests on the real driver: {tests}"
-    accuracy = "each precision in each engine, compared with float32 on the CPU; errors in m"
-    speed = "PyTorch, each ratio compared with the plain network"
-    print_report([head, _table(accuracy, parity), _table(speed, speeds)])
+    ran = any(row.refused is None for row in parity) or bool(speeds)
+    if device != "cpu" and not ran and (tested is None or tested.gpu is None):
+        reasons = dict.fromkeys([*(row.refused for row in parity if row.refused)])
+        raise EngineError(
+            f"Nothing ran on a GPU: {' '.join([*reasons, *left_out.values()])}",
+            hint="Run hot-doctor, or give --device cpu to check the script.",
+        )
+    texts = [f"{machine}\n{name}\ntests on the real driver: {tests}"]
+    texts += [f"{part}: not run, {reason}" for part, reason in left_out.items()]
+    shown: list[str | Table] = ["\n".join(texts)]
+    if tested is not None:
+        shown += report.tables(tested)
+    if parity:
+        shown.append(_table("each file in each engine, compared with the CPU", parity))
+    if speeds:
+        shown.append(_table("PyTorch, each ratio compared with the plain network", speeds))
+    print_report(shown)
     if options.output is not None:
         record = {
             "device": name,
             "machine": machine,
             "tests": tests,
+            "left_out": left_out,
+            "self_test": None if tested is None else json.loads(report.to_json(tested)),
             "parity": [dataclasses.asdict(row) for row in parity],
             "speeds": [dataclasses.asdict(row) for row in speeds],
         }
@@ -152,12 +197,15 @@ def _parser() -> CommandParser:
     parser = CommandParser(prog="gpu_check", description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("--device", default="cuda", choices=("cuda", "cpu"), help="device (default: cuda)")
+    add("--parts", default=",".join(PARTS), help=f"comma-separated (default: {','.join(PARTS)})")
+    files = "ONNX files for the engines (default: exported with PyTorch, else the self-test's)"
+    add("--models", type=Path, nargs="+", default=[], metavar="FILE", help=files)
     add("--frames", type=int, default=243, help="frames of a window (default: 243)")
     size = "size, as in hot-export"
     add("--set", type=_pair, action="append", default=[], metavar="NAME=N", help=size)
     add("--rounds", type=int, default=20, help="timed runs (default: 20)")
     add("--batches", default="1,32", help="windows per run, comma-separated (default: 1,32)")
-    add("--modes", default=",".join(_MODES), help="modes of PyTorch, comma-separated")
+    add("--modes", default=",".join(MODES), help="modes of PyTorch, comma-separated")
     add("--checkout", type=Path, default=Path.cwd(), help="folder with tests/ (default: this one)")
     add("--output", "-o", type=Path, metavar="FILE", help="write all figures as JSON")
     parser.add_shared_arguments()
@@ -167,6 +215,31 @@ def _parser() -> CommandParser:
 def _pair(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
     return name, int(value)
+
+
+def describe_device(device: str) -> str:
+    """Return what is checked, in words."""
+    if device == "cpu":
+        return "the CPU: this checks the script, and no GPU"
+    try:
+        found = open_device(0, purpose="This check")
+    except HotSDKError:
+        cards, _ = query_nvidia_smi(this_machine(), "name", "driver_version")
+        return "; ".join(f"{name}, driver {driver}" for name, driver in cards) or "no GPU is seen"
+    found.release()
+    return f"{found.model}, driver {found.driver}"
+
+
+def _torch_half(device: str) -> Any:  # noqa: ANN401
+    """Return the module of what needs PyTorch, or why it cannot run."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
+        return "it needs torch and the extra 'export'"
+    import gpu_check_torch
+    import torch
+
+    if device != "cpu" and not torch.cuda.is_available():
+        return "PyTorch sees no GPU here"
+    return gpu_check_torch
 
 
 def run_tests(checkout: Path) -> str:
@@ -184,125 +257,51 @@ def run_tests(checkout: Path) -> str:
     return lines[-1] if lines else f"exit status {done.returncode}"
 
 
-def compare_engines(spec: ModelSpec, device: str, rounds: int) -> Iterator[ParityRow]:
-    """Run each precision in each engine of ONNX files."""
-    feeds = {KEYPOINTS: verification_windows(spec)[0].keypoints[np.newaxis]}
-    with tempfile.TemporaryDirectory() as folder:
-        files = {each.value: _exported(spec, each, Path(folder)) for each in _PRECISIONS}
-        with open_session(files[Precision.FP32.value]) as session:
-            exact = session.run(feeds)
-        options = SessionOptions(device=device, cache_dir=Path(folder) / "cache")
-        for name in list_engines(opens=ONNX):
-            for precision, file in files.items():
-                try:
-                    with open_session(file, options, engine=name) as session:
-                        found = session.run(feeds)
-                        run = functools.partial(session.run, feeds)
-                        (taken_ms,) = interleaved_medians([run], rounds)
-                except HotSDKError as error:
-                    yield ParityRow(name, precision, refused=error.message)
-                    continue
-                shared = np.intersect1d(found[TOKEN_INDEX], exact[TOKEN_INDEX]).size
-                yield ParityRow(
-                    engine=f"{session.engine} {session.engine_version}",
-                    precision=precision,
-                    mean_error=float(np.linalg.norm(found[POSES] - exact[POSES], axis=-1).mean()),
-                    frames_shared=shared / exact[TOKEN_INDEX].size,
-                    frames_per_s=1e3 * spec.frames / taken_ms,
-                )
+def _alone(path: Path) -> Compared:
+    """Return a file that is compared with itself."""
+    return Compared(path, path, sample(path))
 
 
-def _exported(spec: ModelSpec, precision: Precision, folder: Path) -> Path:
-    request = ExportRequest(
-        spec.family,
-        random_weights=True,
-        frames=spec.frames,
-        tokens=spec.tokens,
-        prune_at=spec.stages[0].prune_at,
-        config={name: getattr(spec.size, name) for name in _SIZE},
-        precision=precision,
-        token_index=True,
-        output=folder / f"{precision.value}.onnx",
-        force=True,
-    )
-    return export_model(request).path
+def compare_engines(
+    files: Sequence[Compared], device: str, rounds: int, cache: Path
+) -> Iterator[ParityRow]:
+    """Run each file in each engine of ONNX files."""
+    options = SessionOptions(device=device, cache_dir=cache)
+    exact_options = SessionOptions(graph_optimization="none")
+    exact: dict[Path, Arrays] = {}
+    for one in files:
+        if one.exact not in exact:
+            with open_session(one.exact, exact_options) as session:
+                exact[one.exact] = session.run(one.arrays)
+    for name in list_engines(opens=ONNX):
+        for one in files:
+            manifest = read_manifest(one.file)
+            try:
+                with open_session(one.file, options, engine=name) as session:
+                    found = session.run(one.arrays)
+                    run = functools.partial(session.run, one.arrays)
+                    (taken_ms,) = interleaved_medians([run], rounds)
+            except HotSDKError as error:
+                refused = error.message
+                yield ParityRow(name, one.file.stem, manifest.precision, refused=refused)
+                continue
+            expected, shared = exact[one.exact], None
+            if TOKEN_INDEX in expected:
+                same = np.intersect1d(found[TOKEN_INDEX], expected[TOKEN_INDEX])
+                shared = same.size / np.unique(expected[TOKEN_INDEX]).size
+            windows = found[POSES].shape[0]
+            distance = np.linalg.norm(found[POSES] - expected[POSES], axis=-1)
+            yield ParityRow(
+                engine=f"{session.engine} {session.engine_version}",
+                file=one.file.stem,
+                precision=manifest.precision,
+                mean_error=float(distance.mean()),
+                frames_shared=shared,
+                frames_per_s=1e3 * windows * manifest.frames / taken_ms,
+            )
 
 
-def compare_ratios(
-    specs: dict[float, ModelSpec], device: str, batch: int, mode: str, rounds: int, *, half: bool
-) -> Iterator[SpeedRow]:
-    """Time each ratio in PyTorch, in turn with the others, in one mode."""
-    failed = None
-    times: list[float] = []
-    try:
-        runs = [_network(spec, device, batch, mode, half=half) for spec in specs.values()]
-        times = interleaved_medians(runs, rounds)
-    except RuntimeError as error:  # Out of memory, no compiler, or a failed capture.
-        failed = " ".join(str(error).split())[:200]
-    full = count_network(next(iter(specs.values()))).matmuls
-    for place, (ratio, spec) in enumerate(specs.items()):
-        taken_ms = times[place] if times else None
-        yield SpeedRow(
-            mode=mode,
-            precision="fp16" if half else "fp32",
-            batch=batch,
-            ratio=ratio,
-            frames_per_s=None if taken_ms is None else 1e3 * batch * spec.frames / taken_ms,
-            speed_up=None if taken_ms is None else times[0] / taken_ms,
-            flops_saved=full / count_network(spec).matmuls,
-            failed=failed,
-        )
-
-
-def _network(
-    spec: ModelSpec, device: str, batch: int, mode: str, *, half: bool
-) -> Callable[[], None]:
-    """Return a warm run of a network with random weights, which do not change its time."""
-    state = {key: value.float() for key, value in random_state_dict(build(spec)).items()}
-    module = build_lifter(spec, state, flip=False).to(device)
-    lift = torch.compile(module, dynamic=False) if mode == "compile" else module
-    generator = torch.Generator().manual_seed(0)
-    shape = (batch, spec.frames, spec.joints, spec.size.channels)
-    keypoints = (torch.rand(shape, generator=generator) - 0.5).to(device)
-
-    def once() -> Tensor:
-        autocast = torch.autocast(device, dtype=torch.float16, enabled=half)
-        with torch.inference_mode(), autocast:
-            poses: Tensor = lift(keypoints)[0]
-        return poses
-
-    run = _captured(once) if mode == "cuda graph" else once
-
-    def synchronized() -> None:
-        run()
-        if device != "cpu":
-            torch.cuda.synchronize()
-
-    for _ in range(_WARM_UP):
-        synchronized()
-    return synchronized
-
-
-def _captured(run: Callable[[], Tensor]) -> Callable[[], object]:
-    """Return the run as a CUDA graph, on its own memory, which every replay overwrites."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(_WARM_UP):
-            run()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        poses = run()
-
-    def replay() -> Tensor:
-        graph.replay()
-        return poses
-
-    return replay
-
-
-def _table(title: str, rows: Sequence[ParityRow | SpeedRow]) -> Table:
+def _table(title: str, rows: Sequence[ParityRow] | Sequence[SpeedRow]) -> Table:
     """Return the rows, with the reasons of those without figures below."""
     cells, reasons = [], []
     for row in rows:
@@ -310,8 +309,10 @@ def _table(title: str, rows: Sequence[ParityRow | SpeedRow]) -> Table:
         cells.append(tuple(v if isinstance(v, str) else number(v) for v in values))
         if reason is not None:
             reasons.append(f"{' '.join(cells[-1][:2])}: {reason}")
-    header = tuple(field.name.replace("_", " ") for field in dataclasses.fields(rows[0])[:-1])
-    return Table(title, header, tuple(cells), "\n".join(reasons), text_columns=2)
+    fields = dataclasses.fields(rows[0])[:-1]
+    texts = sum(field.type == "str" for field in fields)
+    header = tuple(field.name.replace("_", " ") for field in fields)
+    return Table(title, header, tuple(cells), "\n".join(reasons), text_columns=texts)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ class ModelFigures:
         mean_error: Mean distance of a joint from ONNX Runtime on the CPU without optimizations, in
             the model's unit.
         largest_error: Largest distance of a joint.
-        frames_shared: Share of the kept frames that are the same; None if the file does not return
-            them.
+        frames_shared: Share of the kept frames that are the same; None if the file keeps all. Of a
+            file that does not return them, those of a copy that does.
         median_ms: Median of the runs, in milliseconds.
         p99_ms: 99th percentile of the runs.
         plan_bytes: Size of the plan; None if the engine has none, as for all that follow.
@@ -86,6 +86,8 @@ class ModelFigures:
         layer_types: Number of tensors between the plan's layers by type, as in ``12 fp16, 3 fp32``.
         opaque_regions: Layers that hold a whole part of the network.
         inspector: The text of TensorRT's inspector, as it is.
+        others_error: Mean difference of the output of floats, other than the poses, that differs
+            most, as a share of its mean size; None if the file has no other.
     """
 
     engine: str
@@ -107,6 +109,7 @@ class ModelFigures:
     layer_types: str | None = None
     opaque_regions: int | None = None
     inspector: str | None = None
+    others_error: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@
  * and after the device is lost nothing succeeds. It runs no kernels, and says nothing of time.
  *
  * Environment: FAKE_CUDA_DEVICES (1), FAKE_CUDA_BYTES (2^30), FAKE_CUDA_INTEGRATED (0),
- * FAKE_CUDA_PROCESSORS (8, the device's multiprocessors), FAKE_CUDA_RUN_MS (0, how long a stream takes).
+ * FAKE_CUDA_NAME (Fake GPU), FAKE_CUDA_CAPABILITY (87), FAKE_CUDA_PROCESSORS (8, the device's
+ * multiprocessors), FAKE_CUDA_RUN_MS (0, how long a stream takes).
  */
 #include <pthread.h>
 #include <signal.h>
@@ -149,11 +150,13 @@ int cuDeviceGet(int *device, int index) {
   return index >= 0 && index < setting("FAKE_CUDA_DEVICES", 1) ? SUCCESS : INVALID_DEVICE;
 }
 int cuDeviceGetName(char *name, int size, int device) {
-  strncpy(name, "Fake GPU", size);
+  const char *text = getenv("FAKE_CUDA_NAME");
+  strncpy(name, text ? text : "Fake GPU", size);
   return SUCCESS;
 }
 int cuDeviceComputeCapability(int *major, int *minor, int device) {
-  *major = 8; *minor = 7;
+  long both = setting("FAKE_CUDA_CAPABILITY", 87);
+  *major = both / 10; *minor = both % 10;
   return SUCCESS;
 }
 int cuDeviceTotalMem_v2(size_t *bytes, int device) {

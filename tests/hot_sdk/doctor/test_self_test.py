@@ -11,12 +11,17 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_gpu import child_environment
 from faked_machines import ABSENT, faked
+from onnx import TensorProto, helper
+from small_models import finish_model, make_affine
 
+from hot_sdk.doctor import self_test
 from hot_sdk.doctor.cli import main
-from hot_sdk.doctor.self_test import MODELS, model_file, run_self_test
+from hot_sdk.doctor.self_test import MODELS, model_file, models, run_self_test
+from hot_sdk.doctor.self_test.kept_frames import with_kept_frames
 from hot_sdk.doctor.self_test.report import (
     CheckStatus,
     load,
@@ -26,11 +31,25 @@ from hot_sdk.doctor.self_test.report import (
     without_paths,
 )
 from hot_sdk.doctor.self_test.trtexec import parse_trtexec
+from hot_sdk.engines import SessionOptions, TensorSpec, open_session
 from hot_sdk.engines.tensorrt.precision import LayerReport, parse_layers, precision_mismatch
 from hot_sdk.errors import UsageError
 from hot_sdk.host.machine import ProgramResult, run_program, this_machine
+from hot_sdk.manifest import (
+    CONDITION_NAMES,
+    CONDITIONS,
+    KEYPOINTS,
+    POSES,
+    SPREAD,
+    TOKEN_INDEX,
+    read_manifest,
+)
+from hot_sdk.starter import starter_model
 
-RECORDED = Path(__file__).parent / "data" / "self_test_fake_gpu.json"
+REPORTS = sorted((Path(__file__).parent / "data").glob("self_test_*.json"))
+"""As boards send them; the first is of the fake GPU."""
+
+EVERY_REPORT = pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
 PASSED, FAILED, NOT_RUN = CheckStatus
 
 
@@ -104,6 +123,76 @@ def test_faults_are_found(environment):
     assert report.failed == ("tensorrt fp32", "tensorrt left open")
 
 
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """A file of two inputs and of outputs that differ from those that ship, in their place.
+
+    It keeps five frames of nine, by keypoints and conditions, and does not return which.
+    """
+
+    def value(name, *shape):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    def numbers(name, *values):
+        return helper.make_tensor(name, TensorProto.INT64, [len(values)], values)
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", [KEYPOINTS, "all"], ["moved"], keepdims=0),
+            helper.make_node("ReduceSum", [CONDITIONS, "last"], ["known"], keepdims=0),
+            helper.make_node("Add", ["moved", "known"], ["score"]),
+            helper.make_node("TopK", ["score", "five"], ["best", "rank"], axis=1),
+            helper.make_node("Reshape", ["rank", "flat"], ["kept"]),
+            helper.make_node("Gather", [KEYPOINTS, "kept"], ["chosen"], axis=1),
+            helper.make_node("ReduceSum", ["chosen", "last"], ["depth"], keepdims=1),
+            helper.make_node("Concat", ["chosen", "depth"], [POSES], axis=3),
+            helper.make_node("Abs", [POSES], [SPREAD]),
+        ],
+        "told",
+        [value(KEYPOINTS, 1, 9, 17, 2), value(CONDITIONS, 1, 9, 4)],
+        [value(POSES, 1, 5, 17, 3), value(SPREAD, 1, 5, 17, 3)],
+        [numbers("all", 2, 3), numbers("last", -1), numbers("five", 5), numbers("flat", -1)],
+    )
+    manifest = read_manifest(model_file("fp32"))
+    manifest = dataclasses.replace(manifest, conditions=CONDITION_NAMES[:4], spread=True)
+    path = tmp_path / "told.onnx"
+    path.write_bytes(finish_model(graph, manifest.to_metadata()).SerializeToString())
+    monkeypatch.setattr(self_test, "model_file", lambda _: path)
+    return path
+
+
+def test_every_input_and_output_is_compared(environment, told):
+    figures = models.onnxruntime(told, Path("cpu"))["figures"]
+    assert (figures["frames_shared"], figures["others_error"]) == (1.0, 0.0)
+    noisy = {"FAKE_TENSORRT_NOISE": "0.1"}
+    machine = with_environment(environment, only=("gpu", "tensorrt"), tensorrt=noisy)
+    check = by_name(run_self_test(machine, models=("fp32",)))["tensorrt fp32"]
+    assert check.status is FAILED
+    for problem in ("joints are", "of the kept frames are the same", "another output is"):
+        assert problem in check.detail
+    assert check.figures.frames_shared < 1.0
+    assert check.figures.others_error > 0.05
+
+
+def test_the_kept_frames_of_the_starter_are_compared():
+    made = with_kept_frames(starter_model().read_bytes(), 41)
+    assert made is not None, "the self-test finds no kept frames in the model that ships"
+    content, name = made
+    with open_session(content, SessionOptions(threads=1)) as session:
+        assert session.outputs[-1] == TensorSpec(name, (41,), "int64")
+        kept = session.run(models.sample(starter_model()))[name]
+    assert len(set(kept)) == 41
+    assert 0 <= kept.min() < kept.max() <= 80
+    # Files that return them, to the same effect.
+    for precision in MODELS[:3]:
+        path = model_file(precision)
+        content, name = with_kept_frames(path.read_bytes(), 5)
+        with open_session(content) as session:
+            outputs = session.run(models.sample(path))
+        np.testing.assert_array_equal(outputs[name], outputs[TOKEN_INDEX][0])
+    assert with_kept_frames(make_affine().SerializeToString(), 5) is None
+
+
 def test_without_a_gpu_the_rest_runs(environment):
     machine = with_environment({**environment, "FAKE_CUDA_DEVICES": "0"})
     report = run_self_test(machine, models=("fp16",))
@@ -139,8 +228,6 @@ def test_the_files_are_small_and_in_the_precisions_that_they_name():
 
 
 def test_command_line(capsys, monkeypatch):
-    from hot_sdk.doctor import self_test
-
     monkeypatch.setitem(self_test.run_self_test.__kwdefaults__, "models", ("fp32",))
     assert main(["--self-test", "--output", "report.json"]) == 0
     said = capsys.readouterr().out
@@ -165,11 +252,24 @@ def test_a_report_is_read_back_as_it_was_written(on_the_fake_gpu):
             load(path)
 
 
-def test_a_recorded_report_is_read():
-    report = load(RECORDED)
+def of_tensorrt(report):
+    """The figures of files that TensorRT ran, by check."""
+    return {
+        check.name: check.figures
+        for check in report.checks
+        if check.figures and check.figures.inspector
+    }
+
+
+@EVERY_REPORT
+def test_a_recorded_report_is_read(path):
+    report = load(path)
     assert "".join(str(part) for part in tables(report))
-    read = [check.figures for check in report.checks if check.figures and check.figures.inspector]
-    assert [figures.precision for figures in read] == ["fp32", "fp16", "int8+fp16"]
+    found = of_tensorrt(report)
+    assert list(found) == [f"tensorrt {model}" for model in MODELS]
+    read = list(found.values())
+    assert [figures.precision for figures in read] == ["fp32", "fp16", "int8+fp16", "fp32"]
+    assert all(figures.frames_shared is not None for figures in read)
     for figures in read:
         layers = parse_layers(figures.inspector)
         assert layers.opaque_regions == figures.opaque_regions
@@ -179,6 +279,36 @@ def test_a_recorded_report_is_read():
     # The same text, if the plan had been built otherwise than the file says.
     assert precision_mismatch("fp32", parse_layers(read[1].inspector)) is not None
     assert precision_mismatch("int8", LayerReport({"fp32": 1})) is not None
+
+
+@EVERY_REPORT
+def test_a_recorded_report_is_replayed(path, environment, tmp_path):
+    """A GPU as it describes one, and the inspector's text: the same is found again."""
+    report = load(path)
+    gpu, recorded = report.gpu, of_tensorrt(report)["tensorrt int8+fp16"]
+    inspector = tmp_path / "inspector.json"
+    inspector.write_text(recorded.inspector, encoding="utf-8")
+    again = {
+        "FAKE_CUDA_NAME": gpu.name,
+        "FAKE_CUDA_CAPABILITY": gpu.capability.replace(".", ""),
+        "FAKE_CUDA_PROCESSORS": str(gpu.multiprocessors),
+        "FAKE_CUDA_BYTES": str(gpu.total_memory),
+        "FAKE_CUDA_INTEGRATED": str(int(gpu.shares_memory)),
+        "FAKE_TENSORRT_VERSION": recorded.engine.partition(" ")[2],
+        "FAKE_TENSORRT_INSPECTOR": str(inspector),
+    }
+    machine = with_environment(environment | again, only=("gpu", "tensorrt"))
+    replayed = run_self_test(machine, models=("int8+fp16",))
+    same = ("name", "capability", "multiprocessors", "total_memory", "shares_memory")
+    assert [getattr(replayed.gpu, name) for name in same] == [getattr(gpu, name) for name in same]
+    figures = of_tensorrt(replayed)["tensorrt int8+fp16"]
+    same = ("engine", "precision", "layer_types", "opaque_regions", "inspector", "zero_copy")
+    assert [getattr(figures, n) for n in same] == [getattr(recorded, n) for n in same]
+    assert replayed.failed == ()
+    # A plan of another type would have been a finding.
+    wide = parse_layers(recorded.inspector.replace("INT8", "FP32").replace("int8", "fp32"))
+    opaque = recorded.opaque_regions > 0
+    assert (precision_mismatch("int8+fp16", wide) is None) == opaque
 
 
 def test_reports_hold_no_private_paths(on_the_fake_gpu, monkeypatch):

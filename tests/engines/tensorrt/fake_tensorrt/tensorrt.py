@@ -9,7 +9,8 @@ bindings, and what its parser and compiler accept with TensorRT-RTX.
 
 Environment: FAKE_TENSORRT_VERSION; FAKE_TENSORRT_FAILS (a build); FAKE_TENSORRT_NULL (the class of
 which no object comes); FAKE_TENSORRT_TYPE (the type that its inspector reports), and
-FAKE_TENSORRT_OPAQUE (of one region for the whole network); FAKE_TENSORRT_TAKES (bytes that a
+FAKE_TENSORRT_OPAQUE (of one region for the whole network), or FAKE_TENSORRT_INSPECTOR (a file with
+all of its text); FAKE_TENSORRT_TAKES (bytes that a
 builder takes of the device); FAKE_TENSORRT_STEPS (2) and FAKE_TENSORRT_STEP_S (0) of a build, and
 FAKE_TENSORRT_INTERRUPT (the step in which Ctrl-C is pressed); FAKE_TENSORRT_NOISE (added to the
 inputs of networks, the same in each run).
@@ -20,6 +21,7 @@ import enum
 import json
 import math
 import os
+import pathlib
 import signal
 import threading
 import time
@@ -255,6 +257,9 @@ class _Inspector(_Object):
             self._types = sorted({"FLOAT": "FP32", "FLOAT16": "FP16"}.get(n, n) for n in names)
 
     def get_engine_information(self, format):  # noqa: A002
+        recorded = os.environ.get("FAKE_TENSORRT_INSPECTOR")
+        if recorded:
+            return pathlib.Path(recorded).read_text(encoding="utf-8")
         return json.dumps({"Layers": list(map(self._layer, self._types))})
 
     def _layer(self, kind):
