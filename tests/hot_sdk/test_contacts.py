@@ -1,0 +1,194 @@
+"""Feet of one who walks over a floor, whose contacts are known by construction."""
+
+import numpy as np
+import pytest
+
+from hot_sdk.contacts import ANKLE_HEIGHT_M, FEET, foot_contacts, hold_standing_feet
+from hot_sdk.errors import UsageError
+
+FPS = 30.0
+UP = np.array([0.0, 0.0, 1.0])
+
+
+def walker(seconds=6.0, floor=0.0, stride=0.6, stand=0.6):
+    """Joints with z up, meters, and whether each foot stands: steps of one second, half in turn."""
+    times = np.arange(round(seconds * FPS)) / FPS
+    joints = np.zeros((len(times), 17, 3))
+    joints[:] = np.random.default_rng(5).normal(size=(17, 3)) * 0.3 + [0, 0, 1.0]
+    joints[..., 0] += stride * times[:, None]
+    standing = np.zeros((len(times), 2), dtype=bool)
+    for foot, ankle in enumerate(FEET):
+        phase = times + 0.5 * foot
+        share = np.clip((phase % 1.0 - stand) / (1.0 - stand), 0.0, 1.0)
+        standing[:, foot] = share == 0.0
+        ahead = np.floor(phase) + 0.5 - 0.5 * np.cos(np.pi * share)
+        joints[:, ankle] = np.stack(
+            [
+                stride * (ahead - 0.5 * foot),
+                np.full(len(times), 0.1 - 0.2 * foot),
+                ANKLE_HEIGHT_M + 0.12 * np.sin(np.pi * share) ** 2,
+            ],
+            axis=-1,
+        )
+    return joints + floor * UP, times, standing
+
+
+def shaken(joints, sideways=0.02, seed=0):
+    """The same with an error of the root that changes within a third of a second."""
+    generator = np.random.default_rng(seed)
+    kept = np.exp(-1.0 / FPS / 0.3)
+    off = np.zeros((len(joints), 3))
+    for frame in range(1, len(off)):
+        off[frame] = kept * off[frame - 1]
+        off[frame] += generator.normal(size=3) * sideways * np.sqrt(1.0 - kept**2)
+    return joints + off[:, None], off
+
+
+def slides(joints, standing):
+    both = standing[1:] & standing[:-1]
+    steps = np.linalg.norm(np.diff(joints[:, FEET], axis=0), axis=-1)
+    return steps[both].mean() * FPS
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("floor", [0.0, -1.1])
+def test_steps_are_found(causal, floor):
+    joints, times, standing = walker(floor=floor)
+    found = foot_contacts(joints, times, up=UP, causal=causal)
+    assert ((found.probability > 0.5) == standing).mean() > (0.85 if causal else 0.93)
+    # In the middle of what each foot does, it is certain.
+    inner = np.minimum.reduce([standing[shift : len(standing) - 6 + shift] for shift in range(7)])
+    outer = np.maximum.reduce([standing[shift : len(standing) - 6 + shift] for shift in range(7)])
+    assert found.probability[3:-3][inner].min() > 0.9
+    assert found.probability[3:-3][~outer].max() < 0.1
+    assert found.floor_m == pytest.approx(floor, abs=0.005)
+    assert found.height[standing] == pytest.approx(0.0, abs=0.006)
+
+
+def test_axes_and_a_floor_that_is_known():
+    joints, times, _ = walker(floor=0.4)
+    found = foot_contacts(joints, times, up=UP, floor_m=0.4, noise_m=0.005)
+    # x right, y down and z forward.
+    camera = joints[..., [1, 2, 0]] * [-1.0, -1.0, 1.0]
+    other = foot_contacts(camera, times, up=(0.0, -2.0, 0.0), floor_m=0.4, noise_m=0.005)
+    np.testing.assert_allclose(other.probability, found.probability, atol=1e-9)
+    assert (found.floor_m, found.noise_m) == (0.4, 0.005)
+
+
+def test_no_foot_stands_in_a_jump_and_both_do_at_rest():
+    joints, times, _ = walker(seconds=3.0)
+    joints[:, FEET] = [[0.0, 0.1, ANKLE_HEIGHT_M], [0.0, -0.1, ANKLE_HEIGHT_M]]
+    flight = (times > 1.0) & (times < 1.5)
+    rise = 0.3 * np.sin(np.pi * (times[flight] - 1.0) / 0.5)
+    joints[flight] += rise[:, None, None] * UP
+    found = foot_contacts(joints, times, up=UP).probability
+    assert (found[times < 0.8] > 0.95).all()
+    assert (found[(times > 1.1) & (times < 1.4)] < 0.1).all()
+    assert (found[times > 1.7] > 0.95).all()
+
+
+def test_a_foot_that_is_raised_and_still_is_less_certain_than_one_on_the_floor():
+    joints, times, _ = walker(seconds=3.0)
+    joints[:, FEET] = [[0.0, 0.1, ANKLE_HEIGHT_M], [0.0, -0.1, ANKLE_HEIGHT_M + 0.5]]
+    found = foot_contacts(joints, times, up=UP).probability
+    assert (found[:, 0] > 0.99).all()
+    assert (found[:, 1] < found[:, 0]).all()
+
+
+def test_noise_makes_judgments_less_certain():
+    joints, times, standing = walker()
+    sure = []
+    for noise in (0.0, 0.01, 0.1):
+        noisy = joints + np.random.default_rng(1).normal(size=joints.shape) * noise
+        found = foot_contacts(noisy, times, up=UP)
+        assert 0.5 * noise <= found.noise_m < 1.5 * noise + 0.02
+        sure.append(np.abs(found.probability - 0.5).mean())
+        if noise < 0.05:
+            assert ((found.probability > 0.5) == standing).mean() > 0.85
+    assert sure[0] > sure[1] > sure[2]
+
+
+def test_unknown_ankles():
+    joints, times, _ = walker()
+    joints[50:60, FEET[0]] = np.nan
+    joints[100] = np.nan
+    found = foot_contacts(joints, times, up=UP)
+    assert np.isnan(found.probability[50:60, 0]).all()
+    assert np.isnan(found.probability[100]).all()
+    assert np.isfinite(found.probability[:50]).all()
+    assert np.isfinite(found.probability[50:60, 1]).all()
+    assert np.isfinite(hold_standing_feet(joints, times, found, up=UP)).all()
+    nothing = foot_contacts(np.full_like(joints, np.nan), times, up=UP)
+    assert np.isnan(nothing.probability).all()
+
+
+def test_standing_feet_stay_and_the_body_is_nearer_to_where_it_is():
+    joints, times, standing = walker()
+    seen, off = shaken(joints)
+    found = foot_contacts(seen, times, up=UP)
+    moved = hold_standing_feet(seen, times, found, up=UP, root_spread_m=0.04)
+    after = seen + moved[:, None]
+    assert slides(after, standing) < 0.3 * slides(seen, standing)
+    assert np.linalg.norm(off + moved, axis=-1).mean() < 0.9 * np.linalg.norm(off, axis=-1).mean()
+    sunk = [np.abs(each[:, FEET, 2][standing] - ANKLE_HEIGHT_M).mean() for each in (seen, after)]
+    assert sunk[1] < 0.7 * sunk[0]
+
+
+def test_what_stands_still_is_left_where_it_is():
+    joints, times, _ = walker()
+    found = foot_contacts(joints, times, up=UP, floor_m=0.0)
+    assert np.abs(hold_standing_feet(joints, times, found, up=UP)).max() < 0.01
+
+
+def test_moves_are_those_of_the_whole_system_of_equations():
+    joints, times, _ = walker(seconds=1.0)
+    seen, _ = shaken(joints, seed=3)
+    found = foot_contacts(seen, times, up=UP, floor_m=0.0)
+    moved = hold_standing_feet(seen, times, found, up=UP, root_spread_m=0.05, drift_m=0.1)
+    standing = np.where(found.probability >= 0.5, found.probability, 0.0)
+    rows, values = [], []
+
+    def add(entries, value, weight):
+        row = np.zeros(len(times))
+        for frame, factor in entries:
+            row[frame] = factor
+        rows.append(row * np.sqrt(weight))
+        values.append(value * np.sqrt(weight))
+
+    for frame in range(len(times)):
+        add([(frame, 1.0)], 0.0, 1.0 / 0.05**2)
+        if frame == 0:
+            continue
+        step = times[frame] - times[frame - 1]
+        add([(frame, 1.0), (frame - 1, -1.0)], 0.0, 1.0 / (0.1**2 * step))
+        for foot, ankle in enumerate(FEET):
+            weight = standing[frame, foot] * standing[frame - 1, foot] / (0.05 * step) ** 2
+            slip = seen[frame, ankle, 0] - seen[frame - 1, ankle, 0]
+            add([(frame, 1.0), (frame - 1, -1.0)], -slip, weight)
+    expected = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
+    np.testing.assert_allclose(moved[:, 0], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"joints": np.zeros((4, 16, 3))}, r"shape \(4, 16, 3\)"),
+        ({"timestamps": np.zeros(4)}, "each after the one before"),
+        ({"timestamps": np.arange(5.0)}, r"shape \(5,\)"),
+        ({"up": (0.0, 0.0, 0.0)}, "three numbers"),
+        ({"up": (0.0, 1.0)}, "three numbers"),
+    ],
+)
+def test_other_input_is_refused(changes, message):
+    given = {"joints": np.zeros((4, 17, 3)), "timestamps": np.arange(4.0), "up": UP, **changes}
+    with pytest.raises(UsageError, match=message):
+        foot_contacts(**given)
+
+
+def test_other_contacts_are_refused():
+    joints, times, _ = walker(seconds=1.0)
+    found = foot_contacts(joints, times, up=UP)
+    with pytest.raises(UsageError, match="of 30 frames; expected 20"):
+        hold_standing_feet(joints[:20], times[:20], found, up=UP)
+    with pytest.raises(UsageError, match="more than 0"):
+        hold_standing_feet(joints, times, found, up=UP, drift_m=0.0)
