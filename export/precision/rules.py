@@ -16,8 +16,8 @@ from hot_sdk.export.graph.view import view_graph
 from hot_sdk.export.models.families import Family
 
 FLOAT32_OPERATORS = frozenset(
-    {"Clip", "Div", "Equal", "Exp", "Greater", "GreaterOrEqual", "LayerNormalization", "Less"}
-    | {"Max", "Min", "Neg", "Pow", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin"}
+    {"Abs", "Clip", "Div", "Equal", "Exp", "Greater", "GreaterOrEqual", "LayerNormalization"}
+    | {"Less", "Max", "Min", "Neg", "Pow", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin"}
     | {"ReduceSum", "Softmax", "Sqrt", "TopK", "Where"}
     | {"DequantizeLinear", "QuantizeLinear"}
 )

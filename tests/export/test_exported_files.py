@@ -14,6 +14,7 @@ from hot_sdk.export.graph.view import view_graph
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import build, family
 from hot_sdk.export.options import resolve_request, returns_token_index
+from hot_sdk.export.precision.float16 import to_float16
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.manifest import read_manifest
 
@@ -96,6 +97,19 @@ def test_indices_are_clamped_before_a_gather(model):
     for node in model.graph.node:
         if node.op_type in ("Gather", "GatherElements"):
             check(node.input[1])
+
+
+def test_indices_stay_float32_in_fp16(exported, model):
+    """In every variant and with every selector; the conversion itself refuses rounded choices."""
+    made = to_float16(model, family(exported.request.model))
+    view = view_graph(made)
+    assert made.ByteSize() < model.ByteSize()
+    for node in made.graph.node:
+        inputs = {view.tensor(name).dtype for name in node.input}
+        if node.op_type == "Cast" and onnx.TensorProto.FLOAT16 in inputs:
+            assert view.tensor(node.output[0]).dtype == onnx.TensorProto.FLOAT, node.name
+        if node.name.startswith("selectors"):
+            assert onnx.TensorProto.FLOAT16 not in inputs, node.name
 
 
 def test_inputs_and_outputs_have_their_names_and_shapes(exported, spec, model):

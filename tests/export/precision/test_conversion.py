@@ -88,23 +88,55 @@ def test_poses_stay_near(name, precision):
 
 
 @EVERY_FAMILY
-def test_fp16_keeps_choices_sums_and_poses_in_float32(name):
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8_FP16])
+def test_fp16_keeps_choices_sums_and_poses_in_float32(name, precision):
     model, _ = traced(name)
-    made = converted(name, Precision.FP16).model
+    made = converted(name, precision).model
     view = view_graph(made)
-    half = {node.name for node in made.graph.node if TensorProto.FLOAT16 in tensors_of(made, node)}
     computing = [node for node in made.graph.node if node.op_type != "Cast"]
+    half = {node.name for node in computing if TensorProto.FLOAT16 in tensors_of(made, node)}
     for node in computing:
         if node.op_type in ("LayerNormalization", "Softmax", "TopK", "ReduceMean", "ReduceMin"):
             assert node.name not in half, node.name
-        if module_of(node).startswith("selectors"):
+        module = module_of(node)
+        if module.startswith("selectors") or module.endswith("graph_temporal.mixer"):
             assert node.name not in half, node.name
-    last = [node for node in computing if node.op_type == "Gemm"][-1]
-    assert last.name not in half, "the layer that makes the poses"
-    assert any(node.op_type in ("Gemm", "MatMul") for node in computing if node.name in half)
+    assert not half & nearest(made.graph.node, {each.name for each in made.graph.output})
+    first = next(node for node in computing if node.op_type in PRODUCTS)
+    assert first.name not in half, "the layer that reads keypoints"
+    assert any(node.op_type in PRODUCTS for node in computing if node.name in half)
     for value in (*made.graph.input, *made.graph.output):
         before = view_graph(model).tensor(value.name).dtype
         assert view.tensor(value.name).dtype == before
+
+
+PRODUCTS = ("Gemm", "MatMul")
+
+
+def nearest(nodes, wanted):
+    """The matrix multiplications that make outputs, and all between the two."""
+    found = set()
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            found.add(node.name)
+            if node.op_type not in (*PRODUCTS, "LayerNormalization", "TopK"):
+                wanted.update(node.input)
+    return found
+
+
+@EVERY_FAMILY
+def test_the_residual_stream_stays_float32(name):
+    """Of two computed summands, each must arrive as it was computed, and so must their sum."""
+    made = converted(name, Precision.FP16).model
+    constants = {tensor.name for tensor in made.graph.initializer}
+    sums = [
+        node
+        for node in made.graph.node
+        if node.op_type == "Add" and not constants.intersection(node.input)
+    ]
+    assert len(sums) >= 4
+    for node in sums:
+        assert TensorProto.FLOAT16 not in tensors_of(made, node), node.name
 
 
 @EVERY_FAMILY
