@@ -19,6 +19,7 @@ from hot_sdk.errors import UsageError
 MIN_HEIGHT_M, MAX_HEIGHT_M = 0.5, 2.5
 
 _NO_LENGTH = 1e-6
+_FARTHEST = 1e6
 _DOWN = 0.2
 """Part of the up direction along the image's y axis, beyond noise, that means upside down."""
 
@@ -140,7 +141,8 @@ def checked_height(height_m: object) -> float | None:
         height_m = height_m.item()
     value = math.nan
     if isinstance(height_m, (int, float, np.integer, np.floating)) and height_m is not True:
-        value = float(height_m)
+        # A number in a file may have thousands of digits.
+        value = float(height_m) if abs(height_m) < _FARTHEST else math.nan
     if not MIN_HEIGHT_M <= value <= MAX_HEIGHT_M:
         hint = "Give the person's height, standing and without shoes, or leave it out."
         if MIN_HEIGHT_M <= value / 100.0 <= MAX_HEIGHT_M:

@@ -300,12 +300,22 @@ def lift_prepared_clips(
         if progress is not None:
             progress(first + len(group), total)
     lifted = []
-    for clip, stitcher, wide_stitcher in zip(clips, stitchers, spreads, strict=True):
+    for clip in clips:
         with recorder.timed("stitching"):
-            stitched = stitcher.result()
-            wide = wide_stitcher.result() if runner.manifest.spread else None
-            clip.turn_back(stitched, wide)
-            seams = stitcher.seams(stitched, runner.manifest.unit) if frames > 1 else None
-            resampled = None if wide is None else clip.resample_to_frames(wide)
-            lifted.append(LiftedClip(clip.resample_to_frames(stitched), resampled, seams))
+            # Each clip's own, so that what is done with is freed.
+            lifted.append(_finished(clip, stitchers.pop(0), spreads.pop(0), runner.manifest))
     return lifted
+
+
+def _finished(
+    clip: PreparedClip, stitcher: Stitcher, spreads: Stitcher, manifest: Manifest
+) -> LiftedClip:
+    """Return what was stitched, along the camera's axes, for the frames."""
+    stitched = stitcher.result()
+    spread = spreads.result() if manifest.spread else None
+    clip.turn_back(stitched, spread)
+    seams = stitcher.seams(stitched, manifest.unit) if manifest.frames > 1 else None
+    poses = clip.resample_to_frames(stitched)
+    # A long clip has no room for what is not needed any more.
+    del stitched, stitcher
+    return LiftedClip(poses, None if spread is None else clip.resample_to_frames(spread), seams)

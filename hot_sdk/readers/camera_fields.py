@@ -56,7 +56,7 @@ def _intrinsics(stated: object, fisheye: bool) -> Intrinsics:
         return Intrinsics(fx, fy, cx, cy, lens, fisheye)  # type: ignore[arg-type]
     try:
         values = np.asarray(stated, dtype=np.float64).tolist()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"intrinsics is {stated!r:.80}.", hint=_EXPECTED) from error
     if np.shape(values) == (3, 3):
         (fx, skew, cx), (_, fy, cy), _ = values

@@ -161,6 +161,18 @@ def test_streams_see_what_clips_see(engines, turning):
     np.testing.assert_allclose(streamed.spread, whole.spread, atol=2e-6)
 
 
+def test_a_network_of_center_frames_and_fixed_batches(tmp_path):
+    clip = _walk(20, turning=True)
+    poses, spread = _by_hand(clip)
+    model = make_told_model(tmp_path / "center.onnx", center=True, batch=3)
+    with Pose3DEngine(model, threads=1) as engine:
+        whole = engine(clip)
+        streamed = lift_stream(engine, [clip], lookahead=FRAMES // 2, hop=1).results[0]
+    for result in (whole, streamed):
+        np.testing.assert_allclose(result.poses, poses, atol=2e-6)
+        np.testing.assert_allclose(result.spread, spread, atol=2e-6)
+
+
 def test_a_stream_is_opened_with_what_is_known(engines):
     clip = _walk(20)
     poses, _ = _by_hand(clip)

@@ -31,18 +31,18 @@ def expected(keypoints, conditions):
     return poses, spread
 
 
-def told_manifest(*, told=True, frames=FRAMES):
+def told_manifest(*, told=True, frames=FRAMES, center=False, batch=None):
     """The starter's manifest, changed to that of this network."""
     return dataclasses.replace(
         _starter_manifest(),
         variant="plain",
         frames=frames,
-        output_frames=frames,
+        output_frames=1 if center else frames,
         ratio=1.0,
         tokens=None,
         stages=(),
         recovery=None,
-        batch=None,
+        batch=batch,
         flip=False,
         token_index=False,
         precision="fp32",
@@ -62,7 +62,9 @@ def _starter_manifest():
     return _KEPT[0]
 
 
-def make_told_model(path: Path, *, told=True, frames=FRAMES, mean_share=0.0):
+def make_told_model(
+    path: Path, *, told=True, frames=FRAMES, mean_share=0.0, center=False, batch=None
+):
     """Write the network.
 
     Args:
@@ -70,8 +72,10 @@ def make_told_model(path: Path, *, told=True, frames=FRAMES, mean_share=0.0):
         told: It has the input ``conditions`` and the output ``spread``.
         frames: Frames of a window.
         mean_share: Share of the window's mean in each frame, so that windows differ.
+        center: It returns the middle frame only.
+        batch: Windows in one run; None for any number.
     """
-    manifest = told_manifest(told=told, frames=frames)
+    manifest = told_manifest(told=told, frames=frames, center=center, batch=batch)
     info, node = helper.make_tensor_value_info, helper.make_node
     constants = {
         "share": np.array(mean_share, np.float32),
@@ -82,6 +86,8 @@ def make_told_model(path: Path, *, told=True, frames=FRAMES, mean_share=0.0):
         "zero": np.array([0]),
         "one": np.array([1]),
         "two": np.array([2]),
+        "middle": np.array([frames // 2 if center else 0]),
+        "end": np.array([frames // 2 + 1 if center else frames]),
     }
     nodes = [
         node("ReduceMean", ["keypoints_2d"], ["mean"], axes=[1], keepdims=1),
@@ -102,19 +108,22 @@ def make_told_model(path: Path, *, told=True, frames=FRAMES, mean_share=0.0):
     nodes += [
         node("Concat", ["xy", "z"], ["placed"], axis=-1),
         node("Slice", ["placed", "zero", "one", "two"], ["root"]),
-        node("Sub", ["placed", "root"], ["poses_3d"]),
+        node("Sub", ["placed", "root"], ["all"]),
+        node("Slice", ["all", "middle", "end", "one"], ["poses_3d"]),
     ]
-    shape = ["batch", frames, 17]
+    batch = "batch" if batch is None else batch
+    shape = [batch, frames, 17]
+    returned = [batch, manifest.output_frames, 17, 3]
     inputs = [info("keypoints_2d", TensorProto.FLOAT, [*shape, 2])]
-    outputs = [info("poses_3d", TensorProto.FLOAT, [*shape, 3])]
+    outputs = [info("poses_3d", TensorProto.FLOAT, returned)]
     if told:
         nodes += [
             node("Abs", ["poses_3d"], ["far"]),
             node("Mul", ["far", "quarter"], ["more"]),
             node("Add", ["more", "widths"], ["spread"]),
         ]
-        inputs.append(info("conditions", TensorProto.FLOAT, ["batch", frames, 5]))
-        outputs.append(info("spread", TensorProto.FLOAT, [*shape, 3]))
+        inputs.append(info("conditions", TensorProto.FLOAT, [batch, frames, 5]))
+        outputs.append(info("spread", TensorProto.FLOAT, returned))
     tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "told", inputs, outputs, tensors)
     opset = helper.make_opsetid("", 17)
