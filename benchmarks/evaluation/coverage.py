@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,17 @@ Singles = NDArray[np.float32]
 LEVELS = (50, 68, 95)
 """Percent of the errors that an interval is meant to hold."""
 
-WIDTHS: Mapping[str, tuple[float, float, float]] = {
-    "normal": (0.678, 1.0, 1.971),
-    "laplace": (0.608, 1.0, 2.629),
-}
-"""Half the width of the interval of each of ``LEVELS``, as a multiple of that of 68 %."""
+_MEANT = 68.0
+"""Percent of the errors within the stated spread."""
 
 DISTRIBUTION = "laplace"
 """The distribution of errors for which the shipped weights are trained and calibrated."""
+
+_QUANTILES: Mapping[str, Callable[[float], float]] = {
+    "laplace": lambda share: -math.log(1.0 - share),
+    "normal": lambda share: NormalDist().inv_cdf((1.0 + share) / 2.0),
+}
+"""Half the width of the interval that holds a share of the errors, by distribution."""
 
 AXES = ("x", "y", "z")
 """Along the image to the right, down, and away from the camera."""
@@ -54,17 +58,28 @@ def coverage(
     Args:
         ratios: Of each clip, (scored, joints, 3): absolute error over stated spread.
         spreads: Of each clip, (scored, joints, 3): the stated spread, millimeters.
-        distribution: A key of ``WIDTHS``: how the intervals of other levels follow from that of
-            68 %.
+        distribution: ``laplace`` or ``normal``: how the intervals of other levels follow from that
+            of 68 %.
     """
     ratio, spread = (np.concatenate(each).reshape(-1, len(AXES)) for each in (ratios, spreads))
     return Coverage(
         percent={
-            str(level): _by_axis((ratio <= width) * np.float64(100.0))
-            for level, width in zip(LEVELS, WIDTHS[distribution], strict=True)
+            str(level): _by_axis((ratio <= interval_width(level, distribution)) * np.float64(100.0))
+            for level in LEVELS
         },
         spread_mm=_by_axis(spread.astype(np.float64)),
     )
+
+
+def interval_width(percent: float, distribution: str = DISTRIBUTION) -> float:
+    """Return half the width of an interval, as a multiple of that of 68 %.
+
+    Args:
+        percent: Share of the errors that it is to hold, above 0 and below 100.
+        distribution: ``laplace`` or ``normal``.
+    """
+    quantile = _QUANTILES[distribution]
+    return quantile(percent / 100.0) / quantile(_MEANT / 100.0)
 
 
 def _by_axis(values: Floats) -> dict[str, float]:

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from hot_sdk.benchmarks.evaluation.clip_errors import measure_clip
-from hot_sdk.benchmarks.evaluation.coverage import DISTRIBUTION, LEVELS, WIDTHS, coverage
+from hot_sdk.benchmarks.evaluation.coverage import (
+    DISTRIBUTION,
+    LEVELS,
+    coverage,
+    interval_width,
+)
 from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
 from hot_sdk.benchmarks.evaluation.metrics import mean_of, summarize
 from hot_sdk.errors import ResultError
@@ -33,7 +38,16 @@ def measured(truth, errors, spread=SPREAD, **options):
     return measure_clip(predicted, truth, spread_mm=np.broadcast_to(spread, truth.shape), **options)
 
 
-@pytest.mark.parametrize("distribution", WIDTHS)
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [("normal", (0.678, 1.0, 1.971)), ("laplace", (0.608, 1.0, 2.629))],
+)
+def test_widths_of_intervals(distribution, expected):
+    found = [interval_width(level, distribution) for level in LEVELS]
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("distribution", ["normal", "laplace"])
 def test_calibrated_errors_are_covered_as_often_as_said(truth, distribution):
     one = measured(truth, SPREAD * drawn(distribution, truth.shape))
     found = coverage([one.spread_ratio], [one.spread], distribution=distribution)
