@@ -18,6 +18,7 @@ silence()
 
 if TYPE_CHECKING:
     from hot_sdk.cameras import CameraPose, Intrinsics
+    from hot_sdk.contacts import FootContacts, foot_contacts, hold_standing_feet
     from hot_sdk.errors import HotSDKError
     from hot_sdk.keypoints import Keypoints
     from hot_sdk.latency import LatencyReport
@@ -35,6 +36,7 @@ _MODULES = {
     "BoneRotations": "hot_sdk.results.rotations",
     "BvhFile": "hot_sdk.results.bvh",
     "CameraPose": "hot_sdk.cameras",
+    "FootContacts": "hot_sdk.contacts",
     "H36M17": "hot_sdk.skeletons",
     "HotSDKError": "hot_sdk.errors",
     "InputPolicies": "hot_sdk.preprocessing.policies",
@@ -47,6 +49,8 @@ _MODULES = {
     "Pose3DStream": "hot_sdk.streams",
     "StreamPose": "hot_sdk.streams",
     "bone_rotations": "hot_sdk.results.rotations",
+    "foot_contacts": "hot_sdk.contacts",
+    "hold_standing_feet": "hot_sdk.contacts",
     "joint_angles": "hot_sdk.results.angles",
     "list_skeletons": "hot_sdk.skeletons",
     "save_bvh": "hot_sdk.results.bvh",
@@ -58,6 +62,7 @@ __all__ = [
     "BoneRotations",
     "BvhFile",
     "CameraPose",
+    "FootContacts",
     "HotSDKError",
     "InputPolicies",
     "Intrinsics",
@@ -70,6 +75,8 @@ __all__ = [
     "StreamPose",
     "__version__",
     "bone_rotations",
+    "foot_contacts",
+    "hold_standing_feet",
     "joint_angles",
     "list_skeletons",
     "save_bvh",

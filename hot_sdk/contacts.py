@@ -44,6 +44,12 @@ _CERTAIN = 0.5
 _SLIP_M_S = 0.05
 """Standard deviation of the velocity that a foot which is kept in place may have."""
 
+_NO_LENGTH = 1e-9
+_LEGS = tuple(
+    tuple(H36M17.joints.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
+    for side in ("right", "left")
+)
+
 _STANDING_S, _SWINGING_S = 0.7, 0.45
 _WINDOW_S = 0.1
 _LEAST_NOISE_M = 0.001
@@ -118,26 +124,27 @@ def hold_standing_feet(
     contacts: FootContacts,
     *,
     up: ArrayLike,
-    root_spread_m: float = 0.05,
+    spread_m: float = 0.03,
     drift_m: float = 0.1,
 ) -> Floats:
-    """Return how to move the body in each frame so that standing feet stay where they are.
+    """Return joints whose standing feet do not slide, and do not sink into the floor or float.
 
-    The whole body is moved, (frames, 3), by least squares: feet that stand in two frames do not
-    move between them and are at the height of the floor, and the body stays near where it was,
-    without jumps. A foot that stands on something else than the floor is not pulled down. Give the
-    spread that the root really has: a body that is where it should be is moved for feet that roll.
+    Ankles are moved by least squares over the whole clip: one that stands in two frames does not
+    move between them, and is at the height of the floor unless it stands on something else; all
+    stay near where they were, without jumps. Knees follow, so that thighs and shins keep their
+    lengths; an ankle goes no farther than the leg is long. No other joint moves, and no leg of
+    which a joint is not known.
 
     Args:
         joints: As those of ``foot_contacts``.
         timestamps: Likewise.
         contacts: What it returned.
         up: Likewise.
-        root_spread_m: How far off the body may be, meters: standard deviation along each axis.
+        spread_m: How far off ankles are, meters: standard deviation along each axis.
         drift_m: How far that changes in a second, meters: standard deviation along each axis.
 
     Returns:
-        Meters to add to all joints of each frame; NaN-free.
+        (frames, 17, 3), meters.
 
     Raises:
         UsageError: An array has another shape, or a spread is not above 0.
@@ -148,30 +155,54 @@ def hold_standing_feet(
             f"The contacts are of {len(contacts.probability)} frames; expected {len(ankles)}.",
             hint="Give those of the same joints.",
         )
-    if not (root_spread_m > 0.0 and drift_m > 0.0):
+    if not (spread_m > 0.0 and drift_m > 0.0):
         raise UsageError(
-            f"root_spread_m and drift_m are {root_spread_m!r} and {drift_m!r}; expected more than"
-            " 0.",
+            f"spread_m and drift_m are {spread_m!r} and {drift_m!r}; expected more than 0.",
             hint="Leave them out for the defaults.",
         )
     standing = np.nan_to_num(contacts.probability)
     standing = np.where(standing >= _CERTAIN, standing, 0.0)
-    # Slips: between two frames in which a foot stands.
     steps = np.diff(times)
     both = standing[1:] * standing[:-1] / (_SLIP_M_S * steps[:, None]) ** 2
     slips = np.nan_to_num(np.diff(ankles, axis=0))
-    between = 1.0 / (drift_m**2 * steps) + both.sum(axis=1)
-    pulls = (both[..., None] * slips).sum(axis=1)
-    here = np.full(len(ankles), 1.0 / root_spread_m**2)
-    moves = _least_squares(here, between, np.zeros((len(ankles), 3)), pulls)
-    # The height is solved alone: only there is a place, the floor, to be at.
-    on_floor = standing * (np.abs(contacts.height) < 3.0 * (_ANKLE_SPREAD_M + contacts.noise_m))
-    weights = on_floor / _ANKLE_SPREAD_M**2
-    wanted = -(weights * np.nan_to_num(contacts.height)).sum(axis=1)
-    rises = _least_squares(
-        here + weights.sum(axis=1), between, wanted[:, None], (pulls @ direction)[:, None]
-    )
-    return moves + (rises - (moves @ direction)[:, None]) * direction
+    near_floor = np.abs(contacts.height) < 3.0 * math.hypot(_ANKLE_SPREAD_M, spread_m)
+    heights = np.nan_to_num(contacts.height)
+    moved = np.array(joints, dtype=np.float64)
+    for foot, (hip, knee, ankle) in enumerate(_LEGS):
+        between = 1.0 / (drift_m**2 * steps) + both[:, foot]
+        pulls = both[:, foot, None] * slips[:, foot]
+        here = np.full(len(times), 1.0 / spread_m**2)
+        away = _least_squares(here, between, np.zeros((len(times), 3)), pulls)
+        # The height is solved alone: only there is a place, the floor, to be at.
+        floor = standing[:, foot] * near_floor[:, foot] / _ANKLE_SPREAD_M**2
+        wanted = -(floor * heights[:, foot])[:, None]
+        rise = _least_squares(here + floor, between, wanted, (pulls @ direction)[:, None])
+        away += (rise - (away @ direction)[:, None]) * direction
+        whole = np.isfinite(moved[:, [hip, knee, ankle]]).all(axis=(1, 2))
+        moved[whole, knee], moved[whole, ankle] = _bent(
+            moved[whole, hip], moved[whole, knee], moved[whole, ankle], away[whole]
+        )
+    return moved
+
+
+def _bent(hip: Floats, knee: Floats, ankle: Floats, away: Floats) -> tuple[Floats, Floats]:
+    """Return knees and ankles after ankles were moved: bones keep lengths, knees their side."""
+    thigh = np.linalg.norm(knee - hip, axis=-1, keepdims=True)
+    shin = np.linalg.norm(ankle - knee, axis=-1, keepdims=True)
+    leg = ankle + away - hip
+    wanted = np.linalg.norm(leg, axis=-1, keepdims=True)
+    reach = np.clip(wanted, np.abs(thigh - shin), thigh + shin)
+    along = leg / np.maximum(wanted, _NO_LENGTH)
+    bend = knee - hip - ((knee - hip) * along).sum(axis=-1, keepdims=True) * along
+    length = np.linalg.norm(bend, axis=-1, keepdims=True)
+    bend = bend / np.maximum(length, _NO_LENGTH)
+    share = (reach**2 + thigh**2 - shin**2) / (2.0 * np.maximum(reach, _NO_LENGTH))
+    aside = np.sqrt(np.maximum(thigh**2 - share**2, 0.0))
+    # A leg that was straight shows no side to bend to, and stays straight.
+    found = np.where(length > _NO_LENGTH, hip + share * along + aside * bend, hip + thigh * along)
+    shins = hip + reach * along - found
+    held = shin / np.maximum(np.linalg.norm(shins, axis=-1, keepdims=True), _NO_LENGTH)
+    return found, found + shins * held
 
 
 def _least_squares(here: Floats, between: Floats, wanted: Floats, pulls: Floats) -> Floats:

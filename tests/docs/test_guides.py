@@ -103,7 +103,8 @@ def test_angles_and_bvh_of_a_clip(tmp_path, monkeypatch):
     page = (DOCS / "joint-angles.md").read_text(encoding="utf-8")
     for name in made["angles"].names:
         assert f"`{name.removeprefix('right_').removeprefix('left_')}`" in page
-    np.testing.assert_allclose(made["joints"][:, 0], 0.0)
+    assert made["contacts"].probability.shape == (frames, 2)
+    assert np.isfinite(made["steady"]).mean() > 0.9
 
 
 def raised(call):

@@ -44,6 +44,16 @@ def shaken(joints, sideways=0.02, seed=0):
     return joints + off[:, None], off
 
 
+def with_legs(joints):
+    """The same with hips above the feet, and knees bent forward."""
+    made = joints.copy()
+    for hip, knee, ankle in ((1, 2, 3), (4, 5, 6)):
+        made[:, hip] = (joints[:, 3] + joints[:, 6]) / 2.0
+        made[:, hip, 1:] = made[:, ankle, 1:] * [1.0, 0.0] + [0.0, 0.85]
+        made[:, knee] = (made[:, hip] + made[:, ankle]) / 2.0 + [0.12, 0.0, 0.0]
+    return made
+
+
 def slides(joints, standing):
     both = standing[1:] & standing[:-1]
     steps = np.linalg.norm(np.diff(joints[:, FEET], axis=0), axis=-1)
@@ -117,56 +127,80 @@ def test_unknown_ankles():
     assert np.isnan(found.probability[100]).all()
     assert np.isfinite(found.probability[:50]).all()
     assert np.isfinite(found.probability[50:60, 1]).all()
-    assert np.isfinite(hold_standing_feet(joints, times, found, up=UP)).all()
+    held = hold_standing_feet(joints, times, found, up=UP)
+    np.testing.assert_array_equal(np.isnan(held), np.isnan(joints))
+    np.testing.assert_array_equal(held[50:60, :3], joints[50:60, :3])
     nothing = foot_contacts(np.full_like(joints, np.nan), times, up=UP)
     assert np.isnan(nothing.probability).all()
 
 
-def test_standing_feet_stay_and_the_body_is_nearer_to_where_it_is():
+def test_standing_feet_stay_and_are_nearer_to_where_they_are():
     joints, times, standing = walker()
-    seen, off = shaken(joints)
+    joints = with_legs(joints)
+    seen, _ = shaken(joints)
     found = foot_contacts(seen, times, up=UP)
-    moved = hold_standing_feet(seen, times, found, up=UP, root_spread_m=0.04)
-    after = seen + moved[:, None]
+    after = hold_standing_feet(seen, times, found, up=UP)
     assert slides(after, standing) < 0.3 * slides(seen, standing)
-    assert np.linalg.norm(off + moved, axis=-1).mean() < 0.9 * np.linalg.norm(off, axis=-1).mean()
-    sunk = [np.abs(each[:, FEET, 2][standing] - ANKLE_HEIGHT_M).mean() for each in (seen, after)]
+    errors = [
+        np.linalg.norm((each - joints)[:, FEET], axis=-1)[standing].mean() for each in (seen, after)
+    ]
+    assert errors[1] < 0.85 * errors[0]
+    sunk = [np.abs((each - joints)[:, FEET, 2])[standing].mean() for each in (seen, after)]
     assert sunk[1] < 0.7 * sunk[0]
+    legs = [1, 2, 3, 4, 5, 6]
+    for upper, lower in ((1, 2), (2, 3), (4, 5), (5, 6)):
+        lengths = [
+            np.linalg.norm(each[:, upper] - each[:, lower], axis=-1) for each in (seen, after)
+        ]
+        np.testing.assert_allclose(lengths[1], lengths[0], atol=1e-9)
+    np.testing.assert_array_equal(
+        np.delete(after, [2, 3, 5, 6], axis=1), np.delete(seen, [2, 3, 5, 6], axis=1)
+    )
+    # Knees stay on their side of the leg: ahead.
+    for hip, knee, ankle in (legs[:3], legs[3:]):
+        middle = (after[:, hip] + after[:, ankle]) / 2.0
+        assert (after[:, knee, 0] > middle[:, 0] - 0.02).all()
 
 
-def test_what_stands_still_is_left_where_it_is():
+def test_feet_that_stand_well_are_left_where_they_are():
     joints, times, _ = walker()
+    joints = with_legs(joints)
     found = foot_contacts(joints, times, up=UP, floor_m=0.0)
-    assert np.abs(hold_standing_feet(joints, times, found, up=UP)).max() < 0.01
+    assert np.abs(hold_standing_feet(joints, times, found, up=UP) - joints).max() < 0.01
+
+
+def test_an_ankle_goes_no_farther_than_the_leg_is_long():
+    joints, times, _ = walker(seconds=1.0)
+    joints[:, [1, 2, 3]] = [[0.0, -0.1, 0.9], [0.0, -0.1, 0.5], [0.0, -0.1, 0.1]]
+    found = foot_contacts(joints, times, up=UP, floor_m=-0.05)
+    after = hold_standing_feet(joints, times, found, up=UP)
+    np.testing.assert_allclose(after[:, 1:4], joints[:, 1:4], atol=1e-6)
 
 
 def test_moves_are_those_of_the_whole_system_of_equations():
     joints, times, _ = walker(seconds=1.0)
     seen, _ = shaken(joints, seed=3)
     found = foot_contacts(seen, times, up=UP, floor_m=0.0)
-    moved = hold_standing_feet(seen, times, found, up=UP, root_spread_m=0.05, drift_m=0.1)
+    seen[:, [1, 4], 2] = 0.75  # Near enough for a leg of this length to reach anywhere.
+    seen[:, [2, 5]] = (seen[:, [1, 4]] + seen[:, [3, 6]]) / 2.0 + [0.3, 0.0, 0.0]
+    after = hold_standing_feet(seen, times, found, up=UP, spread_m=0.05, drift_m=0.1)
     standing = np.where(found.probability >= 0.5, found.probability, 0.0)
-    rows, values = [], []
-
-    def add(entries, value, weight):
-        row = np.zeros(len(times))
-        for frame, factor in entries:
-            row[frame] = factor
-        rows.append(row * np.sqrt(weight))
-        values.append(value * np.sqrt(weight))
-
-    for frame in range(len(times)):
-        add([(frame, 1.0)], 0.0, 1.0 / 0.05**2)
-        if frame == 0:
-            continue
-        step = times[frame] - times[frame - 1]
-        add([(frame, 1.0), (frame - 1, -1.0)], 0.0, 1.0 / (0.1**2 * step))
-        for foot, ankle in enumerate(FEET):
-            weight = standing[frame, foot] * standing[frame - 1, foot] / (0.05 * step) ** 2
-            slip = seen[frame, ankle, 0] - seen[frame - 1, ankle, 0]
-            add([(frame, 1.0), (frame - 1, -1.0)], -slip, weight)
-    expected = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
-    np.testing.assert_allclose(moved[:, 0], expected, atol=1e-9)
+    for foot, ankle in enumerate(FEET):
+        rows, values = [], []
+        for frame in range(len(times)):
+            one = np.eye(len(times))[frame]
+            rows.append(one / 0.05)
+            values.append(0.0)
+            if frame == 0:
+                continue
+            change, step = one - np.eye(len(times))[frame - 1], times[frame] - times[frame - 1]
+            rows.append(change / (0.1 * np.sqrt(step)))
+            values.append(0.0)
+            weight = np.sqrt(standing[frame, foot] * standing[frame - 1, foot]) / (0.05 * step)
+            rows.append(change * weight)
+            values.append(-weight * (seen[frame, ankle, 0] - seen[frame - 1, ankle, 0]))
+        expected = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
+        np.testing.assert_allclose((after - seen)[:, ankle, 0], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(
