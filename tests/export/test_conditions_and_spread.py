@@ -129,6 +129,13 @@ def test_engines_return_pytorch_s_poses_and_spread(file, engine):
             assert found[SPREAD].min() > 0.0
 
 
+@pytest.mark.parametrize("file", ["17-flip-batch-any"], indirect=True)
+def test_tensorrt_compiles_a_file_of_two_inputs_with_an_open_batch(file):
+    from tensorrt_compiler import compiled
+
+    assert len(compiled(file[1].path)) > 10_000
+
+
 def test_what_is_known_matters(file):
     request, result = file
     arrays = inputs(request, request.batch or 1)

@@ -32,7 +32,7 @@ _SILENT: Mapping[str, str] = {
 _RULES: tuple[tuple[str, str], ...] = (
     (r"^selectors", "prune"),
     (r"^(cross_attention|interpolation|guess_trust)", "recover"),
-    (r"^(head|regression|fc|fcn\w*|rep_logit|pre_logits)(\.|$)", "head"),
+    (r"^((spread_)?head|regression|fc|fcn\w*|rep_logit|pre_logits)(\.|$)", "head"),
     (r"(^|\.)(\w*patch_(to_)?embed\w*|joints_embed|embedding_\d|stem)", "embedding"),
     # MotionBERT and MotionAGFormer hold both in one block.
     (r"^blocks_\w+\.\d+\.\w+_s(\.|$)|(att|graph)_spatial", "spatial"),

@@ -73,6 +73,7 @@ def test_every_module_of_every_family_is_known(model, name, tmp_path_factory):
         ("selectors.0/topk", "prune"),
         ("cross_attention.proj/linear", "recover"),
         ("head.1/linear", "head"),
+        ("spread_head.3/linear", "head"),
         ("stem.layers.0/linear", "embedding"),
         ("view_3", None),
     ],
