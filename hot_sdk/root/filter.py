@@ -190,10 +190,11 @@ def _update(
     else:
         motion = model.advance(options, seconds, turned, state.agility)
         mean = motion.transition @ state.mean
-    noise = motion.noise + _new_errors(state, frame, floor)
-    covariance = motion.transition @ state.covariance @ motion.transition.T + noise
+    covariance = motion.transition @ state.covariance @ motion.transition.T + motion.noise
+    if frame.measured and not restart:
+        covariance = covariance + _new_errors(state, frame, floor)
     observation = _observe(state, frame, options, floor, seconds)
-    kept, believed = _believed(observation, mean, covariance, frame, options, restart=restart)
+    kept, believed = _believed(observation, mean, covariance, options, restart=restart)
     refused = state.refused
     if frame.measured:
         refused = math.inf if believed else min(refused, frame.timestamp)
@@ -276,42 +277,49 @@ def _observe(
         return []
     moved = frame.position - state.origin
     size = float(state.mean[model.SIZE])
-    # Errors that last make several frames worth as much as one.
-    held = 1.0
-    if math.isfinite(seconds):
-        held = max(1.0, 2.0 * options.reading_error_s / seconds)
     found = [
         model.observe_root(frame.root, frame.pixel_covariance * state.misfit, frame.rotation, moved)
     ]
     if frame.depth is not None and math.isfinite(frame.depth.depth_m):
+        held = _held(state, options, seconds, model.SURFACE)
         found.append(model.observe_depth(frame.depth, size, frame.rotation, moved, held))
     if frame.contact is not None and floor is not None:
+        held = _held(state, options, seconds, model.FLOOR)
         found.append(model.observe_floor(frame.contact, floor, state.origin, held))
+    held = _held(state, options, seconds, model.PROPORTION)
     found += [model.observe_length(reading, size, held) for reading in frame.lengths]
     return found
+
+
+def _held(state: RootState, options: RootOptions, seconds: float, constant: int) -> float:
+    """Return how many readings have the worth of one, because they have one error."""
+    if state.covariance[constant, constant] == 0.0:
+        # The first.
+        return 1.0
+    return max(1.0, 2.0 * options.reading_error_s / seconds)
 
 
 def _believed(
     observations: list[Observation],
     mean: Doubles,
     covariance: Doubles,
-    frame: RootFrame,
     options: RootOptions,
     *,
     restart: bool,
 ) -> tuple[Observation | None, bool]:
     """Return what is not too far from what is expected, and whether that holds for the root."""
+    if restart:
+        # Someone who may be anywhere contradicts no reading, however wrong.
+        return observations[0], True
     kept = []
     for number, one in enumerate(observations):
-        if not (restart and number == 0):
-            limit = _GATE_OF_READINGS if number else options.gate
-            sudden = 0.0 if number else options.sudden_m * float(mean[model.SIZE])
-            if not _distance(one, mean, covariance, sudden) <= limit:
-                if number == 0:
-                    # Readings are about the same person.
-                    return None, False
-                continue
-        kept.append(one)
+        limit = _GATE_OF_READINGS if number else options.gate
+        sudden = 0.0 if number else options.sudden_m * float(mean[model.SIZE])
+        if _distance(one, mean, covariance, sudden) <= limit:
+            kept.append(one)
+        elif number == 0:
+            # Readings are about the same person.
+            return None, False
     return (model.together(kept), True) if kept else (None, False)
 
 

@@ -26,10 +26,10 @@ _SHARED = 3.0
 """How many joints have one error in common, in effect: by how much the variance of the starter
 model's roots along the ray, slow part, is above that of independent errors of its joints."""
 
-_STEPS = 4
+_STEPS = 6
 _FEWEST_JOINTS = 4
-_HUBER = 2.5
-"""Residuals beyond this many standard deviations weigh less, in inverse proportion."""
+_FAR_OFF = 2.5
+"""Residuals beyond this many standard deviations weigh less, by the square of how far beyond."""
 
 _MEDIAN = 0.83
 """Of the root mean square of two normal errors."""
@@ -249,8 +249,8 @@ def _weights(residual: Doubles, precision: Doubles, lateral: Doubles) -> tuple[D
     middle = np.sum(inside, axis=1, keepdims=True) // 2
     ordered = np.sort(np.where(inside, far, np.inf), axis=1)
     usual = np.take_along_axis(ordered, middle, axis=1) / _MEDIAN
-    limit = _HUBER * np.maximum(usual, 1.0)
-    less: Doubles = np.minimum(1.0, limit / np.maximum(far, _SAFE))
+    limit = _FAR_OFF * np.maximum(usual, 1.0)
+    less: Doubles = np.minimum(1.0, limit / np.maximum(far, _SAFE)) ** 2
     return weight * less[..., None], less
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -204,7 +204,12 @@ def track_clip(
         UsageError: Something has another number of frames, or the times do not increase.
     """
     frames = len(measurements)
-    given = {"timestamps": timestamps, "poses": poses, "depths": depths, "lengths": lengths}
+    given: dict[str, Sized | None] = {
+        "timestamps": timestamps,
+        "poses": poses,
+        "depths": depths,
+        "lengths": lengths,
+    }
     if not isinstance(cameras, CameraPose):
         given["cameras"] = cameras
     for name, values in given.items():
