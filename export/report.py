@@ -330,10 +330,16 @@ def next_commands(result: ExportResult) -> str:
         data = "mpi-inf-3dhp --protocol center --data-root FOLDER"
     elif result.manifest.unit != Unit.METER.value:
         data = "h36m-motionbert --protocol motionbert --data-root FOLDER"
+    there = several = ""
+    if result.on_device is not None:
+        device, plan = result.on_device.device, result.on_device.plan
+        cache = "" if plan is None else f" --cache-dir {shlex.quote(str(plan.parent))}"
+        there = f" --engine tensorrt --device {device}{cache}"
+        several = f" --engines tensorrt --devices {device}{cache}"
     commands = [
-        f"hot-infer KEYPOINTS_OR_VIDEO --model {path}",
-        f"hot-eval {path} --data {data}",
-        f"hot-benchmark {path}",
+        f"hot-infer KEYPOINTS_OR_VIDEO --model {path}{there}",
+        f"hot-eval {path} --data {data}{there}",
+        f"hot-benchmark {path}{several}",
     ]
     if result.triton:
         repository = shlex.quote(str(result.triton[0].parent.resolve()))

@@ -74,6 +74,24 @@ def test_dockerfiles(file):
         assert word in text
 
 
+def hadolint(*arguments, **options):
+    program = Path(sys.executable).with_name("hadolint")
+    if not program.is_file():
+        pytest.skip("hadolint has no wheel for this platform")
+    run = subprocess.run(
+        [program, "--no-color", *arguments], capture_output=True, text=True, check=False, **options
+    )
+    return run.returncode, run.stdout
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
+def test_dockerfiles_are_clean(file):
+    assert hadolint(file) == (0, "")
+    status, said = hadolint("-", input=f"{file.read_text()}RUN cd /tmp && pip install rich\n")
+    assert status == 1
+    assert {"DL3003", "DL3013"} <= set(re.findall(r"DL\d+", said))
+
+
 def test_there_are_two_dockerfiles():
     assert [file.name for file in DOCKERFILES] == [
         "jetpack6.Dockerfile",

@@ -127,7 +127,10 @@ def test_compares_the_file_s_plan_and_one_that_returns_its_frames(capsys, device
 
 def test_builds_once_if_the_file_returns_its_frames(capsys, device):
     assert main([*PRUNED, *ON_DEVICE, "--token-index"]) == 0
-    assert "Same poses in tensorrt 10.3.0 on cuda:0" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Same poses in tensorrt 10.3.0 on cuda:0" in said
+    assert "--model x.onnx --engine tensorrt --device cuda:0 --cache-dir . hot-eval" in said
+    assert "hot-benchmark x.onnx --engines tensorrt --devices cuda:0 --cache-dir ." in said
     assert len(device.opened) == 1
 
 

@@ -97,6 +97,18 @@ class ILogger:
     Severity = enum.Enum("Severity", ["INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE"])
 
 
+class Logger(ILogger):
+    """The one that comes with the library, and prints."""
+
+    ERROR = ILogger.Severity.ERROR
+
+    def __init__(self, least):
+        self._least = least
+
+    def log(self, severity, msg):
+        pass
+
+
 class IProgressMonitor:
     pass
 
