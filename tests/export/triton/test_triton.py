@@ -285,13 +285,13 @@ def test_rejects_wrong_arguments_before_the_export(capsys, arguments, said):
 
 @pytest.mark.usefixtures("equal_networks_traced_once")
 def test_from_the_command_line(capsys):
-    arguments = [*PRUNED, "--random-weights", "--triton", "repository", "-o", "a b.onnx"]
+    arguments = [*PRUNED, "--random-weights", "--triton", "repository", "-o", "a b+c.onnx"]
     assert main([*arguments, "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["triton"] == "repository"
     assert not Path("repository").exists()
     assert main([*arguments, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["triton"] == [f"repository/a_b{part}" for part in ("_normalize", "", "_pixels")]
-    text = Path("repository/a_b/config.pbtxt").read_text()
+    assert record["triton"] == [f"repository/a_b_c{part}" for part in ("_normalize", "", "_pixels")]
+    text = Path("repository/a_b_c/config.pbtxt").read_text()
     assert "random weights: the poses mean nothing" in text
     assert "max_batch_size: 0" in text
