@@ -18,6 +18,7 @@ from hot_sdk.errors import MissingDependencyError
 
 _FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 _QUIET = "-8"  # AV_LOG_QUIET
+_SILENT = 0  # OpenCV's LOG_LEVEL_SILENT.
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -110,11 +111,13 @@ def quiet_opencv(cv2: ModuleType) -> Iterator[None]:
         set_here = _FFMPEG_LEVEL not in os.environ
         if set_here:
             os.environ[_FFMPEG_LEVEL] = _QUIET
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        # In OpenCV 4, the functions are in the module itself.
+        levels = getattr(cv2.utils, "logging", cv2)
+        level = levels.getLogLevel()
+        levels.setLogLevel(_SILENT)
         try:
             yield
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            levels.setLogLevel(level)
             if set_here:
                 os.environ.pop(_FFMPEG_LEVEL, None)

@@ -1,12 +1,14 @@
 """Writing video: it can be read again, and a failure leaves nothing behind."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hot_sdk.errors import UsageError, VideoError
 from hot_sdk.video import VideoWriter, open_video
+from hot_sdk.video.quiet import quiet_opencv
 
 pytest.importorskip("cv2", reason="OpenCV is not installed (extra video)")
 pytest.importorskip("PIL", reason="Pillow is not installed (extra video)")
@@ -104,3 +106,15 @@ def test_writer_needs_a_with_block():
     with pytest.raises(VideoError, match="not open for writing"):
         writer.write(next(images()))
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["OpenCV 4", "OpenCV 5"])
+def test_opencv_is_quiet_in_the_block_only(nested):
+    levels = [3]
+    functions = {"getLogLevel": lambda: levels[-1], "setLogLevel": levels.append}
+    module = SimpleNamespace(utils=SimpleNamespace(), **({} if nested else functions))
+    if nested:
+        module.utils.logging = SimpleNamespace(**functions)
+    with quiet_opencv(module):
+        assert levels == [3, 0]
+    assert levels == [3, 0, 3]
