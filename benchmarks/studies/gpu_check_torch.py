@@ -20,20 +20,20 @@ from hot_sdk.export.graph.flops import count_network
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import ModelSpec, build, resolve
 from hot_sdk.export.verification.clips import verification_windows
-from hot_sdk.manifest import KEYPOINTS
+from hot_sdk.model_inputs import input_arrays
 
 _RATIOS = (1.0, 0.75, 0.5, 0.33)
 _EXPORTED_RATIO = 0.5
 _PRECISIONS = (Precision.FP32, Precision.FP16, Precision.INT8, Precision.INT8_FP16)
-_SIZE = ("width", "depth", "heads", "mlp_hidden")
 _WARM_UP = 3
 
 
 def exported_files(frames: int, size: Mapping[str, Any], folder: Path) -> list[Compared]:
     """Export one network in each precision; each file is compared with the first, in float32."""
     spec = _specs(frames, size)[_EXPORTED_RATIO]
-    arrays = {KEYPOINTS: verification_windows(spec)[0].keypoints[np.newaxis]}
-    files = [_exported(spec, precision, folder) for precision in _PRECISIONS]
+    keypoints = verification_windows(spec)[0].keypoints[np.newaxis]
+    arrays = input_arrays(spec.size.conditions, keypoints)
+    files = [_exported(spec, size, precision, folder) for precision in _PRECISIONS]
     return [Compared(file, files[0], arrays) for file in files]
 
 
@@ -64,14 +64,14 @@ def _specs(frames: int, size: Mapping[str, Any]) -> dict[float, ModelSpec]:
     return {ratio: plain() if ratio == 1.0 else plain(prune_at=1, ratio=ratio) for ratio in _RATIOS}
 
 
-def _exported(spec: ModelSpec, precision: Precision, folder: Path) -> Path:
+def _exported(spec: ModelSpec, size: Mapping[str, Any], precision: Precision, folder: Path) -> Path:
     request = ExportRequest(
         spec.family,
         random_weights=True,
         frames=spec.frames,
         tokens=spec.tokens,
         prune_at=spec.stages[0].prune_at,
-        config={name: getattr(spec.size, name) for name in _SIZE},
+        config=dict(size),
         precision=precision,
         token_index=True,
         timing=precision is Precision.FP32,

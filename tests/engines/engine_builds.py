@@ -6,13 +6,16 @@ Every family, size, variant and selector, with a batch of 1, of 8 and an open on
 in each precision that TensorRT reads, is traced, converted, checked, and compiled by NVIDIA's own
 compiler (TensorRT-RTX) for GPUs of the compute capabilities 8.0, 8.6, 8.9 and 12.0. That takes
 many hours: it begins with what differs most, and goes on where it was left if it is started again
-with the same output. Prints a table and every failure; ends with status 1 if there is one.
+with the same output, until the code that makes the files changes. Prints a table and every failure;
+ends with status 1 if there is one.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
+import hashlib
 import importlib.metadata
 import itertools
 import json
@@ -23,6 +26,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import hot_sdk.engines.tensorrt
+import hot_sdk.export
 from hot_sdk._base import records
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.tables import Table, print_report
@@ -124,9 +129,16 @@ def _cost(name: str, size: str) -> int:
     return spec.size.depth * spec.size.width * spec.frames
 
 
+@functools.cache
 def versions() -> str:
-    """Return the versions that a result depends on."""
-    return f"hot-sdk {__version__}, tensorrt-rtx {importlib.metadata.version('tensorrt-rtx')}"
+    """Return what a result depends on: versions, and a digest of the code that makes files."""
+    total = hashlib.sha256()
+    for package in (hot_sdk.export, hot_sdk.engines.tensorrt):
+        folder = Path(package.__path__[0])
+        for file in sorted(folder.rglob("*.py")):
+            total.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
+    compiler = importlib.metadata.version("tensorrt-rtx")
+    return f"hot-sdk {__version__} ({total.hexdigest()[:8]}), tensorrt-rtx {compiler}"
 
 
 def built_before(path: Path) -> dict[tuple[Graph, str], Build]:
