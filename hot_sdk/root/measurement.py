@@ -89,6 +89,7 @@ def measure_root(
     *,
     spread: Floats | None = None,
     pixel_noise: float = PIXEL_NOISE,
+    origin: int = 0,
 ) -> RootMeasurements:
     """Find the pelvis in each frame by weighted least squares over the reprojection.
 
@@ -104,6 +105,7 @@ def measure_root(
         intrinsics: The camera's; the distortion of its lens is removed from the points first.
         spread: (frames, 17, 3), standard deviations of ``poses``; None if they are not known.
         pixel_noise: Standard deviation of a keypoint with score 1 along x and y, pixels.
+        origin: The joint that ``poses`` are relative to, and that is found: 0 for the pelvis.
 
     Raises:
         UsageError: An array has another shape, or the noise is not above 0.
@@ -135,7 +137,7 @@ def measure_root(
     if spread is not None:
         used &= np.isfinite(spread).all(axis=-1)
     weight = np.where(used & (weight > 0.0), weight, 0.0)
-    solvable = ((weight > 0.0).sum(axis=1) >= _FEWEST_JOINTS) & valid[:, 0]
+    solvable = ((weight > 0.0).sum(axis=1) >= _FEWEST_JOINTS) & valid[:, origin]
     result = _unknown(frames)
     if not solvable.any():
         return result

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.contacts import ANKLE_HEIGHT_M
 from hot_sdk.errors import UsageError
 
 Floats = NDArray[np.floating]
@@ -29,10 +30,6 @@ as stated."""
 
 BONE_SPREAD = 0.03
 """That of a scale from one known bone: of the proportions of the network's poses."""
-
-_ANKLE_HEIGHT_M = 0.075
-"""Of the ankle joint above the floor; 0.039 of the height (Drillis and Contini, Body Segment
-Parameters, 1966), with the sole of a shoe."""
 
 _CONTACT_SPEED_M_S = 0.4
 _ANKLES = (3, 6)
@@ -155,7 +152,7 @@ class FloorContact:
     """
 
     ankle: Doubles
-    height: float = _ANKLE_HEIGHT_M
+    height: float = ANKLE_HEIGHT_M
     spread: float = 0.03
 
 

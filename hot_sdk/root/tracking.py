@@ -14,7 +14,7 @@ from hot_sdk.errors import UsageError
 from hot_sdk.root.estimate import RootEstimate, estimate
 from hot_sdk.root.filter import RootFrame, RootState, RootStep, first_state, smooth, step
 from hot_sdk.root.measurement import RootMeasurements
-from hot_sdk.root.model import SPEED, RootOptions
+from hot_sdk.root.model import POSE_ERROR, SPEED, RootOptions, advance
 from hot_sdk.root.scale import (
     DepthReading,
     Floor,
@@ -112,6 +112,38 @@ class RootTracker:
     def newest(self) -> RootEstimate | None:
         """Return the last frame's estimate, of what was seen until then; None before the first."""
         return _causal(self._steps[-1]) if self._steps else None
+
+    def predict(self, timestamp: float) -> RootEstimate:
+        """Return what is known of a time after the last frame, such as now; takes nothing in.
+
+        Args:
+            timestamp: Seconds; the root is NaN if it is longer than a gap after it was seen.
+
+        Raises:
+            UsageError: The time is before the last frame.
+        """
+        state = self._state
+        seconds = timestamp - state.timestamp
+        if not seconds >= 0.0:
+            raise UsageError(
+                f"The time is {timestamp!r} s, before the last frame at {state.timestamp!r} s.",
+                hint="Ask for a time after it; with a lag, earlier frames come out of push.",
+            )
+        mean, covariance = state.mean, state.covariance
+        if state.restarts:
+            slow = covariance[POSE_ERROR, POSE_ERROR]
+            motion = advance(self._options, seconds, slow, state.agility)
+            mean = motion.transition @ mean
+            covariance = motion.transition @ covariance @ motion.transition.T + motion.noise
+        return estimate(
+            mean,
+            covariance,
+            state.origin,
+            timestamp,
+            known=timestamp - state.seen <= self._options.max_gap_s,
+            measured=False,
+            restarts=state.restarts,
+        )
 
     def flush(self) -> list[RootEstimate]:
         """Return the frames that still wait, oldest first; the next frame is the first to wait."""

@@ -265,6 +265,26 @@ def test_a_moving_camera_finds_the_same_root():
     np.testing.assert_allclose(still.position, path.position, atol=0.03)
 
 
+def test_what_is_known_of_now():
+    random = np.random.default_rng(9)
+    roots = noisy(random, walked(random, TIMES)[0])
+    tracker = RootTracker(prior=KNOWN, lag=5)
+    assert np.isnan(tracker.predict(0.0).position).all()
+    for one, time in zip(each(roots), TIMES, strict=True):
+        tracker.push(one, time)
+    last = tracker.newest()
+    same, later, late = (tracker.predict(TIMES[-1] + after) for after in (0.0, 0.2, 0.6))
+    np.testing.assert_allclose(same.covariance, last.covariance, atol=1e-15)
+    np.testing.assert_allclose(later.position, last.position + 0.2 * last.velocity)
+    np.testing.assert_array_equal(later.velocity, last.velocity)
+    assert (np.diag(later.covariance)[:6] > np.diag(last.covariance)[:6]).all()
+    assert not later.measured
+    assert np.isnan(late.position).all()
+    assert tracker.newest().timestamp == TIMES[-1]
+    with pytest.raises(UsageError, match="before the last frame"):
+        tracker.predict(TIMES[-1] - 0.01)
+
+
 def test_times_have_to_increase():
     tracker = RootTracker()
     one = each(np.array([[0.0, 0.0, 4.0]]))[0]

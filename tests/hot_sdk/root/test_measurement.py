@@ -84,6 +84,15 @@ def test_a_joint_far_off_hardly_counts():
     np.testing.assert_array_equal(everything.root, found.root)
 
 
+def test_poses_may_be_relative_to_the_thorax():
+    joints, valid = body("walk"), VALID.copy()
+    valid[:, :7] = False
+    poses = joints - joints[:, 8:9]
+    found = measure_root(poses, valid, CAMERA.project(joints), None, CAMERA, origin=8)
+    np.testing.assert_allclose(found.root, joints[:, 8], atol=1e-8)
+    assert np.isnan(measure_root(poses, valid, CAMERA.project(joints), None, CAMERA).root).all()
+
+
 def test_a_score_divides_the_variance():
     joints = body("walk")
     points = CAMERA.project(joints)
