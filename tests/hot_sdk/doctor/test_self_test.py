@@ -227,6 +227,20 @@ def test_the_files_are_small_and_in_the_precisions_that_they_name():
     assert model_file("starter").is_file()
 
 
+def test_a_board_needs_neither_torch_nor_onnx():
+    program = (
+        "import json, sys\n"
+        "for name in ('torch', 'onnx', 'onnxscript', 'pytest', 'scipy', 'hot_sdk.export'):\n"
+        "    sys.modules[name] = None\n"
+        "import hot_sdk.engines.tensorrt, hot_sdk.doctor.self_test.child\n"
+        "hot_sdk.doctor.self_test.child.main()\n"
+    )
+    command = [sys.executable, "-c", program, "onnxruntime", str(model_file("fp16")), "cpu"]
+    answer = json.loads(run_program(command, 60.0).stdout)
+    assert answer["problems"] == []
+    assert answer["figures"]["frames_shared"] == 1.0
+
+
 def test_command_line(capsys, monkeypatch):
     monkeypatch.setitem(self_test.run_self_test.__kwdefaults__, "models", ("fp32",))
     assert main(["--self-test", "--output", "report.json"]) == 0
