@@ -143,7 +143,7 @@ def step(
             f"The frame's time is {frame.timestamp!r} s, after one at {state.timestamp!r} s.",
             hint="Give frames in the order of their time, each once.",
         )
-    state = _with_misfit(state, frame)
+    before, state = state, _with_misfit(state, frame)
     expired = frame.timestamp - state.seen > options.max_gap_s
     refused = frame.timestamp - state.refused > options.max_rejected_s
     if frame.measured and (expired or refused):
@@ -151,7 +151,12 @@ def step(
     if not state.restarts:
         waiting = dataclasses.replace(state, timestamp=frame.timestamp)
         return _unmeasured(waiting, _EYE, known=False)
-    return _update(state, frame, options, floor, restart=False)
+    taken = _update(state, frame, options, floor, restart=False)
+    if taken.measured or not frame.measured:
+        return taken
+    # What is not believed tells nothing of the detector and of how this person moves.
+    after = dataclasses.replace(taken.state, misfit=before.misfit, agility=before.agility)
+    return dataclasses.replace(taken, state=after)
 
 
 def _with_misfit(state: RootState, frame: RootFrame) -> RootState:

@@ -228,6 +228,9 @@ def test_someone_elses_keypoints_are_left_out_until_they_stay():
     path = track_clip(measured(roots), TIMES, prior=KNOWN, lag=0)
     assert np.abs(path.position - places)[:70].max() < 0.1
     assert np.flatnonzero(~path.measured).tolist() == [40, 41, 42, *range(70, 80)]
+    # They leave no doubt about the frames after them.
+    clean = track_clip(measured(noisy(np.random.default_rng(6), places)), TIMES, prior=KNOWN, lag=0)
+    np.testing.assert_allclose(path.covariance[60], clean.covariance[60], rtol=0.2, atol=1e-4)
     # Then the person is believed to be there.
     assert path.restarts[-1] == 2
     np.testing.assert_allclose(path.position[-1], places[-1] + [1.0, 0.0, 0.5], atol=0.1)
