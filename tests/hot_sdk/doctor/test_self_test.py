@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_gpu import child_environment
-from faked_machines import ABSENT, faked
+from faked_machines import ABSENT, faked, jetson
 from onnx import TensorProto, helper
 from small_models import finish_model, make_affine
 
@@ -175,14 +175,15 @@ def test_every_input_and_output_is_compared(environment, told):
 
 
 def test_the_kept_frames_of_the_starter_are_compared():
-    made = with_kept_frames(starter_model().read_bytes(), 41)
+    manifest = read_manifest(starter_model())
+    made = with_kept_frames(starter_model().read_bytes(), manifest.tokens)
     assert made is not None, "the self-test finds no kept frames in the model that ships"
     content, name = made
     with open_session(content, SessionOptions(threads=1)) as session:
-        assert session.outputs[-1] == TensorSpec(name, (41,), "int64")
+        assert session.outputs[-1] == TensorSpec(name, (manifest.tokens,), "int64")
         kept = session.run(models.sample(starter_model()))[name]
-    assert len(set(kept)) == 41
-    assert 0 <= kept.min() < kept.max() <= 80
+    assert len(set(kept)) == manifest.tokens
+    assert 0 <= kept.min() < kept.max() < manifest.frames
     # Files that return them, to the same effect.
     for precision in MODELS[:3]:
         path = model_file(precision)
@@ -191,6 +192,20 @@ def test_the_kept_frames_of_the_starter_are_compared():
             outputs = session.run(models.sample(path))
         np.testing.assert_array_equal(outputs[name], outputs[TOKEN_INDEX][0])
     assert with_kept_frames(make_affine().SerializeToString(), 5) is None
+
+
+def test_the_compiler_takes_a_file_that_returns_its_kept_frames():
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
+    from tensorrt_compiler import compiled
+
+    content, _ = with_kept_frames(model_file("int8+fp16").read_bytes(), 5)
+    assert len(compiled(content)) > 10_000
+
+
+def test_a_board_is_named_with_its_release_and_nothing_else():
+    name = "NVIDIA Jetson Orin Nano Developer Kit"
+    machine = jetson("36.4.3", {"proc/device-tree/serial-number": "1423521"}, model=name)
+    assert run_self_test(machine, models=("fp32",)).board == f"{name}, JetPack 6.2 (L4T 36.4.3)"
 
 
 def test_without_a_gpu_the_rest_runs(environment):
