@@ -180,11 +180,18 @@ def build_plan(
     if stop():
         raise KeyboardInterrupt
     if plan is None:
+        smaller = ""
+        if spec.largest_batch is not None:
+            smaller = (
+                f", or open it with a smaller largest_batch (--largest-batch) than"
+                f" {spec.largest_batch}"
+            )
         raise EngineError(
             f"TensorRT {trt.__version__} cannot build a plan of '{spec.file.name}':"
             f" {log.last_errors()}.",
             hint=f"It had {workspace >> 20} MiB of workspace: end other programs if it lacked"
-            " memory; else export the model again for this release, or use 'onnxruntime'.",
+            f" memory{smaller}; else export the model again for this release, or use"
+            " 'onnxruntime'.",
         )
     measured = config.get_timing_cache()
     return _content(plan), b"" if measured is None else _content(measured.serialize())

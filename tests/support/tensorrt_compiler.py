@@ -65,12 +65,12 @@ class ConfigWithoutTimings:
         return None
 
 
-def compiled(model, *, stop=lambda: False, capabilities=CAPABILITIES):
-    """The plan of a file or of its bytes, for one GPU or for several."""
+def compiled(model, *, stop=lambda: False, capabilities=CAPABILITIES, memory=MEMORY):
+    """The plan of a file or of its bytes, for one GPU or for several, with bytes that are free."""
     file = check_onnx(model)
     signature = read_signature(file)
     spec = plan_spec(file, signature, SessionOptions(device="cuda"))
     module = WithoutDevice(capabilities)
     log = create_log(module)
-    plan, _ = build_plan(module, log, spec, free_memory=lambda: MEMORY, timings=b"", stop=stop)
+    plan, _ = build_plan(module, log, spec, free_memory=lambda: memory, timings=b"", stop=stop)
     return plan

@@ -367,6 +367,9 @@ def errors_of_parser_and_builder_are_reported():
     error = refused(opened)
     assert "no tactic was found for the layer" in error.message
     assert "512 MiB of workspace" in error.hint
+    assert "largest_batch" not in error.hint
+    error = refused(lambda: opened(double("batch")))
+    assert "smaller largest_batch (--largest-batch) than 256" in error.hint
     assert_all_released()
 
 
