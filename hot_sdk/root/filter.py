@@ -1,6 +1,6 @@
 """Filter one person's root over time, frame by frame, and smooth it backwards.
 
-A Kalman filter (Kalman, 1960) forwards; backwards the smoother of Rauch, Tung and Striebel (1965)
+A Kalman filter (Kalman, 1960) forwards; backwards the smoother of Rauch et al. (1965)
 in Bierman's form (Fixed interval smoothing with discrete measurements, 1973), which needs no
 inverse of a covariance.
 """
