@@ -52,13 +52,14 @@ def families() -> Table:
     rows = []
     for name in list_models():
         entry = family(name)
-        pruned = {"ratio": _RATIO, "prune_at": 1} if Variant.HOT in entry.pruning else {}
+        prunes = Variant.HOT in entry.pruning
         request = ExportRequest(
             name,
             random_weights=True,
             frames=1 if entry.single_frame else _FRAMES,
             config={**_SIZE, **_OWN.get(name, {})},
-            **pruned,
+            ratio=_RATIO if prunes else None,
+            prune_at=1 if prunes else None,
         )
         prepared = prepare(request)
         reference = build_lifter(prepared.spec, prepared.state, flip=False)
@@ -69,8 +70,11 @@ def families() -> Table:
             with neighbors_exposed(converted, reference) as exposed:
                 exact = _compared(exposed, prepared.spec, reference)
                 emulated = _emulated(exposed, prepared.spec, reference, precision)
-            cells = (_shared(exact), _share_of_pose(exact))
-            cells += (_shared(emulated), _share_of_pose(emulated))
+            cells = [
+                text
+                for results in (exact, emulated)
+                for text in (_shared(results), _share_of_pose(results))
+            ]
             rows.append((entry.title, precision.value, *cells))
     header = ("family", "precision", "frames kept %", "joints %", "as a GPU: frames %", "joints %")
     note = "Joints: mean distance from float32, in percent of the joints' distance from the root."
