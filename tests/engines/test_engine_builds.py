@@ -1,5 +1,6 @@
 """The nightly build of every published network: what it builds, and how it goes on."""
 
+import importlib.util
 import itertools
 import json
 
@@ -9,6 +10,10 @@ from engine_builds import BATCHES, PRECISIONS, Build, Graph, graphs, run, tables
 
 from hot_sdk.export.enums import SelectorKind
 from hot_sdk.export.models import family, list_models
+
+needs_compiler = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed"
+)
 
 
 def test_everything_published_is_built_in_every_way():
@@ -39,6 +44,7 @@ def result(graph, precision, failed=""):
     return Build(versions(), graph, precision, None if failed else 7, failed, 1.0)
 
 
+@needs_compiler
 def test_a_second_run_goes_on_and_tries_failures_again(tmp_path, capsys):
     output = tmp_path / "out" / "builds.jsonl"
     wanted, asked = graphs(["mixste"])[:3], []
@@ -66,6 +72,7 @@ def test_a_second_run_goes_on_and_tries_failures_again(tmp_path, capsys):
     assert len(asked) == 8
 
 
+@needs_compiler
 def test_a_process_that_ends_is_a_failure(monkeypatch):
     graph = Graph("mixste", "none", "plain", None, 1, False)
     ended = "import sys; print('{'); sys.exit('out of memory')"

@@ -82,7 +82,11 @@ def _locations(message) -> set[str]:
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
-        for part in value if field.label == field.LABEL_REPEATED else [value]:
+        # protobuf 7 has no label, and older ones no is_repeated.
+        repeated = getattr(field, "is_repeated", None)
+        if repeated is None:
+            repeated = field.label == field.LABEL_REPEATED
+        for part in value if repeated else [value]:
             if field.name == "external_data" and part.key == "location":
                 found.add(part.value)
             found |= _locations(part)
