@@ -16,6 +16,7 @@ from hot_sdk._base.records import MAX_TEXT
 from hot_sdk.engines import open_session
 from hot_sdk.errors import EngineError, ManifestError
 from hot_sdk.manifest import (
+    CONDITION_NAMES,
     KEY,
     PRECISION_KEY,
     SCHEMA,
@@ -238,9 +239,10 @@ def test_rejects_old_and_new_name_together(refusal, name):
     assert refusal(data) == f"'{name}' is unknown."
 
 
-def test_reads_shipped_model_with_old_names():
-    assert b'"licence"' in starter_model().read_bytes()
-    assert "Apache-2.0" in read_manifest(starter_model()).license
+def test_shipped_model_can_be_told_and_states_its_spread():
+    manifest = read_manifest(starter_model())
+    assert (manifest.conditions, manifest.spread) == (CONDITION_NAMES, True)
+    assert "Apache-2.0" in manifest.license
 
 
 def test_read_values_have_the_declared_types(tmp_path):
