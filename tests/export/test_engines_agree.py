@@ -17,7 +17,8 @@ from hot_sdk.export.options import resolve_request
 from hot_sdk.export.verification.clips import real_clips, verification_windows
 from hot_sdk.export.verification.compare import compare, require_parity
 from hot_sdk.export.verification.neighbors import neighbors_exposed
-from hot_sdk.manifest import KEYPOINTS, POSES, TOKEN_INDEX
+from hot_sdk.manifest import POSES, TOKEN_INDEX, read_manifest
+from hot_sdk.model_inputs import feeds
 from hot_sdk.starter import FAMILY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -80,8 +81,9 @@ def test_engine_computes_the_starter_s_frames_and_poses(starter_files, engine):
         open_session(starter_files["onnxruntime"], engine=engine) as session,
     ):
         spec = resolve_request(ExportRequest(FAMILY, random_weights=True, frames=81))
+        manifest = read_manifest(starter_files["onnxruntime"])
         for window in verification_windows(spec):
-            arrays = {KEYPOINTS: window.keypoints[np.newaxis]}
+            arrays = feeds(manifest, window.keypoints[np.newaxis])
             expected, found = reference.run(arrays), session.run(arrays)
             np.testing.assert_array_equal(found[TOKEN_INDEX], expected[TOKEN_INDEX])
             np.testing.assert_allclose(found[POSES], expected[POSES], atol=1e-4, rtol=0)

@@ -25,7 +25,7 @@ def test_measures_ratios_and_plots_them(monkeypatch, tmp_path, capsys):
 def test_compares_sizes(monkeypatch, capsys):
     monkeypatch.setattr(starter_model, "SIZES", ((64, 2), (96, 4)))
     assert starter_model.main(["--only", "sizes", "--rounds", "1"]) == 0
-    assert "1.75" in capsys.readouterr().out
+    assert "1.76" in capsys.readouterr().out
 
 
 def test_compares_trainings(monkeypatch, capsys):
