@@ -10,26 +10,21 @@ of a second, as a lifter's errors do. A foot truly stands if its ankle is slower
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from root_scenes import FPS, WALKS, Scene, scene
+from scene_study import Measured, run_scene_study
 
-from hot_sdk._base.cli import CommandParser, run_command
-from hot_sdk._base.files import replaced_on_success, require_writable_target
-from hot_sdk._base.tables import Table, print_report
-from hot_sdk.benchmarks.machine import describe_machine
+from hot_sdk._base.tables import Table
 from hot_sdk.contacts import FEET, foot_contacts, hold_standing_feet
 from hot_sdk.root import ScalePrior, track_clip
 
 Doubles = NDArray[np.float64]
 
-_PROGRAM = "foot_contacts"
 _UP = (0.0, 0.0, 1.0)
 _STANDS_M_S, _RULE_M_S = 0.3, 0.5
 _CHANGES_S = 1.0 / 3.0
@@ -62,23 +57,12 @@ class Row:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
-    return run_command(_PROGRAM, arguments, _run)
+    return run_scene_study("foot_contacts", __doc__, arguments, _measured)
 
 
-def _run(arguments: list[str]) -> None:
-    parser = CommandParser(prog=_PROGRAM, description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=4, help="scenes of each kind (default: 4)")
-    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="write figures as JSON")
-    options = parser.parse(arguments)
-    if options.output is not None:
-        require_writable_target(options.output)
-    rows = measure(options.seeds)
-    print_report([describe_machine("numpy"), table(rows)])
-    if options.output is not None:
-        with replaced_on_success(options.output) as path:
-            path.write_text(
-                json.dumps([vars(row) for row in rows], indent=1) + "\n", encoding="utf-8"
-            )
+def _measured(seeds: int) -> Measured:
+    rows = measure(seeds)
+    return [table(rows)], [vars(row) for row in rows]
 
 
 def measure(seeds: int) -> list[Row]:

@@ -12,20 +12,16 @@ Before: each frame on its own, and differences of successive frames. After: the 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from root_scenes import CAMERA_HEIGHT_M, FPS, WALKS, Scene, scene
+from scene_study import Measured, run_scene_study
 
-from hot_sdk._base.cli import CommandParser, run_command
-from hot_sdk._base.files import replaced_on_success, require_writable_target
-from hot_sdk._base.tables import Table, print_report
-from hot_sdk.benchmarks.machine import describe_machine
+from hot_sdk._base.tables import Table
 from hot_sdk.root import (
     ADULT_SPREAD,
     DepthReading,
@@ -38,7 +34,6 @@ from hot_sdk.root import (
 
 Doubles = NDArray[np.float64]
 
-_PROGRAM = "root_accuracy"
 _WARM_UP = 15
 _LAG = 5
 _SHARES = (50, 68, 95)
@@ -99,24 +94,14 @@ class SizeRow:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit status."""
-    return run_command(_PROGRAM, arguments, _run)
+    """Run the command line; return its exit status."""
+    return run_scene_study("root_accuracy", __doc__, arguments, _measured)
 
 
-def _run(arguments: list[str]) -> None:
-    parser = CommandParser(prog=_PROGRAM, description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=4, help="scenes of each kind (default: 4)")
-    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="write figures as JSON")
-    options = parser.parse(arguments)
-    if options.output is not None:
-        require_writable_target(options.output)
-    rows = motion_rows(options.seeds)
-    sizes = size_rows(options.seeds)
-    print_report([describe_machine("numpy"), motion_table(rows), size_table(sizes)])
-    if options.output is not None:
-        figures = {"motion": [vars(row) for row in rows], "size": [vars(row) for row in sizes]}
-        with replaced_on_success(options.output) as path:
-            path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+def _measured(seeds: int) -> Measured:
+    rows, sizes = motion_rows(seeds), size_rows(seeds)
+    figures = {"motion": [vars(row) for row in rows], "size": [vars(row) for row in sizes]}
+    return [motion_table(rows), size_table(sizes)], figures
 
 
 def motion_rows(seeds: int) -> list[Row]:
