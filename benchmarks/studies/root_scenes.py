@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.benchmarks.evaluation.data_sets.starter_val import load_starter_val
 from hot_sdk.cameras import CameraPose, Intrinsics
+from hot_sdk.contacts import ANKLE_HEIGHT_M, FEET
 from hot_sdk.root import RootMeasurements, measure_root
 
 Doubles = NDArray[np.float64]
@@ -27,7 +28,6 @@ FPS = 30.0
 WALKS = ("14_17", "14_18", "14_19")
 """Sequences of someone who walks about."""
 
-_ANKLE_M = 0.075
 _STRIDE_HZ = 1.0
 _SWING_S = 3.0
 _BESIDE_PX = 300.0
@@ -101,7 +101,7 @@ def motion(name: str) -> Doubles:
     side /= np.linalg.norm(side)
     turned: Doubles = joints @ np.stack([side, np.cross(up, side), up]).T
     turned[..., :2] -= turned[:, 0, :2].mean(axis=0)
-    turned[..., 2] += _ANKLE_M - np.percentile(turned[:, (3, 6), 2].min(axis=1), 5)
+    turned[..., 2] += ANKLE_HEIGHT_M - np.percentile(turned[:, FEET, 2].min(axis=1), 5)
     return turned
 
 

@@ -137,11 +137,8 @@ def solve_root(
 def _solve(poses: Doubles, rays: Doubles, weight: Doubles, focal: list[float]) -> Doubles:
     """Return the root of each frame, (frames, 3)."""
     weights = np.concatenate([weight, weight], axis=1)
-    ones, zeros = np.ones_like(weight), np.zeros_like(weight)
-    # x (Z + tz) = X + tx, and y alike: three unknowns, linear.
-    across = np.stack([ones, zeros, -rays[..., 0]], axis=-1)
-    down = np.stack([zeros, ones, -rays[..., 1]], axis=-1)
-    root = _least_squares(across, down, rays * poses[..., 2:] - poses[..., :2], weights)
+    zeros = np.zeros_like(weight)
+    root = _least_squares(*linear_equations(poses, rays), weights)
     for _ in range(_STEPS):
         placed = poses + root[:, None]
         depth = np.where(np.abs(placed[..., 2]) > 1e-6, placed[..., 2], 1e-6)
@@ -150,6 +147,23 @@ def _solve(poses: Doubles, rays: Doubles, weight: Doubles, focal: list[float]) -
         down = np.stack([zeros, 1 / depth, -seen[..., 1] / depth], axis=-1) * focal[1]
         root = root + _least_squares(across, down, (rays - seen) * focal, weights)
     return root
+
+
+def linear_equations(poses: Doubles, rays: Doubles) -> tuple[Doubles, Doubles, Doubles]:
+    """Return the equations ``x (Z + z) = X + z_x`` of the root, which weigh joints by their depth.
+
+    Args:
+        poses: (frames, joints, 3), relative to the root.
+        rays: (frames, joints, 2), slopes of the keypoints.
+
+    Returns:
+        The coefficients of the root in those of x and in those of y, each (frames, joints, 3), and
+        what they have to give, (frames, joints, 2).
+    """
+    ones, zeros = np.ones_like(rays[..., 0]), np.zeros_like(rays[..., 0])
+    across = np.stack([ones, zeros, -rays[..., 0]], axis=-1)
+    down = np.stack([zeros, ones, -rays[..., 1]], axis=-1)
+    return across, down, rays * poses[..., 2:] - poses[..., :2]
 
 
 def _least_squares(across: Doubles, down: Doubles, target: Doubles, weight: Doubles) -> Doubles:

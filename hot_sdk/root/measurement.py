@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import UsageError
+from hot_sdk.results.geometry import linear_equations
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -222,11 +223,8 @@ def _measure(
 
 
 def _first(poses: Doubles, rays: Doubles, weight: Doubles) -> Doubles:
-    """Solve ``x (Z + z) = X + z_x``, which weighs joints by their depth, but is linear."""
-    ones, zeros = np.ones_like(weight), np.zeros_like(weight)
-    across = np.stack([ones, zeros, -rays[..., 0]], axis=-1)
-    down = np.stack([zeros, ones, -rays[..., 1]], axis=-1)
-    target = rays * poses[..., 2:] - poses[..., :2]
+    """Solve the linear equations of the root."""
+    across, down, target = linear_equations(poses, rays)
     both = np.repeat(weight[..., None], 2, axis=-1)
     return _solve(np.stack([across, down], axis=2), target, both)
 

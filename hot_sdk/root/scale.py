@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.contacts import ANKLE_HEIGHT_M
+from hot_sdk.contacts import ANKLE_HEIGHT_M, FEET
 from hot_sdk.errors import UsageError
 
 Floats = NDArray[np.floating]
@@ -32,7 +32,6 @@ BONE_SPREAD = 0.03
 """That of a scale from one known bone: of the proportions of the network's poses."""
 
 _CONTACT_SPEED_M_S = 0.4
-_ANKLES = (3, 6)
 
 
 @dataclass(frozen=True)
@@ -172,13 +171,13 @@ def standing_foot(
     """
     if len(poses) < 2:
         return None
-    ankles = np.asarray(poses[-1, _ANKLES, :], dtype=np.float64)
+    ankles = np.asarray(poses[-1, FEET, :], dtype=np.float64)
     if not np.isfinite(ankles).all():
         return None
     lower = int(np.argmin(ankles @ up))
-    step = ankles[lower] - np.asarray(poses[-2, _ANKLES[lower]], dtype=np.float64)
+    step = ankles[lower] - np.asarray(poses[-2, FEET[lower]], dtype=np.float64)
     speed = step / max(float(times[-1] - times[-2]), 1e-3)
     if velocity is not None:
         speed = speed + velocity
     moved = abs(float(speed @ up)) if velocity is None else float(np.linalg.norm(speed))
-    return _ANKLES[lower] if moved < _CONTACT_SPEED_M_S else None
+    return FEET[lower] if moved < _CONTACT_SPEED_M_S else None
