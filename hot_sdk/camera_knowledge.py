@@ -51,6 +51,19 @@ class CameraKnowledge:
         """Return the directions of some frames, (frames, 3), or the one of all of them, (3,)."""
         return self.up if self.up is None or self.up.ndim == 1 else self.up[frames]
 
+    def usable_with(self, conditions: Sequence[str]) -> CameraKnowledge:
+        """Return what of it a network can be told.
+
+        Args:
+            conditions: Names of what the network can be told; see ``Manifest``.
+        """
+        camera = self.camera if "intrinsics_known" in conditions else None
+        return CameraKnowledge(
+            camera,
+            self.up if camera is not None and "gravity_known" in conditions else None,
+            self.height_m if "height_known" in conditions else None,
+        )
+
     def stated(self) -> tuple[str, ...]:
         """Name what is known, for messages."""
         values = {
@@ -157,6 +170,17 @@ def checked_height(height_m: object) -> float | None:
 def listed(names: Sequence[str]) -> str:
     """Return names as a list in a sentence."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def unused_warning(known: CameraKnowledge, told: CameraKnowledge) -> tuple[str, ...]:
+    """Return a warning that names what is known and the network is not told, if anything."""
+    unused = [name for name in known.stated() if name not in told.stated()]
+    if not unused:
+        return ()
+    return (
+        f"The model makes no use of {listed(unused)} when it lifts; the poses are the same"
+        " without.",
+    )
 
 
 def upside_down(up: Doubles | None) -> tuple[str, ...]:

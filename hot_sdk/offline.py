@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.camera_knowledge import upside_down
+from hot_sdk.camera_knowledge import unused_warning, upside_down
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
 from hot_sdk.pose_engine import Pose3DEngine
-from hot_sdk.preprocessing.clip import usable
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
 from hot_sdk.skeletons import H36M17
@@ -171,8 +170,8 @@ def _result(
         if spread is not None:
             spread[place[pose.timestamp]] = pose.spread
     detail = f"lookahead of {report.lookahead} frames, a run every {report.hop}"
-    told, untold = usable(person.knowledge, engine.manifest.conditions)
-    untold += upside_down(told.up)
+    told = person.knowledge.usable_with(engine.manifest.conditions)
+    untold = unused_warning(person.knowledge, told) + upside_down(told.up)
     streamed = AppliedPolicy("streamed", detail, len(mine), len(times), "frames")
     return Pose3DResult(
         poses=lifted,

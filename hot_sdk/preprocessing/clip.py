@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.camera_knowledge import CameraKnowledge, listed, upside_down
+from hot_sdk.camera_knowledge import CameraKnowledge, unused_warning, upside_down
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
 from hot_sdk.plausibility import MOST_FRAMES, implausible
@@ -108,8 +108,8 @@ def prepare_clip(
             )
         fps = training_fps
     times = keypoints.times(fps)
-    knowledge, unused = usable(keypoints.knowledge, conditions)
-    warnings += unused
+    knowledge = keypoints.knowledge.usable_with(conditions)
+    warnings += unused_warning(keypoints.knowledge, knowledge)
     clip = spanned(keypoints, times, policies, fps=fps, camera=knowledge.camera)
     if clip is None:
         raise KeypointsError(
@@ -175,30 +175,6 @@ def prepare_clip(
         conditions=tuple(conditions),
         views=views,
         height_m=knowledge.height_m,
-    )
-
-
-def usable(
-    knowledge: CameraKnowledge, conditions: Sequence[str]
-) -> tuple[CameraKnowledge, tuple[str, ...]]:
-    """Return what a network can be told, and a warning that names what it cannot.
-
-    Args:
-        knowledge: What is known.
-        conditions: Names of what the network can be told.
-    """
-    camera = knowledge.camera if "intrinsics_known" in conditions else None
-    told = CameraKnowledge(
-        camera,
-        knowledge.up if camera is not None and "gravity_known" in conditions else None,
-        knowledge.height_m if "height_known" in conditions else None,
-    )
-    unused = [name for name in knowledge.stated() if name not in told.stated()]
-    if not unused:
-        return told, ()
-    return told, (
-        f"The model makes no use of {listed(unused)} when it lifts: its poses are the same"
-        " without.",
     )
 
 

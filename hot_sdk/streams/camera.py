@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.camera_knowledge import CameraKnowledge
+from hot_sdk.camera_knowledge import CameraKnowledge, unused_warning
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import StreamError
-from hot_sdk.preprocessing.clip import usable
 from hot_sdk.streams.observations import UNKNOWN_UP, Detection
 
 
@@ -83,12 +82,14 @@ class StreamCamera:
             height_m: The person's own height; None for that of the stream.
         """
         height = self._default.height_m if height_m is None else height_m
-        told, _ = usable(CameraKnowledge(self._known.camera, None, height), self._conditions)
+        known = CameraKnowledge(self._known.camera, None, height)
+        told = known.usable_with(self._conditions)
         return told.camera, told.height_m
 
     def warnings(self, image_size: tuple[int, int] | None) -> tuple[str, ...]:
         """Return what the network is not told, and what is unlikely about the camera."""
-        told, unused = usable(self._known, self._conditions)
+        told = self._known.usable_with(self._conditions)
+        unused = unused_warning(self._known, told)
         if told.camera is None or image_size is None:
             return unused
         return (*unused, *told.camera.check_image(image_size))

@@ -39,7 +39,7 @@ class StreamOptions:
     def __post_init__(self) -> None:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", checked_image_size(self.image_size))
-            if self.knowledge.camera is not None and self.image_size is not None:
+            if self.knowledge.camera is not None:
                 self.knowledge.camera.check_image(self.image_size)
         if self.fps is not None:
             try:
