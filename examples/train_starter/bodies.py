@@ -20,8 +20,6 @@ ARMS = ((14, 15, 16), (11, 12, 13))
 """Shoulder, elbow and wrist, right and left as the legs."""
 PELVIS, SPINE, THORAX, NOSE, HEAD = 0, 7, 8, 9, 10
 
-MEAN_STATURE = 1.7
-"""Meters; the network is told the logarithm of a stature over it."""
 _ABOVE_SHOULDERS = 0.096
 """Distance of the thorax above the shoulders' middle over that of this middle above the pelvis."""
 _SPINE_SHARE = 0.5

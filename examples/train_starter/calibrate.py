@@ -19,12 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from train import FRAMES, Scenes, network, prune_at_random
 
+from hot_sdk.benchmarks.evaluation.coverage import LEVELS, interval_width
+
 LOG = logging.getLogger("calibrate")
 
 _BATCH = 16
-_SHARES = (0.5, 0.68, 0.95)
-_HALF_WIDTHS = {"Laplace": (0.608, 1.0, 2.629), "normal": (0.678, 1.0, 1.971)}
-"""Half the intervals that hold these shares, over that of 68 %."""
 
 
 def main() -> None:
@@ -51,10 +50,11 @@ def main() -> None:
     measured = torch.cat(ratios)
     factor = torch.stack([_quantile(axis, 0.68) for axis in measured.unbind(1)])
     LOG.info("factors of x, y and z: %s", [round(value, 4) for value in factor.tolist()])
-    for name, widths in _HALF_WIDTHS.items():
+    for name in ("laplace", "normal"):
+        widths = [interval_width(level, name) for level in LEVELS]
         held = [((measured / factor) < width).float().mean().item() for width in widths]
         shown = ", ".join(
-            f"{share:.0%}: {value:.1%}" for share, value in zip(_SHARES, held, strict=True)
+            f"{level}%: {share:.1%}" for level, share in zip(LEVELS, held, strict=True)
         )
         LOG.info("intervals of a %s distribution hold %s", name, shown)
     weights["spread_factor"] = factor

@@ -6,18 +6,18 @@ import math
 from dataclasses import dataclass
 
 import torch
-from bodies import MEAN_STATURE
 from torch import Tensor
 
+from hot_sdk.manifest import CONDITION_NAMES
+from hot_sdk.preprocessing.virtual_view import HEIGHT_STEP, MOST_VERTICAL, USUAL_HEIGHT_M
 from hot_sdk.skeletons import H36M17
 
 MIRROR = list(H36M17.mirror)
 IMAGE_SIZES = torch.tensor(
     [(16, 9), (16, 9), (9, 16), (9, 16), (4, 3), (1, 1), (4, 3)], dtype=torch.float32
 )
-CONDITIONS = 5
-"""Values of a frame: intrinsics known, gravity known, pitch of the view, height known, height."""
-HEIGHT_UNIT = 0.05
+CONDITIONS = len(CONDITION_NAMES)
+"""Values of a frame."""
 _KNOWS_NOTHING, _KNOWS_GRAVITY = 0.35, 0.5
 """Shares of clips; of the remaining ones only the intrinsics are known."""
 _KNOWS_HEIGHT = 0.4
@@ -25,8 +25,6 @@ _FOCAL_SD_LOG = 0.015
 _HEIGHT_SD = 0.015
 """Error of a stature that somebody states, meters."""
 _GRAVITY_SD_DEGREES = 1.0
-_STEEPEST = 0.97
-"""Component of the upward direction along a view from which roll cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,8 @@ def inform(seen: Tensor, view: View) -> tuple[Tensor, Tensor, Tensor]:
         view: The truth.
 
     Returns:
-        Keypoints; conditions, (batch, frames, 5); and poses along the axes of the turned views.
+        Keypoints; conditions, (batch, frames, ``CONDITIONS``), in the order of
+            ``CONDITION_NAMES``; and poses along the axes of the turned views.
     """
     batch, frames = seen.shape[:2]
     drawn = torch.rand(batch)
@@ -139,7 +138,7 @@ def inform(seen: Tensor, view: View) -> tuple[Tensor, Tensor, Tensor]:
     conditions[:, :, 1] = pitch.abs() > 0.0
     conditions[:, :, 2] = pitch
     conditions[:, :, 3] = stated[:, None]
-    conditions[:, :, 4] = (stated * torch.log(height / MEAN_STATURE) / HEIGHT_UNIT)[:, None]
+    conditions[:, :, 4] = (stated * torch.log(height / USUAL_HEIGHT_M) / HEIGHT_STEP)[:, None]
     here = known[:, None, None, None]
     poses = view.poses @ turns.transpose(2, 3)
     return torch.where(here, keypoints, seen), conditions, torch.where(here, poses, view.poses)
@@ -161,7 +160,7 @@ def turn_views(slopes: Tensor, up: Tensor, upright: Tensor) -> tuple[Tensor, Ten
     center = torch.cat([slopes.mean(dim=2), ones[:, :, 0]], dim=2)
     forward = center / center.norm(dim=2, keepdim=True)
     pitch = (up * forward).sum(dim=2)
-    upright = upright & (pitch.abs() < _STEEPEST)
+    upright = upright & (pitch.abs() < MOST_VERTICAL)
     # The smallest turn that makes the view's direction z keeps the plane of both.
     least = torch.tensor([0.0, 1.0, 0.0]) - forward * (forward[..., 1:2] / (1.0 + forward[..., 2:]))
     least = least - torch.tensor([0.0, 0.0, 1.0]) * (forward[..., 1:2] / (1.0 + forward[..., 2:]))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.manifest import CONDITION_NAMES
+from hot_sdk.preprocessing.virtual_view import height_condition
 
 _SEED = 20240617
 _WIDTHS_PER_SLOPE = 2.3
@@ -54,7 +55,7 @@ def told_window(keypoints: NDArray[np.float32], count: int, number: int) -> Told
         middle, rate = random.uniform(-0.4, 0.4), random.uniform(0.01, 0.1)
         values["view_pitch"] = middle + 0.05 * np.sin(rate * frames)
     if "height" in values:
-        values["height"] *= np.log(random.uniform(1.5, 1.95) / 1.7) / 0.05
+        values["height"] *= height_condition(random.uniform(1.5, 1.95))
     if "intrinsics_known" in values:
         points = keypoints[..., :2]
         slopes = (points - points.mean(axis=1, keepdims=True)) / _WIDTHS_PER_SLOPE

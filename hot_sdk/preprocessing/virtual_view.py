@@ -27,7 +27,9 @@ Floats = NDArray[np.float32]
 MOST_VERTICAL = 0.97
 """Part of the up direction along the viewing direction from which a view has no upright roll."""
 
-_USUAL_HEIGHT_M, _HEIGHT_STEP = 1.7, 0.05
+USUAL_HEIGHT_M, HEIGHT_STEP = 1.7, 0.05
+"""A network is told the logarithm of a height over the former, in units of the latter."""
+
 _LEAST_DEPTH = 0.05
 """Depth of a ray of length 1 in the virtual camera: 87 degrees from its axis, where it has no
 meaningful slope any more."""
@@ -187,8 +189,13 @@ def conditions(
     if views is not None:
         table[:, 0], table[:, 1], table[:, 2] = 1.0, views.upright, views.pitch
     if height_m is not None:
-        table[:, 3], table[:, 4] = 1.0, math.log(height_m / _USUAL_HEIGHT_M) / _HEIGHT_STEP
+        table[:, 3], table[:, 4] = 1.0, height_condition(height_m)
     return table[:, [CONDITION_NAMES.index(name) for name in names]]
+
+
+def height_condition(height_m: float) -> float:
+    """Return the condition ``height`` of a person's height, meters."""
+    return math.log(height_m / USUAL_HEIGHT_M) / HEIGHT_STEP
 
 
 def sample_up(up: Doubles, times: Doubles, at: Doubles) -> Doubles:
