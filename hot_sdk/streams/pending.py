@@ -16,8 +16,8 @@ from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.preprocessing.resampling import sample
 from hot_sdk.preprocessing.spans import rays
 from hot_sdk.preprocessing.virtual_view import ViewTrack, VirtualViews, conditions, without_ray
+from hot_sdk.streams.pose import StreamPose
 from hot_sdk.streams.rate import FrameRate, spread_bursts
-from hot_sdk.streams.report import StreamPose
 from hot_sdk.streams.tracks import PendingFrames
 
 Floats = NDArray[np.float32]

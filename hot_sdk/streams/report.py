@@ -1,4 +1,4 @@
-"""What a stream returns: poses, and a report on what it did and how late they are."""
+"""What a stream did, and how late its poses are."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hot_sdk.latency import LatencyReport
 
@@ -101,27 +98,3 @@ class StreamReport:
             f"delay of a pose = lookahead of {self.lookahead} frames ({wait} ms) + compute, with an"
             f" engine run every {self.hop} frames\n{self.latency}{warnings}"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class StreamPose:
-    """The pose of one person in one frame.
-
-    Attributes:
-        timestamp: Time of the frame, seconds, as it was pushed.
-        track_id: The person's id.
-        pose: (17, 3), as in ``Pose3DResult``.
-        valid: (17,), as in ``Pose3DResult``.
-        unit: Unit of ``pose``.
-        delay_s: How late the pose is: seconds of stream from its frame to the newest that it
-            needed, and of computing from the push of that one until now.
-        spread: (17, 3), as in ``Pose3DResult``; None if the network does not judge it.
-    """
-
-    timestamp: float
-    track_id: int | str | None
-    pose: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    unit: str
-    delay_s: float
-    spread: NDArray[np.float32] | None = None

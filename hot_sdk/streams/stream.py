@@ -22,8 +22,9 @@ from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.streams.observations import Detection, TrackId, detection_of
 from hot_sdk.streams.options import StreamOptions
 from hot_sdk.streams.pending import lift_pending
+from hot_sdk.streams.pose import StreamPose
 from hot_sdk.streams.rate import FrameRate
-from hot_sdk.streams.report import StreamCounters, StreamPose, StreamReport
+from hot_sdk.streams.report import StreamCounters, StreamReport
 from hot_sdk.streams.tracks import PendingFrames, TrackTable
 from hot_sdk.streams.worker import Worker
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from hot_sdk.errors import StreamError
-from hot_sdk.streams.report import StreamPose
+from hot_sdk.streams.pose import StreamPose
 
 Poses = tuple[StreamPose, ...]
 
