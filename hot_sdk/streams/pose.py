@@ -24,8 +24,9 @@ def unknown(*shape: int) -> NDArray[Any]:
     return values
 
 
-def _unknown(*shape: int) -> Any:  # noqa: ANN401
-    return field(default_factory=functools.partial(unknown, *shape))
+_NOWHERE, _NO_JOINTS, _NO_COVARIANCES = (
+    functools.partial(unknown, *shape) for shape in ((3,), (17, 3), (17, 3, 3))
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +74,16 @@ class StreamPose:
     axes: str = CAMERA_AXES
     frame_id: str = CAMERA_FRAME
     root_joint: str = H36M17.joints[0]
-    root: NDArray[np.float64] = _unknown(3)
-    joints: NDArray[np.float64] = _unknown(17, 3)
-    velocity: NDArray[np.float64] = _unknown(17, 3)
+    root: NDArray[np.float64] = field(default_factory=_NOWHERE)
+    joints: NDArray[np.float64] = field(default_factory=_NO_JOINTS)
+    velocity: NDArray[np.float64] = field(default_factory=_NO_JOINTS)
     covariance: NDArray[np.float64] | None = None
-    joints_covariance: NDArray[np.float64] = _unknown(17, 3, 3)
-    velocity_covariance: NDArray[np.float64] = _unknown(17, 3, 3)
+    joints_covariance: NDArray[np.float64] = field(default_factory=_NO_COVARIANCES)
+    velocity_covariance: NDArray[np.float64] = field(default_factory=_NO_COVARIANCES)
     scale: float = 1.0
     scale_spread: float = np.nan
     root_error: float = np.nan
-    keypoints: NDArray[np.floating] = _unknown(17, 3)
+    keypoints: NDArray[np.floating] = field(default_factory=_NO_JOINTS)
     contacts: NDArray[np.float64] | None = None
 
     @property
