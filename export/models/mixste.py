@@ -68,9 +68,8 @@ class MixSTE(HourglassNetwork):
         self.has_stem = size.stem > 0
         self.Spatial_patch_to_embedding = nn.Linear(size.channels, width)
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))
-        self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, spec.frames, width))
         self.STEblocks = nn.ModuleList(Block(*block) for _ in range(size.depth))
-        self.TTEblocks = nn.ModuleList(Block(*block) for _ in range(size.depth))
+        self._build_temporal(spec)
         self.Spatial_norm = nn.LayerNorm(width, eps=1e-6)
         self.Temporal_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
@@ -94,6 +93,14 @@ class MixSTE(HourglassNetwork):
             )
             self.spread_factor = nn.Parameter(torch.ones(3), requires_grad=False)
 
+    def _build_temporal(self, spec: ModelSpec) -> None:
+        """Build the blocks over frames, and what tells them of time."""
+        size = spec.size
+        self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, spec.frames, size.width))
+        self.TTEblocks = nn.ModuleList(
+            Block(size.width, size.heads, size.mlp_hidden) for _ in range(size.depth)
+        )
+
     def forward(
         self, keypoints: Tensor, index: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
@@ -107,15 +114,10 @@ class MixSTE(HourglassNetwork):
         conditions: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Lift keypoints to poses in meters; see :meth:`HourglassNetwork.lift`."""
-        frames, joints, channels = keypoints.shape[1:]
+        frames, joints = keypoints.shape[1:3]
         width = self.Spatial_pos_embed.shape[2]
         grid = Grid(frames, joints)
-        tokens = cast(Tensor, self.Spatial_patch_to_embedding(keypoints.reshape(-1, channels)))
-        tokens = (tokens.reshape(-1, joints, width) + self.Spatial_pos_embed).reshape(-1, width)
-        guess = None
-        if self.has_stem:
-            stem_tokens, guess = self.stem(keypoints, conditions)
-            tokens = tokens + stem_tokens
+        tokens, guess = self._embedded(keypoints, conditions)
         kept: tuple[Tensor, ...] = ()
         attention = None
         for pair, (spatial, temporal) in enumerate(
@@ -143,6 +145,19 @@ class MixSTE(HourglassNetwork):
                 guess = self._smooth_guess(guess, kept, tokens)
             poses = poses + guess
         return poses, chosen_frames(kept), spread
+
+    def _embedded(
+        self, keypoints: Tensor, conditions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return each frame's tokens, (batch · frames · joints, width), and the stem's guess."""
+        joints, channels = keypoints.shape[2:]
+        width = self.Spatial_pos_embed.shape[2]
+        tokens = cast(Tensor, self.Spatial_patch_to_embedding(keypoints.reshape(-1, channels)))
+        tokens = (tokens.reshape(-1, joints, width) + self.Spatial_pos_embed).reshape(-1, width)
+        if not self.has_stem:
+            return tokens, None
+        stem_tokens, guess = self.stem(keypoints, conditions)
+        return tokens + stem_tokens, guess
 
     def _spread(self, tokens: Tensor) -> Tensor:
         """Return half the width of the interval that holds 68 % of errors, (tokens, 3), meters."""
