@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from hot_sdk.preprocessing.policies import InputPolicies
     from hot_sdk.results.angles import JointAngles, joint_angles
     from hot_sdk.results.bvh import BvhFile, save_bvh
-    from hot_sdk.results.geometry import solve_root
     from hot_sdk.results.result import Pose3DResult
     from hot_sdk.results.rotations import BoneRotations, bone_rotations
+    from hot_sdk.root import solve_root
     from hot_sdk.skeletons import H36M17, list_skeletons
     from hot_sdk.streams import Pose3DStream, StreamPose
 
@@ -54,7 +54,7 @@ _MODULES = {
     "joint_angles": "hot_sdk.results.angles",
     "list_skeletons": "hot_sdk.skeletons",
     "save_bvh": "hot_sdk.results.bvh",
-    "solve_root": "hot_sdk.results.geometry",
+    "solve_root": "hot_sdk.root",
 }
 
 __all__ = [

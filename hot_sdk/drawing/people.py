@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.bones import bone_lengths
 from hot_sdk.errors import UsageError
 from hot_sdk.keypoints import Keypoints
-from hot_sdk.results.geometry import bone_lengths
 from hot_sdk.results.result import METERS, MILLIMETERS, ROBOT_AXES, Pose3DResult
 from hot_sdk.skeletons import H36M17
 

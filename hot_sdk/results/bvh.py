@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk._base.files import replaced_on_success, require_writable_target
 from hot_sdk._base.validation import closest
+from hot_sdk.bones import median_bone_lengths, upright_height
 from hot_sdk.camera_knowledge import checked_height, checked_up
 from hot_sdk.cameras import CameraPose
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import MAX_FRAMES
-from hot_sdk.results.geometry import median_bone_lengths, upright_height
 from hot_sdk.results.result import METERS, MILLIMETERS, ROBOT_AXES, Pose3DResult
 from hot_sdk.results.rotations import (
     REST_DIRECTIONS,

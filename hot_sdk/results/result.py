@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.validation import closest
+from hot_sdk.bones import constant_bones, upright_height
 from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
@@ -19,7 +20,7 @@ from hot_sdk.manifest import NORMALIZED_BOX, NORMALIZED_PIXELS, NORMALIZED_SHORT
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.preprocessing.virtual_view import turned_spread
 from hot_sdk.results.files import read_fields, write_fields
-from hot_sdk.results.geometry import constant_bones, solve_root, upright_height
+from hot_sdk.root import solve_root
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
 
@@ -214,7 +215,7 @@ class Pose3DResult:
         """Find where the pelvis is, so that the projected joints lie on the keypoints.
 
         The scale is the model's own; if the person is of another size than those it was trained
-        on, the distance is wrong by the same share. See ``hot_sdk.results.geometry.solve_root``.
+        on, the distance is wrong by the same share. See ``hot_sdk.root.measure_root``.
 
         Args:
             keypoints: The keypoints that the poses were lifted from.
@@ -274,7 +275,7 @@ class Pose3DResult:
             keypoints: The keypoints that the poses were lifted from.
             intrinsics: The camera's; None for those of the keypoints.
             height_m: Height of the standing person without shoes, meters; compared with
-                ``hot_sdk.results.geometry.upright_height``. None for that of the keypoints.
+                ``hot_sdk.bones.upright_height``. None for that of the keypoints.
 
         Raises:
             ResultError: See ``with_root_from_reprojection``; or the poses have no size.

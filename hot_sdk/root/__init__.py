@@ -5,7 +5,7 @@
 """
 
 from hot_sdk.root.estimate import RootEstimate
-from hot_sdk.root.measurement import RootMeasurements, measure_root
+from hot_sdk.root.measurement import RootMeasurements, measure_root, solve_root
 from hot_sdk.root.model import RootOptions
 from hot_sdk.root.scale import ADULT_SPREAD, DepthReading, Floor, LengthReading, ScalePrior
 from hot_sdk.root.tracking import RootPath, RootTracker, track_clip
@@ -22,5 +22,6 @@ __all__ = [
     "RootTracker",
     "ScalePrior",
     "measure_root",
+    "solve_root",
     "track_clip",
 ]

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import UsageError
-from hot_sdk.results.geometry import linear_equations
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -28,6 +27,9 @@ _SHARED = 3.0
 model's roots along the ray, slow part, is above that of independent errors of its joints."""
 
 _STEPS = 6
+_CONVERGED = 1e-4
+"""Share of the distance; a step that moves the root by less is the last, its own error far less."""
+
 _FEWEST_JOINTS = 4
 _FAR_OFF = 2.5
 """Residuals beyond this many standard deviations weigh less, by the square of how far beyond."""
@@ -91,6 +93,7 @@ def measure_root(
     spread: Floats | None = None,
     pixel_noise: float = PIXEL_NOISE,
     origin: int = 0,
+    start: Floats | None = None,
 ) -> RootMeasurements:
     """Find the pelvis in each frame by weighted least squares over the reprojection.
 
@@ -107,6 +110,7 @@ def measure_root(
         spread: (frames, 17, 3), standard deviations of ``poses``; None if they are not known.
         pixel_noise: Standard deviation of a keypoint with score 1 along x and y, pixels.
         origin: The joint that ``poses`` are relative to, and that is found: 0 for the pelvis.
+        start: (frames, 3), about where it is, which saves steps; None if nothing is known of it.
 
     Raises:
         UsageError: An array has another shape, or the noise is not above 0.
@@ -149,10 +153,37 @@ def measure_root(
         weight[solvable] / pixel_noise**2,
         None if spread is None else np.where(kept, spread[solvable], 0.0).astype(np.float64) ** 2,
         focal,
+        None if start is None else np.asarray(start, dtype=np.float64)[solvable],
     )
     for name in ("root", "pixel_covariance", "pose_covariance", "misfit", "residual_px"):
         getattr(result, name)[solvable] = getattr(part, name)
     return result
+
+
+def solve_root(
+    poses: Floats, valid: Mask, points: Floats, scores: Floats | None, intrinsics: Intrinsics
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the pelvis in each frame on its own, (frames, 3), and the error in pixels, (frames,).
+
+    What ``measure_root`` finds, without how sure it is. Over time, ``track_clip`` and streams find
+    it better.
+
+    Args:
+        poses: See ``measure_root``, as the next four.
+        valid: (frames, 17).
+        points: (frames, 17, 2), pixels, NaN if missing.
+        scores: (frames, 17), 0 to 1; None for 1.
+        intrinsics: The camera's.
+
+    Returns:
+        NaN in frames whose pelvis is not valid, with fewer than four joints, whose depth cannot be
+        known, or with a solution behind the camera.
+
+    Raises:
+        UsageError: An array has another shape.
+    """
+    found = measure_root(poses, valid, points, scores, intrinsics)
+    return found.root.astype(np.float32), found.residual_px.astype(np.float32)
 
 
 def _unknown(frames: int) -> RootMeasurements:
@@ -167,7 +198,12 @@ def _unknown(frames: int) -> RootMeasurements:
 
 
 def _measure(
-    poses: Doubles, seen: Doubles, precision: Doubles, variance: Doubles | None, focal: Doubles
+    poses: Doubles,
+    seen: Doubles,
+    precision: Doubles,
+    variance: Doubles | None,
+    focal: Doubles,
+    start: Doubles | None,
 ) -> RootMeasurements:
     """Measure frames that have enough joints.
 
@@ -177,32 +213,36 @@ def _measure(
         precision: (frames, 17), one over the variance of the keypoints' noise; 0 if not used.
         variance: (frames, 17, 3), of the poses.
         focal: (2,).
+        start: (frames, 3), or None.
     """
     counted = precision > 0.0
-    root = _first(poses, seen / focal, precision)
+    noise = np.where(counted, 1.0 / np.where(counted, precision, 1.0), 1.0)
+    root = _first(poses, seen / focal, precision) if start is None else start
     lateral = np.zeros_like(seen)
-    weight, less = np.repeat(precision[..., None], 2, axis=-1), np.ones_like(precision)
     for step in range(_STEPS + 1):
-        placed = poses + root[:, None]
-        # A solution behind the camera is refused below.
-        depth = np.maximum(placed[..., 2], _LEAST_DEPTH)
-        slopes = _slopes(placed, depth, focal)
-        residual = seen - placed[..., :2] / depth[..., None] * focal
+        placed, slopes, residual = _projected(poses, root, seen, focal)
+        if variance is not None:
+            lateral = (slopes**2 @ variance[..., None])[..., 0]
+        weight, less = _weights(residual, counted, noise, lateral)
         if step == _STEPS:
             break
-        if variance is not None:
-            lateral = np.einsum("fjai,fji->fja", slopes**2, variance)
-        weight, less = _weights(residual, precision, lateral)
-        root = root + _solve(slopes, residual, weight)
-    pull = np.einsum("fjai,fja->fjai", slopes, weight)
-    normal = np.einsum("fjai,fjak->fik", pull, slopes)
+        change = _solve(slopes, residual, weight)
+        root = root + change
+        if (np.abs(change) < _CONVERGED * np.abs(root[:, 2:])).all():
+            placed, slopes, residual = _projected(poses, root, seen, focal)
+            break
+    rows = slopes.reshape(len(root), -1, 3)
+    pull = (slopes * weight[..., None]).reshape(rows.shape).transpose(0, 2, 1)
+    normal = pull @ rows
     inverse = np.linalg.inv(_invertible(normal))
-    noise = np.where(counted, 1.0 / np.where(counted, precision, 1.0), 0.0)
-    spread_out = np.einsum("fjai,fjak,fj->fik", pull, pull, noise)
+    deviation = np.where(counted, np.sqrt(noise), 0.0)
+    shaken = pull * np.repeat(deviation, 2, axis=1)[:, None]
+    spread_out = shaken @ shaken.transpose(0, 2, 1)
     pose_part = np.zeros_like(inverse)
     if variance is not None:
-        gain = np.einsum("fjai,fjak->fjik", pull, slopes)
-        pose_part = np.einsum("fjik,fjk,fjlk->fil", gain, variance, gain)
+        # How each coordinate of a joint's pose moves the root: (frames, joints, 3, 3).
+        gain = (slopes * weight[..., None]).swapaxes(-1, -2) @ slopes
+        pose_part = ((gain * variance[..., None, :]) @ gain.swapaxes(-1, -2)).sum(axis=1)
         pose_part = _SHARED * (inverse @ pose_part @ inverse)
     # What the stated noise and the poses' spread leave unexplained is more noise of the keypoints.
     excess = (residual**2 * less[..., None] - lateral) * precision[..., None]
@@ -222,32 +262,54 @@ def _measure(
     return RootMeasurements(root, pixel, pose_part, misfit, error)
 
 
+def linear_equations(poses: Doubles, rays: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the equations ``x (Z + z) = X + z_x`` of the root, which weigh joints by their depth.
+
+    Args:
+        poses: (frames, joints, 3), relative to the root.
+        rays: (frames, joints, 2), slopes of the keypoints.
+
+    Returns:
+        The coefficients of the root in those of x and those of y, (frames, joints, 2, 3), and what
+        they have to give, (frames, joints, 2).
+    """
+    rows = np.zeros((*rays.shape, 3))
+    rows[..., 0, 0] = rows[..., 1, 1] = 1.0
+    rows[..., 2] = -rays
+    return rows, rays * poses[..., 2:] - poses[..., :2]
+
+
 def _first(poses: Doubles, rays: Doubles, weight: Doubles) -> Doubles:
     """Solve the linear equations of the root."""
-    across, down, target = linear_equations(poses, rays)
-    both = np.repeat(weight[..., None], 2, axis=-1)
-    return _solve(np.stack([across, down], axis=2), target, both)
+    rows, target = linear_equations(poses, rays)
+    return _solve(rows, target, np.repeat(weight[..., None], 2, axis=-1))
 
 
-def _slopes(placed: Doubles, depth: Doubles, focal: Doubles) -> Doubles:
-    """Return the derivatives of pixels by the root, (frames, 17, 2, 3)."""
-    slopes = np.zeros((*depth.shape, 2, 3))
-    slopes[..., 0, 0] = focal[0] / depth
-    slopes[..., 1, 1] = focal[1] / depth
-    slopes[..., 2] = -focal * placed[..., :2] / depth[..., None] ** 2
-    return slopes
+def _projected(
+    poses: Doubles, root: Doubles, seen: Doubles, focal: Doubles
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Return the joints, the derivatives of pixels by the root (frames, 17, 2, 3), and residuals.
+
+    A solution behind the camera is refused later.
+    """
+    placed = poses + root[:, None]
+    depth = np.maximum(placed[..., 2:], _LEAST_DEPTH)
+    flat = placed[..., :2] / depth * focal
+    slopes = np.zeros((*flat.shape, 3))
+    slopes[..., 0, 0], slopes[..., 1, 1] = focal[0] / depth[..., 0], focal[1] / depth[..., 0]
+    slopes[..., 2] = -flat / depth
+    return placed, slopes, seen - flat
 
 
-def _weights(residual: Doubles, precision: Doubles, lateral: Doubles) -> tuple[Doubles, Doubles]:
+def _weights(
+    residual: Doubles, counted: Mask, noise: Doubles, lateral: Doubles
+) -> tuple[Doubles, Doubles]:
     """Return the weight of each coordinate, and the share by which those far off weigh less."""
-    counted = precision[..., None] > 0.0
-    noise = np.where(counted, 1.0 / np.where(counted, precision[..., None], 1.0), 1.0)
-    weight = np.where(counted, 1.0 / (noise + lateral), 0.0)
+    weight = np.where(counted[..., None], 1.0 / (noise[..., None] + lateral), 0.0)
     far = np.sqrt((residual**2 * weight).sum(axis=-1) / 2.0)
     # Far off means far for this frame: its median, where the stated noise is too small.
-    inside = counted[..., 0]
-    middle = np.sum(inside, axis=1, keepdims=True) // 2
-    ordered = np.sort(np.where(inside, far, np.inf), axis=1)
+    middle = np.sum(counted, axis=1, keepdims=True) // 2
+    ordered = np.sort(np.where(counted, far, np.inf), axis=1)
     usual = np.take_along_axis(ordered, middle, axis=1) / _MEDIAN
     limit = _FAR_OFF * np.maximum(usual, 1.0)
     less: Doubles = np.minimum(1.0, limit / np.maximum(far, _SAFE)) ** 2
@@ -256,10 +318,10 @@ def _weights(residual: Doubles, precision: Doubles, lateral: Doubles) -> tuple[D
 
 def _solve(slopes: Doubles, residual: Doubles, weight: Doubles) -> Doubles:
     """Solve the weighted least squares of three unknowns in each frame."""
-    pull = np.einsum("fjai,fja->fjai", slopes, weight)
-    normal = np.einsum("fjai,fjak->fik", pull, slopes)
-    right = np.einsum("fjai,fja->fi", pull, residual)
-    solution: Doubles = np.linalg.solve(_invertible(normal), right[..., None])[..., 0]
+    rows = slopes.reshape(len(slopes), -1, 3)
+    pull = (slopes * weight[..., None]).reshape(rows.shape).transpose(0, 2, 1)
+    right = pull @ residual.reshape(len(rows), -1, 1)
+    solution: Doubles = np.linalg.solve(_invertible(pull @ rows), right)[..., 0]
     return solution
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.cameras import Intrinsics
-from hot_sdk.results.geometry import solve_root
+from hot_sdk.root import solve_root
 
 CLIP = Path(__file__).parents[2] / "examples" / "data" / "jump_mediapipe33.npz"
 HIPS = (23, 24)

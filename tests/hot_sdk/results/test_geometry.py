@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from mocap import NAMES, body, result_of
 
+from hot_sdk.bones import bone_lengths
 from hot_sdk.cameras import CameraPose
 from hot_sdk.errors import ResultError, UsageError
-from hot_sdk.results.geometry import bone_lengths
 from hot_sdk.results.result import ROBOT_AXES
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
