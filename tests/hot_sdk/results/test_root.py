@@ -77,7 +77,8 @@ def test_scores_weigh_joints():
         keypoints = dataclasses.replace(seen(joints), points=points, scores=scores)
         found = result_of(joints).with_root_from_reprojection(keypoints, CAMERA)
         apart.append(np.abs(found.root - joints[:, 0]).max())
-    assert apart[1] < apart[0] / 20
+    # A joint far off its keypoint hardly counts, whatever its score.
+    assert apart[1] < 0.7 * apart[0] < 0.01
 
 
 def test_joints_without_pose_are_ignored():
