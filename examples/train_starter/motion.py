@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+FILE = "cmu_h36m17_60fps.npz"
 SOURCE_FPS = 60.0
 FPS = 30.0
 _SPEED = 0.2
@@ -21,12 +22,14 @@ class Motion:
     Args:
         folder: Folder of the data.
         split: Split whose sequences are used.
+        file: Name of a file of other positions of the same frames.
     """
 
-    def __init__(self, folder: Path, split: str = "train") -> None:
-        with np.load(folder / "cmu_h36m17_60fps.npz", allow_pickle=False) as arrays:
+    def __init__(self, folder: Path, split: str = "train", *, file: str = FILE) -> None:
+        with np.load(folder / file, allow_pickle=False) as arrays:
             meters = arrays["pos_mm"].astype(np.float32) / 1000.0
             self.positions = torch.from_numpy(meters).to(torch.get_default_device())
+        with np.load(folder / FILE, allow_pickle=False) as arrays:
             glitch = arrays["glitch"]
         # Number of frames without glitch from each frame on, itself included, within its sequence.
         self.ahead = np.zeros(len(glitch), dtype=np.int64)

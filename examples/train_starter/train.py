@@ -216,8 +216,13 @@ class Scenes:
 
     def draw(self, batch: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw keypoints, conditions and the true poses of a step; see ``cameras.inform``."""
+        view = mirror(see(*self.people(batch, frames)))
+        return inform(detect(view.keypoints), view)
+
+    def people(self, batch: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw moving people, what a detector marks of them, and their statures; see ``see``."""
         lengths = self.bodies.draw(batch)
-        world = self.motion.clips(batch, frames)
+        world = self.clips(batch, frames)
         if "legs" not in self.without:
             world = straighten_legs(world)
         if "bodies" not in self.without:
@@ -226,8 +231,11 @@ class Scenes:
         if "marks" not in self.without:
             moved = mark(world, lengths, self.marks.draw(batch)) - world
             marks = world + torch.rand(batch, 1, 1, 1) * moved
-        view = mirror(see(world, marks, lengths["stature"]))
-        return inform(detect(view.keypoints), view)
+        return world, marks, lengths["stature"]
+
+    def clips(self, batch: int, frames: int) -> Tensor:
+        """Draw movements, (batch, frames, 17, 3), world meters, y up."""
+        return self.motion.clips(batch, frames)
 
 
 def main() -> None:
