@@ -26,6 +26,9 @@ _MISFIT_S = 1.0
 _AGILITY_S = 0.15
 _LARGEST_SURPRISE, _MOST_AGILE = 30.0, 16.0
 _GATE_OF_READINGS = 9.0
+_SHIFTED_M, _SHIFTED_M_S = 0.05, 0.2
+"""Standard deviation along each axis of where another joint of the body is, and how it moves."""
+
 _EYE = np.eye(model.STATES)
 _NOTHING = np.zeros((0, model.STATES))
 
@@ -45,6 +48,9 @@ class RootFrame:
         depth: A depth reading at the pelvis.
         contact: A foot on the floor.
         lengths: Known lengths.
+        shift: (3,), from the joint that the frame before tracks to the one that this frame does, at
+            the size of the poses, along the axes of the frame that the root is tracked in; None if
+            they are the same.
     """
 
     timestamp: float
@@ -57,6 +63,7 @@ class RootFrame:
     depth: DepthReading | None = None
     contact: FloorContact | None = None
     lengths: tuple[LengthReading, ...] = ()
+    shift: Doubles | None = None
 
     @property
     def measured(self) -> bool:
@@ -143,6 +150,8 @@ def step(
             f"The frame's time is {frame.timestamp!r} s, after one at {state.timestamp!r} s.",
             hint="Give frames in the order of their time, each once.",
         )
+    if frame.shift is not None and state.restarts:
+        state = _shifted(state, frame.shift)
     before, state = state, _with_misfit(state, frame)
     expired = frame.timestamp - state.seen > options.max_gap_s
     refused = frame.timestamp - state.refused > options.max_rejected_s
@@ -157,6 +166,15 @@ def step(
     # What is not believed tells nothing of the detector and of how this person moves.
     after = dataclasses.replace(taken.state, misfit=before.misfit, agility=before.agility)
     return dataclasses.replace(taken, state=after)
+
+
+def _shifted(state: RootState, shift: Doubles) -> RootState:
+    """Return the state of another joint, which moves a little otherwise."""
+    mean, covariance = state.mean.copy(), state.covariance.copy()
+    mean[model.PLACE] += shift
+    covariance[model.PLACE, model.PLACE] += np.eye(3) * _SHIFTED_M**2
+    covariance[model.SPEED, model.SPEED] += np.eye(3) * _SHIFTED_M_S**2
+    return dataclasses.replace(state, mean=mean, covariance=covariance)
 
 
 def _with_misfit(state: RootState, frame: RootFrame) -> RootState:

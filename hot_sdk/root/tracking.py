@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.cameras import CameraPose
+from hot_sdk.contacts import FEET
 from hot_sdk.errors import UsageError
 from hot_sdk.root.estimate import RootEstimate, estimate
 from hot_sdk.root.filter import RootFrame, RootState, RootStep, first_state, smooth, step
@@ -38,7 +39,8 @@ class RootTracker:
         options: The filter's; None for the defaults.
         prior: What is known of the person's size; None for an adult's.
         floor: What the person stands on, in the frame of the cameras' poses; None if unknown.
-        lag: Frames that ``push`` waits before it returns one: those after it make it surer.
+        lag: Frames that ``push`` waits before it returns one: those after it make it surer. None to
+            call ``settle`` for them.
 
     Raises:
         UsageError: The lag is not a whole number from 0.
@@ -50,17 +52,17 @@ class RootTracker:
         *,
         prior: ScalePrior | None = None,
         floor: Floor | None = None,
-        lag: int = 0,
+        lag: int | None = 0,
     ) -> None:
-        if not (isinstance(lag, (int, np.integer)) and lag >= 0):
+        if lag is not None and not (isinstance(lag, (int, np.integer)) and lag >= 0):
             raise UsageError(
                 f"lag is {lag!r}; expected frames, 0 or more.", hint="Use 0 for no delay."
             )
         self._options = options or RootOptions()
         self._floor = floor
         self._state = first_state(prior or ScalePrior())
-        self._steps: deque[RootStep] = deque(maxlen=int(lag) + 1)
-        self._lag = int(lag)
+        self._steps: deque[RootStep] = deque(maxlen=None if lag is None else int(lag) + 1)
+        self._lag = None if lag is None else int(lag)
         self._pose: tuple[float, Doubles] | None = None
 
     @property
@@ -77,6 +79,7 @@ class RootTracker:
         pose: Floats | None = None,
         depth: DepthReading | None = None,
         lengths: Sequence[LengthReading] = (),
+        shift: Doubles | None = None,
     ) -> RootEstimate | None:
         """Take one frame in, and return the one that is ``lag`` frames older, if there is one.
 
@@ -88,6 +91,7 @@ class RootTracker:
                 floor. Not needed without one.
             depth: A depth camera's reading at the pelvis.
             lengths: Known lengths of the person's, with those of the pose.
+            shift: See ``RootFrame``; the pose is then relative to the joint that is tracked now.
 
         Raises:
             UsageError: The frame is not later than the one before.
@@ -103,11 +107,26 @@ class RootTracker:
             depth=depth,
             contact=self._contact(pose, timestamp, camera),
             lengths=tuple(lengths),
+            shift=shift,
         )
         taken = step(self._state, frame, self._options, self._floor)
         self._state = taken.state
         self._steps.append(taken)
-        return _smoothed(self._steps)[0] if len(self._steps) > self._lag else None
+        if self._lag is None or len(self._steps) <= self._lag:
+            return None
+        return _smoothed(self._steps)[0]
+
+    def settle(self, until: float) -> list[RootEstimate]:
+        """Return the frames up to a time that were not returned yet, of all that was pushed.
+
+        Args:
+            until: Seconds.
+        """
+        count = sum(one.state.timestamp <= until for one in self._steps)
+        found = _smoothed(self._steps)[:count]
+        for _ in range(count):
+            self._steps.popleft()
+        return found
 
     def newest(self) -> RootEstimate | None:
         """Return the last frame's estimate, of what was seen until then; None before the first."""
@@ -147,7 +166,9 @@ class RootTracker:
 
     def flush(self) -> list[RootEstimate]:
         """Return the frames that still wait, oldest first; the next frame is the first to wait."""
-        waiting = list(self._steps)[-self._lag :] if self._lag else []
+        waiting = list(self._steps)
+        if self._lag is not None:
+            waiting = waiting[-self._lag :] if self._lag else []
         self._steps.clear()
         return _smoothed(waiting)
 
@@ -158,7 +179,7 @@ class RootTracker:
             return None
         turned: Doubles = np.asarray(pose, dtype=np.float64) @ camera.rotation.T
         before, self._pose = self._pose, (timestamp, turned)
-        if before is None:
+        if before is None or not np.isfinite(turned[FEET, :]).all():
             return None
         speed = self._state.mean[SPEED] if self._state.restarts else None
         poses, times = np.stack([before[1], turned]), np.array([before[0], timestamp])

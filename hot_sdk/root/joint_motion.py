@@ -1,0 +1,171 @@
+"""Filter the joints of a pose over time: how they move relative to the pelvis.
+
+Along each axis, each joint has a position and a velocity that changes by white noise (a constant-
+velocity Kalman filter); backwards, the smoother of Rauch et al. (Maximum likelihood estimates of
+linear dynamic systems, 1965). Axes share their variances, so that everything is closed-form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.skeletons import H36M17
+
+Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_JITTER_M = {"ankle": 0.006, "knee": 0.004, "elbow": 0.006, "wrist": 0.009}
+_OTHER_JITTER_M = 0.003
+"""Standard deviation of what changes from frame to frame in a lifted joint, along each axis."""
+
+_ACCELERATION = {"ankle": 5.0, "knee": 3.0, "elbow": 4.0, "wrist": 7.0}
+_OTHER_ACCELERATION = 1.5
+"""Density of a joint's acceleration relative to the pelvis, m/s² per square root of hertz."""
+
+_SPEED_M_S = 1.0
+_MAX_GAP_S = 0.5
+
+
+def _of_joints(named: dict[str, float], other: float) -> Doubles:
+    return np.array([named.get(joint.rpartition("_")[2], other) for joint in H36M17.joints])
+
+
+_NOISE = _of_joints(_JITTER_M, _OTHER_JITTER_M) ** 2
+_DENSITY = _of_joints(_ACCELERATION, _OTHER_ACCELERATION) ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class JointState:
+    """Where the joints are relative to the root, and how fast they are, after a frame.
+
+    Attributes:
+        timestamp: Seconds.
+        place: (17, 3), meters.
+        speed: (17, 3), m/s.
+        spread: (3, 17), variances of the place, of both, and of the speed, along each axis.
+    """
+
+    timestamp: float
+    place: Doubles
+    speed: Doubles
+    spread: Doubles
+
+
+@dataclass(frozen=True, eq=False)
+class JointStep:
+    """One frame's update, as the smoother needs it: the state after it, and before its measurement.
+
+    Attributes:
+        after: After the frame.
+        ahead: As the frame before lets expect it; None if nothing does.
+        seconds: Since the frame before.
+    """
+
+    after: JointState
+    ahead: JointState | None
+    seconds: float
+
+
+def step_joints(state: JointState | None, timestamp: float, pose: Doubles, fresh: Mask) -> JointStep:
+    """Take one frame in.
+
+    Args:
+        state: After the frame before; None if there is none.
+        timestamp: Seconds.
+        pose: (17, 3), relative to the root, finite.
+        fresh: (17,), joints of which what was before tells nothing.
+    """
+    seconds = 0.0 if state is None else timestamp - state.timestamp
+    if state is None or seconds > _MAX_GAP_S:
+        return JointStep(_first(timestamp, pose), None, seconds)
+    ahead = _ahead(state, timestamp)
+    place_place, place_speed, speed_speed = ahead.spread
+    total = place_place + _NOISE
+    first, second = place_place / total, place_speed / total
+    surprise = pose - ahead.place
+    spread = np.stack(
+        [
+            place_place - first * place_place,
+            place_speed - first * place_speed,
+            speed_speed - second * place_speed,
+        ]
+    )
+    place = ahead.place + first[:, None] * surprise
+    speed = ahead.speed + second[:, None] * surprise
+    if fresh.any():
+        place[fresh], speed[fresh] = pose[fresh], 0.0
+        spread[:, fresh] = _first_spread()[:, fresh]
+    return JointStep(JointState(timestamp, place, speed, spread), ahead, seconds)
+
+
+def shifted(state: JointState, origin: int) -> JointState:
+    """Return the state relative to another joint."""
+    place = state.place - state.place[origin]
+    return JointState(state.timestamp, place, state.speed - state.speed[origin], state.spread)
+
+
+def smooth_joints(steps: list[JointStep]) -> list[JointState]:
+    """Return the state at each frame, given all of these frames.
+
+    Args:
+        steps: Of successive frames.
+    """
+    later = steps[-1].after
+    found = [later]
+    for step, after in zip(reversed(steps[:-1]), reversed(steps[1:]), strict=True):
+        here, ahead = step.after, after.ahead
+        if ahead is None:
+            later = here
+            found.append(later)
+            continue
+        aa, ab, bb = here.spread
+        # Covariance of the state here and the one ahead: P F'.
+        seconds = after.seconds
+        cross = (aa + ab * seconds, ab, ab + bb * seconds, bb)
+        pp, ps, ss = ahead.spread
+        determinant = pp * ss - ps * ps
+        g00 = (cross[0] * ss - cross[1] * ps) / determinant
+        g01 = (cross[1] * pp - cross[0] * ps) / determinant
+        g10 = (cross[2] * ss - cross[3] * ps) / determinant
+        g11 = (cross[3] * pp - cross[2] * ps) / determinant
+        away, faster = later.place - ahead.place, later.speed - ahead.speed
+        place = here.place + g00[:, None] * away + g01[:, None] * faster
+        speed = here.speed + g10[:, None] * away + g11[:, None] * faster
+        d0, d1, d2 = later.spread - ahead.spread
+        spread = np.stack(
+            [
+                aa + g00 * g00 * d0 + 2.0 * g00 * g01 * d1 + g01 * g01 * d2,
+                ab + g00 * g10 * d0 + (g00 * g11 + g01 * g10) * d1 + g01 * g11 * d2,
+                bb + g10 * g10 * d0 + 2.0 * g10 * g11 * d1 + g11 * g11 * d2,
+            ]
+        )
+        later = JointState(here.timestamp, place, speed, spread)
+        found.append(later)
+    return found[::-1]
+
+
+def _first_spread() -> Doubles:
+    wide = np.full_like(_NOISE, _SPEED_M_S**2)
+    return np.stack([_NOISE, np.zeros_like(_NOISE), wide])
+
+
+def _first(timestamp: float, pose: Doubles) -> JointState:
+    return JointState(timestamp, pose.copy(), np.zeros_like(pose), _first_spread())
+
+
+def _ahead(state: JointState, timestamp: float) -> JointState:
+    seconds = timestamp - state.timestamp
+    place_place, place_speed, speed_speed = state.spread
+    spread = np.stack(
+        [
+            place_place
+            + seconds * (2.0 * place_speed + seconds * speed_speed)
+            + _DENSITY * (seconds**3 / 3.0),
+            place_speed + seconds * speed_speed + _DENSITY * (seconds**2 / 2.0),
+            speed_speed + _DENSITY * seconds,
+        ]
+    )
+    return JointState(timestamp, state.place + seconds * state.speed, state.speed, spread)
