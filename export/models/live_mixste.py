@@ -1,9 +1,9 @@
 """MixSTE that takes one frame at a time, and remembers what it needs of those before.
 
 Its blocks over frames attend to the newest frames that they remember, by their age in seconds in
-place of an embedding of their place in a window, and look ahead by a number of frames each. So every
-layer does the work of one frame for each new frame, whatever it remembers; and because the age is in
-seconds, it serves any frame rate. One checkpoint serves every lookahead and every memory.
+place of an embedding of their place in a window, and look ahead by a number of frames each. So
+every layer does the work of one frame for each new frame, whatever it remembers; and because the
+age is in seconds, it serves any frame rate. One checkpoint serves every lookahead and every memory.
 
 Over a clip at once, as it is trained, and frame by frame, it computes the same poses.
 """

@@ -1,9 +1,9 @@
 """Attention over frames by their age, for a clip at once or for one frame with a memory.
 
-Logits are those of the contents plus a function of the time from key to query. It is a sum of waves,
-weighted by the query, after the relative positions of Shaw et al., NAACL 2018, and the rotations of
-Su et al., "RoFormer", 2021: a wave of a difference of times is a product of waves of both, so that a
-clip needs no table of all pairs.
+Logits are those of the contents plus a function of the time from key to query. It is a sum of
+waves, weighted by the query, after the relative positions of Shaw et al., NAACL 2018, and the
+rotations of Su et al., "RoFormer", 2021: a wave of a difference of times is a product of waves of
+both, so that a clip needs no table of all pairs.
 """
 
 from __future__ import annotations
@@ -27,15 +27,24 @@ _NOTHING = -3e4
 
 
 class Remembered(NamedTuple):
-    """What a layer keeps of frames: keys (batch, joints · heads, head width, slots) and values
-    (batch, joints · heads, slots, head width)."""
+    """What a layer keeps of frames.
+
+    Attributes:
+        keys: (batch, joints · heads, head width, slots).
+        values: (batch, joints · heads, slots, head width).
+    """
 
     keys: Tensor
     values: Tensor
 
 
 class Visible(NamedTuple):
-    """What each frame of a clip may attend to: times (frames,), seconds; allowed (frames, frames)."""
+    """What each frame of a clip may attend to.
+
+    Attributes:
+        times: (frames,), seconds.
+        allowed: (frames, frames): the frame of the row may attend to that of the column.
+    """
 
     times: Tensor
     allowed: Tensor
@@ -75,9 +84,11 @@ class MemoryAttention(Attention):
         angles = visible.times[:, None] * _frequencies(tokens)
         # cos(a − b) and sin(a − b) by the waves of a, the query's, and of b, the key's.
         cos, sin = angles.cos(), angles.sin()
-        waves = torch.cat([cosine * cos + sine * sin, cosine * sin - sine * cos], dim=-1)
-        logits = query @ key.transpose(-2, -1) + waves @ torch.cat([cos, sin], dim=1).T
-        logits = logits.masked_fill(~visible.allowed, _NOTHING)
+        query = torch.cat([query, cosine * cos + sine * sin, cosine * sin - sine * cos], dim=-1)
+        waves = torch.cat([cos, sin], dim=1)
+        key = torch.cat([key, waves.expand(*key.shape[:3], 2 * WAVES)], dim=-1)
+        unseen = (~visible.allowed).to(tokens.dtype) * _NOTHING
+        logits = query @ key.transpose(-2, -1) + unseen
         mixed = logits.softmax(dim=-1) @ value
         return self._merged(mixed, grid)
 
