@@ -139,7 +139,7 @@ def bone_rotations(
         bone = joints[:, joint] - joints[:, parent]
         lengths[:, joint] = np.linalg.norm(bone, axis=-1)
         if joint == _CHEST:
-            turned = _from_axes(_perpendicular(shoulders, bone), unit(bone))
+            turned = from_axes(_perpendicular(shoulders, bone), unit(bone))
             local[:, joint] = multiplied(inverse(world[:, parent]), turned)
         else:
             seen = rotated(inverse(world[:, parent]), unit(bone))
@@ -223,7 +223,7 @@ def continuous(quaternions: Floats) -> Floats:
 
 def _pelvis(joints: Floats) -> Floats:
     left = unit(joints[:, _LEFT_HIP] - joints[:, _RIGHT_HIP])
-    return _from_axes(left, _perpendicular(joints[:, _SPINE] - joints[:, 0], left))
+    return from_axes(left, _perpendicular(joints[:, _SPINE] - joints[:, 0], left))
 
 
 def _perpendicular(vectors: Floats, axis: Floats) -> Floats:
@@ -232,7 +232,7 @@ def _perpendicular(vectors: Floats, axis: Floats) -> Floats:
     return unit(vectors - (vectors * along).sum(axis=-1, keepdims=True) * along)
 
 
-def _from_axes(x: Floats, y: Floats) -> Floats:
+def from_axes(x: Floats, y: Floats) -> Floats:
     """Return the quaternions of rotations that turn the first two axes to these, (frames, 4)."""
     turns = np.stack([x, y, np.cross(x, y)], axis=-1)
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.moveaxis(turns, 0, -1)
