@@ -1,0 +1,210 @@
+"""Keep what a live network remembers of several people, as arrays that it is fed with.
+
+A network's caches are most of what it is fed: megabytes a person. They stay where they are: each
+tensor is one array with a row for each person, of which a run is given a part without a copy, and
+what the run returned of the newest frame is written into one slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.engines.session import Arrays
+from hot_sdk.step_graph import (
+    AGES,
+    DELAYED_GUESS,
+    DELAYED_TOKENS,
+    KEYS,
+    NEW_GUESS,
+    NEW_KEYS,
+    NEW_TOKENS,
+    NEW_VALUES,
+    VALUES,
+    StepGraph,
+)
+from hot_sdk.step_memory import EMPTY_AGE
+
+Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+class StepStates:
+    """The states of people, one in each row from 0 on without a gap.
+
+    A person's frames are numbered in the order in which the network takes them. The layers that
+    follow one that looks ahead work on earlier frames than the newest, so that the ages in a slot
+    differ from layer to layer. At the end of a clip, steps without a frame bring the last poses.
+
+    Args:
+        graph: What the network remembers.
+        joints: Joints of a frame.
+        people: Most people.
+        multiple: The rows are a multiple of this number, for a file with a fixed batch.
+    """
+
+    def __init__(self, graph: StepGraph, joints: int, people: int, *, multiple: int = 1) -> None:
+        self.graph = graph
+        self._memory, self._delayed = graph.memory, graph.delayed
+        self._ahead = np.array(graph.lookaheads)
+        self._reach = np.concatenate([[0], np.cumsum(self._ahead)[:-1]])
+        self.capacity = capacity = -(-people // multiple) * multiple
+        shapes = graph.states(joints)
+        layers, slots = graph.layers, self._memory.slots
+        # Zeros that were never written take no memory.
+        self._keys = np.zeros((layers, capacity, *shapes[KEYS.format(0)]), dtype=np.float32)
+        self._values = np.zeros((layers, capacity, *shapes[VALUES.format(0)]), dtype=np.float32)
+        longest = max(int(self._ahead.max()), 1)
+        tokens = shapes.get(DELAYED_TOKENS, (0, joints, graph.width))
+        self._tokens = np.zeros((capacity, longest, *tokens), dtype=np.float32)
+        waiting = graph.lookahead if DELAYED_GUESS in shapes else 0
+        self._guesses = np.zeros((capacity, waiting, joints, 3), dtype=np.float32)
+        # Which frame each slot holds, and when the frames were that any slot may hold.
+        self._held = np.full((capacity, slots), -1)
+        oldest = 2 * graph.recent + (graph.anchors + 1) * graph.stride
+        self._times = np.zeros((capacity, oldest + graph.lookahead + 2))
+        self._steps = np.zeros(capacity, dtype=np.int64)
+        self._ends = np.zeros(capacity, dtype=np.int64)
+        self._touched = 0
+        self._people = 0
+
+    def __len__(self) -> int:
+        """Return the number of people."""
+        return self._people
+
+    @property
+    def bytes_per_person(self) -> int:
+        """Bytes of a person's row in all arrays."""
+        return sum(array.nbytes for array in self._arrays()) // self.capacity
+
+    def add(self) -> int:
+        """Give a row to a person without a past, and return it.
+
+        Raises:
+            IndexError: All rows are taken.
+        """
+        if self._people == self.capacity:
+            raise IndexError(f"all {self.capacity} rows are taken")
+        row, self._people = self._people, self._people + 1
+        self.restart(row)
+        self._touched = max(self._touched, self._people)
+        return row
+
+    def restart(self, row: int) -> None:
+        """Forget the past of a person."""
+        if row < self._touched:
+            for array in (self._keys, self._values):
+                array[:, row] = 0.0
+            for array in (self._tokens, self._guesses):
+                array[row] = 0.0
+        self._held[row] = -1
+        self._steps[row] = self._ends[row] = 0
+
+    def remove(self, row: int) -> int:
+        """Forget a person; the one in the last row moves to this row.
+
+        Returns:
+            The row that the one who moved was in.
+        """
+        last = self._people = self._people - 1
+        if row != last:
+            for array in (self._keys, self._values):
+                array[:, row] = array[:, last]
+            for small in self._arrays()[2:]:
+                small[row] = small[last]
+        return last
+
+    def frame(self, row: int) -> int | None:
+        """Return the number of the frame whose pose the next step brings; None for no frame.
+
+        It must not be asked between ``feeds`` and ``store``.
+        """
+        number = int(self._steps[row]) - self.graph.lookahead
+        return number if number >= 0 else None
+
+    def steps(self, row: int) -> int:
+        """Return the number of steps that a person has taken."""
+        return int(self._steps[row])
+
+    def times(self, row: int, frames: int) -> Doubles:
+        """Return when the newest frames of a person were, at most ``frames``, oldest first."""
+        end = int(self._ends[row])
+        numbers = np.arange(max(end - min(frames, self._times.shape[1]), 0), end)
+        return self._times[row, numbers % self._times.shape[1]]
+
+    def retime(self, row: int, times: Doubles) -> None:
+        """Correct when the newest frames of a person were, oldest first."""
+        end = int(self._ends[row])
+        self._times[row, np.arange(end - len(times), end) % self._times.shape[1]] = times
+
+    def feeds(self, rows: slice, times: Doubles) -> Arrays:
+        """Return what the network is fed with besides keypoints and conditions.
+
+        The caches are views, which ``store`` writes to.
+
+        Args:
+            rows: The people, from a row to before another.
+            times: (people,), when the newest frame was, seconds; NaN for a step without a frame.
+        """
+        taken = np.isfinite(times)
+        steps = self._steps[rows]
+        ring = self._times.shape[1]
+        own = np.arange(len(steps))
+        self._times[rows][own[taken], steps[taken] % ring] = times[taken]
+        fed = {AGES: self._ages(rows, self._ends[rows] + taken)}
+        for layer in range(self.graph.layers):
+            fed[KEYS.format(layer)] = self._keys[layer, rows]
+            fed[VALUES.format(layer)] = self._values[layer, rows]
+        if self._delayed:
+            ahead = self._ahead[list(self._delayed)]
+            places = (steps[:, None] - ahead) % self._tokens.shape[1]
+            fed[DELAYED_TOKENS] = self._tokens[rows][own[:, None], places, np.arange(len(ahead))]
+        if waiting := self._guesses.shape[1]:
+            fed[DELAYED_GUESS] = self._guesses[rows][own, steps % waiting]
+        return fed
+
+    def store(
+        self, rows: slice, times: Doubles, outputs: Mapping[str, NDArray[Any]], stepped: Mask
+    ) -> None:
+        """Keep what a run returned of the newest frames.
+
+        Args:
+            rows: As they were fed.
+            times: As they were fed.
+            outputs: What the network returned.
+            stepped: (people,), False for those whose step does not count.
+        """
+        for place in np.flatnonzero(stepped).tolist():
+            row, step = rows.start + place, int(self._steps[rows.start + place])
+            slot = self._memory.slot(step)
+            self._keys[:, row, :, :, slot] = outputs[NEW_KEYS][place]
+            self._values[:, row, :, slot] = outputs[NEW_VALUES][place]
+            self._held[row, slot] = step
+            if self._delayed:
+                self._tokens[row, step % self._tokens.shape[1]] = outputs[NEW_TOKENS][place]
+            if waiting := self._guesses.shape[1]:
+                self._guesses[row, step % waiting] = outputs[NEW_GUESS][place]
+            self._steps[row] += 1
+            self._ends[row] += int(np.isfinite(times[place]))
+
+    def _ages(self, rows: slice, ends: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the ages (people, layers, slots + 1), if so many frames of each exist."""
+        steps = self._steps[rows]
+        held = np.concatenate([self._held[rows], steps[:, None]], axis=1)
+        reach, end = self._reach[:, None], ends[:, None, None]
+        keys = held[:, None] - reach
+        asking = (steps[:, None] - self._reach - self._ahead)[..., None]
+        known = (held[:, None] >= 0) & (keys >= 0) & (keys < end) & (asking >= 0) & (asking < end)
+        ring = self._times.shape[1]
+        own = np.arange(len(steps))[:, None, None]
+        seconds = self._times[rows]
+        ages = seconds[own, asking % ring] - seconds[own, keys % ring]
+        return np.where(known, ages, EMPTY_AGE).astype(np.float32)
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        """Return all arrays, the two with the layers before the rows first."""
+        small = (self._tokens, self._guesses, self._held, self._times, self._steps, self._ends)
+        return (self._keys, self._values, *small)
