@@ -389,6 +389,7 @@ def make_manifest(
         flops=Flops(papers=flops.papers, matmuls=flops.matmuls, executed=executed),
         parity=parity,
         quantization=quantization,
+        step=None,
     )
 
 

@@ -19,13 +19,14 @@ from hot_sdk._base.records import WAS
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.session import PRECISION_KEY
 from hot_sdk.errors import ManifestError
+from hot_sdk.step_graph import StepGraph
 
 T = TypeVar("T")
 
-SCHEMA = 4
-"""The version that is written. Versions 1 to 3 are read, too; some names of the first are British,
-the first two do not know ``root_relative`` and ``trained_on``, and none of them ``conditions`` and
-``spread``."""
+SCHEMA = 5
+"""The version that is written. Versions 1 to 4 are read, too; some names of the first are British,
+the first two do not know ``root_relative`` and ``trained_on``, the first three not ``conditions``
+and ``spread``, and none of them ``step``."""
 
 KEY = "hot_sdk.manifest"
 RANDOM_WEIGHTS_WARNING = "random weights: the poses mean nothing"
@@ -75,10 +76,13 @@ _KNOWN: Mapping[str, tuple[object, ...]] = {
     "unit": ("m", NORMALIZED_PIXELS, NORMALIZED_BOX, NORMALIZED_SHORT_SIDE),
     "axes": (_AXES, f"{_AXES}; root-relative"),
 }
+_UNPRUNED = ("plain", "live")
+_VARIANTS = (*_UNPRUNED, "hot", "tpc")
 _SELECTORS = ("tpc", "uniform", "motion", "attention")
 _SINCE: Mapping[int, Mapping[str, object]] = {
     3: {"root_relative": True, "trained_on": None},
     4: {"conditions": [], "spread": False},
+    5: {"step": None},
 }
 """What files of older versions mean that do not state it, by the version that does."""
 
@@ -218,10 +222,10 @@ class Manifest:
     Attributes:
         schema: Version of this record.
         family: Model family.
-        variant: ``plain``, ``hot`` or ``tpc``.
+        variant: ``plain``, ``hot``, ``tpc`` or ``live``.
         paper: The publication.
         license: License of code and weights, as far as known.
-        frames: Frames of the input window.
+        frames: Frames of the input window; 1 of a live network.
         output_frames: Frames of the output: ``frames``; the kept ones if none is recovered; or the
             window's middle ones if an unpruned network returns only those.
         ratio: Frames kept over frames.
@@ -254,6 +258,7 @@ class Manifest:
         flops: Operations of one window.
         parity: Distance from the PyTorch model.
         quantization: How the file was quantized; None if it was not.
+        step: What a live network remembers; None of any other.
     """
 
     schema: int
@@ -288,6 +293,7 @@ class Manifest:
     flops: Flops
     parity: Parity
     quantization: Quantization | None = field(metadata={WAS: "quantisation"})
+    step: StepGraph | None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the entries for a model file's metadata."""
@@ -354,12 +360,14 @@ class Manifest:
             (1 <= self.training_fps <= 1000, f"training_fps is {self.training_fps}"),
             (0 < self.ratio <= 1, f"ratio is {self.ratio}"),
             (self.tokens is None or 2 <= self.tokens < self.frames, f"tokens is {self.tokens}"),
-            (self.variant in ("plain", "hot", "tpc"), "variant is none of plain, hot and tpc"),
-            ((self.tokens is None) == (self.variant == "plain"), "variant and tokens disagree"),
+            (self.variant in _VARIANTS, f"variant is none of {', '.join(_VARIANTS)}"),
+            ((self.tokens is None) == (self.variant in _UNPRUNED), "variant and tokens disagree"),
             (self._stages_agree(), "stages and tokens disagree"),
             ((self.recovery is None) == (self.variant != "hot"), "variant and recovery disagree"),
             (abs(self.ratio * self.frames - share) < 0.5, "ratio and tokens disagree"),
             (middle or self.output_frames == kept, f"output_frames is {self.output_frames}"),
+            (self._step_agrees(), "variant and step disagree"),
+            (self.step is None or self.step.problem() is None, self._step_problem()),
             (len(parents) == joints, "parents and joint names differ in number"),
             (_is_tree(parents), "parents do not form a tree"),
             (paired, "flip_pairs do not pair joints"),
@@ -375,6 +383,15 @@ class Manifest:
             (_is_printable(asdict(self)), "it holds control characters"),
         )
         return next((problem for holds, problem in checks if not holds), None)
+
+    def _step_agrees(self) -> bool:
+        """Return True if a live network, and no other, states what it remembers."""
+        if self.step is None:
+            return self.variant != "live"
+        return self.variant == "live" and self.frames == 1 and not self.flip
+
+    def _step_problem(self) -> str:
+        return f"of its memory, {self.step.problem()}" if self.step else ""
 
     def _stages_agree(self) -> bool:
         """Return True if each stage keeps fewer frames than the last, in the end ``tokens``."""

@@ -68,6 +68,9 @@ def _shapes(manifest: Manifest, signature: Signature) -> list[tuple[str, object,
         chosen = sum(stage.tokens for stage in manifest.stages)
         pair = (2,) if manifest.flip else ()
         expected[TOKEN_INDEX] = (batch, *pair, chosen)
+    if manifest.step is not None:
+        tensors = {**manifest.step.states(joints), **manifest.step.updates(joints)}
+        expected |= {name: (batch, *shape) for name, shape in tensors.items()}
     found: dict[str, tuple[int | str, ...]] = {}
     for spec in (*signature.inputs, *signature.outputs):
         first = spec.shape[:1]

@@ -129,7 +129,8 @@ class LiveMixSTE(MixSTE):
         grid = Grid(1, joints)
         tokens, guess = self._embedded(keypoints, conditions)
         width = tokens.shape[1]
-        fresh, delayed = [], []
+        fresh: list[Remembered] = []
+        delayed: list[Tensor] = []
         layers = zip(
             self.STEblocks, self.TTEblocks, layer_lookaheads(lookahead, len(self.TTEblocks)),
             state.memories, strict=True,

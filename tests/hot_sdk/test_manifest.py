@@ -32,6 +32,7 @@ from hot_sdk.manifest import (
 )
 from hot_sdk.skeletons import H36M17, MPI_INF_3DHP17
 from hot_sdk.starter import starter_model
+from hot_sdk.step_graph import StepGraph
 
 AGAIN = "Export the model again with hot-export."
 
@@ -73,6 +74,7 @@ HOT = Manifest(
     flops=Flops(papers=167_000_000_000, matmuls=180_000_000_000, executed=2**62),
     parity=Parity("onnxruntime 1.17", 14, 3e-6, 1.0e-7, 0.1 + 0.2, 1.0),
     quantization=Quantization(matmuls=60, windows=28, source="clip.json"),
+    step=None,
 )
 PLAIN = replace(
     HOT,
@@ -99,6 +101,18 @@ MPI = replace(
     ),
     root_relative=False,
     trained_on="mpi-inf-3dhp",
+)
+
+LIVE = replace(
+    PLAIN,
+    variant="live",
+    frames=1,
+    output_frames=1,
+    flip=False,
+    token_index=False,
+    step=StepGraph(
+        lookahead=5, recent=16, anchors=12, stride=5, layers=4, heads=4, width=96, guess=True
+    ),
 )
 
 names = st.text(st.characters(), max_size=8)
@@ -182,7 +196,7 @@ def refusal(tmp_path):
     return read
 
 
-@pytest.mark.parametrize("manifest", [HOT, PLAIN, TPC], ids=lambda manifest: manifest.variant)
+@pytest.mark.parametrize("manifest", [HOT, PLAIN, TPC, LIVE], ids=lambda manifest: manifest.variant)
 def test_round_trip_through_a_model_file(tmp_path, manifest):
     path = write_model(tmp_path / "my model \u00e9.onnx", manifest.to_metadata())
     assert read_manifest(path) == manifest
@@ -199,7 +213,7 @@ def as_version_1(manifest):
         data[old] = data.pop(new)
     for record in (data["flops"], data["quantisation"]):
         record["products"] = record.pop("matmuls")
-    del data["conditions"], data["spread"]
+    del data["conditions"], data["spread"], data["step"]
     return {**data, "schema": 1, "unit": "normalised_px"}
 
 
@@ -226,6 +240,44 @@ def test_reads_files_that_know_neither_conditions_nor_spread():
     del data["root_relative"]
     with pytest.raises(ManifestError, match="root_relative is missing"):
         Manifest.from_metadata({KEY: json.dumps(data)})
+
+
+def test_reads_files_that_do_not_know_live_networks():
+    data = {**as_data(), "schema": 4}
+    del data["step"]
+    assert Manifest.from_metadata({KEY: json.dumps(data)}) == HOT
+    with pytest.raises(ManifestError, match="step is missing"):
+        Manifest.from_metadata({KEY: json.dumps({**data, "schema": 5})})
+
+
+@pytest.mark.parametrize(
+    ("manifest", "problem"),
+    [
+        (replace(PLAIN, step=LIVE.step), "variant and step disagree"),
+        (replace(LIVE, step=None), "variant and step disagree"),
+        (replace(LIVE, frames=2, output_frames=2), "variant and step disagree"),
+        (replace(LIVE, flip=True), "variant and step disagree"),
+    ],
+)
+def test_only_live_networks_remember(refusal, manifest, problem):
+    assert refusal(as_data(manifest)) == f"{problem}."
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"lookahead": 65}, "lookahead is 65, which is outside 0 to 64"),
+        ({"layers": 10**9}, "layers is 1000000000, which is outside 1 to 64"),
+        ({"heads": 5}, "width 96 cannot be divided among 5 heads"),
+        ({"recent": 0}, "it has a memory of 0 recent frames and 12 anchors"),
+        ({"anchors": 0}, "it has 0 anchors at a stride of 5"),
+        ({"stride": 10**9}, "it has anchors at a stride of 1000000000; at most 4096 is read"),
+        ({"recent": 4090}, "it has 4102 slots; at most 4096 are read"),
+    ],
+)
+def test_memory_that_cannot_be(refusal, change, problem):
+    step = replace(LIVE.step, **change)
+    assert refusal(as_data(replace(LIVE, step=step))) == f"of its memory, {problem}."
 
 
 def test_condition_of_a_newer_version_is_named(refusal):
@@ -388,7 +440,7 @@ def with_joints(**changes):
         (replace(PLAIN, ratio=0.5), "ratio and tokens disagree"),
         (replace(HOT, tokens=1), "tokens is 1"),
         (replace(HOT, tokens=243), "tokens is 243"),
-        (replace(HOT, variant="pruned"), "variant is none of plain, hot and tpc"),
+        (replace(HOT, variant="pruned"), "variant is none of plain, live, hot, tpc"),
         (replace(HOT, variant="plain"), "variant and tokens disagree"),
         (replace(PLAIN, variant="hot"), "variant and tokens disagree"),
         (replace(HOT, stages=()), "stages and tokens disagree"),
@@ -417,7 +469,7 @@ def test_contradictions(refusal, manifest, problem):
     assert refusal(as_data(manifest)) == f"{problem}."
 
 
-@pytest.mark.parametrize("manifest", [HOT, PLAIN, TPC, MPI])
+@pytest.mark.parametrize("manifest", [HOT, PLAIN, TPC, MPI, LIVE])
 def test_good_manifests_have_no_contradiction(manifest):
     assert manifest.contradiction() is None
     assert Manifest.from_metadata(manifest.to_metadata()) == manifest
@@ -472,7 +524,7 @@ def well_typed(kind):
     by_name = {
         "int": small,
         "int | None": st.none() | small,
-        "str": st.sampled_from(["plain", "hot", "tpc"]),
+        "str": st.sampled_from(["plain", "hot", "tpc", "live"]),
         "str | None": st.sampled_from([None, "tpc"]),
         "float": st.floats(-1, 2) | st.floats(allow_nan=False, allow_infinity=False),
         "float | None": st.none() | st.floats(0, 1),
@@ -482,6 +534,8 @@ def well_typed(kind):
         "tuple[tuple[int, int], ...]": st.lists(st.tuples(small, small), max_size=2).map(tuple),
         "Quantization | None": st.none()
         | st.builds(Quantization, small, small, st.sampled_from([None, "clips"])),
+        "StepGraph | None": st.none()
+        | st.builds(StepGraph, small, small, small, small, small, small, small, st.booleans()),
         "tuple[PruningStage, ...]": st.lists(
             st.builds(PruningStage, small, small, st.sampled_from(["tpc", "motion"])), max_size=2
         ).map(tuple),
