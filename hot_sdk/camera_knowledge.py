@@ -15,13 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import UsageError
+from hot_sdk.skeletons import H36M17
 
 MIN_HEIGHT_M, MAX_HEIGHT_M = 0.5, 2.5
 
+_LENGTH_UNITS = {"centimeters": 0.01, "millimeters": 0.001, "inches": 0.0254, "feet": 0.3048}
+"""Meters of what heights are given in by mistake."""
+
 _NO_LENGTH = 1e-6
 _FARTHEST = 1e6
-_DOWN = 0.2
-"""Part of the up direction along the image's y axis, beyond noise, that means upside down."""
+_CONTRARY = -0.5
+"""Cosine between a trunk and the up direction in the image from which they are opposite."""
+MOST_VERTICAL = 0.97
+"""Part of the up direction along the viewing direction from which gravity tells nothing."""
+
+_PELVIS, _THORAX = (H36M17.joints.index(name) for name in ("pelvis", "thorax"))
 
 _UP = (
     "Give the direction away from the ground along the camera's axes (x right, y down, z forward):"
@@ -157,9 +165,16 @@ def checked_height(height_m: object) -> float | None:
         # A number in a file may have thousands of digits.
         value = float(height_m) if abs(height_m) < _FARTHEST else math.nan
     if not MIN_HEIGHT_M <= value <= MAX_HEIGHT_M:
+        units = {
+            name: value * meters
+            for name, meters in _LENGTH_UNITS.items()
+            if MIN_HEIGHT_M <= value * meters <= MAX_HEIGHT_M
+        }
         hint = "Give the person's height, standing and without shoes, or leave it out."
-        if MIN_HEIGHT_M <= value / 100.0 <= MAX_HEIGHT_M:
-            hint = f"It looks like centimeters: give {value / 100.0:g}."
+        if units:
+            hint = " ".join(
+                f"If it is in {name}, give {meters:.4g}." for name, meters in units.items()
+            )
         raise UsageError(
             f"height_m is {height_m!r:.80}; expected {MIN_HEIGHT_M} to {MAX_HEIGHT_M} meters.",
             hint=hint,
@@ -183,15 +198,32 @@ def unused_warning(known: CameraKnowledge, told: CameraKnowledge) -> tuple[str, 
     )
 
 
-def upside_down(up: Doubles | None) -> tuple[str, ...]:
-    """Return a warning if the camera seems to hang upside down in most frames."""
+def doubtful_up(up: Doubles | None, points: NDArray[np.floating]) -> tuple[str, ...]:
+    """Return a warning if, in most frames, people hang head down or the camera looks up or down.
+
+    Args:
+        up: Directions of length 1, (3,) or (frames, 3) with NaN where it is unknown; None if it
+            always is.
+        points: The keypoints of these frames, (frames, 17, 2) in the order of ``H36M17``, pixels.
+    """
     if up is None:
         return ()
-    down = up[..., 1] > _DOWN
-    known = int(np.count_nonzero(~np.isnan(up[..., 1])))
-    if not known or np.count_nonzero(down) * 2 <= known:
+    up = np.broadcast_to(up, (len(points), 3))
+    known = int(np.count_nonzero(~np.isnan(up[:, 2])))
+    if np.count_nonzero(np.abs(up[:, 2]) > MOST_VERTICAL) * 2 > known:
+        return (
+            "up is the camera's viewing direction, as if the camera looked straight up or down;"
+            " then gravity says nothing, and the network is not told it. If it looks ahead, up is"
+            " along other axes: the camera's are x right, y down, z forward.",
+        )
+    trunk = points[:, _THORAX].astype(np.float64) - points[:, _PELVIS]
+    lengths = np.linalg.norm(trunk, axis=1) * np.linalg.norm(up[:, :2], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        along = np.sum(trunk * up[:, :2], axis=1) / lengths
+    if np.count_nonzero(along < _CONTRARY) * 2 <= np.count_nonzero(np.isfinite(along)):
         return ()
     return (
-        "up points down in the image, so the camera would be upside down. If it is not, the"
-        " direction of gravity was given, which is -up: an accelerometer at rest measures up.",
+        "up points from heads to feet, as if people hung upside down. If they do not, the"
+        " direction of gravity was given, which is -up (an accelerometer at rest measures up), or"
+        " a direction along other axes than the camera's: x right, y down, z forward.",
     )

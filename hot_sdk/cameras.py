@@ -18,6 +18,9 @@ _SHORTEST_FOCAL = 8.0
 _OFF_CENTER = 0.3
 """Share of half an image by which a lens's axis is not off its middle."""
 
+_CENTERED = 0.15
+"""Share of half an image by which nearly all lenses' axes are nearer to its middle."""
+
 _CALIBRATION = "Take them from the camera's calibration, or Intrinsics.from_field_of_view."
 
 # An optical frame looks along z with y down; REP-103 looks along x with z up.
@@ -99,7 +102,8 @@ class Intrinsics:
         """Check that the intrinsics can be those of an image of this size.
 
         Returns:
-            Warnings, if the principal point is in the middle of an image of another size.
+            Warnings, if the principal point is in the middle of an image of another size, or of
+            one that is turned.
 
         Raises:
             UsageError: The principal point is over an image's size outside the image, or a focal
@@ -117,6 +121,13 @@ class Intrinsics:
                 " image's size.",
             )
         across, down = 2.0 * self.cx / width, 2.0 * self.cy / height
+        turned = abs(2.0 * self.cx / height - 1.0), abs(2.0 * self.cy / width - 1.0)
+        if max(turned) < _CENTERED < max(abs(across - 1.0), abs(down - 1.0)):
+            return (
+                f"The principal point ({self.cx:g}, {self.cy:g}) is in the middle of an image of"
+                f" {height}x{width} pixels, and this one has {width}x{height}: the intrinsics, or"
+                " the size, may be those of the image before it was turned, and positions wrong.",
+            )
         if abs(across - 1.0) < _OFF_CENTER or not 0.8 * across < down < 1.25 * across:
             return ()
         return (

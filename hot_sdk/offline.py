@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.camera_knowledge import unused_warning, upside_down
+from hot_sdk.camera_knowledge import doubtful_up, unused_warning
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
@@ -171,7 +171,8 @@ def _result(
             spread[place[pose.timestamp]] = pose.spread
     detail = f"lookahead of {report.lookahead} frames, a run every {report.hop}"
     told = person.knowledge.usable_with(engine.manifest.conditions)
-    untold = unused_warning(person.knowledge, told) + upside_down(told.up)
+    untold = unused_warning(person.knowledge, told)
+    untold += doubtful_up(told.up, person.h36m17_arrays()[0])
     streamed = AppliedPolicy("streamed", detail, len(mine), len(times), "frames")
     return Pose3DResult(
         poses=lifted,

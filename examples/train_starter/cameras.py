@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hot_sdk.camera_knowledge import MOST_VERTICAL
 from hot_sdk.manifest import CONDITION_NAMES
-from hot_sdk.preprocessing.virtual_view import HEIGHT_STEP, MOST_VERTICAL, USUAL_HEIGHT_M
+from hot_sdk.preprocessing.virtual_view import HEIGHT_STEP, USUAL_HEIGHT_M
 from hot_sdk.skeletons import H36M17
 
 MIRROR = list(H36M17.mirror)

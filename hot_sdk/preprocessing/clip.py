@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.camera_knowledge import CameraKnowledge, unused_warning, upside_down
+from hot_sdk.camera_knowledge import CameraKnowledge, doubtful_up, unused_warning
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
 from hot_sdk.plausibility import MOST_FRAMES, implausible
@@ -22,7 +22,7 @@ from hot_sdk.preprocessing.normalization import (
 )
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.preprocessing.spans import LongInputs, SpannedClip, spanned, survey
-from hot_sdk.preprocessing.virtual_view import ViewTrack, conditions
+from hot_sdk.preprocessing.virtual_view import ViewTrack, conditions, size_factor
 from hot_sdk.skeletons import H36M17
 from hot_sdk.timestamps import A_SECOND_APART
 
@@ -65,9 +65,16 @@ class PreparedClip:
         return conditions(self.conditions, len(places), views, self.height_m)
 
     def turn_back(self, poses: NDArray[np.float32], spread: NDArray[np.float32] | None) -> None:
-        """Turn the samples' poses, and their spread, to the camera's axes, in place."""
+        """Turn the samples' poses, and their spread, to the camera's axes, in place.
+
+        They also become as large as the person is; see ``size_factor``.
+        """
         if self.views is not None:
             self.views.turn_back(poses, spread)
+        if (factor := size_factor(self.height_m)) != 1.0:
+            poses *= factor
+            if spread is not None:
+                spread *= factor
 
     def resample_to_frames(self, poses: NDArray[np.float32]) -> NDArray[np.float32]:
         """Resample poses of the samples (samples, 17, 3) to those of the frames (frames, 17, 3)."""
@@ -117,7 +124,8 @@ def prepare_clip(
             f" {policies.min_score:g}.",
             hint="Check the detector's scores, or lower InputPolicies(min_score=...).",
         )
-    some = keypoints.h36m17_arrays(slice(None, None, -(-len(keypoints) // MOST_FRAMES)))
+    part = slice(None, None, -(-len(keypoints) // MOST_FRAMES))
+    some = keypoints.h36m17_arrays(part)
     warnings += implausible(*some, keypoints.image_size, keypoints.skeleton)
     sample_times = None
     if frames > 1 and policies.rate_tolerance is not None:
@@ -164,7 +172,7 @@ def prepare_clip(
         warnings += (A_SECOND_APART,)
     if knowledge.camera is not None:
         warnings += knowledge.camera.check_image(keypoints.image_size)
-    warnings += upside_down(knowledge.up)
+    warnings += doubtful_up(knowledge.up_of(part), some[0])
     return PreparedClip(
         inputs,
         sample_times,

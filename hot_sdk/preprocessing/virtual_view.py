@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.camera_knowledge import MOST_VERTICAL
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.manifest import CONDITION_NAMES
 from hot_sdk.preprocessing import resampling
@@ -24,11 +25,11 @@ from hot_sdk.preprocessing import resampling
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-MOST_VERTICAL = 0.97
-"""Part of the up direction along the viewing direction from which a view has no upright roll."""
-
 USUAL_HEIGHT_M, HEIGHT_STEP = 1.7, 0.05
 """A network is told the logarithm of a height over the former, in units of the latter."""
+
+TOLD_HEIGHTS_M = 1.5, 2.0
+"""A network is told no height beyond those of the adults that it was trained with."""
 
 _LEAST_DEPTH = 0.05
 """Depth of a ray of length 1 in the virtual camera: 87 degrees from its axis, where it has no
@@ -194,8 +195,25 @@ def conditions(
 
 
 def height_condition(height_m: float) -> float:
-    """Return the condition ``height`` of a person's height, meters."""
-    return math.log(height_m / USUAL_HEIGHT_M) / HEIGHT_STEP
+    """Return the condition ``height`` of a person's height, meters; see ``size_factor``."""
+    return math.log(_told_height(height_m) / USUAL_HEIGHT_M) / HEIGHT_STEP
+
+
+def size_factor(height_m: float | None) -> float:
+    """Return the factor from the poses of the height that a network is told to those of a person.
+
+    A small person nearby and a large one farther away have the same keypoints, so that a network
+    needs to know only adults. It is 1 from 1.5 to 2 m.
+
+    Args:
+        height_m: The person's height; None if the network is told none.
+    """
+    return 1.0 if height_m is None else height_m / _told_height(height_m)
+
+
+def _told_height(height_m: float) -> float:
+    shortest, tallest = TOLD_HEIGHTS_M
+    return min(max(height_m, shortest), tallest)
 
 
 def sample_up(up: Doubles, times: Doubles, at: Doubles) -> Doubles:

@@ -15,7 +15,13 @@ from hot_sdk.preprocessing.cleaning import clean, relative_validity
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.preprocessing.resampling import sample
 from hot_sdk.preprocessing.spans import rays
-from hot_sdk.preprocessing.virtual_view import ViewTrack, VirtualViews, conditions, without_ray
+from hot_sdk.preprocessing.virtual_view import (
+    ViewTrack,
+    VirtualViews,
+    conditions,
+    size_factor,
+    without_ray,
+)
 from hot_sdk.streams.pose import StreamPose
 from hot_sdk.streams.rate import FrameRate, spread_bursts
 from hot_sdk.streams.tracks import PendingFrames
@@ -170,6 +176,8 @@ def _poses(
         if runner.center_only:
             places = slice(frames // 2, None, frames)
         poses, spread = _along_camera(poses, spread, batch.views.of(places))
+    if (factor := size_factor(pending.height_m)) != 1.0:
+        poses, spread = poses * factor, None if spread is None else spread * factor
     if runner.center_only:
         poses, spread = poses[:, 0], None if spread is None else spread[:, 0]
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hot_sdk.camera_knowledge import upside_down
+from hot_sdk.camera_knowledge import doubtful_up
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
@@ -147,7 +147,7 @@ class TrackTable:
         seen = track.buffer.newest(self._capacity, -np.inf)
         skeleton = self._options.skeleton or "the pushed Keypoints"
         found = implausible(seen.points, seen.scores, self.image_size, skeleton)
-        found += upside_down(seen.ups)
+        found += doubtful_up(seen.ups, seen.points)
         for warning in found:
             # The same with another share is not repeated.
             start = warning[-60:]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hot_sdk import CameraPose, Intrinsics, Keypoints
-from hot_sdk.camera_knowledge import upside_down
+from hot_sdk.camera_knowledge import doubtful_up
 from hot_sdk.errors import UsageError
 
 CAMERA = Intrinsics(1000.0, 1000.0, 640.0, 360.0)
@@ -82,12 +82,46 @@ def test_a_camera_is_added_later():
     assert clip.knowledge.stated() == ("the camera's intrinsics", "the direction of gravity")
 
 
+def _standing(frames, *, head_down=False):
+    """A person of 400 pixels, along the image's y axis."""
+    points = np.full((frames, 17, 2), 300.0)
+    points[:, :, 1] = 500.0
+    points[:, 8, 1] = 700.0 if head_down else 300.0
+    return points
+
+
 def test_gravity_in_place_of_up_is_noticed():
-    up = np.tile([0.0, 1.0, 0.0], (3, 1))
-    assert "upside down" in upside_down(up)[0]
-    assert "upside down" in upside_down(up[0])[0]
+    up, points = np.tile([0.0, 1.0, 0.0], (3, 1)), _standing(3)
+    assert "-up" in doubtful_up(up, points)[0]
+    assert "-up" in doubtful_up(up[0], points)[0]
+    # A camera that hangs upside down sees people so.
+    assert not doubtful_up(up, _standing(3, head_down=True))
     up[0] = np.nan
     up[1] = 0.0, -1.0, 0.0
-    assert not upside_down(up)
-    assert not upside_down(np.array([0.0, -1.0, 0.0]))
-    assert not upside_down(None)
+    assert not doubtful_up(up, points)
+    points[:] = np.nan
+    assert not doubtful_up(up, points)
+    assert not doubtful_up(np.array([0.0, -1.0, 0.0]), _standing(3))
+    assert not doubtful_up(None, _standing(3))
+
+
+def test_an_up_along_the_axes_of_a_robot_is_noticed():
+    # z up, as ROS has it, is the camera's viewing direction.
+    assert "x right, y down" in doubtful_up(np.array([0.0, 0.0, 1.0]), _standing(3))[0]
+    tilted = np.array([0.0, -0.6, 0.8])
+    assert not doubtful_up(tilted, _standing(3))
+
+
+@pytest.mark.parametrize(
+    ("height", "hint"),
+    [
+        (175, "in centimeters, give 1.75"),
+        (1750, "in millimeters, give 1.75"),
+        (69, "in inches, give 1.753"),
+        (5.9, "in feet, give 1.798"),
+        (0, "without shoes"),
+    ],
+)
+def test_heights_in_other_units_are_refused(height, hint):
+    with pytest.raises(UsageError, match=hint):
+        _clip(camera=CAMERA, height_m=height)

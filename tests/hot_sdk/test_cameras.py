@@ -96,6 +96,10 @@ def test_calibration_of_another_resolution_is_warned_of():
     half = Intrinsics(1050.0, 1050.0, 442.0, 250.0)
     assert "an image 0.5 times as large as 1768x994" in half.check_image((1768, 994))[0]
     assert half.check_image((884, 497)) == ()
+    portrait = Intrinsics(1050.0, 1050.0, 360.0, 640.0)
+    assert "before it was turned" in portrait.check_image((1280, 720))[0]
+    assert portrait.check_image((720, 1280)) == ()
+    assert Intrinsics(1050.0, 1050.0, 320.0, 330.0).check_image((640, 640)) == ()
     # Cut out of a larger image, or with a lens off the middle.
     assert Intrinsics(1050.0, 1050.0, 442.0, 500.0).check_image((1768, 994)) == ()
     with pytest.raises(UsageError, match="nearly the same"):

@@ -90,6 +90,16 @@ def test_each_frame_is_lifted_in_its_own_virtual_camera(engines, turning):
     assert "1.8 m" in done["height"].detail
 
 
+@pytest.mark.parametrize(("height_m", "told_m"), [(1.1, 1.5), (2.2, 2.0)])
+def test_people_beyond_adults_are_adults_nearer_or_farther_away(engines, height_m, told_m):
+    clip = dataclasses.replace(_walk(), height_m=height_m)
+    poses, spread = _by_hand(clip, height_m=told_m)
+    streamed = lift_stream(engines["told"], [clip], lookahead=2, hop=1).results[0]
+    for result in (engines["told"](clip), streamed):
+        np.testing.assert_allclose(result.poses, poses * height_m / told_m, atol=2e-6)
+        np.testing.assert_allclose(result.spread, spread * height_m / told_m, atol=2e-6)
+
+
 def test_intrinsics_alone(engines):
     clip = dataclasses.replace(_walk(), up=None, height_m=None)
     result = engines["told"](clip)
