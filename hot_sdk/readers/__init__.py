@@ -33,6 +33,7 @@ from hot_sdk.readers.detections import (
     with_notes_on_scores,
     without_doubtful_ids,
 )
+from hot_sdk.readers.frame_lists import require_few_entries
 from hot_sdk.readers.json_values import parse, read_bytes
 from hot_sdk.readers.tables import csv_table, marker_tables
 
@@ -176,11 +177,7 @@ def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
     data = None
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         data = parse(content, path)
-        if isinstance(data, list) and len(data) > MAX_DETECTIONS:
-            raise KeypointsError(
-                f"'{path}' is a list of {len(data)} entries; at most {MAX_DETECTIONS} are read.",
-                hint="Cut the file in parts.",
-            )
+        require_few_entries(data)
         for name, matches, read in _JSON_READERS:
             if matches(data):
                 return name, read(data)

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers.camera_fields import stated_knowledge
-from hot_sdk.readers.detections import Detection, Floats, KeypointFrames, format_error, frame_count
+from hot_sdk.readers.detections import (
+    MAX_DETECTIONS,
+    MAX_FRAMES,
+    Detection,
+    Floats,
+    KeypointFrames,
+    format_error,
+    frame_count,
+)
 from hot_sdk.readers.json_values import integer
 
 _FRACTION = 4.0
@@ -150,12 +158,30 @@ def require_frame_numbers(numbers: Sequence[int] | NDArray[np.int64], kind: str)
         )
 
 
+def require_few_entries(data: object) -> None:
+    """Raise for parsed JSON of more entries than are read, before each of them is looked at.
+
+    Raises:
+        KeypointsError: There are more.
+    """
+    most = MAX_FRAMES if isinstance(data, dict) else MAX_DETECTIONS
+    if isinstance(data, (dict, list)) and len(data) > most:
+        kind = "an object" if isinstance(data, dict) else "a list"
+        raise KeypointsError(
+            f"The input has {kind} of {len(data)} entries; at most {most} are read.",
+            hint="Cut the file in parts.",
+        )
+
+
 def frame_list(data: object, one_frame: Sequence[str] = ()) -> FrameList | None:
     """Return the entries of parsed JSON, None if it does not look like a list of frames.
 
     Args:
         data: Parsed JSON.
         one_frame: Keys of an object that is the only frame.
+
+    Raises:
+        KeypointsError: There are more entries than are read.
     """
     about: dict[str, Any] = {}
     if isinstance(data, dict):
@@ -164,6 +190,7 @@ def frame_list(data: object, one_frame: Sequence[str] = ()) -> FrameList | None:
         )
         if inner is not None:
             about, data = data, inner
+    require_few_entries(data)
     if isinstance(data, dict):
         if any(name in data for name in one_frame):
             return FrameList([data], None, about)

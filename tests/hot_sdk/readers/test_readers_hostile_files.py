@@ -186,6 +186,15 @@ def test_budget_is_checked_before_anything_is_made(tmp_path, monkeypatch, conten
     assert "HOT_SDK_INPUT_BUDGET=4" in str(caught.value)
 
 
+@pytest.mark.parametrize("around", ["%s", '{"frames": %s}'])
+def test_objects_of_more_entries_than_frames_are_not_looked_at(tmp_path, around):
+    # Each key would be searched for a number, twice.
+    path = tmp_path / "keys.json"
+    path.write_text(around % "{%s}" % ",".join(f'"{at}":0' for at in range(1_000_001)))
+    with pytest.raises(KeypointsError, match="an object of 1000001 entries; at most 1000000"):
+        Keypoints.from_file(path, skeleton="coco17", image_size=SIZE)
+
+
 def test_line_without_end_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text(table_of(1) + "," * (1 << 20))
     with pytest.raises(KeypointsError, match="has 1048576 characters or more"):
