@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,8 @@ _SHORTEST = np.float32(1e-6)
 # One leg, the trunk and the head, from the sole to the crown: the bones that end in these joints.
 _LEGS = ("right_knee", "right_ankle", "left_knee", "left_ankle")
 _TRUNK_AND_HEAD = ("spine", "thorax", "neck_nose", "head")
+_LEG_BONES = np.array([H36M17.joints.index(name) for name in _LEGS]).reshape(2, 2)
+_TRUNK_BONES = [H36M17.joints.index(name) for name in _TRUNK_AND_HEAD]
 
 # From the ankle to the ground, as a share of the height (Drillis and Contini, Body Segment
 # Parameters, 1966: 0.039).
@@ -80,3 +84,19 @@ def upright_height(poses: Floats, valid: Mask) -> float:
         for names in (_LEGS, _TRUNK_AND_HEAD)
     )
     return (legs / 2 + trunk) / (1.0 - _FOOT)
+
+
+def standing_height(pose: NDArray[np.floating], valid: Mask) -> float:
+    """Return what ``upright_height`` says of one pose; NaN unless trunk, head and a leg are valid.
+
+    Args:
+        pose: (17, 3).
+        valid: (17,).
+    """
+    lengths = np.linalg.norm(pose - pose[_PARENTS], axis=-1)
+    lengths = np.where(valid & valid[_PARENTS], lengths, np.nan)
+    legs = lengths[_LEG_BONES].sum(axis=1)
+    known = legs[np.isfinite(legs)]
+    if not len(known):
+        return math.nan
+    return float(known.mean() + lengths[_TRUNK_BONES].sum()) / (1.0 - _FOOT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hot_sdk import windows as windowing
@@ -21,6 +21,8 @@ from hot_sdk.preprocessing import prepare_clip
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.root.placement import CameraSource, Placement
+from hot_sdk.root.scale import Floor
 from hot_sdk.skeletons import H36M17
 from hot_sdk.starter import STARTER, resolve_model
 from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
@@ -233,6 +235,11 @@ class Pose3DEngine(Closing):
         intrinsics: Intrinsics | None = None,
         up: Up | None = None,
         height_m: float | None = None,
+        camera: CameraSource | None = None,
+        ground: float | Floor | None = None,
+        root: str = "pelvis",
+        bones: Mapping[str, float] | None = None,
+        frame_id: str | None = None,
     ) -> Pose3DStream:
         """Open a stream: keypoints are pushed frame by frame, poses come as they become final.
 
@@ -257,11 +264,22 @@ class Pose3DEngine(Closing):
             max_gap_frames: Frames after which a person who is seen again starts from scratch.
             callback: Receives each pose, in live mode in the engine's thread; the pushes then
                 return none.
-            intrinsics: The camera's, for pushed arrays, and ``Keypoints`` without ``camera``.
+            intrinsics: The camera's, for pushed arrays, and ``Keypoints`` without ``camera``. With
+                them, and a model that returns meters, poses say where people are.
             up: The direction away from the ground along the camera's axes, (3,), or a
                 ``CameraPose``; for a camera that does not turn. ``Keypoints`` may each bring their
                 own, and a person who is not seen meanwhile has the last one.
             height_m: Height of everyone whose ``Keypoints`` do not say it, meters.
+            camera: Where the camera is, at rest or at each time in seconds, in the frame that
+                people are placed in, whose z axis points up; it gives ``up``, too. None to place
+                them along the camera's axes, or to push it with each frame.
+            ground: Height of the camera above the floor, meters, in the first frame; or a
+                ``hot_sdk.root.Floor`` in the frame. Feet on it show how large a person is.
+            root: The joint that poses are relative to: ``pelvis``; ``thorax``; or ``auto``, the
+                thorax while the hips are not seen.
+            bones: Known lengths of everyone's bones, meters, by the joint where each ends.
+            frame_id: Name of the frame; None for ``base_link`` with a camera's place, and
+                ``camera_optical_frame`` without.
 
         Raises:
             UsageError: A value is out of range, the window does not reach so far, or the model
@@ -279,6 +297,9 @@ class Pose3DEngine(Closing):
             skeleton=skeleton,
             image_size=image_size,
             knowledge=checked_knowledge(intrinsics, up, height_m, frames=None),
+            placement=Placement(
+                camera=camera, ground=ground, root=root, bones=bones or {}, frame_id=frame_id
+            ),
         )
         if self._runner.input_spec.normalization == BOUNDING_BOX:
             raise UsageError(

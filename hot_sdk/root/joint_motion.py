@@ -61,15 +61,19 @@ class JointStep:
     Attributes:
         after: After the frame.
         ahead: As the frame before lets expect it; None if nothing does.
+        fresh: (17,), joints of which what was before tells nothing.
         seconds: Since the frame before.
     """
 
     after: JointState
     ahead: JointState | None
+    fresh: Mask
     seconds: float
 
 
-def step_joints(state: JointState | None, timestamp: float, pose: Doubles, fresh: Mask) -> JointStep:
+def step_joints(
+    state: JointState | None, timestamp: float, pose: Doubles, fresh: Mask
+) -> JointStep:
     """Take one frame in.
 
     Args:
@@ -80,7 +84,7 @@ def step_joints(state: JointState | None, timestamp: float, pose: Doubles, fresh
     """
     seconds = 0.0 if state is None else timestamp - state.timestamp
     if state is None or seconds > _MAX_GAP_S:
-        return JointStep(_first(timestamp, pose), None, seconds)
+        return JointStep(_first(timestamp, pose), None, fresh, seconds)
     ahead = _ahead(state, timestamp)
     place_place, place_speed, speed_speed = ahead.spread
     total = place_place + _NOISE
@@ -98,7 +102,7 @@ def step_joints(state: JointState | None, timestamp: float, pose: Doubles, fresh
     if fresh.any():
         place[fresh], speed[fresh] = pose[fresh], 0.0
         spread[:, fresh] = _first_spread()[:, fresh]
-    return JointStep(JointState(timestamp, place, speed, spread), ahead, seconds)
+    return JointStep(JointState(timestamp, place, speed, spread), ahead, fresh, seconds)
 
 
 def shifted(state: JointState, origin: int) -> JointState:
@@ -126,7 +130,7 @@ def smooth_joints(steps: list[JointStep]) -> list[JointState]:
         seconds = after.seconds
         cross = (aa + ab * seconds, ab, ab + bb * seconds, bb)
         pp, ps, ss = ahead.spread
-        determinant = pp * ss - ps * ps
+        determinant = np.where(after.fresh, np.inf, pp * ss - ps * ps)
         g00 = (cross[0] * ss - cross[1] * ps) / determinant
         g01 = (cross[1] * pp - cross[0] * ps) / determinant
         g10 = (cross[2] * ss - cross[3] * ps) / determinant

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from hot_sdk.cameras import Intrinsics
-from hot_sdk.errors import StreamError
+from hot_sdk.cameras import CameraPose, Intrinsics
+from hot_sdk.errors import StreamError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.readers.detections import checked_track_id
+from hot_sdk.root.depth import checked_depth, depth_at
+from hot_sdk.root.origin import PELVIS, THORAX
+from hot_sdk.root.tracking import AT_CAMERA
 from hot_sdk.skeletons import H36M17
 
 TrackId = int | str | None
 
 _JOINTS = len(H36M17.joints)
+DEPTH_JOINTS = (PELVIS, THORAX)
+"""Joints at which depth is read."""
+
 _ENTRY = np.dtype(
     [
         ("times", np.float64),
@@ -24,14 +31,22 @@ _ENTRY = np.dtype(
         ("points", np.float32, (_JOINTS, 2)),
         ("scores", np.float32, _JOINTS),
         ("ups", np.float64, 3),
+        ("cameras", np.object_),
+        ("depths", np.float64, len(DEPTH_JOINTS)),
     ]
 )
 UNKNOWN_UP = np.full(3, np.nan)
 """Stands for the up direction of a frame in which it is unknown."""
 
+NO_DEPTHS = np.full(len(DEPTH_JOINTS), np.nan)
+"""Stands for the depths of a frame without readings."""
+
 
 class Detection(NamedTuple):
-    """One person in one frame: points (17, 2), scores (17,), up (3,), NaN if said to be unknown."""
+    """One person in one frame: points (17, 2), scores (17,), up (3,), NaN if said to be unknown.
+
+    The depths are those of ``DEPTH_JOINTS``, meters.
+    """
 
     track_id: TrackId
     points: NDArray[np.float32]
@@ -40,6 +55,7 @@ class Detection(NamedTuple):
     camera: Intrinsics | None = None
     up: NDArray[np.float64] | None = None
     height_m: float | None = None
+    depths: NDArray[np.float64] = NO_DEPTHS
 
 
 def detection_of(keypoints: Keypoints, track_id: TrackId) -> Detection:
@@ -66,6 +82,40 @@ def detection_of(keypoints: Keypoints, track_id: TrackId) -> Detection:
     )
 
 
+def with_depth(detection: Detection, depth: float | NDArray[np.floating]) -> Detection:
+    """Return a person with the depth at ``DEPTH_JOINTS``.
+
+    Args:
+        detection: The person.
+        depth: What ``checked_depth`` returned.
+    """
+    points = detection.points[list(DEPTH_JOINTS)]
+    return detection._replace(depths=depth_at(depth, points, detection.image_size))
+
+
+def with_depths(detections: Sequence[Detection], depth: ArrayLike) -> list[Detection]:
+    """Return the people of a frame with their depths.
+
+    Args:
+        detections: The people.
+        depth: An image, (height, width); or (people,), meters at each one's pelvis.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    values = np.asarray(depth)
+    if values.shape == (len(detections),):
+        readings = [checked_depth(one) for one in values]
+        return [with_depth(*pair) for pair in zip(detections, readings, strict=True)]
+    image = checked_depth(values)
+    if not isinstance(image, np.ndarray):
+        raise UsageError(
+            f"depth is one reading, and the frame shows {len(detections)} people.",
+            hint="Give a sequence with one reading for each, or the image.",
+        )
+    return [with_depth(one, image) for one in detections]
+
+
 @dataclass(frozen=True)
 class Observations:
     """A person's keypoints, oldest first.
@@ -76,6 +126,8 @@ class Observations:
         points: (frames, 17, 2), pixels, NaN if missing.
         scores: (frames, 17), 0 to 1.
         ups: (frames, 3), the up direction along the camera's axes, NaN if unknown.
+        cameras: (frames,), the ``CameraPose`` of each frame.
+        depths: (frames, 2), at ``DEPTH_JOINTS``, meters, NaN if unknown.
     """
 
     times: NDArray[np.float64]
@@ -83,6 +135,8 @@ class Observations:
     points: NDArray[np.float32]
     scores: NDArray[np.float32]
     ups: NDArray[np.float64]
+    cameras: NDArray[np.object_]
+    depths: NDArray[np.float64]
 
 
 class ObservationBuffer:
@@ -103,12 +157,14 @@ class ObservationBuffer:
         points: NDArray[np.float32],
         scores: NDArray[np.float32] | None,
         up: NDArray[np.float64] = UNKNOWN_UP,
+        camera: CameraPose = AT_CAMERA,
+        depths: NDArray[np.float64] = NO_DEPTHS,
     ) -> None:
         """Add points, (17, 2), and scores, (17,), or None if the detector has none; up is (3,)."""
         slot = self.count % self._capacity
         certain = 1.0 if scores is None else scores
         for place in (slot, slot + self._capacity):
-            self._entries[place] = (time, arrival, points, certain, up)
+            self._entries[place] = (time, arrival, points, certain, up, camera, depths)
         self.count += 1
 
     def newest(self, most: int, since: float) -> Observations:

@@ -12,6 +12,7 @@ from hot_sdk.camera_knowledge import CameraKnowledge
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.inference import WindowRunner
 from hot_sdk.readers.detections import checked_image_size
+from hot_sdk.root.placement import Placement
 from hot_sdk.skeletons import skeleton_format
 from hot_sdk.timestamps import checked_fps
 
@@ -35,6 +36,7 @@ class StreamOptions:
     skeleton: str | None
     image_size: tuple[int, int] | None
     knowledge: CameraKnowledge = field(default_factory=CameraKnowledge)
+    placement: Placement = field(default_factory=Placement)
 
     def __post_init__(self) -> None:
         if self.image_size is not None:

@@ -22,6 +22,7 @@ from hot_sdk.preprocessing.virtual_view import (
     size_factor,
     without_ray,
 )
+from hot_sdk.streams.placing import Lifted, keypoints_of, stream_poses
 from hot_sdk.streams.pose import StreamPose
 from hot_sdk.streams.rate import FrameRate, spread_bursts
 from hot_sdk.streams.tracks import PendingFrames
@@ -38,8 +39,9 @@ class WindowBatch:
         pending: The frames.
         inputs: (windows, frames, 17, channels), float32.
         grids: (windows, frames), seconds: the time of each frame of each window.
-        times: (final frames,), seconds: when they were taken, if some came late.
-        valid: (final frames, 17).
+        times: (frames,), seconds: when the final frames were taken, if some came late; and those
+            after them, if a person is placed by them, too.
+        valid: (frames, 17), joints that were seen, or not long ago.
         conditions: (windows, frames, conditions), what the network is told; None if it cannot be
             told anything.
         views: The virtual camera of each frame of each window, one window after the other; None if
@@ -98,7 +100,8 @@ def lift_pending(
             own = slice(first, first + len(batch.inputs))
             first += len(batch.inputs)
             spread = None if outputs.spread is None else outputs.spread[own]
-            poses += _poses(batch, WindowPoses(outputs.poses[own], spread), runner, recorder)
+            found = WindowPoses(outputs.poses[own], spread)
+            poses += _poses(batch, found, runner, recorder, policies.min_score)
     return tuple(poses), len(inputs)
 
 
@@ -143,10 +146,12 @@ def _prepare(
     if names:
         told = conditions(names, grids.size, views, pending.height_m)
         told = told.reshape(*grids.shape, len(names))
-    valid = relative_validity(cleaned.valid[pending.final])
+    span = pending.final
+    if pending.placing is not None and not runner.center_only:
+        span = slice(span.start, len(times))
     # The network saw nothing of frames before its window.
-    valid &= (final >= grids[0, 0] - 1e-6)[:, None]
-    return WindowBatch(pending, inputs, grids, final, valid, told, views)
+    valid = cleaned.valid[span] & (times[span] >= grids[0, 0] - 1e-6)[:, None]
+    return WindowBatch(pending, inputs, grids, times[span], valid, told, views)
 
 
 def _seen_by_views(
@@ -164,7 +169,11 @@ def _seen_by_views(
 
 
 def _poses(
-    batch: WindowBatch, outputs: WindowPoses, runner: WindowRunner, recorder: LatencyRecorder
+    batch: WindowBatch,
+    outputs: WindowPoses,
+    runner: WindowRunner,
+    recorder: LatencyRecorder,
+    min_score: float,
 ) -> list[StreamPose]:
     """Return the poses of a person's final frames from those of the windows."""
     pending = batch.pending
@@ -188,15 +197,21 @@ def _poses(
     delays = (seen.times[-1] - times + computing).tolist()
     for delay in delays:
         recorder.add("delay", delay)
+    unit, first = runner.manifest.unit, pending.final.start
+    if pending.placing is not None:
+        lifted = Lifted(poses, spread, batch.valid, unit, delays)
+        return stream_poses(pending.track_id, seen, first, lifted, pending.placing, min_score)
+    valid, keypoints = relative_validity(batch.valid), keypoints_of(seen, pending.final)
     return [
         StreamPose(
             timestamp,
             pending.track_id,
             poses[at],
-            batch.valid[at],
-            runner.manifest.unit,
+            valid[at],
+            unit,
             delay,
             None if spread is None else spread[at],
+            keypoints=keypoints[at],
         )
         for at, (timestamp, delay) in enumerate(zip(times.tolist(), delays, strict=True))
     ]

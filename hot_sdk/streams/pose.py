@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.results.result import CAMERA_AXES
+from hot_sdk.root.placement import CAMERA_FRAME
 from hot_sdk.skeletons import H36M17
-
-CAMERA_FRAME = "camera_optical_frame"
-ROBOT_FRAME = "base_link"
-"""Names of the frames where the caller gives none, after ROS's REP-103 and REP-105."""
 
 
 def unknown(*shape: int) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +14,21 @@ from numpy.typing import ArrayLike
 
 from hot_sdk._base.arrays import as_array
 from hot_sdk._base.closing import Closing
+from hot_sdk.cameras import CameraPose
 from hot_sdk.engines import Session
 from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.preprocessing.policies import InputPolicies
-from hot_sdk.streams.observations import Detection, TrackId, detection_of
+from hot_sdk.root.depth import checked_depth
+from hot_sdk.streams.observations import (
+    Detection,
+    TrackId,
+    detection_of,
+    with_depth,
+    with_depths,
+)
 from hot_sdk.streams.options import StreamOptions
 from hot_sdk.streams.pending import lift_pending
 from hot_sdk.streams.pose import StreamPose
@@ -61,6 +70,9 @@ class Pose3DStream(Closing):
         keypoints: Keypoints | ArrayLike | None,
         timestamp: float,
         track_id: TrackId = None,
+        *,
+        camera: CameraPose | None = None,
+        depth: ArrayLike | None = None,
     ) -> tuple[StreamPose, ...]:
         """Push one person's keypoints of one frame.
 
@@ -72,6 +84,10 @@ class Pose3DStream(Closing):
             timestamp: Time of the frame, seconds. People who are pushed one by one with the same
                 timestamp are in one frame; who is missing is known with the next.
             track_id: The person's id; None for that of ``keypoints``.
+            camera: Where the camera is in this frame, of a stream that was opened without it; then
+                with each frame.
+            depth: A depth camera's reading: meters along the optical axis at the pelvis; or its
+                image, (height, width), float meters, registered to that of the keypoints.
 
         Returns:
             The poses of any person that became final and were not returned yet; in live mode those
@@ -85,12 +101,21 @@ class Pose3DStream(Closing):
             EngineError: The engine failed.
         """
         if keypoints is None or _is_empty(keypoints):
-            return self.push_people((), timestamp)
+            return self.push_people((), timestamp, camera=camera)
         start = time.perf_counter()
         detection = detection_of(self._as_keypoints(keypoints), track_id)
-        return self._push([detection], timestamp, start, complete=False)
+        if depth is not None:
+            detection = with_depth(detection, checked_depth(depth))
+        return self._push([detection], timestamp, start, complete=False, camera=camera)
 
-    def push_people(self, people: Sequence[Keypoints], timestamp: float) -> tuple[StreamPose, ...]:
+    def push_people(
+        self,
+        people: Sequence[Keypoints],
+        timestamp: float,
+        *,
+        camera: CameraPose | None = None,
+        depth: ArrayLike | None = None,
+    ) -> tuple[StreamPose, ...]:
         """Push all people of one frame; those whose poses are due are lifted together.
 
         A person who is followed but not among them, or has only missing joints, is bridged for
@@ -99,6 +124,8 @@ class Pose3DStream(Closing):
         Args:
             people: One frame of keypoints each, with different track ids.
             timestamp: Time of the frame, seconds.
+            camera: See ``push``.
+            depth: A depth camera's image; or meters at the pelvis of each of these people.
 
         Returns:
             See ``push``.
@@ -116,7 +143,9 @@ class Pose3DStream(Closing):
                     hint="Push arrays one by one: push(array, timestamp, track_id=...).",
                 )
         detections = [detection_of(one, None) for one in people]
-        return self._push(detections, timestamp, start, complete=True)
+        if depth is not None:
+            detections = with_depths(detections, depth)
+        return self._push(detections, timestamp, start, complete=True, camera=camera)
 
     def reset(self) -> None:
         """Forget all people, pending frames and the clock, such as before a bag is played again.
@@ -127,12 +156,22 @@ class Pose3DStream(Closing):
             self._tracks.reset()
 
     def _push(
-        self, detections: Sequence[Detection], timestamp: float, start: float, *, complete: bool
+        self,
+        detections: Sequence[Detection],
+        timestamp: float,
+        start: float,
+        *,
+        complete: bool,
+        camera: CameraPose | None,
     ) -> tuple[StreamPose, ...]:
         seconds = checked_seconds(timestamp)
+        pose = self._options.placement.pose_at(seconds, camera)
+        add = functools.partial(
+            self._add_frame, detections, seconds, start, complete=complete, camera=pose
+        )
         if self._worker is not None:
             with self._state:
-                self._add_frame(detections, seconds, start, complete=complete)
+                add()
             self._worker.wake()
             poses = self._worker.finished()
             self._recorder.add("per_new_frame", time.perf_counter() - start)
@@ -140,7 +179,7 @@ class Pose3DStream(Closing):
         # One frame after the other, in the order of the pushes, from any thread.
         with self._in_order():
             with self._state:
-                self._add_frame(detections, seconds, start, complete=complete)
+                add()
                 pending = self._tracks.take_due()
             poses = self._lift(pending)
             self._recorder.add("per_new_frame", time.perf_counter() - start)
@@ -237,11 +276,17 @@ class Pose3DStream(Closing):
         return Keypoints(array[None], scores, skeleton=skeleton, image_size=size)
 
     def _add_frame(
-        self, detections: Sequence[Detection], timestamp: float, start: float, *, complete: bool
+        self,
+        detections: Sequence[Detection],
+        timestamp: float,
+        start: float,
+        *,
+        complete: bool,
+        camera: CameraPose | None,
     ) -> None:
         if self._closed:
             raise StreamError("The stream is closed.", hint="Open another: engine.stream(...).")
-        self._tracks.add_frame(detections, timestamp, start, complete=complete)
+        self._tracks.add_frame(detections, timestamp, start, complete=complete, camera=camera)
 
     def _lift_due(self) -> tuple[StreamPose, ...]:
         with self._state:

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from hot_sdk.camera_knowledge import doubtful_up
-from hot_sdk.cameras import Intrinsics
+from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
 from hot_sdk.plausibility import implausible
 from hot_sdk.preprocessing.policies import InputPolicies
+from hot_sdk.root.placing import PersonPlacer
+from hot_sdk.root.tracking import AT_CAMERA
 from hot_sdk.skeletons import H36M17
 from hot_sdk.streams.camera import StreamCamera
 from hot_sdk.streams.observations import Detection, ObservationBuffer, Observations, TrackId
 from hot_sdk.streams.options import StreamOptions, check_reach, frames_within_reach
+from hot_sdk.streams.placing import PersonPlacing
 from hot_sdk.streams.rate import FASTEST, FrameRate
 from hot_sdk.streams.report import StreamCounters
 
@@ -50,6 +53,7 @@ class Track:
             do not wait for later ones.
         shares_frames: Other people were pushed with the same timestamp, one by one.
         height_m: The person's height, meters, if it is known.
+        placer: Says where the person is, and keeps the size.
     """
 
     track_id: TrackId
@@ -60,6 +64,7 @@ class Track:
     ended: int = 0
     shares_frames: bool = False
     height_m: float | None = None
+    placer: PersonPlacer | None = None
 
     @property
     def waiting(self) -> int:
@@ -82,6 +87,7 @@ class PendingFrames:
         lookahead: Number of known frames after them.
         camera: Turns keypoints into rays, if the network takes rays.
         height_m: The person's height, if the network takes it.
+        placing: How the person is placed; None if nothing says where.
     """
 
     track_id: TrackId
@@ -90,6 +96,7 @@ class PendingFrames:
     lookahead: int
     camera: Intrinsics | None = None
     height_m: float | None = None
+    placing: PersonPlacing | None = None
 
     @property
     def final(self) -> slice:
@@ -116,7 +123,9 @@ class TrackTable:
         self.rate = self._new_rate()
         self.counters = StreamCounters()
         self.image_size = options.image_size
-        self._camera = StreamCamera(options.knowledge, runner.manifest.conditions)
+        self._camera = StreamCamera(
+            options.knowledge, runner.manifest.conditions, options.placement
+        )
         self._warnings: dict[str, None] = {}
         self._runner = runner
         self._options = options
@@ -175,6 +184,7 @@ class TrackTable:
         arrival: float,
         *,
         complete: bool = True,
+        camera: CameraPose | None = None,
     ) -> None:
         """Add a frame.
 
@@ -184,18 +194,20 @@ class TrackTable:
             arrival: Time of its push, by ``time.perf_counter``.
             complete: They are all people in the frame; otherwise more may follow, and who is
                 missing is known when a later frame comes.
+            camera: Where the camera is; None if it is not known.
 
         Raises:
             StreamError: The frame does not follow those before.
         """
         self._check_people(detections)
         self._camera.check(detections, self.image_size)
+        self._camera.check_pose(camera)
         self.rate.check(timestamp)
         self._follow_clock(timestamp, arrival)
         self._check_repeated(detections, timestamp)
         if self.image_size is None and detections:
             self.image_size = detections[0].image_size
-        self._camera.note(detections)
+        self._camera.note(detections, camera)
         if timestamp > self._now:
             self._add_absent(self._now, arrival, shared_only=True)
         self._now, self._refused, self._arrived = timestamp, np.inf, arrival
@@ -263,7 +275,12 @@ class TrackTable:
         if detection.height_m is not None:
             track.height_m = detection.height_m
         up = self._camera.up_of(detection)
-        track.buffer.append(timestamp, arrival, detection.points, detection.scores, up)
+        pose = AT_CAMERA if self._camera.pose is None else self._camera.pose
+        track.buffer.append(
+            *(timestamp, arrival, detection.points, detection.scores, up),
+            camera=pose,
+            depths=detection.depths,
+        )
         if track.buffer.count == _JUDGED_FRAMES:
             self._judge(track)
 
@@ -284,7 +301,8 @@ class TrackTable:
         track.ended = track.buffer.count
         if self._runner.center_only:
             track.ended = 0
-        track.buffer.append(timestamp, arrival, _UNSEEN, None, self._camera.up)
+        pose = AT_CAMERA if self._camera.pose is None else self._camera.pose
+        track.buffer.append(timestamp, arrival, _UNSEEN, None, self._camera.up, pose)
 
     @property
     def _longest_gap_s(self) -> float:
@@ -397,4 +415,6 @@ class TrackTable:
             newest -= (frames + lookahead) / self.rate.assumed_fps
         seen = track.buffer.newest(self._capacity, newest - span)
         camera, height_m = self._camera.told(track.height_m)
-        return PendingFrames(track.track_id, seen, frames, lookahead, camera, height_m)
+        placing = self._camera.placing(track.placer, track.height_m)
+        track.placer = None if placing is None else placing.placer
+        return PendingFrames(track.track_id, seen, frames, lookahead, camera, height_m, placing)

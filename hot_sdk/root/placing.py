@@ -1,0 +1,403 @@
+"""Place a person in a frame: root, joints, velocities and how sure they are, frame by frame.
+
+Clips and streams share this part. What a network lifted is relative to the pelvis and of the
+network's size; here it gets the person's size, as far as that is known, and a place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.bones import standing_height
+from hot_sdk.cameras import CameraPose, Intrinsics
+from hot_sdk.root.estimate import RootEstimate
+from hot_sdk.root.joint_motion import (
+    JointState,
+    JointStep,
+    shifted,
+    smooth_joints,
+    step_joints,
+)
+from hot_sdk.root.measurement import RootMeasurements, measure_root
+from hot_sdk.root.origin import PELVIS, chosen_origins, validity
+from hot_sdk.root.scale import (
+    HEIGHT_SPREAD,
+    DepthReading,
+    Floor,
+    LengthReading,
+    ScalePrior,
+)
+from hot_sdk.root.tracking import AT_CAMERA, RootTracker
+from hot_sdk.skeletons import H36M17
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_JOINTS = len(H36M17.joints)
+_TOLD_SPREAD = 0.04
+"""Standard deviation of the logarithm of the scale if the network was told the person's height."""
+
+_UNSEEN_M_S = 0.3
+"""How fast a joint that is bridged or held gets away from where it is said to be, along an axis."""
+
+_ERROR_S = 0.4
+"""Seconds over which the error of a lifted joint changes: its velocity is the spread over that."""
+
+_UNKNOWN_SPEED_M_S = 0.6
+"""A velocity relative to the root that is no surer than this is not known."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceOptions:
+    """What is known of the scene, and what is asked for.
+
+    Attributes:
+        root: ``pelvis``, ``thorax`` or ``auto``: the joint that poses are relative to.
+        floor: What people stand on, in the frame that they are placed in; None if it is unknown.
+        bones: Known lengths of bones, meters, by the joint where each ends.
+        smoothing: Return poses as the filter of the joints has them, not as they were lifted.
+    """
+
+    root: str = "pelvis"
+    floor: Floor | None = None
+    bones: Mapping[str, float] = field(default_factory=dict)
+    smoothing: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class LiftedFrames:
+    """Successive frames of one person, as they were lifted.
+
+    Attributes:
+        times: (frames,), seconds, increasing.
+        poses: (frames, 17, 3), relative to the pelvis, along the camera's axes, in meters at the
+            network's size; or in a unit without scale, which is then kept.
+        valid: (frames, 17), joints that were seen, or not long ago.
+        points: (frames, 17, 2), pixels, NaN if missing.
+        scores: (frames, 17), or None.
+        spread: (frames, 17, 3), standard deviations of ``poses``; None if they are not known.
+        unseen_s: (frames, 17), seconds to the nearest frame that showed the joint; None for 0.
+        cameras: Where the camera is, in each frame or in all of them.
+        depths: (frames, 17), depth readings at the joints, meters, NaN where there is none; None if
+            there are none.
+    """
+
+    times: Doubles
+    poses: Floats
+    valid: Mask
+    points: Floats
+    scores: Floats | None = None
+    spread: Floats | None = None
+    unseen_s: Doubles | None = None
+    cameras: CameraPose | Sequence[CameraPose] = AT_CAMERA
+    depths: Doubles | None = None
+
+    def camera(self, frame: int) -> CameraPose:
+        """Return where the camera is in a frame."""
+        return self.cameras if isinstance(self.cameras, CameraPose) else self.cameras[frame]
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedFrames:
+    """Successive frames of one person in a frame of reference; what is not known is NaN.
+
+    Attributes:
+        origins: (frames,), the joint that poses are relative to.
+        poses: (frames, 17, 3), float32, along the frame's axes at the person's size.
+        valid: (frames, 17).
+        spread: (frames, 17, 3), float32, of ``poses``; None if it is not known.
+        root: (frames, 3), meters.
+        velocity: (frames, 17, 3), of the joints in the frame, m/s.
+        covariance: (frames, 17, 3, 3), of ``poses``; None without a spread.
+        joints_covariance: (frames, 17, 3, 3), of the joints in the frame.
+        velocity_covariance: (frames, 17, 3, 3).
+        scale: (frames,), size of the person over that of the network's poses.
+        scale_spread: (frames,), standard deviation of its logarithm.
+        root_error: (frames,), pixels.
+    """
+
+    origins: NDArray[np.int64]
+    poses: NDArray[np.float32]
+    valid: Mask
+    spread: NDArray[np.float32] | None
+    root: Doubles
+    velocity: Doubles
+    covariance: Doubles | None
+    joints_covariance: Doubles
+    velocity_covariance: Doubles
+    scale: Doubles
+    scale_spread: Doubles
+    root_error: Doubles
+
+    @property
+    def joints(self) -> Doubles:
+        """(frames, 17, 3), meters; NaN where they are not valid or the root is not known."""
+        joints = self.root[:, None] + self.poses
+        joints[~self.valid] = np.nan
+        return joints
+
+
+class PersonPlacer:
+    """Places one person, as frames are lifted.
+
+    Args:
+        options: What is known and asked for.
+        height_told: The network was told the person's height, so that poses have it.
+    """
+
+    def __init__(self, options: PlaceOptions, *, height_told: bool = False) -> None:
+        self._options = options
+        prior = ScalePrior(1.0, _TOLD_SPREAD) if height_told else None
+        self._tracker = RootTracker(prior=prior, floor=options.floor, lag=None)
+        self._origin = PELVIS
+        self._joints: JointState | None = None
+        self._joints_origin = PELVIS
+        self._joints_valid = np.zeros(_JOINTS, dtype=np.bool_)
+        self._errors: dict[float, float] = {}
+
+    def place(
+        self,
+        frames: LiftedFrames,
+        final: int,
+        intrinsics: Intrinsics | None,
+        height_m: float | None = None,
+    ) -> PlacedFrames:
+        """Take frames in, and place the first of them.
+
+        Args:
+            frames: Frames that were not placed yet, of which those after the first ``final`` only
+                tell more of these; they come again.
+            final: How many are placed.
+            intrinsics: The camera's; None if they are not known, and then no root is.
+            height_m: The person's standing height; None if it is not known.
+        """
+        origins = chosen_origins(frames.valid, self._options.root)
+        valid = validity(frames.valid, origins)
+        turns = np.stack([frames.camera(at).rotation for at in range(len(frames.times))])
+        poses = np.asarray(frames.poses, dtype=np.float64)
+        poses = poses - poses[np.arange(len(poses)), origins][:, None]
+        turned = poses @ turns.transpose(0, 2, 1)
+        estimates: dict[float, RootEstimate] = {}
+        errors: dict[float, float] = {}
+        if intrinsics is not None:
+            self._measure(frames, poses, turned, valid, origins, intrinsics, height_m)
+            settled = self._tracker.settle(float(frames.times[final - 1]))
+            estimates = {one.timestamp: one for one in settled}
+            errors = {one.timestamp: self._errors.pop(one.timestamp) for one in settled}
+        moving = self._move(frames.times, turned, valid, origins, final)
+        return self._placed(frames, turned, turns, valid, origins, estimates, errors, moving)
+
+    def _measure(
+        self,
+        frames: LiftedFrames,
+        poses: Doubles,
+        turned: Doubles,
+        valid: Mask,
+        origins: NDArray[np.int64],
+        intrinsics: Intrinsics,
+        height_m: float | None,
+    ) -> None:
+        """Measure the root in the frames that were not yet, and filter it."""
+        first = int(np.searchsorted(frames.times, self._tracker.state.timestamp, side="right"))
+        for part, origin in _runs(origins, first):
+            spread = None if frames.spread is None else _relative(frames.spread[part], origin)
+            measured = measure_root(
+                poses[part],
+                valid[part],
+                frames.points[part],
+                None if frames.scores is None else frames.scores[part],
+                intrinsics,
+                spread=spread,
+                origin=origin,
+            )
+            for at in range(part.start, part.stop):
+                one = measured.frame(at - part.start)
+                self._push(one, frames, at, turned[at], valid[at], origin, height_m)
+
+    def _push(
+        self,
+        measured: RootMeasurements,
+        frames: LiftedFrames,
+        at: int,
+        turned: Doubles,
+        valid: Mask,
+        origin: int,
+        height_m: float | None,
+    ) -> None:
+        shift = None
+        if origin != self._origin:
+            shift = turned[origin] - turned[self._origin]
+            self._origin = origin
+        time, camera, pose = float(frames.times[at]), frames.camera(at), frames.poses[at]
+        lengths = [] if height_m is None else _height_reading(pose, valid, height_m)
+        for joint, length in self._options.bones.items():
+            lengths += _bone_reading(pose, valid, joint, length)
+        depth = None
+        if frames.depths is not None and math.isfinite(frames.depths[at, origin]):
+            depth = DepthReading(float(frames.depths[at, origin]))
+        standing = None
+        if self._options.floor is not None:
+            standing = np.where(valid[:, None], pose - pose[origin], np.nan)
+        self._tracker.push(
+            measured,
+            time,
+            camera=camera,
+            pose=standing,
+            depth=depth,
+            lengths=lengths,
+            shift=shift,
+        )
+        self._errors[time] = float(measured.residual_px[0])
+
+    def _move(
+        self,
+        times: Doubles,
+        turned: Doubles,
+        valid: Mask,
+        origins: NDArray[np.int64],
+        final: int,
+    ) -> list[JointState]:
+        """Return how the joints move in the final frames, of all of these."""
+        state, origin, seen = self._joints, self._joints_origin, self._joints_valid
+        steps: list[JointStep] = []
+        for at, time in enumerate(times.tolist()):
+            if origins[at] != origin and state is not None:
+                state = shifted(state, int(origins[at]))
+            origin = int(origins[at])
+            steps.append(step_joints(state, time, turned[at], valid[at] & ~seen))
+            state, seen = steps[-1].after, valid[at]
+            if at == final - 1:
+                self._joints, self._joints_origin, self._joints_valid = state, origin, seen
+        return smooth_joints(steps)[:final] if len(steps) > 1 else [steps[0].after]
+
+    def _placed(
+        self,
+        frames: LiftedFrames,
+        turned: Doubles,
+        turns: Doubles,
+        valid: Mask,
+        origins: NDArray[np.int64],
+        estimates: dict[float, RootEstimate],
+        errors: dict[float, float],
+        moving: list[JointState],
+    ) -> PlacedFrames:
+        final = len(moving)
+        valid, origins, turned = valid[:final], origins[:final], turned[:final]
+        scale, scale_spread, error = np.ones(final), np.full(final, np.nan), np.full(final, np.nan)
+        root, moved = np.full((final, 3), np.nan), np.full((final, 3), np.nan)
+        unsure = np.full((final, 7, 7), np.nan)
+        for at, time in enumerate(frames.times[:final].tolist()):
+            found = estimates.get(time)
+            if found is None:
+                continue
+            scale[at], scale_spread[at] = found.scale, found.scale_spread
+            error[at] = errors[time]
+            if valid[at, origins[at]]:
+                root[at], moved[at], unsure[at] = found.position, found.velocity, found.covariance
+        relative = turned
+        if self._options.smoothing:
+            relative = np.stack([state.place for state in moving])
+        away = relative * scale[:, None, None]
+        speed = np.stack([state.speed for state in moving]) * scale[:, None, None]
+        wide = np.stack([state.spread[2] for state in moving])
+        velocity = moved[:, None] + speed
+        velocity[~valid | (wide > _UNKNOWN_SPEED_M_S**2)] = np.nan
+        here = np.arange(final)
+        velocity[here, origins] = moved
+        own = _own_covariance(frames, turns, origins, scale, final)
+        joints = np.full((final, _JOINTS, 3, 3), np.nan)
+        faster = np.full((final, _JOINTS, 3, 3), np.nan)
+        if own is not None:
+            common = away[..., None] * unsure[:, None, None, :3, 6]
+            joints = unsure[:, None, :3, :3] + common + common.swapaxes(-1, -2) + own
+            joints += away[..., None] * away[..., None, :] * unsure[:, None, None, None, 6, 6]
+            axes = np.eye(3) * (wide * scale[:, None] ** 2)[..., None, None]
+            faster = unsure[:, None, 3:6, 3:6] + axes + own / _ERROR_S**2
+        joints[here, origins], faster[here, origins] = unsure[:, :3, :3], unsure[:, 3:6, 3:6]
+        joints[~valid] = np.nan
+        faster[np.isnan(velocity).any(axis=-1)] = np.nan
+        return PlacedFrames(
+            origins=origins,
+            poses=away.astype(np.float32),
+            valid=valid,
+            spread=None if own is None else _deviations(own),
+            root=root,
+            velocity=velocity,
+            covariance=own,
+            joints_covariance=joints,
+            velocity_covariance=faster,
+            scale=scale,
+            scale_spread=scale_spread,
+            root_error=error,
+        )
+
+
+def _runs(origins: NDArray[np.int64], first: int) -> list[tuple[slice, int]]:
+    """Return the stretches of frames from one on that have the same origin."""
+    changes = np.flatnonzero(np.diff(origins[first:])) + first + 1
+    pairs = itertools.pairwise([first, *changes.tolist(), len(origins)])
+    return [(slice(*pair), int(origins[pair[0]])) for pair in pairs if pair[0] < pair[1]]
+
+
+def _relative(spread: Floats, origin: int) -> Doubles:
+    """Return the standard deviations of poses relative to another joint than the pelvis."""
+    squares = np.asarray(spread, dtype=np.float64) ** 2
+    if origin != PELVIS:
+        squares = squares + squares[:, origin, None]
+        squares[:, origin] = 0.0
+    deviations: Doubles = np.sqrt(squares)
+    return deviations
+
+
+def _own_covariance(
+    frames: LiftedFrames,
+    turns: Doubles,
+    origins: NDArray[np.int64],
+    scale: Doubles,
+    final: int,
+) -> Doubles | None:
+    """Return the covariances of the first poses along the frame's axes, at the person's size."""
+    if frames.spread is None:
+        return None
+    spread = np.concatenate(
+        [
+            _relative(frames.spread[at : at + 1], int(origin))
+            for at, origin in enumerate(origins[:final])
+        ]
+    )
+    squares = (spread * scale[:, None, None]) ** 2
+    if frames.unseen_s is not None:
+        squares = squares + ((_UNSEEN_M_S * frames.unseen_s[:final]) ** 2)[..., None]
+        squares[np.arange(final), origins] = 0.0
+    turned = turns[:final, None] * squares[..., None, :]
+    covariance: Doubles = turned @ turns[:final, None].swapaxes(-1, -2)
+    return covariance
+
+
+def _deviations(covariance: Doubles) -> NDArray[np.float32]:
+    """Return the standard deviations along each axis."""
+    diagonal = np.diagonal(covariance, axis1=-2, axis2=-1)
+    return np.sqrt(np.maximum(diagonal, 0.0)).astype(np.float32)
+
+
+def _height_reading(pose: Floats, valid: Mask, height_m: float) -> list[LengthReading]:
+    standing = standing_height(pose, valid)
+    if not standing > 0.0:
+        return []
+    return [LengthReading(height_m, standing, proportion_spread=HEIGHT_SPREAD)]
+
+
+def _bone_reading(pose: Floats, valid: Mask, joint: str, length: float) -> list[LengthReading]:
+    end = H36M17.joints.index(joint)
+    start = H36M17.parents[end]
+    lifted = float(np.linalg.norm(pose[end] - pose[start]))
+    if not (valid[start] and valid[end] and lifted > 0.0):
+        return []
+    return [LengthReading(length, lifted)]
