@@ -9,7 +9,6 @@ from fuzz_files import fuzz, kinds, mutate
 from hot_sdk.errors import HotSDKError
 
 SKELETON_IS_NAMED = {"keypoints: openpose", "keypoints: npy"}
-REFUSED = {"ONNX, external"}  # Its other file is not there.
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +31,7 @@ def test_seeds_are_valid(tmp_path):
                 errors.append(str(error))
         if len(errors) == len(kind.reads):
             refused[name] = errors
-    assert set(refused) <= REFUSED | SKELETON_IS_NAMED, refused
+    assert set(refused) <= SKELETON_IS_NAMED, refused
 
 
 def test_damaged_files_are_read_or_refused(tmp_path):
