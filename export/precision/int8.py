@@ -1,14 +1,15 @@
-"""Convert matrix multiplications to int8 by quantizing nodes, with ONNX Runtime's quantizer.
+"""Convert matrix multiplications to int8 by quantizing nodes.
 
 Weights are symmetric, one scale per output channel; activations are symmetric, one scale per
-tensor, from the extremes of the calibration. TensorRT reads no other kind.
+tensor, from the extremes of the calibration. TensorRT reads no other kind. Without calibration,
+ONNX Runtime's quantizer makes the graph.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from onnx import TensorProto, helper, numpy_helper
 from hot_sdk.engines.session import Arrays
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph.trace import without_unused
+from hot_sdk.export.precision.ranges import largest_magnitudes
 from hot_sdk.export.steps import Count, uncounted
 
 _ROWS = "hot_sdk.rows"
+_LARGEST = 127
 
 
 def quantize(
@@ -44,21 +47,88 @@ def quantize(
         count: Called with the batches that were calibrated with, and their total.
 
     Raises:
-        GraphCheckError: The quantizer left a node out.
+        GraphCheckError: An activation is not finite, or a node was left out.
     """
-    from onnxruntime.quantization import (
-        QuantFormat,
-        QuantType,
-        quantize_dynamic,
-        quantize_static,
-    )
+    if batches is None:
+        made = _quantize_each_run(model, matmuls)
+    else:
+        read = {node.input[0] for node in model.graph.node if node.name in matmuls}
+        made = _quantize(model, matmuls, largest_magnitudes(model, read, batches, count=count))
+    _require_quantized(made.graph, matmuls)
+    onnx.checker.check_model(made, full_check=False)
+    return made
 
-    shared: dict[str, Any] = {
-        "op_types_to_quantize": ["MatMul"],
-        "nodes_to_quantize": sorted(matmuls),
-        "per_channel": True,
-        "weight_type": QuantType.QInt8,
-    }
+
+def _quantize(
+    model: onnx.ModelProto, matmuls: Collection[str], largest: Mapping[str, np.float32]
+) -> onnx.ModelProto:
+    """Return a copy with nodes that quantize and dequantize what the matrix multiplications read.
+
+    Args:
+        model: In float32.
+        matmuls: Names of the nodes.
+        largest: The largest magnitude of each activation that they read.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    kept: list[onnx.NodeProto] = []
+    first: list[onnx.NodeProto] = []
+    added: dict[str, TensorProto] = {}
+    ready: set[str] = set()
+
+    def add(name: str, values: NDArray[Any]) -> str:
+        added[name] = numpy_helper.from_array(values, name)
+        return name
+
+    def scaled(name: str, scale: NDArray[np.float32]) -> list[str]:
+        zero = np.zeros(scale.shape, np.int8)
+        return [add(f"{name}_scale", scale), add(f"{name}_zero_point", zero)]
+
+    for original in model.graph.node:
+        node = onnx.NodeProto.FromString(original.SerializeToString())
+        kept.append(node)
+        if node.name not in matmuls or node.op_type != "MatMul":
+            continue
+        source, weight = node.input
+        if weight not in ready:
+            values = numpy_helper.to_array(weights[weight])
+            scale = _scale(np.abs(values).max(axis=0))
+            whole = np.clip(np.rint(values / scale), -_LARGEST, _LARGEST).astype(np.int8)
+            read = [add(f"{weight}_quantized", whole), *scaled(weight, scale)]
+            first.append(_node("DequantizeLinear", weight, read, axis=1))
+        if source not in ready:
+            parameters = scaled(source, _scale(largest[source]))
+            turn = _node("QuantizeLinear", source, [source, *parameters])
+            back = _node("DequantizeLinear", source, [turn.output[0], *parameters])
+            kept[-1:] = [turn, back, node]
+        ready.update((source, weight))
+        node.input[0], node.input[1] = (_result("DequantizeLinear", each) for each in node.input)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.node[:], copy.graph.value_info[:]
+    copy.graph.node.extend([*first, *kept])
+    copy.graph.initializer.extend(added.values())
+    return without_unused(ir.from_proto(copy))
+
+
+def _scale(largest: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+    """Return the scales of which 127 reach a magnitude; 1 for what is always 0."""
+    scale = (np.asarray(largest, np.float64) / _LARGEST).astype(np.float32)
+    tiny = scale < np.finfo(np.float32).tiny
+    return np.where(tiny, np.float32(1.0), scale)
+
+
+def _result(kind: str, name: str) -> str:
+    return f"{name}_{kind}_Output"
+
+
+def _node(kind: str, name: str, inputs: list[str], **attributes: int) -> onnx.NodeProto:
+    return helper.make_node(kind, inputs, [_result(kind, name)], f"{name}_{kind}", **attributes)
+
+
+def _quantize_each_run(model: onnx.ModelProto, matmuls: Collection[str]) -> onnx.ModelProto:
+    """Return a copy whose activations are quantized with the scale of each run."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     # Declares the graph as simplified already; without it a warning asks the user to do so.
@@ -68,46 +138,22 @@ def quantize(
         # As a file: ONNX Runtime 1.19 saves a model in memory twice, the second time without its
         # weights.
         onnx.save(copy, source)
-        if batches is None:
-            quantize_dynamic(source, target, **shared)
-        else:
-            quantize_static(
-                source,
-                target,
-                _Batches(batches, count),
-                quant_format=QuantFormat.QDQ,
-                activation_type=QuantType.QInt8,
-                extra_options={
-                    "ActivationSymmetric": True,
-                    "WeightSymmetric": True,
-                    "OpTypesToExcludeOutputQuantization": ["MatMul"],
-                },
-                **shared,
-            )
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=sorted(matmuls),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+        )
         made = onnx.load(target)
-    _require_quantized(made.graph, matmuls)
     del made.metadata_props[:]
     del made.graph.value_info[:]
     made.producer_name, made.producer_version = model.producer_name, model.producer_version
     standard = [entry for entry in made.opset_import if entry.domain in ("", "ai.onnx")]
     del made.opset_import[:]
     made.opset_import.extend(standard)
-    onnx.checker.check_model(made, full_check=False)
     return made
-
-
-class _Batches:
-    """The interface that the quantizer calls a calibration data reader."""
-
-    def __init__(self, batches: list[Arrays], count: Count) -> None:
-        self._batches = enumerate(batches)
-        self._total = len(batches)
-        self._count = count
-
-    def get_next(self) -> Arrays | None:
-        done, batch = next(self._batches, (self._total, None))
-        self._count(done, self._total)
-        return batch
 
 
 @contextmanager
