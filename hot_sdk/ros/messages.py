@@ -13,9 +13,12 @@ from cyclonedds.idl import IdlStruct
 from cyclonedds.idl.annotations import final
 from cyclonedds.idl.types import array, float32, float64, int32, sequence, uint8, uint32
 
+from hot_sdk.ros.encoding import plain_cdr
+
 
 @dataclass
 @final
+@plain_cdr
 class Time(IdlStruct, typename="builtin_interfaces.msg.dds_.Time_"):
     """builtin_interfaces/Time."""
 
@@ -25,6 +28,7 @@ class Time(IdlStruct, typename="builtin_interfaces.msg.dds_.Time_"):
 
 @dataclass
 @final
+@plain_cdr
 class Duration(IdlStruct, typename="builtin_interfaces.msg.dds_.Duration_"):
     """builtin_interfaces/Duration."""
 
@@ -34,6 +38,7 @@ class Duration(IdlStruct, typename="builtin_interfaces.msg.dds_.Duration_"):
 
 @dataclass
 @final
+@plain_cdr
 class Header(IdlStruct, typename="std_msgs.msg.dds_.Header_"):
     """std_msgs/Header."""
 
@@ -43,6 +48,7 @@ class Header(IdlStruct, typename="std_msgs.msg.dds_.Header_"):
 
 @dataclass
 @final
+@plain_cdr
 class ColorRGBA(IdlStruct, typename="std_msgs.msg.dds_.ColorRGBA_"):
     """std_msgs/ColorRGBA."""
 
@@ -54,6 +60,7 @@ class ColorRGBA(IdlStruct, typename="std_msgs.msg.dds_.ColorRGBA_"):
 
 @dataclass
 @final
+@plain_cdr
 class Point(IdlStruct, typename="geometry_msgs.msg.dds_.Point_"):
     """geometry_msgs/Point."""
 
@@ -64,6 +71,7 @@ class Point(IdlStruct, typename="geometry_msgs.msg.dds_.Point_"):
 
 @dataclass
 @final
+@plain_cdr
 class Vector3(IdlStruct, typename="geometry_msgs.msg.dds_.Vector3_"):
     """geometry_msgs/Vector3."""
 
@@ -74,6 +82,7 @@ class Vector3(IdlStruct, typename="geometry_msgs.msg.dds_.Vector3_"):
 
 @dataclass
 @final
+@plain_cdr
 class Quaternion(IdlStruct, typename="geometry_msgs.msg.dds_.Quaternion_"):
     """geometry_msgs/Quaternion."""
 
@@ -85,6 +94,7 @@ class Quaternion(IdlStruct, typename="geometry_msgs.msg.dds_.Quaternion_"):
 
 @dataclass
 @final
+@plain_cdr
 class Pose(IdlStruct, typename="geometry_msgs.msg.dds_.Pose_"):
     """geometry_msgs/Pose."""
 
@@ -94,6 +104,7 @@ class Pose(IdlStruct, typename="geometry_msgs.msg.dds_.Pose_"):
 
 @dataclass
 @final
+@plain_cdr
 class PoseArray(IdlStruct, typename="geometry_msgs.msg.dds_.PoseArray_"):
     """geometry_msgs/PoseArray."""
 
@@ -103,6 +114,7 @@ class PoseArray(IdlStruct, typename="geometry_msgs.msg.dds_.PoseArray_"):
 
 @dataclass
 @final
+@plain_cdr
 class Transform(IdlStruct, typename="geometry_msgs.msg.dds_.Transform_"):
     """geometry_msgs/Transform."""
 
@@ -112,6 +124,7 @@ class Transform(IdlStruct, typename="geometry_msgs.msg.dds_.Transform_"):
 
 @dataclass
 @final
+@plain_cdr
 class TransformStamped(IdlStruct, typename="geometry_msgs.msg.dds_.TransformStamped_"):
     """geometry_msgs/TransformStamped."""
 
@@ -122,6 +135,7 @@ class TransformStamped(IdlStruct, typename="geometry_msgs.msg.dds_.TransformStam
 
 @dataclass
 @final
+@plain_cdr
 class TFMessage(IdlStruct, typename="tf2_msgs.msg.dds_.TFMessage_"):
     """tf2_msgs/TFMessage."""
 
@@ -130,6 +144,7 @@ class TFMessage(IdlStruct, typename="tf2_msgs.msg.dds_.TFMessage_"):
 
 @dataclass
 @final
+@plain_cdr
 class JointState(IdlStruct, typename="sensor_msgs.msg.dds_.JointState_"):
     """sensor_msgs/JointState."""
 
@@ -142,6 +157,7 @@ class JointState(IdlStruct, typename="sensor_msgs.msg.dds_.JointState_"):
 
 @dataclass
 @final
+@plain_cdr
 class PointField(IdlStruct, typename="sensor_msgs.msg.dds_.PointField_"):
     """sensor_msgs/PointField; ``datatype`` 2 is uint8, 7 float32."""
 
@@ -153,6 +169,7 @@ class PointField(IdlStruct, typename="sensor_msgs.msg.dds_.PointField_"):
 
 @dataclass
 @final
+@plain_cdr
 class PointCloud2(IdlStruct, typename="sensor_msgs.msg.dds_.PointCloud2_"):
     """sensor_msgs/PointCloud2."""
 
@@ -169,6 +186,7 @@ class PointCloud2(IdlStruct, typename="sensor_msgs.msg.dds_.PointCloud2_"):
 
 @dataclass
 @final
+@plain_cdr
 class RegionOfInterest(IdlStruct, typename="sensor_msgs.msg.dds_.RegionOfInterest_"):
     """sensor_msgs/RegionOfInterest."""
 
@@ -181,6 +199,7 @@ class RegionOfInterest(IdlStruct, typename="sensor_msgs.msg.dds_.RegionOfInteres
 
 @dataclass
 @final
+@plain_cdr
 class CameraInfo(IdlStruct, typename="sensor_msgs.msg.dds_.CameraInfo_"):
     """sensor_msgs/CameraInfo."""
 
@@ -199,6 +218,7 @@ class CameraInfo(IdlStruct, typename="sensor_msgs.msg.dds_.CameraInfo_"):
 
 @dataclass
 @final
+@plain_cdr
 class CompressedImage(IdlStruct, typename="sensor_msgs.msg.dds_.CompressedImage_"):
     """sensor_msgs/CompressedImage."""
 
@@ -209,6 +229,7 @@ class CompressedImage(IdlStruct, typename="sensor_msgs.msg.dds_.CompressedImage_
 
 @dataclass
 @final
+@plain_cdr
 class UVCoordinate(IdlStruct, typename="visualization_msgs.msg.dds_.UVCoordinate_"):
     """visualization_msgs/UVCoordinate."""
 
@@ -218,6 +239,7 @@ class UVCoordinate(IdlStruct, typename="visualization_msgs.msg.dds_.UVCoordinate
 
 @dataclass
 @final
+@plain_cdr
 class MeshFile(IdlStruct, typename="visualization_msgs.msg.dds_.MeshFile_"):
     """visualization_msgs/MeshFile."""
 
@@ -227,6 +249,7 @@ class MeshFile(IdlStruct, typename="visualization_msgs.msg.dds_.MeshFile_"):
 
 @dataclass
 @final
+@plain_cdr
 class Marker(IdlStruct, typename="visualization_msgs.msg.dds_.Marker_"):
     """visualization_msgs/Marker."""
 
@@ -253,6 +276,7 @@ class Marker(IdlStruct, typename="visualization_msgs.msg.dds_.Marker_"):
 
 @dataclass
 @final
+@plain_cdr
 class MarkerArray(IdlStruct, typename="visualization_msgs.msg.dds_.MarkerArray_"):
     """visualization_msgs/MarkerArray."""
 
@@ -261,6 +285,7 @@ class MarkerArray(IdlStruct, typename="visualization_msgs.msg.dds_.MarkerArray_"
 
 @dataclass
 @final
+@plain_cdr
 class IdsList(IdlStruct, typename="hri_msgs.msg.dds_.IdsList_"):
     """hri_msgs/IdsList, of REP-155."""
 
@@ -270,6 +295,7 @@ class IdsList(IdlStruct, typename="hri_msgs.msg.dds_.IdsList_"):
 
 @dataclass
 @final
+@plain_cdr
 class NormalizedPointOfInterest2D(
     IdlStruct, typename="hri_msgs.msg.dds_.NormalizedPointOfInterest2D_"
 ):
@@ -282,6 +308,7 @@ class NormalizedPointOfInterest2D(
 
 @dataclass
 @final
+@plain_cdr
 class Skeleton2D(IdlStruct, typename="hri_msgs.msg.dds_.Skeleton2D_"):
     """hri_msgs/Skeleton2D: 18 joints in an order of its own."""
 

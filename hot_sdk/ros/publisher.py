@@ -199,12 +199,13 @@ class PosePublisher(Closing):
             self._epoch_ns = time.time_ns() - round((seconds + delay_s) * SECOND)
         return self._epoch_ns
 
-    def _orient(self, frame_id: str, stamp_ns: int) -> None:
+    def _orient(self, frame_id: str, stamp_ns: int) -> bool:
         """Say once how the frame of a camera is turned that the caller did not name."""
-        if frame_id == CAMERA_FRAME and self._frame_id is None and not self._is_relative:
-            if not self._is_oriented:
-                self._send(optical_frame(stamp_ns, CAMERA_LINK, CAMERA_FRAME))
-            self._is_oriented = True
+        is_ours = frame_id == CAMERA_FRAME and self._frame_id is None and not self._is_relative
+        if not is_ours or self._is_oriented:
+            return False
+        self._is_oriented = True
+        return self._send(optical_frame(stamp_ns, CAMERA_LINK, CAMERA_FRAME))
 
     def _publish(self, poses: Sequence[StreamPose], seconds: float, stamp_ns: int) -> int:
         for pose in poses:
@@ -213,8 +214,7 @@ class PosePublisher(Closing):
                 self._bodies[pose.track_id] = self._new_id(pose.track_id)
         frame_id = self._frame_id or (poses[0].frame_id if poses else self._last_frame)
         self._last_frame = frame_id
-        if poses:
-            self._orient(frame_id, stamp_ns)
+        sent = int(bool(poses) and self._orient(frame_id, stamp_ns))
         seen = {self._bodies[pose.track_id] for pose in poses}
         outgoing = messages_of(
             poses,
@@ -225,7 +225,7 @@ class PosePublisher(Closing):
             gone=sorted(self._shown - seen),
             announces=self._announces,
         )
-        sent = sum(self._send(one) for one in outgoing)
+        sent += sum(self._send(one) for one in outgoing)
         self._shown = seen
         self._forget(seconds)
         return sent
