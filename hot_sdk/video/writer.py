@@ -22,6 +22,7 @@ from hot_sdk.video.quiet import quiet_opencv, require_opencv
 _FOURCC = "mp4v"
 _FASTEST_GIF = 50.0
 _MAX_GIF_BYTES = 1 << 29
+_PROBE_BYTES = 4096
 
 
 class VideoWriter:
@@ -152,6 +153,8 @@ class _Mp4:
             )
         if not self._writer.isOpened():
             self.discard()
+            # OpenCV does not say why; a full disk raises here.
+            target.write_bytes(bytes(_PROBE_BYTES))
             raise VideoError(
                 f"This OpenCV ({cv2.__version__}) cannot write mp4 files.",
                 hint="Install the wheel: pip install opencv-python",

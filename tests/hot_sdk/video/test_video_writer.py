@@ -1,6 +1,8 @@
 """Writing video: it can be read again, and a failure leaves nothing behind."""
 
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -118,3 +120,21 @@ def test_opencv_is_quiet_in_the_block_only(nested):
     with quiet_opencv(module):
         assert levels == [3, 0]
     assert levels == [3, 0, 3]
+
+
+def test_a_disk_that_is_full_from_the_start_is_named(tmp_path):
+    # OpenCV then says no more than that it has opened nothing.
+    code = (
+        "import resource, sys\n"
+        "import cv2\n"
+        "from hot_sdk.errors import UsageError\n"
+        "from hot_sdk.video import VideoWriter\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    with VideoWriter('a.mp4', size=(64, 48), fps=30.0): pass\n"
+        "except UsageError as error:\n"
+        "    print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "'a.mp4' cannot be written: File too large" in run.stdout, run.stderr
+    assert list(tmp_path.iterdir()) == []
