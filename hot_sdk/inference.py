@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,22 @@ class WindowPoses(NamedTuple):
 
     poses: Floats
     spread: Floats | None
+
+
+class Runner(Protocol):
+    """What streams know of a model, whether it lifts windows or one frame after the other.
+
+    Attributes:
+        manifest: The model's manifest.
+        input_spec: The input that the network expects.
+        center_only: The network returns poses of the middle frame of each window only.
+        first_inference_s: Time of the session's first run, seconds; None before it.
+    """
+
+    manifest: Manifest
+    input_spec: InputSpec
+    center_only: bool
+    first_inference_s: float | None
 
 
 class WindowRunner:
@@ -99,12 +115,7 @@ class WindowRunner:
             EngineError: The engine failed, returned NaN, or this process was forked from the one
                 that loaded the model.
         """
-        if os.getpid() != self._process:
-            raise EngineError(
-                f"The model was loaded in process {self._process}, and this is its fork"
-                f" {os.getpid()}: the engine's threads do not survive a fork.",
-                hint="Load the model after the fork, or start workers with the method 'spawn'.",
-            )
+        check_process(self._process)
         poses, spread = self._run_batches(windows, conditions, recorder)
         if self._flip:
             mirrored = windows[:, :, _MIRROR].copy()
@@ -187,7 +198,26 @@ def _joined(parts: Sequence[Floats]) -> Floats:
     return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
 
 
-def _check_model(session: Session, manifest: Manifest) -> None:
+def check_process(loaded_in: int) -> None:
+    """Check that this is the process that loaded a model, and not its fork.
+
+    Raises:
+        EngineError: It is not.
+    """
+    if os.getpid() != loaded_in:
+        raise EngineError(
+            f"The model was loaded in process {loaded_in}, and this is its fork {os.getpid()}: the"
+            " engine's threads do not survive a fork.",
+            hint="Load the model after the fork, or start workers with the method 'spawn'.",
+        )
+
+
+def check_skeleton(manifest: Manifest) -> None:
+    """Check that this version knows the joints of a network.
+
+    Raises:
+        ManifestError: It does not.
+    """
     known = NETWORK_SKELETONS.get(manifest.joints.skeleton)
     if known is None or manifest.joints.names != known.joints:
         raise ManifestError(
@@ -195,6 +225,10 @@ def _check_model(session: Session, manifest: Manifest) -> None:
             f" {' and '.join(repr(name) for name in NETWORK_SKELETONS)}, each with its own joints.",
             hint=NEWER,
         )
+
+
+def _check_model(session: Session, manifest: Manifest) -> None:
+    check_skeleton(manifest)
     inputs = {spec.name: spec.shape for spec in session.inputs}
     outputs = {spec.name for spec in session.outputs}
     shape = inputs.get(KEYPOINTS, ())

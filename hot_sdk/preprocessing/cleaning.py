@@ -141,10 +141,10 @@ def find_outliers(
     """
     frames = len(points)
     outliers = np.zeros(present.shape, dtype=np.bool_)
-    reach = OUTLIER_REACH if fps >= _SLOW_FPS else 1
+    reach = reach_at(fps)
     if frames < 3:
         return outliers
-    limit = threshold * _spread(points, present)
+    limit = threshold * body_spread(points, present)
     known = np.where(present[..., None], points, np.nan)
     with np.errstate(invalid="ignore"):
         steps = np.linalg.norm(known[1:] - known[:-1], axis=-1)
@@ -165,7 +165,12 @@ def find_outliers(
     return outliers
 
 
-def _spread(points: Floats, present: Mask) -> Floats:
+def reach_at(fps: float) -> int:
+    """Return how many neighbors in time on either side tell whether a joint jumped."""
+    return OUTLIER_REACH if fps >= _SLOW_FPS else 1
+
+
+def body_spread(points: Floats, present: Mask) -> Floats:
     """Return the root mean square distance of each frame's joints from their mean, (frames,)."""
     weight = present[..., None].astype(np.float32)
     count = np.maximum(weight.sum(axis=1), 1.0)
@@ -232,11 +237,12 @@ def fill_missing(
     filled = np.where(weight > 0.0, first + weight * (second - first), first)
     ever: Mask = np.any(present, axis=0)
     if not ever.all():
-        filled = _placed_by_ancestors(filled, ever)
+        filled = placed_by_ancestors(filled, ever)
     return filled, present | bridged | (held & ever)
 
 
-def _placed_by_ancestors(points: Floats, known: Mask) -> Floats:
+def placed_by_ancestors(points: Floats, known: Mask) -> Floats:
+    """Return points (frames, 17, 2) with each joint that is not known, (17,), at its ancestor."""
     placed: Floats = points.copy()
     middle = points[:, known].mean(axis=1)
     for joint, parent in enumerate(H36M17.parents):

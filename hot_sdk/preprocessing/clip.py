@@ -39,7 +39,8 @@ class PreparedClip:
             model's rate. Of a long clip they are computed as they are read, by an array of places.
         sample_times: (samples,), seconds; None if the samples are the frames.
         timestamps: (frames,), seconds, of the clip.
-        valid: (frames, 17).
+        valid: (frames, 17), relative to the pelvis.
+        seen: (frames, 17), joints that were seen, or not long ago.
         applied: What was done.
         warnings: What had to be assumed, and what is unlikely about the keypoints.
         conditions: Names of what the network is told; empty if it cannot be told anything.
@@ -51,6 +52,7 @@ class PreparedClip:
     sample_times: NDArray[np.float64] | None
     timestamps: NDArray[np.float64]
     valid: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
     applied: tuple[AppliedPolicy, ...]
     warnings: tuple[str, ...]
     conditions: tuple[str, ...] = ()
@@ -105,28 +107,12 @@ def prepare_clip(
     Raises:
         KeypointsError: No frame shows a joint, or the resampled clip is too long.
     """
-    fps = keypoints.effective_fps
-    warnings = keypoints.warnings
-    if fps is None:
-        if frames > 1 and len(keypoints) > 1:
-            warnings += (
-                f"The keypoints' frame rate is unknown; {training_fps:g} frames per second, the"
-                " model's, was assumed.",
-            )
-        fps = training_fps
+    fps, warnings = rate_of(keypoints, training_fps, timed=frames > 1)
     times = keypoints.times(fps)
     knowledge = keypoints.knowledge.usable_with(conditions)
-    warnings += unused_warning(keypoints.knowledge, knowledge)
     clip = spanned(keypoints, times, policies, fps=fps, camera=knowledge.camera)
     if clip is None:
-        raise KeypointsError(
-            f"None of the {len(keypoints)} frames shows a joint with a score of at least"
-            f" {policies.min_score:g}.",
-            hint="Check the detector's scores, or lower InputPolicies(min_score=...).",
-        )
-    part = slice(None, None, -(-len(keypoints) // MOST_FRAMES))
-    some = keypoints.h36m17_arrays(part)
-    warnings += implausible(*some, keypoints.image_size, keypoints.skeleton)
+        raise no_joint(keypoints, policies)
     sample_times = None
     if frames > 1 and policies.rate_tolerance is not None:
         sample_times = _sample_times(times, fps, training_fps, policies.rate_tolerance)
@@ -151,39 +137,85 @@ def prepare_clip(
         shown = "one frame" if len(inputs) == 1 else f"{len(inputs)} frames"
         detail = f"{shown}, but the model needs {frames}: padded as the window scheme defines"
         clip_policies.append(AppliedPolicy("short_clip", detail, 1, 1, "clips"))
-    if keypoints.skeleton != "h36m17":
-        detail = f"{keypoints.skeleton} converted to the 17 joints of Human3.6M"
-        count = len(keypoints)
-        clip_policies.append(AppliedPolicy("skeleton", detail, count, count, "frames"))
+    clip_policies += skeleton_policy(keypoints)
     valid = relative_validity(seen)
     applied = (
         *_joint_policies(clip, valid, policies),
         *clip_policies,
         *(
-            _image_policies(keypoints.image_size, spec, square, policies)
+            image_policies(keypoints.image_size, spec, square, policies)
             if views is None
-            else _view_policies(views, knowledge)
+            else view_policies(len(views), views.upright(), knowledge)
         ),
-        *_height_policy(knowledge),
+        *height_policy(knowledge),
     )
-    warnings += (*_pelvis_warning(seen), *_unseen_warning(seen))
-    stamped = keypoints.timestamps is not None and frames > 1 and len(times) > 2
-    if stamped and (np.diff(times) == 1.0).all():
-        warnings += (A_SECOND_APART,)
-    if knowledge.camera is not None:
-        warnings += knowledge.camera.check_image(keypoints.image_size)
-    warnings += doubtful_up(knowledge.up_of(part), some[0])
+    warnings += warnings_about(keypoints, knowledge, seen, timed=frames > 1)
     return PreparedClip(
         inputs,
         sample_times,
         times,
         valid,
+        seen,
         applied,
         warnings,
         conditions=tuple(conditions),
         views=views,
         height_m=knowledge.height_m,
     )
+
+
+def rate_of(
+    keypoints: Keypoints, training_fps: float, *, timed: bool
+) -> tuple[float, tuple[str, ...]]:
+    """Return the frames per second of a clip, the network's own if unknown, and warnings.
+
+    Args:
+        keypoints: The clip.
+        training_fps: Frames per second that the network was trained at.
+        timed: Time plays a part.
+    """
+    fps, warnings = keypoints.effective_fps, keypoints.warnings
+    if fps is not None:
+        return fps, warnings
+    if timed and len(keypoints) > 1:
+        warnings += (
+            f"The keypoints' frame rate is unknown; {training_fps:g} frames per second, the"
+            " model's, was assumed.",
+        )
+    return training_fps, warnings
+
+
+def no_joint(keypoints: Keypoints, policies: InputPolicies) -> KeypointsError:
+    """Return the error for a clip that shows no joint."""
+    return KeypointsError(
+        f"None of the {len(keypoints)} frames shows a joint with a score of at least"
+        f" {policies.min_score:g}.",
+        hint="Check the detector's scores, or lower InputPolicies(min_score=...).",
+    )
+
+
+def warnings_about(
+    keypoints: Keypoints, knowledge: CameraKnowledge, seen: NDArray[np.bool_], *, timed: bool
+) -> tuple[str, ...]:
+    """Return what the network is not told about a clip, and what is unlikely about the clip.
+
+    Args:
+        keypoints: The clip.
+        knowledge: What the network is told.
+        seen: (frames, 17), joints that were seen, or not long ago.
+        timed: Time plays a part.
+    """
+    part = slice(None, None, -(-len(keypoints) // MOST_FRAMES))
+    some = keypoints.h36m17_arrays(part)
+    warnings = unused_warning(keypoints.knowledge, knowledge)
+    warnings += implausible(*some, keypoints.image_size, keypoints.skeleton)
+    warnings += (*_pelvis_warning(seen), *_unseen_warning(seen))
+    stamps = keypoints.timestamps
+    if stamps is not None and timed and len(stamps) > 2 and (np.diff(stamps) == 1.0).all():
+        warnings += (A_SECOND_APART,)
+    if knowledge.camera is not None:
+        warnings += knowledge.camera.check_image(keypoints.image_size)
+    return warnings + doubtful_up(knowledge.up_of(part), some[0])
 
 
 def _pelvis_warning(valid: NDArray[np.bool_]) -> tuple[str, ...]:
@@ -258,8 +290,19 @@ def _joint_policies(
     yield AppliedPolicy("first_empty_frames", detail, int(np.argmin(clip.empty)), frames, "frames")
 
 
-def _view_policies(views: ViewTrack, knowledge: CameraKnowledge) -> Iterator[AppliedPolicy]:
-    camera, samples = knowledge.camera, len(views)
+def skeleton_policy(keypoints: Keypoints) -> Iterator[AppliedPolicy]:
+    """Say that the joints were converted, if they were."""
+    if keypoints.skeleton != "h36m17":
+        detail = f"{keypoints.skeleton} converted to the 17 joints of Human3.6M"
+        count = len(keypoints)
+        yield AppliedPolicy("skeleton", detail, count, count, "frames")
+
+
+def view_policies(
+    samples: int, upright: int, knowledge: CameraKnowledge
+) -> Iterator[AppliedPolicy]:
+    """Say how the intrinsics, and gravity in ``upright`` of the samples, were used."""
+    camera = knowledge.camera
     assert camera is not None
     detail = f"by the camera's intrinsics, as slopes of rays: 1 is {camera.fx:.6g} pixels"
     yield AppliedPolicy("normalized", detail, 1, 1, "clips")
@@ -268,18 +311,20 @@ def _view_policies(views: ViewTrack, knowledge: CameraKnowledge) -> Iterator[App
     if knowledge.up is not None:
         detail = "rolled upright by the direction of gravity, unless it is unknown or the camera"
         detail += " looks almost straight up or down"
-        yield AppliedPolicy("upright", detail, views.upright(), samples, "frames")
+        yield AppliedPolicy("upright", detail, upright, samples, "frames")
 
 
-def _height_policy(knowledge: CameraKnowledge) -> Iterator[AppliedPolicy]:
+def height_policy(knowledge: CameraKnowledge) -> Iterator[AppliedPolicy]:
+    """Say that the network was told the person's height, if it was."""
     if knowledge.height_m is not None:
         detail = f"the network was told that the person is {knowledge.height_m:g} m tall"
         yield AppliedPolicy("height", detail, 1, 1, "clips")
 
 
-def _image_policies(
+def image_policies(
     image_size: tuple[int, int], spec: InputSpec, square: Square | None, policies: InputPolicies
 ) -> Iterator[AppliedPolicy]:
+    """Say how pixels became the network's input."""
     width, height = image_size
     unit = spec.unit_px(image_size, policies.aspect, square)
     detail = f"by {spec.normalization}: 1 is {unit:.6g} pixels"

@@ -1,0 +1,240 @@
+"""Run a live network: one frame of several people at a time, with what it remembers of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot_sdk.engines import Session
+from hot_sdk.engines.session import Arrays, format_shape
+from hot_sdk.errors import EngineError, ManifestError, UsageError
+from hot_sdk.inference import check_process, check_skeleton
+from hot_sdk.latency import LatencyRecorder
+from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, Manifest
+from hot_sdk.preprocessing import InputSpec
+from hot_sdk.preprocessing.normalization import BOUNDING_BOX
+from hot_sdk.skeletons import H36M17, in_h36m17_order, in_network_order
+from hot_sdk.step_graph import StepGraph
+from hot_sdk.step_state import StepStates
+
+MOST_PEOPLE = 64
+"""People in one run of a file that leaves the batch open: the caches of more leave the processor's
+own, and a run of more is not faster for each."""
+
+_JOINTS = len(H36M17.joints)
+_AGAIN = "Export the model again with hot-export."
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+class StepPoses(NamedTuple):
+    """What a live network returns for a frame of each person.
+
+    Attributes:
+        poses: (people, 17, 3), float32, the root at 0, of the frame that was newest ``lookahead``
+            frames ago; of no meaning for people who did not take a step, and before there is one.
+        spread: Of the same shape, how far each coordinate may be off; None if the network does not
+            say.
+    """
+
+    poses: Floats
+    spread: Floats | None
+
+
+class StepRunner:
+    """Runs a live network through a session; may be shared by threads that have their own states.
+
+    Its input and output have the joints of ``H36M17`` in their order, whichever order the network
+    was trained in.
+
+    Args:
+        session: The model.
+        manifest: Its manifest, which has a ``step``.
+        flip: Refused: the mirror image would need a memory of its own.
+
+    Attributes:
+        manifest: The model's manifest.
+        graph: What the network remembers.
+        input_spec: The input that the network expects.
+        center_only: False: every frame's pose is returned.
+        first_inference_s: Time of the session's first run, seconds; None before it.
+
+    Raises:
+        ManifestError: The file is not as its manifest says, or needs the box about a whole clip.
+        UsageError: ``flip`` is True.
+    """
+
+    center_only = False
+
+    def __init__(self, session: Session, manifest: Manifest, *, flip: bool = False) -> None:
+        assert manifest.step is not None
+        check_skeleton(manifest)
+        _check_tensors(session, manifest, manifest.step)
+        if flip:
+            raise UsageError(
+                "The model remembers earlier frames, and would have to remember their mirror images"
+                " as well.",
+                hint="Leave out flip.",
+            )
+        self.manifest = manifest
+        self.graph: StepGraph = manifest.step
+        self.input_spec = InputSpec.from_manifest(manifest)
+        if self.input_spec.normalization == BOUNDING_BOX:
+            raise ManifestError(
+                "The model takes one frame at a time, and needs keypoints in the box about all of"
+                " them.",
+                hint="Export it again with another --normalization.",
+            )
+        self.first_inference_s: float | None = None
+        self._first_lock = threading.Lock()
+        self._session = session
+        self._process = os.getpid()
+
+    def states(self, people: int) -> StepStates:
+        """Return memory for a number of people."""
+        return StepStates(self.graph, _JOINTS, people, multiple=self.manifest.batch or 1)
+
+    def run(
+        self,
+        states: StepStates,
+        times: Doubles,
+        keypoints: Floats,
+        conditions: Floats | None,
+        recorder: LatencyRecorder,
+    ) -> StepPoses:
+        """Let people take one step, in as few runs of the engine as their rows need.
+
+        Args:
+            states: What is remembered; it gets what the network returns, unless an error is raised.
+            times: (people,), when each one's frame was, seconds: later than the one before; NaN if
+                the person has no further frame; infinite if the person takes no step.
+            keypoints: (people, 17, channels), normalized, finite.
+            conditions: (people, conditions), what is known; None if nothing is.
+            recorder: Receives the time of each run.
+
+        Raises:
+            EngineError: The engine failed, returned NaN, or this process was forked from the one
+                that loaded the model.
+        """
+        check_process(self._process)
+        manifest = self.manifest
+        poses = np.zeros((len(times), _JOINTS, 3), dtype=np.float32)
+        spread = np.zeros_like(poses) if manifest.spread else None
+        takes = ~np.isinf(times)
+        seconds = np.where(takes, times, np.nan)
+        finished: list[tuple[slice, Arrays]] = []
+        for rows in self._parts(takes):
+            arrays = states.feeds(rows, _padded(seconds[rows], rows, np.nan))
+            group = in_network_order(_padded(keypoints[rows], rows), manifest.joints.skeleton)
+            arrays[KEYPOINTS] = np.ascontiguousarray(group[:, None])
+            if manifest.conditions:
+                told = np.zeros((len(group), 1, len(manifest.conditions)), dtype=np.float32)
+                if conditions is not None:
+                    told[: len(conditions[rows]), 0] = conditions[rows]
+                arrays[CONDITIONS] = told
+            outputs = self._run_session(arrays, recorder)
+            people = len(times[rows])
+            poses[rows] = self._ordered(outputs[POSES])[:people]
+            if spread is not None:
+                spread[rows] = self._ordered(outputs[SPREAD])[:people]
+            finished.append((rows, outputs))
+        # After the last run, so that an error leaves everyone in the same frame.
+        for rows, outputs in finished:
+            states.store(rows, seconds[rows], outputs, takes[rows])
+        return StepPoses(poses, spread)
+
+    def _parts(self, takes: Mask) -> Iterator[slice]:
+        """Return the rows of each run; of a fixed batch, they may reach beyond the people."""
+        batch = self.manifest.batch
+        if batch is not None:
+            for first in range(0, len(takes), batch):
+                if takes[first : first + batch].any():
+                    yield slice(first, first + batch)
+            return
+        most = min(MOST_PEOPLE, self._session.largest_batch or MOST_PEOPLE)
+        bounds = np.flatnonzero(np.diff(np.concatenate([[False], takes, [False]]).astype(np.int8)))
+        for first, end in bounds.reshape(-1, 2).tolist():
+            for start in range(first, end, most):
+                yield slice(start, min(start + most, end))
+
+    def _run_session(self, arrays: Arrays, recorder: LatencyRecorder) -> Arrays:
+        start = time.perf_counter()
+        outputs = self._session.run(arrays)
+        taken = time.perf_counter() - start
+        recorder.add("inference", taken)
+        if self.first_inference_s is None:
+            with self._first_lock:
+                self.first_inference_s = self.first_inference_s or taken
+        self._check_finite(outputs)
+        return outputs
+
+    def _check_finite(self, outputs: Mapping[str, NDArray[Any]]) -> None:
+        """Check all outputs: what is not finite would be remembered."""
+        for name, values in outputs.items():
+            if not np.isfinite(values).all():
+                raise EngineError(
+                    f"The engine {self._session.engine} on {self._session.device} returned"
+                    f" '{name}' that is not finite.",
+                    hint="Export the model again in fp32, and check its weights.",
+                )
+
+    def _ordered(self, values: NDArray[Any]) -> Floats:
+        """Return an output (people, 17, 3) in Human3.6M's order, the root at 0."""
+        floats: Floats = values[:, 0].astype(np.float32)
+        floats = in_h36m17_order(floats, self.manifest.joints.skeleton)
+        # As in the published evaluations: the network only nearly keeps the root at 0.
+        floats[:, 0] = 0.0
+        return floats
+
+
+def _padded(values: NDArray[Any], rows: slice, filler: float = 0.0) -> NDArray[Any]:
+    """Return values of the people of a run, and of rows without a person after them."""
+    missing = rows.stop - rows.start - len(values)
+    if not missing:
+        return values
+    filled = np.full((missing, *values.shape[1:]), filler, dtype=values.dtype)
+    return np.concatenate([values, filled])
+
+
+def _check_tensors(session: Session, manifest: Manifest, graph: StepGraph) -> None:
+    """Check the names and shapes of a session's tensors against its manifest.
+
+    Raises:
+        ManifestError: They differ.
+    """
+    channels = manifest.channels
+    inputs = {KEYPOINTS: (1, _JOINTS, channels), **graph.states(_JOINTS)}
+    outputs = {POSES: (1, _JOINTS, 3), **graph.updates(_JOINTS)}
+    if manifest.conditions:
+        inputs[CONDITIONS] = (1, len(manifest.conditions))
+    if manifest.spread:
+        outputs[SPREAD] = outputs[POSES]
+    for kind, expected, specs in (
+        ("inputs", inputs, session.inputs),
+        ("outputs", outputs, session.outputs),
+    ):
+        found = {spec.name: spec.shape[1:] for spec in specs}
+        wrong = sorted(
+            name for name in {*expected, *found} if expected.get(name) != found.get(name)
+        )
+        if wrong:
+            name = wrong[0]
+            said, has = (
+                f"{name} {format_shape(('batch', *shapes[name]))}" if name in shapes else "none"
+                for shapes in (expected, found)
+            )
+            raise ManifestError(
+                f"The model's {kind} are not those of its manifest: {said} there, {has} in the"
+                " file.",
+                hint=_AGAIN,
+            )
+        if any(spec.dtype != "float32" for spec in specs):
+            raise ManifestError(f"The model's {kind} are not all float32.", hint=_AGAIN)
