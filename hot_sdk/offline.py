@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.preprocessing.policies import AppliedPolicy
-from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.results.result import CAMERA_AXES, METERS, Pose3DResult
+from hot_sdk.root.placement import CAMERA_FRAME
 from hot_sdk.skeletons import H36M17
 from hot_sdk.streams import StreamPose, StreamReport
 
@@ -62,6 +64,11 @@ def lift_at_once(
         EngineError: The engine failed.
     """
     results = engine.lift(people, progress=progress)
+    if results[0].unit == METERS:
+        results = tuple(
+            result if person.camera is None else result.placed(person)
+            for person, result in zip(people, results, strict=True)
+        )
     first, frames = _extent(people)
     report = results[0].latency
     assert report is not None
@@ -158,29 +165,44 @@ def _result(
 ) -> Pose3DResult:
     times = person.times(fps)
     place = {timestamp: frame for frame, timestamp in enumerate(times.tolist())}
-    joints = len(H36M17.joints)
-    lifted = np.full((len(times), joints, 3), np.nan, dtype=np.float32)
-    spread = lifted.copy() if engine.manifest.spread else None
-    valid = np.zeros((len(times), joints), dtype=np.bool_)
     # A stream also has poses of the frames after the last one that shows a person.
     mine = [pose for pose in poses if pose.track_id == person.track_id and pose.timestamp in place]
-    for pose in mine:
-        lifted[place[pose.timestamp]] = pose.pose
-        valid[place[pose.timestamp]] = pose.valid
-        if spread is not None:
-            spread[place[pose.timestamp]] = pose.spread
+    at = [place[pose.timestamp] for pose in mine]
+    spread = engine.manifest.spread
+
+    def gathered(name: str, *shape: int) -> NDArray[np.float32]:
+        whole = np.full((len(times), *shape), np.nan, dtype=np.float32)
+        if mine:
+            whole[at] = np.stack([getattr(pose, name) for pose in mine])
+        return whole
+
+    joints = len(H36M17.joints)
+    valid = np.zeros((len(times), joints), dtype=np.bool_)
+    if mine:
+        valid[at] = np.stack([pose.valid for pose in mine])
+    placed: dict[str, Any] = {"root": None, "root_error": None}
+    if person.camera is not None and engine.manifest.unit == METERS:
+        placed = {
+            "root": gathered("root", 3),
+            "root_error": gathered("root_error"),
+            "velocity": gathered("velocity", joints, 3),
+            "joints_covariance": gathered("joints_covariance", joints, 3, 3),
+            "velocity_covariance": gathered("velocity_covariance", joints, 3, 3),
+            "covariance": gathered("covariance", joints, 3, 3) if spread else None,
+            "frame_id": CAMERA_FRAME,
+        }
+        if mine:
+            placed |= {"scale": mine[-1].scale, "scale_spread": mine[-1].scale_spread}
     detail = f"lookahead of {report.lookahead} frames, a run every {report.hop}"
     told = person.knowledge.usable_with(engine.manifest.conditions)
     untold = unused_warning(person.knowledge, told)
     untold += doubtful_up(told.up, person.h36m17_arrays()[0])
     streamed = AppliedPolicy("streamed", detail, len(mine), len(times), "frames")
     return Pose3DResult(
-        poses=lifted,
+        poses=gathered("pose", joints, 3),
         valid=valid,
         unit=engine.manifest.unit,
         axes=CAMERA_AXES,
-        root=None,
-        root_error=None,
         timestamps=np.array(times, dtype=np.float64),
         track_id=person.track_id,
         policies=(streamed,),
@@ -189,5 +211,6 @@ def _result(
         model=engine.model_name,
         warnings=(*engine.warnings, *person.warnings, *untold),
         first_frame=person.first_frame,
-        spread=spread,
+        spread=gathered("spread", joints, 3) if spread else None,
+        **placed,
     )

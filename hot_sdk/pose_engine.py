@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
 
 from hot_sdk import windows as windowing
 from hot_sdk._base.closing import Closing
@@ -17,10 +20,11 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder, LatencyReport
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 from hot_sdk.model_check import check_against_graph
-from hot_sdk.preprocessing import prepare_clip
+from hot_sdk.preprocessing import PreparedClip, prepare_clip
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
-from hot_sdk.results.result import CAMERA_AXES, Pose3DResult
+from hot_sdk.results.placed import ClipCamera, told_clip
+from hot_sdk.results.result import CAMERA_AXES, METERS, Pose3DResult
 from hot_sdk.root.placement import CameraSource, Placement
 from hot_sdk.root.scale import Floor
 from hot_sdk.skeletons import H36M17
@@ -111,23 +115,69 @@ class Pose3DEngine(Closing):
         """What a reader of any pose of this model has to know."""
         return (RANDOM_WEIGHTS_WARNING,) if self.manifest.weights.random else ()
 
-    def __call__(self, keypoints: Keypoints) -> Pose3DResult:
-        """Lift one person's clip.
+    def __call__(
+        self,
+        keypoints: Keypoints,
+        *,
+        intrinsics: Intrinsics | None = None,
+        up: Up | None = None,
+        height_m: float | None = None,
+        camera: ClipCamera | None = None,
+        ground: float | Floor | None = None,
+        depth: ArrayLike | None = None,
+        root: str = "pelvis",
+        bones: Mapping[str, float] | None = None,
+        frame_id: str | None = None,
+        smoothing: bool = False,
+    ) -> Pose3DResult:
+        """Lift one person's clip, and find where the person is if the camera is known.
 
         Args:
             keypoints: Keypoints in any format of ``list_skeletons()``, of any length and frame
                 rate.
+            intrinsics: The camera's; None for those of the keypoints. With them, and a model that
+                returns meters, the result has a root, velocities and covariances.
+            up: The direction away from the ground, as in ``Keypoints``; None for theirs, or what
+                the camera's place says.
+            height_m: The person's standing height, meters; None for that of the keypoints.
+            camera: See ``Pose3DResult.placed``, as the next six.
+            ground: Height of the camera above the floor, meters; or the floor.
+            depth: A depth camera's readings or images.
+            root: The joint that poses are relative to.
+            bones: Known lengths of bones.
+            frame_id: Name of the frame.
+            smoothing: Smooth the joints over time.
 
         Returns:
-            Poses of every frame, in meters along the camera's axes, relative to the pelvis,
-            unless the model's manifest says otherwise.
+            Poses of every frame, in meters along the camera's axes, or those of the frame that
+            ``camera`` says; relative to the pelvis, unless another root is asked for.
 
         Raises:
-            UsageError: The argument is not ``Keypoints``.
+            UsageError: The argument is not ``Keypoints``, a value cannot be what it should be, or
+                one is given that needs the intrinsics, or a model that returns meters.
             KeypointsError: No frame has a keypoint, or the clip is too long.
             EngineError: The engine failed or is closed.
         """
-        return self.lift([keypoints])[0]
+        asked: dict[str, Any] = {
+            "camera": camera,
+            "ground": ground,
+            "depth": depth,
+            "root": None if root == "pelvis" else root,
+            "bones": bones,
+            "frame_id": frame_id,
+            "smoothing": smoothing or None,
+        }
+        asked = {name: value for name, value in asked.items() if value is not None}
+        _require_keypoints(keypoints)
+        fps = self.manifest.training_fps
+        told = told_clip(keypoints, intrinsics, up, height_m, camera, fps)
+        lifted, clip = self._lift([told], None)
+        result = lifted[0]
+        if told.camera is None or result.unit != METERS:
+            if asked or intrinsics is not None:
+                raise _no_place(asked, told, result.unit)
+            return result
+        return result.placed(told, seen=clip[0].seen, **asked)
 
     def lift(
         self,
@@ -150,12 +200,12 @@ class Pose3DEngine(Closing):
             EngineError: The engine failed or is closed.
         """
         for one in people:
-            if not isinstance(one, Keypoints):
-                raise UsageError(
-                    f"Poses are lifted from Keypoints, not from '{type(one).__name__}'.",
-                    hint="From an array: Keypoints(points, skeleton=..., image_size=...); from a"
-                    " file: Keypoints.from_file(path).",
-                )
+            _require_keypoints(one)
+        return self._lift(people, progress)[0]
+
+    def _lift(
+        self, people: Sequence[Keypoints], progress: Callable[[int, int], None] | None
+    ) -> tuple[tuple[Pose3DResult, ...], list[PreparedClip]]:
         session = self._open_session()
         manifest = self.manifest
         recorder = LatencyRecorder("clip", within=self._recorder)
@@ -183,7 +233,7 @@ class Pose3DEngine(Closing):
             self._windows += windows
             self._frames += frames
         report = self._report(session, recorder, windows, frames)
-        return tuple(
+        results = tuple(
             Pose3DResult(
                 poses=found.poses,
                 valid=clip.valid,
@@ -207,6 +257,7 @@ class Pose3DEngine(Closing):
             )
             for keypoints, clip, plan, found in zip(people, clips, plans, lifted, strict=True)
         )
+        return results, clips
 
     def latency(self) -> LatencyReport:
         """Report on all clips that this engine has lifted; a result's own covers its call only.
@@ -338,6 +389,29 @@ class Pose3DEngine(Closing):
                 hint=f"Leave out the windows, or give '{windowing.MHFORMER_CENTER}'.",
             )
         return windowing.MHFORMER_CENTER
+
+
+def _require_keypoints(value: object) -> None:
+    if not isinstance(value, Keypoints):
+        raise UsageError(
+            f"Poses are lifted from Keypoints, not from '{type(value).__name__}'.",
+            hint="From an array: Keypoints(points, skeleton=..., image_size=...); from a"
+            " file: Keypoints.from_file(path).",
+        )
+
+
+def _no_place(asked: Mapping[str, object], told: Keypoints, unit: str) -> UsageError:
+    """Return what to say if it was asked where someone is whom nothing can place."""
+    names = ", ".join(asked) or "intrinsics"
+    if told.camera is None:
+        return UsageError(
+            f"{names} is given without the camera's intrinsics, which say where the rays are.",
+            hint="Give intrinsics=Intrinsics(...), too; from_field_of_view makes a rough one.",
+        )
+    return UsageError(
+        f"{names} is given, and the model returns '{unit}', whose scale is unknown.",
+        hint="Use a model that returns meters.",
+    )
 
 
 def _joints_warning(manifest: Manifest, skeleton: str) -> tuple[str, ...]:

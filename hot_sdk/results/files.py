@@ -63,6 +63,15 @@ _BROKEN = (
     tokenize.TokenError,
 )
 _LONGEST_LINE = 1 << 16
+
+_ADDED: dict[str, Any] = {
+    "first_frame": 0,
+    "root_joint": H36M17.joints[0],
+    "frame_id": None,
+    "scale": None,
+    "scale_spread": None,
+}
+"""What files of version 2 lack that were written before it was added."""
 # How the files of each format begin.
 _BEGINNINGS = {b"PK\x03\x04": "npz", b"{": "json", b"# {": "csv"}
 _COLUMNS = ("x", "y", "z", "valid")
@@ -75,8 +84,21 @@ _ARRAYS = {
     "root": np.float32,
     "root_error": np.float32,
     "spread": np.float32,
+    "velocity": np.float32,
+    "joints_covariance": np.float32,
+    "velocity_covariance": np.float32,
+    "covariance": np.float32,
+    "contacts": np.float32,
 }
-_OPTIONAL_ARRAYS = ("root", "root_error", "spread")
+_OPTIONAL_ARRAYS = tuple(_ARRAYS)[3:]
+_SHAPES = {
+    "spread": (_JOINTS, 3),
+    "velocity": (_JOINTS, 3),
+    "joints_covariance": (_JOINTS, 3, 3),
+    "velocity_covariance": (_JOINTS, 3, 3),
+    "covariance": (_JOINTS, 3, 3),
+}
+"""Of a frame, of arrays that json may hold without any frame."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +114,10 @@ class _Description:
     model: str
     warnings: tuple[str, ...]
     first_frame: int = 0
+    root_joint: str = H36M17.joints[0]
+    frame_id: str | None = None
+    scale: float | None = None
+    scale_spread: float | None = None
     schema: int = SCHEMA
     joints: tuple[str, ...] = H36M17.joints
 
@@ -149,8 +175,7 @@ def _restored(text: str, arrays: Mapping[str, NDArray[Any] | None]) -> dict[str,
             f"The result has version {str(schema)[:40]}; this SDK reads {SCHEMA}.",
             hint=NEWER,
         )
-    # Files of version 2 from before there were parts of videos lack it.
-    described = vars(records.build(_Description, {"first_frame": 0, **data})).copy()
+    described = vars(records.build(_Description, {**_ADDED, **data})).copy()
     if described.pop("joints") != H36M17.joints:
         raise ValueError("its joints are not the 17 of Human3.6M")
     if described.pop("schema") == 1:
@@ -208,8 +233,9 @@ def _write_json(path: Path, fields: Fields) -> None:
         "root": _plain(fields["root"]),
         "root_error": _plain(fields["root_error"]),
     }
-    if fields["spread"] is not None:
-        record["spread"] = _plain(fields["spread"])
+    for name in _OPTIONAL_ARRAYS[2:]:
+        if fields[name] is not None:
+            record[name] = _plain(fields[name])
     text = json.dumps(record, allow_nan=False).encode()
     if parsed_bytes(text) > input_budget().parsed_bytes:
         raise ResultError(
@@ -233,7 +259,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     for name in _OPTIONAL_ARRAYS:
         if record.get(name) is not None:
             array = np.array(record[name], dtype=np.float64)
-            arrays[name] = array.reshape(-1, _JOINTS, 3) if name == "spread" else array
+            arrays[name] = array.reshape(-1, *_SHAPES[name]) if name in _SHAPES else array
     return _restored(json.dumps(record["description"]), arrays)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk._base.validation import closest
 from hot_sdk.bones import constant_bones, upright_height
+from hot_sdk.camera_knowledge import checked_height
 from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
@@ -20,7 +22,10 @@ from hot_sdk.manifest import NORMALIZED_BOX, NORMALIZED_PIXELS, NORMALIZED_SHORT
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.preprocessing.virtual_view import turned_spread
 from hot_sdk.results.files import read_fields, write_fields
-from hot_sdk.root import solve_root
+from hot_sdk.results.placed import ClipCamera, fields_of, place_poses
+from hot_sdk.root.placement import ROBOT_FRAME, Placement
+from hot_sdk.root.placing import deviations
+from hot_sdk.root.scale import Floor
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
 
@@ -34,7 +39,7 @@ UNITS = (METERS, MILLIMETERS, NORMALIZED_PIXELS, NORMALIZED_BOX, NORMALIZED_SHOR
 
 _UNITS_PER_METER = {METERS: 1.0, MILLIMETERS: 1000.0}
 _JOINTS = len(H36M17.joints)
-_MIN_HEIGHT_M, _MAX_HEIGHT_M = 0.5, 2.8
+_COVARIANCES = ("covariance", "joints_covariance", "velocity_covariance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +75,23 @@ class Pose3DResult:
             0 at the pelvis. None if the network does not, or after a conversion for which it would
             be wrong.
 
-    Arrays are read-only; ``poses``, ``root``, ``root_error`` and ``spread`` are NaN where there is
-    no value.
+        root_joint: ``pelvis`` or ``thorax``: the joint that ``poses`` are relative to and ``root``
+            is the place of.
+        frame_id: Name of the frame that ``root`` is in; None while it has none.
+        velocity: (frames, 17, 3), of the joints in that frame, ``unit`` per second; of the root
+            alone while the others' is not known. None before a conversion has found it, as are the
+            next four.
+        joints_covariance: (frames, 17, 3, 3), of the joints in the frame; of the root alone without
+            a spread.
+        velocity_covariance: (frames, 17, 3, 3), likewise.
+        scale: Size of the person over that of the network's poses, which ``poses`` were multiplied
+            by.
+        scale_spread: Standard deviation of its logarithm.
+        covariance: (frames, 17, 3, 3), of ``poses``; None without a spread.
+        contacts: (frames, 2), how likely the right and the left foot stands; None if that was not
+            asked for.
+
+    Arrays are read-only; floating ones but ``timestamps`` are NaN where there is no value.
 
     Raises:
         ResultError: An array has another shape or type than stated here, or holds infinity; or the
@@ -93,6 +113,15 @@ class Pose3DResult:
     warnings: tuple[str, ...] = ()
     first_frame: int = 0
     spread: NDArray[np.float32] | None = None
+    root_joint: str = H36M17.joints[0]
+    frame_id: str | None = None
+    velocity: NDArray[np.float32] | None = None
+    joints_covariance: NDArray[np.float32] | None = None
+    velocity_covariance: NDArray[np.float32] | None = None
+    scale: float | None = None
+    scale_spread: float | None = None
+    covariance: NDArray[np.float32] | None = None
+    contacts: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         frames = self.poses.shape[0] if self.poses.ndim else 0
@@ -103,6 +132,11 @@ class Pose3DResult:
             "root": ((frames, 3), np.float32),
             "root_error": ((frames,), np.float32),
             "spread": ((frames, _JOINTS, 3), np.float32),
+            "velocity": ((frames, _JOINTS, 3), np.float32),
+            "joints_covariance": ((frames, _JOINTS, 3, 3), np.float32),
+            "velocity_covariance": ((frames, _JOINTS, 3, 3), np.float32),
+            "covariance": ((frames, _JOINTS, 3, 3), np.float32),
+            "contacts": ((frames, 2), np.float32),
         }
         for name, (shape, dtype) in expected.items():
             values = getattr(self, name)
@@ -123,6 +157,11 @@ class Pose3DResult:
             raise ResultError(
                 f"first_frame is {self.first_frame}; expected a number from 0.",
                 hint="Give that of the keypoints.",
+            )
+        if self.root_joint not in H36M17.joints:
+            raise ResultError(
+                f"The root joint {self.root_joint!r:.80} is unknown.",
+                hint=closest(str(self.root_joint), H36M17.joints),
             )
         if self.unit not in UNITS or self.axes not in AXES:
             raise ResultError(
@@ -159,6 +198,22 @@ class Pose3DResult:
         view: NDArray[np.float32] = self.poses[:, H36M17.joints.index(name)]
         return view
 
+    @property
+    def joints(self) -> NDArray[np.float32]:
+        """(frames, 17, 3), where the joints are in the frame; NaN where that is not known.
+
+        Raises:
+            ResultError: The root was not looked for.
+        """
+        if self.root is None:
+            raise ResultError(
+                "Where the person is was not looked for.",
+                hint="Lift with engine(keypoints, intrinsics=...), or call placed(...).",
+            )
+        joints = self.root[:, None] + self.poses
+        joints[~self.valid] = np.nan
+        return joints
+
     def to_millimeters(self) -> Pose3DResult:
         """Return the same poses in millimeters.
 
@@ -187,13 +242,23 @@ class Pose3DResult:
             root = (root @ rotation.T + offset).astype(np.float32)
         detail = f"rotation {np.round(camera.rotation, 4).tolist()}, translation"
         detail += f" {np.round(camera.translation, 4).tolist()} m"
-        poses = self.poses @ rotation.T
-        spread = self.spread
-        if spread is not None:
-            spread = turned_spread(spread, camera.rotation).astype(np.float32)
-        return self._changed(
-            "to_robot_frame", detail, poses=poses, root=root, spread=spread, axes=ROBOT_AXES
-        )
+        turned: dict[str, Any] = {
+            "poses": self.poses @ rotation.T,
+            "root": root,
+            "axes": ROBOT_AXES,
+            "frame_id": None if root is None else ROBOT_FRAME,
+        }
+        if self.velocity is not None:
+            turned["velocity"] = self.velocity @ rotation.T
+        for name in _COVARIANCES:
+            values = getattr(self, name)
+            if values is not None:
+                turned[name] = rotation @ values @ rotation.T
+        if self.covariance is not None:
+            turned["spread"] = deviations(turned["covariance"])
+        elif self.spread is not None:
+            turned["spread"] = turned_spread(self.spread, camera.rotation).astype(np.float32)
+        return self._changed("to_robot_frame", detail, **turned)
 
     def with_constant_bones(self) -> Pose3DResult:
         """Return the same poses with bones of constant length: the clip's median, left as right.
@@ -207,59 +272,109 @@ class Pose3DResult:
         moved = moved[np.isfinite(moved)] if np.isfinite(moved).any() else np.zeros(1)
         detail = f"joints moved by {moved.mean():.4g} {self.unit} on average, {moved.max():.4g} at"
         detail += " most" if self.spread is None else " most, where their spread is not known"
-        return self._changed("constant_bones", detail, poses=poses, spread=None)
+        changes: dict[str, Any] = {"poses": poses, "spread": None, "covariance": None}
+        if self.joints_covariance is not None:
+            # What is left is what is known of the root.
+            at = H36M17.joints.index(self.root_joint)
+            alone = np.full_like(self.joints_covariance, np.nan)
+            alone[:, at] = self.joints_covariance[:, at]
+            changes["joints_covariance"] = alone
+        return self._changed("constant_bones", detail, **changes)
+
+    def placed(
+        self,
+        keypoints: Keypoints,
+        intrinsics: Intrinsics | None = None,
+        *,
+        camera: ClipCamera | None = None,
+        height_m: float | None = None,
+        ground: float | Floor | None = None,
+        depth: ArrayLike | None = None,
+        root: str = H36M17.joints[0],
+        bones: Mapping[str, float] | None = None,
+        frame_id: str | None = None,
+        smoothing: bool = False,
+        seen: NDArray[np.bool_] | None = None,
+    ) -> Pose3DResult:
+        """Return the poses at the person's size, and where they are: of all frames together.
+
+        The Kalman smoother of ``hot_sdk.root`` over the reprojection in each frame. No keypoint
+        shows how large a person is: without ``height_m``, ``ground``, ``bones`` or ``depth``, the
+        size stays that of the network's poses, and the covariance along the ray holds how much
+        adults differ.
+
+        Args:
+            keypoints: The keypoints that the poses were lifted from.
+            intrinsics: The camera's; None for those of the keypoints.
+            camera: Where the camera is, at rest, in each frame, or at a time in seconds, in a frame
+                whose z axis points up; None to stay along the camera's axes.
+            height_m: The person's standing height without shoes, meters; None for that of the
+                keypoints, if they say it.
+            ground: Height of the camera above the floor, meters; or a ``hot_sdk.root.Floor``.
+            depth: (frames,), a depth camera's meters at the pelvis, NaN without; or its images,
+                (frames, height, width).
+            root: The joint that poses become relative to: ``pelvis``, ``thorax``; or ``auto``, the
+                thorax if any frame shows it without the hips.
+            bones: Known lengths of bones, meters, by the joint where each ends.
+            frame_id: Name of the frame; None for ``base_link`` with a camera's place, and
+                ``camera_optical_frame`` without.
+            smoothing: Smooth the joints, too.
+            seen: (frames, 17), joints that were seen, whether the pelvis was or not; None for
+                ``valid``, which says nothing of frames without hips.
+
+        Raises:
+            UsageError: There are no intrinsics, they do not fit the size of the keypoints' image,
+                or a value cannot be what it should be.
+            ResultError: The keypoints have other frames or another track id; or the poses are not
+                metric, not along the camera's axes, or not relative to the pelvis.
+        """
+        intrinsics = _intrinsics_of(keypoints, intrinsics)
+        self._require_same(keypoints)
+        unit = self._units_per_meter("The root's position")
+        height_m = checked_height(keypoints.height_m if height_m is None else height_m)
+        told = keypoints.height_m is not None and self.policy("height") is not None
+        warnings = (*self.warnings, *intrinsics.check_image(keypoints.image_size))
+        placement = Placement(
+            ground=ground, root=root, bones=bones or {}, frame_id=frame_id, smoothing=smoothing
+        )
+        found = place_poses(
+            self.poses / np.float32(unit),
+            self.valid if seen is None else seen,
+            None if self.spread is None else self.spread / np.float32(unit),
+            self.timestamps,
+            keypoints,
+            intrinsics=intrinsics,
+            camera=camera,
+            placement=placement,
+            height_m=height_m,
+            height_told=told,
+            depth=depth,
+        )
+        fields = fields_of(found, unit)
+        known = int(np.isfinite(found.root[:, 0]).sum())
+        error = float(np.nanmean(found.root_error)) if known else float("nan")
+        scale = fields["scale"] or 1.0
+        detail = f"reprojection error {error:.3g} px, size {scale:.4g} of the network's"
+        return self._changed(
+            "placed",
+            detail,
+            count=known,
+            **fields,
+            seams=self._scaled_seams(scale, self.unit),
+            axes=CAMERA_AXES if camera is None else ROBOT_AXES,
+            frame_id=placement.frame_name(in_robot_frame=camera is not None),
+            warnings=warnings,
+        )
 
     def with_root_from_reprojection(
         self, keypoints: Keypoints, intrinsics: Intrinsics | None = None
     ) -> Pose3DResult:
-        """Find where the pelvis is, so that the projected joints lie on the keypoints.
+        """Find where the pelvis is, at the size of the network's poses; see ``placed``.
 
-        The scale is the model's own; if the person is of another size than those it was trained
-        on, the distance is wrong by the same share. See ``hot_sdk.root.measure_root``.
-
-        Args:
-            keypoints: The keypoints that the poses were lifted from.
-            intrinsics: The camera's, with its lens's distortion if there is any; None for those of
-                the keypoints.
-
-        Raises:
-            UsageError: There are no intrinsics, or they do not fit the size of the keypoints'
-                image.
-            ResultError: The keypoints have other frames or another track id, or the poses are not
-                metric or not along the camera's axes.
+        If the person is of another size, the distance is wrong by the same share.
         """
-        intrinsics = _intrinsics_of(keypoints, intrinsics)
-        self._require_camera_axes()
-        self._units_per_meter("The root's position")
-        if len(keypoints) != len(self):
-            raise ResultError(
-                f"The keypoints have {len(keypoints)} frames, the poses {len(self)}.",
-                hint="Give the keypoints that these poses were lifted from.",
-            )
-        if keypoints.first_frame != self.first_frame:
-            raise ResultError(
-                f"The keypoints begin at frame {keypoints.first_frame}, the poses at"
-                f" {self.first_frame}.",
-                hint="Give the keypoints that these poses were lifted from.",
-            )
-        if None not in (keypoints.track_id, self.track_id) and keypoints.track_id != self.track_id:
-            raise ResultError(
-                f"The keypoints are of {keypoints.track_id!r}, the poses of {self.track_id!r}.",
-                hint="Give the keypoints that these poses were lifted from.",
-            )
-        warnings = (*self.warnings, *intrinsics.check_image(keypoints.image_size))
-        points, scores = keypoints.h36m17_arrays()
-        root, error = solve_root(self.poses, self.valid, points, scores, intrinsics)
-        found = int(np.isfinite(root[:, 0]).sum())
-        detail = f"reprojection error {float(np.nanmean(error)) if found else float('nan'):.3g} px"
-        return self._changed(
-            "root_from_reprojection",
-            detail,
-            count=found,
-            root=root,
-            root_error=error,
-            warnings=warnings,
-        )
+        one_size = dataclasses.replace(keypoints, height_m=None)
+        return self.placed(one_size, _intrinsics_of(keypoints, intrinsics))
 
     def with_root_from_height(
         self,
@@ -267,42 +382,28 @@ class Pose3DResult:
         intrinsics: Intrinsics | None = None,
         height_m: float | None = None,
     ) -> Pose3DResult:
-        """Scale the poses to a person's height, and find where the pelvis is.
-
-        ``spread``, of which a part was that the size was not known, becomes None.
+        """Scale the poses to a person's height, and find where the pelvis is; see ``placed``.
 
         Args:
             keypoints: The keypoints that the poses were lifted from.
             intrinsics: The camera's; None for those of the keypoints.
-            height_m: Height of the standing person without shoes, meters; compared with
-                ``hot_sdk.bones.upright_height``. None for that of the keypoints.
+            height_m: Height of the standing person without shoes, meters; None for that of the
+                keypoints.
 
         Raises:
-            ResultError: See ``with_root_from_reprojection``; or the poses have no size.
+            ResultError: See ``placed``; or the poses have no size.
             UsageError: There are no intrinsics, or no height, or it is out of range.
         """
-        intrinsics = _intrinsics_of(keypoints, intrinsics)
         height_m = keypoints.height_m if height_m is None else height_m
         if height_m is None:
             raise UsageError(
                 "The person's height is not known.", hint="Give height_m=, or keypoints with it."
             )
-        if not _MIN_HEIGHT_M <= height_m <= _MAX_HEIGHT_M:
-            raise UsageError(
-                f"height_m is {height_m}; expected {_MIN_HEIGHT_M} to {_MAX_HEIGHT_M} m.",
-                hint="Give meters.",
-            )
-        self._require_camera_axes()
-        unit = self._units_per_meter("The root's position")
-        standing = upright_height(self.poses, self.valid)
-        if not standing > 0.0:  # Also if no frame has a pose.
+        placed = self.placed(keypoints, intrinsics, height_m=height_m)
+        # Also if no frame has a pose.
+        if not upright_height(self.poses, self.valid) > 0.0:
             raise ResultError("The poses have no size.", hint="Check the model's weights.")
-        factor = height_m * unit / standing
-        detail = f"by {factor:.4g}, from {standing / unit:.3f} m to {height_m:g} m"
-        detail += "" if self.spread is None else "; the spread is then not known"
-        scaled = self._scaled(factor, self.unit, "scaled_to_height", detail)
-        scaled = dataclasses.replace(scaled, spread=None)
-        return scaled.with_root_from_reprojection(keypoints, intrinsics)
+        return placed
 
     def save(self, path: str | Path, *, format: str | None = None) -> Path:  # noqa: A002
         """Write a file: npz and json hold everything, csv what a table can.
@@ -342,22 +443,58 @@ class Pose3DResult:
         applied = AppliedPolicy(name, detail, frames if count is None else count, frames, "frames")
         return dataclasses.replace(self, policies=(*self.policies, applied), **changes)
 
+    def policy(self, name: str) -> AppliedPolicy | None:
+        """Return what was done last under a name; None if nothing was."""
+        return next((one for one in reversed(self.policies) if one.name == name), None)
+
     def _scaled(self, factor: float, unit: str, name: str, detail: str) -> Pose3DResult:
         """Return a result with every distance in it multiplied."""
-        seams = self.seams
-        if seams is not None:
-            distances: dict[str, Any] = {
-                key: value * factor
-                for key, value in vars(seams).items()
-                if isinstance(value, float)
-            }
-            seams = dataclasses.replace(seams, unit=unit, **distances)
-        poses = self.poses * np.float32(factor)
-        root = None if self.root is None else self.root * np.float32(factor)
-        spread = None if self.spread is None else self.spread * np.float32(factor)
-        return self._changed(
-            name, detail, poses=poses, root=root, spread=spread, unit=unit, seams=seams
-        )
+        changes: dict[str, Any] = {}
+        for field in ("poses", "root", "spread", "velocity", *_COVARIANCES):
+            values = getattr(self, field)
+            power = 2 if field in _COVARIANCES else 1
+            changes[field] = None if values is None else values * np.float32(factor**power)
+        seams = self._scaled_seams(factor, unit)
+        return self._changed(name, detail, unit=unit, seams=seams, **changes)
+
+    def _scaled_seams(self, factor: float, unit: str) -> SeamReport | None:
+        if self.seams is None:
+            return None
+        distances: dict[str, Any] = {
+            key: value * factor
+            for key, value in vars(self.seams).items()
+            if isinstance(value, float)
+        }
+        return dataclasses.replace(self.seams, unit=unit, **distances)
+
+    def _require_same(self, keypoints: Keypoints) -> None:
+        """Check that keypoints are those that the poses were lifted from.
+
+        Raises:
+            ResultError: They are not, or the poses are not as the network returned them.
+        """
+        self._require_camera_axes()
+        if self.root_joint != H36M17.joints[0]:
+            raise ResultError(
+                f"The poses are relative to the {self.root_joint}.",
+                hint="Place the result as the engine returned it.",
+            )
+        own = "Give the keypoints that these poses were lifted from."
+        if len(keypoints) != len(self):
+            raise ResultError(
+                f"The keypoints have {len(keypoints)} frames, the poses {len(self)}.", hint=own
+            )
+        if keypoints.first_frame != self.first_frame:
+            raise ResultError(
+                f"The keypoints begin at frame {keypoints.first_frame}, the poses at"
+                f" {self.first_frame}.",
+                hint=own,
+            )
+        if None not in (keypoints.track_id, self.track_id) and keypoints.track_id != self.track_id:
+            raise ResultError(
+                f"The keypoints are of {keypoints.track_id!r}, the poses of {self.track_id!r}.",
+                hint=own,
+            )
 
     def _units_per_meter(self, what: str) -> float:
         """Return the scale; raise ResultError if there is none for ``what``."""

@@ -79,17 +79,19 @@ def step_joints(
     Args:
         state: After the frame before; None if there is none.
         timestamp: Seconds.
-        pose: (17, 3), relative to the root, finite.
+        pose: (17, 3), relative to the root; NaN is passed over.
         fresh: (17,), joints of which what was before tells nothing.
     """
     seconds = 0.0 if state is None else timestamp - state.timestamp
+    lost: Mask = np.asarray(np.isnan(pose).any(axis=-1))
     if state is None or seconds > _MAX_GAP_S:
-        return JointStep(_first(timestamp, pose), None, fresh, seconds)
+        first = np.where(lost[:, None], 0.0, pose)
+        return JointStep(_first(timestamp, first), None, fresh, seconds)
     ahead = _ahead(state, timestamp)
     place_place, place_speed, speed_speed = ahead.spread
-    total = place_place + _NOISE
+    total = np.where(lost, np.inf, place_place + _NOISE)
     first, second = place_place / total, place_speed / total
-    surprise = pose - ahead.place
+    surprise = np.where(lost[:, None], 0.0, pose - ahead.place)
     spread = np.stack(
         [
             place_place - first * place_place,

@@ -27,6 +27,7 @@ from hot_sdk.root.joint_motion import (
 from hot_sdk.root.measurement import RootMeasurements, measure_root
 from hot_sdk.root.origin import PELVIS, chosen_origins, validity
 from hot_sdk.root.scale import (
+    ADULT_SPREAD,
     HEIGHT_SPREAD,
     DepthReading,
     Floor,
@@ -43,6 +44,12 @@ Mask = NDArray[np.bool_]
 _JOINTS = len(H36M17.joints)
 _TOLD_SPREAD = 0.04
 """Standard deviation of the logarithm of the scale if the network was told the person's height."""
+
+_ANY_SPREAD = 1.0
+"""That before the poses are compared with a known height."""
+
+_STANDING_SPREAD = 0.03
+"""That of the height that the bones of one pose add up to."""
 
 _UNSEEN_M_S = 0.3
 """How fast a joint that is bridged or held gets away from where it is said to be, along an axis."""
@@ -150,11 +157,16 @@ class PersonPlacer:
     Args:
         options: What is known and asked for.
         height_told: The network was told the person's height, so that poses have it.
+        height_known: The person's height is known, whatever it is.
     """
 
-    def __init__(self, options: PlaceOptions, *, height_told: bool = False) -> None:
+    def __init__(
+        self, options: PlaceOptions, *, height_told: bool = False, height_known: bool = False
+    ) -> None:
         self._options = options
-        prior = ScalePrior(1.0, _TOLD_SPREAD) if height_told else None
+        # Statures of adults tell nothing of someone whose height is known.
+        spread = _TOLD_SPREAD if height_told else _ANY_SPREAD if height_known else ADULT_SPREAD
+        prior = ScalePrior(1.0, spread)
         self._tracker = RootTracker(prior=prior, floor=options.floor, lag=None)
         self._origin = PELVIS
         self._joints: JointState | None = None
@@ -178,8 +190,9 @@ class PersonPlacer:
             intrinsics: The camera's; None if they are not known, and then no root is.
             height_m: The person's standing height; None if it is not known.
         """
-        origins = chosen_origins(frames.valid, self._options.root)
-        valid = validity(frames.valid, origins)
+        known = frames.valid & np.isfinite(frames.poses).all(axis=-1)
+        origins = chosen_origins(known, self._options.root)
+        valid = validity(known, origins)
         turns = np.stack([frames.camera(at).rotation for at in range(len(frames.times))])
         poses = np.asarray(frames.poses, dtype=np.float64)
         poses = poses - poses[np.arange(len(poses)), origins][:, None]
@@ -327,7 +340,7 @@ class PersonPlacer:
             origins=origins,
             poses=away.astype(np.float32),
             valid=valid,
-            spread=None if own is None else _deviations(own),
+            spread=None if own is None else deviations(own),
             root=root,
             velocity=velocity,
             covariance=own,
@@ -337,6 +350,32 @@ class PersonPlacer:
             scale_spread=scale_spread,
             root_error=error,
         )
+
+
+def unseen_seconds(
+    points: Floats, scores: Floats | None, times: Doubles, min_score: float = 0.3
+) -> Doubles | None:
+    """Return the seconds to the nearest frame that shows each joint, (frames, 17).
+
+    Args:
+        points: (frames, 17, 2), NaN if missing.
+        scores: (frames, 17), or None.
+        times: (frames,), seconds.
+        min_score: A joint with a lower score counts as missing.
+
+    Returns:
+        None if all frames show all joints.
+    """
+    present = np.isfinite(points[..., 0])
+    if scores is not None:
+        present &= scores >= min_score
+    if present.all():
+        return None
+    column = times[:, None]
+    before = np.maximum.accumulate(np.where(present, column, -np.inf), axis=0)
+    after = np.minimum.accumulate(np.where(present, column, np.inf)[::-1], axis=0)[::-1]
+    nearest: Doubles = np.minimum(column - before, after - column)
+    return nearest
 
 
 def _runs(origins: NDArray[np.int64], first: int) -> list[tuple[slice, int]]:
@@ -381,7 +420,7 @@ def _own_covariance(
     return covariance
 
 
-def _deviations(covariance: Doubles) -> NDArray[np.float32]:
+def deviations(covariance: Doubles) -> NDArray[np.float32]:
     """Return the standard deviations along each axis."""
     diagonal = np.diagonal(covariance, axis1=-2, axis2=-1)
     return np.sqrt(np.maximum(diagonal, 0.0)).astype(np.float32)
@@ -391,7 +430,7 @@ def _height_reading(pose: Floats, valid: Mask, height_m: float) -> list[LengthRe
     standing = standing_height(pose, valid)
     if not standing > 0.0:
         return []
-    return [LengthReading(height_m, standing, proportion_spread=HEIGHT_SPREAD)]
+    return [LengthReading(height_m, standing, _STANDING_SPREAD, HEIGHT_SPREAD)]
 
 
 def _bone_reading(pose: Floats, valid: Mask, joint: str, length: float) -> list[LengthReading]:

@@ -125,8 +125,10 @@ class StreamCamera:
             return None
         height = self._default.height_m if height_m is None else height_m
         if placer is None:
-            told = height is not None and "height_known" in self._conditions
-            placer = PersonPlacer(self._placement.options(self._floor), height_told=told)
+            known = height is not None
+            told = known and "height_known" in self._conditions
+            options = self._placement.options(self._floor)
+            placer = PersonPlacer(options, height_told=told, height_known=known)
         name = self._placement.frame_name(in_robot_frame=in_robot_frame)
         return PersonPlacing(placer, intrinsics, height, in_robot_frame, name)
 

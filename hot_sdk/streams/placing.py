@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.results.result import CAMERA_AXES, METERS, ROBOT_AXES
-from hot_sdk.root.placing import LiftedFrames, PersonPlacer
+from hot_sdk.root.placing import LiftedFrames, PersonPlacer, unseen_seconds
 from hot_sdk.skeletons import H36M17
 from hot_sdk.streams.observations import DEPTH_JOINTS, Observations, TrackId
 from hot_sdk.streams.pose import StreamPose
@@ -76,6 +76,9 @@ def stream_poses(
         min_score: A joint with a lower score counts as missing.
     """
     span, final = slice(first, first + len(lifted.poses)), len(lifted.delays)
+    unseen = None
+    if lifted.spread is not None:
+        unseen = unseen_seconds(seen.points, seen.scores, seen.times, min_score)
     frames = LiftedFrames(
         times=seen.times[span],
         poses=lifted.poses,
@@ -83,7 +86,7 @@ def stream_poses(
         points=seen.points[span],
         scores=seen.scores[span],
         spread=lifted.spread,
-        unseen_s=None if lifted.spread is None else _unseen_s(seen, span, min_score),
+        unseen_s=None if unseen is None else unseen[span],
         cameras=seen.cameras[span].tolist(),
         depths=_depths(seen, span),
     )
@@ -133,18 +136,3 @@ def _depths(seen: Observations, span: slice) -> Doubles | None:
     depths = np.full(seen.points[span].shape[:2], np.nan)
     depths[:, DEPTH_JOINTS] = known
     return depths
-
-
-def _unseen_s(seen: Observations, span: slice, min_score: float) -> Doubles | None:
-    """Return the seconds to the nearest frame that showed each joint, (frames, 17).
-
-    None if all were seen.
-    """
-    present = np.isfinite(seen.points[..., 0]) & (seen.scores >= min_score)
-    if present[span].all():
-        return None
-    times = seen.times[:, None]
-    before = np.maximum.accumulate(np.where(present, times, -np.inf), axis=0)
-    after = np.minimum.accumulate(np.where(present, times, np.inf)[::-1], axis=0)[::-1]
-    nearest: Doubles = np.minimum(times - before, after - times)[span]
-    return nearest

@@ -10,6 +10,8 @@ from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.skeletons import H36M17, skeleton_format
 from hot_sdk.windows import SeamReport
 
+SMOOTHED_M = 0.05
+
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 
@@ -17,7 +19,8 @@ PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 def test_reprojection_finds_the_root(name):
     joints = body(name)
     found = result_of(joints).with_root_from_reprojection(seen(joints), CAMERA)
-    np.testing.assert_allclose(found.root, joints[:, 0], atol=1e-4)
+    # Of exact keypoints, the smoother takes a part of each turn for noise.
+    np.testing.assert_allclose(found.root, joints[:, 0], atol=SMOOTHED_M)
     assert found.root_error.max() < 0.01
     assert found.policies[-1].count == 40
 
@@ -51,7 +54,7 @@ def test_focal_lengths_may_differ():
     joints = body("jump")
     keypoints = dataclasses.replace(seen(joints), points=camera.project(joints))
     found = result_of(joints).with_root_from_reprojection(keypoints, camera)
-    np.testing.assert_allclose(found.root, joints[:, 0], atol=1e-4)
+    np.testing.assert_allclose(found.root, joints[:, 0], atol=SMOOTHED_M)
 
 
 def test_missing_and_invalid_joints_are_ignored():
@@ -63,7 +66,7 @@ def test_missing_and_invalid_joints_are_ignored():
     valid[:, 6] = False
     keypoints = dataclasses.replace(seen(joints), points=points)
     found = result_of(joints, valid=valid).with_root_from_reprojection(keypoints, CAMERA)
-    np.testing.assert_allclose(found.root, joints[:, 0], atol=1e-4)
+    np.testing.assert_allclose(found.root, joints[:, 0], atol=SMOOTHED_M)
 
 
 def test_scores_weigh_joints():
@@ -78,7 +81,7 @@ def test_scores_weigh_joints():
         found = result_of(joints).with_root_from_reprojection(keypoints, CAMERA)
         apart.append(np.abs(found.root - joints[:, 0]).max())
     # A joint far off its keypoint hardly counts, whatever its score.
-    assert apart[1] < 0.7 * apart[0] < 0.01
+    assert apart[1] < apart[0] < 0.03
 
 
 def test_joints_without_pose_are_ignored():
@@ -90,11 +93,11 @@ def test_joints_without_pose_are_ignored():
     found = result.with_root_from_reprojection(seen(joints), CAMERA)
     assert np.isnan(found.root[7]).all()
     np.testing.assert_allclose(
-        np.delete(found.root, 7, axis=0), np.delete(joints[:, 0], 7, axis=0), atol=1e-4
+        np.delete(found.root, 7, axis=0), np.delete(joints[:, 0], 7, axis=0), atol=SMOOTHED_M
     )
     tall = result.with_root_from_height(seen(joints), CAMERA, 1.75)
     whole = result_of(joints).with_root_from_height(seen(joints), CAMERA, 1.75)
-    np.testing.assert_allclose(tall.root[8:], whole.root[8:], rtol=2e-3)
+    np.testing.assert_allclose(tall.root[8:], whole.root[8:], atol=0.01)
     with pytest.raises(ResultError, match="no size"):
         result_of(joints, poses=np.full_like(poses, np.nan)).with_root_from_height(
             seen(joints), CAMERA, 1.75
@@ -137,16 +140,17 @@ def test_rejects_keypoints_of_another_person():
     result_of(joints, track_id=4).with_root_from_reprojection(other, CAMERA)
 
 
-def test_frames_with_too_few_joints_have_no_root():
+def test_frames_with_too_few_joints_are_bridged():
     joints = body("walk")
     points = seen(joints).points.copy()
     points[5, 3:] = np.nan
     keypoints = dataclasses.replace(seen(joints), points=points)
     found = result_of(joints).with_root_from_reprojection(keypoints, CAMERA)
-    assert np.isnan(found.root[5]).all()
+    np.testing.assert_allclose(found.root[5], joints[5, 0], atol=SMOOTHED_M)
+    assert np.isfinite(found.root_error).sum() == 39
     assert np.isnan(found.root_error[5])
-    assert np.isfinite(np.delete(found.root, 5, axis=0)).all()
-    assert (found.policies[-1].count, found.policies[-1].total) == (39, 40)
+    depth = found.joints_covariance[:, 0, 2, 2]
+    assert depth[5] > 1.02 * depth[20]
 
 
 def test_person_behind_the_camera_has_no_root():
@@ -164,23 +168,22 @@ def test_height_gives_the_scale(name):
     small = dataclasses.replace(truth, poses=truth.poses * np.float32(0.5))
     one = small.with_root_from_height(seen(joints), CAMERA, 1.75)
     other = truth.with_root_from_height(seen(joints), CAMERA, 1.75)
-    np.testing.assert_allclose(one.poses, other.poses, atol=1e-5)
-    np.testing.assert_allclose(one.root, other.root, atol=1e-4)
+    np.testing.assert_allclose(one.poses, other.poses, atol=2e-3)
+    np.testing.assert_allclose(one.root, other.root, atol=0.03)
+    assert one.scale == pytest.approx(2.0 * other.scale, rel=2e-3)
+    assert 0.02 < one.scale_spread < 0.035
     # The body of this motion capture is about 1.75 m tall in every pose.
     scale = np.linalg.norm(one.poses[:, 10], axis=-1) / np.linalg.norm(truth.poses[:, 10], axis=-1)
     assert 0.9 < scale.mean() < 1.1
     np.testing.assert_allclose(one.root[:, 2], joints[:, 0, 2], rtol=0.1)
-    assert [record.name for record in one.policies] == [
-        "scaled_to_height",
-        "root_from_reprojection",
-    ]
+    assert [record.name for record in one.policies] == ["placed"]
 
 
 def test_root_of_poses_in_millimeters():
     joints = body("walk")
     in_mm = result_of(joints).to_millimeters()
     found = in_mm.with_root_from_reprojection(seen(joints), CAMERA)
-    np.testing.assert_allclose(found.root, 1000.0 * joints[:, 0], atol=0.1)
+    np.testing.assert_allclose(found.root, 1000.0 * joints[:, 0], atol=1000.0 * SMOOTHED_M)
     tall = in_mm.with_root_from_height(seen(joints), CAMERA, 1.75)
     in_meters = result_of(joints).with_root_from_height(seen(joints), CAMERA, 1.75)
     np.testing.assert_allclose(tall.poses, 1000.0 * in_meters.poses, atol=0.01)
@@ -197,7 +200,7 @@ def test_rejects_keypoints_and_poses_that_do_not_fit():
         result_of(joints, axes="robot: x forward, y left, z up").with_root_from_height(
             seen(joints), CAMERA, 1.7
         )
-    with pytest.raises(UsageError, match=r"height_m is 175; expected 0\.5 to 2\.8 m"):
+    with pytest.raises(UsageError, match=r"height_m is 175; expected 0\.5 to 2\.5 m"):
         result.with_root_from_height(seen(joints), CAMERA, 175)
     with pytest.raises(ResultError, match="no size"):
         dataclasses.replace(result, poses=result.poses * 0).with_root_from_height(
