@@ -44,10 +44,19 @@ class StepStates:
         joints: Joints of a frame.
         people: Most people.
         multiple: The rows are a multiple of this number, for a file with a fixed batch.
+        dtype: Of what the network is fed with.
     """
 
-    def __init__(self, graph: StepGraph, joints: int, people: int, *, multiple: int = 1) -> None:
-        self.graph = graph
+    def __init__(
+        self,
+        graph: StepGraph,
+        joints: int,
+        people: int,
+        *,
+        multiple: int = 1,
+        dtype: type[np.floating[Any]] = np.float32,
+    ) -> None:
+        self.graph, self._dtype = graph, dtype
         self._memory, self._delayed = graph.memory, graph.delayed
         self._ahead = np.array(graph.lookaheads)
         self._reach = np.concatenate([[0], np.cumsum(self._ahead)[:-1]])
@@ -55,13 +64,13 @@ class StepStates:
         shapes = graph.states(joints)
         layers, slots = graph.layers, self._memory.slots
         # Zeros that were never written take no memory.
-        self._keys = np.zeros((layers, capacity, *shapes[KEYS.format(0)]), dtype=np.float32)
-        self._values = np.zeros((layers, capacity, *shapes[VALUES.format(0)]), dtype=np.float32)
+        self._keys = np.zeros((layers, capacity, *shapes[KEYS.format(0)]), dtype=dtype)
+        self._values = np.zeros((layers, capacity, *shapes[VALUES.format(0)]), dtype=dtype)
         longest = max(int(self._ahead.max()), 1)
         tokens = shapes.get(DELAYED_TOKENS, (0, joints, graph.width))
-        self._tokens = np.zeros((capacity, longest, *tokens), dtype=np.float32)
+        self._tokens = np.zeros((capacity, longest, *tokens), dtype=dtype)
         waiting = graph.lookahead if DELAYED_GUESS in shapes else 0
-        self._guesses = np.zeros((capacity, waiting, joints, 3), dtype=np.float32)
+        self._guesses = np.zeros((capacity, waiting, joints, 3), dtype=dtype)
         # Which frame each slot holds, and when the frames were that any slot may hold.
         self._held = np.full((capacity, slots), -1)
         oldest = 2 * graph.recent + (graph.anchors + 1) * graph.stride
@@ -190,7 +199,7 @@ class StepStates:
             self._steps[row] += 1
             self._ends[row] += int(np.isfinite(times[place]))
 
-    def _ages(self, rows: slice, ends: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _ages(self, rows: slice, ends: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
         """Return the ages (people, layers, slots + 1), if so many frames of each exist."""
         steps = self._steps[rows]
         held = np.concatenate([self._held[rows], steps[:, None]], axis=1)
@@ -202,7 +211,7 @@ class StepStates:
         own = np.arange(len(steps))[:, None, None]
         seconds = self._times[rows]
         ages = seconds[own, asking % ring] - seconds[own, keys % ring]
-        return np.where(known, ages, EMPTY_AGE).astype(np.float32)
+        return np.where(known, ages, EMPTY_AGE).astype(self._dtype)
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         """Return all arrays, the two with the layers before the rows first."""
