@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.camera_knowledge import doubtful_up, unused_warning
+from hot_sdk.cameras import CameraPose
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
@@ -48,16 +49,26 @@ class LiftedPeople:
         results = tuple(result.with_constant_bones() for result in self.results)
         return dataclasses.replace(self, results=results)
 
+    def in_robot_frame(self, camera: CameraPose) -> LiftedPeople:
+        """Return the same along a robot's axes; see ``Pose3DResult.to_robot_frame``."""
+        results = tuple(result.to_robot_frame(camera) for result in self.results)
+        return dataclasses.replace(self, results=results)
+
 
 def lift_at_once(
-    engine: Pose3DEngine, people: Sequence[Keypoints], *, progress: ProgressCallback | None = None
+    engine: Pose3DEngine,
+    people: Sequence[Keypoints],
+    *,
+    progress: ProgressCallback | None = None,
+    ground: float | None = None,
 ) -> LiftedPeople:
-    """Lift each person's whole clip.
+    """Lift each person's whole clip, and find where those are whose keypoints say the intrinsics.
 
     Args:
         engine: The model.
         people: One clip each.
         progress: Called after each run of the engine with the windows lifted and their total.
+        ground: Height of the camera above the floor, meters; needs to know where up is.
 
     Raises:
         KeypointsError: A person is seen in no frame.
@@ -66,7 +77,7 @@ def lift_at_once(
     results = engine.lift(people, progress=progress)
     if results[0].unit == METERS:
         results = tuple(
-            result if person.camera is None else result.placed(person)
+            result if person.camera is None else result.placed(person, ground=ground)
             for person, result in zip(people, results, strict=True)
         )
     first, frames = _extent(people)
@@ -84,6 +95,7 @@ def lift_stream(
     lookahead: int,
     hop: int,
     progress: ProgressCallback | None = None,
+    ground: float | None = None,
 ) -> LiftedPeople:
     """Lift frame by frame, as a robot would: each pose sees nothing later than ``lookahead``.
 
@@ -95,6 +107,7 @@ def lift_stream(
         lookahead: Frames that a pose waits for.
         hop: Frames between runs of the engine.
         progress: Called after each frame with the frames pushed and their total.
+        ground: See ``lift_at_once``.
 
     Raises:
         KeypointsError: The keypoints have no frame rate.
@@ -110,8 +123,16 @@ def lift_stream(
     first, times = _times_of(people, fps)
     poses: list[StreamPose] = []
     latency_ms = np.zeros(len(times))
+    known = people[0].knowledge
     with engine.stream(
-        "video", lookahead=lookahead, hop=hop, fps=fps, max_people=len(people)
+        "video",
+        lookahead=lookahead,
+        hop=hop,
+        fps=fps,
+        max_people=len(people),
+        intrinsics=known.camera,
+        up=None if known.up is None or known.up.ndim == 2 else known.up,
+        ground=ground,
     ) as stream:
         for frame, timestamp in enumerate(times.tolist()):
             start = time.perf_counter()

@@ -212,7 +212,7 @@ def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcom
             # It describes results that are about to be replaced.
             record_file.unlink(missing_ok=True)
             # With the suffix, because a clip.json may lie next to a clip.mp4.
-            saved = save_results(lifted, folder, target.name, job.inputs.formats)
+            saved = save_results(lifted, folder, target.name, job.inputs)
     finally:
         mark.unlink(missing_ok=True)
     files = tuple(path.name for path in saved)

@@ -119,6 +119,10 @@ def build_parser() -> CommandParser:
     add("--up", type=_direction, metavar="X,Y,Z", help=upward)
     height = "standing height of the one person, meters"
     add("--height", type=float, dest="height_m", metavar="M", help=height)
+    mounted = "place of the camera: forward, left, up in meters; then yaw, pitch (positive looks"
+    mounted += " down) and roll in degrees, if any. Results are then in that frame, z up"
+    add("--camera", type=_mounting, metavar="X,Y,Z[,YAW,PITCH,ROLL]", help=mounted)
+    add("--ground", type=float, metavar="M", help="height of the camera above the floor, meters")
     add = parser.add_argument_group("videos and cameras").add_argument
     detectors = f"2D detector (default: {DEFAULT_DETECTOR})"
     people = f"maximum people per frame (default: {DEFAULT_MAX_PEOPLE})"
@@ -163,6 +167,13 @@ def _intrinsics(text: str) -> tuple[float, ...]:
     return values
 
 
+def _mounting(text: str) -> tuple[float, ...]:
+    values = _numbers(text, "X,Y,Z[,YAW,PITCH,ROLL], as in 0.1,0,1.2,0,10,0")
+    if not 3 <= len(values) <= 6:
+        raise argparse.ArgumentTypeError(f"'{text}' has {len(values)} numbers; expected 3 to 6")
+    return values
+
+
 def _direction(text: str) -> tuple[float, ...]:
     values = _numbers(text, "X,Y,Z, as in 0,-1,0")
     if len(values) != 3:
@@ -178,11 +189,11 @@ def _numbers(text: str, form: str) -> tuple[float, ...]:
 
 
 def _with_negative_directions(arguments: Sequence[str]) -> list[str]:
-    """Join ``--up`` to a value that begins with a minus, which argparse takes for an option."""
+    """Join options to a value that begins with a minus, which argparse takes for an option."""
     joined: list[str] = []
     for text in arguments:
-        if joined and joined[-1] == "--up" and re.match(r"-[\d.]", text):
-            joined[-1] = f"--up={text}"
+        if joined and joined[-1] in ("--up", "--camera") and re.match(r"-[\d.]", text):
+            joined[-1] += f"={text}"
         else:
             joined.append(text)
     return joined
@@ -302,7 +313,7 @@ def _save(
     inputs: InputOptions,
     options: argparse.Namespace,
 ) -> list[Path]:
-    files = list(save_results(lifted, options.output_dir, _stem(name), inputs.formats))
+    files = list(save_results(lifted, options.output_dir, _stem(name), inputs))
     if options.save_plot is not None:
         files += save_plots(options.save_plot, footage, lifted)
     if options.save_video is not None:

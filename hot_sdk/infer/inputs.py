@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk._base.progress import Progress
-from hot_sdk.camera_knowledge import CameraKnowledge, checked_knowledge
-from hot_sdk.cameras import Intrinsics
+from hot_sdk.camera_knowledge import CameraKnowledge, Up, checked_knowledge
+from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import KeypointsError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.manifest import read_manifest
@@ -28,6 +28,7 @@ from hot_sdk.offline import LiftedPeople, lift_at_once, lift_stream
 from hot_sdk.people import USUAL_FPS, read_tracked_people
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.preprocessing.policies import PUBLISHED
+from hot_sdk.root.placement import Placement
 from hot_sdk.starter import STARTER, resolve_model
 from hot_sdk.video import Frame, VideoWriter, create_detector, keypoints_from_video, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
@@ -103,6 +104,9 @@ class InputOptions:
             None if unknown, as for the next two.
         up: The direction away from the ground along the camera's axes.
         height_m: Standing height of the person, meters.
+        camera: Where the camera is: forward, left, up in meters, then yaw, pitch and roll in
+            degrees, if any.
+        ground: Height of the camera above the floor, meters.
     """
 
     skeleton: str | None = None
@@ -121,6 +125,8 @@ class InputOptions:
     intrinsics: tuple[float, ...] | None = None
     up: tuple[float, ...] | None = None
     height_m: float | None = None
+    camera: tuple[float, ...] | None = None
+    ground: float | None = None
 
     def knowledge(self) -> CameraKnowledge:
         """Return what is known of the camera and the person.
@@ -132,7 +138,29 @@ class InputOptions:
         if self.intrinsics is not None:
             fx, fy, cx, cy, *lens = self.intrinsics
             camera = Intrinsics(fx, fy, cx, cy, tuple(lens))
-        return checked_knowledge(camera, self.up, self.height_m, frames=None)
+        up: Up | None = self.up
+        if up is None and camera is not None:
+            up = self.camera_pose()
+        Placement(ground=self.ground)  # For its checks alone.
+        return checked_knowledge(camera, up, self.height_m, frames=None)
+
+    def camera_pose(self) -> CameraPose | None:
+        """Return where the camera is; None if it is not known.
+
+        Raises:
+            UsageError: Intrinsics or a direction are not as they should be.
+        """
+        if self.camera is None:
+            return None
+        if self.intrinsics is None:
+            raise UsageError(
+                "--camera says where the camera is; where people are needs its lens, too.",
+                hint="Add --intrinsics FX,FY,CX,CY.",
+            )
+        if self.up is not None:
+            raise UsageError("--camera says where up is, as --up does.", hint="Remove --up.")
+        angles = zip(("yaw", "pitch", "roll"), np.radians(self.camera[3:]).tolist(), strict=False)
+        return CameraPose.mounted(self.camera[:3], **dict(angles))
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,24 +280,32 @@ def lift_input(
     """
     with Progress("lifting") as bar:
         if options.lookahead is None:
-            lifted = lift_at_once(engine, people, progress=bar.update)
+            lifted = lift_at_once(engine, people, progress=bar.update, ground=options.ground)
         else:
-            lookahead, hop = options.lookahead, options.hop
-            lifted = lift_stream(engine, people, lookahead=lookahead, hop=hop, progress=bar.update)
+            lifted = lift_stream(
+                engine,
+                people,
+                lookahead=options.lookahead,
+                hop=options.hop,
+                progress=bar.update,
+                ground=options.ground,
+            )
     return lifted.with_constant_bones() if options.constant_bones else lifted
 
 
 def save_results(
-    lifted: LiftedPeople, folder: Path, stem: str, formats: Sequence[str]
+    lifted: LiftedPeople, folder: Path, stem: str, options: InputOptions
 ) -> tuple[Path, ...]:
     """Save ``<stem>_3d.npz``, or ``<stem>_<track id>_3d.npz`` for each of several people.
 
-    If their ids do not make different names, they are numbered as well.
+    If their ids do not make different names, they are numbered as well. If the camera's place is
+    known, results are in that frame.
 
     Raises:
         UsageError: The folder cannot be written.
     """
-    results = lifted.results
+    camera = options.camera_pose()
+    results = (lifted if camera is None else lifted.in_robot_frame(camera)).results
     people = [f"_{file_name_part(result.track_id)}" for result in results]
     if len(results) == 1:
         people = [""]
@@ -278,7 +314,7 @@ def save_results(
     return tuple(
         result.save(folder / f"{stem}{person}_3d.{kind}")
         for result, person in zip(results, people, strict=True)
-        for kind in formats
+        for kind in options.formats
     )
 
 
