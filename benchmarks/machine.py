@@ -34,6 +34,9 @@ _PACKAGES = (
     "cuda-python",
 )
 _WATCHED_S = 0.5
+_TICKS_PER_S = 100.0
+"""Of the times in /proc, on every Linux of today."""
+
 _GPU_IDLE = 0x1
 """The bit of NVIDIA's reasons for lower clocks that says the GPU had nothing to do."""
 
@@ -238,6 +241,24 @@ def _cpu_ticks(machine: Machine) -> tuple[int, int, int] | None:
         return None
     ticks = [int(text) for text in fields[0][1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks), len(fields) - 1
+
+
+def busy_cpu_seconds(machine: Machine) -> float | None:
+    """Return how long all CPUs together have worked since the machine started, seconds.
+
+    None if the system does not report it.
+    """
+    ticks = _cpu_ticks(machine)
+    return None if ticks is None else ticks[0] / _TICKS_PER_S
+
+
+def process_cpu_seconds(machine: Machine, pid: int) -> float | None:
+    """Return how long a process's threads have worked, seconds; None if it is not there."""
+    # Its name may hold spaces and brackets.
+    fields = (machine.text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    if len(fields) < 13 or not (fields[11].isdecimal() and fields[12].isdecimal()):
+        return None
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def throttled_between(before: Conditions, after: Conditions) -> bool | None:

@@ -19,8 +19,9 @@ from hot_sdk.benchmarks.evaluation.data_sets import DATA_SETS
 from hot_sdk.benchmarks.machine import stamp_machine
 from hot_sdk.benchmarks.power import SOURCES
 from hot_sdk.benchmarks.roofline import list_boards
-from hot_sdk.benchmarks.speed.comparison import compare, failures, require_same_machine
-from hot_sdk.benchmarks.speed.messages import BASELINES, MEASURES
+from hot_sdk.benchmarks.speed.comparison import compare, compare_in_turn, require_same_machine
+from hot_sdk.benchmarks.speed.gate import judge
+from hot_sdk.benchmarks.speed.messages import BASELINES, MEASURES, USUAL_MEASURES
 from hot_sdk.benchmarks.speed.metrics import METRICS, parse_limit
 from hot_sdk.benchmarks.speed.options import BenchmarkOptions, check_options
 from hot_sdk.benchmarks.speed.plan import plan_configurations
@@ -39,6 +40,10 @@ LIMIT_BROKEN = 16
 """Exit status when ``--fail-if`` found a configuration to fail; no error of
 ``hot_sdk.errors`` has it."""
 
+UNDECIDED = 18
+"""Exit status when a limit of ``--fail-if`` could be neither failed nor passed, or nothing timed be
+compared: from too few runs, or on a busy machine. No error of ``hot_sdk.errors`` has it."""
+
 _DURATION_S = 5.0
 _PROFILE_RUNS = 20
 _Value = TypeVar("_Value")
@@ -51,8 +56,9 @@ examples:
   hot-benchmark starter --threads 4
   hot-benchmark mixste_t243_r0.50.onnx mixste_t243_r1.00.onnx --threads 4
   hot-benchmark mixste --ratios 1,0.5 --data starter-val --output-dir out
-  hot-benchmark m.onnx --lookahead 5 --hop 4 --budget 'latency<33ms'
-  hot-benchmark m.onnx --compare out/benchmark.json --fail-if 'load>1.1*old'
+  hot-benchmark m.onnx --hop 1,2,4 --budget 'per_new_frame<10ms' --budget 'delay<250ms'
+  hot-benchmark new.onnx --against old.onnx --fail-if 'frames_per_s<0.95*old'
+  hot-benchmark m.onnx --compare out/benchmark.json --fail-if 'memory>1.1*old'
 
 metrics for --budget and --fail-if:
 {_METRICS}
@@ -62,7 +68,8 @@ exit status:
   1 internal error           11 earlier record broken, or of another machine
   2 wrong arguments          14 data set missing, broken or unsafe
   3 package not installed    16 --fail-if is met
-  7 model's manifest broken 130 interrupted; what was measured is reported
+  7 model's manifest broken  18 no verdict: too few runs, or a busy machine
+                            130 interrupted; what was measured is reported
 """
 
 
@@ -92,12 +99,15 @@ def build_parser() -> CommandParser:
         help="devices: cpu, cuda[:N], gpu[:N], npu (default: cpu)")  # fmt: skip
     add("--threads", type=int, metavar="N", help="CPU threads of the engine (default: its choice)")
     add("--batch", type=int, metavar="N", help="windows in one call (default: the file's, or 1)")
-    add("--lookahead", type=int, default=0, metavar="N",
+    add("--lookahead", dest="lookaheads", type=_several(int), default=(0,), metavar="N[,N...]",
         help="later frames that each pose of a stream waits for (default: 0)")  # fmt: skip
-    add("--hop", type=int, default=1, metavar="N",
+    add("--hop", dest="hops", type=_several(int), default=(1,), metavar="N[,N...]",
         help="frames of a stream between runs of the engine (default: 1)")  # fmt: skip
-    add("--measure", dest="measures", type=_several(str), default=MEASURES,
-        metavar=_list_of(MEASURES), help="what to time (default: both)")  # fmt: skip
+    add("--people", type=int, default=1, metavar="N", help="people in a stream (default: 1)")
+    add("--measure", dest="measures", type=_several(str), default=USUAL_MEASURES,
+        metavar=_list_of(MEASURES),
+        help="what to time (default: window and stream); start: a program until its first poses;"
+        " command: hot-infer as a whole")  # fmt: skip
     add("--duration", dest="duration_s", type=float, metavar="S",
         help=f"counted seconds of each measure, at least (default: {_DURATION_S:g})")  # fmt: skip
     add("--runs", type=int, metavar="N", help="counted runs of each measure instead")
@@ -125,6 +135,7 @@ def build_parser() -> CommandParser:
         help=f"roofline bounds for boards: {', '.join(list_boards())}")  # fmt: skip
     add("--data", choices=tuple(DATA_SETS), help="accuracy on a data set")
     add("--data-root", type=Path, metavar="DIR", help="folder of the data set's files")
+    add("--stream-accuracy", action="store_true", help="and that of each stream, which takes long")
     add("--views", type=int, metavar="N", help="cameras of each sequence of starter-val, 1 to 4")
     add = parser.add_argument_group("reports").add_argument
     add("--output-dir", "-o", dest="folder", type=Path, metavar="DIR",
@@ -132,8 +143,11 @@ def build_parser() -> CommandParser:
     add("--format", type=_several(str), default=("json",), metavar=_list_of(FORMATS),
         help="reports to write there (default: json)")  # fmt: skip
     add("--budget", action="append", default=[], metavar="LIMIT",
-        help="advise for a limit, such as 'latency<33ms'; repeatable")  # fmt: skip
-    add("--compare", type=Path, metavar="OLD.json", help="report changes since an earlier record")
+        help="advise for a limit, such as 'latency<33ms'; several: for all together")  # fmt: skip
+    add("--against", type=_model, metavar="OLD",
+        help="file to measure in turn with the others, which are compared with it")  # fmt: skip
+    add("--compare", type=Path, metavar="OLD.json", help="report changes since an earlier record;"
+        " surer: --against")  # fmt: skip
     add("--any-machine", action="store_true", help="compare even if the machines differ")
     add("--fail-if", action="append", default=[], metavar="LIMIT",
         help="exit with 16 if met, such as 'frames_per_s<0.95*old'; repeatable")  # fmt: skip
@@ -157,8 +171,16 @@ def _run(arguments: list[str]) -> int:
     parsed = build_parser().parse(arguments)
     budgets = [parse_limit(text, allow_baseline=False) for text in parsed.budget]
     limits = [parse_limit(text, allow_baseline=True) for text in parsed.fail_if]
-    if any(limit.is_relative for limit in limits) and parsed.compare is None:
-        raise UsageError("'old' needs an earlier record.", hint="Add --compare OLD.json.")
+    if parsed.compare is not None and parsed.against is not None:
+        raise UsageError(
+            "Both --compare and --against are given.", hint="Use one of them; the second is surer."
+        )
+    relative = any(limit.is_relative for limit in limits)
+    if relative and parsed.compare is None and parsed.against is None:
+        raise UsageError(
+            "'old' needs an earlier record, or an earlier file.",
+            hint="Add --compare OLD.json, or --against OLD.onnx.",
+        )
     if parsed.folder is not None:
         check_formats(parsed.folder, parsed.format)
     elif parsed.format != ("json",):
@@ -176,7 +198,7 @@ def _run(arguments: list[str]) -> int:
         with Progress("starting", lines_of="hot-benchmark", quiet=parsed.json) as progress:
             configurations = plan_configurations(options, progress)
             record = run_benchmark(configurations, options, machine, command, progress)
-    comparison = None if old is None else compare(record, old)
+    comparison = compare_in_turn(record) if old is None else compare(record, old)
     written = []
     if parsed.folder is not None:
         written = write_reports(record, parsed.folder, parsed.format, budgets, comparison)
@@ -186,11 +208,16 @@ def _run(arguments: list[str]) -> int:
         sys.stderr.write("".join(f"hot-benchmark: wrote {path}\n" for path in written))
         text = "" if comparison is None else comparison.as_text()
         print_report([*report_parts(record, budgets), text])
-    broken = failures(record, old, limits)
-    sys.stderr.write("".join(f"hot-benchmark: {text}\n" for text in broken))
+    verdicts = judge(record, old, limits)
+    found = (*verdicts.failed, *verdicts.undecided)
+    sys.stderr.write("".join(f"hot-benchmark: {text}\n" for text in found))
     if record.interrupted:
         return INTERRUPTED
-    return LIMIT_BROKEN if broken else 0
+    if verdicts.failed:
+        return LIMIT_BROKEN
+    # A comparison that is judged by limits is judged by them alone.
+    nothing_compared = not limits and comparison is not None and comparison.is_undecided
+    return UNDECIDED if verdicts.undecided or nothing_compared else 0
 
 
 def options_of(parsed: argparse.Namespace, folder: Path) -> BenchmarkOptions:

@@ -1,33 +1,36 @@
-"""Compare a record with an earlier one, and its configurations with one another.
+"""Compare a record with an earlier one, or a file with another one that ran in turn with it.
 
-What changed by more than noise, and which limits are broken; which configurations no other one
-beats, and which of them fits a budget.
+A change counts if its interval says so. Where the intervals are too wide, the runs too few or the
+machine was busy, there is no verdict, and that is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from hot_sdk.benchmarks.machine import MachineStamp
-from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, Metric, timed_measure
-from hot_sdk.benchmarks.speed.record import Record, Result, Subject
-from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval, unpaired_ratio
+from hot_sdk.benchmarks.speed.evidence import ratio_of, trouble_with
+from hot_sdk.benchmarks.speed.metrics import METRICS, Metric
+from hot_sdk.benchmarks.speed.record import Record, Result
+from hot_sdk.benchmarks.speed.series import Interval
 from hot_sdk.errors import ResultError
 
-_READ_ONCE = 0.05
-"""Share by which a metric without an interval has to differ before it counts."""
+DRIFT = 0.02
+"""Two processes that run the same thing differ by this share even if each is steady: from what
+cannot be seen within one, such as the place of its memory."""
 
-_DRIFT = 0.02
-"""Two runs of the same thing differ by this share even if each is steady: from what cannot be seen
-within a run, such as the place of its memory."""
+_SAME = 0.05
+"""A change whose interval lies within this share is said to be none."""
+
+_OF_STREAMS = ("stream", "push", "quiet_push")
+
+BETTER, WORSE, SAME, UNDECIDED = "better", "worse", "same", "no verdict"
+"""Verdicts."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One metric of one configuration, in both records.
+    """One metric of one configuration, new and old.
 
     Attributes:
         name: Name of the configuration.
@@ -35,7 +38,8 @@ class Change:
         old: Its earlier value.
         new: Its new value.
         ratio: New over old, with its confidence interval if the metric was read many times.
-        beyond_noise: It changed by more than noise.
+        verdict: ``better``, ``worse``, ``same``, or ``no verdict``.
+        trouble: Why the values are no evidence; empty if they are.
     """
 
     name: str
@@ -43,50 +47,79 @@ class Change:
     old: float
     new: float
     ratio: Interval
-    beyond_noise: bool
+    verdict: str
+    trouble: str
+
+    @property
+    def reason(self) -> str:
+        """Why there is no verdict; empty if there is one."""
+        if self.verdict != UNDECIDED:
+            return ""
+        return self.trouble or "the interval is too wide; measure longer (--duration)"
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether it changed by more than noise."""
+        return self.verdict in (BETTER, WORSE)
 
     @property
     def is_worse(self) -> bool:
         """Whether it changed for the worse."""
-        return self.beyond_noise and (self.ratio.value > 1.0) == self.metric.smaller_is_better
+        return self.verdict == WORSE
 
     def __str__(self) -> str:
         ratio = self.ratio
-        verdict = "worse" if self.is_worse else "better"
         unit = f" {self.metric.unit}" if self.metric.unit else ""
         interval = ""
         if ratio.rounds > 1:
-            interval = f" (95 %: {ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
+            interval = f" (95%: {ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
         return (
-            f"{verdict}: {self.name}, {self.metric.name} {self.old:.4g} → {self.new:.4g}{unit},"
-            f" {ratio.value - 1:+.1%}{interval}"
+            f"{self.verdict}: {self.name}, {self.metric.name} {self.old:.4g} →"
+            f" {self.new:.4g}{unit}, {ratio.value - 1:+.1%}{interval}"
         )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changed between two records.
+    """What changed.
 
     Attributes:
-        changes: Every metric that both records have.
+        title: What is compared with what.
+        changes: Every metric that both have.
         only_old: Configurations that only the earlier record has.
         only_new: Configurations that only the new record has.
         notes: What else differs.
     """
 
+    title: str
     changes: tuple[Change, ...]
-    only_old: tuple[str, ...]
-    only_new: tuple[str, ...]
-    notes: tuple[str, ...]
+    only_old: tuple[str, ...] = ()
+    only_new: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether there is no verdict on any time, though times were to be compared."""
+        timed = [change for change in self.changes if change.metric.timed is not None]
+        return bool(timed) and all(change.verdict == UNDECIDED for change in timed)
 
     def as_text(self) -> str:
-        """Return a line for each change beyond noise, and what was not compared."""
+        """Return a line for each change, and what was not compared or not decided, and why."""
         reported = [change for change in self.changes if change.beyond_noise]
-        lines = ["compared with the earlier record", *map(str, reported)]
-        if not reported:
-            lines.append(f"nothing changed beyond noise in {len(self.changes)} metrics")
+        undecided = [change for change in self.changes if change.verdict == UNDECIDED]
+        unchanged = len(self.changes) - len(reported) - len(undecided)
+        lines = [self.title, *map(str, reported)]
+        if not reported and not undecided:
+            lines.append(f"nothing changed beyond noise in {unchanged} metrics")
         else:
-            lines.append(f"{len(self.changes) - len(reported)} metrics did not change beyond noise")
+            lines.append(f"{unchanged} metrics did not change beyond noise")
+        by_reason: dict[tuple[str, str], list[str]] = {}
+        for change in undecided:
+            by_reason.setdefault((change.name, change.reason), []).append(change.metric.name)
+        lines += [
+            f"{UNDECIDED}: {name}, {', '.join(metrics)}: {reason}"
+            for (name, reason), metrics in by_reason.items()
+        ]
         lines += [f"only in the earlier record: {name}" for name in self.only_old]
         lines += [f"only in this record: {name}" for name in self.only_new]
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
@@ -113,9 +146,10 @@ def compare(new: Record, old: Record) -> Comparison:
         for key, result in now.items()
         if key in before
         for metric in METRICS.values()
-        if (change := _change(result, before[key], metric)) is not None
+        if (change := change_since(new, result, old, before[key], metric)) is not None
     ]
     return Comparison(
+        title="compared with the earlier record",
         changes=tuple(changes),
         only_old=tuple(one.subject.name for key, one in before.items() if key not in now),
         only_new=tuple(one.subject.name for key, one in now.items() if key not in before),
@@ -123,42 +157,99 @@ def compare(new: Record, old: Record) -> Comparison:
     )
 
 
-def failures(record: Record, old: Record | None, limits: Sequence[Limit]) -> list[str]:
-    """Return what ``--fail-if`` finds, a line each.
+def compare_in_turn(record: Record) -> Comparison | None:
+    """Compare the files of a record with the one that they were measured against.
 
-    A limit relative to an old value counts only if the change is beyond noise. A configuration that
-    lacks the metric, or that the earlier record lacks, fails too: a check that checks nothing must
-    not pass.
+    They ran in the same rounds, so that what disturbed one disturbed the other, and the intervals
+    are those of the rounds' ratios. None if there is no such file.
     """
-    before = {} if old is None else _by_key(old)
-    found = []
-    for limit in limits:
-        metric = limit.metric
-        for result in record.results:
-            name, value = result.subject.name, metric.of(result)
-            earlier = before.get(_key(result.subject))
-            change = None if earlier is None else _change(result, earlier, metric)
-            if value is None:
-                found.append(f"failed: {name} has no metric '{metric.name}'.")
-            elif not limit.is_relative:
-                if limit.is_met(value):
-                    found.append(f"failed: {name}, {metric.name} is {value:.4g}: {limit.text}.")
-            elif change is None:
-                found.append(f"failed: the earlier record has no {metric.name} of {name}.")
-            elif limit.is_met(value, change.old) and change.beyond_noise:
-                found.append(
-                    f"failed: {name}, {metric.name} is {value:.4g} and was {change.old:.4g}:"
-                    f" {limit.text}."
-                )
-    return found
+    old = record.settings.against
+    if old is None:
+        return None
+    changes = [
+        change
+        for result in record.results
+        if (reference := reference_of(record, result)) is not None
+        for metric in METRICS.values()
+        if (change := change_in_turn(record, result, reference, metric)) is not None
+    ]
+    return Comparison(f"compared with {old}, which ran in turn with it", tuple(changes))
+
+
+def reference_of(record: Record, result: Result) -> Result | None:
+    """Return what a result of a record was compared with in turn; None of a reference itself."""
+    if not result.ratios:
+        return None
+    name = result.ratios[0].reference
+    return next((one for one in record.results if one.subject.name == name), None)
+
+
+def earlier_result(old: Record, result: Result) -> Result | None:
+    """Return the result of an earlier record that is of the same configuration."""
+    return _by_key(old).get(_key(result))
+
+
+def change_since(
+    record: Record, new: Result, earlier: Record, old: Result, metric: Metric
+) -> Change | None:
+    """Return the change of a metric since an earlier record; None if one of them lacks it."""
+    trouble = trouble_with(record, new, metric)
+    if not trouble and (before := trouble_with(earlier, old, metric)):
+        trouble = f"of the earlier record, {before}"
+    return _change(new, old, metric, ratio_of(new, old, metric), trouble)
+
+
+def change_in_turn(record: Record, new: Result, old: Result, metric: Metric) -> Change | None:
+    """Return the change of a metric against what ran in turn with it."""
+    trouble = trouble_with(record, new, metric, paired=True)
+    trouble = trouble or trouble_with(record, old, metric, paired=True)
+    return _change(new, old, metric, ratio_of(new, old, metric, paired=True), trouble)
+
+
+def _change(
+    new: Result, old: Result, metric: Metric, ratio: Interval | None, trouble: str
+) -> Change | None:
+    value, before = metric.of(new), metric.of(old)
+    if value is None or before is None or before <= 0.0:
+        return None
+    if metric.timed in _OF_STREAMS and _stream_of(new) != _stream_of(old):
+        return None
+    share = value / before
+    if not metric.noisy:
+        plain = Interval(share, share, share, 1)
+        changed = abs(share - 1.0) > metric.tolerance
+        verdict = _direction(share, metric) if changed else SAME
+        return Change(new.subject.name, metric, before, value, plain, verdict, "")
+    if ratio is None or trouble:
+        plain = ratio or Interval(share, share, share, 1)
+        trouble = trouble or "too few rounds to tell"
+        return Change(new.subject.name, metric, before, value, plain, UNDECIDED, trouble)
+    if ratio.low > 1.0 + DRIFT or ratio.high < 1.0 - DRIFT:
+        verdict = _direction(ratio.value, metric)
+    else:
+        same = max(abs(ratio.low - 1.0), abs(ratio.high - 1.0)) <= _SAME
+        verdict = SAME if same else UNDECIDED
+    return Change(new.subject.name, metric, before, value, ratio, verdict, "")
+
+
+def _stream_of(result: Result) -> tuple[int, int, int] | None:
+    stream = result.stream
+    return None if stream is None else (stream.hop, stream.lookahead, stream.people)
+
+
+def _direction(share: float, metric: Metric) -> str:
+    return WORSE if (share > 1.0) == metric.smaller_is_better else BETTER
 
 
 def _by_key(record: Record) -> dict[tuple[object, ...], Result]:
-    return {_key(result.subject): result for result in record.results}
+    return {_key(result): result for result in record.results}
 
 
-def _key(subject: Subject) -> tuple[object, ...]:
+def _key(result: Result) -> tuple[object, ...]:
     """Return what makes two configurations the same, independent of their files' names."""
+    subject = result.subject
+    # A result that is of a stream alone has others beside it, of the same file.
+    alone = not any(result.measure(name) for name in ("window", "engine"))
     return (
         subject.family,
         subject.model if subject.sha256 is None else subject.variant,
@@ -169,32 +260,8 @@ def _key(subject: Subject) -> tuple[object, ...]:
         subject.engine,
         subject.device,
         subject.threads,
+        _stream_of(result) if alone else None,
     )
-
-
-def _change(new: Result, old: Result, metric: Metric) -> Change | None:
-    value, before = metric.of(new), metric.of(old)
-    if value is None or before is None or before <= 0.0:
-        return None
-    ratio = _timed_ratio(new, old, metric)
-    if ratio is None or ratio.rounds < LEAST_ROUNDS:
-        share = value / before
-        ratio = Interval(share, share, share, 1)
-        beyond = abs(share - 1.0) > _READ_ONCE
-    else:
-        beyond = ratio.low > 1.0 + _DRIFT or ratio.high < 1.0 - _DRIFT
-    return Change(new.subject.name, metric, before, value, ratio, beyond)
-
-
-def _timed_ratio(new: Result, old: Result, metric: Metric) -> Interval | None:
-    """Return the ratio of a metric from the rounds of its measure, None if it is read once."""
-    if metric.timed is None:
-        return None
-    now, before = timed_measure(new, metric.timed), timed_measure(old, metric.timed)
-    if now is None or before is None:
-        return None
-    ms = [np.divide(measure.rounds_ms, measure.frames) for measure in (now, before)]
-    return unpaired_ratio(*(ms if metric.smaller_is_better else ms[::-1]))
 
 
 def _notes(new: Record, old: Record) -> tuple[str, ...]:
@@ -212,63 +279,3 @@ def _notes(new: Record, old: Record) -> tuple[str, ...]:
     if modes[0] != modes[1]:
         notes.append(f"the power mode was {modes[0]} and is {modes[1]}.")
     return tuple(notes)
-
-
-def pareto_front(results: Sequence[Result]) -> frozenset[str]:
-    """Return the names of the configurations that none beats in both accuracy and frames a second.
-
-    Those without an accuracy are not compared.
-    """
-    points = [
-        (result.subject.name, error, speed)
-        for result in results
-        if (error := METRICS["mpjpe"].of(result)) is not None
-        and (speed := METRICS["frames_per_s"].of(result)) is not None
-    ]
-    return frozenset(
-        name
-        for name, error, speed in points
-        if not any(
-            other_error <= error
-            and other_speed >= speed
-            and (other_error, other_speed) != (error, speed)
-            for _, other_error, other_speed in points
-        )
-    )
-
-
-def advice(results: Sequence[Result], limit: Limit) -> str:
-    """Return one sentence: which configuration to use for a budget.
-
-    It is the most accurate one that keeps the limit, or the fastest if no accuracy was measured;
-    and if none keeps it, the one that comes nearest.
-    """
-    metric = limit.metric
-    known = [(result, value) for result in results if (value := metric.of(result)) is not None]
-    if not known:
-        return f"No advice for {limit.text}: '{metric.name}' was not measured."
-    fitting = [(result, value) for result, value in known if limit.is_met(value)]
-    if not fitting:
-        wants_small = limit.sign.startswith("<")
-        result, value = (min if wants_small else max)(known, key=lambda one: one[1])
-        return (
-            f"Nothing keeps {limit.text}; {result.subject.name} comes nearest, with"
-            f" {_with_unit(value, metric)}."
-        )
-    accurate = [one for one in fitting if one[0].accuracy is not None]
-    if accurate:
-        result, value = min(accurate, key=lambda one: METRICS["mpjpe"].of(one[0]) or 0.0)
-        error = METRICS["mpjpe"].of(result)
-        return (
-            f"For {limit.text} use {result.subject.name}: {_with_unit(value, metric)}, and with"
-            f" {error:.1f} mm the most accurate of the {len(accurate)} that keep it."
-        )
-    result, value = max(fitting, key=lambda one: METRICS["frames_per_s"].of(one[0]) or 0.0)
-    return (
-        f"For {limit.text} use {result.subject.name}: {_with_unit(value, metric)}, and the"
-        f" fastest of the {len(fitting)} that keep it; accuracy was not measured."
-    )
-
-
-def _with_unit(value: float, metric: Metric) -> str:
-    return f"{value:.4g} {metric.unit}".rstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from hot_sdk._base.progress import Progress
@@ -17,9 +18,10 @@ from hot_sdk.benchmarks.speed.measure import Measurement
 from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.profilers import Profile
 from hot_sdk.benchmarks.speed.profilers.onnxruntime import GraphCost
-from hot_sdk.benchmarks.speed.record import Accuracy, Projection
-from hot_sdk.benchmarks.speed.worker.ceilings import CEILINGS
+from hot_sdk.benchmarks.speed.record import Accuracy, Projection, ShapeTime, Stage
+from hot_sdk.benchmarks.speed.starts import STAGES
 from hot_sdk.errors import HotSDKError
+from hot_sdk.latency import LatencyReport, Statistics
 from hot_sdk.pose_engine import Pose3DEngine
 
 if TYPE_CHECKING:
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 THIS_CPU = "this-cpu"
 
 _PROTOCOL = "frames"
-_CEILING_ROUNDS = 5
+_CEILING_ROUNDS = 7
+"""At least ``series.LEAST_ROUNDS``, so that the model's shares of the ceilings have intervals."""
+
+_CEILING_S = 0.03
+_STAGES = ("preparation", "inference", "stitching")
 
 
 def measure_extras(
@@ -45,6 +51,7 @@ def measure_extras(
         progress.update(number, total, task="reading memory and graphs")
         one.peak_mib = one.worker.ask({"do": "memory"})["peak_mib"]
         one.gpu_mib = _gpu_memory(one)
+        one.stages = tuple(_stages(one))
         if not one.configuration.is_baseline:
             with _failure_recorded(one, "its graph was not read"):
                 one.graph = build(GraphCost, one.worker.ask({"do": "graph"}))
@@ -82,19 +89,47 @@ def _gpu_memory(one: Measurement) -> float | None:
 
 
 def _measure_ceilings(measurements: Sequence[Measurement], progress: Progress) -> None:
+    done: dict[tuple[str | None, str, str], Measurement] = {}
     for one in measurements:
-        if not one.configuration.is_baseline:
-            shape = None if one.graph is None else one.graph.largest_product
-            with _failure_recorded(one, "no ceilings"):
-                found = one.worker.ask({"do": "ceilings", "shape": shape})
-                one.work, one.problems = found["work"], found["problems"]
+        task = one.configuration.task
+        key = (task.model, task.engine, task.device)
+        # Streams of another hop are the same network.
+        if one.configuration.is_baseline or key in done:
+            continue
+        done[key] = one
+        products = [] if one.graph is None else [asdict(each) for each in one.graph.products]
+        with _failure_recorded(one, "no ceilings"):
+            found = one.worker.ask({"do": "ceilings", "products": products})
+            one.work, one.problems = found["work"], found["problems"]
     for number in range(_CEILING_ROUNDS):
         progress.update(number, _CEILING_ROUNDS, task="measuring the machine's ceilings")
-        for one in measurements:
-            for name in CEILINGS:
-                if name in one.work:
-                    with _failure_recorded(one, f"no ceiling by {name}"):
-                        one.measure(name)
+        for one in done.values():
+            if not one.work:
+                continue
+            # The model itself in each round, too, so that its share compares times of one round.
+            with _failure_recorded(one, "not run beside the ceilings"):
+                one.measure_beside()
+            for name in one.work:
+                with _failure_recorded(one, f"no ceiling by {name}"):
+                    one.measure_ceiling(name, _CEILING_S)
+    for one in done.values():
+        if one.work:
+            with _failure_recorded(one, "no times of its multiplications"):
+                found = one.worker.ask({"do": "shapes"})["shapes"]
+                one.shapes = tuple(build(ShapeTime, each) for each in found)
+
+
+def _stages(one: Measurement) -> Iterator[Stage]:
+    """Yield the stages of calls, of pushes and of starts."""
+    with _failure_recorded(one, "no times of its stages"):
+        for of, report in one.worker.ask({"do": "stages"}).items():
+            found = LatencyReport.from_dict(report)
+            for name in _STAGES:
+                statistics = getattr(found, name)
+                if statistics is not None:
+                    yield Stage(of, name, statistics)
+    for name, seconds in zip(STAGES, zip(*one.start_stages, strict=True), strict=False):
+        yield Stage("start", name, Statistics.from_seconds(seconds))
 
 
 def _projections(
@@ -148,16 +183,39 @@ def _measure_accuracies(
 
     assert options.data is not None
     clips = load_data(options.data, options.data_root, views=options.views)
+    data = data_set(options.data)
+    known: dict[tuple[str | None, str, str], Accuracy | None] = {}
     for one in measurements:
-        if not one.configuration.is_baseline:
+        task = one.configuration.task
+        if one.configuration.is_baseline:
+            continue
+        key = (task.model, task.engine, task.device)
+        if key not in known:
             with _failure_recorded(one, "no accuracy"):
-                one.accuracy = _accuracy(one, data_set(options.data), clips, progress)
+                one.accuracy = _accuracy(one, data, clips, progress)
+            known[key] = one.accuracy
+        one.accuracy = known[key]
+        if options.stream_accuracy and one.ready.hop is not None:
+            with _failure_recorded(one, "no accuracy of the stream"):
+                one.stream_accuracy = _accuracy(one, data, clips, progress, streamed=True)
 
 
 def _accuracy(
-    one: Measurement, data: DataSet, clips: Sequence[EvaluationClip], progress: Progress
+    one: Measurement,
+    data: DataSet,
+    clips: Sequence[EvaluationClip],
+    progress: Progress,
+    *,
+    streamed: bool = False,
 ) -> Accuracy:
     """Lift every clip in the configuration's own engine, device and precision.
+
+    Args:
+        one: The configuration.
+        data: The data set.
+        clips: Its clips.
+        progress: Shows what is going on.
+        streamed: Frame by frame, with the configuration's hop and lookahead.
 
     Raises:
         HotSDKError: The engine failed.
@@ -178,9 +236,16 @@ def _accuracy(
         policies=data.policies,
     ) as engine:
         for number, clip in enumerate(clips):
-            about = f"measuring the accuracy of {one.configuration.name}"
+            what = "the accuracy of the stream of" if streamed else "the accuracy of"
+            about = f"measuring {what} {one.configuration.name}"
             progress.update(number, len(clips), task=about)
-            errors = measure_model(engine, clip, protocol(_PROTOCOL)).errors
+            errors = measure_model(
+                engine,
+                clip,
+                protocol(_PROTOCOL),
+                lookahead=one.ready.lookahead if streamed else None,
+                hop=one.ready.hop if streamed else None,
+            ).errors
             by_action.setdefault(clip.action, []).append(errors)
     overall = summarize([error for errors in by_action.values() for error in errors])
     head = mean_of([summarize(each) for each in by_action.values()]) if data.by_action else overall

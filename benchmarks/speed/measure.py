@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hot_sdk._base.progress import Progress
-from hot_sdk.benchmarks.speed.messages import Batch, WorkerReady
+from hot_sdk.benchmarks.machine import busy_cpu_seconds, process_cpu_seconds
+from hot_sdk.benchmarks.speed.messages import STARTS, Batch, WorkerReady
 from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.plan import Configuration
 from hot_sdk.benchmarks.speed.profilers import Profile
 from hot_sdk.benchmarks.speed.profilers.onnxruntime import GraphCost
-from hot_sdk.benchmarks.speed.record import Accuracy, Projection
+from hot_sdk.benchmarks.speed.record import Accuracy, Projection, ShapeTime, Stage
 from hot_sdk.benchmarks.speed.series import Series
+from hot_sdk.benchmarks.speed.starts import time_command, time_start, write_short_clip
 from hot_sdk.benchmarks.speed.worker.client import WorkerProcess
+from hot_sdk.errors import HotSDKError
+from hot_sdk.host.machine import Machine
+
+BESIDE = "beside"
+"""Name of the series of the model's own runs that are taken in the rounds of the ceilings."""
 
 BATCH_S = 0.1
 """A turn lasts this long, or one run; short against drift, long against a change of process."""
@@ -31,18 +42,23 @@ class Measurement:
         configuration: What is measured.
         worker: Its process.
         ready: What the process reported when its model was ready.
-        series: Times by measure: ``window``, ``engine``, ``stream``, ``push``, ``product``,
-            ``copy``.
+        series: Times by measure: ``window``, ``engine``, ``stream``, ``push``, ``start``,
+            ``command``; of the ceilings; and of the model in their rounds, as ``BESIDE``.
         spans: By measure, start and end of each turn on the monotonic clock, and its samples.
         peak_mib: The most memory of the process.
         gpu_mib: Memory on the GPU.
         graph: Cost of the file, node by node.
-        work: Operations of the ceiling ``product``, and bytes of ``copy``.
+        work: Operations of the ceilings that are multiplications, and bytes of the copy.
         problems: Why a ceiling could not be measured, by name.
+        shapes: Times of each multiplication by itself.
+        stages: Times of the stages of calls and pushes.
+        start_stages: Seconds of each stage of each start.
         profile: Where the time goes.
         accuracy: Accuracy on a data set.
+        stream_accuracy: The same of the stream.
         projections: Roofline bounds.
         failed: What could not be measured, and why.
+        given_up: Measures that failed once.
     """
 
     configuration: Configuration
@@ -55,10 +71,23 @@ class Measurement:
     graph: GraphCost | None = None
     work: dict[str, float] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    shapes: tuple[ShapeTime, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    start_stages: list[tuple[float, ...]] = field(default_factory=list)
     profile: Profile | None = None
     accuracy: Accuracy | None = None
+    stream_accuracy: Accuracy | None = None
     projections: tuple[Projection, ...] = ()
     failed: list[str] = field(default_factory=list)
+    given_up: set[str] = field(default_factory=set)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What is measured in turn."""
+        if self.configuration.is_baseline:
+            return self.ready.measures
+        wanted = set(self.configuration.task.measures) - self.given_up
+        return (*self.ready.measures, *(name for name in STARTS if name in wanted))
 
     def measure(self, name: str) -> None:
         """Let the process run a measure for one turn, and keep the times.
@@ -66,9 +95,47 @@ class Measurement:
         Raises:
             HotSDKError: The process failed, or died.
         """
+        if name in STARTS:
+            try:
+                self._start(name)
+            except HotSDKError as error:
+                # What else was measured is not lost.
+                self.failed.append(f"no times of {name}: {error.message}")
+                self.given_up.add(name)
+            return
         # The pushes between two runs of the engine belong together.
         group = (self.ready.hop or 1) if name == "stream" else 1
         self._add(name, self.worker.measure(name, BATCH_S, group=group), group)
+
+    def measure_beside(self) -> None:
+        """Run the model for one turn next to the ceilings, apart from its other times.
+
+        Raises:
+            HotSDKError: The process failed, or died.
+        """
+        name = self.ready.measures[0]
+        group = (self.ready.hop or 1) if name == "stream" else 1
+        batch = self.worker.measure(name, BATCH_S, group=group)
+        seconds = batch.engine or batch.total
+        sums = [sum(seconds[at : at + group]) for at in range(0, len(seconds), group)]
+        self._series(BESIDE).add(sums)
+
+    def measure_ceiling(self, name: str, seconds: float) -> None:
+        """Run a ceiling for one turn.
+
+        Raises:
+            HotSDKError: The process failed, or died.
+        """
+        self._add(name, self.worker.measure(name, seconds), 1)
+
+    def _start(self, name: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="hot-benchmark-") as folder:
+            clip = write_short_clip(self.configuration.manifest, Path(folder) / "clip.npz")
+            time_it = time_start if name == "start" else time_command
+            found = time_it(self.configuration.task, clip)
+        self._add(name, found.batch, 1)
+        if found.stages:
+            self.start_stages.append(found.stages)
 
     def _add(self, name: str, batch: Batch, group: int) -> None:
         samples = len(batch.total) // group
@@ -107,6 +174,46 @@ def open_workers(
         yield measurements
 
 
+class OthersWatch:
+    """Watches how many CPUs other programs keep busy.
+
+    Args:
+        machine: The machine.
+        pids: The processes that measure, besides this one.
+    """
+
+    def __init__(self, machine: Machine, pids: Sequence[int]) -> None:
+        self._machine, self._pids = machine, pids
+        self._start = time.monotonic()
+        self._before = self._read()
+
+    def busy(self) -> float | None:
+        """Return the mean number since the start; None if the system does not say.
+
+        Processes that have ended meanwhile, such as starts that were timed, count as others only
+        while nobody has waited for them, which the benchmark does at once.
+        """
+        now = self._read()
+        elapsed = time.monotonic() - self._start
+        if now is None or self._before is None or elapsed <= 0.0:
+            return None
+        return max(0.0, (now - self._before) / elapsed)
+
+    def _read(self) -> float | None:
+        """Return the CPU seconds of all but ours since the machine started."""
+        busy = busy_cpu_seconds(self._machine)
+        own = [process_cpu_seconds(self._machine, pid) for pid in self._pids]
+        if busy is None or None in own:
+            return None
+        return busy - sum(one or 0.0 for one in own) - _own_cpu_seconds()
+
+
+def _own_cpu_seconds() -> float:
+    """Return the CPU seconds of this process, and of children that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def measure_in_turn(
     measurements: Sequence[Measurement], options: BenchmarkOptions, progress: Progress
 ) -> None:
@@ -115,9 +222,11 @@ def measure_in_turn(
     A measure that does not become steady ends after a multiple of its duration, marked as drifting.
     KeyboardInterrupt goes through; what was measured until then is in ``measurements``.
     """
-    turns = [(one, name) for one in measurements for name in one.ready.measures]
     rounds = 0
-    while not all(_is_enough(one.series.get(name), options) for one, name in turns):
+    while True:
+        turns = [(one, name) for one in measurements for name in one.measures]
+        if all(_is_enough(one.series.get(name), options) for one, name in turns):
+            return
         rounds += 1
         done = min(_share_done(one.series.get(name), options) for one, name in turns)
         task = "measuring a first time" if rounds == 1 else f"measuring, round {rounds}"

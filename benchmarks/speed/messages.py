@@ -11,8 +11,15 @@ from hot_sdk.errors import UsageError
 if TYPE_CHECKING:
     from hot_sdk.export import ExportRequest
 
-MEASURES = ("window", "stream")
-"""What is timed of an exported file; of a baseline it is ``engine`` alone."""
+USUAL_MEASURES = ("window", "stream")
+"""What is timed of an exported file unless something else is requested; of a baseline it is
+``engine`` alone."""
+
+STARTS = ("start", "command")
+"""What is timed in a new process each time; see ``starts``."""
+
+MEASURES = (*USUAL_MEASURES, *STARTS)
+"""What can be timed of an exported file."""
 
 BASELINES = ("eager", "compile", "torch-onnx")
 """What an exported file is compared with: its network in PyTorch as it is; compiled by
@@ -77,6 +84,7 @@ class WorkerTask:
         measures: Which of ``MEASURES`` to prepare; a baseline has ``engine`` alone.
         hop: Frames of a stream between runs of the engine.
         lookahead: Later frames that each pose of a stream waits for.
+        people: People in each frame of a stream.
         largest_batch: Most windows in one run of an open batch; None leaves it to the engine.
     """
 
@@ -88,9 +96,10 @@ class WorkerTask:
     threads: int | None
     cache_dir: str | None
     batch: int
-    measures: tuple[str, ...] = MEASURES
+    measures: tuple[str, ...] = USUAL_MEASURES
     hop: int = 1
     lookahead: int = 0
+    people: int = 1
     largest_batch: int | None = None
 
     @property

@@ -28,7 +28,11 @@ class Metric:
         about: What it is, for a user.
         of: Reads it from a result.
         smaller_is_better: Which way is better.
-        timed: Name of the measure whose rounds say how noisy it is; None if it is read once.
+        timed: Name of the measure that it is of; None if it is read once.
+        quantile: Which quantile of that measure's samples it is.
+        fixed_ms: Reads the part of it that is known and not timed; None if all is timed.
+        noisy: It depends on what else the machine does.
+        tolerance: Share by which it differs from run to run although it is not noisy.
     """
 
     name: str
@@ -37,6 +41,10 @@ class Metric:
     of: Reader
     smaller_is_better: bool = True
     timed: str | None = None
+    quantile: float = 0.5
+    fixed_ms: Reader | None = None
+    noisy: bool = False
+    tolerance: float = 0.0
 
 
 def user_latency(result: Result) -> Measure | None:
@@ -77,9 +85,8 @@ def _timed(
     field: str,
     *,
     per_frame: bool = False,
-    by_round: bool = True,
 ) -> Metric:
-    """Return a metric of a measure's statistics; ``by_round`` if its rounds say how noisy it is."""
+    """Return a metric of a measure's statistics."""
 
     def of(result: Result) -> float | None:
         found = timed_measure(result, measure)
@@ -88,13 +95,34 @@ def _timed(
         value = float(getattr(found.statistics, field))
         return value / found.frames if per_frame else value
 
-    return Metric(name, "ms", about, of, timed=measure if by_round else None)
+    return Metric(name, "ms", about, of, timed=measure, quantile=_QUANTILES[field], noisy=True)
+
+
+_QUANTILES = {"median": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def _waiting_ms(result: Result) -> float | None:
+    """Return the delay of a stream's poses without computing: the frames that they wait for."""
+    stream = result.stream
+    if stream is None:
+        return None
+    return stream.lookahead_ms + 1e3 * (stream.hop - 1) / stream.fps
+
+
+def _delay_ms(result: Result) -> float | None:
+    waiting, each = _waiting_ms(result), result.measure("stream")
+    return None if waiting is None or each is None else waiting + each.statistics.p95
+
+
+def _startup_ms(result: Result) -> float:
+    timed = result.measure("start")
+    return result.start.startup_ms if timed is None else timed.statistics.median
 
 
 _ALL = (
     _timed("latency", "95th percentile of a call, keypoints to poses", "window", "p95"),
     _timed("latency_median", "its median", "window", "median"),
-    _timed("latency_p99", "its 99th percentile", "window", "p99", by_round=False),
+    _timed("latency_p99", "its 99th percentile", "window", "p99"),
     _timed("engine", "median of the engine alone", "engine", "median"),
     _timed("per_frame", "median call over its frames", "window", "median", per_frame=True),
     Metric(
@@ -104,6 +132,7 @@ _ALL = (
         lambda result: frames_per_s(user_latency(result)),
         smaller_is_better=False,
         timed="window",
+        noisy=True,
     ),
     _timed(
         "per_new_frame",
@@ -112,16 +141,73 @@ _ALL = (
         "median",
         per_frame=True,
     ),
-    _timed("push_p99", "99th percentile of a push to a stream", "push", "p99", by_round=False),
-    Metric("startup", "ms", "process start to the first poses", read_part("start", "startup_ms")),
-    Metric("load", "ms", "file to a ready session", read_part("start", "load_ms")),
+    _timed("push_p99", "99th percentile of a push to a stream", "push", "p99"),
+    _timed("quiet_push", "median of a push that runs no engine", "quiet_push", "median"),
     Metric(
-        "first_inference", "ms", "first run of the engine", read_part("start", "first_inference_ms")
+        "delay",
+        "ms",
+        "most that a stream's pose is late: lookahead, hop, run (95th percentile)",
+        _delay_ms,
+        timed="stream",
+        quantile=0.95,
+        fixed_ms=_waiting_ms,
+        noisy=True,
     ),
-    Metric("memory", "MiB", "most resident memory of the process", read_part("memory", "peak_mib")),
-    Metric("gpu_memory", "MiB", "memory on the GPU", read_part("memory", "gpu_mib")),
-    Metric("power", "W", "mean power while it runs", read_part("energy", "mean_w")),
-    Metric("energy", "J", "energy for each frame of a window", read_part("energy", "j_per_frame")),
+    Metric("hop", "", "frames of a stream between runs of the engine", read_part("stream", "hop")),
+    Metric(
+        "lookahead",
+        "ms",
+        "time that a stream's pose waits for",
+        read_part("stream", "lookahead_ms"),
+    ),
+    Metric(
+        "people",
+        "",
+        "people in a stream",
+        read_part("stream", "people"),
+        smaller_is_better=False,
+    ),
+    Metric(
+        "startup",
+        "ms",
+        "process start to the first poses; --measure start repeats it",
+        _startup_ms,
+        timed="start",
+        noisy=True,
+    ),
+    _timed("command", "hot-infer on a short clip, start to end", "command", "median"),
+    Metric("load", "ms", "file to a ready session", read_part("start", "load_ms"), noisy=True),
+    Metric(
+        "first_inference",
+        "ms",
+        "first run of the engine",
+        read_part("start", "first_inference_ms"),
+        noisy=True,
+    ),
+    Metric(
+        "memory",
+        "MiB",
+        "most resident memory of the process",
+        read_part("memory", "peak_mib"),
+        tolerance=0.05,
+    ),
+    Metric(
+        "gpu_memory", "MiB", "memory on the GPU", read_part("memory", "gpu_mib"), tolerance=0.05
+    ),
+    Metric("power", "W", "mean power while it runs", read_part("energy", "mean_w"), noisy=True),
+    Metric(
+        "energy",
+        "J",
+        "energy for each frame of a window",
+        read_part("energy", "j_per_frame"),
+        noisy=True,
+    ),
+    Metric(
+        "stream_mpjpe",
+        "mm",
+        "mean distance of the joints of a stream",
+        read_part("stream_accuracy", "mpjpe_mm"),
+    ),
     Metric("mpjpe", "mm", "mean distance of the joints", read_part("accuracy", "mpjpe_mm")),
     Metric("p_mpjpe", "mm", "the same after alignment", read_part("accuracy", "p_mpjpe_mm")),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from hot_sdk._base.files import require_writable_target
 from hot_sdk._base.validation import closest
 from hot_sdk.benchmarks.roofline import board
-from hot_sdk.benchmarks.speed.messages import BASELINES, MEASURES
+from hot_sdk.benchmarks.speed.messages import BASELINES, MEASURES, USUAL_MEASURES
 from hot_sdk.engines import AUTO, SessionOptions, list_engines
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import Precision
@@ -28,8 +28,10 @@ class BenchmarkOptions:
         devices: Names of devices.
         threads: CPU threads; None leaves it to the engine.
         batch: Windows in one call; None for the file's own, else 1.
-        hop: Frames of a stream between runs of the engine.
-        lookahead: Later frames that each pose of a stream waits for.
+        hops: Frames of a stream between runs of the engine; each of them is measured.
+        lookaheads: Later frames that each pose of a stream waits for, as well.
+        people: People in each frame of a stream.
+        against: A file that all others are compared with, in turn; None for the first model.
         measures: Which of ``MEASURES``.
         cache_dir: Folder for what engines build; None for none.
         largest_batch: Most windows in one run of a file with an open batch; None leaves it to the
@@ -50,6 +52,7 @@ class BenchmarkOptions:
         data: Data set to measure the accuracy on; None for no accuracy.
         data_root: Folder of its files.
         views: Cameras of each sequence of ``starter-val``; None for all.
+        stream_accuracy: Measure the accuracy of each stream, too.
     """
 
     models: tuple[str, ...]
@@ -58,9 +61,11 @@ class BenchmarkOptions:
     devices: tuple[str, ...] = ("cpu",)
     threads: int | None = None
     batch: int | None = None
-    hop: int = 1
-    lookahead: int = 0
-    measures: tuple[str, ...] = MEASURES
+    hops: tuple[int, ...] = (1,)
+    lookaheads: tuple[int, ...] = (0,)
+    people: int = 1
+    against: str | None = None
+    measures: tuple[str, ...] = USUAL_MEASURES
     cache_dir: Path | None = None
     largest_batch: int | None = None
     ratios: tuple[float, ...] = ()
@@ -79,6 +84,7 @@ class BenchmarkOptions:
     data: str | None = None
     data_root: Path | None = None
     views: int | None = None
+    stream_accuracy: bool = False
 
 
 def is_file_name(model: str) -> bool:
@@ -99,14 +105,16 @@ def check_options(options: BenchmarkOptions) -> None:
         ("--duration", options.duration_s, 0),
         ("--runs", options.runs, 0),
         ("--batch", options.batch, 0),
-        ("--hop", options.hop, 0),
-        ("--lookahead", options.lookahead, -1),
+        *(("--hop", hop, 0) for hop in options.hops),
+        *(("--lookahead", lookahead, -1) for lookahead in options.lookaheads),
+        ("--people", options.people, 0),
     ):
         if value is not None and not value > least:
             bound = "more than 0" if least == 0 else "0 or more"
             raise UsageError(f"{flag} is {value:g}; expected {bound}.", hint="Remove it.")
     _check_names("measure", options.measures, MEASURES)
-    if not options.measures or not options.devices:
+    lists = (options.measures, options.devices, options.hops, options.lookaheads)
+    if not all(lists):
         raise UsageError("A list is empty.", hint="Remove the argument for its default.")
     for key in options.boards:
         board(key)
@@ -114,8 +122,14 @@ def check_options(options: BenchmarkOptions) -> None:
         raise UsageError(
             "--data-root and --views apply only to a data set.", hint="Add --data NAME."
         )
+    if options.stream_accuracy and (options.data is None or "stream" not in options.measures):
+        raise UsageError(
+            "--stream-accuracy applies only to streams on a data set.",
+            hint="Add --data NAME, and leave stream among the measures.",
+        )
     if options.data is not None:
         _check_data(options)
+    _check_against(options)
     for model in options.models:
         if is_file_name(model):
             if not Path(model).is_file():
@@ -129,6 +143,21 @@ def check_options(options: BenchmarkOptions) -> None:
         _check_no_exports(options)
     else:
         _check_exports(options)
+
+
+def _check_against(options: BenchmarkOptions) -> None:
+    """Check the file that others are compared with; ``against`` is also the first of the models."""
+    if options.against is None:
+        return
+    old = Path(options.against)
+    if not old.is_file():
+        raise UsageError(f"There is no file '{options.against}'.", hint="Check the path.")
+    others = [Path(model) for model in options.models if is_file_name(model)]
+    if any(other.is_file() and old.samefile(other) for other in others):
+        raise UsageError(
+            f"'{options.against}' would be compared with itself.",
+            hint="Name another file, or a copy of it to see how noisy the machine is.",
+        )
 
 
 def _check_names(

@@ -58,7 +58,8 @@ def plan_configurations(options: BenchmarkOptions, progress: Progress) -> tuple[
         HotSDKError: A file cannot be read, no requested engine opens it, or an export fails.
     """
     found: list[Configuration] = []
-    for model in options.models:
+    against = () if options.against is None else (options.against,)
+    for model in (*against, *options.models):
         files: Sequence[tuple[Path, NetworkOptions | None]] = [(Path(model), None)]
         if not is_file_name(model):
             files = _export_family(options, model, progress)
@@ -144,8 +145,9 @@ def _of_file(
         cache_dir=None if options.cache_dir is None else str(options.cache_dir),
         batch=options.batch or manifest.batch or 1,
         measures=options.measures,
-        hop=options.hop,
-        lookahead=options.lookahead,
+        hop=options.hops[0],
+        lookahead=options.lookaheads[0],
+        people=options.people,
         largest_batch=options.largest_batch,
     )
     if network is not None:
@@ -165,6 +167,27 @@ def _of_file(
     for engine, device in itertools.product(_engines(options, path), options.devices):
         task = dataclasses.replace(file, engine=engine, device=device)
         yield Configuration(path.stem, manifest, digest, task)
+        if "stream" in options.measures and has_stream_options(manifest):
+            # All else about it is the same.
+            only = dataclasses.replace(task, measures=("stream",))
+            for hop, lookahead in _further(options):
+                stream = dataclasses.replace(only, hop=hop, lookahead=lookahead)
+                yield Configuration(path.stem, manifest, digest, stream)
+
+
+def has_stream_options(manifest: Manifest) -> bool:
+    """Return whether a stream of a network may have another hop and another lookahead.
+
+    Networks that return the center of a window, that lift single frames, or that remember what
+    they saw have the one stream that they have.
+    """
+    return manifest.output_frames == manifest.frames > 1
+
+
+def _further(options: BenchmarkOptions) -> Iterator[tuple[int, int]]:
+    """Yield hop and lookahead of every stream but the first, whose windows are measured, too."""
+    first = (options.hops[0], options.lookaheads[0])
+    return (both for both in itertools.product(options.hops, options.lookaheads) if both != first)
 
 
 def _engines(options: BenchmarkOptions, model: Path) -> tuple[str, ...]:
@@ -199,6 +222,8 @@ def _with_unique_names(found: Sequence[Configuration]) -> tuple[Configuration, .
         ["" if one.is_baseline else one.task.engine for one in found],
         [one.task.device for one in found],
         ["" if one.is_baseline else one.task.file.parent.name for one in found],
+        ["" if one.is_baseline else f"hop {one.task.hop}" for one in found],
+        ["" if one.is_baseline else f"lookahead {one.task.lookahead}" for one in found],
     ):
         counts = Counter(names)
         if len(set(parts)) > 1:

@@ -12,7 +12,9 @@ from hot_sdk._base import records
 from hot_sdk._base.budget import input_budget
 from hot_sdk._base.files import read_input
 from hot_sdk.benchmarks.machine import Conditions, MachineStamp
+from hot_sdk.benchmarks.speed.earlier_records import with_current_fields
 from hot_sdk.benchmarks.speed.profilers import Profile
+from hot_sdk.benchmarks.speed.profilers.onnxruntime import Product
 from hot_sdk.benchmarks.speed.series import Interval, Steadiness
 from hot_sdk.errors import ResultError
 from hot_sdk.latency import Statistics
@@ -125,7 +127,9 @@ class Measure:
     Attributes:
         name: ``window``: one call of the lifter, from keypoints to poses. ``engine``: the engine's
             part of it. ``stream``: all pushes for one run of the engine, which are ``hop`` frames.
-            ``push``: each push by itself.
+            ``push``: each push by itself. ``quiet_push``: those that ran no engine. ``start``: a
+            program from its start to the first poses. ``command``: ``hot-infer`` on a short clip,
+            from its start to its end.
         windows: Windows in each sample; 0 for pushes.
         frames: Frames in each sample.
         statistics: Milliseconds of a sample, in the steady state; no sample of it is dropped.
@@ -151,11 +155,62 @@ class Stream:
         hop: Frames between runs of the engine.
         lookahead: Later frames that a pose waits for.
         lookahead_ms: How long that is at the model's frame rate.
+        people: People in each frame.
+        fps: The model's frame rate, frames per second.
+        live: The network remembers what it saw: a run for each new frame, and no window.
     """
 
     hop: int
     lookahead: int
     lookahead_ms: float
+    people: int
+    fps: float
+    live: bool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of what was measured.
+
+    Attributes:
+        of: ``window``, ``stream`` or ``start``.
+        name: Name of the part.
+        statistics: Milliseconds, of all runs, those of the warm-up included.
+    """
+
+    of: str
+    name: str
+    statistics: Statistics
+
+
+@dataclass(frozen=True)
+class FormRate:
+    """Rate of the largest matrix multiplication in one form.
+
+    Attributes:
+        form: ``fp32``, ``fp16``, ``int8`` or ``int8-dynamic``; see ``worker.products``.
+        flops_per_s: Its rate through the model's engine; median.
+        best_flops_per_s: Its best run.
+    """
+
+    form: str
+    flops_per_s: float
+    best_flops_per_s: float
+
+
+@dataclass(frozen=True)
+class ShapeTime:
+    """A matrix multiplication of the model by itself, in its fastest form.
+
+    Attributes:
+        product: The multiplication, and how often the model has it.
+        form: Its form.
+        ms: Milliseconds of one; median.
+    """
+
+    product: Product
+    form: str
+    ms: float
 
 
 @dataclass(frozen=True)
@@ -163,21 +218,36 @@ class Ceiling:
     """What the machine can do at most, measured in the same run.
 
     Attributes:
-        product_shape: Rows, length of the sums and columns of the matrix multiplication.
-        product_flops_per_s: Its rate through the same engine; median.
+        product_shape: Rows, length of the sums and columns of the model's largest matrix
+            multiplication.
+        product_form: The form in which the engine runs it fastest; None without one.
+        product_flops_per_s: Its rate in that form through the same engine; median.
         best_flops_per_s: Its best run.
+        forms: Its rate in every form.
+        shapes: Each multiplication of the model by itself.
+        shapes_ms: All of them, each as often as the model has it; median over the rounds.
         copy_bytes_per_s: What a memory copy reads and writes; median.
-        achieved_flops_per_s: Rate of the model in the engine.
-        share_of_product: The model's rate over that of the matrix multiplication.
+        achieved_flops_per_s: Rate of the model in the engine, in the same rounds.
+        share_of_product: The model's rate over that of the largest multiplication; None in records
+            of schema 1, as is the next.
+        share_of_shapes: The time of all multiplications by themselves over that of the model: what
+            is left is what the model does beside them.
+        explanations: Why a share is above 1, for each that is.
         problems: What could not be measured, and why.
     """
 
     product_shape: tuple[int, int, int] | None
+    product_form: str | None
     product_flops_per_s: float | None
     best_flops_per_s: float | None
+    forms: tuple[FormRate, ...]
+    shapes: tuple[ShapeTime, ...]
+    shapes_ms: float | None
     copy_bytes_per_s: float | None
     achieved_flops_per_s: float | None
-    share_of_product: float | None
+    share_of_product: Interval | None
+    share_of_shapes: Interval | None
+    explanations: tuple[str, ...]
     problems: tuple[str, ...]
 
 
@@ -266,7 +336,11 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Result:
-    """All about one configuration."""
+    """All about one configuration.
+
+    ``accuracy`` is that of whole clips, ``stream_accuracy`` that of a stream of its hop and
+    lookahead.
+    """
 
     subject: Subject
     start: Start
@@ -274,10 +348,12 @@ class Result:
     cost: Cost | None
     stream: Stream | None
     measures: tuple[Measure, ...]
+    stages: tuple[Stage, ...]
     ratios: tuple[Ratio, ...]
     ceiling: Ceiling | None
     energy: Energy | None
     accuracy: Accuracy | None
+    stream_accuracy: Accuracy | None
     profile: Profile | None
     projections: tuple[Projection, ...]
 
@@ -286,8 +362,9 @@ class Result:
         return next((one for one in self.measures if one.name == name), None)
 
 
-SCHEMA = 1
-"""Version of the record."""
+SCHEMA = 2
+"""Version of the record. Those of version 1 are read, too; they know ceilings in float32 and
+float16 only."""
 
 
 @dataclass(frozen=True)
@@ -318,6 +395,7 @@ class Settings:
         rounds: Turns of each configuration.
         order: Configurations in the order of their turns.
         data: Data set of the accuracy; None without.
+        against: Name of the file that the others were measured against, with ``--against``.
     """
 
     command: tuple[str, ...]
@@ -326,6 +404,7 @@ class Settings:
     rounds: int
     order: tuple[str, ...]
     data: str | None
+    against: str | None
 
 
 @dataclass(frozen=True)
@@ -339,6 +418,8 @@ class Record:
         machine: The machine that it ran on.
         before: Conditions at the start.
         after: Conditions at the end.
+        busy_meanwhile: CPUs that other programs kept busy, in the mean while times were taken; None
+            if the system does not say.
         settings: How it was measured.
         power: Power over time; None if it cannot be measured, or was not requested.
         power_problem: Why it is None; else empty.
@@ -352,6 +433,7 @@ class Record:
     machine: MachineStamp
     before: Conditions
     after: Conditions
+    busy_meanwhile: float | None
     settings: Settings
     power: PowerTrace | None
     power_problem: str
@@ -374,10 +456,10 @@ def read_record(path: Path) -> Record:
         ) from error
     again = "Measure again with this version of hot-benchmark."
     try:
-        data = records.parse_object(text)
+        data = with_current_fields(records.parse_object(text))
         if data.get("schema") != SCHEMA:
             raise ResultError(
-                f"The record '{path}' has version {data.get('schema')!r:.20}; this SDK reads"
+                f"The record '{path}' has version {data.get('schema')!r:.20}; this SDK reads 1 to"
                 f" {SCHEMA}.",
                 hint=again,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import time
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,15 @@ from hot_sdk.benchmarks.machine import (
     throttled_between,
 )
 from hot_sdk.benchmarks.power import PowerSampler, PowerSamples, open_source
+from hot_sdk.benchmarks.speed.ceiling import ceiling_of
 from hot_sdk.benchmarks.speed.extras import measure_extras
-from hot_sdk.benchmarks.speed.measure import Measurement, measure_in_turn, open_workers
+from hot_sdk.benchmarks.speed.measure import (
+    Measurement,
+    OthersWatch,
+    measure_in_turn,
+    open_workers,
+)
+from hot_sdk.benchmarks.speed.messages import STARTS
 from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.plan import Configuration
 from hot_sdk.benchmarks.speed.record import (
@@ -40,7 +48,6 @@ from hot_sdk.benchmarks.speed.record import (
     Subject,
 )
 from hot_sdk.benchmarks.speed.series import paired_ratio, quantiles_ms
-from hot_sdk.benchmarks.speed.worker.ceilings import COPY, PRODUCT
 from hot_sdk.errors import UsageError
 from hot_sdk.host.machine import Machine
 from hot_sdk.latency import Statistics
@@ -48,8 +55,8 @@ from hot_sdk.results.result import METERS
 
 _IDLE_S = 1.0
 _MOST_TRACED = 2000
-_MEASURES = ("window", "engine", "stream", "push")
-_COMPARED = ("window", "engine", "stream")
+_MEASURES = ("window", "engine", "stream", "push", "start", "command")
+_COMPARED = ("window", "engine", "stream", "start", "command")
 _MOST_ROUNDS = 300
 
 
@@ -79,6 +86,7 @@ def run_benchmark(
     stamp, before = stamp_machine(machine), read_conditions(machine)
     source, problem = open_source(options.power, machine, configurations[0].task.device)
     interrupted = False
+    busy: float | None = None
     idle_until = 0.0
     samples = trace = None
     with contextlib.ExitStack() as stack:
@@ -87,18 +95,23 @@ def run_benchmark(
             time.sleep(_IDLE_S)
             idle_until = time.monotonic()
         measurements = stack.enter_context(open_workers(configurations, progress))
+        watch = OthersWatch(machine, [one.worker.pid for one in measurements])
         try:
             measure_in_turn(measurements, options, progress)
+            busy = watch.busy()
             measure_extras(measurements, options, stamp, progress)
         except KeyboardInterrupt:
             if not any(one.series for one in measurements):
                 raise
             interrupted = True
+            busy = watch.busy()
         if sampler is not None:
             samples, problem = sampler.samples(), sampler.problem
             trace = _trace(samples, sampler)
         results = tuple(
-            _result(one, measurements[0], samples, idle_until) for one in measurements if one.series
+            _result(one, _reference(one, measurements, options), samples, idle_until)
+            for one in measurements
+            if one.series
         )
     after = read_conditions(machine)
     failed = [f"{one.configuration.name}: {text}" for one in measurements for text in one.failed]
@@ -109,6 +122,7 @@ def run_benchmark(
         machine=stamp,
         before=before,
         after=after,
+        busy_meanwhile=busy,
         settings=Settings(
             command=tuple(command),
             duration_s=options.duration_s,
@@ -116,11 +130,12 @@ def run_benchmark(
             rounds=max(len(series.turns) for one in measurements for series in one.series.values()),
             order=tuple(one.name for one in configurations),
             data=options.data,
+            against=None if options.against is None else configurations[0].name,
         ),
         power=trace,
         power_problem=problem,
         results=results,
-        notes=(*_notes(before, after, stamp.processors, interrupted=interrupted), *failed),
+        notes=(*_notes(before, after, busy, stamp.processors, interrupted=interrupted), *failed),
     )
 
 
@@ -150,9 +165,37 @@ def _trace(samples: PowerSamples, sampler: PowerSampler) -> PowerTrace | None:
     )
 
 
+def _reference(
+    one: Measurement, measurements: Sequence[Measurement], options: BenchmarkOptions
+) -> Measurement:
+    """Return what a configuration is compared with: the first.
+
+    With a file to measure against, it is the configuration of that file in the same engine, on the
+    same device, with the same stream.
+    """
+    if options.against is None:
+        return measurements[0]
+    old, task = measurements[0].configuration.task.model, one.configuration.task
+    for other in measurements:
+        same = dataclasses.replace(task, model=old, batch=other.configuration.task.batch)
+        if other.configuration.task == same:
+            return other
+    return measurements[0]
+
+
 def _notes(
-    before: Conditions, after: Conditions, processors: int, *, interrupted: bool
+    before: Conditions,
+    after: Conditions,
+    busy: float | None,
+    processors: int,
+    *,
+    interrupted: bool,
 ) -> Iterator[str]:
+    if busy is not None and busy > BUSY:
+        yield (
+            f"Other programs kept {busy:.2f} of {processors} CPUs busy meanwhile: times are longer"
+            " than on an idle machine, and ratios hold better than times."
+        )
     if before.load is not None and before.load > BUSY:
         yield (
             f"The machine was busy before the start ({before.load:.2f} of {processors} CPUs):"
@@ -181,22 +224,34 @@ def _result(
         idle_until: Monotonic clock, in seconds, until which nothing ran.
     """
     ready, manifest = one.ready, one.configuration.manifest
-    measures = tuple(measure for name in _MEASURES if (measure := _measure(one, name)) is not None)
+    measures = [measure for name in _MEASURES if (measure := _measure(one, name)) is not None]
+    quiet = _quiet_push(one)
+    if quiet is not None:
+        measures.append(quiet)
     stream = None
     if ready.hop is not None and ready.lookahead is not None:
         wait = 1e3 * ready.lookahead / manifest.training_fps
-        stream = Stream(ready.hop, ready.lookahead, wait)
+        stream = Stream(
+            hop=ready.hop,
+            lookahead=ready.lookahead,
+            lookahead_ms=wait,
+            people=one.configuration.task.people,
+            fps=manifest.training_fps,
+            live=getattr(manifest, "step", None) is not None,
+        )
     return Result(
         subject=_subject(one),
         start=Start(ready.startup_ms, ready.load_ms, ready.build_ms, ready.first_inference_ms),
         memory=Memory(ready.base_mib, ready.loaded_mib, one.peak_mib, one.gpu_mib),
         cost=_cost(one),
         stream=stream,
-        measures=measures,
+        measures=tuple(measures),
+        stages=one.stages,
         ratios=() if one is reference else _ratios(one, reference),
         ceiling=_ceiling(one),
         energy=None if power is None else _energy(one, power, idle_until),
         accuracy=one.accuracy,
+        stream_accuracy=one.stream_accuracy,
         profile=one.profile,
         projections=one.projections,
     )
@@ -234,6 +289,8 @@ def _measure(one: Measurement, name: str) -> Measure | None:
         windows, frames = 1, one.ready.hop or 1
     elif name == "push":
         windows, frames = 0, 1
+    elif name in STARTS:
+        windows, frames = 1, one.configuration.manifest.frames
     return Measure(
         name=name,
         windows=windows,
@@ -242,6 +299,26 @@ def _measure(one: Measurement, name: str) -> Measure | None:
         steadiness=series.steadiness(),
         quantiles_ms=quantiles_ms(steady),
         rounds_ms=_thinned(1e3 * series.round_medians()),
+    )
+
+
+def _quiet_push(one: Measurement) -> Measure | None:
+    """Return the pushes that ran no engine; None if each push runs it."""
+    push, hop = one.series.get("push"), one.ready.hop or 1
+    if push is None or hop == 1 or not len(steady := push.steady()):
+        return None
+    by_place = steady[: len(steady) // hop * hop].reshape(-1, hop)
+    # The engine runs at the same place of each group of pushes.
+    runs = int(np.argmax(np.median(by_place, axis=0)))
+    quiet = np.delete(by_place, runs, axis=1)
+    return Measure(
+        name="quiet_push",
+        windows=0,
+        frames=1,
+        statistics=Statistics.from_seconds(quiet.reshape(-1)),
+        steadiness=push.steadiness(),
+        quantiles_ms=quantiles_ms(quiet.reshape(-1)),
+        rounds_ms=_thinned(1e3 * np.median(quiet, axis=1)),
     )
 
 
@@ -284,6 +361,8 @@ def _pairs(
     counted = np.isfinite(above) & np.isfinite(below)
     if name == "stream":
         frames = (reference.ready.hop or 1, one.ready.hop or 1)
+    elif name in STARTS:
+        frames = (1, 1)
     else:
         frames = (reference.ready.frames, one.ready.frames)
     return above[counted] / frames[0], below[counted] / frames[1]
@@ -309,27 +388,11 @@ def _cost(one: Measurement) -> Cost:
 
 
 def _ceiling(one: Measurement) -> Ceiling | None:
-    if not one.work and not one.problems:
-        return None
-    product, copy, engine = (one.series.get(name) for name in (PRODUCT, COPY, "engine"))
-    rate = best = copied = achieved = None
-    if product is not None:
-        rate = one.work[PRODUCT] / float(np.median(product.all))
-        best = one.work[PRODUCT] / float(product.all.min())
-    if copy is not None:
-        copied = one.work[COPY] / float(np.median(copy.all))
-    if engine is not None and len(engine.steady()):
-        flops = _executed(one.configuration) * one.ready.windows
-        achieved = flops / float(np.median(engine.steady()))
-    return Ceiling(
-        product_shape=None if one.graph is None else one.graph.largest_product,
-        product_flops_per_s=rate,
-        best_flops_per_s=best,
-        copy_bytes_per_s=copied,
-        achieved_flops_per_s=achieved,
-        share_of_product=achieved / rate if achieved is not None and rate is not None else None,
-        problems=tuple(f"{name}: {text}" for name, text in one.problems.items()),
-    )
+    windows = one.ready.windows
+    if one.ready.measures[0] == "stream":
+        # A run for each person in it, and of a window unless the network is a live one.
+        windows = one.configuration.task.people
+    return ceiling_of(one, _executed(one.configuration) * windows)
 
 
 def _energy(one: Measurement, power: PowerSamples, idle_until: float) -> Energy | None:

@@ -200,6 +200,14 @@ def unpaired_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Interval | N
     return _interval(value, ratios, min(len(above), len(below)))
 
 
+def median_interval(values: ArrayLike) -> Interval | None:
+    """Return the median with its interval, None without a value."""
+    given = np.asarray(values, dtype=np.float64)
+    if len(given) == 0:
+        return None
+    return _interval(float(np.median(given)), _medians(given), len(given))
+
+
 def _interval(value: float, resampled: Times, rounds: int) -> Interval:
     outside = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(resampled, [outside, 1.0 - outside])

@@ -14,6 +14,7 @@ from hot_sdk.benchmarks.speed.record import (
     Measure,
     Memory,
     PowerTrace,
+    Ratio,
     Record,
     Result,
     Settings,
@@ -21,7 +22,7 @@ from hot_sdk.benchmarks.speed.record import (
     Stream,
     Subject,
 )
-from hot_sdk.benchmarks.speed.series import examine, quantiles_ms
+from hot_sdk.benchmarks.speed.series import Interval, examine, quantiles_ms
 from hot_sdk.latency import Statistics
 
 CONDITIONS = Conditions((), (), (), None, (Temperature("cpu", 41.0),), 0, None, 0.1)
@@ -46,7 +47,7 @@ MACHINE = MachineStamp(
 def measure(name, ms, *, frames=27, noise=0.02, count=200, seed=0):
     random = np.random.default_rng(seed)
     seconds = ms / 1e3 * np.exp(noise * random.standard_normal(count))
-    rounds = [float(1e3 * np.median(part)) for part in np.array_split(seconds, 40)]
+    rounds = [float(1e3 * np.median(part)) for part in np.array_split(seconds, min(40, count))]
     return Measure(
         name=name,
         windows=1,
@@ -82,12 +83,14 @@ def result(name, ms, *, mpjpe=None, ratio=1.0, seed=0, memory=100.0):
         start=Start(500.0, 50.0, None, 20.0),
         memory=Memory(30.0, 90.0, memory, None),
         cost=Cost(1_000_000, 10**9, 11 * 10**8, 10**9, 4 << 20, 10**8, 100),
-        stream=Stream(1, 0, 0.0),
+        stream=Stream(1, 0, 0.0, 1, 30.0, False),
         measures=(measure("window", ms, seed=seed), measure("engine", 0.9 * ms, seed=seed + 1)),
+        stages=(),
         ratios=(),
         ceiling=None,
         energy=Energy(5.0, 2.0, 0.01, None),
         accuracy=None if mpjpe is None else Accuracy("starter-val", 100, mpjpe, mpjpe, 4.0),
+        stream_accuracy=None,
         profile=Profile(
             "",
             5,
@@ -109,12 +112,14 @@ def record(*results, machine=MACHINE, **changes):
         machine=machine,
         before=CONDITIONS,
         after=CONDITIONS,
+        busy_meanwhile=0.0,
         settings=Settings(
             ("hot-benchmark", "a.onnx"),
             5.0,
             None,
             40,
             tuple(one.subject.name for one in results),
+            None,
             None,
         ),
         power=PowerTrace("rapl", "package-0", (0.0, 0.5, 1.0), (5.0, 6.0, 5.5)),
@@ -123,3 +128,14 @@ def record(*results, machine=MACHINE, **changes):
         notes=(),
     )
     return dataclasses.replace(made, **changes)
+
+
+def in_turn(speed_up, low, high, *, rounds=40, **changes):
+    """A record of a file that was measured against another, in turn."""
+    ratios = tuple(
+        Ratio(name, "old", Interval(speed_up, low, high, rounds), 1.0, speed_up)
+        for name in ("window", "engine")
+    )
+    new = dataclasses.replace(result("new", 10.0 / speed_up, seed=3), ratios=ratios)
+    made = record(result("old", 10.0), new, **changes)
+    return dataclasses.replace(made, settings=dataclasses.replace(made.settings, against="old"))

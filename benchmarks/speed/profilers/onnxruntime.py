@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.quiet_imports import import_quietly
+from hot_sdk.benchmarks.speed.profilers.quantized_products import quantized_products
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.onnx_file import check_onnx
 from hot_sdk.errors import EngineError
@@ -133,6 +135,48 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Product:
+    """A matrix multiplication that a graph holds, perhaps several times.
+
+    Attributes:
+        batch: Matrices that one node multiplies.
+        rows: Rows of each left factor.
+        inner: Length of the sums.
+        columns: Columns of each right factor.
+        constant: The right factor is one constant matrix for all rows; the batch is then 1.
+        quantized: Both factors are int8.
+        count: Nodes that compute it.
+    """
+
+    batch: int
+    rows: int
+    inner: int
+    columns: int
+    constant: bool
+    quantized: bool
+    count: int
+
+    @property
+    def flops(self) -> int:
+        """Operations of one node."""
+        return 2 * self.batch * self.rows * self.inner * self.columns
+
+    @property
+    def left_shape(self) -> tuple[int, int, int]:
+        """Shape of the left factors."""
+        return self.batch, self.rows, self.inner
+
+    @property
+    def right_shape(self) -> tuple[int, int, int]:
+        """Shape of the right factors, if they are no constant."""
+        return self.batch, self.inner, self.columns
+
+    def __str__(self) -> str:
+        batch = "" if self.batch == 1 else f"{self.batch} of "
+        return f"{batch}{self.rows} x {self.inner} x {self.columns}"
+
+
+@dataclass(frozen=True)
 class GraphCost:
     """What one run costs.
 
@@ -145,6 +189,7 @@ class GraphCost:
             most operations; None without one.
         kernels: Kernels of the graph as an engine would run it, each chain of element-wise
             operators counted as one with what comes before it.
+        products: Its matrix multiplications, equal ones joined, those with most operations first.
     """
 
     windows: int
@@ -153,6 +198,7 @@ class GraphCost:
     io_bytes: int
     largest_product: tuple[int, int, int] | None
     kernels: tuple[Kernel, ...]
+    products: tuple[Product, ...]
 
 
 def trace_runs(
@@ -261,16 +307,32 @@ def cost_of_file(model: Path) -> GraphCost:
     }
     trace = trace_runs(model, arrays, runs=1, as_written=True)
     nodes = [node for node in trace.nodes if node.operator not in _FREE]
-    products = [product for node in nodes if (product := _product_shape(node)) is not None]
+    shapes = [shape for node in nodes if (shape := _product_shape(node)) is not None]
     output = trace.nodes[-1].outputs
     return GraphCost(
         windows=len(arrays[KEYPOINTS]),
         flops=sum(map(_flops, nodes)),
         weight_bytes=sum(map(_weight_bytes, nodes)),
         io_bytes=sum(array.nbytes for array in arrays.values()) + sum(one.bytes for one in output),
-        largest_product=max(products, key=math.prod, default=None),
+        largest_product=max(shapes, key=math.prod, default=None),
         kernels=_kernels(nodes),
+        products=_products(nodes, quantized_products(check_onnx(model))),
     )
+
+
+def _products(nodes: list[NodeRun], quantized: frozenset[str]) -> tuple[Product, ...]:
+    """Return the distinct multiplications, counted."""
+    counts: Counter[tuple[int, int, int, int, bool, bool]] = Counter()
+    for node in nodes:
+        shape = _product_shape(node)
+        if shape is None:
+            continue
+        constant = node.operator == "Conv" or len(node.inputs[1].shape) == 2
+        batch = 1 if constant else math.prod(node.outputs[0].shape[:-2])
+        integers = node.operator == "MatMulInteger" or node.name in quantized
+        counts[(batch, *shape, constant, integers)] += 1
+    found = [Product(*key, count=count) for key, count in counts.items()]
+    return tuple(sorted(found, key=lambda one: -one.flops * one.count))
 
 
 def _flops(node: NodeRun) -> int:

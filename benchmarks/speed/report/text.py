@@ -9,7 +9,8 @@ from dataclasses import fields
 
 from hot_sdk._base.tables import Table, report_text
 from hot_sdk.benchmarks.machine import Conditions
-from hot_sdk.benchmarks.speed.comparison import Comparison, advice, pareto_front
+from hot_sdk.benchmarks.speed.advice import advice, pareto_front
+from hot_sdk.benchmarks.speed.comparison import Comparison
 from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, first_ratio
 from hot_sdk.benchmarks.speed.record import Record, Subject
 from hot_sdk.benchmarks.speed.report.tables import tables
@@ -21,8 +22,8 @@ _RATIO = ("speed_up", "speed_up_low", "speed_up_high", "efficiency")
 
 def report_parts(record: Record, budgets: Sequence[Limit]) -> list[str | Table]:
     """Return the paragraphs and tables of a report, for ``print_report``."""
-    opening, closing = opening_lines(record), closing_lines(record, budgets)
-    return ["\n".join(opening), *tables(record), "\n".join(closing)]
+    opening, decision = opening_lines(record), advice(record, budgets)
+    return ["\n".join(opening), *tables(record), "\n".join([*note_lines(record), *decision])]
 
 
 def as_text(record: Record, budgets: Sequence[Limit]) -> str:
@@ -37,12 +38,12 @@ def as_markdown(
     command = " ".join(record.settings.command)
     parts = [
         f"```console\n{command}\n```",
+        *advice(record, budgets),
         "\n".join(f"- {line}" for line in opening_lines(record) if command not in line),
-        *(table.to_markdown() for table in tables(record)),
-        *closing_lines(record, budgets),
     ]
     if comparison is not None:
         parts.append(f"```\n{comparison.as_text()}\n```")
+    parts += [*(table.to_markdown() for table in tables(record)), *note_lines(record)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -95,9 +96,15 @@ def opening_lines(record: Record) -> list[str]:
     ]
 
 
-def closing_lines(record: Record, budgets: Sequence[Limit]) -> list[str]:
-    """Return what the reader has to know, and advice for each budget."""
+def note_lines(record: Record) -> list[str]:
+    """Return what the reader has to know."""
     lines = [f"Note: {note}" for note in record.notes]
+    untrained = [one.subject.name for one in record.results if one.subject.random_weights]
+    if untrained:
+        which = "all configurations" if len(untrained) == len(record.results) else None
+        lines.append(
+            f"Note: weights are random, and poses mean nothing, of {which or ', '.join(untrained)}."
+        )
     for result in record.results:
         name = result.subject.name
         for measure in result.measures:
@@ -106,8 +113,6 @@ def closing_lines(record: Record, budgets: Sequence[Limit]) -> list[str]:
                     f"Note: {name}, {measure.name}: no steady state was reached"
                     f" ({measure.steadiness.drift or 0.0:+.1%} from the first half to the second)."
                 )
-        if result.subject.random_weights:
-            lines.append(f"Note: {name} has random weights; its poses mean nothing.")
         if result.subject.sha256 is None and result.subject.engine == "onnxruntime":
             lines.append(
                 f"Note: {name} is exported in the process that measures it, and its start and"
@@ -115,9 +120,10 @@ def closing_lines(record: Record, budgets: Sequence[Limit]) -> list[str]:
             )
         if result.ceiling is not None:
             lines += [f"Note: {name}: ceiling by {each}." for each in result.ceiling.problems]
+            lines += [f"Note: {name}: {each}." for each in result.ceiling.explanations]
         if result.profile is not None and result.profile.problem:
             lines.append(f"Note: {name}: {result.profile.problem}.")
-    return [*lines, *(advice(record.results, limit) for limit in budgets)]
+    return lines
 
 
 def _conditions(one: Conditions) -> str:

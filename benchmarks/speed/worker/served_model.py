@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hot_sdk.benchmarks.speed.messages import ModelInfo, WorkerTask
 from hot_sdk.errors import EngineError, UsageError
@@ -29,11 +30,14 @@ class MeasuredModel:
         info: What is known of it.
         runs: What can be measured, by name; the first is run once before anything is measured.
         measuring_seconds: Part of the opening that only a measurement needs: keypoints to run with.
+        stages: Returns the times of the stages of calls and of pushes so far, each as
+            ``LatencyReport.to_dict`` has it, by measure; None for a baseline.
     """
 
     info: ModelInfo
     runs: Mapping[str, Run]
     measuring_seconds: float
+    stages: Callable[[], dict[str, Any]] | None = None
 
 
 def open_served_model(task: WorkerTask) -> MeasuredModel:
@@ -58,19 +62,22 @@ def open_served_model(task: WorkerTask) -> MeasuredModel:
     start = time.perf_counter()
     clip, people = _motion_for(manifest, task.batch)
     measuring_seconds = time.perf_counter() - start
-    runs = {"window": _lifting(lifter, people, task.batch)}
+    live = is_live(manifest)
+    runs = {} if live else {"window": _lifting(lifter, people, task.batch)}
     hop = lookahead = None
-    if "stream" in task.measures:
+    stream: Pose3DStream | None = None
+    if live or "stream" in task.measures:
         hop, lookahead = _stream_options(manifest, task)
         stream = lifter.stream(
             "video",
             hop=hop,
             lookahead=lookahead,
+            max_people=task.people,
             fps=manifest.training_fps,
             skeleton=clip.skeleton,
             image_size=clip.image_size,
         )
-        runs["stream"] = _pushing(stream, clip)
+        runs["stream"] = _pushing(stream, clip, task.people)
     report = lifter.latency()
     engine, _, version = report.engine.partition(" ")
     info = ModelInfo(
@@ -85,7 +92,19 @@ def open_served_model(task: WorkerTask) -> MeasuredModel:
         load_ms=report.load_ms,
         build_ms=build_ms,
     )
-    return MeasuredModel(info, runs, measuring_seconds)
+
+    def stages() -> dict[str, Any]:
+        found = {"window": lifter.latency().to_dict()}
+        if stream is not None:
+            found["stream"] = stream.report().latency.to_dict()
+        return found
+
+    return MeasuredModel(info, runs, measuring_seconds, stages)
+
+
+def is_live(manifest: Manifest) -> bool:
+    """Return whether a network remembers what it saw, so that each new frame costs one run."""
+    return getattr(manifest, "step", None) is not None
 
 
 def _open(task: WorkerTask) -> Pose3DEngine:
@@ -107,6 +126,9 @@ def _content(folder: Path | None) -> frozenset[str]:
 
 def _stream_options(manifest: Manifest, task: WorkerTask) -> tuple[int, int]:
     """Return hop and lookahead: those requested, or the only ones that the network allows."""
+    step = getattr(manifest, "step", None)
+    if step is not None:
+        return 1, int(step.lookahead)
     if manifest.output_frames < manifest.frames:
         return 1, manifest.frames // 2
     return (1, 0) if manifest.frames == 1 else (task.hop, task.lookahead)
@@ -128,19 +150,39 @@ def _lifting(lifter: Pose3DEngine, people: list[Keypoints], windows: int) -> Run
     return lift
 
 
-def _pushing(stream: Pose3DStream, clip: Keypoints) -> Run:
+def _pushing(stream: Pose3DStream, clip: Keypoints, people: int) -> Run:
+    """Return a push of one frame; of several people together, each elsewhere in the clip."""
     pushed = 0
+    apart = max(1, len(clip) // people)
 
     def push() -> tuple[float, float]:
         nonlocal pushed
         frame = _back_and_forth(len(clip), pushed)
         timestamp = pushed / (clip.effective_fps or 1.0)
         pushed += 1
+        if people == 1:
+            start = time.perf_counter()
+            stream.push(clip.points[frame], timestamp, _PERSON)
+            return time.perf_counter() - start, float("nan")
+        all_people = [
+            _person(clip, _back_and_forth(len(clip), pushed + number * apart), number)
+            for number in range(people)
+        ]
         start = time.perf_counter()
-        stream.push(clip.points[frame], timestamp, _PERSON)
+        stream.push_people(all_people, timestamp)
         return time.perf_counter() - start, float("nan")
 
     return push
+
+
+def _person(clip: Keypoints, frame: int, number: int) -> Keypoints:
+    return Keypoints(
+        clip.points[frame : frame + 1],
+        None,
+        skeleton=clip.skeleton,
+        image_size=clip.image_size,
+        track_id=number,
+    )
 
 
 def _motion_for(manifest: Manifest, windows: int) -> tuple[Keypoints, list[Keypoints]]:

@@ -16,13 +16,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hot_sdk._base import records
 from hot_sdk.benchmarks.speed.messages import Batch, ModelInfo, WorkerReady, WorkerTask
 from hot_sdk.engines import list_engines
 from hot_sdk.engines.registry import ONNX, model_format
 from hot_sdk.errors import HotSDKError, UsageError
+
+if TYPE_CHECKING:
+    from hot_sdk.benchmarks.speed.worker.ceilings import Ceilings
 
 _KIB_PER_MIB = 1 << 10
 
@@ -39,11 +42,15 @@ class Worker:
         self._info: ModelInfo | None = None
         self._runs: dict[str, Any] = {}
         self._mean_run_s: dict[str, float] = {}
+        self._ceilings: Ceilings | None = None
+        self._stages_of: Callable[[], dict[str, Any]] | None = None
         self._actions: dict[str, Callable[..., dict[str, Any]]] = {
             "open": self._open,
             "measure": self._measure,
             "memory": self._memory,
             "ceilings": self._open_ceilings,
+            "shapes": self._shape_times,
+            "stages": self._stages,
             "graph": self._graph_cost,
             "profile": self._profile,
         }
@@ -74,6 +81,7 @@ class Worker:
         startup = time.monotonic() - spawned - model.measuring_seconds
         loaded = memory_mib("VmRSS")
         self._info, self._runs = model.info, dict(model.runs)
+        self._stages_of = model.stages
         self._mean_run_s = dict.fromkeys(self._runs, whole)
         ready = WorkerReady(
             **vars(model.info),
@@ -111,13 +119,24 @@ class Worker:
     def _memory(self) -> dict[str, Any]:
         return {"peak_mib": memory_mib("VmHWM")}
 
-    def _open_ceilings(self, shape: list[int] | None) -> dict[str, Any]:
+    def _open_ceilings(self, products: list[dict[str, Any]]) -> dict[str, Any]:
+        from hot_sdk.benchmarks.speed.profilers.onnxruntime import Product
         from hot_sdk.benchmarks.speed.worker.ceilings import open_ceilings
 
         assert self._info is not None
-        opened = open_ceilings(self._task_in_use(), self._info.precision, shape)
+        listed = [records.build(Product, one) for one in products]
+        opened = open_ceilings(self._task_in_use(), self._info.precision, listed)
+        self._ceilings = opened
         self._runs |= opened.runs
         return {"problems": opened.problems, "work": opened.work}
+
+    def _shape_times(self) -> dict[str, Any]:
+        from hot_sdk.benchmarks.speed.worker.ceilings import times_of
+
+        return {"shapes": [] if self._ceilings is None else times_of(self._ceilings)}
+
+    def _stages(self) -> dict[str, Any]:
+        return {} if self._stages_of is None else self._stages_of()
 
     def _graph_cost(self) -> dict[str, Any]:
         from hot_sdk.benchmarks.speed.profilers.onnxruntime import cost_of_file

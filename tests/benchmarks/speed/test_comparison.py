@@ -1,29 +1,29 @@
-"""What changed since an earlier record, what fails, the Pareto front, and advice for a budget."""
+"""What changed since an earlier record, or against a file that ran in turn."""
 
 import dataclasses
 
 import pytest
-from benchmark_records import MACHINE, record, result
+from benchmark_records import CONDITIONS, MACHINE, in_turn, measure, record, result
 
-from hot_sdk.benchmarks.speed.comparison import (
-    advice,
-    compare,
-    failures,
-    pareto_front,
-    require_same_machine,
-)
-from hot_sdk.benchmarks.speed.metrics import parse_limit
+from hot_sdk.benchmarks.speed.comparison import compare, compare_in_turn, require_same_machine
 from hot_sdk.errors import ResultError
+
+BUSY = dataclasses.replace(CONDITIONS, load=1.5)
 
 
 def changed(comparison):
     return {change.metric.name: change for change in comparison.changes if change.beyond_noise}
 
 
+def of(comparison, name):
+    return next(change for change in comparison.changes if change.metric.name == name)
+
+
 def test_the_same_again_is_no_change():
     found = compare(record(result("a", 10.0, seed=9)), record(result("a", 10.0)))
     assert changed(found) == {}
-    assert "nothing changed beyond noise" in found.as_text()
+    assert of(found, "latency_median").verdict == "same"
+    assert not found.is_undecided
 
 
 def test_slower_model_is_worse_in_time_and_rate():
@@ -36,12 +36,17 @@ def test_slower_model_is_worse_in_time_and_rate():
 
 def test_a_faster_and_larger_model_is_both():
     new = record(result("a", 8.0, seed=9, memory=150.0))
-    changes = changed(compare(new, record(result("a", 10.0))))
+    found = compare(new, record(result("a", 10.0)))
+    changes = changed(found)
     assert not changes["latency_median"].is_worse
     assert changes["memory"].is_worse
-    text = compare(new, record(result("a", 10.0))).as_text()
-    assert "better: a, latency_median" in text
-    assert "worse: a, memory 100 → 150 MiB, +50.0%" in text
+    assert "better: a, latency_median" in found.as_text()
+    assert "worse: a, memory 100 → 150 MiB, +50.0%" in found.as_text()
+
+
+def test_a_less_accurate_model_is_worse_by_any_amount():
+    found = compare(record(result("a", 10.0, mpjpe=30.3)), record(result("a", 10.0, mpjpe=30.0)))
+    assert of(found, "mpjpe").verdict == "worse"
 
 
 def test_configurations_of_one_record_are_listed():
@@ -64,86 +69,90 @@ def test_rejects_other_machines_and_comparison_notes_them():
     assert "the machines differ." in compare(here, other).notes
 
 
-def test_large_change_reported_without_interval_when_rounds_are_few():
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"before": BUSY}, "busy with other things before the start (1.50 CPUs)"),
+        ({"after": BUSY}, "busy with other things after the end"),
+        ({"busy_meanwhile": 0.8}, "busy with other things meanwhile (0.80 CPUs)"),
+        ({"after": dataclasses.replace(CONDITIONS, throttled=3)}, "throttled itself"),
+    ],
+)
+@pytest.mark.parametrize("which", ["new", "old"])
+def test_no_verdict_from_a_disturbed_machine(changes, said, which):
+    new, old = record(result("a", 20.0, memory=150.0)), record(result("a", 10.0))
+    if which == "new":
+        new = dataclasses.replace(new, **changes)
+    else:
+        old = dataclasses.replace(old, **changes)
+    found = compare(new, old)
+    assert found.is_undecided
+    # Memory does not depend on what else runs.
+    assert set(changed(found)) == {"memory"}
+    assert said in of(found, "latency_median").reason
+    assert "no verdict: a, latency, latency_median, " in found.as_text()
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(10, "too few runs to tell (10)"), (30, "too few runs for a 95% quantile")]
+)
+def test_no_verdict_from_too_few_runs(count, said):
     few = [
-        record(
-            dataclasses.replace(
-                one,
-                measures=tuple(
-                    dataclasses.replace(measure, rounds_ms=measure.rounds_ms[:3])
-                    for measure in one.measures
-                ),
-            )
-        )
-        for one in (result("a", 10.0), result("a", 12.0, seed=9), result("a", 10.2, seed=9))
+        dataclasses.replace(one, measures=(measure("window", ms, count=count),))
+        for one, ms in ((result("a", 10.0), 10.0), (result("a", 20.0), 20.0))
     ]
-    assert changed(compare(few[1], few[0]))["latency_median"].ratio.rounds == 1
-    assert changed(compare(few[2], few[0])) == {}
+    found = compare(record(few[1]), record(few[0]))
+    assert said in of(found, "latency").reason
 
 
-def failing(new, old, *texts):
-    limits = [parse_limit(text, allow_baseline=True) for text in texts]
-    return failures(new, old, limits)
+def test_no_verdict_from_what_was_read_once():
+    slow = dataclasses.replace(
+        result("a", 10.0), start=dataclasses.replace(result("a", 10.0).start, startup_ms=900.0)
+    )
+    found = of(compare(record(slow), record(result("a", 10.0))), "startup")
+    assert found.verdict == "no verdict"
+    assert "read once; add start to --measure" in found.reason
 
 
-def test_limit_relative_to_the_old_value():
-    old, new = record(result("a", 10.0)), record(result("a", 12.0, seed=9))
-    assert len(failing(new, old, "frames_per_s<0.95*old")) == 1
-    assert failing(new, old, "frames_per_s<0.5*old") == []
-    assert len(failing(new, old, "latency_median>1.1*old")) == 1
+def test_no_verdict_where_the_interval_is_wide():
+    noisy = [
+        dataclasses.replace(
+            result("a", 10.0), measures=(measure("window", 10.0, noise=0.9, seed=seed),)
+        )
+        for seed in (1, 2)
+    ]
+    found = of(compare(record(noisy[0]), record(noisy[1])), "latency_median")
+    assert found.verdict == "no verdict"
+    assert "interval is too wide" in found.reason
 
 
-def test_noise_fails_nothing():
-    old, new = record(result("a", 10.0)), record(result("a", 10.05, seed=9))
-    assert failing(new, old, "latency_median>1*old") == []
+def test_streams_of_another_hop_are_not_compared():
+    one = result("a", 10.0)
+    with_stream = dataclasses.replace(
+        one, measures=(*one.measures, measure("stream", 10.0, frames=2))
+    )
+    other = dataclasses.replace(with_stream, stream=dataclasses.replace(with_stream.stream, hop=2))
+    names = {change.metric.name for change in compare(record(other), record(with_stream)).changes}
+    assert "latency_median" in names
+    assert "per_new_frame" not in names
 
 
-def test_a_check_that_checks_nothing_fails():
-    new = record(result("a", 10.0))
-    assert "no metric 'mpjpe'" in failing(new, new, "mpjpe>50mm")[0]
-    assert "the earlier record has no" in failing(new, record(), "frames_per_s<0.9*old")[0]
+def test_what_ran_in_turn_is_judged_by_the_rounds_on_a_busy_machine_too():
+    found = compare_in_turn(in_turn(1.1, 1.08, 1.12, before=BUSY))
+    change = of(found, "frames_per_s")
+    assert (change.verdict, change.ratio.low, change.ratio.high) == ("better", 1.08, 1.12)
+    change = of(found, "latency_median")
+    assert change.verdict == "better"
+    assert change.ratio.value == pytest.approx(1 / 1.1)
+    assert (change.ratio.low, change.ratio.high) == pytest.approx((1 / 1.12, 1 / 1.08))
+    assert {change.name for change in found.changes} == {"new"}
 
 
-def test_absolute_limit():
-    new = record(result("a", 10.0))
-    assert failing(new, None, "latency>33ms") == []
-    assert len(failing(new, None, "latency>5ms")) == 1
+def test_what_ran_in_turn_a_few_times_gives_no_verdict():
+    assert of(compare_in_turn(in_turn(1.5, 1.4, 1.6, rounds=5)), "frames_per_s").verdict == (
+        "no verdict"
+    )
 
 
-GOOD = result("good", 30.0, mpjpe=36.0)
-FAST = result("fast", 10.0, mpjpe=40.0)
-BEATEN = result("beaten", 31.0, mpjpe=38.0)
-UNKNOWN = result("unknown", 5.0)
-
-
-def test_front_is_what_nothing_beats_in_both():
-    assert pareto_front([GOOD, FAST, BEATEN, UNKNOWN]) == {"good", "fast"}
-
-
-def test_equals_are_both_on_the_front():
-    twin = result("twin", 30.0, mpjpe=36.0)
-    assert pareto_front([GOOD, twin]) == {"good", "twin"}
-
-
-def budget(text):
-    return parse_limit(text, allow_baseline=False)
-
-
-def test_the_most_accurate_that_keeps_the_budget_is_advised():
-    assert "use good" in advice([GOOD, FAST], budget("latency<40ms"))
-    assert "use fast" in advice([GOOD, FAST], budget("latency<20ms"))
-    assert "the most accurate of the 1" in advice([GOOD, FAST], budget("latency<20ms"))
-
-
-def test_without_accuracy_the_fastest_is_advised():
-    other = result("slow", 20.0)
-    assert "use unknown" in advice([other, UNKNOWN], budget("memory<1GiB"))
-
-
-def test_nearest_is_named_if_nothing_keeps_the_budget():
-    assert "fast comes nearest" in advice([GOOD, FAST], budget("latency<1ms"))
-    assert "fast comes nearest" in advice([GOOD, FAST], budget("frames_per_s>1000000"))
-
-
-def test_unmeasured_metric_is_reported():
-    assert "'gpu_memory' was not measured" in advice([GOOD], budget("gpu_memory<1GiB"))
+def test_a_record_without_a_file_to_compare_with_has_no_comparison():
+    assert compare_in_turn(record(result("a", 10.0))) is None

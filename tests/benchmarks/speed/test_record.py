@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from hot_sdk.benchmarks.speed.comparison import compare
 from hot_sdk.benchmarks.speed.record import read_record
 from hot_sdk.benchmarks.speed.report.text import as_csv, as_markdown
@@ -20,6 +22,11 @@ def test_a_record_of_schema_1_is_read_and_compared():
     assert [share.name for share in result.profile.blocks][:2] == ["embedding", "spatial"]
     found = compare(record, record)
     assert len(found.changes) > 10
-    assert "nothing changed beyond noise" in found.as_text()
+    # It was made in three runs on a busy machine.
+    assert "metrics did not change beyond noise" in found.as_text()
+    assert found.is_undecided
+    assert result.ceiling.product_form == "fp32"
+    assert result.ceiling.share_of_product is None
+    assert result.stream.fps == pytest.approx(1e3 * 3 / result.stream.lookahead_ms)
     assert "mixste-hot" in as_markdown(record, ())
     assert as_csv(record).count("\n") == 2

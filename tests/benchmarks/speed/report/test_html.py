@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from benchmark_records import record, result
 
+from hot_sdk.benchmarks.speed.metrics import parse_limit
 from hot_sdk.benchmarks.speed.report.html import as_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -24,6 +25,24 @@ def test_nothing_is_fetched_and_names_are_escaped():
     assert "hot &lt;b&gt;&amp;" in markup
     assert not re.search(r"<script[^>]*\bsrc=", page)
     assert page.count("Plotly.newPlot(") == 4
+
+
+def test_the_page_opens_with_the_decision_and_draws_the_budget():
+    limits = [parse_limit(text, allow_baseline=False) for text in ("latency<20ms", "mpjpe<40mm")]
+    page = as_page(RECORD, limits, None)
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    body = markup.partition("<h1>")[2]
+    decision = body.index("For latency&lt;20ms and mpjpe&lt;40mm use hot")
+    assert decision < body.index('id="budget0"') < body.index('id="pareto"') < body.index("<table")
+    assert body.index("<table") < body.index("How it was measured") < body.index("hot-benchmark a.")
+    # A line for each budget in its own figure, and in those that show the same.
+    assert page.count('"type":"line"') == 4
+    assert "white-space: pre-wrap" in page
+
+
+def test_a_page_without_a_budget_opens_with_what_was_found():
+    body = as_page(RECORD, (), None).partition("<h1>")[2]
+    assert "MPJPE on starter-val: 36.00 mm (plain) to 37.00 mm" in body.partition("<script")[0]
 
 
 def test_a_record_without_power_or_accuracy_has_fewer_figures():

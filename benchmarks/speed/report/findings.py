@@ -1,0 +1,132 @@
+"""What a record shows, in sentences: the decision of its reader, before any table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from hot_sdk._base.tables import number
+from hot_sdk.benchmarks.speed.advice import advice
+from hot_sdk.benchmarks.speed.evidence import trouble_with
+from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, first_ratio, user_latency
+from hot_sdk.benchmarks.speed.record import Record, Result
+from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval
+
+
+def decision_lines(record: Record, budgets: Sequence[Limit]) -> list[str]:
+    """Return the advice for a budget; without one, what was fastest and most accurate."""
+    return advice(record, budgets) or findings(record)
+
+
+def findings(record: Record) -> list[str]:
+    """Return what a record shows, a sentence each, and first of all why not to rely on it."""
+    return [*_doubts(record), *_speed(record), *_accuracy(record), *_ceilings(record)]
+
+
+def findings_page(records: Mapping[str, Record], questions: Mapping[str, str]) -> str:
+    """Return the findings of several studies as Markdown, each below its question.
+
+    Args:
+        records: The record of each study, by its title.
+        questions: What each study asks, by its title.
+    """
+    machines = dict.fromkeys(record.machine.hardware for record in records.values())
+    days = sorted(record.created[:10] for record in records.values())
+    parts = []
+    if days:
+        when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+        parts.append(f"Measured {when} on {'; '.join(machines)}.")
+    for title, record in records.items():
+        listed = "\n".join(f"- {line}" for line in findings(record))
+        parts.append(f"**{title}.** {questions[title]}\n\n{listed}")
+    return "\n\n".join(parts)
+
+
+def _doubts(record: Record) -> Iterator[str]:
+    metric = METRICS["frames_per_s"]
+    troubles = {
+        trouble
+        for result in record.results
+        if user_latency(result) is not None and (trouble := trouble_with(record, result, metric))
+    }
+    if troubles:
+        yield f"Do not rely on these times: {'; '.join(sorted(troubles))}."
+
+
+def _speed(record: Record) -> Iterator[str]:
+    timed = [result for result in record.results if user_latency(result) is not None]
+    if not timed:
+        return
+    compared = [(ratio, result) for result in timed if (ratio := first_ratio(result)) is not None]
+    if not compared:
+        for result in timed:
+            yield f"{result.subject.name}: {_time(result)}."
+        return
+    known = [each for each in compared if each[0].speed_up.rounds >= LEAST_ROUNDS]
+    if not known:
+        yield "Too few rounds to say which is faster."
+        return
+    ratio, fastest = max(known, key=lambda each: each[0].speed_up.value)
+    yield (
+        f"Fastest: {fastest.subject.name}, {_interval(ratio.speed_up)} times {ratio.reference};"
+        f" {_time(fastest)}."
+    )
+    slower = [result.subject.name for one, result in known if one.speed_up.high < 1.0]
+    if slower:
+        yield f"Slower than {ratio.reference}: {', '.join(slower)}."
+    unclear = [
+        result.subject.name for one, result in known if one.speed_up.low <= 1.0 <= one.speed_up.high
+    ]
+    if unclear:
+        yield f"Not told apart from {ratio.reference}: {', '.join(unclear)}."
+
+
+def _time(result: Result) -> str:
+    measure = user_latency(result)
+    assert measure is not None
+    what = "one window" if measure.windows == 1 else f"{measure.windows} windows"
+    how = "end to end" if measure.name == "window" else "in the engine"
+    return f"{what} {how} takes {number(measure.statistics.median)} ms at the median"
+
+
+def _accuracy(record: Record) -> Iterator[str]:
+    found = [
+        (error, result)
+        for result in record.results
+        if (error := METRICS["mpjpe"].of(result)) is not None
+    ]
+    if not found:
+        return
+    (least, best), (most, worst) = min(found, key=_error), max(found, key=_error)
+    data = best.accuracy.data if best.accuracy is not None else ""
+    if best is worst:
+        yield f"MPJPE on {data}: {least:.2f} mm."
+        return
+    yield (
+        f"MPJPE on {data}: {least:.2f} mm ({best.subject.name}) to {most:.2f} mm"
+        f" ({worst.subject.name})."
+    )
+
+
+def _error(each: tuple[float, Result]) -> float:
+    return each[0]
+
+
+def _ceilings(record: Record) -> Iterator[str]:
+    shares = [
+        (result.ceiling.share_of_shapes, result)
+        for result in record.results
+        if result.ceiling is not None and result.ceiling.share_of_shapes is not None
+    ]
+    known = [(share, result) for share, result in shares if share.rounds >= LEAST_ROUNDS]
+    if not known:
+        return
+    low, lowest = min(known, key=lambda each: each[0].value)
+    high, highest = max(known, key=lambda each: each[0].value)
+    text = f"{low.value:.0%} ({lowest.subject.name})"
+    if lowest is not highest:
+        text += f" to {high.value:.0%} ({highest.subject.name})"
+    yield f"Matrix multiplications one by one would take this share of a run's time: {text}."
+
+
+def _interval(one: Interval) -> str:
+    return f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
