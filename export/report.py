@@ -32,6 +32,9 @@ _FARTHEST_ROOT = 0.1
 _KNOWN_TEXT = "what is known of the camera and of the person's height, or that nothing is"
 _SPREAD_TEXT = "how far each coordinate may be off (spread)"
 
+_FRAMES_SHARED = 0.95
+"""Share of float32's kept frames; with fewer, the user is told what to leave in float32."""
+
 _LARGEST_BODY = 10.0
 """Meters, of the mean distance from the pelvis; half a meter is usual."""
 
@@ -147,6 +150,8 @@ def result_parts(result: ExportResult) -> list[str | Table]:
         f"multiplications{' (flip averaging doubles them)' if manifest.flip else ''}.",
         _parity_text(result),
     ]
+    if reduced is not None and reduced.choosing and _chooses_others(result):
+        notes.append(_choosing_text(reduced.choosing))
     if reduced is not None and reduced.half_sums:
         notes.append(_half_sums_text(reduced.half_sums, manifest.unit))
     if result.on_device is not None:
@@ -194,6 +199,19 @@ def _spread_text(windows: Sequence[WindowResult], unit: str) -> str:
     return (
         f"Also returns: {_SPREAD_TEXT}, with the same frames within {difference * scale:.2g}"
         f" {shown} of PyTorch's."
+    )
+
+
+def _chooses_others(result: ExportResult) -> bool:
+    shared = result.manifest.parity.frames_shared
+    return shared is not None and shared < _FRAMES_SHARED
+
+
+def _choosing_text(blocks: Sequence[str]) -> str:
+    flags = " ".join(f"--keep-float {shlex.quote(block)}" for block in blocks)
+    return (
+        "Frames are chosen by what quantized blocks compute. To choose those of float32, leave"
+        f" these in float32: {flags}."
     )
 
 

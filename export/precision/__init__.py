@@ -19,6 +19,7 @@ from hot_sdk.export.options import ExportRequest, chosen_normalization
 from hot_sdk.export.precision.calibration import calibration_windows
 from hot_sdk.export.precision.convert import convert
 from hot_sdk.export.precision.half_sums import with_half_sums
+from hot_sdk.export.precision.rules import before_selection
 from hot_sdk.export.precision.sensitivity import (
     BlockSensitivity,
     Speed,
@@ -65,6 +66,8 @@ class ReducedPrecision:
         speed: Its time compared with the float32 graph's, on this machine; None if not timed.
         quantization: What was quantized; None in float16.
         sensitivity: The effect of each block, if requested.
+        choosing: The quantized blocks that come before the frames are selected, and so change which
+            are.
     """
 
     model: onnx.ModelProto
@@ -75,6 +78,7 @@ class ReducedPrecision:
     speed: Speed | None
     quantization: Quantization | None
     sensitivity: tuple[BlockSensitivity, ...]
+    choosing: tuple[str, ...] = ()
 
 
 def reduce_precision(
@@ -150,6 +154,8 @@ def reduce_precision(
             windows=0 if calibration is None else len(calibration.windows),
             source=None if calibration is None else calibration.source,
         )
+    first = before_selection(converted.exact.graph)
+    chosen_by = [name for name in converted.matmuls if name in first]
     sensitivity: list[BlockSensitivity] = []
     if request.sensitivity:
         assert calibration is not None
@@ -163,4 +169,5 @@ def reduce_precision(
         speed=speed,
         quantization=quantization,
         sensitivity=tuple(sensitivity),
+        choosing=tuple(dict.fromkeys(converted.matmuls[name] for name in chosen_by)),
     )

@@ -6,7 +6,7 @@ other type. So a value that one float32 node hands to another is never rounded i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph.view import attribute, view_graph
 from hot_sdk.export.models.families import Family
-from hot_sdk.export.precision.rules import MOVING, float32_nodes
+from hot_sdk.export.precision.rules import MOVING, NodeRule, float32_nodes
 
 _FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _LARGEST = float(np.finfo(np.float16).max)
@@ -23,7 +23,11 @@ _SUFFIX: dict[int, str] = {_FLOAT: "float32", _HALF: "float16"}
 
 
 def to_float16(
-    model: onnx.ModelProto, family: Family, *, quantized: Collection[str] = ()
+    model: onnx.ModelProto,
+    family: Family,
+    *,
+    quantized: Collection[str] = (),
+    rules: Iterable[NodeRule] | None = None,
 ) -> onnx.ModelProto:
     """Return a copy in float16, except what has to stay float32; so do inputs and outputs.
 
@@ -32,11 +36,12 @@ def to_float16(
         family: The family, whose exceptions apply.
         quantized: Names of the nodes that multiply in int8. They read and return float32 with their
             scales: ONNX has scales in float16 only from opset 19 on.
+        rules: See :func:`hot_sdk.export.precision.rules.float32_nodes`.
 
     Raises:
         GraphCheckError: A weight is beyond the range of float16.
     """
-    kept = float32_nodes(model, family, quantized=quantized)
+    kept = float32_nodes(model, family, quantized=quantized, rules=rules)
     _require_in_range(model.graph, kept)
     converted = _Conversion(model, kept).run()
     require_unrounded(converted.graph, kept)

@@ -7,7 +7,7 @@ Those of a family are data in its registry entry; see ``Family.float32`` and ``F
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -34,6 +34,9 @@ SELECTORS = ("selectors.*",)
 """Modules that select frames, in every family: in half precision their choice is no better than
 chance."""
 
+NodeRule = Callable[[GraphProto], set[str]]
+"""Returns the names of nodes that stay float32."""
+
 _PRODUCTS = ("Gemm", "MatMul")
 # Thinner matrices cost more in quantizing their input than they gain.
 _THINNEST = 32
@@ -52,7 +55,11 @@ def block_of(module: str) -> str:
 
 
 def float32_nodes(
-    model: ModelProto, family: Family, *, quantized: Collection[str] = ()
+    model: ModelProto,
+    family: Family,
+    *,
+    quantized: Collection[str] = (),
+    rules: Iterable[NodeRule] | None = None,
 ) -> set[str]:
     """Return the names of the nodes that stay float32.
 
@@ -65,6 +72,8 @@ def float32_nodes(
         model: In float32, or in int8 and float32.
         family: The family, whose exceptions apply.
         quantized: Names of the nodes that multiply in int8.
+        rules: What stays float32 although neither a choice nor a pose needs it; None for
+            ``ROUNDING_RULES``.
     """
     graph = model.graph
     patterns = (*SELECTORS, *family.float32)
@@ -84,7 +93,8 @@ def float32_nodes(
     }
     kept.update(node.name for node in graph.node if read.intersection(node.output))
     kept.update(_finishing_nodes(model, kept))
-    kept.update(_first_products(graph), _stream_nodes(graph))
+    for rule in ROUNDING_RULES if rules is None else rules:
+        kept.update(rule(graph))
     return kept | _moving_between(graph, kept)
 
 
@@ -103,7 +113,7 @@ def _finishing_nodes(model: ModelProto, kept: Collection[str]) -> set[str]:
     return found
 
 
-def _first_products(graph: GraphProto) -> set[str]:
+def first_products(graph: GraphProto) -> set[str]:
     """Return the matrix multiplications that no other one precedes.
 
     They read keypoints, whose differences between frames are small: rounded, they are noise in
@@ -120,7 +130,7 @@ def _first_products(graph: GraphProto) -> set[str]:
     return found
 
 
-def _stream_nodes(graph: GraphProto) -> set[str]:
+def residual_stream(graph: GraphProto) -> set[str]:
     """Return the nodes that add to the residual stream, or weigh parts of it against each other.
 
     Blocks add small corrections to it, and rounding after each of them adds up.
@@ -142,6 +152,10 @@ def _stream_nodes(graph: GraphProto) -> set[str]:
         and not constants.keys() & set(node.input)
     )
     return found
+
+
+ROUNDING_RULES: tuple[NodeRule, ...] = (first_products, residual_stream)
+"""What float16 would round most; ``benchmarks/studies/precisions.py`` measures each."""
 
 
 def _moving_between(graph: GraphProto, kept: Collection[str]) -> set[str]:
@@ -187,6 +201,15 @@ def quantizable_matmuls(
         if not _matches(module, excepted) and not _matches(block, excepted):
             found[node.name] = block
     return found
+
+
+def before_selection(graph: GraphProto) -> set[str]:
+    """Return the names of the nodes that come before the first selector; none without one."""
+    names = [node.name for node in graph.node]
+    for place, node in enumerate(graph.node):
+        if _matches(module_of(node), SELECTORS):
+            return set(names[:place])
+    return set()
 
 
 def _matches(module: str, patterns: Iterable[str]) -> bool:

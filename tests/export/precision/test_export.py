@@ -98,6 +98,30 @@ def test_sensitivity_lists_every_block_and_counts_its_steps():
     assert counts["Quantizing"] == [(block, 4) for block in range(4)]
 
 
+def test_blocks_that_choose_other_frames_are_named(monkeypatch):
+    result = export_model(
+        small_request("mixste", ratio=0.5, precision="int8", timing=False, output=Path("int8.onnx"))
+    )
+    assert result.reduced.choosing == ("STEblocks.0", "TTEblocks.0")
+    flags = "--keep-float STEblocks.0 --keep-float TTEblocks.0"
+    for share, said in ((1.01, True), (0.0, False)):
+        monkeypatch.setattr(report, "_FRAMES_SHARED", share)
+        text = "\n".join(map(str, report.result_parts(result)))
+        assert (flags in text) == said
+    kept = export_model(
+        small_request(
+            "mixste",
+            ratio=0.5,
+            precision="int8",
+            timing=False,
+            keep_float=result.reduced.choosing,
+            output=Path("kept.onnx"),
+        )
+    )
+    assert kept.reduced.choosing == ()
+    assert kept.manifest.parity.frames_shared >= result.manifest.parity.frames_shared
+
+
 def test_no_timing_leaves_out_the_comparison_of_speed(capsys):
     assert main([*SMALL, "--precision", "int8-dynamic", "--no-timing"]) == 0
     captured = capsys.readouterr()
