@@ -27,6 +27,7 @@ _OTHER_ACCELERATION = 1.5
 
 _SPEED_M_S = 1.0
 _MAX_GAP_S = 0.5
+_FEWEST_FRAMES = 3
 
 
 def _of_joints(named: dict[str, float], other: float) -> Doubles:
@@ -46,12 +47,20 @@ class JointState:
         place: (17, 3), meters.
         speed: (17, 3), m/s.
         spread: (3, 17), variances of the place, of both, and of the speed, along each axis.
+        frames: (17,), how many frames tell of each joint: one shows no speed.
     """
 
     timestamp: float
     place: Doubles
     speed: Doubles
     spread: Doubles
+    frames: NDArray[np.int64]
+
+    @property
+    def moving(self) -> Mask:
+        """(17,), joints whose speed is known."""
+        known: Mask = self.frames >= _FEWEST_FRAMES
+        return known
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +113,15 @@ def step_joints(
     if fresh.any():
         place[fresh], speed[fresh] = pose[fresh], 0.0
         spread[:, fresh] = _first_spread()[:, fresh]
-    return JointStep(JointState(timestamp, place, speed, spread), ahead, fresh, seconds)
+    frames = np.where(fresh, 1, ahead.frames + 1)
+    return JointStep(JointState(timestamp, place, speed, spread, frames), ahead, fresh, seconds)
 
 
 def shifted(state: JointState, origin: int) -> JointState:
     """Return the state relative to another joint."""
     place = state.place - state.place[origin]
-    return JointState(state.timestamp, place, state.speed - state.speed[origin], state.spread)
+    speed = state.speed - state.speed[origin]
+    return JointState(state.timestamp, place, speed, state.spread, state.frames)
 
 
 def smooth_joints(steps: list[JointStep]) -> list[JointState]:
@@ -148,7 +159,8 @@ def smooth_joints(steps: list[JointStep]) -> list[JointState]:
                 bb + g10 * g10 * d0 + 2.0 * g10 * g11 * d1 + g11 * g11 * d2,
             ]
         )
-        later = JointState(here.timestamp, place, speed, spread)
+        frames = np.where(after.fresh, here.frames, later.frames)
+        later = JointState(here.timestamp, place, speed, spread, frames)
         found.append(later)
     return found[::-1]
 
@@ -159,7 +171,8 @@ def _first_spread() -> Doubles:
 
 
 def _first(timestamp: float, pose: Doubles) -> JointState:
-    return JointState(timestamp, pose.copy(), np.zeros_like(pose), _first_spread())
+    one = np.ones(len(pose), dtype=np.int64)
+    return JointState(timestamp, pose.copy(), np.zeros_like(pose), _first_spread(), one)
 
 
 def _ahead(state: JointState, timestamp: float) -> JointState:
@@ -174,4 +187,5 @@ def _ahead(state: JointState, timestamp: float) -> JointState:
             speed_speed + _DENSITY * seconds,
         ]
     )
-    return JointState(timestamp, state.place + seconds * state.speed, state.speed, spread)
+    place = state.place + seconds * state.speed
+    return JointState(timestamp, place, state.speed, spread, state.frames)

@@ -57,9 +57,6 @@ _UNSEEN_M_S = 0.3
 _ERROR_S = 0.4
 """Seconds over which the error of a lifted joint changes: its velocity is the spread over that."""
 
-_UNKNOWN_SPEED_M_S = 0.6
-"""A velocity relative to the root that is no surer than this is not known."""
-
 
 @dataclass(frozen=True, eq=False)
 class PlaceOptions:
@@ -321,7 +318,7 @@ class PersonPlacer:
         speed = np.stack([state.speed for state in moving]) * scale[:, None, None]
         wide = np.stack([state.spread[2] for state in moving])
         velocity = moved[:, None] + speed
-        velocity[~valid | (wide > _UNKNOWN_SPEED_M_S**2)] = np.nan
+        velocity[~valid | ~np.stack([state.moving for state in moving])] = np.nan
         here = np.arange(final)
         velocity[here, origins] = moved
         own = _own_covariance(frames, turns, origins, scale, final)
