@@ -35,6 +35,10 @@ _LEAST_DEPTH = 0.05
 """Depth of a ray of length 1 in the virtual camera: 87 degrees from its axis, where it has no
 meaningful slope any more."""
 
+_LONGEST_GAP_S, _HELD_S = 0.5, 0.1
+_LEAST_NORM = 0.5
+"""Length of the mean of two directions 120 degrees apart: no camera turns as fast."""
+
 _ON_FRAME = 1e-9
 _PART = 1 << 13
 
@@ -244,13 +248,44 @@ def sample_up(up: Doubles, times: Doubles, at: Doubles) -> Doubles:
         return np.where(length > 1e-6, sampled / length, np.nan)
 
 
+def bridged_up(up: Doubles, times: Doubles) -> Doubles:
+    """Return directions with those of short gaps, as an IMU slower than the camera leaves.
+
+    Between two frames that are no more than half a second apart they are interpolated; before the
+    first and after the last known one they are held for a tenth. A network that is told gravity in
+    some frames of a window only would see a view that rolls back and forth.
+
+    Args:
+        up: (frames, 3) of length 1, NaN where it is unknown.
+        times: (frames,), strictly increasing.
+    """
+    known = ~np.isnan(up[:, 0])
+    places = np.flatnonzero(known)
+    if not len(places) or len(places) == len(up):
+        return up
+    gaps = np.flatnonzero(~known)
+    after = np.searchsorted(places, gaps)
+    first = places[np.maximum(after - 1, 0)]
+    last = places[np.minimum(after, len(places) - 1)]
+    length = times[last] - times[first]
+    # Beyond the ends, both are the nearest known frame.
+    beyond = np.where(length == 0.0, np.abs(times[gaps] - times[first]), 0.0)
+    weight = (times[gaps] - times[first]) / np.where(length == 0.0, np.inf, length)
+    between = up[first] + weight[:, None] * (up[last] - up[first])
+    norm = np.linalg.norm(between, axis=1)
+    short = (length <= _LONGEST_GAP_S) & (beyond <= _HELD_S) & (norm > _LEAST_NORM)
+    bridged = up.copy()
+    bridged[gaps[short]] = between[short] / norm[short, None]
+    return bridged
+
+
 @dataclass(frozen=True, eq=False)
 class ViewTrack:
     """The virtual cameras of a clip's frames, or of samples of it, computed where they are needed.
 
     Attributes:
         centers: (frames, 2), the mean slopes of each frame's joints.
-        up: See ``virtual_views``.
+        up: See ``virtual_views``; short gaps are bridged.
         times: (frames,), seconds.
         sample_times: (samples,), seconds; None if the samples are the frames.
     """
@@ -259,6 +294,10 @@ class ViewTrack:
     up: Doubles | None
     times: Doubles
     sample_times: Doubles | None = None
+
+    def __post_init__(self) -> None:
+        if self.up is not None and self.up.ndim == 2:
+            object.__setattr__(self, "up", bridged_up(self.up, self.times))
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -9,6 +9,7 @@ from hot_sdk import CameraPose, Intrinsics
 from hot_sdk.manifest import CONDITION_NAMES
 from hot_sdk.preprocessing.virtual_view import (
     ViewTrack,
+    bridged_up,
     conditions,
     ray_slopes,
     sample_up,
@@ -164,3 +165,25 @@ def test_what_a_lens_does_not_show_has_no_ray():
     # What is known is not computed again, and what was changed is.
     filled = np.where(np.isnan(kept), np.float32(700.0), kept)
     np.testing.assert_array_equal(ray_slopes(filled, lens, known), ray_slopes(filled, lens))
+
+
+def test_short_gaps_of_up_are_bridged():
+    times = np.arange(40) / 20.0
+    angle = 0.5 * times
+    up = np.stack([np.sin(angle), -np.cos(angle), 0.0 * angle], axis=1)
+    gappy = np.full_like(up, np.nan)
+    # One of three, then a gap of 0.6 s, then the last three frames are unknown.
+    for at in (*range(1, 20, 3), *range(31, 37)):
+        gappy[at] = up[at]
+    bridged = bridged_up(gappy, times)
+    np.testing.assert_allclose(bridged[1:20], up[1:20], atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(bridged[1:20], axis=1), 1.0)
+    np.testing.assert_array_equal(bridged[0], up[1])
+    assert np.isnan(bridged[22:31]).all()
+    np.testing.assert_array_equal(bridged[37:39], up[[36, 36]])
+    assert np.isnan(bridged[39]).all()
+    opposite = np.array([[0.0, -1, 0], [np.nan] * 3, [0.0, 1, 0]])
+    assert np.isnan(bridged_up(opposite, times[:3])[1]).all()
+    np.testing.assert_array_equal(bridged_up(up, times), up)
+    nothing = np.full((3, 3), np.nan)
+    assert np.isnan(bridged_up(nothing, times[:3])).all()
