@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hot_sdk.benchmarks.machine import MachineStamp
-from hot_sdk.benchmarks.speed.evidence import ratio_of, trouble_with
+from hot_sdk.benchmarks.speed.evidence import is_paired, ratio_of, trouble_with
 from hot_sdk.benchmarks.speed.metrics import METRICS, Metric
 from hot_sdk.benchmarks.speed.record import Record, Result
 from hot_sdk.benchmarks.speed.series import Interval
@@ -201,8 +201,9 @@ def change_since(
 
 def change_in_turn(record: Record, new: Result, old: Result, metric: Metric) -> Change | None:
     """Return the change of a metric against what ran in turn with it."""
-    trouble = trouble_with(record, new, metric, paired=True)
-    trouble = trouble or trouble_with(record, old, metric, paired=True)
+    paired = is_paired(metric)
+    trouble = trouble_with(record, new, metric, paired=paired)
+    trouble = trouble or trouble_with(record, old, metric, paired=paired)
     return _change(new, old, metric, ratio_of(new, old, metric, paired=True), trouble)
 
 

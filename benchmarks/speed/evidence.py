@@ -37,6 +37,11 @@ _PAIRED = {
 """Metrics that are medians of what ran in the same rounds as another file."""
 
 
+def is_paired(metric: Metric) -> bool:
+    """Return whether the rounds of two files that ran in turn give the ratio of a metric."""
+    return metric in _PAIRED
+
+
 def trouble_with(record: Record, result: Result, metric: Metric, *, paired: bool = False) -> str:
     """Return why a metric of a result allows no verdict; empty if it does.
 
@@ -129,7 +134,7 @@ def ratio_of(new: Result, old: Result, metric: Metric, *, paired: bool = False) 
     """
     if metric.timed is None:
         return None
-    if paired and metric in _PAIRED:
+    if paired and is_paired(metric):
         return _of_rounds(new, metric)
     if metric.quantile != 0.5 or metric.fixed_ms is not None:
         return _widest(interval_of(new, metric), interval_of(old, metric))

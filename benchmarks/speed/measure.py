@@ -30,7 +30,9 @@ BESIDE = "beside"
 BATCH_S = 0.1
 """A turn lasts this long, or one run; short against drift, long against a change of process."""
 
-LEAST_RUNS = 10
+LEAST_RUNS = 20
+"""With fewer nothing is known of the steady state, and nothing can be judged by them."""
+
 _LONGER_WHILE_NOT_STEADY = 3.0
 
 
@@ -243,7 +245,7 @@ def _is_enough(series: Series | None, options: BenchmarkOptions) -> bool:
     if options.runs is not None:
         return len(series.steady()) >= options.runs
     assert options.duration_s is not None
-    if series.seconds < options.duration_s:
+    if series.seconds < options.duration_s or len(series.all) < LEAST_RUNS:
         return False
     if series.seconds > options.duration_s * _LONGER_WHILE_NOT_STEADY:
         return True

@@ -4,8 +4,9 @@
     python benchmarks/studies/readme_tables.py --only baselines --runs 2 --busy
     python benchmarks/studies/readme_tables.py --only starter --page docs/benchmarks.md
 
-A study is a command line; its tables go into docs/benchmarks.md below that command. A busy machine
-gives unreliable figures, and is refused unless ``--busy`` is given.
+A study is a command line; its tables go into docs/benchmarks.md below that command, and what they
+show, in sentences, to the head of the page. A busy machine gives unreliable figures, and is refused
+unless ``--busy`` is given.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from hot_sdk._base.files import replaced_on_success
 from hot_sdk.benchmarks.machine import BUSY, busy_cpus
 from hot_sdk.benchmarks.speed.cli import main as hot_benchmark
 from hot_sdk.benchmarks.speed.record import read_record
+from hot_sdk.benchmarks.speed.report.findings import findings_section
 from hot_sdk.benchmarks.speed.report.text import as_markdown
 from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.host.machine import this_machine
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 """The sections of the studies stand between these two in a page."""
+
+FINDINGS, FINDINGS_END = "<!-- findings -->", "<!-- end of findings -->"
+"""What the studies found stands between these two, at the page's beginning."""
 
 _PROGRAM = "readme_tables"
 
@@ -100,6 +105,16 @@ def studies() -> tuple[Study, ...]:
                 *("--profile", "--lookahead", "5", "--hop", "4", "--budget", "latency<33ms"),
             ),
         ),
+        Study(
+            "start",
+            "From the start of a program to the first poses",
+            "How long does a robot's program, and hot-infer, take until the first poses, and where"
+            " does the time go? What does a push to a stream cost beside the engine?",
+            (
+                *("starter", "--measure", "window,stream,start,command"),
+                *("--lookahead", "5", "--hop", "4"),
+            ),
+        ),
     )
 
 
@@ -124,7 +139,7 @@ def _run(arguments: list[str]) -> int:
     if options.page is not None:
         if not options.page.is_file():
             raise UsageError(f"There is no page '{options.page}'.", hint="Check the path.")
-        with_tables(options.page.read_text(encoding="utf-8"), {})
+        with_tables(with_findings(options.page.read_text(encoding="utf-8"), {}), {})
     busy = busy_cpus(this_machine())
     if busy is not None and busy > BUSY and not options.busy:
         raise EngineError(
@@ -134,7 +149,7 @@ def _run(arguments: list[str]) -> int:
     shared = ["--threads", str(options.threads), "--format", "json,html"]
     if options.runs is not None:
         shared += ["--runs", str(options.runs)]
-    sections = {}
+    sections, found = {}, {}
     for study in studies():
         if options.only not in (None, study.name):
             continue
@@ -145,12 +160,15 @@ def _run(arguments: list[str]) -> int:
             status = hot_benchmark([*study.arguments, *shared, "--output-dir", str(output)])
         if status != 0:
             return status
-        tables = as_markdown(read_record(output / "benchmark.json"), ())
+        record = read_record(output / "benchmark.json")
+        found[study.title] = findings_section(study.title, study.about, record)
+        tables = as_markdown(record, ())
         sections[study.title] = f"## {study.title}\n\n{study.about}\n\n{tables}"
     if options.page is None:
-        sys.stdout.write("\n".join(sections.values()))
+        sys.stdout.write("\n".join([*found.values(), *sections.values()]))
         return 0
-    text = with_tables(options.page.read_text(encoding="utf-8"), sections)
+    text = with_findings(options.page.read_text(encoding="utf-8"), found)
+    text = with_tables(text, sections)
     with replaced_on_success(options.page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return 0
@@ -166,21 +184,41 @@ def with_tables(page: str, sections: Mapping[str, str]) -> str:
     Raises:
         UsageError: The page has no such marks.
     """
-    before, begin, rest = page.partition(BEGIN)
-    old, end, after = rest.partition(END)
+    return _with_sections(page, (BEGIN, END), "## ", sections)
+
+
+def with_findings(page: str, sections: Mapping[str, str]) -> str:
+    """Return a page with the findings of studies replaced, and all else as it was.
+
+    Args:
+        page: Markdown.
+        sections: The findings of each study that has run, by its title; those of the others stay.
+
+    Raises:
+        UsageError: The page has no marks for findings.
+    """
+    return _with_sections(page, (FINDINGS, FINDINGS_END), "### ", sections)
+
+
+def _with_sections(
+    page: str, marks: tuple[str, str], heading: str, sections: Mapping[str, str]
+) -> str:
+    """Return a page with sections replaced between two marks, in the order of the studies."""
+    before, begin, rest = page.partition(marks[0])
+    old, end, after = rest.partition(marks[1])
     if not begin or not end:
         raise UsageError(
-            f"The page has no '{BEGIN}' and '{END}' for tables to go between.",
+            f"The page has no '{marks[0]}' and '{marks[1]}' for sections to go between.",
             hint="Put both into it, or leave --page out.",
         )
     kept = {
-        section.partition("\n")[0].removeprefix("## "): f"{section.rstrip()}\n"
-        for section in re.split(r"^(?=## )", old, flags=re.MULTILINE)
-        if section.startswith("## ")
+        section.partition("\n")[0].removeprefix(heading): f"{section.rstrip()}\n"
+        for section in re.split(rf"^(?={heading})", old, flags=re.MULTILINE)
+        if section.startswith(heading)
     }
     found = {**kept, **sections}
-    tables = "\n".join(found[study.title] for study in studies() if study.title in found)
-    return f"{before}{begin}\n\n{tables}\n{end}{after}"
+    inside = "\n".join(found[study.title] for study in studies() if study.title in found)
+    return f"{before}{begin}\n\n{inside}\n{end}{after}"
 
 
 if __name__ == "__main__":

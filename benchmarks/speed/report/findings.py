@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from hot_sdk._base.tables import number
 from hot_sdk.benchmarks.speed.advice import advice
@@ -22,23 +22,17 @@ def findings(record: Record) -> list[str]:
     return [*_doubts(record), *_speed(record), *_accuracy(record), *_ceilings(record)]
 
 
-def findings_page(records: Mapping[str, Record], questions: Mapping[str, str]) -> str:
-    """Return the findings of several studies as Markdown, each below its question.
+def findings_section(title: str, question: str, record: Record) -> str:
+    """Return the findings of a study as a section of Markdown.
 
     Args:
-        records: The record of each study, by its title.
-        questions: What each study asks, by its title.
+        title: Its heading.
+        question: What it asks.
+        record: What it measured.
     """
-    machines = dict.fromkeys(record.machine.hardware for record in records.values())
-    days = sorted(record.created[:10] for record in records.values())
-    parts = []
-    if days:
-        when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-        parts.append(f"Measured {when} on {'; '.join(machines)}.")
-    for title, record in records.items():
-        listed = "\n".join(f"- {line}" for line in findings(record))
-        parts.append(f"**{title}.** {questions[title]}\n\n{listed}")
-    return "\n\n".join(parts)
+    listed = "\n".join(f"- {line}" for line in findings(record))
+    when = f"{record.created[:10]}, {record.machine.hardware}"
+    return f"### {title}\n\n{question} ({when})\n\n{listed}\n"
 
 
 def _doubts(record: Record) -> Iterator[str]:

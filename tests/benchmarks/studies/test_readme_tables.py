@@ -36,7 +36,11 @@ def test_study_replaces_only_its_own_tables(tmp_path, capsys):
     assert f"## {third.title}\n\n| new |\n\n## " in once
     assert f"## {second.title}\n\n{second.about}" in once
     assert "## How to read the tables" in once
-    assert third.about not in once
+    assert third.about not in once.partition(readme_tables.BEGIN)[2]
+    found = readme_tables.with_findings(once, {third.title: f"### {third.title}\n\n- new\n"})
+    assert f"### {third.title}\n\n- new\n\n### " in found
+    assert found.index("- new") < found.index("## How to read the tables")
+    assert readme_tables.with_findings(page, {}) == page
     first = readme_tables.with_tables(
         f"{readme_tables.BEGIN}{readme_tables.END}", {second.title: "## x\n"}
     )
@@ -44,4 +48,4 @@ def test_study_replaces_only_its_own_tables(tmp_path, capsys):
     plain = tmp_path / "plain.md"
     plain.write_text("# Nothing\n")
     assert readme_tables.main(["--only", "starter", "--page", str(plain)]) == 2
-    assert "<!-- tables -->" in capsys.readouterr().err
+    assert "<!-- findings -->" in capsys.readouterr().err

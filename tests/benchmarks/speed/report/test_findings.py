@@ -5,7 +5,7 @@ import dataclasses
 from benchmark_records import CONDITIONS, in_turn, record, result
 
 from hot_sdk.benchmarks.speed.record import Ceiling
-from hot_sdk.benchmarks.speed.report.findings import decision_lines, findings, findings_page
+from hot_sdk.benchmarks.speed.report.findings import decision_lines, findings, findings_section
 from hot_sdk.benchmarks.speed.series import Interval
 
 
@@ -46,8 +46,6 @@ def test_shares_of_the_ceiling_and_errors_are_ranges():
     assert decision_lines(record(first), ()) == findings(record(first))
 
 
-def test_studies_are_listed_below_their_questions():
-    page = findings_page({"One": record(result("a", 10.0))}, {"One": "How fast?"})
-    assert page.startswith("Measured 2026-01-01 on A CPU, 4 CPUs, avx2.")
-    assert "**One.** How fast?\n\n- a: one window end to end takes" in page
-    assert findings_page({}, {}) == ""
+def test_a_study_is_a_section_with_its_question():
+    section = findings_section("One", "How fast?", record(result("a", 10.0)))
+    assert section.startswith("### One\n\nHow fast? (2026-01-01, A CPU, 4 CPUs, avx2)\n\n- a: one ")
