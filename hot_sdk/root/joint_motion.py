@@ -17,12 +17,13 @@ from hot_sdk.skeletons import H36M17
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_JITTER_M = {"ankle": 0.006, "knee": 0.004, "elbow": 0.006, "wrist": 0.009}
-_OTHER_JITTER_M = 0.003
-"""Standard deviation of what changes from frame to frame in a lifted joint, along each axis."""
+_JITTER_M = {"ankle": 0.009, "knee": 0.006, "elbow": 0.008, "wrist": 0.012}
+_OTHER_JITTER_M = 0.0045
+"""Standard deviation of the fast part of a lifted joint's error, along each axis: with the next,
+what gives the starter model's velocities the least error, and one as large as stated."""
 
-_ACCELERATION = {"ankle": 5.0, "knee": 3.0, "elbow": 4.0, "wrist": 7.0}
-_OTHER_ACCELERATION = 1.5
+_ACCELERATION = {"ankle": 1.9, "knee": 1.1, "elbow": 1.2, "wrist": 2.1}
+_OTHER_ACCELERATION = 0.56
 """Density of a joint's acceleration relative to the pelvis, m/s² per square root of hertz."""
 
 _SPEED_M_S = 1.0

@@ -54,9 +54,6 @@ _STANDING_SPREAD = 0.03
 _UNSEEN_M_S = 0.3
 """How fast a joint that is bridged or held gets away from where it is said to be, along an axis."""
 
-_ERROR_S = 0.4
-"""Seconds over which the error of a lifted joint changes: its velocity is the spread over that."""
-
 
 @dataclass(frozen=True, eq=False)
 class PlaceOptions:
@@ -329,7 +326,7 @@ class PersonPlacer:
             joints = unsure[:, None, :3, :3] + common + common.swapaxes(-1, -2) + own
             joints += away[..., None] * away[..., None, :] * unsure[:, None, None, None, 6, 6]
             axes = np.eye(3) * (wide * scale[:, None] ** 2)[..., None, None]
-            faster = unsure[:, None, 3:6, 3:6] + axes + own / _ERROR_S**2
+            faster = unsure[:, None, 3:6, 3:6] + axes
         joints[here, origins], faster[here, origins] = unsure[:, :3, :3], unsure[:, 3:6, 3:6]
         joints[~valid] = np.nan
         faster[np.isnan(velocity).any(axis=-1)] = np.nan

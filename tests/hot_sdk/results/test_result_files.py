@@ -27,6 +27,11 @@ def same(found, expected, *, whole=True):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
         if getattr(expected, name) is not None:
             assert getattr(found, name).dtype == getattr(expected, name).dtype
+    for name in ("velocity", "covariance", "joints_covariance", "velocity_covariance", "contacts"):
+        values = getattr(expected, name) if whole else None
+        np.testing.assert_array_equal(getattr(found, name), values)
+    for name in ("root_joint", "frame_id", "scale", "scale_spread"):
+        assert getattr(found, name) == getattr(expected, name)
     for name in ("unit", "axes", "track_id", "policies", "model", "warnings"):
         assert getattr(found, name) == getattr(expected, name)
     assert found.seams == (expected.seams if whole else None)
@@ -44,10 +49,11 @@ def test_round_trip_is_exact(result, tmp_path, name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_round_trip_of_root_with_gaps(tmp_path, name):
     joints = body("walk")
-    points = seen(joints).points.copy()
-    points[4, 2:] = np.nan
-    keypoints = dataclasses.replace(seen(joints), points=points)
-    placed = result_of(joints, track_id="left").with_root_from_reprojection(keypoints, CAMERA)
+    valid = np.ones((40, 17), dtype=bool)
+    valid[4] = False
+    spread = np.full((40, 17, 3), 0.03, dtype=np.float32)
+    result = result_of(joints, track_id="left", valid=valid, spread=spread)
+    placed = result.with_root_from_reprojection(seen(joints), CAMERA)
     assert np.isnan(placed.root[4]).all()
     same(Pose3DResult.load(placed.save(tmp_path / f"p.{name}")), placed, whole=name != "csv")
 
