@@ -15,15 +15,16 @@ from hot_sdk.engines.registry import ONNX, model_format
 from hot_sdk.engines.session import format_shape
 from hot_sdk.errors import ManifestError
 from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX, Manifest
+from hot_sdk.skeletons import NETWORK_SKELETONS
 
 _STATIC_INT8 = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _DYNAMIC_INT8 = frozenset({"DynamicQuantizeLinear", "MatMulInteger"})
 
 
 def check_against_graph(model: Path | bytes, manifest: Manifest) -> None:
-    """Check what a manifest says against the graph of its file.
+    """Check what a manifest says against its skeleton, and against the graph of its file.
 
-    Files of other formats than ONNX are left to their engine, which builds the network from them.
+    Graphs of other formats than ONNX are left to their engine, which builds the network from them.
 
     Args:
         model: The file, or its bytes.
@@ -33,6 +34,7 @@ def check_against_graph(model: Path | bytes, manifest: Manifest) -> None:
         ManifestError: They disagree.
         EngineError: The file cannot be read.
     """
+    _check_joints(manifest)
     if model_format(model) != ONNX:
         return
     file = check_onnx(model)
@@ -47,6 +49,25 @@ def check_against_graph(model: Path | bytes, manifest: Manifest) -> None:
             raise ManifestError(
                 f"The model file's manifest is wrong: it says {what} {_shown(said)}, and the graph"
                 f" has {_shown(found)}.",
+                hint="Do not use the file unless you know who changed it; export the model again"
+                " with hot-export.",
+            )
+
+
+def _check_joints(manifest: Manifest) -> None:
+    """Raise if the joints of a known skeleton hang or mirror otherwise than in that skeleton."""
+    joints = manifest.joints
+    known = NETWORK_SKELETONS.get(joints.skeleton)
+    # Other names or another order are for the caller, which knows what it can lift.
+    if known is None or joints.names != known.joints:
+        return
+    for what, said, true in (
+        ("parents", joints.parents, known.parents),
+        ("flip_pairs", _mirror(manifest), known.mirror),
+    ):
+        if said != true:
+            raise ManifestError(
+                f"The model file's manifest is wrong: its {what} are not those of '{known.name}'.",
                 hint="Do not use the file unless you know who changed it; export the model again"
                 " with hot-export.",
             )

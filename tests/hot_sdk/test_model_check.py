@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from hot_sdk import Pose3DEngine
+from hot_sdk._base import records
 from hot_sdk.engines.onnx_file import check_onnx
 from hot_sdk.engines.onnx_graph import read_graph_facts
 from hot_sdk.errors import ManifestError
@@ -30,6 +31,21 @@ def changed(tmp_path):
         return path
 
     return change
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("flip_pairs", []),
+        ("flip_pairs", [[1, 5], [2, 4], [3, 6], [11, 14], [12, 15], [13, 16]]),
+        ("parents", [-1, *range(16)]),
+    ],
+)
+def test_joints_that_hang_or_mirror_otherwise_are_refused(changed, field, value):
+    joints = json.loads(records.to_json(STARTER))["joints"]
+    path = changed(joints={**joints, field: value})
+    with pytest.raises(ManifestError, match=f"its {field} are not those of 'h36m17'"):
+        Pose3DEngine(path)
 
 
 @pytest.mark.parametrize(
