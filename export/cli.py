@@ -36,11 +36,12 @@ from hot_sdk.export.options import (
     check_request,
 )
 from hot_sdk.export.triton.options import BACKENDS, DEVICES, TritonOptions
-from hot_sdk.starter import STARTER, starter_checkpoint
+from hot_sdk.starter import STARTER, STARTER_LIVE, starter_checkpoint, starter_live_checkpoint
 
 _EPILOG = """\
 example:
   hot-export --model mixste --ratio 0.5
+  hot-export --model mixste --variant live --lookahead 5
 
 exit status:
   0 exported and verified     4 checkpoint unreadable, unsafe or incompatible
@@ -71,8 +72,8 @@ def build_parser() -> CommandParser:
 
     add = parser.add_argument_group("weights").add_argument
     about = (
-        f"trained weights: .pth .pt .bin .pth.tr .safetensors, or '{STARTER}' for those that ship "
-        f"(default: {STARTER}, if --model is mixste)"
+        f"trained weights: .pth .pt .bin .pth.tr .safetensors, or '{STARTER}' or '{STARTER_LIVE}' "
+        "for those that ship (the default, if --model is mixste)"
     )
     add("--checkpoint", metavar="FILE", help=about)
     about = "which of its several sets of weights, by the name in the file, as in model_ema"
@@ -99,7 +100,10 @@ def build_parser() -> CommandParser:
     add("--ratio", type=_one_or_more(float), metavar="R[,R...]", help=about)
     about = "number of frames kept, instead of a ratio"
     add("--tokens", type=_one_or_more(int), metavar="N[,N...]", help=about)
-    about = "keep all frames, prune and recover all, or prune and keep the center frame"
+    about = (
+        "keep all frames, prune and recover all, prune and keep the center frame, or take one frame"
+        " at a time"
+    )
     add("--variant", choices=[each.value for each in Variant], help=about)
     selectors = ",".join(each.value for each in SelectorKind)
     about = "how the kept frames are chosen (default: tpc)"
@@ -110,6 +114,15 @@ def build_parser() -> CommandParser:
     add("--prune-at", type=_one_or_more(int), metavar="N[,N...]", help=about)
     about = "stretch a checkpoint's rank embedding to the ratio; accuracy is then unknown"
     add("--resample-tokens", action="store_true", help=about)
+
+    add = parser.add_argument_group("live network").add_argument
+    about = "frames that a pose waits for (default: 0)"
+    add("--lookahead", type=int, metavar="N", help=about)
+    about = (
+        "earlier frames that it remembers: the newest, as in 48, or also every few before them, as"
+        " in 16+12x5 (12 frames, 5 apart)"
+    )
+    add("--memory", metavar="M[+AxS]", help=about)
 
     add = parser.add_argument_group("graph").add_argument
     about = "windows per run, or 'dynamic' (default: 1)"
@@ -231,8 +244,9 @@ def _request(options: argparse.Namespace) -> ExportRequest:
     fields = {field.name for field in dataclasses.fields(ExportRequest)}
     values = {name: value for name, value in vars(options).items() if name in fields}
     if options.checkpoint is not None:
-        starter = options.checkpoint == STARTER
-        values["checkpoint"] = starter_checkpoint() if starter else Path(options.checkpoint)
+        shipped = {STARTER: starter_checkpoint, STARTER_LIVE: starter_live_checkpoint}
+        find = shipped.get(options.checkpoint)
+        values["checkpoint"] = Path(options.checkpoint) if find is None else find()
     values["config"] = dict(options.set)
     values["allow_extra"] = tuple(options.allow_extra)
     if options.root_relative is not None:

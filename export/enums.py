@@ -14,6 +14,8 @@ class Variant(str, Enum):
     """Frames are pruned and all of them recovered at the end (Li et al., CVPR 2024)."""
     TPC = "tpc"
     """Frames are pruned, the center frame always kept, and none recovered (ibid.)."""
+    LIVE = "live"
+    """The network takes one frame at a time, and remembers what it needs of those before."""
 
 
 class SelectorKind(str, Enum):

@@ -13,7 +13,8 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.checkpoint_file import find_checkpoint
 from hot_sdk.export.enums import DATA_SETS, Precision, RecoveryKind, Variant
 from hot_sdk.export.models.families import Family, Normalization, Unit
-from hot_sdk.export.models.registry import family
+from hot_sdk.export.models.live_settings import live_settings
+from hot_sdk.export.models.registry import family, list_models
 from hot_sdk.export.models.spec import (
     ModelOptions,
     ModelSpec,
@@ -25,6 +26,7 @@ from hot_sdk.export.models.spec import (
 )
 from hot_sdk.export.triton.options import TritonOptions, check_folder, check_models
 from hot_sdk.starter import FAMILY
+from hot_sdk.step_memory import StepMemory
 
 TENSORRT, TORCH = "tensorrt", "torch"
 ENGINES = (DEFAULT_ENGINE, TENSORRT, TORCH)
@@ -46,6 +48,8 @@ _MODEL_OPTIONS = (
     "variant",
     "selector",
     "recovery",
+    "lookahead",
+    "memory",
 )
 """Fields of ``ExportRequest`` that are model options of the same name."""
 
@@ -54,7 +58,7 @@ _MODEL_OPTIONS = (
 class ExportRequest:
     """Options of an export.
 
-    The options from ``variant`` to ``recovery`` are those of
+    The options from ``variant`` to ``memory`` are those of
     :class:`hot_sdk.export.models.spec.ModelOptions`; None means the checkpoint's value, or the
     family's published one if the checkpoint does not encode it.
 
@@ -76,7 +80,7 @@ class ExportRequest:
             ``mm`` for one that was trained on millimeters, as with P-STMO's files of MPI-INF-3DHP;
             the exported function converts them.
         random_weights: Use reproducible random weights instead, marked as such in the file.
-        variant: ``plain``, ``hot`` or ``tpc``.
+        variant: ``plain``, ``hot``, ``tpc`` or ``live``.
         size: One of the family's published sizes.
         frames: Frames of a window.
         ratio: Frames kept over frames. Like the three below, one value, or one for each stage of
@@ -85,6 +89,8 @@ class ExportRequest:
         prune_at: Block before which frames are pruned, counted from 0.
         selector: How frames are chosen.
         recovery: How frames come back.
+        lookahead: Frames that a pose of a live network waits for.
+        memory: Earlier frames that it remembers, as in ``48`` or ``16+12x5``.
         config: Settings of the network other than published, such as ``{"heads": 4}``.
         batch: Windows per run; None leaves the batch symbolic.
         opset: 17 to 20. 20 has GELU as one operator; 17 is what TensorRT 8.6 reads.
@@ -125,6 +131,8 @@ class ExportRequest:
     prune_at: OneOrMore[int] | None = None
     selector: Selectors | None = None
     recovery: RecoveryKind | str | None = None
+    lookahead: int | None = None
+    memory: StepMemory | str | None = None
     config: dict[str, int] = field(default_factory=dict)
     batch: int | None = 1
     opset: int = DEFAULT_OPSET
@@ -221,6 +229,8 @@ def check_request(request: ExportRequest) -> None:
             hint="Give both or neither, as in: --engine tensorrt --cache-dir engines",
         )
     _check_normalization(request, known)
+    if request.variant == Variant.LIVE:
+        _check_live(request, known)
     _check_precision(request)
     for name in _MODEL_OPTIONS:
         if name in request.config:
@@ -244,6 +254,34 @@ def check_request(request: ExportRequest) -> None:
         check_folder(request.triton)
         if request.output is not None:
             check_models(request.triton, request.output)
+
+
+def _check_live(request: ExportRequest, known: Family) -> None:
+    """Check what a live network cannot be combined with."""
+    if known.live is None:
+        having = [name for name in list_models() if family(name).live is not None]
+        raise UsageError(
+            f"{known.title} has no variant 'live'.",
+            hint=f"Give --model {' or '.join(having)}.",
+        )
+    for flag, given, why in (
+        ("--flip", request.flip, "its mirror image would need a memory of its own"),
+        ("--token-index", request.token_index, "it prunes no frames"),
+        ("--resample-tokens", request.resample_tokens, "it prunes no frames"),
+        ("--engine torch", request.engine == TORCH, "PyTorch's files keep no memory"),
+        (
+            "--triton",
+            request.triton is not None,
+            "Triton would send what it remembers over the network, both ways, for each frame",
+        ),
+    ):
+        if given:
+            raise UsageError(
+                f"{flag} was given, but a live network does not have it: {why}.",
+                hint=f"Drop {flag}, or --variant live.",
+            )
+    if request.memory is not None or request.lookahead is not None:
+        live_settings(known.live, request.lookahead, request.memory)
 
 
 def _check_weights(request: ExportRequest, title: str) -> None:

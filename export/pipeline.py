@@ -31,7 +31,7 @@ from hot_sdk.export.checkpoints.loading import (
 )
 from hot_sdk.export.checkpoints.reader import TrainingRecord, read_checkpoint
 from hot_sdk.export.checkpoints.training import decide_data_set, decide_root, joint_order
-from hot_sdk.export.enums import Precision
+from hot_sdk.export.enums import Precision, Variant
 from hot_sdk.export.file_names import default_name
 from hot_sdk.export.graph.check import require_clean
 from hot_sdk.export.graph.flops import NetworkFlops, count_graph, count_network, count_parameters
@@ -59,6 +59,7 @@ from hot_sdk.export.verification.compare import (
 )
 from hot_sdk.export.verification.neighbors import neighbors_exposed
 from hot_sdk.export.verification.on_device import DeviceResult, verify_on_device
+from hot_sdk.export.verification.step_runs import require_same_both_ways
 from hot_sdk.manifest import (
     CONDITION_NAMES,
     SCHEMA,
@@ -71,7 +72,7 @@ from hot_sdk.manifest import (
     Versions,
     Weights,
 )
-from hot_sdk.starter import starter_checkpoint
+from hot_sdk.starter import starter_checkpoint, starter_live_checkpoint
 from hot_sdk.version import __version__
 
 _LOG = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ def prepare(request: ExportRequest) -> Prepared:
         weights = Weights(random=True, file=None, sha256=None, resampled_from=None)
     else:
         checkpoint = read_checkpoint(
-            request.checkpoint or starter_checkpoint(),
+            request.checkpoint or _default_checkpoint(request),
             weights=request.weights,
             allow_extra=request.allow_extra,
         )
@@ -185,6 +186,11 @@ def prepare(request: ExportRequest) -> Prepared:
     return Prepared(spec, state, weights, target, training, trained_on, notes)
 
 
+def _default_checkpoint(request: ExportRequest) -> Path:
+    live = request.variant == Variant.LIVE
+    return starter_live_checkpoint() if live else starter_checkpoint()
+
+
 @dataclass(frozen=True)
 class ExportResult:
     """An exported file and what is known about it.
@@ -243,7 +249,10 @@ def export_onnx(prepared: Prepared, request: ExportRequest, steps: Steps = LOGGE
         require_readable(model, TENSORRT_8_6)
 
     windows = verification_windows(spec, chosen_normalization(request))
-    steps.begin(f"Verifying on {len(windows)} windows, in PyTorch and in ONNX Runtime")
+    if spec.live is not None:
+        steps.begin("Comparing the network frame by frame with itself at once")
+        require_same_both_ways(reference, spec, windows)
+    steps.begin(f"Verifying on {len(windows)} {_kind(spec)}, in PyTorch and in ONNX Runtime")
     with neighbors_exposed(model, reference) as exposed:
         content = exposed.SerializeToString()
     with open_session(content) as session:
@@ -296,6 +305,11 @@ def export_onnx(prepared: Prepared, request: ExportRequest, steps: Steps = LOGGE
         folders = write_triton(prepared.target, request.triton)
     result = export_result(prepared, manifest, results)
     return replace(result, reduced=reduced, triton=folders, on_device=on_device)
+
+
+def _kind(spec: ModelSpec) -> str:
+    """Return what the verification runs, in words."""
+    return "windows" if spec.live is None else "recordings of 1,000 frames"
 
 
 def export_result(
@@ -389,7 +403,7 @@ def make_manifest(
         flops=Flops(papers=flops.papers, matmuls=flops.matmuls, executed=executed),
         parity=parity,
         quantization=quantization,
-        step=None,
+        step=spec.step,
     )
 
 

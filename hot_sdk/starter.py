@@ -14,11 +14,14 @@ FAMILY = "mixste"
 STARTER = "starter"
 """The name that stands for the shipped model wherever a model file is accepted."""
 
+STARTER_LIVE = "starter-live"
+"""The same of the one that takes one frame at a time."""
+
 _FOLDER = Path(__file__).resolve().parent / "data" / "starter"
 
 
 def resolve_model(model: str | Path) -> Path:
-    """Return the path of a model file; the text ``starter`` names the shipped model.
+    """Return the path of a model file; ``starter`` and ``starter-live`` name the shipped models.
 
     A file of that name is reached as ``./starter``, or as a ``Path``: a command line that offers
     ``starter`` therefore has to pass its argument on as text.
@@ -26,6 +29,8 @@ def resolve_model(model: str | Path) -> Path:
     Raises:
         UsageError: The starter model is missing from the installed package.
     """
+    if model == STARTER_LIVE:
+        return starter_live_model()
     return starter_model() if model == STARTER else Path(model)
 
 
@@ -45,6 +50,24 @@ def starter_checkpoint() -> Path:
         UsageError: The installed package does not hold it.
     """
     return _shipped("starter.safetensors")
+
+
+def starter_live_model() -> Path:
+    """Return the exported model that takes one frame at a time, without lookahead.
+
+    Raises:
+        UsageError: The installed package does not hold it.
+    """
+    return _shipped("starter-live.onnx")
+
+
+def starter_live_checkpoint() -> Path:
+    """Return its checkpoint, which serves every lookahead and every memory.
+
+    Raises:
+        UsageError: The installed package does not hold it.
+    """
+    return _shipped("starter-live.safetensors")
 
 
 def _shipped(name: str) -> Path:

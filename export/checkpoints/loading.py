@@ -53,6 +53,7 @@ def resolve_spec_for_checkpoint(
         UsageError: Options contradict each other.
     """
     entry = family(request.model)
+    _require_live(request, found)
     if found.joints != len(entry.skeleton.joints):
         raise CheckpointError(
             f"The checkpoint's network has {found.joints} joints; {entry.title}'s here have"
@@ -80,6 +81,8 @@ def resolve_spec_for_checkpoint(
         )
     config = {**request.config, **found.config, **_unencoded(entry, request, found, training)}
     completed = replace(request, frames=frames, config=config)
+    if found.variant is Variant.LIVE:
+        return resolve_request(replace(completed, variant=Variant.LIVE))
     if training is not None and request.prune_at is None and _prunes(completed, found):
         completed = replace(completed, prune_at=training.prune_at)
     if found.elastic:
@@ -89,6 +92,22 @@ def resolve_spec_for_checkpoint(
     if found.variant is Variant.HOT and request.variant in (None, Variant.HOT):
         completed = _with_trained_tokens(completed, found)
     return resolve_request(completed)
+
+
+def _require_live(request: ExportRequest, found: CheckpointShape) -> None:
+    """Require that a live network, and no other, has a live network's weights."""
+    if found.variant is Variant.LIVE and request.variant not in (None, Variant.LIVE):
+        raise CheckpointError(
+            "The checkpoint is of a live network, which takes one frame at a time, but the variant"
+            f" '{Variant(request.variant).value}' was requested.",
+            hint="Drop --variant, or give a checkpoint that lifts windows.",
+        )
+    if found.variant is not Variant.LIVE and request.variant == Variant.LIVE:
+        raise CheckpointError(
+            "The checkpoint is of a network that lifts windows: it has no weights of ages, which a"
+            " live network attends by.",
+            hint="Drop --variant live, or give a checkpoint that was trained live.",
+        )
 
 
 def _unencoded(

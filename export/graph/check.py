@@ -24,8 +24,17 @@ from hot_sdk.export.graph.rules import (
     tensor_problem,
     type_problem,
 )
-from hot_sdk.export.graph.view import GraphView, is_external, subgraphs, view_graph
+from hot_sdk.export.graph.view import GraphView, caches, is_external, subgraphs, view_graph
 from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX
+from hot_sdk.step_graph import (
+    AGES,
+    DELAYED_GUESS,
+    DELAYED_TOKENS,
+    NEW_GUESS,
+    NEW_KEYS,
+    NEW_TOKENS,
+    NEW_VALUES,
+)
 
 _MIN_OPSET = 17
 _SHOWN = 10
@@ -74,6 +83,7 @@ def check_graph(model: ModelProto, *, dynamic_batch: bool = False) -> list[Findi
         *_interface_findings(view, dynamic_batch),
         *_initializer_findings(view),
         *_node_findings(view, dynamic_batch),
+        *_cache_findings(view),
     ]
 
 
@@ -124,13 +134,17 @@ def _model_findings(view: GraphView) -> Iterator[Finding]:
 
 def _interface_findings(view: GraphView, dynamic_batch: bool) -> Iterator[Finding]:
     graph = view.model.graph
-    float4 = ((TensorProto.FLOAT,), (4,))
-    inputs = {KEYPOINTS: float4, CONDITIONS: ((TensorProto.FLOAT,), (3,))}
+    float3, float4 = (((TensorProto.FLOAT,), (rank,)) for rank in (3, 4))
+    inputs = {KEYPOINTS: float4, CONDITIONS: float3}
     outputs = {
         POSES: float4,
         TOKEN_INDEX: ((TensorProto.INT32, TensorProto.INT64), (2, 3)),
         SPREAD: float4,
     }
+    if any(value.name == AGES for value in graph.input):
+        inputs |= {AGES: float3, DELAYED_TOKENS: float4, DELAYED_GUESS: float3}
+        inputs |= dict.fromkeys(caches(view.model), float4)
+        outputs |= {NEW_KEYS: float4, NEW_VALUES: float4, NEW_TOKENS: float4, NEW_GUESS: float3}
     for kind, values, required, expected in (
         ("graph input", graph.input, KEYPOINTS, inputs),
         ("graph output", graph.output, POSES, outputs),
@@ -220,6 +234,21 @@ def _node_findings(view: GraphView, dynamic_batch: bool) -> Iterator[Finding]:
         yield from (
             Finding(_label(node), node.op_type, *problem) for problem in node_problems(node, view)
         )
+
+
+def _cache_findings(view: GraphView) -> Iterator[Finding]:
+    """Find what copies a live network's memory, which is most of what it reads for a frame."""
+    names = set(caches(view.model))
+    for node in (*view.nodes, *view.nested):
+        for place, name in enumerate(node.input):
+            if name in names and (node.op_type != "MatMul" or place != 1):
+                yield Finding(
+                    _label(node),
+                    node.op_type,
+                    f"reads the memory {name!r}, which only matrix multiplications may, as their"
+                    " second factor",
+                    "Lay the memory out as it is multiplied by, so that nothing copies it.",
+                )
 
 
 def _label(node: NodeProto) -> str:

@@ -26,8 +26,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.enums import RecoveryKind, SelectorKind
 from hot_sdk.export.graph.view import GraphView, attribute, input_name, view_graph
-from hot_sdk.export.graph.wrapper import build_lifter
+from hot_sdk.export.graph.wrapper import StepLifter, build_lifter, input_shapes
 from hot_sdk.export.models import ModelSpec, build
+from hot_sdk.export.models.live_mixste import LiveMixSTE
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """What the papers' tools count; a graph convolution with a matrix of its own is none of them."""
@@ -58,9 +59,12 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
         else stage
         for stage in spec.stages
     )
+    if spec.live is not None:
+        # A layer that looks ahead does the same work, but as modules that no hook sees.
+        spec = replace(spec, live=replace(spec.live, lookahead=0))
     with torch.device("meta"):
         network = build(replace(spec, stages=stages)).requires_grad_(False)
-        window, conditions = _window(spec)
+        inputs = [torch.empty(1, *shape) for shape in input_shapes(spec).values()]
     in_layers: list[int] = []
 
     def count_layer(layer: nn.Module, _: object, output: Tensor) -> None:
@@ -70,7 +74,10 @@ def count_network(spec: ModelSpec) -> NetworkFlops:
         if isinstance(module, _LAYERS):
             module.register_forward_hook(count_layer)
     with FlopCounterMode(display=False) as counter:
-        network.lift(window, None, conditions)
+        if isinstance(network, LiveMixSTE):
+            StepLifter(network)(*inputs)
+        else:
+            network.lift(inputs[0], None, *inputs[1:])
     # The published recovery projects its queries once for each token of a frame, though they are
     # the same.
     repeated = 0
@@ -89,17 +96,10 @@ def count_eager(spec: ModelSpec, *, flip: bool) -> int:
     """
     with torch.device("meta"):
         lifter = build_lifter(spec, build(spec).state_dict(), flip=flip)
-        window, conditions = _window(spec)
+        inputs = [torch.empty(1, *shape) for shape in input_shapes(spec).values()]
     with FlopCounterMode(display=False) as counter:
-        lifter(window, None, conditions)
+        lifter(inputs[0], None, *inputs[1:])
     return int(counter.get_total_flops())
-
-
-def _window(spec: ModelSpec) -> tuple[Tensor, Tensor | None]:
-    """Return keypoints of one window, and what is known if the network takes it."""
-    count = spec.size.conditions
-    known = torch.empty(1, spec.frames, count) if count else None
-    return torch.empty(1, spec.frames, spec.joints, spec.size.channels), known
 
 
 def count_parameters(spec: ModelSpec) -> int:

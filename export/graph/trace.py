@@ -17,9 +17,9 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNod
 from torch import nn
 
 from hot_sdk.errors import GraphCheckError
-from hot_sdk.export.graph.wrapper import output_names
+from hot_sdk.export.graph.wrapper import StepLifter, input_shapes, output_names
 from hot_sdk.export.models import ModelSpec
-from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD
+from hot_sdk.manifest import KEYPOINTS, POSES, SPREAD
 from hot_sdk.version import __version__
 
 BATCH = "batch"
@@ -42,20 +42,22 @@ def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) 
     Returns:
         A checked model that holds all weights, with the input ``keypoints_2d`` and, if the network
         is told what is known, ``conditions``; and the outputs ``poses_3d``, ``token_index`` if
-        frames are pruned, and ``spread`` if the network predicts it.
+        frames are pruned, and ``spread`` if the network predicts it. That of a live network also
+        has what it remembers; see :mod:`hot_sdk.step_graph`.
     """
     # torch.export would specialize a batch of one even if it is declared symbolic.
     windows = 2 if batch is None else batch
-    example = torch.zeros(windows, spec.frames, spec.joints, spec.size.channels)
-    known, inputs = {}, [KEYPOINTS]
-    if spec.size.conditions:
-        known = {CONDITIONS: torch.zeros(windows, spec.frames, spec.size.conditions)}
-        inputs.append(CONDITIONS)
-    dynamic = {name: {0: torch.export.Dim(BATCH)} for name in inputs}
+    example = {name: torch.zeros(windows, *shape) for name, shape in input_shapes(spec).items()}
+    inputs, first = list(example), {0: torch.export.Dim(BATCH)}
+    dynamic: dict[str, Any] = dict.fromkeys(inputs, first)
+    positional, known = (example.pop(KEYPOINTS),), example
+    if isinstance(lifter, StepLifter):
+        positional, known = (*positional, *example.values()), {}
+        dynamic = {"tensors": (first,) * len(positional)}
     with torch.inference_mode(), _quiet():
         program = torch.onnx.export(
             lifter,
-            (example,),
+            positional,
             kwargs=known or None,
             dynamo=True,
             opset_version=max(opset, 18),
@@ -136,11 +138,12 @@ def _clear_traces_of_machine(model: ir.Model) -> None:
 def _state_shapes(model: ir.Model, spec: ModelSpec, batch: int | None) -> None:
     """Declare the interface's shapes, with the batch by our own name for it."""
     shapes: dict[str | None, tuple[int | ir.SymbolicDim, ...]] = {
-        KEYPOINTS: (spec.frames, spec.joints, spec.size.channels),
-        CONDITIONS: (spec.frames, spec.size.conditions),
+        **input_shapes(spec),
         POSES: (spec.output_frames, spec.joints, 3),
         SPREAD: (spec.output_frames, spec.joints, 3),
     }
+    if spec.step is not None:
+        shapes |= spec.step.updates(spec.joints)
     for value in (*model.graph.inputs, *model.graph.outputs):
         assert value.shape is not None
         stated = shapes.get(value.name) or value.shape[1:]

@@ -6,6 +6,7 @@ Types and shapes are always inferred here, never taken from what the exporter no
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ from onnx import (
 )
 from onnx.shape_inference import InferenceError, infer_shapes
 
+from hot_sdk.step_graph import KEYS, VALUES
+
+_CACHE = re.compile("|".join(name.format(r"\d{1,3}") for name in (KEYS, VALUES)))
 # Larger constants are weights: inference needs their type and shape, and must not copy their data.
 _WEIGHT_ELEMENTS = 1024
 # The largest constant whose values a check reads; zero points per channel are the largest of them.
@@ -107,6 +111,11 @@ def attribute(node: NodeProto, name: str, default: int | str) -> object:
             value: object = helper.get_attribute_value(item)
             return value
     return default
+
+
+def caches(model: ModelProto) -> list[str]:
+    """Return the names of the inputs that hold keys and values of earlier frames."""
+    return [value.name for value in model.graph.input if _CACHE.fullmatch(value.name)]
 
 
 def is_external(tensor: TensorProto) -> bool:

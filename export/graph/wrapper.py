@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from hot_sdk.export.models import ModelSpec, build
 from hot_sdk.export.models.hourglass import HourglassNetwork
+from hot_sdk.export.models.layers.memory_attention import Remembered
+from hot_sdk.export.models.live_mixste import LiveMixSTE, StepState
 from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX
+from hot_sdk.step_graph import AGES, DELAYED_GUESS, DELAYED_TOKENS, KEYS, VALUES, Shapes
 
 
 class Lifter(nn.Module):
@@ -124,20 +127,80 @@ class MirrorAveragedLifter(nn.Module):
         return tuple(outputs)
 
 
+class StepLifter(nn.Module):
+    """Map a frame and what is remembered to the pose that it brings, and what is to be kept.
+
+    Args:
+        network: The live network.
+        subtracted: See :class:`Lifter`.
+        scale: See there.
+    """
+
+    def __init__(
+        self, network: LiveMixSTE, subtracted: int | None = None, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        assert network.spec.live is not None
+        self.network = network
+        self.lookahead = network.spec.live.lookahead
+        self.inputs = tuple(input_shapes(network.spec))
+        self.subtracted, self.scale = subtracted, scale
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Take one frame of several people.
+
+        Args:
+            *tensors: In the order of ``inputs``; see :mod:`hot_sdk.step_graph`.
+
+        Returns:
+            What :func:`output_names` names.
+        """
+        given = dict(zip(self.inputs, tensors, strict=True))
+        layers = range(len(self.network.TTEblocks))
+        memories = tuple(
+            Remembered(given[KEYS.format(layer)], given[VALUES.format(layer)]) for layer in layers
+        )
+        delayed = given.get(DELAYED_TOKENS), given.get(DELAYED_GUESS)
+        state = StepState(given[AGES], memories, *delayed)
+        step = self.network.step(given[KEYPOINTS], state, given.get(CONDITIONS), self.lookahead)
+        outputs = [_finished(step.poses, self.subtracted, self.scale)]
+        if step.spread is not None:
+            outputs.append(_scaled(step.spread, self.scale))
+        outputs.append(torch.stack([memory.keys.squeeze(3) for memory in step.memories], dim=1))
+        outputs.append(torch.stack([memory.values.squeeze(2) for memory in step.memories], dim=1))
+        return tuple(outputs) + tuple(
+            kept for kept in (step.tokens, step.guess) if kept is not None
+        )
+
+
 def lift_arrays(
     lifter: nn.Module, arrays: Mapping[str, NDArray[np.float32]], index: Tensor | None = None
 ) -> tuple[Tensor, ...]:
     """Run a function to export on the arrays of a file's inputs."""
+    if isinstance(lifter, StepLifter):
+        kept: tuple[Tensor, ...] = lifter(
+            *(torch.from_numpy(arrays[name]) for name in lifter.inputs)
+        )
+        return kept
     known = arrays.get(CONDITIONS)
     conditions = None if known is None else torch.from_numpy(known)
     outputs: tuple[Tensor, ...] = lifter(torch.from_numpy(arrays[KEYPOINTS]), index, conditions)
     return outputs
 
 
+def input_shapes(spec: ModelSpec) -> Shapes:
+    """Return the shapes of what the function to export takes, without the batch, in its order."""
+    shapes: Shapes = {KEYPOINTS: (spec.frames, spec.joints, spec.size.channels)}
+    if spec.size.conditions:
+        shapes[CONDITIONS] = (spec.frames, spec.size.conditions)
+    return shapes if spec.step is None else {**shapes, **spec.step.states(spec.joints)}
+
+
 def output_names(spec: ModelSpec) -> tuple[str, ...]:
     """Return the names of what the function to export returns, in its order."""
     kept = () if spec.tokens is None else (TOKEN_INDEX,)
-    return (POSES, *kept, *((SPREAD,) if spec.size.spread else ()))
+    of_step = () if spec.step is None else tuple(spec.step.updates(spec.joints))
+    return (POSES, *kept, *((SPREAD,) if spec.size.spread else ()), *of_step)
 
 
 def _finished(poses: Tensor, root: int | None, scale: float) -> Tensor:
@@ -174,6 +237,8 @@ def build_lifter(spec: ModelSpec, state: dict[str, Tensor], *, flip: bool) -> nn
     skeleton = spec.skeleton
     subtracted = None if spec.root_relative else skeleton.parents.index(-1)
     scale = 1e-3 if spec.millimeters else 1.0
+    if isinstance(network, LiveMixSTE):
+        return StepLifter(network, subtracted, scale).eval()
     if not flip:
         return Lifter(network, subtracted, scale).eval()
     mirror, channels = skeleton.mirror, spec.size.channels

@@ -61,7 +61,9 @@ def build(spec: ModelSpec, *, mirrored_pairs: bool = False) -> HourglassNetwork:
         mirrored_pairs: The network will see batches that alternate between a window and its mirror
             image.
     """
-    network: HourglassNetwork = _module(spec.family).build(spec, mirrored_pairs=mirrored_pairs)
+    name = family(spec.family).name
+    module = _module(name if spec.live is None else f"live_{name}")
+    network: HourglassNetwork = module.build(spec, mirrored_pairs=mirrored_pairs)
     return network.eval()
 
 
@@ -77,7 +79,7 @@ def infer_shape(name: str, shapes: Mapping[str, tuple[int, ...]]) -> CheckpointS
             hint says which family's keys these are.
     """
     try:
-        shape: CheckpointShape = _module(name).infer_shape(shapes)
+        shape: CheckpointShape = _module(family(name).name).infer_shape(shapes)
     except CheckpointError as error:
         raise CheckpointError(error.message, hint=_whose_keys(name, shapes)) from error
     return shape
@@ -118,4 +120,4 @@ def _whose_keys(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{family(name).name}")
+    return importlib.import_module(f"{__name__}.{name}")

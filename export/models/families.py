@@ -8,6 +8,7 @@ from enum import Enum
 
 from hot_sdk._base import records
 from hot_sdk.export.enums import Variant
+from hot_sdk.export.models.live_settings import LiveSettings
 from hot_sdk.skeletons import H36M17, Skeleton
 
 
@@ -143,6 +144,8 @@ class Family:
         float32: Modules that stay float32 in every precision, as shell patterns of their paths:
             the layers that make the poses, and those that choose by comparison.
         unquantized: Modules for which float16 is precise enough and int8 is not.
+        live: Default settings of the variant ``live``, whose network is in the module named
+            ``live_`` and the family's name; None if there is none.
     """
 
     name: str
@@ -167,6 +170,7 @@ class Family:
     unprunable: str = ""
     float32: tuple[str, ...] = ()
     unquantized: tuple[str, ...] = ()
+    live: LiveSettings | None = None
 
     @property
     def frames(self) -> int:
@@ -177,6 +181,12 @@ class Family:
     def size(self) -> NetworkSize:
         """The default size."""
         return next(iter(self.sizes.values())).size
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The variants that it has, the plain one first."""
+        live = () if self.live is None else (Variant.LIVE,)
+        return (Variant.PLAIN, *self.pruning, *live)
 
     @property
     def single_frame(self) -> bool:

@@ -10,16 +10,21 @@ Over a clip at once, as it is trained, and frame by frame, it computes the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from hot_sdk.export.models.layers.memory_attention import MemoryBlock, Remembered, Visible
+from hot_sdk.export.models.layers.memory_attention import (
+    MemoryBlock,
+    Remembered,
+    Visible,
+    age_waves,
+)
 from hot_sdk.export.models.layers.transformer import Axis, Grid
 from hot_sdk.export.models.mixste import MixSTE
+from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec
 from hot_sdk.step_memory import StepMemory, layer_lookaheads
 
@@ -71,6 +76,27 @@ class LiveMixSTE(MixSTE):
         self.TTEblocks = nn.ModuleList(
             MemoryBlock(size.width, size.heads, size.mlp_hidden) for _ in range(size.depth)
         )
+
+    def lift(
+        self,
+        keypoints: Tensor,
+        index: Tensor | None = None,
+        conditions: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Lift all frames of clips at once, at the frame rate of the family's training data.
+
+        Args:
+            keypoints: Normalized, (batch, frames, joints, channels), of any number of frames.
+            index: None, since no frames are pruned.
+            conditions: What is known, (batch, frames, conditions); None if nothing is.
+        """
+        assert self.spec.live is not None
+        frames = torch.arange(keypoints.shape[1], dtype=keypoints.dtype, device=keypoints.device)
+        live, fps = self.spec.live, family(self.spec.family).training_fps
+        poses, spread = self.lift_clip(
+            keypoints, frames / fps, conditions, lookahead=live.lookahead, memory=live.memory
+        )
+        return poses, None, spread
 
     def lift_clip(
         self,
@@ -135,6 +161,7 @@ class LiveMixSTE(MixSTE):
             self.STEblocks, self.TTEblocks, layer_lookaheads(lookahead, len(self.TTEblocks)),
             state.memories, strict=True,
         )  # fmt: skip
+        waves = age_waves(state.ages).unbind(1)
         for number, (spatial, temporal, ahead, memory) in enumerate(layers):
             tokens = self.Spatial_norm(spatial(tokens, grid, Axis.JOINTS))
             asking = tokens
@@ -142,8 +169,8 @@ class LiveMixSTE(MixSTE):
                 assert state.tokens is not None
                 asking = state.tokens[:, len(delayed)].reshape(-1, width)
                 delayed.append(tokens.reshape(-1, joints, width))
-            block, ages = cast(MemoryBlock, temporal), state.ages[:, number]
-            tokens, kept = block.step(tokens, asking, ages, memory, joints)
+            block = cast(MemoryBlock, temporal)
+            tokens, kept = block.step(tokens, asking, waves[number], memory)
             tokens = self.Temporal_norm(tokens)
             fresh.append(kept)
         new_guess = None
@@ -163,6 +190,4 @@ class LiveMixSTE(MixSTE):
         return poses if guess is None else poses + guess, spread
 
 
-def delayed_layers(lookaheads: Sequence[int]) -> tuple[int, ...]:
-    """Return the numbers of the layers that look ahead."""
-    return tuple(number for number, ahead in enumerate(lookaheads) if ahead)
+build = LiveMixSTE

@@ -19,11 +19,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from hot_sdk.export.enums import Variant
 from hot_sdk.export.models.frame_selection import take_frames
 from hot_sdk.export.models.hourglass import HourglassNetwork, chosen_frames
+from hot_sdk.export.models.layers.memory_attention import WAVES
 from hot_sdk.export.models.layers.transformer import Axis, Block, Grid
 from hot_sdk.export.models.spec import ModelSpec
 from hot_sdk.export.models.weight_shapes import CheckpointShape, WeightShapes
+
+AGE_WEIGHTS = "TTEblocks.0.attn.age_weights.weight"
+"""Key that the live network alone has; see :mod:`hot_sdk.export.models.live_mixste`."""
 
 _STEM_LAYERS = 3
 _STEM_CHANNELS = 32
@@ -40,7 +45,8 @@ def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
     """Read the sizes off a state-dict; see :func:`hot_sdk.export.models.infer_shape`."""
     weights = WeightShapes("MixSTE", shapes)
     joints, width = weights.dimensions("Spatial_pos_embed", (1, None, None))
-    (frames,) = weights.dimensions("Temporal_pos_embed", (1, None, width))
+    live = weights.has(AGE_WEIGHTS) and not weights.has("Temporal_pos_embed")
+    frames = 1 if live else weights.dimensions("Temporal_pos_embed", (1, None, width))[0]
     (channels,) = weights.dimensions("Spatial_patch_to_embedding.weight", (width, None))
     (mlp_hidden,) = weights.dimensions("STEblocks.0.mlp.fc1.weight", (None, width))
     depth = weights.depth("STEblocks|TTEblocks")
@@ -55,6 +61,11 @@ def infer_shape(shapes: Mapping[str, tuple[int, ...]]) -> CheckpointShape:
             (config["conditions"],) = known
     if weights.has("spread_head."):
         (config["spread"],) = weights.dimensions("spread_head.1.weight", (None, width))
+    if live:
+        (rows,) = weights.dimensions(AGE_WEIGHTS, (None, width))
+        weights.require(rows % (2 * WAVES) == 0, f"{AGE_WEIGHTS!r} has {rows} rows")
+        config["heads"] = rows // (2 * WAVES)
+        return CheckpointShape(frames, joints, config, Variant.LIVE)
     return weights.with_hourglass(frames, joints, config)
 
 

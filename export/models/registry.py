@@ -18,6 +18,8 @@ from hot_sdk.export.models.families import (
     PublishedSize,
     Unit,
 )
+from hot_sdk.export.models.live_settings import LiveSettings
+from hot_sdk.step_memory import StepMemory
 
 HYPOTHESES = 3
 """Hypotheses of each frame in MHFormer."""
@@ -127,6 +129,7 @@ _FAMILIES = (
         # The stem lifts each frame by itself: rounded, its frames jitter, and others are kept.
         float32=("head.*", "stem", "stem.*", "spread_head.*"),
         unquantized=("guess_trust",),
+        live=LiveSettings(lookahead=0, memory=StepMemory(48)),
         conventions_source="github.com/NationalGAILab/HoT, common/camera.py and common/utils.py; "
         "github.com/Vegetebird/MHFormer/issues/40",
     ),

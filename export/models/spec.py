@@ -17,9 +17,12 @@ from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models.families import Family, NetworkSize, PublishedSize
+from hot_sdk.export.models.live_settings import LiveSettings, check_live, live_settings
 from hot_sdk.export.models.registry import family
 from hot_sdk.manifest import CONDITION_NAMES, PruningStage
 from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, Skeleton
+from hot_sdk.step_graph import StepGraph
+from hot_sdk.step_memory import StepMemory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,13 +81,16 @@ class ModelOptions(SizeOptions, total=False):
             frames, at least 2. 1 is the plain network.
         tokens: Frames kept, instead of a ratio.
         prune_at: Block before which frames are pruned, counted from 0; at least 1.
-        variant: ``plain``, ``hot`` (prune, then recover all frames) or ``tpc`` (prune, keep the
-            center frame, recover none). The default is ``hot`` if fewer tokens than frames are
-            requested, else ``plain``. If every frame is kept, each of them is ``plain``.
+        variant: ``plain``, ``hot`` (prune, then recover all frames), ``tpc`` (prune, keep the
+            center frame, recover none) or ``live`` (take one frame at a time). The default is
+            ``hot`` if fewer tokens than frames are requested, else ``plain``. If every frame is
+            kept, each of the first three is ``plain``.
         selector: How frames are chosen: ``tpc`` (the default), ``uniform``, ``motion`` or
             ``attention``.
         recovery: How the other frames come back: ``tra`` (the default) or ``interpolate``.
         elastic: Make a recovery by ``tra`` that serves any number of tokens.
+        lookahead: Frames that a pose of the variant ``live`` waits for.
+        memory: Earlier frames that it remembers, as in ``48`` or ``16+12x5``.
     """
 
     size: str | None
@@ -96,6 +102,8 @@ class ModelOptions(SizeOptions, total=False):
     selector: Selectors | None
     recovery: RecoveryKind | str | None
     elastic: bool
+    lookahead: int | None
+    memory: StepMemory | str | None
 
 
 @dataclass(frozen=True)
@@ -104,8 +112,8 @@ class ModelSpec:
 
     Attributes:
         family: Name of the family.
-        variant: Plain, or with frames pruned.
-        frames: Frames of a window.
+        variant: Plain, with frames pruned, or live.
+        frames: Frames of a window; 1 of a live network.
         size: Size of the network.
         stages: Where frames are pruned; empty for the plain variant.
         recovery: How frames come back; None for the plain and the ``tpc`` variant.
@@ -115,6 +123,7 @@ class ModelSpec:
         joint_order: Name of the order of input and output, of ``NETWORK_SKELETONS``.
         millimeters: The network predicts millimeters, which the exported function converts to
             meters.
+        live: Lookahead and memory of a live network; None of any other.
     """
 
     family: str
@@ -127,6 +136,7 @@ class ModelSpec:
     root_relative: bool = True
     joint_order: str = H36M17.name
     millimeters: bool = False
+    live: LiveSettings | None = None
 
     @property
     def skeleton(self) -> Skeleton:
@@ -163,6 +173,23 @@ class ModelSpec:
         return 1.0 if self.tokens is None else self.tokens / self.frames
 
     @property
+    def step(self) -> StepGraph | None:
+        """The state of a live network's exported function; None of any other network."""
+        if self.live is None:
+            return None
+        memory, size = self.live.memory, self.size
+        return StepGraph(
+            lookahead=self.live.lookahead,
+            recent=memory.recent,
+            anchors=memory.anchors,
+            stride=memory.stride,
+            layers=size.depth,
+            heads=size.heads,
+            width=size.width,
+            guess=size.stem > 0,
+        )
+
+    @property
     def output_frames(self) -> int:
         """Frames of the output: all, those kept (``tpc``), or one for each kept coefficient."""
         if self.variant is Variant.TPC and self.tokens:
@@ -171,6 +198,8 @@ class ModelSpec:
 
     def plain(self) -> ModelSpec:
         """Return the same network without pruning."""
+        if self.variant is Variant.LIVE:
+            return self
         return replace(self, variant=Variant.PLAIN, stages=(), recovery=None, elastic=False)
 
 
@@ -186,6 +215,9 @@ def resolve(name: str, **options: Unpack[ModelOptions]) -> ModelSpec:
     """
     entry = family(name)
     published = published_size(entry, options.get("size"))
+    if options.get("variant") == Variant.LIVE:
+        check_choices(options)
+        return _live(entry, published, options)
     frames = _frames(entry, published, options.get("frames"))
     plain = ModelSpec(entry.name, Variant.PLAIN, frames, _size(entry, published.size, options))
     _check_middle(entry, plain)
@@ -208,7 +240,7 @@ def resolve(name: str, **options: Unpack[ModelOptions]) -> ModelSpec:
         why = f": {entry.unprunable}" if entry.unprunable else ""
         raise UsageError(
             f"{entry.title} has no variant '{variant.value}'{why}.",
-            hint=f"It has: plain{''.join(', ' + known.value for known in entry.pruning)}.",
+            hint=f"It has: {', '.join(known.value for known in entry.variants)}.",
         )
     depth, prune_at = plain.size.depth, as_tuple(options.get("prune_at"))
     _require(
@@ -264,6 +296,7 @@ def check_choices(options: ModelOptions) -> None:
     for selector in _selector_names(options.get("selector")):
         _require_choice(SelectorKind, selector, "selector")
     _require_choice(RecoveryKind, recovery, "recovery")
+    check_live(options, live=variant == Variant.LIVE)
     _require(
         variant != Variant.TPC or recovery is None,
         "The variant 'tpc' recovers no frames, but a recovery was requested.",
@@ -338,6 +371,27 @@ def _frames(entry: Family, published: PublishedSize, frames: int | None) -> int:
         f"{entry.title} was published with {published.frames}.",
     )
     return frames
+
+
+def _live(entry: Family, published: PublishedSize, options: ModelOptions) -> ModelSpec:
+    _require(
+        entry.live is not None,
+        f"{entry.title} has no variant 'live'.",
+        f"It has: {', '.join(known.value for known in entry.variants)}.",
+    )
+    assert entry.live is not None
+    _require(
+        options.get("frames") in (None, 1),
+        f"frames is {options.get('frames')}, but a live network takes one frame at a time.",
+        "Drop the frames; what it remembers of earlier ones is said by memory, as in 48.",
+    )
+    return ModelSpec(
+        entry.name,
+        Variant.LIVE,
+        1,
+        _size(entry, published.size, options),
+        live=live_settings(entry.live, options.get("lookahead"), options.get("memory")),
+    )
 
 
 def _size(entry: Family, published: NetworkSize, options: Mapping[str, Any]) -> NetworkSize:

@@ -14,15 +14,16 @@ from hot_sdk.export.enums import Variant
 class CheckpointShape:
     """Sizes of a network, as far as the shapes of its weights determine them.
 
-    They do not determine the number of attention heads, nor the block before which frames are
-    pruned; those come from the registry or from the user. The weights of a TPC variant are those of
-    the plain network.
+    They do not determine the number of attention heads, except of a live network, nor the block
+    before which frames are pruned; those come from the registry or from the user. The weights of a
+    TPC variant are those of the plain network.
 
     Attributes:
         frames: Frames of a window.
         joints: Joints of the skeleton.
         config: The fields of ``NetworkSize`` that shapes determine.
-        variant: ``HOT`` if there are weights of the Hourglass Tokenizer, else ``PLAIN``.
+        variant: ``HOT`` if there are weights of the Hourglass Tokenizer, ``LIVE`` if there are
+            weights of ages, else ``PLAIN``.
         tokens: Frames that the Hourglass Tokenizer keeps; None for the plain network, and if the
             tokenizer is elastic.
         elastic: The Hourglass Tokenizer is trained for any number of kept frames.

@@ -20,6 +20,8 @@ from hot_sdk.skeletons import in_network_order
 
 _FILE = "data/verification_clips.npz"
 _SEED = 20240617
+_LIVE_FRAMES = 1000
+_LEAST_FPS, _SMOOTH_FPS, _PAUSE_S = 15.0, 30.0, 2.0
 
 Floats = NDArray[np.float64]
 
@@ -52,11 +54,13 @@ class Window:
         keypoints: Normalized, (frames, joints, channels), float32.
         conditions: What is known of camera and person, (frames, conditions), float32; None if
             nothing is, or if the network takes none.
+        times: When each frame was, (frames,), seconds; None unless the network is live.
     """
 
     name: str
     keypoints: NDArray[np.float32]
     conditions: NDArray[np.float32] | None = None
+    times: Floats | None = None
 
 
 def real_clips() -> list[Clip]:
@@ -83,8 +87,11 @@ def verification_windows(
 
     Longer clips give their first and their last window; shorter ones are continued by their last
     frame, as the published evaluations do. A box is that of the whole clip. If the network takes
-    conditions, each window comes twice: with nothing known, and with something.
+    conditions, each window comes twice: with nothing known, and with something. A live network
+    gets :func:`live_windows`.
     """
+    if spec.live is not None:
+        return live_windows(spec, normalization)
     windows: list[Window] = []
     fps = family(spec.family).training_fps
     for clip in [*real_clips(), _smooth_clip(spec.frames, fps)]:
@@ -96,6 +103,41 @@ def verification_windows(
             if spec.size.conditions:
                 told = told_window(keypoints, spec.size.conditions, len(windows) // 2)
                 windows.append(Window(f"{name}, {told.known}", told.keypoints, told.conditions))
+    return windows
+
+
+def live_windows(
+    spec: ModelSpec, normalization: Normalization = Normalization.IMAGE_WIDTH
+) -> list[Window]:
+    """Return what a live network gets frame by frame: three long recordings.
+
+    Errors that add up in what it remembers need that many frames to show. Clips follow one another,
+    at their own frame rates; and a smooth one has frames at irregular times, as a busy computer
+    takes them, and a pause. If the network takes conditions, something is known in all but the first.
+    """
+    clips = [_at_fps(clip, max(clip.fps, _LEAST_FPS)) for clip in real_clips()]
+    random = np.random.default_rng(_SEED)
+    smooth = _smooth_clip(_LIVE_FRAMES, _SMOOTH_FPS)
+    irregular = (np.arange(_LIVE_FRAMES) + random.uniform(-0.4, 0.4, _LIVE_FRAMES)) / _SMOOTH_FPS
+    irregular[_LIVE_FRAMES // 2 :] += _PAUSE_S
+    recordings = [
+        ("clips one after another", clips, None),
+        ("clips in another order", clips[::-1], None),
+        ("smooth, at irregular times", [smooth], irregular),
+    ]
+    windows = []
+    for number, (name, parts, times) in enumerate(recordings):
+        inputs = [_normalized(part, spec, normalization) for part in parts]
+        steps = np.concatenate([np.full(len(part.points), 1.0 / part.fps) for part in parts])
+        keypoints = np.resize(np.concatenate(inputs), (_LIVE_FRAMES, *inputs[0].shape[1:]))
+        if times is None:
+            times = np.cumsum(np.resize(steps, _LIVE_FRAMES))
+        window = Window(name, keypoints, times=times)
+        if spec.size.conditions and number:
+            told = told_window(keypoints, spec.size.conditions, number - 1)
+            named = f"{name}, {told.known}"
+            window = Window(named, told.keypoints, told.conditions, times)
+        windows.append(window)
     return windows
 
 

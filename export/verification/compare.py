@@ -25,6 +25,7 @@ from hot_sdk.export.models import ModelSpec
 from hot_sdk.export.steps import Count, uncounted
 from hot_sdk.export.verification.clips import Window, stacked
 from hot_sdk.export.verification.neighbors import neighbors_forced
+from hot_sdk.export.verification.step_runs import in_pytorch, lift_by_steps
 from hot_sdk.export.verification.ties import find_ties
 from hot_sdk.manifest import POSES, SPREAD, TOKEN_INDEX
 
@@ -179,7 +180,7 @@ def compare(
     count: Count = uncounted,
     excuse_ties: bool = False,
 ) -> list[WindowResult]:
-    """Run windows through PyTorch and through an engine.
+    """Run windows through PyTorch and through an engine; a live network frame by frame in both.
 
     Args:
         reference: The function of :mod:`hot_sdk.export.graph.wrapper`, constants not folded.
@@ -192,10 +193,18 @@ def compare(
             made it so; for files in float32.
     """
     results: list[WindowResult] = []
+    # Frame by frame, PyTorch takes as long for one person as for all.
+    steps = {} if spec.live is None else lift_by_steps(in_pytorch(reference, spec), spec, windows)
+    places = {window.name: place for place, window in enumerate(windows)}
     for group in _batches(windows, session):
-        arrays = stacked(group, spec.size.conditions)
-        outputs = session.run(arrays)
-        own, forced = _reference(reference, spec, arrays, outputs)
+        if spec.live is not None:
+            outputs = lift_by_steps(session.run, spec, group)
+            of_group = [places[window.name] for window in group]
+            own = forced = {name: values[of_group] for name, values in steps.items()}
+        else:
+            arrays = stacked(group, spec.size.conditions)
+            outputs = session.run(arrays)
+            own, forced = _reference(reference, spec, arrays, outputs)
         for item, window in enumerate(group):
             shared = None
             if TOKEN_INDEX in own and TOKEN_INDEX in outputs:

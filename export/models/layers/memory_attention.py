@@ -9,7 +9,7 @@ both, so that a clip needs no table of all pairs.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,18 @@ class Visible(NamedTuple):
     allowed: Tensor
 
 
+_Layer: TypeAlias = tuple[Tensor, Tensor]
+"""Matrix and bias."""
+
+
+class _Joined(NamedTuple):
+    """What a step multiplies by: the frame that attends, the newest one, and one that is both."""
+
+    asking: _Layer
+    newest: _Layer
+    both: _Layer
+
+
 class MemoryAttention(Attention):
     """Multi-head self-attention over the frames of each joint, with weights for their ages.
 
@@ -65,6 +77,7 @@ class MemoryAttention(Attention):
         nn.init.zeros_(self.age_weights.bias)
         with torch.no_grad():
             self.age_weights.bias.view(heads, 2, WAVES)[:, 0] = _RECENCY
+        self._joined: _Joined | None = None
 
     def over_clip(self, tokens: Tensor, grid: Grid, visible: Visible) -> Tensor:
         """Let every frame attend to those that it sees.
@@ -92,44 +105,80 @@ class MemoryAttention(Attention):
         mixed = logits.softmax(dim=-1) @ value
         return self._merged(mixed, grid)
 
+    def fold_constants(self) -> None:
+        """Join the matrices that a step multiplies by, with the scale of the logits in them.
+
+        A step has few rows, so that the number of operators counts.
+        """
+        super().fold_constants()
+        assert self._folded is not None
+        with torch.no_grad():
+            query, key, value = (_biased(layer) for layer in self._folded)
+            waves = self._wave_layer()
+            self._joined = _Joined(
+                asking=_join(query, waves),
+                newest=_join(key, value),
+                both=_join(query, waves, key, value),
+            )
+
     def step(
-        self, newest: Tensor, asking: Tensor, ages: Tensor, memory: Remembered, joints: int
+        self, newest: Tensor, asking: Tensor, waves: Tensor, memory: Remembered
     ) -> tuple[Tensor, Remembered]:
         """Let one frame attend to the memory and to the newest frame.
 
         Args:
             newest: Tokens of the newest frame, (batch · joints, channels).
-            asking: Those of the frame that attends, the same or an earlier one.
-            ages: Seconds from each slot's frame, and from the newest, to the one that attends,
-                (batch, slots + 1); ``EMPTY_AGE`` if there is none.
+            asking: Those of the frame that attends, the same tensor or of an earlier frame.
+            waves: Of the ages of the slots and of the newest frame; see :func:`age_waves`; (batch,
+                2 · waves + 1, slots + 1).
             memory: Keys and values of the slots.
-            joints: Joints of a frame.
 
         Returns:
             The shape of ``asking``; and the newest frame's keys and values, with one slot.
         """
-        grid = Grid(1, joints)
-        _, key, value = self._projected(newest)
-        query = self._by_head(self._projected(asking)[0], grid, Axis.FRAMES)
-        fresh = Remembered(
-            self._by_head(key, grid, Axis.FRAMES, keys=True),
-            self._by_head(value, grid, Axis.FRAMES),
+        rows, slots = memory.keys.shape[1], memory.keys.shape[3]
+        query, weights, key, value = self._step_rows(newest, asking)
+        # All of one layout, in which a head's row is a matrix of one row: nothing is transposed.
+        head_width = query.shape[1] // self.heads
+        query = query.reshape(-1, rows, 1, head_width)
+        key = key.reshape(-1, rows, head_width, 1)
+        value = value.reshape(-1, rows, 1, head_width)
+        by_age = weights.reshape(-1, rows, weights.shape[1] // self.heads) @ waves
+        by_content = torch.cat([query @ memory.keys, query @ key], dim=-1)
+        share = (by_content + by_age.unsqueeze(2)).softmax(dim=-1)
+        of_slots, of_newest = share.split([slots, 1], dim=-1)
+        mixed = of_slots @ memory.values + of_newest * value
+        return cast(Tensor, self.proj(mixed.reshape(asking.shape))), Remembered(key, value)
+
+    def _step_rows(self, newest: Tensor, asking: Tensor) -> tuple[Tensor, ...]:
+        """Return query, weights of waves, key and value, (batch · joints, …) each."""
+        width = newest.shape[1]
+        sizes = [width, self.heads * (2 * WAVES + 1), width, width]
+        if self._joined is None:
+            query, key, value = self._projected(newest)
+            if asking is not newest:
+                query = self._projected(asking)[0]
+            of_waves = cast(Tensor, self.age_weights(asking)).reshape(-1, 2 * WAVES)
+            weights = nn.functional.pad(of_waves, (0, 1), value=1.0)
+            return query, weights.reshape(len(asking), -1), key, value
+        if asking is newest:
+            return nn.functional.linear(newest, *self._joined.both).split(sizes, dim=1)
+        return (
+            *nn.functional.linear(asking, *self._joined.asking).split(sizes[:2], dim=1),
+            *nn.functional.linear(newest, *self._joined.newest).split(sizes[2:], dim=1),
         )
-        angles = ages.unsqueeze(-1) * _frequencies(ages)
-        waves = torch.cat([angles.cos(), angles.sin()], dim=-1).transpose(1, 2).unsqueeze(1)
-        weights = torch.cat(self._age_weights(asking, grid), dim=-1)
-        nothing = (ages > 0.5 * EMPTY_AGE).to(ages.dtype) * _NOTHING
-        by_age = weights @ waves + nothing.unsqueeze(1).unsqueeze(1)
-        logits = torch.cat([query @ memory.keys, query @ fresh.keys], dim=-1) + by_age
-        share = logits.softmax(dim=-1)
-        slots = memory.keys.shape[3]
-        mixed = share[..., :slots] @ memory.values + share[..., slots:] * fresh.values
-        return self._merged(mixed, grid), fresh
+
+    def _wave_layer(self) -> _Layer:
+        """Return the layer that makes the weights of waves, with one of 1 for the last."""
+        weight = self.age_weights.weight.reshape(self.heads, 2 * WAVES, -1)
+        bias = self.age_weights.bias.reshape(self.heads, 2 * WAVES)
+        weight = nn.functional.pad(weight, (0, 0, 0, 1))
+        return weight.flatten(0, 1), nn.functional.pad(bias, (0, 1), value=1.0).flatten()
 
     def _projected(self, tokens: Tensor) -> tuple[Tensor, ...]:
         """Return scaled queries, keys and values, (tokens, channels) each."""
         if self._folded is not None:
-            return tuple(nn.functional.linear(tokens, *layer) for layer in self._folded)
+            return tuple(nn.functional.linear(tokens, *layer) for layer in self._folded[:3])
         query, key, value = cast(Tensor, self.qkv(tokens)).chunk(3, dim=-1)
         return query * (tokens.shape[1] // self.heads) ** -0.5, key, value
 
@@ -160,14 +209,43 @@ class MemoryBlock(nn.Module):
         return tokens + cast(Tensor, self.mlp(self.norm2(tokens)))
 
     def step(
-        self, newest: Tensor, asking: Tensor, ages: Tensor, memory: Remembered, joints: int
+        self, newest: Tensor, asking: Tensor, waves: Tensor, memory: Remembered
     ) -> tuple[Tensor, Remembered]:
         """Transform one frame; see :meth:`MemoryAttention.step`."""
         normed = self.norm1(newest)
         asked = normed if asking is newest else self.norm1(asking)
-        mixed, fresh = self.attn.step(normed, asked, ages, memory, joints)
+        mixed, fresh = self.attn.step(normed, asked, waves, memory)
         tokens = asking + mixed
         return tokens + cast(Tensor, self.mlp(self.norm2(tokens))), fresh
+
+
+def age_waves(ages: Tensor) -> Tensor:
+    """Return the waves of ages, and a last row that is far below 0 where there is no frame.
+
+    Args:
+        ages: (batch, layers, slots + 1), seconds; ``EMPTY_AGE`` if there is none.
+
+    Returns:
+        (batch, layers, 2 · waves + 1, slots + 1).
+    """
+    frequencies = _frequencies(ages)
+    phases = torch.zeros_like(frequencies)
+    both = torch.cat([frequencies, frequencies]).unsqueeze(1)
+    # A sine is a cosine a quarter later.
+    shift = torch.cat([phases, phases - 0.5 * math.pi]).unsqueeze(1)
+    ages = ages.unsqueeze(2)
+    nothing = (0.5 * EMPTY_AGE - ages).clamp(_NOTHING, 0.0)
+    return torch.cat([(ages * both + shift).cos(), nothing], dim=2)
+
+
+def _biased(layer: tuple[Tensor, Tensor | None]) -> _Layer:
+    matrix, bias = layer
+    return matrix, matrix.new_zeros(len(matrix)) if bias is None else bias
+
+
+def _join(*layers: _Layer) -> _Layer:
+    matrices, biases = zip(*layers, strict=True)
+    return torch.cat(matrices), torch.cat(biases)
 
 
 def _frequencies(like: Tensor) -> Tensor:
