@@ -32,6 +32,9 @@ from hot_sdk.infer.inputs import (
     read_input,
     save_results,
 )
+from hot_sdk.infer.live import LiveOptions, LiveSummary, lift_live
+from hot_sdk.infer.live import add_arguments as add_live_arguments
+from hot_sdk.infer.live import check_arguments as check_live_arguments
 from hot_sdk.infer.outputs import check_drawings, save_plots, save_rerun, save_video
 from hot_sdk.infer.trial import try_model
 from hot_sdk.offline import LiftedPeople
@@ -47,6 +50,7 @@ examples:
   hot-infer clip.json --image-size 1920x1080 --fps 30
   hot-infer film.mp4 --save-video poses.mp4
   hot-infer 0 --duration 10 --model mixste_t243_r0.50.onnx --lookahead 20
+  hot-infer 0 --ros --viewer live --intrinsics 900,900,640,360
   hot-infer --archive films --workers 8 --output-dir poses
 
 exit status:
@@ -137,6 +141,7 @@ def build_parser() -> CommandParser:
     add("--policies", choices=(PUBLISHED_DEMO,), help=policies)
     add("--lookahead", type=int, metavar="N", help="lift as a stream that waits for N frames")
     add("--hop", type=int, metavar="N", help="frames between runs of a stream (default: 1)")
+    add_live_arguments(parser.add_argument_group("while the input plays").add_argument)
     add_arguments(parser.add_argument_group("batch").add_argument)
     add = parser.add_argument_group("output").add_argument
     add("--constant-bones", action="store_true", help="hold the length of each bone")
@@ -218,6 +223,8 @@ def _run(arguments: list[str]) -> int:
     if options.archive is None and not options.inputs:
         raise UsageError("No input was given.", hint="Run: hot-infer --help")
     inputs = options_from(InputOptions, options)
+    live = LiveOptions.of(options)
+    check_live_arguments(options, live)
     if options.save_video is not None or options.save_rerun is not None:
         inputs = dataclasses.replace(inputs, keep_camera=True)
     _check(options, inputs)
@@ -232,6 +239,9 @@ def _run(arguments: list[str]) -> int:
     done = []
     with engine:
         require_precision(engine.manifest, options.require_precision)
+        if live.are_given:
+            (name,) = options.inputs
+            return _tell_live(name, lift_live(engine, name, inputs, live), options)
         for name in options.inputs:
             try:
                 with read_input(name, inputs) as footage:
@@ -247,6 +257,16 @@ def _run(arguments: list[str]) -> int:
                 sys.stdout.write(_text(name, footage, lifted, files))
     if options.json:
         sys.stdout.write(json.dumps({"results": done}) + "\n")
+    return 0
+
+
+def _tell_live(name: str, summary: LiveSummary, options: argparse.Namespace) -> int:
+    if options.json:
+        sys.stdout.write(json.dumps({"results": [{"input": name, **summary.to_dict()}]}) + "\n")
+        return 0
+    counts = f"{summary.frames} frames, {summary.poses} poses"
+    lines = [name, counts, *str(summary.report).split("\n"), *summary.notes]
+    sys.stdout.write("\n".join(map(printable, lines)) + "\n")
     return 0
 
 

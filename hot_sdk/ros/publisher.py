@@ -56,7 +56,7 @@ class PosePublisher(Closing):
         announces: Say on ``/humans/bodies/tracked`` which bodies there are; False if the detector
             of their keypoints says so.
         bag: A folder for a bag of all messages, which must not exist; None for no bag.
-        publishes: Send the messages; False only records them.
+        publishes: Send the messages; False only records them, at the time of their stamps.
 
     Raises:
         UsageError: An argument is unknown or out of range, DDS does not start, or the bag exists
@@ -90,6 +90,7 @@ class PosePublisher(Closing):
         self._lock = threading.Lock()
         self._last = -np.inf
         self._last_frame = CAMERA_FRAME
+        self._stamp_ns = 0
         self._is_open, self._is_oriented = True, False
         self._network = Network(domain) if publishes else None
         try:
@@ -208,6 +209,7 @@ class PosePublisher(Closing):
         return self._send(optical_frame(stamp_ns, CAMERA_LINK, CAMERA_FRAME))
 
     def _publish(self, poses: Sequence[StreamPose], seconds: float, stamp_ns: int) -> int:
+        self._stamp_ns = stamp_ns
         for pose in poses:
             self._seen[pose.track_id] = seconds
             if pose.track_id not in self._bodies:
@@ -240,7 +242,8 @@ class PosePublisher(Closing):
                 writer.write(message)
         if self._bag is not None:
             message = outgoing.build() if message is None else message
-            self._bag.write(topic, message, time.time_ns(), quality)
+            now_ns = self._stamp_ns if self._network is None else time.time_ns()
+            self._bag.write(topic, message, now_ns, quality)
         return message is not None
 
     def _writer(self, topic: str) -> Any:  # noqa: ANN401
