@@ -5,18 +5,20 @@ The precision is written into the graph, as casts or as quantizing nodes that ev
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from torch import nn
 
-from hot_sdk.engines import open_session
+from hot_sdk.engines import Session, open_session
+from hot_sdk.engines.session import Arrays
 from hot_sdk.export.enums import Precision
 from hot_sdk.export.graph.check import require_clean
 from hot_sdk.export.models import ModelSpec
 from hot_sdk.export.options import ExportRequest, chosen_normalization
-from hot_sdk.export.precision.calibration import calibration_windows
+from hot_sdk.export.precision.calibration import CalibrationData, calibration_windows
 from hot_sdk.export.precision.convert import convert
 from hot_sdk.export.precision.half_sums import with_half_sums
 from hot_sdk.export.precision.rules import before_selection
@@ -26,10 +28,12 @@ from hot_sdk.export.precision.sensitivity import (
     measure_sensitivity,
     measure_speed,
 )
+from hot_sdk.export.precision.step_calibration import StepCalibration, step_calibration
 from hot_sdk.export.steps import Steps
 from hot_sdk.export.verification.clips import Window, stacked
 from hot_sdk.export.verification.compare import Tolerances, WindowResult, compare, require_parity
 from hot_sdk.export.verification.neighbors import neighbors_exposed
+from hot_sdk.export.verification.step_runs import step_feeds
 from hot_sdk.manifest import POSES, SPREAD, Quantization
 
 # Limits of the mean joint error, as a share of a pose's size. A conversion that broke something is
@@ -106,11 +110,14 @@ def reduce_precision(
         VerificationError: The converted graph computes other poses.
     """
     precision = Precision(request.precision)
-    calibration = None
+    calibration: CalibrationData | StepCalibration | None = None
     if precision.calibrated:
         steps.begin("Reading the calibration clips")
         normalization = chosen_normalization(request)
-        calibration = calibration_windows(spec, request.calibration, normalization)
+        if spec.live is not None:
+            calibration = step_calibration(model, spec, request.calibration, normalization)
+        else:
+            calibration = calibration_windows(spec, request.calibration, normalization)
         steps.begin(f"Calibrating and converting to {precision.value}")
     else:
         steps.begin(f"Converting to {precision.value}")
@@ -124,7 +131,7 @@ def reduce_precision(
         content = exposed.SerializeToString()
     with open_session(content) as session:
         results = compare(reference, session, spec, windows, count=steps.count)
-        inputs = stacked(windows[:1] * (request.batch or 1), spec.size.conditions)
+        inputs = _one_input(session, spec, windows[:1] * (request.batch or 1))
         outputs = session.run(inputs)
     size = float(np.sqrt(np.square(outputs[POSES]).mean()) * 3**0.5)
     limit = _LIMITS[precision] * size
@@ -140,7 +147,7 @@ def reduce_precision(
         steps.begin("Verifying it with float16 rounded and summed as on a GPU")
         emulated = with_half_sums(onnx.load_from_string(content))
         with open_session(emulated.SerializeToString()) as session:
-            few = windows[:_EMULATED_WINDOWS]
+            few = windows[: 1 if spec.live is not None else _EMULATED_WINDOWS]
             half_sums = compare(reference, session, spec, few, count=steps.count)
         require_parity(half_sums, tolerances)
     speed = None
@@ -171,3 +178,12 @@ def reduce_precision(
         sensitivity=tuple(sensitivity),
         choosing=tuple(dict.fromkeys(converted.matmuls[name] for name in chosen_by)),
     )
+
+
+def _one_input(session: Session, spec: ModelSpec, windows: list[Window]) -> Arrays:
+    """Return an input of as many windows; a live network's with all slots of its memory filled."""
+    if spec.live is None:
+        return stacked(windows, spec.size.conditions)
+    last = spec.live.memory.span + spec.live.lookahead
+    feeds, _ = next(itertools.islice(step_feeds(session.run, spec, windows), last, None))
+    return {name: values.copy() for name, values in feeds.items()}

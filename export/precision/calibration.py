@@ -88,9 +88,13 @@ def calibration_windows(
         raise KeypointsError(
             "The calibration files hold no detections.", hint="Give files with keypoints of people."
         )
+    return _calibration(found, spec, name_files(files))
+
+
+def name_files(files: Sequence[Path]) -> str:
+    """Return the names of files, for the manifest."""
     names = ", ".join(path.name for path in files[:3])
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-    return _calibration(found, spec, f"{names}{more}")
+    return f"{names}{f' and {len(files) - 3} more' if len(files) > 3 else ''}"
 
 
 def _calibration(

@@ -14,6 +14,7 @@ from hot_sdk.export.precision.calibration import CalibrationData
 from hot_sdk.export.precision.float16 import to_float16
 from hot_sdk.export.precision.int8 import quantize, split_gemm_bias
 from hot_sdk.export.precision.rules import quantizable_matmuls
+from hot_sdk.export.precision.step_calibration import StepCalibration
 from hot_sdk.export.steps import Count, uncounted
 
 
@@ -36,7 +37,7 @@ def convert(
     model: onnx.ModelProto,
     spec: ModelSpec,
     precision: Precision,
-    calibration: CalibrationData | None = None,
+    calibration: CalibrationData | StepCalibration | None = None,
     *,
     keep_float: Sequence[str] = (),
     count: Count = uncounted,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _LARGEST = 127
 def quantize(
     model: onnx.ModelProto,
     matmuls: Collection[str],
-    batches: list[Arrays] | None,
+    batches: Sequence[Arrays] | None,
     *,
     count: Count = uncounted,
 ) -> onnx.ModelProto:

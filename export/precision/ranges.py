@@ -6,7 +6,7 @@ an engine that is left to choose takes them last, and keeps every activation unt
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -24,7 +24,7 @@ _EXTREMES = ("ReduceMin", "ReduceMax")
 def largest_magnitudes(
     model: onnx.ModelProto,
     names: Collection[str],
-    batches: list[Arrays],
+    batches: Sequence[Arrays],
     *,
     count: Count = uncounted,
 ) -> dict[str, np.float32]:
@@ -33,7 +33,7 @@ def largest_magnitudes(
     Args:
         model: In float32.
         names: Inputs of the model or outputs of its nodes.
-        batches: Inputs of the model, one or more.
+        batches: Inputs of the model, one or more; each is read before the next is asked for.
         count: Called with the batches that are done, and their total.
 
     Raises:

@@ -12,8 +12,9 @@ from fnmatch import fnmatchcase
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from hot_sdk.export.graph.view import view_graph
+from hot_sdk.export.graph.view import caches, view_graph
 from hot_sdk.export.models.families import Family
+from hot_sdk.step_graph import AGES
 
 FLOAT32_OPERATORS = frozenset(
     {"Abs", "Clip", "Div", "Equal", "Exp", "Greater", "GreaterOrEqual", "LayerNormalization"}
@@ -64,9 +65,10 @@ def float32_nodes(
     """Return the names of the nodes that stay float32.
 
     These are the nodes of some operators and modules; those that compute a selector's input; those
-    that compute indices, which float16 cannot tell apart from 2048 on, or average poses; the first
-    layers and the sums of the residual stream; those that multiply in int8, with their biases; and
-    those that only move values from one of these to another.
+    that read what a live network remembers; those that compute indices, which float16 cannot tell
+    apart from 2048 on, or average poses; the first layers and the sums of the residual stream;
+    those that multiply in int8, with their biases; and those that only move values from one of
+    these to another.
 
     Args:
         model: In float32, or in int8 and float32.
@@ -92,10 +94,29 @@ def float32_nodes(
         if name
     }
     kept.update(node.name for node in graph.node if read.intersection(node.output))
+    kept.update(_memory_nodes(model))
     kept.update(_finishing_nodes(model, kept))
     for rule in ROUNDING_RULES if rules is None else rules:
         kept.update(rule(graph))
     return kept | _moving_between(graph, kept)
+
+
+def _memory_nodes(model: ModelProto) -> set[str]:
+    """Return the nodes that read a live network's memory, and those that compute on ages.
+
+    The memory is float32 in every file, and casts would copy all of it; ages are seconds that may
+    be many more than float16 resolves.
+    """
+    remembered, of_ages = set(caches(model)), {AGES}
+    found: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in _PRODUCTS:
+            if remembered.union(of_ages).intersection(node.input):
+                found.add(node.name)
+        elif of_ages.intersection(node.input):
+            found.add(node.name)
+            of_ages.update(node.output)
+    return found
 
 
 def _finishing_nodes(model: ModelProto, kept: Collection[str]) -> set[str]:

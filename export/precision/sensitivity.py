@@ -19,6 +19,7 @@ from hot_sdk.engines.session import Arrays
 from hot_sdk.export.precision.calibration import CalibrationData
 from hot_sdk.export.precision.convert import Converted
 from hot_sdk.export.precision.int8 import dequantize_except
+from hot_sdk.export.precision.step_calibration import StepCalibration
 from hot_sdk.export.steps import Count, Steps, uncounted
 from hot_sdk.manifest import POSES
 
@@ -105,7 +106,7 @@ class BlockSensitivity:
 
 
 def measure_sensitivity(
-    converted: Converted, calibration: CalibrationData, steps: Steps
+    converted: Converted, calibration: CalibrationData | StepCalibration, steps: Steps
 ) -> list[BlockSensitivity]:
     """Quantize one block after the other, and compare each with float32.
 

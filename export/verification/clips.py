@@ -19,8 +19,10 @@ from hot_sdk.preprocessing.resampling import sample
 from hot_sdk.skeletons import in_network_order
 
 _FILE = "data/verification_clips.npz"
+LIVE_FRAMES = 1000
+"""Frames of each recording for live networks."""
+
 _SEED = 20240617
-_LIVE_FRAMES = 1000
 _LEAST_FPS, _SMOOTH_FPS, _PAUSE_S = 15.0, 30.0, 2.0
 
 Floats = NDArray[np.float64]
@@ -113,13 +115,14 @@ def live_windows(
 
     Errors that add up in what it remembers need that many frames to show. Clips follow one another,
     at their own frame rates; and a smooth one has frames at irregular times, as a busy computer
-    takes them, and a pause. If the network takes conditions, something is known in all but the first.
+    takes them, and a pause. If the network takes conditions, something is known in all but the
+    first.
     """
     clips = [_at_fps(clip, max(clip.fps, _LEAST_FPS)) for clip in real_clips()]
     random = np.random.default_rng(_SEED)
-    smooth = _smooth_clip(_LIVE_FRAMES, _SMOOTH_FPS)
-    irregular = (np.arange(_LIVE_FRAMES) + random.uniform(-0.4, 0.4, _LIVE_FRAMES)) / _SMOOTH_FPS
-    irregular[_LIVE_FRAMES // 2 :] += _PAUSE_S
+    smooth = _smooth_clip(LIVE_FRAMES, _SMOOTH_FPS)
+    irregular = (np.arange(LIVE_FRAMES) + random.uniform(-0.4, 0.4, LIVE_FRAMES)) / _SMOOTH_FPS
+    irregular[LIVE_FRAMES // 2 :] += _PAUSE_S
     recordings = [
         ("clips one after another", clips, None),
         ("clips in another order", clips[::-1], None),
@@ -129,9 +132,9 @@ def live_windows(
     for number, (name, parts, times) in enumerate(recordings):
         inputs = [_normalized(part, spec, normalization) for part in parts]
         steps = np.concatenate([np.full(len(part.points), 1.0 / part.fps) for part in parts])
-        keypoints = np.resize(np.concatenate(inputs), (_LIVE_FRAMES, *inputs[0].shape[1:]))
+        keypoints = np.resize(np.concatenate(inputs), (LIVE_FRAMES, *inputs[0].shape[1:]))
         if times is None:
-            times = np.cumsum(np.resize(steps, _LIVE_FRAMES))
+            times = np.cumsum(np.resize(steps, LIVE_FRAMES))
         window = Window(name, keypoints, times=times)
         if spec.size.conditions and number:
             told = told_window(keypoints, spec.size.conditions, number - 1)
