@@ -10,11 +10,12 @@ from hot_sdk.export.options import TORCH, ExportRequest
 
 
 def default_name(spec: ModelSpec, request: ExportRequest) -> str:
-    """Return a descriptive file name, as ``mixste_t243_r0.50.onnx``.
+    """Return a descriptive file name, as ``mixste_t243_r0.50.onnx`` or ``mixste_live_l5_m48.onnx``.
 
-    It holds the family, the size if that is not the default one, the frames, the share of frames
-    kept, and whatever else was requested that makes another file: selectors, the blocks before
-    which frames are pruned, the recovery, normalization, flip averaging, precision and batch.
+    It holds the family, the size if that is not the default one, the frames and the share of frames
+    kept (of a live network its lookahead and memory), and whatever else was requested that makes
+    another file: selectors, the blocks before which frames are pruned, the recovery, normalization,
+    flip averaging, precision and batch.
 
     Args:
         spec: The resolved architecture. It provides the ratio if none was requested.
@@ -24,8 +25,11 @@ def default_name(spec: ModelSpec, request: ExportRequest) -> str:
     parts = [spec.family, *_size(spec, entry, request)]
     if spec.variant is Variant.TPC:
         parts.append(spec.variant.value)
-    parts.append(f"t{spec.frames}")
-    if not entry.single_frame:
+    if spec.live is not None:
+        parts += [spec.variant.value, f"l{spec.live.lookahead}", f"m{spec.live}"]
+    else:
+        parts.append(f"t{spec.frames}")
+    if not entry.single_frame and spec.live is None:
         kept = tuple(stage.tokens / spec.frames for stage in spec.stages)
         ratios = (as_tuple(request.ratio) or kept) if kept else (1.0,)
         parts.append("r" + "-".join(f"{ratio:.2f}" for ratio in ratios))

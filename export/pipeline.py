@@ -49,7 +49,7 @@ from hot_sdk.export.precision import ReducedPrecision, reduce_precision
 from hot_sdk.export.steps import LOGGED, Steps
 from hot_sdk.export.triton.options import check_models
 from hot_sdk.export.triton.repository import write_triton
-from hot_sdk.export.verification.clips import Window, verification_windows
+from hot_sdk.export.verification.clips import LIVE_FRAMES, Window, verification_windows
 from hot_sdk.export.verification.compare import (
     FP32,
     Tolerances,
@@ -309,7 +309,7 @@ def export_onnx(prepared: Prepared, request: ExportRequest, steps: Steps = LOGGE
 
 def _kind(spec: ModelSpec) -> str:
     """Return what the verification runs, in words."""
-    return "windows" if spec.live is None else "recordings of 1,000 frames"
+    return "windows" if spec.live is None else f"recordings of {LIVE_FRAMES:,} frames"
 
 
 def export_result(

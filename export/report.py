@@ -18,13 +18,17 @@ from hot_sdk.export.models import ModelSpec, family, list_models, resolve
 from hot_sdk.export.models.families import Unit
 from hot_sdk.export.options import ExportRequest, returns_token_index
 from hot_sdk.export.triton.options import model_names
+from hot_sdk.export.verification.clips import LIVE_FRAMES
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING
+from hot_sdk.step_graph import step_bytes
 
 if TYPE_CHECKING:
     from hot_sdk.export.pipeline import ExportResult, Prepared
     from hot_sdk.export.precision.sensitivity import BlockSensitivity, Speed
     from hot_sdk.export.verification.compare import WindowResult
     from hot_sdk.export.verification.on_device import DeviceResult
+    from hot_sdk.manifest import Manifest
+    from hot_sdk.step_memory import StepMemory
 
 _FARTHEST_ROOT = 0.1
 """Of the body's size; the starter's, which was trained relative to the root, is at 0.001."""
@@ -87,10 +91,13 @@ def plan_parts(prepared: Prepared, request: ExportRequest) -> list[str | Table]:
 
 def _describe(spec: ModelSpec) -> str:
     size = spec.size
+    frames = f"{spec.frames} frames" if spec.live is None else "one frame at a time"
     text = (
-        f"{family(spec.family).title} {spec.variant.value}, {spec.frames} frames, width "
+        f"{family(spec.family).title} {spec.variant.value}, {frames}, width "
         f"{size.width}, depth {size.depth}, heads {size.heads}"
     )
+    if spec.live is not None:
+        return f"{text}; {_live_text(spec.live.lookahead, spec.live.memory, _fps(spec))}"
     if not spec.stages:
         return text
     stages = ", then ".join(
@@ -99,6 +106,22 @@ def _describe(spec: ModelSpec) -> str:
         for stage in spec.stages
     )
     return f"{text}; {stages}; recovery {spec.recovery.value if spec.recovery else 'none'}"
+
+
+def _fps(spec: ModelSpec) -> float:
+    return family(spec.family).training_fps
+
+
+def _live_text(lookahead: int, memory: StepMemory, fps: float) -> str:
+    """Return what a live network waits for and remembers, in words."""
+    waits = "waits for no later frame"
+    if lookahead:
+        frames = f"{lookahead} frame{'s' * (lookahead > 1)}"
+        waits = f"waits for {frames} ({1e3 * lookahead / fps:.0f} ms at {fps:g} fps)"
+    remembers = f"remembers the newest {memory.recent} frames"
+    if memory.anchors:
+        remembers += f" and {memory.anchors} before them, {memory.stride} apart"
+    return f"{waits}, {remembers}"
 
 
 def _joints_text(skeleton: str, trained_on: str | None) -> str:
@@ -144,9 +167,10 @@ def result_as_dict(result: ExportResult) -> dict[str, Any]:
 
 def result_parts(result: ExportResult) -> list[str | Table]:
     """Return the tables and notes about an exported file."""
-    manifest, reduced = result.manifest, result.reduced
+    manifest, reduced, step = result.manifest, result.reduced, result.manifest.step
+    unit = "window" if step is None else "frame"
     notes = [
-        f"This file executes {manifest.flops.executed / 1e9:,.3f} GFLOPs per window in its matrix "
+        f"This file executes {manifest.flops.executed / 1e9:,.3f} GFLOPs per {unit} in its matrix "
         f"multiplications{' (flip averaging doubles them)' if manifest.flip else ''}.",
         _parity_text(result),
     ]
@@ -154,6 +178,10 @@ def result_parts(result: ExportResult) -> list[str | Table]:
         notes.append(_choosing_text(reduced.choosing))
     if reduced is not None and reduced.half_sums:
         notes.append(_half_sums_text(reduced.half_sums, manifest.unit))
+    if step is not None:
+        held = step_bytes(step, len(manifest.joints.names)) / 1e6
+        waits = _live_text(step.lookahead, step.memory, manifest.training_fps)
+        notes.append(f"It {waits}: {held:.1f} MB for each person.")
     if result.on_device is not None:
         notes.append(_device_text(result.on_device, manifest.unit))
     if manifest.weights.resampled_from is not None:
@@ -242,6 +270,8 @@ def _cost_table(result: ExportResult) -> Table:
     manifest, plain = result.manifest, result.plain_flops
     pruned = manifest.tokens is not None
     header = ["one window", "plain network"]
+    if manifest.step is not None:
+        header = ["one frame", "live network"]
     if pruned:
         header += [f"keeping {manifest.tokens} of {manifest.frames}", "change"]
 
@@ -265,9 +295,9 @@ def _parity_text(result: ExportResult) -> str:
     scale, shown = _shown_unit(manifest.unit)
     if result.reduced is None:
         text = (
-            f"Same poses as PyTorch in {parity.engine}, on {parity.clips} windows: with the same "
-            f"frames, coordinates differ by at most {parity.max_difference * scale:.2g} {shown}; "
-            "end to end, "
+            f"Same poses as PyTorch in {parity.engine}, on {parity.clips} {_runs(manifest)}: with "
+            f"the same frames, coordinates differ by at most {parity.max_difference * scale:.2g} "
+            f"{shown}; end to end, "
         )
     else:
         quantized = manifest.quantization
@@ -275,10 +305,10 @@ def _parity_text(result: ExportResult) -> str:
         if quantized is not None:
             text += f", {quantized.matmuls} matrix multiplications quantized"
             if quantized.windows:
-                text += f" by {quantized.windows} windows of {quantized.source}"
+                text += f" by {quantized.windows} {_runs(manifest)} of {quantized.source}"
         text += (
-            f". Compared with PyTorch in float32, in {parity.engine}, on {parity.clips} windows: "
-            "end to end, "
+            f". Compared with PyTorch in float32, in {parity.engine}, on {parity.clips} "
+            f"{_runs(manifest)}: end to end, "
         )
     text += (
         f"mean joint error {parity.mean_joint_error * scale:.2g} {shown}, largest "
@@ -287,6 +317,10 @@ def _parity_text(result: ExportResult) -> str:
     if parity.frames_shared is not None:
         text += f", kept frames identical: {parity.frames_shared:.1%}"
     return f"{text}.{''.join(_tie_text(window) for window in result.windows if window.tied)}"
+
+
+def _runs(manifest: Manifest) -> str:
+    return "windows" if manifest.step is None else f"recordings of {LIVE_FRAMES:,} frames"
 
 
 def _tie_text(window: WindowResult) -> str:
@@ -378,7 +412,7 @@ def list_networks() -> list[dict[str, Any]]:
     for name in list_models():
         entry = family(name)
         for number, size in enumerate(entry.sizes):
-            for variant in (Variant.PLAIN, *(entry.pruning if number == 0 else ())):
+            for variant in entry.variants if number == 0 else (Variant.PLAIN,):
                 spec = resolve(name, size=size, variant=variant)
                 flops = count_network(spec)
                 found.append(

@@ -6,7 +6,9 @@ tensors are float32, and the first axis of each is the batch: people.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from hot_sdk.step_memory import StepMemory, layer_lookaheads
 
@@ -44,7 +46,7 @@ MOST_LOOKAHEAD = 64
 MOST_SLOTS = 4096
 _MOST = {"layers": 64, "heads": 64, "width": 4096}
 
-Shapes = dict[str, tuple[int, ...]]
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
 """Shapes by the names of tensors, without the batch."""
 
 
@@ -133,3 +135,13 @@ class StepGraph:
         if self.memory.slots > MOST_SLOTS:
             return f"it has {self.memory.slots} slots; at most {MOST_SLOTS} are read"
         return None
+
+
+def step_bytes(graph: StepGraph, joints: int) -> int:
+    """Return the bytes that a network is fed with of what it remembers of a person.
+
+    Args:
+        graph: The network's state.
+        joints: Joints of a frame.
+    """
+    return 4 * sum(math.prod(shape) for shape in graph.states(joints).values())
