@@ -30,11 +30,11 @@ from hot_sdk.starter import resolve_model
 
 KEYPOINTS = {
     "as they are": Corruption(),
+    "noise of 2 px": Corruption(noise_px=2.0),
     "noise of 5 px": Corruption(noise_px=5.0),
     "noise of 10 px": Corruption(noise_px=10.0),
     "10 % of joints missing": Corruption(missing=0.1),
-    "30 % of joints missing": Corruption(missing=0.3),
-    "noise of 5 px, 10 % missing": Corruption(noise_px=5.0, missing=0.1),
+    "20 % of joints missing": Corruption(missing=0.2),
 }
 """What is done to the keypoints, by a name."""
 

@@ -85,7 +85,7 @@ def trainer():
     """The trainer's modules, by name."""
     sys.path.insert(0, str(FOLDER))
     try:
-        names = ("bodies", "cameras", "detector", "train")
+        names = ("ablation", "bodies", "cameras", "detector", "train")
         return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(FOLDER))
@@ -258,3 +258,26 @@ def test_views_turn_as_the_runtime_turns_them(trainer, gravity):
     assert usual.sum() > 20
     runtime = views.turned(slopes[0].double().numpy())
     np.testing.assert_allclose(keypoints[0].numpy()[usual], runtime[usual], atol=1e-5)
+
+
+def test_limbs_of_others_keep_their_lengths_and_their_turn_to_the_body(trainer, world):
+    torch.manual_seed(0)
+    clips = zip(world, range(len(world)), strict=True)
+    world = torch.stack([clip.roll(by, dims=0) for clip, by in clips])
+    mixed = trainer.ablation.recombine(world)
+    for first, second in ((1, 2), (2, 3), (14, 15), (15, 16), (11, 12), (12, 13)):
+        lengths = (world[:, :, second] - world[:, :, first]).norm(dim=-1)
+        changed = (mixed[:, :, second] - mixed[:, :, first]).norm(dim=-1)
+        # Each is one of the lengths of the batch.
+        gaps = (changed[:, None] - lengths[None]).abs().amax(dim=2).amin(dim=1)
+        assert gaps.max() < 1e-4
+    kept = [0, 1, 4, 7, 8, 9, 10, 11, 14]
+    assert torch.equal(mixed[:, :, kept], world[:, :, kept])
+    assert not torch.equal(mixed, world)
+
+
+def test_reprojection_is_zero_for_the_truth_only(trainer, world):
+    loss = trainer.ablation.reprojection_loss
+    poses = world - world[:, :, :1]
+    assert float(loss(poses, poses)) == 0.0
+    assert float(loss(poses + 0.01 * torch.randn_like(poses), poses)) > 1e-3
