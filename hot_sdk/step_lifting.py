@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.latency import LatencyRecorder
-from hot_sdk.preprocessing import InputPolicies, InputSpec
+from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.causal import CausalCleaner
 from hot_sdk.preprocessing.cleaning import Cleaned
+from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.preprocessing.spans import rays
 from hot_sdk.preprocessing.virtual_view import (
     VirtualViews,
@@ -36,6 +37,31 @@ Doubles = NDArray[np.float64]
 TESTED_FPS = (15.0, 60.0)
 """Frame rates that live networks are trained and measured at; ages are in seconds, so that nothing
 is resampled."""
+
+MAX_GAP_FRAMES = 25
+"""Frames after which a person who is seen again starts from scratch."""
+
+TIME_TO_LIVE_S = 2.0
+"""Seconds after which a person who is not seen is forgotten."""
+
+_TOLERANCE = 1.1
+
+
+def longest_gap_s(fps: float) -> float:
+    """Return the seconds for which a clip's person who is not seen is bridged, as in a stream."""
+    # Half an interval more, for frames that are a little late.
+    return min((MAX_GAP_FRAMES + 0.5) / fps, TIME_TO_LIVE_S)
+
+
+def rate_warning(fps: float | None) -> tuple[str, ...]:
+    """Return a warning if a frame rate is none that live networks are measured at."""
+    slowest, fastest = TESTED_FPS
+    if fps is None or slowest / _TOLERANCE <= fps <= fastest * _TOLERANCE:
+        return ()
+    return (
+        f"The keypoints have {fps:.4g} frames per second. The model remembers a number of frames,"
+        f" and was trained with {slowest:g} to {fastest:g} per second: poses may be less accurate.",
+    )
 
 
 class NewFrame(NamedTuple):
