@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
+import weakref
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -26,6 +28,9 @@ _LOOPBACK = """\
 <AllowMulticast>false</AllowMulticast></General><Discovery><ParticipantIndex>auto</ParticipantIndex>
 <MaxAutoParticipantIndex>100</MaxAutoParticipantIndex><Peers><Peer address="127.0.0.1"/></Peers>
 </Discovery></Domain></CycloneDDS>"""
+
+_local_domains: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_making = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -137,10 +142,9 @@ class Network:
 
     def close(self) -> None:
         """Leave the network, with all readers and writers; closing twice is allowed."""
-        for held in (self.participant, self._domain):
-            if held is not None:
-                # CycloneDDS has no other way to end one that something still refers to.
-                held.__del__()
+        if self.participant is not None:
+            # CycloneDDS has no other way to end one that something still refers to.
+            self.participant.__del__()
         self.participant = self._domain = None
 
     def _topic(self, topic: str, kind: type, qos: Any) -> Any:  # noqa: ANN401
@@ -176,7 +180,12 @@ def checked_reliability(reliability: str) -> str:
 
 
 def _local_domain(domains: ModuleType, number: int) -> Any:  # noqa: ANN401
-    return domains.Domain(number, _LOOPBACK)
+    """Return the process's domain on the loopback interface, which can be made once."""
+    with _making:
+        found = _local_domains.get(number)
+        if found is None:
+            found = _local_domains[number] = domains.Domain(number, _LOOPBACK)
+        return found
 
 
 def _text(error: Exception) -> str:

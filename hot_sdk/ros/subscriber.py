@@ -26,7 +26,7 @@ MOST_BODIES = 64
 """Bodies to whose keypoints one subscriber listens at once."""
 
 # hri_msgs/Skeleton2D has OpenPose's 18 joints, but the left eye and ear before the right ones.
-_JOINTS = (
+SKELETON_2D_JOINTS = (
     *("nose", "neck"),
     *("right_shoulder", "right_elbow", "right_wrist"),
     *("left_shoulder", "left_elbow", "left_wrist"),
@@ -34,6 +34,8 @@ _JOINTS = (
     *("left_hip", "left_knee", "left_ankle"),
     *("left_eye", "right_eye", "left_ear", "right_ear"),
 )
+"""Names of the joints of ``hri_msgs/Skeleton2D``, in its order."""
+
 _LARGEST_SHARE = 4.0
 """Coordinates are shares of the image's size; beyond this they are pixels."""
 
@@ -124,7 +126,9 @@ class SkeletonSubscriber(Closing):
         self._quality = Quality(BEST_EFFORT)
         self._tracked = self._network.reader(names.TRACKED, types.IdsList, self._quality)
         self._cameras = self._network.reader(camera_info, types.CameraInfo, self._quality)
-        self._order = np.array([_JOINTS.index(one) for one in skeleton_format(SKELETON).joints])
+        self._order = np.array(
+            [SKELETON_2D_JOINTS.index(one) for one in skeleton_format(SKELETON).joints]
+        )
 
     @property
     def image_size(self) -> tuple[int, int] | None:
@@ -137,6 +141,11 @@ class SkeletonSubscriber(Closing):
         """The camera's; None until the ``CameraInfo`` of a calibrated camera has come."""
         self._read_camera()
         return self._intrinsics
+
+    @property
+    def epoch_ns(self) -> int | None:
+        """Unix time of the timestamp 0, nanoseconds; None before the first frame."""
+        return self._first_ns
 
     def wait_for_camera(self, timeout_s: float) -> bool:
         """Wait for the camera's ``CameraInfo``; returns False if none came."""
