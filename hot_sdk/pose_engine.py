@@ -15,7 +15,7 @@ from hot_sdk.camera_knowledge import Up, checked_knowledge
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.engines import Session, SessionOptions, open_session
 from hot_sdk.errors import EngineError, UsageError
-from hot_sdk.inference import WindowRunner, lift_prepared_clips
+from hot_sdk.inference import LiftedClip, WindowRunner, lift_prepared_clips
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder, LatencyReport
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
@@ -29,6 +29,9 @@ from hot_sdk.root.placement import CameraSource, Placement
 from hot_sdk.root.scale import Floor
 from hot_sdk.skeletons import H36M17
 from hot_sdk.starter import STARTER, resolve_model
+from hot_sdk.step_clip import SteppedClip, lift_clips_by_step
+from hot_sdk.step_lifting import MAX_GAP_FRAMES, TIME_TO_LIVE_S
+from hot_sdk.step_runner import StepRunner
 from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
 
 
@@ -101,7 +104,7 @@ class Pose3DEngine(Closing):
         self._session: Session | None = open_session(model, options, engine=engine)
         self.manifest = Manifest.from_metadata(self._session.metadata)
         check_against_graph(model, self.manifest)
-        self._runner = WindowRunner(self._session, self.manifest, flip=flip)
+        self._runner = _runner(self._session, self.manifest, flip, windows, overlap)
         self._mode = self._window_mode(windows)
         self._overlap = overlap
         self._recorder = LatencyRecorder("clip")
@@ -205,29 +208,26 @@ class Pose3DEngine(Closing):
 
     def _lift(
         self, people: Sequence[Keypoints], progress: Callable[[int, int], None] | None
-    ) -> tuple[tuple[Pose3DResult, ...], list[PreparedClip]]:
+    ) -> tuple[tuple[Pose3DResult, ...], Sequence[PreparedClip | SteppedClip]]:
         session = self._open_session()
         manifest = self.manifest
         recorder = LatencyRecorder("clip", within=self._recorder)
         with recorder.timed("total"):
-            clips = []
-            for keypoints in people:
-                with recorder.timed("preparation"):
-                    clip = prepare_clip(
-                        keypoints,
-                        self._runner.input_spec,
-                        self.policies,
-                        frames=manifest.frames,
-                        training_fps=manifest.training_fps,
-                        conditions=manifest.conditions,
-                    )
-                clips.append(clip)
-            plans = [
-                windowing.plan(len(clip.inputs), manifest.frames, self._mode, overlap=self._overlap)
-                for clip in clips
-            ]
-            lifted = lift_prepared_clips(clips, plans, self._runner, recorder, progress)
-        windows = sum(len(plan.windows) for plan in plans)
+            clips: Sequence[PreparedClip | SteppedClip]
+            if isinstance(self._runner, StepRunner):
+                stepped = lift_clips_by_step(
+                    people, self._runner, self.policies, recorder, progress
+                )
+                clips, lifted = (
+                    stepped,
+                    [LiftedClip(one.poses, one.spread, None) for one in stepped],
+                )
+                records = [_step_record(one, manifest) for one in stepped]
+            else:
+                clips, lifted, records = self._lift_windows(
+                    people, self._runner, recorder, progress
+                )
+        windows = sum(record.count for record in records)
         frames = sum(len(keypoints) for keypoints in people)
         with self._counting:
             self._windows += windows
@@ -243,7 +243,7 @@ class Pose3DEngine(Closing):
                 root_error=None,
                 timestamps=clip.timestamps,
                 track_id=keypoints.track_id,
-                policies=(*clip.applied, _window_record(plan)),
+                policies=(*clip.applied, record),
                 seams=found.seams,
                 latency=report,
                 model=self.model_name,
@@ -255,9 +255,36 @@ class Pose3DEngine(Closing):
                 first_frame=keypoints.first_frame,
                 spread=found.spread,
             )
-            for keypoints, clip, plan, found in zip(people, clips, plans, lifted, strict=True)
+            for keypoints, clip, record, found in zip(people, clips, records, lifted, strict=True)
         )
         return results, clips
+
+    def _lift_windows(
+        self,
+        people: Sequence[Keypoints],
+        runner: WindowRunner,
+        recorder: LatencyRecorder,
+        progress: Callable[[int, int], None] | None,
+    ) -> tuple[list[PreparedClip], list[LiftedClip], list[AppliedPolicy]]:
+        manifest = self.manifest
+        clips = []
+        for keypoints in people:
+            with recorder.timed("preparation"):
+                clip = prepare_clip(
+                    keypoints,
+                    runner.input_spec,
+                    self.policies,
+                    frames=manifest.frames,
+                    training_fps=manifest.training_fps,
+                    conditions=manifest.conditions,
+                )
+            clips.append(clip)
+        plans = [
+            windowing.plan(len(clip.inputs), manifest.frames, self._mode, overlap=self._overlap)
+            for clip in clips
+        ]
+        lifted = lift_prepared_clips(clips, plans, runner, recorder, progress)
+        return clips, lifted, [_window_record(plan) for plan in plans]
 
     def latency(self) -> LatencyReport:
         """Report on all clips that this engine has lifted; a result's own covers its call only.
@@ -274,14 +301,14 @@ class Pose3DEngine(Closing):
         self,
         mode: str = "live",
         *,
-        lookahead: int = 0,
+        lookahead: int | None = None,
         hop: int = 1,
         max_people: int = 4,
         fps: float | None = None,
         skeleton: str | None = None,
         image_size: tuple[int, int] | None = None,
-        time_to_live_s: float = 2.0,
-        max_gap_frames: int = 25,
+        time_to_live_s: float = TIME_TO_LIVE_S,
+        max_gap_frames: int = MAX_GAP_FRAMES,
         callback: Callable[[StreamPose], None] | None = None,
         intrinsics: Intrinsics | None = None,
         up: Up | None = None,
@@ -291,6 +318,7 @@ class Pose3DEngine(Closing):
         root: str = "pelvis",
         bones: Mapping[str, float] | None = None,
         frame_id: str | None = None,
+        smoothing: bool | None = None,
     ) -> Pose3DStream:
         """Open a stream: keypoints are pushed frame by frame, poses come as they become final.
 
@@ -303,8 +331,9 @@ class Pose3DEngine(Closing):
             mode: ``live``: the engine runs in a thread of its own and no push waits for it; if it
                 falls behind, it processes the newest frames and counts those it drops.
                 ``video``: each push runs what is due, and nothing is dropped.
-            lookahead: Frames that a pose waits for.
-            hop: Frames between runs of the engine.
+            lookahead: Frames that a pose waits for; None for none, or for those that a live
+                network's file was exported with; it has no other.
+            hop: Frames between runs of the engine; 1 of a live network.
             max_people: Maximum number of people followed at once; more are counted, not lifted.
             fps: Frames per second; None to measure it for as long as the stream runs, and to assume
                 the model's own until it is known. Frames that come at once, from a queue, are
@@ -331,12 +360,23 @@ class Pose3DEngine(Closing):
             bones: Known lengths of everyone's bones, meters, by the joint where each ends.
             frame_id: Name of the frame; None for ``base_link`` with a camera's place, and
                 ``camera_optical_frame`` without.
+            smoothing: Return poses as a Kalman filter of the joints has them, without most of their
+                jitter, and hardly later; the lookahead's frames count. None for live streams of
+                models that return meters.
 
         Raises:
             UsageError: A value is out of range, the window does not reach so far, or the model
                 needs the box about a whole clip.
             EngineError: The engine is closed.
         """
+        metric = self.manifest.unit == METERS
+        if smoothing and not metric:
+            raise UsageError(
+                f"smoothing needs meters, and the model returns '{self.manifest.unit}'.",
+                hint="Leave it out, or use a model that returns meters.",
+            )
+        if lookahead is None:
+            lookahead = 0 if self.manifest.step is None else self.manifest.step.lookahead
         options = StreamOptions(
             mode=mode,
             lookahead=lookahead,
@@ -349,7 +389,12 @@ class Pose3DEngine(Closing):
             image_size=image_size,
             knowledge=checked_knowledge(intrinsics, up, height_m, frames=None),
             placement=Placement(
-                camera=camera, ground=ground, root=root, bones=bones or {}, frame_id=frame_id
+                camera=camera,
+                ground=ground,
+                root=root,
+                bones=bones or {},
+                frame_id=frame_id,
+                smoothing=metric and mode == "live" if smoothing is None else bool(smoothing),
             ),
         )
         if self._runner.input_spec.normalization == BOUNDING_BOX:
@@ -423,6 +468,30 @@ def _joints_warning(manifest: Manifest, skeleton: str) -> tuple[str, ...]:
         f"The network was trained with the joints of '{trained}', whose neck, head and head top lie"
         f" a little away from what was derived from '{skeleton}'.",
     )
+
+
+def _runner(
+    session: Session, manifest: Manifest, flip: bool, windows: str | None, overlap: int | None
+) -> WindowRunner | StepRunner:
+    if manifest.step is None:
+        return WindowRunner(session, manifest, flip=flip)
+    if windows is not None or overlap is not None:
+        raise UsageError(
+            "The model takes one frame after the other, and no windows.",
+            hint="Leave out windows and overlap.",
+        )
+    return StepRunner(session, manifest, flip=flip)
+
+
+def _step_record(clip: SteppedClip, manifest: Manifest) -> AppliedPolicy:
+    step = manifest.step
+    assert step is not None
+    memory = f"{step.recent} frames" + (
+        f" and {step.anchors} more, every {step.stride}th" if step.anchors else ""
+    )
+    detail = f"one after the other, with a memory of {memory}"
+    detail += f" and a lookahead of {step.lookahead}"
+    return AppliedPolicy("frames", detail, clip.steps, len(clip.poses), "frames")
 
 
 def _window_record(plan: windowing.Plan) -> AppliedPolicy:

@@ -10,7 +10,7 @@ import numpy as np
 from hot_sdk._base.validation import check_settings
 from hot_sdk.camera_knowledge import CameraKnowledge
 from hot_sdk.errors import KeypointsError, UsageError
-from hot_sdk.inference import WindowRunner
+from hot_sdk.inference import Runner
 from hot_sdk.readers.detections import checked_image_size
 from hot_sdk.root.placement import Placement
 from hot_sdk.skeletons import skeleton_format
@@ -67,9 +67,7 @@ class StreamOptions:
             skeleton_format(self.skeleton)
 
 
-def check_reach(
-    options: StreamOptions, runner: WindowRunner, *, fps: float, interval_s: float
-) -> None:
+def check_reach(options: StreamOptions, runner: Runner, *, fps: float, interval_s: float) -> None:
     """Check that the frames that become final lie inside the window.
 
     Args:
@@ -82,7 +80,16 @@ def check_reach(
         UsageError: They do not.
     """
     lookahead, hop = options.lookahead, options.hop
-    frames = runner.manifest.frames
+    frames, step = runner.manifest.frames, runner.manifest.step
+    if step is not None:
+        if (lookahead, hop) != (step.lookahead, 1):
+            raise UsageError(
+                f"The model takes one frame after the other, with a lookahead of {step.lookahead}"
+                " that its file was exported with, so that a stream needs"
+                f" lookahead={step.lookahead} and hop=1; requested were {lookahead} and {hop}.",
+                hint="Leave both out, or export the model with hot-export --lookahead.",
+            )
+        return
     if runner.center_only:
         if (lookahead, hop) != (frames // 2, 1):
             raise UsageError(

@@ -197,23 +197,38 @@ def _poses(
     delays = (seen.times[-1] - times + computing).tolist()
     for delay in delays:
         recorder.add("delay", delay)
-    unit, first = runner.manifest.unit, pending.final.start
+    lifted = Lifted(poses, spread, batch.valid, runner.manifest.unit, delays)
+    return final_poses(pending, pending.final.start, lifted, min_score)
+
+
+def final_poses(
+    pending: PendingFrames, first: int, lifted: Lifted, min_score: float
+) -> list[StreamPose]:
+    """Return the poses of frames that became final.
+
+    Args:
+        pending: Frames of the person, among them these.
+        first: The first of these among those that were seen.
+        lifted: What was lifted, along the camera's axes.
+        min_score: A joint with a lower score counts as missing.
+    """
+    seen, final = pending.seen, slice(first, first + len(lifted.delays))
     if pending.placing is not None:
-        lifted = Lifted(poses, spread, batch.valid, unit, delays)
         return stream_poses(pending.track_id, seen, first, lifted, pending.placing, min_score)
-    valid, keypoints = relative_validity(batch.valid), keypoints_of(seen, pending.final)
+    valid, keypoints = relative_validity(lifted.valid), keypoints_of(seen, final)
+    spread, times = lifted.spread, seen.times[final].tolist()
     return [
         StreamPose(
             timestamp,
             pending.track_id,
-            poses[at],
+            lifted.poses[at],
             valid[at],
-            unit,
+            lifted.unit,
             delay,
             None if spread is None else spread[at],
             keypoints=keypoints[at],
         )
-        for at, (timestamp, delay) in enumerate(zip(times.tolist(), delays, strict=True))
+        for at, (timestamp, delay) in enumerate(zip(times, lifted.delays, strict=True))
     ]
 
 

@@ -17,7 +17,7 @@ FASTEST = 4
 _INTERVALS = 8
 _REMEMBERED = 32
 _FEWEST_SHARED = 4
-_SHORT = 0.25
+SHORT = 0.25
 """A frame that follows after less than this share of the usual interval waited in a queue."""
 
 _LIKE = 0.4
@@ -152,7 +152,7 @@ class FrameRate:
         ordered = np.sort(intervals)
         passed = np.cumsum(ordered)
         usual = ordered[np.searchsorted(passed, 0.5 * passed[-1])]
-        short = intervals < _SHORT * usual
+        short = intervals < SHORT * usual
         if short.any():
             starts = np.flatnonzero(~short)
             bounds = np.append(starts, len(intervals))
@@ -191,11 +191,11 @@ def spread_bursts(times: Times, interval_s: float) -> Times:
         interval_s: The usual interval, which separates the frames of a burst; the last frame stays
             where it is.
     """
-    if len(times) < 2 or not (np.diff(times) < _SHORT * interval_s).any():
+    if len(times) < 2 or not (np.diff(times) < SHORT * interval_s).any():
         return times
     taken: Times = times.copy()
     for at in range(len(times) - 2, -1, -1):
-        if times[at + 1] - times[at] < _SHORT * interval_s:
+        if times[at + 1] - times[at] < SHORT * interval_s:
             taken[at] = taken[at + 1] - interval_s
         elif taken[at] > taken[at + 1] - 0.5 * interval_s and taken[at + 1] < times[at + 1]:
             taken[at] = taken[at + 1] - 0.5 * interval_s

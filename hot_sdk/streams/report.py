@@ -60,6 +60,10 @@ class StreamReport:
         counters: What happened.
         latency: Time spent computing.
         warnings: What looks wrong about the timestamps, and about the keypoints in their image.
+        smoothed: Joints are as a Kalman filter has them; its lag, about a millisecond for arms that
+            move as people's do, is in no delay.
+        bytes_per_person: What a live network's memory of a person takes; None for another network,
+            which is given a whole window each time.
     """
 
     mode: str
@@ -73,6 +77,8 @@ class StreamReport:
     counters: StreamCounters
     latency: LatencyReport
     warnings: tuple[str, ...] = ()
+    smoothed: bool = False
+    bytes_per_person: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -93,8 +99,12 @@ class StreamReport:
             f"{name} {value}" for name, value in dataclasses.asdict(self.counters).items() if value
         )
         warnings = "".join(f"\nWarning: {warning}" for warning in self.warnings)
+        rate += ", smoothed" if self.smoothed else ""
+        size = ""
+        if self.bytes_per_person is not None:
+            size = f" ({self.bytes_per_person / 1e6:.2f} MB remembered of each)"
         return (
-            f"{self.mode} stream, {rate}: {self.people} people followed; {counts}\n"
+            f"{self.mode} stream, {rate}: {self.people} people followed{size}; {counts}\n"
             f"delay of a pose = lookahead of {self.lookahead} frames ({wait} ms) + compute, with an"
             f" engine run every {self.hop} frames\n{self.latency}{warnings}"
         )

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +22,9 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.root.depth import checked_depth
+from hot_sdk.step_lifting import rate_warning
+from hot_sdk.step_runner import StepRunner
+from hot_sdk.streams.live_lifting import LiveLifter
 from hot_sdk.streams.observations import (
     Detection,
     TrackId,
@@ -46,7 +49,7 @@ class Pose3DStream(Closing):
 
     def __init__(
         self,
-        runner: WindowRunner,
+        runner: WindowRunner | StepRunner,
         session: Session,
         options: StreamOptions,
         policies: InputPolicies,
@@ -59,8 +62,13 @@ class Pose3DStream(Closing):
         self._recorder = LatencyRecorder("stream")
         self._callback = callback
         self._tracks = TrackTable(runner, options, policies)
+        self._live: LiveLifter | None = None
+        if isinstance(runner, StepRunner):
+            self._live = LiveLifter(runner, policies, options.max_people, self._recorder)
         self._closed = False
         self._state = threading.RLock()
+        # A live network takes frames in the order in which they became due.
+        self._turn = threading.RLock()
         self._order = threading.Lock()
         self._lifting: int | None = None  # The thread that holds the lock.
         self._worker = Worker(self._lift_due) if options.mode == "live" else None
@@ -180,8 +188,8 @@ class Pose3DStream(Closing):
         with self._in_order():
             with self._state:
                 add()
-                pending = self._tracks.take_due()
-            poses = self._lift(pending)
+                stays, pending = self._tracks.stays, self._tracks.take_due()
+            poses = self._lift(pending, stays)
             self._recorder.add("per_new_frame", time.perf_counter() - start)
         return poses
 
@@ -197,10 +205,11 @@ class Pose3DStream(Closing):
         poses: tuple[StreamPose, ...] = ()
         if self._worker is not None:
             poses = self._worker.settle()
-        with self._in_order():
+        # In this order, because a callback may reset the stream in its turn.
+        with self._turn, self._in_order():
             with self._state:
-                pending = self._tracks.drain()
-            return poses + self._lift(pending)
+                stays, pending = self._tracks.stays, self._tracks.drain()
+            return poses + self._lift(pending, stays)
 
     def report(self) -> StreamReport:
         """Report what the stream did so far, and how late its poses are."""
@@ -224,7 +233,13 @@ class Pose3DStream(Closing):
                     frames=counters.pushes,
                     dropped=counters.dropped,
                 ),
-                warnings=(*_clock_warnings(rate, counters), *self._tracks.warnings()),
+                smoothed=options.placement.smoothing,
+                warnings=(
+                    *_clock_warnings(rate, counters),
+                    *(rate_warning(rate.fps) if self._live is not None else ()),
+                    *self._tracks.warnings(),
+                ),
+                bytes_per_person=None if self._live is None else self._live.bytes_per_person,
             )
 
     def close(self) -> None:
@@ -289,24 +304,31 @@ class Pose3DStream(Closing):
         self._tracks.add_frame(detections, timestamp, start, complete=complete, camera=camera)
 
     def _lift_due(self) -> tuple[StreamPose, ...]:
-        with self._state:
-            due = self._tracks.take_due()
-        return self._lift(due)
+        with self._turn:
+            with self._state:
+                stays, due = self._tracks.stays, self._tracks.take_due()
+            return self._lift(due, stays)
 
-    def _lift(self, pending: Sequence[PendingFrames]) -> tuple[StreamPose, ...]:
+    def _lift(
+        self, pending: Sequence[PendingFrames], stays: Collection[object]
+    ) -> tuple[StreamPose, ...]:
         """Lift frames; pass the poses to the callback, or return them if there is none."""
         if not pending:
             return ()
         tracks = self._tracks
         assert tracks.image_size is not None
-        poses, windows = lift_pending(
-            pending,
-            self._runner,
-            self._policies,
-            tracks.image_size,
-            tracks.rate,
-            self._recorder,
-        )
+        if self._live is not None:
+            poses, windows = self._live.lift(pending, stays, tracks.image_size, tracks.rate)
+        else:
+            assert isinstance(self._runner, WindowRunner)
+            poses, windows = lift_pending(
+                pending,
+                self._runner,
+                self._policies,
+                tracks.image_size,
+                tracks.rate,
+                self._recorder,
+            )
         with self._state:
             tracks.counters.poses += len(poses)
             tracks.counters.windows += windows

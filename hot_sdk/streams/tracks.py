@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hot_sdk.camera_knowledge import doubtful_up
 from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import StreamError
-from hot_sdk.inference import WindowRunner
+from hot_sdk.inference import Runner
 from hot_sdk.plausibility import implausible
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.root.placing import PersonPlacer
@@ -54,6 +54,7 @@ class Track:
         shares_frames: Other people were pushed with the same timestamp, one by one.
         height_m: The person's height, meters, if it is known.
         placer: Says where the person is, and keeps the size.
+        stay: Stands for the observations since the person came, or since the last gap.
     """
 
     track_id: TrackId
@@ -65,6 +66,7 @@ class Track:
     shares_frames: bool = False
     height_m: float | None = None
     placer: PersonPlacer | None = None
+    stay: object = field(default_factory=object)
 
     @property
     def waiting(self) -> int:
@@ -74,6 +76,7 @@ class Track:
     def restart(self) -> None:
         """Forget all observations, as after a gap."""
         self.buffer.count = self.settled = self.ended = 0
+        self.stay = object()
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class PendingFrames:
         camera: Turns keypoints into rays, if the network takes rays.
         height_m: The person's height, if the network takes it.
         placing: How the person is placed; None if nothing says where.
+        stay: That of the track.
+        last: No frame of this stay follows.
     """
 
     track_id: TrackId
@@ -97,6 +102,8 @@ class PendingFrames:
     camera: Intrinsics | None = None
     height_m: float | None = None
     placing: PersonPlacing | None = None
+    stay: object = None
+    last: bool = False
 
     @property
     def final(self) -> slice:
@@ -114,9 +121,7 @@ class TrackTable:
         image_size: Width and height in pixels; if it was not given, None before the first frame.
     """
 
-    def __init__(
-        self, runner: WindowRunner, options: StreamOptions, policies: InputPolicies
-    ) -> None:
+    def __init__(self, runner: Runner, options: StreamOptions, policies: InputPolicies) -> None:
         frames, training_fps = runner.manifest.frames, runner.manifest.training_fps
         tolerance = policies.rate_tolerance if frames > 1 else None
         self._new_rate = functools.partial(FrameRate, options.fps, training_fps, tolerance)
@@ -133,6 +138,10 @@ class TrackTable:
         faster = FASTEST if options.fps is None else max(options.fps / training_fps, 1.0)
         # Beyond a short window, as far back as a missing joint is held.
         self._remembered = max(frames, policies.hold_frames + 1)
+        # A live network takes each frame at once, and its poses wait for others.
+        self._step = runner.manifest.step
+        if self._step is not None:
+            self._remembered += self._step.lookahead
         waiting = options.lookahead + options.hop
         self._capacity = int(np.ceil(self._remembered * faster)) + waiting
         self._tracks: dict[TrackId, Track] = {}
@@ -143,6 +152,11 @@ class TrackTable:
     def __len__(self) -> int:
         """Return the number of people who are followed."""
         return len(self._tracks)
+
+    @property
+    def stays(self) -> frozenset[object]:
+        """Those of the people who are followed."""
+        return frozenset(track.stay for track in self._tracks.values())
 
     def warnings(self) -> tuple[str, ...]:
         """Return what is unlikely about the keypoints of the people so far."""
@@ -170,7 +184,7 @@ class TrackTable:
 
     def reset(self) -> None:
         """Forget all people, their pending frames and the clock, as if newly opened."""
-        self.counters.dropped += sum(track.waiting for track in self._tracks.values())
+        self.counters.dropped += sum(map(self._without_pose, self._tracks.values()))
         self.clear()
         self._now, self._refused = -np.inf, np.inf
         self.image_size = self._options.image_size
@@ -398,23 +412,37 @@ class TrackTable:
         if self._options.mode == "video":
             self._leftover += self._take_rest(track)
         else:
-            self.counters.dropped += track.waiting
+            self.counters.dropped += self._without_pose(track)
 
     def _take_rest(self, track: Track) -> list[PendingFrames]:
         """Return a person's last frames, which wait for later ones that will not come."""
-        waiting = track.waiting
-        if waiting < 1:
+        if self._without_pose(track) < 1:
             return []
+        waiting = track.waiting
         track.settled += waiting
-        return [self._pending(track, waiting, 0)]
+        return [self._pending(track, waiting, 0, last=True)]
 
-    def _pending(self, track: Track, frames: int, lookahead: int) -> PendingFrames:
+    def _without_pose(self, track: Track) -> int:
+        """Return the number of a person's frames whose pose was neither returned nor dropped."""
+        if self._step is None:
+            return track.waiting
+        return track.waiting + min(track.settled, self._step.lookahead)
+
+    def _pending(
+        self, track: Track, frames: int, lookahead: int, *, last: bool = False
+    ) -> PendingFrames:
         span = (self._remembered + 1) * self.rate.frame_interval_s
         newest = track.last_time
         if self._runner.center_only:
             newest -= (frames + lookahead) / self.rate.assumed_fps
-        seen = track.buffer.newest(self._capacity, newest - span)
+        most, since = self._capacity, newest - span
+        if self._step is not None:
+            # Of someone who was away, those before that.
+            most, since = self._remembered + frames, -np.inf
+        seen = track.buffer.newest(most, since)
         camera, height_m = self._camera.told(track.height_m)
         placing = self._camera.placing(track.placer, track.height_m)
         track.placer = None if placing is None else placing.placer
-        return PendingFrames(track.track_id, seen, frames, lookahead, camera, height_m, placing)
+        return PendingFrames(
+            *(track.track_id, seen, frames, lookahead, camera, height_m, placing, track.stay, last)
+        )
