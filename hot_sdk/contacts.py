@@ -27,7 +27,7 @@ FEET = tuple(H36M17.joints.index(f"{side}_ankle") for side in ("right", "left"))
 ANKLE_HEIGHT_M = 0.075
 """Of the ankle joint above the floor, standing: the median of motion capture of many people."""
 
-_ANKLE_SPREAD_M = 0.025
+ANKLE_SPREAD_M = 0.025
 _STILL_M_S = 0.12
 """Standard deviation of a standing ankle's velocity along each axis: it rolls, and skin moves."""
 
@@ -38,17 +38,18 @@ _RAISED_M, _RAISED_SPREAD_M = 0.11, 0.11
 _ELSEWHERE, _ELSEWHERE_SPREAD_M = 0.05, 0.5
 """Share of standing feet that are not on the floor but on a step, a chair or the like."""
 
-_CERTAIN = 0.5
+CERTAIN = 0.5
 """Probability from which a foot is kept in place."""
 
-_SLIP_M_S = 0.05
+SLIP_M_S = 0.05
 """Standard deviation of the velocity that a foot which is kept in place may have."""
 
 _NO_LENGTH = 1e-9
-_LEGS = tuple(
+LEGS = tuple(
     tuple(H36M17.joints.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
     for side in ("right", "left")
 )
+"""Hip, knee and ankle of the right and the left leg."""
 
 _STANDING_S, _SWINGING_S = 0.7, 0.45
 _WINDOW_S = 0.1
@@ -161,32 +162,39 @@ def hold_standing_feet(
             hint="Leave them out for the defaults.",
         )
     standing = np.nan_to_num(contacts.probability)
-    standing = np.where(standing >= _CERTAIN, standing, 0.0)
+    standing = np.where(standing >= CERTAIN, standing, 0.0)
     steps = np.diff(times)
-    both = standing[1:] * standing[:-1] / (_SLIP_M_S * steps[:, None]) ** 2
+    both = standing[1:] * standing[:-1] / (SLIP_M_S * steps[:, None]) ** 2
     slips = np.nan_to_num(np.diff(ankles, axis=0))
-    near_floor = np.abs(contacts.height) < 3.0 * math.hypot(_ANKLE_SPREAD_M, spread_m)
+    near_floor = np.abs(contacts.height) < 3.0 * math.hypot(ANKLE_SPREAD_M, spread_m)
     heights = np.nan_to_num(contacts.height)
     moved = np.array(joints, dtype=np.float64)
-    for foot, (hip, knee, ankle) in enumerate(_LEGS):
+    for foot, (hip, knee, ankle) in enumerate(LEGS):
         between = 1.0 / (drift_m**2 * steps) + both[:, foot]
         pulls = both[:, foot, None] * slips[:, foot]
         here = np.full(len(times), 1.0 / spread_m**2)
         away = _least_squares(here, between, np.zeros((len(times), 3)), pulls)
         # The height is solved alone: only there is a place, the floor, to be at.
-        floor = standing[:, foot] * near_floor[:, foot] / _ANKLE_SPREAD_M**2
+        floor = standing[:, foot] * near_floor[:, foot] / ANKLE_SPREAD_M**2
         wanted = -(floor * heights[:, foot])[:, None]
         rise = _least_squares(here + floor, between, wanted, (pulls @ direction)[:, None])
         away += (rise - (away @ direction)[:, None]) * direction
         whole = np.isfinite(moved[:, [hip, knee, ankle]]).all(axis=(1, 2))
-        moved[whole, knee], moved[whole, ankle] = _bent(
+        moved[whole, knee], moved[whole, ankle] = bent_legs(
             moved[whole, hip], moved[whole, knee], moved[whole, ankle], away[whole]
         )
     return moved
 
 
-def _bent(hip: Floats, knee: Floats, ankle: Floats, away: Floats) -> tuple[Floats, Floats]:
-    """Return knees and ankles after ankles were moved: bones keep lengths, knees their side."""
+def bent_legs(hip: Floats, knee: Floats, ankle: Floats, away: Floats) -> tuple[Floats, Floats]:
+    """Return knees and ankles after ankles were moved: bones keep lengths, knees their side.
+
+    Args:
+        hip: (..., 3), as the others.
+        knee: (..., 3).
+        ankle: (..., 3), before.
+        away: (..., 3), by how much it is moved.
+    """
     thigh = np.linalg.norm(knee - hip, axis=-1, keepdims=True)
     shin = np.linalg.norm(ankle - knee, axis=-1, keepdims=True)
     leg = ankle + away - hip
@@ -318,7 +326,7 @@ def _height_evidence(heights: Floats, noise: float) -> Floats:
         wide = math.hypot(spread, noise)
         return np.asarray(np.exp(-0.5 * ((heights - middle) / wide) ** 2) / wide)
 
-    standing = (1.0 - _ELSEWHERE) * density(0.0, _ANKLE_SPREAD_M)
+    standing = (1.0 - _ELSEWHERE) * density(0.0, ANKLE_SPREAD_M)
     standing = standing + _ELSEWHERE * density(0.0, _ELSEWHERE_SPREAD_M)
     moving = (1.0 - _ELSEWHERE) * density(_RAISED_M, _RAISED_SPREAD_M)
     moving = moving + _ELSEWHERE * density(0.0, _ELSEWHERE_SPREAD_M)

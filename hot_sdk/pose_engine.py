@@ -132,6 +132,7 @@ class Pose3DEngine(Closing):
         bones: Mapping[str, float] | None = None,
         frame_id: str | None = None,
         smoothing: bool = False,
+        contacts: bool = False,
     ) -> Pose3DResult:
         """Lift one person's clip, and find where the person is if the camera is known.
 
@@ -150,6 +151,7 @@ class Pose3DEngine(Closing):
             bones: Known lengths of bones.
             frame_id: Name of the frame.
             smoothing: Smooth the joints over time.
+            contacts: Judge which feet stand, and keep these where they are.
 
         Returns:
             Poses of every frame, in meters along the camera's axes, or those of the frame that
@@ -169,6 +171,7 @@ class Pose3DEngine(Closing):
             "bones": bones,
             "frame_id": frame_id,
             "smoothing": smoothing or None,
+            "contacts": contacts or None,
         }
         asked = {name: value for name, value in asked.items() if value is not None}
         _require_keypoints(keypoints)
@@ -319,6 +322,7 @@ class Pose3DEngine(Closing):
         bones: Mapping[str, float] | None = None,
         frame_id: str | None = None,
         smoothing: bool | None = None,
+        contacts: bool = False,
     ) -> Pose3DStream:
         """Open a stream: keypoints are pushed frame by frame, poses come as they become final.
 
@@ -363,6 +367,7 @@ class Pose3DEngine(Closing):
             smoothing: Return poses as a Kalman filter of the joints has them, without most of their
                 jitter, and hardly later; the lookahead's frames count. None for live streams of
                 models that return meters.
+            contacts: Judge which feet stand, and keep these where they are; needs ``ground``.
 
         Raises:
             UsageError: A value is out of range, the window does not reach so far, or the model
@@ -377,6 +382,11 @@ class Pose3DEngine(Closing):
             )
         if lookahead is None:
             lookahead = 0 if self.manifest.step is None else self.manifest.step.lookahead
+        if contacts and ground is None:
+            raise UsageError(
+                "contacts is given, and nothing says where the floor is.",
+                hint="Give ground=, the height of the camera above it.",
+            )
         options = StreamOptions(
             mode=mode,
             lookahead=lookahead,
@@ -394,6 +404,7 @@ class Pose3DEngine(Closing):
                 root=root,
                 bones=bones or {},
                 frame_id=frame_id,
+                contacts=contacts,
                 smoothing=metric and mode == "live" if smoothing is None else bool(smoothing),
             ),
         )

@@ -60,11 +60,11 @@ def place_poses(
         UsageError: Something has another number of frames, or cannot be what it should be.
     """
     cameras = cameras_of(camera, times)
-    first = cameras if isinstance(cameras, CameraPose) else cameras[0]
+    first = None
+    if camera is not None:
+        first = cameras if isinstance(cameras, CameraPose) else cameras[0]
     up = keypoints.knowledge.up
-    floor = placement.floor(
-        None if camera is None else first, None if up is None or up.ndim != 1 else up
-    )
+    floor = placement.floor(first, None if up is None or up.ndim != 1 else up)
     points, scores = keypoints.h36m17_arrays()
     frames = LiftedFrames(
         times=times,
@@ -103,6 +103,12 @@ def cameras_of(camera: ClipCamera | None, times: Doubles) -> CameraPose | Sequen
             " the time that returns one.",
         )
     return found
+
+
+def first_camera(camera: ClipCamera, times: Doubles) -> CameraPose:
+    """Return where the camera is in the first frame."""
+    cameras = cameras_of(camera, times)
+    return cameras if isinstance(cameras, CameraPose) else cameras[0]
 
 
 def told_clip(

@@ -15,6 +15,7 @@ from hot_sdk._base.validation import closest
 from hot_sdk.bones import constant_bones, upright_height
 from hot_sdk.camera_knowledge import checked_height
 from hot_sdk.cameras import CameraPose, Intrinsics
+from hot_sdk.contacts import foot_contacts, hold_standing_feet
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
@@ -22,7 +23,7 @@ from hot_sdk.manifest import NORMALIZED_BOX, NORMALIZED_PIXELS, NORMALIZED_SHORT
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.preprocessing.virtual_view import turned_spread
 from hot_sdk.results.files import read_fields, write_fields
-from hot_sdk.results.placed import ClipCamera, fields_of, place_poses
+from hot_sdk.results.placed import ClipCamera, fields_of, first_camera, place_poses
 from hot_sdk.root.placement import ROBOT_FRAME, Placement
 from hot_sdk.root.placing import deviations
 from hot_sdk.root.scale import Floor
@@ -294,6 +295,7 @@ class Pose3DResult:
         bones: Mapping[str, float] | None = None,
         frame_id: str | None = None,
         smoothing: bool = False,
+        contacts: bool = False,
         seen: NDArray[np.bool_] | None = None,
     ) -> Pose3DResult:
         """Return the poses at the person's size, and where they are: of all frames together.
@@ -319,6 +321,7 @@ class Pose3DResult:
             frame_id: Name of the frame; None for ``base_link`` with a camera's place, and
                 ``camera_optical_frame`` without.
             smoothing: Smooth the joints, too.
+            contacts: Judge which feet stand, and keep these in place; see ``with_standing_feet``.
             seen: (frames, 17), joints that were seen, whether the pelvis was or not; None for
                 ``valid``, which says nothing of frames without hips.
 
@@ -355,7 +358,7 @@ class Pose3DResult:
         error = float(np.nanmean(found.root_error)) if known else float("nan")
         scale = fields["scale"] or 1.0
         detail = f"reprojection error {error:.3g} px, size {scale:.4g} of the network's"
-        return self._changed(
+        result = self._changed(
             "placed",
             detail,
             count=known,
@@ -364,6 +367,51 @@ class Pose3DResult:
             axes=CAMERA_AXES if camera is None else ROBOT_AXES,
             frame_id=placement.frame_name(in_robot_frame=camera is not None),
             warnings=warnings,
+        )
+        if not contacts:
+            return result
+        up = keypoints.knowledge.up
+        up = None if up is None or up.ndim == 2 else up
+        first = None if camera is None else first_camera(camera, self.timestamps)
+        floor = placement.floor(first, up)
+        return result.with_standing_feet(
+            up=up if camera is None else None, floor_m=None if floor is None else floor.height_m
+        )
+
+    def with_standing_feet(
+        self, *, up: ArrayLike | None = None, floor_m: float | None = None
+    ) -> Pose3DResult:
+        """Return the same person with standing feet that neither slide, nor sink or float.
+
+        See ``hot_sdk.contacts``: ankles are moved, and knees follow; ``contacts`` says how likely
+        each foot stands. Velocities and covariances stay those of the joints as they were.
+
+        Args:
+            up: (3,), the direction away from the floor along the camera's axes; None along a
+                robot's, whose z axis it is. The camera does not move.
+            floor_m: Where the floor is along it, meters; None to find it.
+
+        Raises:
+            ResultError: It is not known where the person is.
+            UsageError: Nothing says where up is.
+        """
+        if up is None and self.axes == CAMERA_AXES:
+            raise UsageError(
+                "Nothing says where up is.",
+                hint="Give up= along the camera's axes, or camera=, where the camera is.",
+            )
+        unit = np.float32(self._units_per_meter("A floor"))
+        joints = self.joints / unit
+        upward = (0.0, 0.0, 1.0) if up is None else up
+        found = foot_contacts(joints, self.timestamps, up=upward, floor_m=floor_m)
+        held = hold_standing_feet(joints, self.timestamps, found, up=upward)
+        moved = np.where(np.isfinite(held), held - joints, 0.0).astype(np.float32)
+        far = float(np.linalg.norm(moved, axis=-1).max()) if len(moved) else 0.0
+        return self._changed(
+            "standing_feet",
+            f"ankles moved by {far:.3g} m at most",
+            poses=self.poses + moved * unit,
+            contacts=found.probability.astype(np.float32),
         )
 
     def with_root_from_reprojection(

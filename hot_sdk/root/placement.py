@@ -134,7 +134,13 @@ class Placement:
 
     def options(self, floor: Floor | None) -> PlaceOptions:
         """Return the options of a person."""
-        return PlaceOptions(root=self.root, floor=floor, bones=self.bones, smoothing=self.smoothing)
+        return PlaceOptions(
+            root=self.root,
+            floor=floor,
+            bones=self.bones,
+            smoothing=self.smoothing,
+            contacts=self.contacts,
+        )
 
     def frame_name(self, *, in_robot_frame: bool) -> str:
         """Return the name of the frame."""

@@ -6,6 +6,7 @@ network's size; here it gets the person's size, as far as that is known, and a p
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ from hot_sdk.root.scale import (
     LengthReading,
     ScalePrior,
 )
+from hot_sdk.root.standing import StandingFeet
 from hot_sdk.root.tracking import AT_CAMERA, RootTracker
 from hot_sdk.skeletons import H36M17
 
@@ -64,12 +66,14 @@ class PlaceOptions:
         floor: What people stand on, in the frame that they are placed in; None if it is unknown.
         bones: Known lengths of bones, meters, by the joint where each ends.
         smoothing: Return poses as the filter of the joints has them, not as they were lifted.
+        contacts: Judge feet as frames come, and keep those in place that stand; needs the floor.
     """
 
     root: str = "pelvis"
     floor: Floor | None = None
     bones: Mapping[str, float] = field(default_factory=dict)
     smoothing: bool = False
+    contacts: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +126,7 @@ class PlacedFrames:
         scale: (frames,), size of the person over that of the network's poses.
         scale_spread: (frames,), standard deviation of its logarithm.
         root_error: (frames,), pixels.
+        contacts: (frames, 2), how likely the right and the left foot stands; None if not asked for.
     """
 
     origins: NDArray[np.int64]
@@ -136,6 +141,7 @@ class PlacedFrames:
     scale: Doubles
     scale_spread: Doubles
     root_error: Doubles
+    contacts: Doubles | None = None
 
     @property
     def joints(self) -> Doubles:
@@ -167,6 +173,9 @@ class PersonPlacer:
         self._joints_origin = PELVIS
         self._joints_valid = np.zeros(_JOINTS, dtype=np.bool_)
         self._errors: dict[float, float] = {}
+        self._feet: StandingFeet | None = None
+        if options.contacts and options.floor is not None:
+            self._feet = StandingFeet(options.floor)
 
     def place(
         self,
@@ -199,7 +208,8 @@ class PersonPlacer:
             estimates = {one.timestamp: one for one in settled}
             errors = {one.timestamp: self._errors.pop(one.timestamp) for one in settled}
         moving = self._move(frames.times, turned, valid, origins, final)
-        return self._placed(frames, turned, turns, valid, origins, estimates, errors, moving)
+        placed = self._placed(frames, turned, turns, valid, origins, estimates, errors, moving)
+        return placed if self._feet is None else _standing(placed, frames.times, self._feet)
 
     def _measure(
         self,
@@ -344,6 +354,16 @@ class PersonPlacer:
             scale_spread=scale_spread,
             root_error=error,
         )
+
+
+def _standing(placed: PlacedFrames, times: Doubles, feet: StandingFeet) -> PlacedFrames:
+    """Return placed frames whose standing feet stay where they stand."""
+    poses, contacts = placed.poses.copy(), np.full((len(placed.poses), 2), np.nan)
+    for at, joints in enumerate(placed.joints):
+        moved, contacts[at] = feet.push(float(times[at]), joints)
+        known = np.isfinite(moved).all(axis=-1)
+        poses[at, known] = moved[known] - placed.root[at]
+    return dataclasses.replace(placed, poses=poses, contacts=contacts)
 
 
 def unseen_seconds(

@@ -116,6 +116,7 @@ def stream_poses(
             scale_spread=float(placed.scale_spread[at]),
             root_error=float(placed.root_error[at]),
             keypoints=keypoints[at],
+            contacts=None if placed.contacts is None else placed.contacts[at],
         )
         for at, time in enumerate(frames.times[:final].tolist())
     ]
