@@ -25,8 +25,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from second_opinion_figures import compare, read_opinion
-from second_opinion_report import draw_clip, tables
+import numpy as np
+from numpy.typing import NDArray
+from second_opinion_figures import Opinion, compare, read_opinion
+from second_opinion_report import draw_clip, draw_sheet, tables
 
 from hot_sdk import Pose3DEngine
 from hot_sdk._base.cli import CommandParser, run_command
@@ -41,6 +43,8 @@ CAVEAT = "BlazePose is a second opinion, not the truth: no figure here is an acc
 
 _PROGRAM = "second_opinion"
 
+Pictured = tuple[Opinion, dict[str, NDArray[np.floating]]]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
@@ -54,9 +58,15 @@ def _run(arguments: list[str]) -> None:
     add("--model", default=STARTER, metavar="FILE", help="exported model (default: starter)")
     add("--output", "-o", type=Path, metavar="FILE", help="write all figures as JSON")
     add("--pictures", type=Path, metavar="DIR", help="draw a few frames of each clip, as png")
+    add("--sheet", type=Path, metavar="PNG", help="draw two frames of each clip in one picture")
+    add("--beside", metavar="FILE", help="another model, whose poses are on the sheet, too")
     add("--verbose", "-v", action="store_true", help="say more on standard error")
     options = parser.parse(arguments)
     targets = [] if options.output is None else [options.output]
+    if options.sheet is not None:
+        targets.append(options.sheet)
+    if options.beside is not None and options.sheet is None:
+        raise UsageError("--beside names a model for the sheet.", hint="Add --sheet PNG.")
     if options.pictures is not None:
         targets += [options.pictures / f"{clip.stem}.png" for clip in options.clips]
     if len({*targets}) != len(targets):
@@ -64,16 +74,23 @@ def _run(arguments: list[str]) -> None:
     for target in targets:
         require_writable_target(target)
     opinions = [read_opinion(clip) for clip in options.clips]
-    rows = []
+    rows, sheet = [], []
     with Pose3DEngine(options.model) as engine:
         for opinion in opinions:
             result = engine(opinion.keypoints)
             row = compare(opinion, result.poses, result.valid)
             rows.append(row)
+            poses_mm = row.agreement.scale * result.poses
+            sheet.append(
+                (opinion, {Path(options.model).stem: poses_mm, "BlazePose": opinion.poses_mm})
+            )
             if options.pictures is not None:
-                poses_mm = row.agreement.scale * result.poses
                 draw_clip(options.pictures / f"{opinion.name}.png", opinion, poses_mm)
         name, warnings = engine.model_name, engine.warnings
+    if options.sheet is not None:
+        if options.beside is not None:
+            sheet = _with_other_poses(sheet, options.beside)
+        draw_sheet(options.sheet, sheet)
     about = f"{name} compared with BlazePose. {CAVEAT}"
     head = (describe_machine("onnxruntime", "numpy"), about, *(f"Warning: {w}" for w in warnings))
     print_report(["\n".join(head), *tables(rows)])
@@ -82,6 +99,17 @@ def _run(arguments: list[str]) -> None:
         record = {"model": name, "caveat": CAVEAT, "clips": clips}
         with replaced_on_success(options.output) as temporary:
             temporary.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _with_other_poses(sheet: Sequence[Pictured], model: str) -> list[Pictured]:
+    """Return the clips with another model's poses before those that they have."""
+    clips = []
+    with Pose3DEngine(model) as engine:
+        for opinion, poses in sheet:
+            result = engine(opinion.keypoints)
+            scale = compare(opinion, result.poses, result.valid).agreement.scale
+            clips.append((opinion, {Path(model).stem: scale * result.poses, **poses}))
+    return clips
 
 
 if __name__ == "__main__":

@@ -215,6 +215,7 @@ def test_shipped_clip(clip, tmp_path, capsys):
     pytest.importorskip("cv2", reason="OpenCV is not installed (extra viz)")
     report = tmp_path / "report.json"
     options = ["--output", str(report), "--pictures", str(tmp_path)]
+    options += ["--sheet", str(tmp_path / "sheet.png"), "--beside", "starter"]
     assert second_opinion.main([str(clip), *options]) == 0
     out = capsys.readouterr().out
     assert "CPUs busy before the start" in out
@@ -232,6 +233,7 @@ def test_shipped_clip(clip, tmp_path, capsys):
     assert found["model"]["stands_percent"] > 80.0
     assert found["model"]["knees_percent"] > 80.0
     assert (tmp_path / "jump.png").stat().st_size > 20_000
+    assert (tmp_path / "sheet.png").stat().st_size > 5_000
 
 
 def test_clip_without_a_second_opinion_is_refused(capsys):
@@ -259,6 +261,8 @@ def test_other_world_landmarks_are_refused(world, said, tmp_path, capsys):
 
 
 def test_unwritable_outputs_are_refused_first(tmp_path, capsys):
+    assert second_opinion.main([str(CLIP), "--beside", "starter"]) == 2
+    assert "--sheet" in capsys.readouterr().err
     twice = [str(CLIP), str(CLIP), "--pictures", str(tmp_path)]
     assert second_opinion.main(twice) == 2
     assert second_opinion.main([str(CLIP), "--output", str(tmp_path / "no" / "report.json")]) == 2
