@@ -56,7 +56,7 @@ class Graph:
     Attributes:
         model: Its family.
         size: Its published size.
-        variant: ``plain``, ``hot`` or ``tpc``.
+        variant: ``plain``, ``hot``, ``tpc`` or ``live``.
         selector: How frames are chosen; None if none are pruned.
         batch: Windows per run; None if that is open.
         flip: Averaged with the mirror image.
@@ -101,22 +101,29 @@ def graphs(models: Sequence[str] = ()) -> list[Graph]:
     queues = [
         list(_networks(name, variant))
         for name in models or list_models()
-        for variant in ("plain", *(each.value for each in family(name).pruning))
+        for variant in (each.value for each in family(name).variants)
     ]
     # The first network of each family and variant, the second of each, and so on.
     turns = itertools.chain.from_iterable(itertools.zip_longest(*queues))
     networks = [network for network in turns if network is not None]
     ways = list(itertools.product(BATCHES, (False, True)))
-    return [
+    made = [
         Graph(*network, *ways[(place + turn) % len(ways)])
         for turn in range(len(ways))
         for place, network in enumerate(networks)
     ]
+    # A live network has no mirror image in its graph.
+    return list(dict.fromkeys(_unmirrored(graph) for graph in made))
+
+
+def _unmirrored(graph: Graph) -> Graph:
+    return dataclasses.replace(graph, flip=graph.flip and graph.variant != Variant.LIVE)
 
 
 def _networks(name: str, variant: str) -> Iterator[tuple[str, str, str, str | None]]:
     """Yield each size with each selector, both in turn; small ones first."""
-    selectors = [each.value for each in SelectorKind] if variant != Variant.PLAIN else [None]
+    prunes = variant in family(name).pruning
+    selectors = [each.value for each in SelectorKind] if prunes else [None]
     sizes = sorted(family(name).sizes, key=lambda size: _cost(name, size))
     for turn in range(len(selectors)):
         for place, size in enumerate(sizes):
@@ -249,7 +256,8 @@ def build_all(graph: Graph, precisions: Sequence[str]) -> Iterator[Build]:
     from hot_sdk.export.pipeline import prepare
     from hot_sdk.export.precision.calibration import CalibrationData
     from hot_sdk.export.precision.convert import convert
-    from hot_sdk.export.verification.clips import real_windows
+    from hot_sdk.export.precision.step_calibration import StepCalibration
+    from hot_sdk.export.verification.clips import live_windows, real_windows
 
     request = ExportRequest(
         graph.model,
@@ -257,6 +265,9 @@ def build_all(graph: Graph, precisions: Sequence[str]) -> Iterator[Build]:
         size=graph.size,
         variant=graph.variant,
         selector=graph.selector,
+        # Of both kinds of layers, those that look ahead and those that do not.
+        lookahead=5 if graph.variant == Variant.LIVE else None,
+        memory="16+12x5" if graph.variant == Variant.LIVE else None,
         force=True,
     )
     prepared = prepare(request)
@@ -264,7 +275,13 @@ def build_all(graph: Graph, precisions: Sequence[str]) -> Iterator[Build]:
     lifter = fold_constants(build_lifter(spec, prepared.state, flip=graph.flip))
     exact = trace(lifter, spec, batch=graph.batch, opset=_OPSET)
     # Scales of the activations matter to no compiler: one window is enough.
-    few = CalibrationData(real_windows(spec)[0][None], "one window")
+    few: CalibrationData | StepCalibration
+    if spec.live is None:
+        few = CalibrationData(real_windows(spec)[0][None], "one window")
+    else:
+        short = live_windows(spec)[0]
+        short = dataclasses.replace(short, keypoints=short.keypoints[:8], times=short.times[:8])
+        few = StepCalibration(exact, spec, (short,), "8 frames")
     for precision in precisions:
         start = time.monotonic()
         size, failed = None, ""

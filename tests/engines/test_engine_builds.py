@@ -21,9 +21,11 @@ def test_everything_published_is_built_in_every_way():
         Graph(model, size, variant, selector, batch, flip)
         for model in list_models()
         for size in family(model).sizes
-        for variant in ("plain", *(each.value for each in family(model).pruning))
-        for selector in (SelectorKind if variant != "plain" else (None,))
-        for batch, flip in itertools.product(BATCHES, (False, True))
+        for variant in (each.value for each in family(model).variants)
+        for selector in (SelectorKind if variant in family(model).pruning else (None,))
+        for batch, flip in itertools.product(
+            BATCHES, (False, True) if variant != "live" else (False,)
+        )
     }
     found = graphs()
     assert len(found) == len(expected)
@@ -35,6 +37,7 @@ def test_what_differs_most_is_built_first():
     kinds = {(graph.model, graph.variant) for graph in graphs()}
     first = graphs()[: len(kinds)]
     assert {(graph.model, graph.variant) for graph in first} == kinds
+    assert ("mixste", "live") in kinds
     assert {(graph.batch, graph.flip) for graph in first} == set(
         itertools.product(BATCHES, (False, True))
     )
