@@ -101,6 +101,7 @@ def _measure_ceilings(measurements: Sequence[Measurement], progress: Progress) -
         with _failure_recorded(one, "no ceilings"):
             found = one.worker.ask({"do": "ceilings", "products": products})
             one.work, one.problems = found["work"], found["problems"]
+            one.shapes = tuple(build(ShapeTime, each) for each in found["shapes"])
     for number in range(_CEILING_ROUNDS):
         progress.update(number, _CEILING_ROUNDS, task="measuring the machine's ceilings")
         for one in done.values():
@@ -112,11 +113,6 @@ def _measure_ceilings(measurements: Sequence[Measurement], progress: Progress) -
             for name in one.work:
                 with _failure_recorded(one, f"no ceiling by {name}"):
                     one.measure_ceiling(name, _CEILING_S)
-    for one in done.values():
-        if one.work:
-            with _failure_recorded(one, "no times of its multiplications"):
-                found = one.worker.ask({"do": "shapes"})["shapes"]
-                one.shapes = tuple(build(ShapeTime, each) for each in found)
 
 
 def _stages(one: Measurement) -> Iterator[Stage]:

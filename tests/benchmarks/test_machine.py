@@ -7,8 +7,16 @@ import pytest
 from faked_machines import ABSENT, faked, programs
 
 from hot_sdk.benchmarks import machine as module
-from hot_sdk.benchmarks.machine import busy_cpus, read_conditions, stamp_machine, throttled_between
+from hot_sdk.benchmarks.machine import (
+    busy_cpu_seconds,
+    busy_cpus,
+    process_cpu_seconds,
+    read_conditions,
+    stamp_machine,
+    throttled_between,
+)
 from hot_sdk.benchmarks.roofline.bound import cpu_roof
+from hot_sdk.benchmarks.speed import measure as measuring
 from hot_sdk.host.machine import ProgramResult, this_machine
 
 ORIN = {
@@ -129,3 +137,33 @@ def test_description_has_hardware_load_and_versions(monkeypatch):
     assert first == "A CPU, 4 CPUs, avx2, fma, 0.25 CPUs busy before the start"
     assert second.startswith("hot-sdk ")
     assert second.endswith(", numpy 2.1")
+
+
+def test_cpu_seconds_of_all_and_of_a_process():
+    stat = "cpu 100 20 30 5000 400 5 5 40 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n"
+    # A process may have any name.
+    one = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 5 0 100 1 1\n"
+    machine = faked({"proc/stat": stat, "proc/7/stat": one})
+    assert busy_cpu_seconds(machine) == pytest.approx(2.0)
+    assert process_cpu_seconds(machine, 7) == pytest.approx(3.0)
+    assert process_cpu_seconds(machine, 8) is None
+    assert busy_cpu_seconds(faked({})) is None
+    assert process_cpu_seconds(this_machine(), os.getpid()) >= 0.0
+
+
+def test_cpus_that_others_keep_busy_leave_our_own_out(monkeypatch):
+    stat = "cpu {} 0 0 5000 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n"
+    worker = "7 (python) S 1 7 7 0 -1 4194560 1 0 0 0 {} 0 0 0 20 0 5 0 100 1 1\n"
+    machine = faked({"proc/stat": stat.format(1000), "proc/7/stat": worker.format(100)})
+    clock = iter([10.0, 20.0])
+    monkeypatch.setattr(measuring.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(measuring, "_own_cpu_seconds", lambda: 1.0)
+    watch = measuring.OthersWatch(machine, [7])
+    # 17 seconds in 10, of which the worker took 12.
+    (machine.root / "proc/stat").write_text(stat.format(2700))
+    (machine.root / "proc/7/stat").write_text(worker.format(1300))
+    assert watch.busy() == pytest.approx(0.5)
+
+
+def test_others_are_unknown_without_their_times():
+    assert measuring.OthersWatch(faked({}), []).busy() is None

@@ -7,7 +7,6 @@ since its multiplications are too small for it; the second says what its shapes 
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -18,8 +17,14 @@ import numpy as np
 
 from hot_sdk.benchmarks.speed.messages import WorkerTask
 from hot_sdk.benchmarks.speed.profilers.onnxruntime import Product
-from hot_sdk.benchmarks.speed.worker.products import forms_of, product_model
-from hot_sdk.engines import SessionOptions, open_session
+from hot_sdk.benchmarks.speed.worker.products import (
+    ProductModel,
+    bytes_of,
+    forms_of,
+    product_model,
+    products_model,
+)
+from hot_sdk.engines import Session, SessionOptions, open_session
 from hot_sdk.errors import HotSDKError
 
 PRODUCT, SHAPES, COPY = "product", "shapes", "copy"
@@ -29,28 +34,28 @@ PRODUCT, SHAPES, COPY = "product", "shapes", "copy"
 _COPIED_BYTES = 64 << 20
 """Larger than any cache of an edge device."""
 
-_TRIALS = 3
-"""Runs of each form of a multiplication, of which the fastest form is kept."""
+_TRIALS = 5
+"""Timed runs of each form of a multiplication, of which the fastest form is kept."""
+
+_MOST_BYTES = 2 << 30
 
 Run = Callable[[], float]
-"""Runs a multiplication; returns the seconds of one copy of it."""
+"""Runs multiplications; returns the seconds."""
 
 
-@dataclass
-class OpenedProduct:
+@dataclass(frozen=True)
+class FastestForm:
     """A multiplication in the form that its engine runs fastest.
 
     Attributes:
         product: The multiplication.
         form: One of ``products.FORMS``.
-        run: Runs it.
-        seconds: Times of one copy of it, as measured so far.
+        ms: Milliseconds of one of it by itself; median of the trial.
     """
 
     product: Product
     form: str
-    run: Run
-    seconds: list[float] = field(default_factory=list)
+    ms: float
 
 
 @dataclass
@@ -62,13 +67,13 @@ class Ceilings:
         work: Operations of a multiplication and of all of them, and bytes that a copy reads and
             writes.
         problems: Why one cannot be measured, by name.
-        shapes: The multiplications that are timed one by one.
+        shapes: The multiplications, each in its fastest form.
     """
 
     runs: dict[str, Callable[[], tuple[float, float]]] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
-    shapes: list[OpenedProduct] = field(default_factory=list)
+    shapes: list[FastestForm] = field(default_factory=list)
 
 
 def open_ceilings(task: WorkerTask, precision: str, products: Sequence[Product]) -> Ceilings:
@@ -98,65 +103,83 @@ def _size(product: Product) -> tuple[int, bool]:
 def _open_largest(opened: Ceilings, task: WorkerTask, precision: str, product: Product) -> None:
     for form in forms_of(product, precision):
         name = f"{PRODUCT} {form}"
+        model = product_model(product, form, expand=task.device != "cpu")
         try:
-            run = _open_product(task, product, form)
+            run = _open_model(task, model)
         except HotSDKError as error:
             opened.problems[name] = error.message
         else:
             opened.runs[name] = _reported(run)
-            opened.work[name] = float(product.flops)
+            opened.work[name] = float(product.flops * model.copies[0])
 
 
 def _open_shapes(
     opened: Ceilings, task: WorkerTask, precision: str, products: Sequence[Product]
 ) -> None:
-    found = []
-    for product in products:
-        fastest = _fastest(task, product, precision)
-        if isinstance(fastest, str):
-            opened.problems[SHAPES] = f"{product}: {fastest}"
+    """Open all multiplications as one model, which computes one after the other and nothing else.
+
+    One, since the threads of a session go on for a while after its run, and would disturb another.
+    """
+    try:
+        found = [_fastest(task, product, precision) for product in products]
+        wanted = [(one.product, one.form, one.product.count) for one in found]
+        needed = bytes_of(wanted)
+        if needed > _MOST_BYTES:
+            opened.problems[SHAPES] = (
+                f"their factors would take {needed >> 20} MiB, of at most {_MOST_BYTES >> 20}"
+            )
             return
-        found.append(fastest)
-
-    def run_all() -> float:
-        total = 0.0
-        for one in found:
-            one.run()  # The others have filled the caches since the last time.
-            one.seconds.append(one.run())
-            total += one.product.count * one.seconds[-1]
-        return total
-
+        run = _open_model(task, products_model(wanted, expand=task.device != "cpu"))
+    except HotSDKError as error:
+        opened.problems[SHAPES] = error.message
+        return
     opened.shapes = found
-    opened.runs[SHAPES] = _reported(run_all)
+    opened.runs[SHAPES] = _reported(run)
     opened.work[SHAPES] = float(sum(one.flops * one.count for one in products))
 
 
-def _fastest(task: WorkerTask, product: Product, precision: str) -> OpenedProduct | str:
-    """Return a multiplication in its fastest form by trial, or why there is none."""
-    best: tuple[float, OpenedProduct] | None = None
-    problem = ""
+def _fastest(task: WorkerTask, product: Product, precision: str) -> FastestForm:
+    """Return a multiplication in its fastest form, by trial.
+
+    Raises:
+        HotSDKError: The engine runs it in no form.
+    """
+    found = []
+    problem: HotSDKError | None = None
     for form in forms_of(product, precision):
+        model = product_model(product, form, expand=task.device != "cpu")
         try:
-            run = _open_product(task, product, form)
+            with _session(task, model) as session:
+                run = _timed(session, model)
+                run()
+                taken = float(np.median([run() for _ in range(_TRIALS)])) / model.copies[0]
         except HotSDKError as error:
-            problem = problem or error.message
-            continue
-        taken = min(run() for _ in range(_TRIALS))
-        if best is None or taken < best[0]:
-            best = taken, OpenedProduct(product, form, run)
-    return problem if best is None else best[1]
+            problem = problem or error
+        else:
+            found.append(FastestForm(product, form, 1e3 * taken))
+    if not found:
+        assert problem is not None
+        raise problem
+    return min(found, key=lambda one: one.ms)
 
 
-def _open_product(task: WorkerTask, product: Product, form: str) -> Run:
-    model = product_model(product, form, expand=task.device != "cpu")
+def _session(task: WorkerTask, model: ProductModel) -> Session:
     options = SessionOptions(device=task.device, threads=task.threads)
-    session = open_session(model.content, options, engine=task.engine)
-    session.run(model.arrays)
+    return open_session(model.content, options, engine=task.engine)
 
+
+def _open_model(task: WorkerTask, model: ProductModel) -> Run:
+    """Open a model for as long as the process lasts, and run it once."""
+    run = _timed(_session(task, model), model)
+    run()
+    return run
+
+
+def _timed(session: Session, model: ProductModel) -> Run:
     def run() -> float:
         start = time.perf_counter()
         session.run(model.arrays)
-        return (time.perf_counter() - start) / model.copies
+        return time.perf_counter() - start
 
     return run
 
@@ -183,16 +206,3 @@ def _open_copy(opened: Ceilings, threads: int | None) -> None:
 def _reported(run: Run) -> Callable[[], tuple[float, float]]:
     """Return a run that reports its time as those of models do."""
     return lambda: (run(), float("nan"))
-
-
-def times_of(opened: Ceilings) -> list[dict[str, object]]:
-    """Return each timed multiplication with its form and its median, for a message."""
-    return [
-        {
-            "product": dataclasses.asdict(one.product),
-            "form": one.form,
-            "ms": 1e3 * float(np.median(one.seconds)),
-        }
-        for one in opened.shapes
-        if one.seconds
-    ]

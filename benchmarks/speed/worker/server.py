@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from hot_sdk._base import records
 from hot_sdk.benchmarks.speed.messages import Batch, ModelInfo, WorkerReady, WorkerTask
@@ -24,10 +24,11 @@ from hot_sdk.engines import list_engines
 from hot_sdk.engines.registry import ONNX, model_format
 from hot_sdk.errors import HotSDKError, UsageError
 
-if TYPE_CHECKING:
-    from hot_sdk.benchmarks.speed.worker.ceilings import Ceilings
-
 _KIB_PER_MIB = 1 << 10
+
+_SETTLE_S = 0.05
+"""Wait before each turn: threads of ONNX Runtime, those of the process before and of other sessions
+in this one, go on looking for work for 10 to 30 ms of CPU time after a run."""
 
 _LEAD_IN_BELOW_S = 0.05
 """A run that is shorter gets an uncounted one at the start of each turn: another process ran
@@ -42,14 +43,12 @@ class Worker:
         self._info: ModelInfo | None = None
         self._runs: dict[str, Any] = {}
         self._mean_run_s: dict[str, float] = {}
-        self._ceilings: Ceilings | None = None
         self._stages_of: Callable[[], dict[str, Any]] | None = None
         self._actions: dict[str, Callable[..., dict[str, Any]]] = {
             "open": self._open,
             "measure": self._measure,
             "memory": self._memory,
             "ceilings": self._open_ceilings,
-            "shapes": self._shape_times,
             "stages": self._stages,
             "graph": self._graph_cost,
             "profile": self._profile,
@@ -98,6 +97,7 @@ class Worker:
     def _measure(self, measure: str, seconds: float, group: int, most: int) -> dict[str, Any]:
         """Run one measure for a while, in whole groups of runs, at least one."""
         run = self._runs[measure]
+        time.sleep(_SETTLE_S)
         if self._mean_run_s.get(measure, 0.0) < _LEAD_IN_BELOW_S:
             for _ in range(group):
                 run()
@@ -126,14 +126,9 @@ class Worker:
         assert self._info is not None
         listed = [records.build(Product, one) for one in products]
         opened = open_ceilings(self._task_in_use(), self._info.precision, listed)
-        self._ceilings = opened
         self._runs |= opened.runs
-        return {"problems": opened.problems, "work": opened.work}
-
-    def _shape_times(self) -> dict[str, Any]:
-        from hot_sdk.benchmarks.speed.worker.ceilings import times_of
-
-        return {"shapes": [] if self._ceilings is None else times_of(self._ceilings)}
+        shapes = [dataclasses.asdict(one) for one in opened.shapes]
+        return {"problems": opened.problems, "work": opened.work, "shapes": shapes}
 
     def _stages(self) -> dict[str, Any]:
         return {} if self._stages_of is None else self._stages_of()
