@@ -19,6 +19,7 @@ from hot_sdk.engines import AUTO, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
 from hot_sdk.infer.batch_cli import add_arguments, check_arguments, lift_batch, require_precision
 from hot_sdk.infer.inputs import (
+    OUTPUT_FORMATS,
     PUBLISHED_DEMO,
     EngineOptions,
     Footage,
@@ -38,7 +39,6 @@ from hot_sdk.infer.live import check_arguments as check_live_arguments
 from hot_sdk.infer.outputs import check_drawings, save_plots, save_rerun, save_video
 from hot_sdk.infer.trial import try_model
 from hot_sdk.offline import LiftedPeople
-from hot_sdk.results.files import FORMATS
 from hot_sdk.skeletons import list_skeletons
 from hot_sdk.starter import STARTER
 from hot_sdk.video import list_detectors, parse_source
@@ -147,7 +147,7 @@ def build_parser() -> CommandParser:
     add("--constant-bones", action="store_true", help="hold the length of each bone")
     folder = "folder of the results (default: the current one)"
     add("--output-dir", "-o", type=Path, default=Path(), metavar="DIR", help=folder)
-    formats = f"comma-separated: {', '.join(FORMATS)} (default: npz)"
+    formats = f"comma-separated: {', '.join(OUTPUT_FORMATS)} (default: npz)"
     add("--format", dest="formats", type=_formats, metavar="F", help=formats)
     add("--save-video", type=Path, metavar="FILE", help="draw video and poses: .mp4 or .gif")
     orbit = "walk around the people in the drawn 3D view, S seconds a turn (default: camera's side)"
@@ -211,8 +211,8 @@ def _track_id(text: str) -> int | str:
 def _formats(text: str) -> tuple[str, ...]:
     formats = tuple(dict.fromkeys(text.lower().split(",")))
     for name in formats:
-        if name not in FORMATS:
-            known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        if name not in OUTPUT_FORMATS:
+            known = f"{', '.join(OUTPUT_FORMATS[:-1])} or {OUTPUT_FORMATS[-1]}"
             raise argparse.ArgumentTypeError(f"unknown format '{name}'; expected {known}")
     return formats
 

@@ -28,6 +28,8 @@ from hot_sdk.offline import LiftedPeople, lift_at_once, lift_stream
 from hot_sdk.people import USUAL_FPS, read_tracked_people
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.preprocessing.policies import PUBLISHED
+from hot_sdk.results.bvh import save_bvh
+from hot_sdk.results.files import FORMATS
 from hot_sdk.root.placement import Placement
 from hot_sdk.starter import STARTER, resolve_model
 from hot_sdk.video import Frame, VideoWriter, create_detector, keypoints_from_video, parse_source
@@ -40,6 +42,10 @@ PUBLISHED_DEMO = "published"
 """The policies of HoT's demo, in ``EngineOptions``."""
 
 _LOG = logging.getLogger(__name__)
+
+BVH = "bvh"
+OUTPUT_FORMATS = (*FORMATS, BVH)
+"""What results are written as; the last holds no more than rotations and the root."""
 
 _Options = TypeVar("_Options", "EngineOptions", "InputOptions")
 
@@ -311,11 +317,17 @@ def save_results(
         people = [""]
     elif len(set(people)) < len(people):
         people = [f"_{number}{person}" for number, person in enumerate(people, 1)]
-    return tuple(
-        result.save(folder / f"{stem}{person}_3d.{kind}")
-        for result, person in zip(results, people, strict=True)
-        for kind in options.formats
-    )
+    up = None if camera is not None else options.knowledge().up
+    saved = []
+    for result, person in zip(results, people, strict=True):
+        for kind in options.formats:
+            path = folder / f"{stem}{person}_3d.{kind}"
+            if kind == BVH:
+                save_bvh(result, path, up=up)
+            else:
+                result.save(path)
+            saved.append(path)
+    return tuple(saved)
 
 
 def file_name_part(text: int | str | None) -> str:

@@ -134,6 +134,11 @@ def save_bvh(
     if path.suffix.lower() != ".bvh":
         raise UsageError(f"'{path.name}' does not end in .bvh.", hint="Name it so.")
     require_writable_target(path)
+    if result.root_joint != H36M17.joints[0]:
+        raise ResultError(
+            f"The poses are relative to the {result.root_joint}, and a BVH file to the pelvis.",
+            hint="Lift with root='pelvis'.",
+        )
     if not np.isfinite(result.poses).all(axis=(1, 2)).any():
         raise ResultError("No frame of the result has a pose.", hint="Check the keypoints.")
     scale = _meters(result, height_m) * UNITS_PER_METER[unit]
