@@ -36,6 +36,10 @@ LATCHED = Qos(
 )
 
 
+def plain(value):
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else list(value)
+
+
 def listen(asked):
     for line in sys.stdin:
         asked.put(line)
@@ -62,7 +66,7 @@ def main(domain, *topics):
             if isinstance(message, reader.topic.data_type)  # Else it says that a writer ended.
         ]
         for topic, message in came:
-            found[topic].append([time.time_ns(), dataclasses.asdict(message)])
+            found[topic].append([time.time_ns(), message])
         if quiet_since is None and not asked.empty():
             if asked.get() is None:
                 return
@@ -70,7 +74,7 @@ def main(domain, *topics):
         elif quiet_since is not None and came:
             quiet_since = time.monotonic()
         elif quiet_since is not None and time.monotonic() > quiet_since + QUIET_S:
-            print(json.dumps(found, default=list), flush=True)
+            print(json.dumps(found, default=plain), flush=True)
             found = {topic: [] for topic in readers}
             quiet_since = None
         time.sleep(0.001)
