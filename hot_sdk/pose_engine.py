@@ -23,7 +23,7 @@ from hot_sdk.model_check import check_against_graph
 from hot_sdk.preprocessing import PreparedClip, prepare_clip
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
-from hot_sdk.results.placed import ClipCamera, told_clip
+from hot_sdk.results.placed import ClipCamera, no_place, told_clip
 from hot_sdk.results.result import CAMERA_AXES, METERS, Pose3DResult
 from hot_sdk.root.placement import CameraSource, Placement
 from hot_sdk.root.scale import Floor
@@ -181,7 +181,7 @@ class Pose3DEngine(Closing):
         result = lifted[0]
         if told.camera is None or result.unit != METERS:
             if asked or intrinsics is not None:
-                raise _no_place(asked, told, result.unit)
+                raise no_place(asked, told, result.unit)
             return result
         return result.placed(told, seen=clip[0].seen, **asked)
 
@@ -454,20 +454,6 @@ def _require_keypoints(value: object) -> None:
             hint="From an array: Keypoints(points, skeleton=..., image_size=...); from a"
             " file: Keypoints.from_file(path).",
         )
-
-
-def _no_place(asked: Mapping[str, object], told: Keypoints, unit: str) -> UsageError:
-    """Return what to say if it was asked where someone is whom nothing can place."""
-    names = ", ".join(asked) or "intrinsics"
-    if told.camera is None:
-        return UsageError(
-            f"{names} is given without the camera's intrinsics, which say where the rays are.",
-            hint="Give intrinsics=Intrinsics(...), too; from_field_of_view makes a rough one.",
-        )
-    return UsageError(
-        f"{names} is given, and the model returns '{unit}', whose scale is unknown.",
-        hint="Use a model that returns meters.",
-    )
 
 
 def _joints_warning(manifest: Manifest, skeleton: str) -> tuple[str, ...]:

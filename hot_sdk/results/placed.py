@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.camera_knowledge import Up
 from hot_sdk.cameras import CameraPose, Intrinsics
+from hot_sdk.contacts import foot_contacts, hold_standing_feet
 from hot_sdk.errors import UsageError
 from hot_sdk.keypoints import Keypoints
+from hot_sdk.preprocessing.virtual_view import turned_spread
 from hot_sdk.root.clips import place_clip
 from hot_sdk.root.depth import checked_depth, depth_at
 from hot_sdk.root.origin import PELVIS, THORAX
 from hot_sdk.root.placement import Placement
-from hot_sdk.root.placing import LiftedFrames, PlacedFrames, unseen_seconds
+from hot_sdk.root.placing import LiftedFrames, PlacedFrames, deviations, unseen_seconds
 from hot_sdk.root.tracking import AT_CAMERA
 from hot_sdk.skeletons import H36M17
 
 Mask = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
+
+COVARIANCES = ("covariance", "joints_covariance", "velocity_covariance")
 
 ClipCamera = CameraPose | Sequence[CameraPose] | Callable[[float], CameraPose]
 
@@ -146,6 +150,20 @@ def told_clip(
     return keypoints.with_camera(intrinsics, up=up, height_m=height_m)
 
 
+def no_place(asked: Mapping[str, object], told: Keypoints, unit: str) -> UsageError:
+    """Return what to say if it was asked where someone is whom nothing can place."""
+    names = ", ".join(asked) or "intrinsics"
+    if told.camera is None:
+        return UsageError(
+            f"{names} is given without the camera's intrinsics, which say where the rays are.",
+            hint="Give intrinsics=Intrinsics(...), too; from_field_of_view makes a rough one.",
+        )
+    return UsageError(
+        f"{names} is given, and the model returns '{unit}', whose scale is unknown.",
+        hint="Use a model that returns meters.",
+    )
+
+
 def fields_of(placed: PlacedFrames, units_per_meter: float) -> dict[str, Any]:
     """Return the fields of a result by name, in its unit."""
     unit, square = np.float32(units_per_meter), np.float32(units_per_meter**2)
@@ -168,6 +186,52 @@ def fields_of(placed: PlacedFrames, units_per_meter: float) -> dict[str, Any]:
         "scale": _median(placed.scale),
         "scale_spread": _median(placed.scale_spread),
     }
+
+
+def turned_fields(fields: Mapping[str, Any], rotation: Doubles) -> dict[str, Any]:
+    """Return the fields of a result along other axes, but for the root."""
+    turn = rotation.astype(np.float32)
+    turned: dict[str, Any] = {"poses": fields["poses"] @ turn.T}
+    if fields["velocity"] is not None:
+        turned["velocity"] = fields["velocity"] @ turn.T
+    for name in COVARIANCES:
+        if fields[name] is not None:
+            turned[name] = turn @ fields[name] @ turn.T
+    if fields["covariance"] is not None:
+        turned["spread"] = deviations(turned["covariance"])
+    elif fields["spread"] is not None:
+        turned["spread"] = turned_spread(fields["spread"], rotation).astype(np.float32)
+    return turned
+
+
+def scaled_fields(fields: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Return the fields of a result that hold distances, multiplied."""
+    powers = dict.fromkeys(("poses", "root", "spread", "velocity"), 1)
+    powers |= dict.fromkeys(COVARIANCES, 2)
+    return {
+        name: None if fields[name] is None else fields[name] * np.float32(factor**power)
+        for name, power in powers.items()
+    }
+
+
+def standing_feet(
+    joints: NDArray[np.float32], times: Doubles, up: ArrayLike, floor_m: float | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how far joints have to be moved so that standing feet stay, and how likely they stand.
+
+    Args:
+        joints: (frames, 17, 3), meters, NaN where they are not known.
+        times: (frames,), seconds.
+        up: (3,), the direction away from the floor.
+        floor_m: Where it is, meters; None to find it.
+
+    Returns:
+        (frames, 17, 3) and (frames, 2).
+    """
+    found = foot_contacts(joints, times, up=up, floor_m=floor_m)
+    held = hold_standing_feet(joints, times, found, up=up)
+    moved = np.where(np.isfinite(held), held - joints, 0.0).astype(np.float32)
+    return moved, found.probability.astype(np.float32)
 
 
 def _median(values: Doubles) -> float | None:

@@ -15,17 +15,23 @@ from hot_sdk._base.validation import closest
 from hot_sdk.bones import constant_bones, upright_height
 from hot_sdk.camera_knowledge import checked_height
 from hot_sdk.cameras import CameraPose, Intrinsics
-from hot_sdk.contacts import foot_contacts, hold_standing_feet
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
 from hot_sdk.manifest import NORMALIZED_BOX, NORMALIZED_PIXELS, NORMALIZED_SHORT_SIDE
 from hot_sdk.preprocessing.policies import AppliedPolicy
-from hot_sdk.preprocessing.virtual_view import turned_spread
+from hot_sdk.results.checks import ARRAYS, check_array, intrinsics_of, require_same
 from hot_sdk.results.files import read_fields, write_fields
-from hot_sdk.results.placed import ClipCamera, fields_of, first_camera, place_poses
+from hot_sdk.results.placed import (
+    ClipCamera,
+    fields_of,
+    first_camera,
+    place_poses,
+    scaled_fields,
+    standing_feet,
+    turned_fields,
+)
 from hot_sdk.root.placement import ROBOT_FRAME, Placement
-from hot_sdk.root.placing import deviations
 from hot_sdk.root.scale import Floor
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
@@ -39,8 +45,6 @@ MILLIMETERS = "mm"
 UNITS = (METERS, MILLIMETERS, NORMALIZED_PIXELS, NORMALIZED_BOX, NORMALIZED_SHORT_SIDE)
 
 _UNITS_PER_METER = {METERS: 1.0, MILLIMETERS: 1000.0}
-_JOINTS = len(H36M17.joints)
-_COVARIANCES = ("covariance", "joints_covariance", "velocity_covariance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,23 +130,10 @@ class Pose3DResult:
 
     def __post_init__(self) -> None:
         frames = self.poses.shape[0] if self.poses.ndim else 0
-        expected: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
-            "poses": ((frames, _JOINTS, 3), np.float32),
-            "valid": ((frames, _JOINTS), np.bool_),
-            "timestamps": ((frames,), np.float64),
-            "root": ((frames, 3), np.float32),
-            "root_error": ((frames,), np.float32),
-            "spread": ((frames, _JOINTS, 3), np.float32),
-            "velocity": ((frames, _JOINTS, 3), np.float32),
-            "joints_covariance": ((frames, _JOINTS, 3, 3), np.float32),
-            "velocity_covariance": ((frames, _JOINTS, 3, 3), np.float32),
-            "covariance": ((frames, _JOINTS, 3, 3), np.float32),
-            "contacts": ((frames, 2), np.float32),
-        }
-        for name, (shape, dtype) in expected.items():
+        for name, (shape, dtype) in ARRAYS.items():
             values = getattr(self, name)
             if values is not None:
-                _check(name, values, shape, dtype)
+                check_array(name, values, (frames, *shape), dtype)
                 # A view, so that an array of the caller's stays as writable as it was.
                 view = values.view()
                 view.setflags(write=False)
@@ -243,22 +234,11 @@ class Pose3DResult:
             root = (root @ rotation.T + offset).astype(np.float32)
         detail = f"rotation {np.round(camera.rotation, 4).tolist()}, translation"
         detail += f" {np.round(camera.translation, 4).tolist()} m"
-        turned: dict[str, Any] = {
-            "poses": self.poses @ rotation.T,
+        turned = turned_fields(vars(self), camera.rotation) | {
             "root": root,
             "axes": ROBOT_AXES,
             "frame_id": None if root is None else ROBOT_FRAME,
         }
-        if self.velocity is not None:
-            turned["velocity"] = self.velocity @ rotation.T
-        for name in _COVARIANCES:
-            values = getattr(self, name)
-            if values is not None:
-                turned[name] = rotation @ values @ rotation.T
-        if self.covariance is not None:
-            turned["spread"] = deviations(turned["covariance"])
-        elif self.spread is not None:
-            turned["spread"] = turned_spread(self.spread, camera.rotation).astype(np.float32)
         return self._changed("to_robot_frame", detail, **turned)
 
     def with_constant_bones(self) -> Pose3DResult:
@@ -331,7 +311,7 @@ class Pose3DResult:
             ResultError: The keypoints have other frames or another track id; or the poses are not
                 metric, not along the camera's axes, or not relative to the pelvis.
         """
-        intrinsics = _intrinsics_of(keypoints, intrinsics)
+        intrinsics = intrinsics_of(keypoints, intrinsics)
         self._require_same(keypoints)
         unit = self._units_per_meter("The root's position")
         height_m = checked_height(keypoints.height_m if height_m is None else height_m)
@@ -403,15 +383,13 @@ class Pose3DResult:
         unit = np.float32(self._units_per_meter("A floor"))
         joints = self.joints / unit
         upward = (0.0, 0.0, 1.0) if up is None else up
-        found = foot_contacts(joints, self.timestamps, up=upward, floor_m=floor_m)
-        held = hold_standing_feet(joints, self.timestamps, found, up=upward)
-        moved = np.where(np.isfinite(held), held - joints, 0.0).astype(np.float32)
+        moved, likely = standing_feet(joints, self.timestamps, upward, floor_m)
         far = float(np.linalg.norm(moved, axis=-1).max()) if len(moved) else 0.0
         return self._changed(
             "standing_feet",
             f"ankles moved by {far:.3g} m at most",
             poses=self.poses + moved * unit,
-            contacts=found.probability.astype(np.float32),
+            contacts=likely,
         )
 
     def with_root_from_reprojection(
@@ -422,7 +400,7 @@ class Pose3DResult:
         If the person is of another size, the distance is wrong by the same share.
         """
         one_size = dataclasses.replace(keypoints, height_m=None)
-        return self.placed(one_size, _intrinsics_of(keypoints, intrinsics))
+        return self.placed(one_size, intrinsics_of(keypoints, intrinsics))
 
     def with_root_from_height(
         self,
@@ -497,11 +475,7 @@ class Pose3DResult:
 
     def _scaled(self, factor: float, unit: str, name: str, detail: str) -> Pose3DResult:
         """Return a result with every distance in it multiplied."""
-        changes: dict[str, Any] = {}
-        for field in ("poses", "root", "spread", "velocity", *_COVARIANCES):
-            values = getattr(self, field)
-            power = 2 if field in _COVARIANCES else 1
-            changes[field] = None if values is None else values * np.float32(factor**power)
+        changes = scaled_fields(vars(self), factor)
         seams = self._scaled_seams(factor, unit)
         return self._changed(name, detail, unit=unit, seams=seams, **changes)
 
@@ -527,22 +501,7 @@ class Pose3DResult:
                 f"The poses are relative to the {self.root_joint}.",
                 hint="Place the result as the engine returned it.",
             )
-        own = "Give the keypoints that these poses were lifted from."
-        if len(keypoints) != len(self):
-            raise ResultError(
-                f"The keypoints have {len(keypoints)} frames, the poses {len(self)}.", hint=own
-            )
-        if keypoints.first_frame != self.first_frame:
-            raise ResultError(
-                f"The keypoints begin at frame {keypoints.first_frame}, the poses at"
-                f" {self.first_frame}.",
-                hint=own,
-            )
-        if None not in (keypoints.track_id, self.track_id) and keypoints.track_id != self.track_id:
-            raise ResultError(
-                f"The keypoints are of {keypoints.track_id!r}, the poses of {self.track_id!r}.",
-                hint=own,
-            )
+        require_same(keypoints, len(self), self.first_frame, self.track_id)
 
     def _units_per_meter(self, what: str) -> float:
         """Return the scale; raise ResultError if there is none for ``what``."""
@@ -560,35 +519,3 @@ class Pose3DResult:
                 f"The poses are along other axes ({self.axes}).",
                 hint="Convert the result as the engine returned it, and rotate it last.",
             )
-
-
-def _intrinsics_of(keypoints: Keypoints, given: Intrinsics | None) -> Intrinsics:
-    intrinsics = keypoints.camera if given is None else given
-    if intrinsics is None:
-        raise UsageError(
-            "The camera's intrinsics are not known.",
-            hint="Give Intrinsics(fx, fy, cx, cy), or keypoints with camera=.",
-        )
-    return intrinsics
-
-
-def _check(
-    name: str, values: NDArray[np.generic], shape: tuple[int, ...], dtype: type[np.generic]
-) -> None:
-    if values.shape != shape:
-        raise ResultError(
-            f"{name} has shape {values.shape}; expected {shape}.",
-            hint="A result holds the same frames in all its parts.",
-        )
-    if values.dtype != dtype:
-        raise ResultError(
-            f"{name} holds {values.dtype} values; expected {np.dtype(dtype)}.",
-            hint=f"Convert it: {name}.astype('{np.dtype(dtype)}').",
-        )
-    # Of NaN and a number, the number is taken; nothing as large as the array is allocated.
-    ends = [extreme.reduce(values, axis=None) for extreme in (np.fmax, np.fmin) if values.size]
-    if np.isinf(ends).any():
-        raise ResultError(
-            f"{name} holds infinity.",
-            hint="Check the model's weights and precision; NaN marks unknown values.",
-        )

@@ -429,6 +429,8 @@ def _own_covariance(
     if frames.unseen_s is not None:
         squares = squares + ((_UNSEEN_M_S * frames.unseen_s[:final]) ** 2)[..., None]
         squares[np.arange(final), origins] = 0.0
+        # Of a joint that was never seen; infinity would become NaN along some axes alone.
+        squares[np.isinf(squares)] = np.nan
     turned = turns[:final, None] * squares[..., None, :]
     covariance: Doubles = turned @ turns[:final, None].swapaxes(-1, -2)
     return covariance

@@ -74,7 +74,7 @@ class StandingFeet:
         likely = contacts.probability[-1]
         standing = np.where(np.nan_to_num(likely) >= CERTAIN, np.nan_to_num(likely), 0.0)
         moved = joints.copy()
-        seconds = max(timestamp - before[0], _SHORTEST_S) if before is not None else math.inf
+        seconds = _WINDOW_S if before is None else max(timestamp - before[0], _SHORTEST_S)
         for foot, (hip, knee, ankle) in enumerate(LEGS):
             slip = np.zeros(3)
             if before is not None:
