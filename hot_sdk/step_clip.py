@@ -43,7 +43,8 @@ class SteppedClip:
         poses: (frames, 17, 3), along the camera's axes. A frame before the first that shows the
             person has the first pose, one within a gap too long to bridge that before it.
         spread: Of the same shape; None if the network does not say.
-        valid: (frames, 17).
+        seen: (frames, 17), joints that were seen, or not long ago.
+        valid: (frames, 17), the same, but none while the pelvis is not.
         timestamps: (frames,), seconds.
         applied: What was done.
         warnings: What had to be assumed, and what is unlikely about the keypoints.
@@ -52,6 +53,7 @@ class SteppedClip:
 
     poses: Floats
     spread: Floats | None
+    seen: Mask
     valid: Mask
     timestamps: NDArray[np.float64]
     applied: tuple[AppliedPolicy, ...]
@@ -187,7 +189,7 @@ class _Clip:
     def note(self, lifted: LiftedFrame) -> None:
         """Keep a frame's pose."""
         fed = lifted.fed
-        number = fed.frame.number
+        number = int(fed.frame.stamp)
         self._poses[number], self._valid[number] = lifted.pose, fed.valid
         if self._spread is not None and lifted.spread is not None:
             self._spread[number] = lifted.spread
@@ -212,6 +214,7 @@ class _Clip:
         return SteppedClip(
             self._poses[nearest],
             None if self._spread is None else self._spread[nearest],
+            self._valid,
             valid,
             self._times,
             applied,

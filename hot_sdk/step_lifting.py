@@ -69,7 +69,7 @@ class NewFrame(NamedTuple):
 
     Attributes:
         person: Whose frame it is: one clip, or one stay in a stream.
-        number: Number of the frame, for the caller.
+        stamp: The frame's number or time, for the caller.
         time: Seconds, later than that of the person's frame before.
         points: (17, 2), pixels; NaN if missing.
         scores: (17,), 0 to 1; None if unknown.
@@ -82,7 +82,7 @@ class NewFrame(NamedTuple):
     """
 
     person: Hashable
-    number: int
+    stamp: float
     time: float
     points: Floats
     scores: Floats | None
