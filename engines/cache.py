@@ -17,12 +17,12 @@ import json
 import logging
 import os
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hot_sdk._base.files import read_input, sha256_of
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk._base.records import MAX_TEXT, parse_object
 from hot_sdk.errors import EngineError
 
@@ -80,13 +80,13 @@ def new_entry(entry: Path) -> Iterator[Path]:
         EngineError: The folder cannot be created or written; raised before the block runs, unless
             the disk fails later.
     """
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        building = tempfile.TemporaryDirectory(prefix=".building-", dir=entry.parent)
-    except OSError as error:
-        raise unwritable(entry.parent, error) from error
-    with building:
-        temporary = Path(building.name) / entry.name
+    with contextlib.ExitStack() as stack:
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            building = stack.enter_context(temporary_folder(".building", entry.parent))
+        except OSError as error:
+            raise unwritable(entry.parent, error) from error
+        temporary = building / entry.name
         yield temporary
         if temporary.is_file():
             try:

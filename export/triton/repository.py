@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.session import TensorSpec
 from hot_sdk.errors import UsageError
@@ -130,8 +130,8 @@ def _write_model(repository: Path, config: ModelConfig, write: _Write | None) ->
     """Write one model's folder to a temporary place in the repository, and move it into place."""
     target = repository / config.name
     # In the repository, since renaming works only within one file system.
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=repository) as temporary:
-        made = Path(temporary) / "new"
+    with temporary_folder(".writing", repository) as temporary:
+        made = temporary / "new"
         version = (made / MODEL).parent
         version.mkdir(parents=True)
         if write is not None:
@@ -142,6 +142,6 @@ def _write_model(repository: Path, config: ModelConfig, write: _Write | None) ->
                 with path.open("rb") as stream:
                     os.fsync(stream.fileno())
         if target.exists():
-            target.rename(Path(temporary) / "old")
+            target.rename(temporary / "old")
         made.rename(target)
     return target

@@ -33,17 +33,19 @@ def temporary_name() -> str:
 
 
 @contextlib.contextmanager
-def temporary_folder(name: str) -> Iterator[Path]:
+def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
     """Make a temporary folder that a later run recognizes, and remove it in the end.
 
     Args:
-        name: Name of the program, which begins the folder's.
+        name: What begins the folder's name, such as that of the program.
+        parent: Where to make it; None for the system's folder of temporary files.
 
     Raises:
         OSError: It cannot be made.
     """
-    _clear_folders(Path(tempfile.gettempdir()), name)
-    with tempfile.TemporaryDirectory(prefix=f"{name}-") as made:
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
+    _clear_folders(parent, name)
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=parent) as made:
         folder = Path(made)
         (folder / _MARK).touch()
         yield folder

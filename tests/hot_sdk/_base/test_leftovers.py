@@ -13,6 +13,7 @@ import pytest
 from hot_sdk._base import leftovers
 from hot_sdk._base.files import replaced_on_success
 from hot_sdk._base.leftovers import temporary_folder, temporary_name
+from hot_sdk.engines.cache import new_entry
 
 DAYS_AGO = time.time() - 3 * 24 * 3600
 
@@ -74,6 +75,22 @@ def test_folder_of_a_killed_run_is_cleared_after_a_day(tmp_path, monkeypatch):
     with temporary_folder("hot-benchmark") as folder:
         assert list(tmp_path.iterdir()) == [folder]
     assert not list(tmp_path.iterdir())
+
+
+def test_folder_of_a_killed_build_is_cleared_from_its_cache(tmp_path):
+    entry = tmp_path / "model.0123456789abcdef.plan"
+    killed(
+        "from pathlib import Path\nfrom hot_sdk.engines.cache import new_entry\n"
+        f"with new_entry(Path({str(entry)!r})) as temporary:\n    temporary.write_bytes(b'x')",
+        tmp_path,
+    )
+    (left,) = tmp_path.iterdir()
+    for path in (left / ".hot-sdk-temporary", left):
+        age(path)
+    with new_entry(entry) as temporary:
+        assert not left.exists()
+        temporary.write_bytes(b"whole")
+    assert list(tmp_path.iterdir()) == [entry]
 
 
 def test_what_is_not_ours_stays(tmp_path, monkeypatch):
