@@ -30,13 +30,23 @@ ARRAYS: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
 
 
 def require_same(
-    keypoints: Keypoints, frames: int, first_frame: int, track_id: int | str | None
+    keypoints: Keypoints,
+    frames: int,
+    first_frame: int,
+    track_id: int | str | None,
+    root_joint: str,
 ) -> None:
-    """Check that keypoints are those that poses were lifted from.
+    """Check that keypoints are those that poses were lifted from, which are as they were lifted.
 
     Raises:
-        ResultError: They have another number of frames, begin elsewhere, or are someone else's.
+        ResultError: They have another number of frames, begin elsewhere, or are someone else's; or
+            the poses are relative to another joint than the pelvis.
     """
+    if root_joint != H36M17.joints[0]:
+        raise ResultError(
+            f"The poses are relative to the {root_joint}.",
+            hint="Place the result as the engine returned it.",
+        )
     own = "Give the keypoints that these poses were lifted from."
     if len(keypoints) != frames:
         raise ResultError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from hot_sdk.root.placement import Placement
 from hot_sdk.root.placing import LiftedFrames, PlacedFrames, deviations, unseen_seconds
 from hot_sdk.root.tracking import AT_CAMERA
 from hot_sdk.skeletons import H36M17
+from hot_sdk.windows import SeamReport
 
 Mask = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
@@ -212,6 +214,16 @@ def scaled_fields(fields: Mapping[str, Any], factor: float) -> dict[str, Any]:
         name: None if fields[name] is None else fields[name] * np.float32(factor**power)
         for name, power in powers.items()
     }
+
+
+def scaled_seams(seams: SeamReport | None, factor: float, unit: str) -> SeamReport | None:
+    """Return the report on seams with every distance in it multiplied."""
+    if seams is None:
+        return None
+    distances: dict[str, Any] = {
+        key: value * factor for key, value in vars(seams).items() if isinstance(value, float)
+    }
+    return dataclasses.replace(seams, unit=unit, **distances)
 
 
 def standing_feet(

@@ -28,6 +28,7 @@ from hot_sdk.results.placed import (
     first_camera,
     place_poses,
     scaled_fields,
+    scaled_seams,
     standing_feet,
     turned_fields,
 )
@@ -312,7 +313,8 @@ class Pose3DResult:
                 metric, not along the camera's axes, or not relative to the pelvis.
         """
         intrinsics = intrinsics_of(keypoints, intrinsics)
-        self._require_same(keypoints)
+        self._require_camera_axes()
+        require_same(keypoints, len(self), self.first_frame, self.track_id, self.root_joint)
         unit = self._units_per_meter("The root's position")
         height_m = checked_height(keypoints.height_m if height_m is None else height_m)
         told = keypoints.height_m is not None and self.policy("height") is not None
@@ -343,7 +345,7 @@ class Pose3DResult:
             detail,
             count=known,
             **fields,
-            seams=self._scaled_seams(scale, self.unit),
+            seams=scaled_seams(self.seams, scale, self.unit),
             axes=CAMERA_AXES if camera is None else ROBOT_AXES,
             frame_id=placement.frame_name(in_robot_frame=camera is not None),
             warnings=warnings,
@@ -476,32 +478,8 @@ class Pose3DResult:
     def _scaled(self, factor: float, unit: str, name: str, detail: str) -> Pose3DResult:
         """Return a result with every distance in it multiplied."""
         changes = scaled_fields(vars(self), factor)
-        seams = self._scaled_seams(factor, unit)
+        seams = scaled_seams(self.seams, factor, unit)
         return self._changed(name, detail, unit=unit, seams=seams, **changes)
-
-    def _scaled_seams(self, factor: float, unit: str) -> SeamReport | None:
-        if self.seams is None:
-            return None
-        distances: dict[str, Any] = {
-            key: value * factor
-            for key, value in vars(self.seams).items()
-            if isinstance(value, float)
-        }
-        return dataclasses.replace(self.seams, unit=unit, **distances)
-
-    def _require_same(self, keypoints: Keypoints) -> None:
-        """Check that keypoints are those that the poses were lifted from.
-
-        Raises:
-            ResultError: They are not, or the poses are not as the network returned them.
-        """
-        self._require_camera_axes()
-        if self.root_joint != H36M17.joints[0]:
-            raise ResultError(
-                f"The poses are relative to the {self.root_joint}.",
-                hint="Place the result as the engine returned it.",
-            )
-        require_same(keypoints, len(self), self.first_frame, self.track_id)
 
     def _units_per_meter(self, what: str) -> float:
         """Return the scale; raise ResultError if there is none for ``what``."""

@@ -85,7 +85,7 @@ class StandingFeet:
             leg = joints[[hip, knee, ankle]]
             if np.isfinite(leg).all():
                 away = self._away[foot] + (self._rise[foot] - self._away[foot] @ up) * up
-                moved[knee], moved[ankle] = bent_legs(*leg, away)
+                moved[knee], moved[ankle] = bent_legs(leg[0], leg[1], leg[2], away)
         self._standing = standing
         return moved, likely
 
