@@ -254,7 +254,7 @@ def _stream(
     return engine.stream(
         "live" if fps is None else "video",
         fps=fps,
-        lookahead=inputs.lookahead or 0,
+        lookahead=inputs.lookahead,
         hop=inputs.hop,
         max_people=inputs.max_people,
         callback=callback,
