@@ -13,13 +13,15 @@ from pathlib import Path
 
 import torch
 from bodies import Bodies, Marks
-from motion import Motion
+from motion import FPS, Motion
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from train import FRAMES, Scenes, network, prune_at_random
+from train_live import NEW, lift_at_random, live_network
 
 from hot_sdk.benchmarks.evaluation.coverage import LEVELS, interval_width
+from hot_sdk.export.models.live_mixste import LiveMixSTE
 
 LOG = logging.getLogger("calibrate")
 
@@ -37,14 +39,20 @@ def main() -> None:
     torch.manual_seed(1)
     weights = load_file(options.weights)
     weights["spread_factor"] = torch.ones(3)
-    made = network(FRAMES, weights).eval()
+    live = any(NEW in key for key in weights)
+    made = live_network(weights) if live else network(FRAMES, weights)
+    made.eval()
     scenes = Scenes(Motion(options.data, "val"), Bodies(), Marks())
     ratios = []
     with torch.inference_mode():
         for _ in range(options.steps):
             keypoints, conditions, truth = scenes.draw(_BATCH, FRAMES)
-            prune_at_random(made, FRAMES)
-            poses, _, spread = made.lift(keypoints, None, conditions)
+            if isinstance(made, LiveMixSTE):
+                poses, spread = lift_at_random(made, keypoints, conditions, FPS)
+            else:
+                prune_at_random(made, FRAMES)
+                poses, _, spread = made.lift(keypoints, None, conditions)
+            assert spread is not None
             # The pelvis is the origin, which has no error.
             ratios.append(((poses - truth).abs() / spread)[:, :, 1:].flatten(0, 2))
     measured = torch.cat(ratios)

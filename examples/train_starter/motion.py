@@ -23,6 +23,9 @@ class Motion:
         folder: Folder of the data.
         split: Split whose sequences are used.
         file: Name of a file of other positions of the same frames.
+
+    Attributes:
+        fps: Frames per second of the clips.
     """
 
     def __init__(self, folder: Path, split: str = "train", *, file: str = FILE) -> None:
@@ -41,16 +44,17 @@ class Motion:
                 count = 0 if glitch[frame] else count + 1
                 self.ahead[frame] = count
         self._starts: dict[int, Tensor] = {}
+        self.fps = FPS
 
     def clips(self, batch: int, frames: int) -> Tensor:
-        """Draw clips (batch, frames, 17, 3) at 30 frames a second, up to 20 % faster or slower."""
-        span = math.ceil((frames - 1) * SOURCE_FPS / FPS * (1.0 + _SPEED)) + 2
+        """Draw clips (batch, frames, 17, 3) of movements up to 20 % faster or slower."""
+        span = math.ceil((frames - 1) * SOURCE_FPS / self.fps * (1.0 + _SPEED)) + 2
         if span not in self._starts:
             starts = torch.from_numpy(np.flatnonzero(self.ahead >= span))
             self._starts[span] = starts.to(self.positions.device)
         starts = self._starts[span][torch.randint(len(self._starts[span]), (batch,))]
         speed = 1.0 + _SPEED * (2.0 * torch.rand(batch, 1) - 1.0)
-        time = torch.arange(frames)[None] * (SOURCE_FPS / FPS) * speed
+        time = torch.arange(frames)[None] * (SOURCE_FPS / self.fps) * speed
         before = time.floor().long()
         weight = (time - before)[..., None, None]
         earlier = self.positions[starts[:, None] + before]
