@@ -166,8 +166,10 @@ class StepLifter(nn.Module):
         outputs = [_finished(step.poses, self.subtracted, self.scale)]
         if step.spread is not None:
             outputs.append(_scaled(step.spread, self.scale))
-        outputs.append(torch.stack([memory.keys.squeeze(3) for memory in step.memories], dim=1))
-        outputs.append(torch.stack([memory.values.squeeze(2) for memory in step.memories], dim=1))
+        for fresh in ("keys", "values"):
+            parts = [getattr(memory, fresh) for memory in step.memories]
+            rows, head_width = parts[0].shape[1], parts[0].shape[2] * parts[0].shape[3]
+            outputs.append(torch.cat([p.reshape(-1, 1, rows, head_width) for p in parts], dim=1))
         return tuple(outputs) + tuple(
             kept for kept in (step.tokens, step.guess) if kept is not None
         )

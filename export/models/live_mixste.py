@@ -16,13 +16,14 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from hot_sdk.export.models.layers.frame_attention import FrameAttention
 from hot_sdk.export.models.layers.memory_attention import (
     MemoryBlock,
     Remembered,
     Visible,
     age_waves,
 )
-from hot_sdk.export.models.layers.transformer import Axis, Grid
+from hot_sdk.export.models.layers.transformer import Axis, Block, Grid
 from hot_sdk.export.models.mixste import MixSTE
 from hot_sdk.export.models.registry import family
 from hot_sdk.export.models.spec import ModelSpec
@@ -73,6 +74,8 @@ class LiveMixSTE(MixSTE):
 
     def _build_temporal(self, spec: ModelSpec) -> None:
         size = spec.size
+        for block in self.STEblocks:
+            cast(Block, block).attn = FrameAttention(size.width, size.heads)
         self.TTEblocks = nn.ModuleList(
             MemoryBlock(size.width, size.heads, size.mlp_hidden) for _ in range(size.depth)
         )
