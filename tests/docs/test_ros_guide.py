@@ -35,7 +35,10 @@ def test_program_publishes_all_of_them(monkeypatch, tmp_path):
     with highlevel.AnyReader([tmp_path / "bag"]) as reader:
         found = {(one.topic, one.msgtype.replace("/msg/", "/")) for one in reader.connections}
         assert found == {(topic.replace("ID", "p1"), kind) for topic, kind in TABLE}
-        assert all(one.msgcount == 8 for one in reader.connections if one.topic != "/tf_static")
+        counts = {one.topic: one.msgcount for one in reader.connections}
+    assert counts.pop("/tf_static") == 1
+    assert counts.pop("/tf") in (4, 5)  # Of frames in which the body's place is known.
+    assert set(counts.values()) == {5}  # The clip shows nobody in its first three frames.
 
 
 def test_options_of_hot_infer_are_real():
