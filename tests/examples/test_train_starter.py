@@ -281,3 +281,19 @@ def test_reprojection_is_zero_for_the_truth_only(trainer, world):
     poses = world - world[:, :, :1]
     assert float(loss(poses, poses)) == 0.0
     assert float(loss(poses + 0.01 * torch.randn_like(poses), poses)) > 1e-3
+
+
+def test_the_spread_is_checked_on_people_whom_it_was_not_calibrated_on(data, tmp_path):
+    first = train(data, tmp_path, *FEW)
+    index = json.loads((data / "index.json").read_text())
+    both = [
+        {**index[0], "name": name, "skeleton": name, "split": "train"} for name in ("asf", "bvh31")
+    ]
+    (data / "index.json").write_text(json.dumps([*both, index[1]]))
+    command = [sys.executable, str(FOLDER / "check_spread.py"), str(data), str(first.path)]
+    done = subprocess.run([*command, "--steps", "1"], capture_output=True, text=True, check=False)
+    (data / "index.json").write_text(json.dumps(index))
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.count(".") >= 5]
+    assert len(rows) == 7
+    assert all(float(row.split()[-5]) > 0.0 for row in rows)
