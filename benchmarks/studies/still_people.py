@@ -50,7 +50,8 @@ def measure(engine: Pose3DEngine, clips: Sequence[EvaluationClip]) -> NDArray[np
         length = np.linalg.norm(steps, axis=-1)
         parts = (length, np.abs(steps[..., 2]), away, length[:, _ENDS])
         found.append([part.mean() for part in parts])
-    return np.mean(found, axis=0)
+    mean: NDArray[np.float64] = np.mean(found, axis=0)
+    return mean
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

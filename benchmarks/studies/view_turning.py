@@ -24,7 +24,7 @@ from hot_sdk.benchmarks.evaluation import EvaluationClip, load_starter_val
 from hot_sdk.benchmarks.evaluation.clip_errors import ClipErrors, measure_clip
 from hot_sdk.benchmarks.evaluation.metrics import summarize
 from hot_sdk.engines import SessionOptions, open_session
-from hot_sdk.engines.session import SessionOptions
+from hot_sdk.engines.session import Session
 from hot_sdk.manifest import POSES, Manifest, read_manifest
 from hot_sdk.model_inputs import feeds
 from hot_sdk.preprocessing.virtual_view import VirtualViews, conditions, virtual_views
@@ -60,7 +60,7 @@ class Way:
 
 
 def lift(
-    session: SessionOptions, manifest: Manifest, clip: EvaluationClip, way: Way
+    session: Session, manifest: Manifest, clip: EvaluationClip, way: Way
 ) -> tuple[ClipErrors, SeamReport | None]:
     """Lift a clip, and return the errors of its poses and how even they are at seams."""
     assert clip.intrinsics is not None
@@ -86,16 +86,17 @@ def row(way: Way, found: Sequence[tuple[ClipErrors, SeamReport | None]]) -> tupl
     metrics = summarize([errors for errors, _ in found])
     seams = [seam for _, seam in found if seam is not None and seam.mean_step_inside is not None]
     weights = [seam.seams for seam in seams]
-    apart = [seam.mean_disagreement for seam in seams]
+    inside = [each for seam in seams if (each := seam.mean_step_inside) is not None]
+    apart = [each for seam in seams if (each := seam.mean_disagreement) is not None]
     figures = (
         metrics.mpjpe_mm,
         metrics.p_mpjpe_mm,
         metrics.mpjve_mm_per_frame,
         np.average([seam.mean_step for seam in seams], weights=weights),
-        np.average([seam.mean_step_inside for seam in seams], weights=weights),
+        np.average(inside, weights=weights),
         max(seam.max_step for seam in seams),
     )
-    disagree = "none" if None in apart else f"{np.average(apart, weights=weights):.2f}"
+    disagree = f"{np.average(apart, weights=weights):.2f}" if apart else "none"
     return (
         "of each frame" if way.turns else "of each window",
         "gravity" if way.gravity else "intrinsics",
