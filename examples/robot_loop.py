@@ -4,22 +4,29 @@
 
 The camera thread stands for yours: it puts keypoints of a file into the queue at the file's frame
 rate. The loop never waits for the engine, which runs in the stream's thread, and stops the robot if
-no pose has arrived for too long.
+no pose has arrived for too long. It acts on the wrist in the robot's own frame, also of someone
+behind a table whose hips are not seen.
 """
 
 import argparse
+import math
 import queue
 import threading
 import time
 from pathlib import Path
 
-from hot_sdk import Keypoints, Pose3DEngine
+from hot_sdk import CameraPose, Intrinsics, Keypoints, Pose3DEngine, StreamPose
 from hot_sdk.skeletons import H36M17
 
 WRIST = H36M17.joints.index("right_wrist")
-PELVIS = H36M17.joints.index("pelvis")
 PERIOD_S = 1 / 30
 STALE_S = 0.5  # No robot should act on an older position of a hand.
+FARTHEST_OFF_PX = 20.0
+LEAST_SURE_M = 1.0  # Keypoints alone do not show how large a person is: 6 % of the distance.
+
+# Where the camera is on this robot, and a guess at its lens: use its calibration.
+MOUNTED = CameraPose.mounted((0.10, 0.0, 1.20), pitch=math.radians(10))
+FIELD_OF_VIEW_DEGREES = 50.0
 
 
 def camera(clip: Keypoints, frames: "queue.Queue[tuple[float, Keypoints] | None]") -> None:
@@ -37,13 +44,33 @@ def camera(clip: Keypoints, frames: "queue.Queue[tuple[float, Keypoints] | None]
     frames.put(None)
 
 
+def may_act(pose: StreamPose | None, now: float) -> bool:
+    """Return False if there is a reason not to move because of this pose."""
+    # The watchdog: nothing has come, or not for some time.
+    if pose is None or now - pose.timestamp > STALE_S:
+        return False
+    # A joint that was only guessed, or that nobody knows where it is, is not valid or NaN.
+    if not (pose.valid[WRIST] and pose.root_error < FARTHEST_OFF_PX):
+        return False
+    unsure = pose.joints_covariance[WRIST]
+    # A model that does not judge its joints leaves NaN; the root is judged in any case.
+    spread = unsure if unsure[0, 0] >= 0.0 else pose.root_covariance
+    return math.sqrt(spread.trace()) < LEAST_SURE_M
+
+
 def main(model: str, keypoints: Path) -> None:
     """Run until the file ends."""
     clip = Keypoints.from_file(keypoints)
+    lens = clip.camera or Intrinsics.from_field_of_view(FIELD_OF_VIEW_DEGREES, clip.image_size)
     frames: queue.Queue[tuple[float, Keypoints] | None] = queue.Queue()
     acted = stopped = missed = 0
-    newest = None
-    with Pose3DEngine(model) as engine, engine.stream("live", fps=clip.effective_fps) as stream:
+    newest = last = None
+    with (
+        Pose3DEngine(model) as engine,
+        engine.stream(
+            "live", fps=clip.effective_fps, intrinsics=lens, camera=MOUNTED, root="auto"
+        ) as stream,
+    ):
         threading.Thread(target=camera, args=(clip, frames), daemon=True).start()
         deadline = time.monotonic() + PERIOD_S
         running = True
@@ -56,11 +83,9 @@ def main(model: str, keypoints: Path) -> None:
                 timestamp, one = arrived
                 for pose in stream.push(one, timestamp):
                     newest = pose
-            # The watchdog: do not move because of an old pose, or a joint that was only guessed.
-            fresh = newest is not None and time.monotonic() - newest.timestamp < STALE_S
-            # The wrist is relative to the pelvis, so both have to be known.
-            if fresh and newest is not None and newest.valid[[PELVIS, WRIST]].all():
-                acted += 1  # Here a robot would move towards newest.pose[WRIST].
+            if newest is not None and may_act(newest, time.monotonic()):
+                acted += 1  # Here a robot would move with regard to newest.joints[WRIST].
+                last = newest
             else:
                 stopped += 1  # Here it would stand still.
             wait = deadline - time.monotonic()
@@ -71,11 +96,14 @@ def main(model: str, keypoints: Path) -> None:
                 time.sleep(wait)
             deadline += PERIOD_S
         report = stream.report()
-    if newest is not None and not newest.valid[[PELVIS, WRIST]].all():
-        print("right wrist: not valid in the newest pose")
-    elif newest is not None:
-        x, y, z = newest.pose[WRIST]
-        print(f"right wrist, relative to the pelvis: {x:.3f} {y:.3f} {z:.3f} {newest.unit}")
+    if last is None:
+        print("right wrist: not known in any pose")
+    else:
+        x, y, z = last.joints[WRIST]
+        print(
+            f"right wrist in {last.frame_id}, placed by the {last.root_joint}:"
+            f" {x:.2f} m forward, {y:.2f} m left, {z:.2f} m up"
+        )
     print(f"control periods: {acted} acted, {stopped} stood still, {missed} deadlines missed")
     print(report)
 

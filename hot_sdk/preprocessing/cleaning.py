@@ -19,8 +19,23 @@ OUTLIER_REACH = 2
 _SLOW_FPS = 20.0
 """Below it, two frames are a tenth of a second or more, in which limbs can turn around."""
 
+_THORAX, _HEAD = H36M17.joints.index("thorax"), H36M17.joints.index("head")
+_SHOULDERS = [H36M17.joints.index(f"{side}_shoulder") for side in ("right", "left")]
+_HIPS = [H36M17.joints.index(name) for name in ("pelvis", "right_hip", "left_hip")]
+_OF_PARTS = {"spine": 1.15, "pelvis": 2.26, "hip": 2.26, "knee": 3.97, "ankle": 5.65}
+"""How far below the thorax joints of people who stand and walk are, over its distance from the
+head: medians of motion capture."""
+
+_HIPS_OVER_SHOULDERS = 0.54
+_LOWER_SIDES = {"right": -_HIPS_OVER_SHOULDERS, "left": _HIPS_OVER_SHOULDERS}
+
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+
+_BELOW = np.array([_OF_PARTS.get(joint.rpartition("_")[2], 0.0) for joint in H36M17.joints])
+_LOWER: Mask = _BELOW > 0.0
+_ASIDE = np.array([_LOWER_SIDES.get(joint.partition("_")[0], 0.0) for joint in H36M17.joints])
 
 
 @dataclass(frozen=True)
@@ -203,8 +218,8 @@ def fill_missing(
 ) -> tuple[Floats, Mask]:
     """Fill missing joints: interpolate short gaps, hold longer ones, then mark them invalid.
 
-    A joint that no frame shows is placed at its parent in the skeleton, or the nearest ancestor
-    that is known, or else at the mean of the joints that are known.
+    A joint that no frame shows is placed by ``placed_by_ancestors``, or else at the mean of the
+    joints that are known.
 
     Args:
         points: (frames, 17, 2), pixels; any value if a joint is not present.
@@ -242,10 +257,40 @@ def fill_missing(
 
 
 def placed_by_ancestors(points: Floats, known: Mask) -> Floats:
-    """Return points (frames, 17, 2) with each joint that is not known, (17,), at its ancestor."""
+    """Return points (frames, 17, 2) whose joints that are never seen are placed.
+
+    Each is at its parent in the skeleton, or the nearest ancestor that is known. Below a thorax
+    whose hips are never seen, as of someone behind a table, is the body of one who stands: at the
+    thorax, a network would lift someone very small.
+
+    Args:
+        points: Any values where nothing is known.
+        known: (17,), joints that some frame shows.
+    """
     placed: Floats = points.copy()
+    known = known.copy()
+    if known[[_THORAX, _HEAD]].all() and not known[_HIPS].any():
+        below = ~known & _LOWER
+        placed[:, below] = _standing(points, known)[:, below]
+        known |= below
     middle = points[:, known].mean(axis=1)
     for joint, parent in enumerate(H36M17.parents):
         if not known[joint]:
             placed[:, joint] = middle if parent < 0 else placed[:, parent]
     return placed
+
+
+def _standing(points: Floats, known: Mask) -> Floats:
+    """Return where the joints of someone who stands are, (frames, 17, 2), by thorax and head.
+
+    They are below the thorax by multiples of its distance from the head, the median of the frames;
+    hips are as far apart as they are against shoulders.
+    """
+    thorax = points[:, _THORAX]
+    down = np.median(thorax - points[:, _HEAD], axis=0)
+    aside = np.zeros_like(thorax)
+    if known[_SHOULDERS].all():
+        right, left = (points[:, shoulder] for shoulder in _SHOULDERS)
+        aside = (left - right) / 2.0
+    placed: Floats = thorax[:, None] + _BELOW[:, None] * down + _ASIDE[:, None] * aside[:, None]
+    return placed.astype(np.float32)

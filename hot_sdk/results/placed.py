@@ -79,7 +79,7 @@ def place_poses(
         points=points,
         scores=scores,
         spread=spread,
-        unseen_s=None if spread is None else unseen_seconds(points, scores, times),
+        unseen_s=unseen_seconds(points, scores, times),
         cameras=cameras,
         depths=None if depth is None else _depths(depth, points, keypoints.image_size),
     )

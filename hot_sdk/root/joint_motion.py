@@ -26,6 +26,10 @@ _ACCELERATION = {"ankle": 1.9, "knee": 1.1, "elbow": 1.2, "wrist": 2.1}
 _OTHER_ACCELERATION = 0.56
 """Density of a joint's acceleration relative to the pelvis, m/s² per square root of hertz."""
 
+_UNSEEN_M_S = {"ankle": 0.6, "knee": 0.4, "elbow": 0.4, "wrist": 0.6}
+_OTHER_UNSEEN_M_S = 0.15
+"""How fast a joint that is not seen gets away from where it is said to be, along each axis."""
+
 _SPEED_M_S = 1.0
 _MAX_GAP_S = 0.5
 _FEWEST_FRAMES = 3
@@ -36,6 +40,7 @@ def _of_joints(named: dict[str, float], other: float) -> Doubles:
 
 
 _NOISE = _of_joints(_JITTER_M, _OTHER_JITTER_M) ** 2
+UNSEEN_M_S = _of_joints(_UNSEEN_M_S, _OTHER_UNSEEN_M_S)
 _DENSITY = _of_joints(_ACCELERATION, _OTHER_ACCELERATION) ** 2
 
 
@@ -82,7 +87,11 @@ class JointStep:
 
 
 def step_joints(
-    state: JointState | None, timestamp: float, pose: Doubles, fresh: Mask
+    state: JointState | None,
+    timestamp: float,
+    pose: Doubles,
+    fresh: Mask,
+    unseen_s: Doubles | None = None,
 ) -> JointStep:
     """Take one frame in.
 
@@ -91,6 +100,7 @@ def step_joints(
         timestamp: Seconds.
         pose: (17, 3), relative to the root; NaN is passed over.
         fresh: (17,), joints of which what was before tells nothing.
+        unseen_s: (17,), seconds to the nearest frame that showed the joint; None for 0.
     """
     seconds = 0.0 if state is None else timestamp - state.timestamp
     lost: Mask = np.asarray(np.isnan(pose).any(axis=-1))
@@ -99,7 +109,8 @@ def step_joints(
         return JointStep(_first(timestamp, first), None, fresh, seconds)
     ahead = _ahead(state, timestamp)
     place_place, place_speed, speed_speed = ahead.spread
-    total = np.where(lost, np.inf, place_place + _NOISE)
+    noise = _NOISE if unseen_s is None else _NOISE + (UNSEEN_M_S * unseen_s) ** 2
+    total = np.where(lost, np.inf, place_place + noise)
     first, second = place_place / total, place_speed / total
     surprise = np.where(lost[:, None], 0.0, pose - ahead.place)
     spread = np.stack(

@@ -19,6 +19,7 @@ from hot_sdk.bones import standing_height
 from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.root.estimate import RootEstimate
 from hot_sdk.root.joint_motion import (
+    UNSEEN_M_S,
     JointState,
     JointStep,
     shifted,
@@ -52,9 +53,6 @@ _ANY_SPREAD = 1.0
 
 _STANDING_SPREAD = 0.03
 """That of the height that the bones of one pose add up to."""
-
-_UNSEEN_M_S = 0.3
-"""How fast a joint that is bridged or held gets away from where it is said to be, along an axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +205,7 @@ class PersonPlacer:
             settled = self._tracker.settle(float(frames.times[final - 1]))
             estimates = {one.timestamp: one for one in settled}
             errors = {one.timestamp: self._errors.pop(one.timestamp) for one in settled}
-        moving = self._move(frames.times, turned, valid, origins, final)
+        moving = self._move(frames, turned, valid, origins, final)
         placed = self._placed(frames, turned, turns, valid, origins, estimates, errors, moving)
         return placed if self._feet is None else _standing(placed, frames.times, self._feet)
 
@@ -275,7 +273,7 @@ class PersonPlacer:
 
     def _move(
         self,
-        times: Doubles,
+        frames: LiftedFrames,
         turned: Doubles,
         valid: Mask,
         origins: NDArray[np.int64],
@@ -284,11 +282,12 @@ class PersonPlacer:
         """Return how the joints move in the final frames, of all of these."""
         state, origin, seen = self._joints, self._joints_origin, self._joints_valid
         steps: list[JointStep] = []
-        for at, time in enumerate(times.tolist()):
+        for at, time in enumerate(frames.times.tolist()):
             if origins[at] != origin and state is not None:
                 state = shifted(state, int(origins[at]))
             origin = int(origins[at])
-            steps.append(step_joints(state, time, turned[at], valid[at] & ~seen))
+            unseen = None if frames.unseen_s is None else frames.unseen_s[at]
+            steps.append(step_joints(state, time, turned[at], valid[at] & ~seen, unseen))
             state, seen = steps[-1].after, valid[at]
             if at == final - 1:
                 self._joints, self._joints_origin, self._joints_valid = state, origin, seen
@@ -427,7 +426,7 @@ def _own_covariance(
     )
     squares = (spread * scale[:, None, None]) ** 2
     if frames.unseen_s is not None:
-        squares = squares + ((_UNSEEN_M_S * frames.unseen_s[:final]) ** 2)[..., None]
+        squares = squares + ((UNSEEN_M_S * frames.unseen_s[:final]) ** 2)[..., None]
         squares[np.arange(final), origins] = 0.0
         # Of a joint that was never seen; infinity would become NaN along some axes alone.
         squares[np.isinf(squares)] = np.nan

@@ -76,9 +76,7 @@ def stream_poses(
         min_score: A joint with a lower score counts as missing.
     """
     span, final = slice(first, first + len(lifted.poses)), len(lifted.delays)
-    unseen = None
-    if lifted.spread is not None:
-        unseen = unseen_seconds(seen.points, seen.scores, seen.times, min_score)
+    unseen = unseen_seconds(seen.points, seen.scores, seen.times, min_score)
     frames = LiftedFrames(
         times=seen.times[span],
         poses=lifted.poses,

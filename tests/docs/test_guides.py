@@ -78,9 +78,14 @@ def test_own_truth_is_read(tmp_path, monkeypatch, capsys):
 def test_robot_acts_on_what_was_seen_only(monkeypatch):
     monkeypatch.chdir(ROOT)
     made = {}
-    exec(program("robot.md"), made)
+    exec(program("robots.md"), made)
     wrists = made["wrists"]
     assert len(wrists) > 200
+    user_code = re.search(r"```python\n(.*?)```", (DOCS / "robots.md").read_text(), re.DOTALL)[1]
+    assert user_code.count("\n") <= 30
+    # No pose has come for a second.
+    assert made["acts_on"](made["pose"], made["now"] + 1.0) is None
+    assert made["acts_on"](None, 0.0) is None
     acted = np.array([wrist for wrist in wrists if wrist is not None])
     # Beyond frame 157 the detector errs; see examples/data/README.md.
     assert 0.5 * len(wrists) < len(acted) < len(wrists)

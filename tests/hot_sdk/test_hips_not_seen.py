@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mocap import body, seen
 
 from hot_sdk import Keypoints, Pose3DEngine
 from hot_sdk.cameras import Intrinsics
+from hot_sdk.preprocessing.cleaning import placed_by_ancestors
 from hot_sdk.root import solve_root
 
 CLIP = Path(__file__).parents[2] / "examples" / "data" / "jump_mediapipe33.npz"
@@ -67,3 +69,21 @@ def test_an_invalid_pelvis_has_no_root_whatever_else_is_valid(clip):
     points, scores = keypoints.h36m17_arrays()
     root, _ = solve_root(result.poses, valid, points, scores, CAMERA)
     assert np.flatnonzero(np.isnan(root[:, 0])).tolist() == [10]
+
+
+def test_someone_behind_a_table_is_taken_to_stand():
+    clip = seen(body("walk"), noise=0.0)
+    known = np.ones(17, dtype=bool)
+    known[:8] = False
+    points = np.asarray(clip.points, dtype=np.float32)
+    hidden = np.where(known[:, None], points, np.float32(0.0))
+    placed = placed_by_ancestors(hidden, known)
+    np.testing.assert_array_equal(placed[:, known], points[:, known])
+    # Within a third of the body's height; at the thorax it would be more than a half.
+    height = np.linalg.norm(points[:, 10] - points[:, 3], axis=-1).mean()
+    apart = np.linalg.norm(placed - points, axis=-1)[:, :8].mean(axis=0)
+    assert apart[:7].max() < height / 3.0
+    # Of someone without a head, nothing is made up.
+    known[10] = False
+    low = placed_by_ancestors(hidden, known)
+    np.testing.assert_array_equal(low[:, 3], low[:, 0])
