@@ -1,0 +1,106 @@
+"""Cleaning frames as they arrive: held from the past, jumps doubted, nothing known in advance."""
+
+import numpy as np
+import pytest
+
+from hot_sdk.preprocessing.causal import CausalCleaner
+from hot_sdk.preprocessing.policies import PUBLISHED, InputPolicies
+
+WRIST = 16
+FPS = 30.0
+
+
+@pytest.fixture
+def body():
+    """(17, 2), pixels, with a spread of about 100."""
+    return np.random.default_rng(0).normal(400.0, 70.0, (17, 2)).astype(np.float32)
+
+
+def cleaned(frames, scores=None, *, fps=FPS, policies=None):
+    cleaner = CausalCleaner(policies or InputPolicies())
+    rows = [None] * len(frames) if scores is None else scores
+    return [cleaner.add(one, row, fps=fps) for one, row in zip(frames, rows, strict=True)]
+
+
+def test_what_is_seen_passes_as_it_is(body):
+    moving = [body + np.float32(step) for step in range(5)]
+    for one, frame in zip(cleaned(moving), moving, strict=True):
+        np.testing.assert_array_equal(one.cleaned.points[0], frame)
+        assert one.cleaned.valid.all()
+        assert (one.cleaned.scores == 1.0).all()
+        assert (one.missing, one.outliers) == (0, 0)
+
+
+def test_a_missing_joint_is_held_and_then_invalid(body):
+    gone = body + np.float32(10.0)
+    gone[WRIST] = np.nan
+    found = cleaned([body, *[gone] * 20])
+    for step, one in enumerate(found):
+        np.testing.assert_array_equal(one.cleaned.points[0, WRIST], body[WRIST])
+        assert one.cleaned.valid[0, WRIST] == (step <= InputPolicies().hold_frames)
+        assert one.cleaned.valid.sum() >= 16
+
+
+def test_low_scores_are_missing_and_get_the_least_that_counts(body):
+    scores = [np.full(17, 0.9, np.float32) for _ in range(2)]
+    scores[1][WRIST] = 0.1
+    moved = body + np.float32(5.0)
+    _, one = cleaned([body, moved], scores)
+    np.testing.assert_array_equal(one.cleaned.points[0, WRIST], body[WRIST])
+    assert one.cleaned.scores[0, WRIST] == np.float32(0.3)
+    assert one.missing == 1
+
+
+def test_a_joint_that_was_never_seen_is_at_its_ancestor_and_invalid(body):
+    unseen = body.copy()
+    unseen[[15, WRIST]] = np.nan
+    (one,) = cleaned([unseen])
+    np.testing.assert_array_equal(one.cleaned.points[0, WRIST], body[14])
+    assert not one.cleaned.valid[0, [15, WRIST]].any()
+    assert one.cleaned.valid.sum() == 15
+
+
+def test_nothing_before_the_first_joint(body):
+    nothing = np.full((17, 2), np.nan, np.float32)
+    found = cleaned([nothing, nothing, body, nothing])
+    assert found[:2] == [None, None]
+    np.testing.assert_array_equal(found[3].cleaned.points[0], body)
+
+
+def jumping(body, *away):
+    frames = [body.copy() for _ in away]
+    for frame, far in zip(frames, away, strict=True):
+        frame[WRIST] += np.float32(far)
+    return frames
+
+
+def test_a_jump_is_doubted_until_it_stays(body):
+    found = cleaned(jumping(body, 0.0, 0.0, 400.0, 0.0, 400.0, 400.0, 400.0))
+    held = [bool((one.cleaned.points[0, WRIST] == body[WRIST]).all()) for one in found]
+    assert held == [True, True, True, True, True, False, False]
+    assert [one.outliers for one in found] == [0, 0, 1, 0, 1, 0, 0]
+    assert all(one.cleaned.valid.all() for one in found)
+
+
+@pytest.mark.parametrize(("fps", "doubted"), [(30.0, 2), (15.0, 1)])
+def test_a_joint_is_doubted_for_few_frames_only(body, fps, doubted):
+    found = cleaned(jumping(body, 0.0, 400.0, -400.0, 800.0, -800.0), fps=fps)
+    assert [one.outliers for one in found[1:]][:doubted] == [1] * doubted
+    assert found[doubted + 1].outliers == 0
+
+
+def test_policies_that_accept_every_jump(body):
+    found = cleaned(jumping(body, 0.0, 400.0, 0.0), policies=PUBLISHED)
+    assert sum(one.outliers for one in found) == 0
+    assert (found[1].cleaned.points[0, WRIST] == body[WRIST] + np.float32(400.0)).all()
+
+
+def test_a_later_frame_changes_no_earlier_one(body):
+    chance = np.random.default_rng(1)
+    frames = [body + chance.normal(0, 30, body.shape).astype(np.float32) for _ in range(30)]
+    for frame in frames:
+        frame[chance.random(17) < 0.2] = np.nan
+    whole, part = cleaned(frames), cleaned(frames[:20])
+    for one, other in zip(whole, part, strict=False):
+        np.testing.assert_array_equal(one.cleaned.points, other.cleaned.points)
+        np.testing.assert_array_equal(one.cleaned.valid, other.cleaned.valid)
