@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import openvino
 
 _DIGEST_BYTES = 32
+# Names of instruction sets that sum products of int8 in 32 bits at once.
+_EXACT_INT8 = frozenset({"avx_vnni", "avx512_vnni", "avx_vnni_int8", "amx_int8"})
 
 _logger = logging.getLogger(__name__)
 
@@ -152,7 +155,22 @@ def compile_settings(device: str, options: SessionOptions) -> dict[str, str | in
         # Pinned threads of two programs share the first cores, while the others stand idle.
         settings["ENABLE_CPU_PINNING"] = "NO"
         settings["INFERENCE_NUM_THREADS"] = options.threads or 0
+        if not sums_int8_exactly():
+            # Quantized layers are computed in float32 instead.
+            settings["LP_TRANSFORMS_MODE"] = "NO"
     return settings
+
+
+def sums_int8_exactly() -> bool:
+    """Return False if this CPU's fast sums of int8 products may overflow: x86 without VNNI.
+
+    Where its instruction sets are not known, they are taken to be absent.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(errors="replace") if cpuinfo.is_file() else ""
+    return not _EXACT_INT8.isdisjoint(text.split())
 
 
 def _compiled(
