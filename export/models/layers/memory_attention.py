@@ -140,15 +140,17 @@ class MemoryAttention(Attention):
         query, weights, key, value = self._step_rows(newest, asking)
         # All of one layout, in which a head's row is a matrix of one row: nothing is transposed.
         head_width = query.shape[1] // self.heads
-        query = query.reshape(-1, rows, 1, head_width)
-        key = key.reshape(-1, rows, head_width, 1)
-        value = value.reshape(-1, rows, 1, head_width)
+        query, key, value = (part.reshape(-1, rows, 1, head_width) for part in (query, key, value))
         by_age = weights.reshape(-1, rows, weights.shape[1] // self.heads) @ waves
-        by_content = torch.cat([query @ memory.keys, query @ key], dim=-1)
+        # Engines take as long to multiply one column as a whole memory.
+        of_fresh = (query * key).sum(dim=-1, keepdim=True)
+        by_content = torch.cat([query @ memory.keys, of_fresh], dim=-1)
         share = (by_content + by_age.unsqueeze(2)).softmax(dim=-1)
         of_slots, of_newest = share.split([slots, 1], dim=-1)
         mixed = of_slots @ memory.values + of_newest * value
-        return cast(Tensor, self.proj(mixed.reshape(asking.shape))), Remembered(key, value)
+        return cast(Tensor, self.proj(mixed.reshape(asking.shape))), Remembered(
+            key.reshape(-1, rows, head_width, 1), value
+        )
 
     def _step_rows(self, newest: Tensor, asking: Tensor) -> tuple[Tensor, ...]:
         """Return query, weights of waves, key and value, (batch · joints, …) each."""
