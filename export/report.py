@@ -65,7 +65,7 @@ def plan_parts(prepared: Prepared, request: ExportRequest) -> list[str | Table]:
     """Return the table of what would be exported."""
     spec, weights = prepared.spec, prepared.weights
     rows = [
-        ("network", _describe(spec)),
+        ("network", _describe(spec, prepared.training.fps if prepared.training else _fps(spec))),
         ("weights", "random" if weights.random else f"{weights.file}"),
     ]
     if weights.resampled_from is not None:
@@ -89,7 +89,7 @@ def plan_parts(prepared: Prepared, request: ExportRequest) -> list[str | Table]:
     return [Table("Plan", ("", ""), tuple(rows), text_columns=2)]
 
 
-def _describe(spec: ModelSpec) -> str:
+def _describe(spec: ModelSpec, fps: float) -> str:
     size = spec.size
     frames = f"{spec.frames} frames" if spec.live is None else "one frame at a time"
     text = (
@@ -97,7 +97,7 @@ def _describe(spec: ModelSpec) -> str:
         f"{size.width}, depth {size.depth}, heads {size.heads}"
     )
     if spec.live is not None:
-        return f"{text}; {_live_text(spec.live.lookahead, spec.live.memory, _fps(spec))}"
+        return f"{text}; {_live_text(spec.live.lookahead, spec.live.memory, fps)}"
     if not spec.stages:
         return text
     stages = ", then ".join(
