@@ -145,7 +145,7 @@ def test_ratio_to_tokens_rounds_half_up(ratio, frames, tokens):
         ({"recovery": "tra", "ratio": 1}, "recovery was given", "Request a ratio below 1"),
         ({"variant": "hott"}, "There is no variant 'hott'", "Did you mean 'hot'?"),
         ({"variant": "HOT"}, "There is no variant 'HOT'", "Did you mean 'hot'?"),
-        ({"variant": "zzz"}, "There is no variant 'zzz'", "Known: plain, hot, tpc."),
+        ({"variant": "zzz"}, "There is no variant 'zzz'", "Known: plain, hot, tpc, live."),
         ({"ratio": 0.5, "selector": "unifrom"}, "no selector 'unifrom'", "mean 'uniform'?"),
         (
             {"ratio": 0.5, "selector": "zzz"},
