@@ -214,7 +214,8 @@ def _update(
         motion = model.advance(options, seconds, turned, state.agility)
         mean = motion.transition @ state.mean
     covariance = motion.transition @ state.covariance @ motion.transition.T + motion.noise
-    if frame.measured and not restart:
+    told = frame.depth is not None or frame.contact is not None or bool(frame.lengths)
+    if told and frame.measured and not restart:
         covariance = covariance + _new_errors(state, frame, floor)
     observation = _observe(state, frame, options, floor, seconds)
     kept, believed = _believed(observation, mean, covariance, options, restart=restart)
@@ -273,7 +274,8 @@ def _distance(one: Observation, mean: Doubles, covariance: Doubles, sudden: floa
     """Return the square of the distance from what is expected, in standard deviations."""
     surprise = one.values - one.rows @ mean
     expected = one.rows @ covariance @ one.rows.T + one.noise
-    expected = expected + np.eye(len(surprise)) * sudden**2
+    if sudden:
+        expected = expected + np.eye(len(surprise)) * sudden**2
     return float(surprise @ np.linalg.solve(expected, surprise))
 
 

@@ -43,7 +43,8 @@ _WORST_DEPTH = 0.5
 
 _SAFE = 1e-9
 _RIDGE = 1e-12
-_LEAST_RANK = 1e-9
+_WORST_CONDITION = 1e9
+_EYE_3 = np.eye(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +144,8 @@ def measure_root(
         used &= np.isfinite(spread).all(axis=-1)
     weight = np.where(used & (weight > 0.0), weight, 0.0)
     solvable = ((weight > 0.0).sum(axis=1) >= _FEWEST_JOINTS) & valid[:, origin]
-    result = _unknown(frames)
     if not solvable.any():
-        return result
+        return _unknown(frames)
     kept = used[solvable, :, None]
     part = _measure(
         np.where(kept, poses[solvable], 0.0).astype(np.float64),
@@ -155,6 +155,9 @@ def measure_root(
         focal,
         None if start is None else np.asarray(start, dtype=np.float64)[solvable],
     )
+    if solvable.all():
+        return part
+    result = _unknown(frames)
     for name in ("root", "pixel_covariance", "pose_covariance", "misfit", "residual_px"):
         getattr(result, name)[solvable] = getattr(part, name)
     return result
@@ -253,8 +256,8 @@ def _measure(
     total = pixel * misfit[:, None, None] + pose_part
     known = (placed[..., 2] > _LEAST_DEPTH).all(axis=1, where=counted) & (root[:, 2] > 0.0)
     known &= np.sqrt(np.maximum(total[:, 2, 2], 0.0)) < _WORST_DEPTH * root[:, 2]
-    size = np.linalg.eigvalsh(normal)
-    known &= size[:, 0] > _LEAST_RANK * size[:, 2]
+    condition = np.abs(normal).sum(axis=(1, 2)) * np.abs(inverse).sum(axis=(1, 2))
+    known &= condition < _WORST_CONDITION
     nowhere = ~known
     for values in (root, pixel, pose_part, misfit):
         values[nowhere] = np.nan
@@ -308,9 +311,9 @@ def _weights(
     weight = np.where(counted[..., None], 1.0 / (noise[..., None] + lateral), 0.0)
     far = np.sqrt((residual**2 * weight).sum(axis=-1) / 2.0)
     # Far off means far for this frame: its median, where the stated noise is too small.
-    middle = np.sum(counted, axis=1, keepdims=True) // 2
+    middle = counted.sum(axis=1) // 2
     ordered = np.sort(np.where(counted, far, np.inf), axis=1)
-    usual = np.take_along_axis(ordered, middle, axis=1) / _MEDIAN
+    usual = ordered[np.arange(len(middle)), middle, None] / _MEDIAN
     limit = _FAR_OFF * np.maximum(usual, 1.0)
     less: Doubles = np.minimum(1.0, limit / np.maximum(far, _SAFE)) ** 2
     return weight * less[..., None], less
@@ -331,5 +334,5 @@ def _invertible(normal: Doubles) -> Doubles:
     Joints in one line leave a direction open, in which no step is taken.
     """
     trace = np.maximum(np.trace(normal, axis1=1, axis2=2), _SAFE)
-    ridge: Doubles = normal + _RIDGE * trace[:, None, None] * np.eye(3)
+    ridge: Doubles = normal + _RIDGE * trace[:, None, None] * _EYE_3
     return ridge

@@ -26,7 +26,7 @@ SIZE, SURFACE, FLOOR, PROPORTION = 9, 10, 11, 12
 pelvis by, one over the scale, and the constant errors of depth readings, the floor and lengths."""
 
 _MOVING = np.array([*range(9)])
-_EYE = np.eye(STATES)
+_EYE, _EYE_3 = np.eye(STATES), np.eye(3)
 _ANYWHERE_M = 30.0
 
 
@@ -110,8 +110,8 @@ def restart(options: RootOptions, pose_covariance: Doubles) -> Motion:
     transition = _EYE.copy()
     transition[_MOVING, _MOVING] = 0.0
     noise = np.zeros((STATES, STATES))
-    noise[PLACE, PLACE] = np.eye(3) * _ANYWHERE_M**2
-    noise[SPEED, SPEED] = np.eye(3) * options.speed_m_s**2
+    noise[PLACE, PLACE] = _EYE_3 * _ANYWHERE_M**2
+    noise[SPEED, SPEED] = _EYE_3 * options.speed_m_s**2
     noise[POSE_ERROR, POSE_ERROR] = pose_covariance
     return Motion(transition, noise)
 
@@ -128,14 +128,14 @@ def advance(
         agility: Factor on the variance of the acceleration.
     """
     transition = _EYE.copy()
-    transition[PLACE, SPEED] = np.eye(3) * seconds
+    transition[PLACE, SPEED] = _EYE_3 * seconds
     kept = math.exp(-seconds / options.pose_error_s)
-    transition[POSE_ERROR, POSE_ERROR] = np.eye(3) * kept
+    transition[POSE_ERROR, POSE_ERROR] = _EYE_3 * kept
     density = options.acceleration**2 * agility
     noise = np.zeros((STATES, STATES))
-    noise[PLACE, PLACE] = np.eye(3) * (density * seconds**3 / 3.0)
-    noise[PLACE, SPEED] = noise[SPEED, PLACE] = np.eye(3) * (density * seconds**2 / 2.0)
-    noise[SPEED, SPEED] = np.eye(3) * (density * seconds)
+    noise[PLACE, PLACE] = _EYE_3 * (density * seconds**3 / 3.0)
+    noise[PLACE, SPEED] = noise[SPEED, PLACE] = _EYE_3 * (density * seconds**2 / 2.0)
+    noise[SPEED, SPEED] = _EYE_3 * (density * seconds)
     noise[POSE_ERROR, POSE_ERROR] = pose_covariance * (1.0 - kept**2)
     return Motion(transition, noise)
 
@@ -152,7 +152,7 @@ def observe_root(
         moved: (3,), the camera's position from the origin, meters.
     """
     rows = np.zeros((3, STATES))
-    rows[:, PLACE] = rows[:, POSE_ERROR] = np.eye(3)
+    rows[:, PLACE] = rows[:, POSE_ERROR] = _EYE_3
     rows[:, SIZE] = -moved
     noise = rotation @ covariance @ rotation.T
     return Observation(rows, rotation @ root, noise, (slice(0, 3),))

@@ -27,6 +27,7 @@ from hot_sdk.root.joint_motion import (
     step_joints,
 )
 from hot_sdk.root.measurement import RootMeasurements, measure_root
+from hot_sdk.root.model import PLACE, SIZE, SPEED
 from hot_sdk.root.origin import PELVIS, chosen_origins, validity
 from hot_sdk.root.scale import (
     ADULT_SPREAD,
@@ -50,6 +51,9 @@ _TOLD_SPREAD = 0.04
 
 _ANY_SPREAD = 1.0
 """That before the poses are compared with a known height."""
+
+_NEAR_S = 0.2
+"""Since the root was last measured: it is then a start for the next measurement."""
 
 _STANDING_SPREAD = 0.03
 """That of the height that the bones of one pose add up to."""
@@ -231,10 +235,23 @@ class PersonPlacer:
                 intrinsics,
                 spread=spread,
                 origin=origin,
+                start=self._start(frames, part, origin),
             )
             for at in range(part.start, part.stop):
                 one = measured.frame(at - part.start)
                 self._push(one, frames, at, turned[at], valid[at], origin, height_m)
+
+    def _start(self, frames: LiftedFrames, part: slice, origin: int) -> Doubles | None:
+        """Return about where the root is in one frame, at the network's size; None if unknown."""
+        state, time = self._tracker.state, float(frames.times[part.start])
+        near = origin == self._origin and time - state.seen < _NEAR_S
+        if part.stop - part.start > 1 or not near:
+            return None
+        camera, size = frames.camera(part.start), state.mean[SIZE]
+        moved = (camera.translation - state.origin) * size
+        ahead = state.mean[PLACE] + (time - state.timestamp) * state.mean[SPEED]
+        start: Doubles = ((ahead - moved) @ camera.rotation)[None]
+        return start if start[0, 2] > 0.0 else None
 
     def _push(
         self,
