@@ -55,8 +55,7 @@ _ACCURACIES: Mapping[str, Reader] = {
 def tables(record: Record) -> Iterator[Table]:
     """Yield every table that a record has figures for."""
     results = record.results
-    yield _calls(results)
-    yield from _if_filled(_streams(results), _ratios(results))
+    yield from _if_filled(_calls(results), _streams(results), _ratios(results))
     yield Table(
         "start (ms) and memory (MiB), each in its own process",
         ("", *_STARTS),

@@ -87,7 +87,8 @@ class Worker:
             measures=tuple(name for name in model.runs if name in self._task.measures)
             or tuple(model.runs)[:1],
             startup_ms=1e3 * startup,
-            first_inference_ms=1e3 * first,
+            # A push does not say how long the engine took.
+            first_inference_ms=1e3 * (whole if math.isnan(first) else first),
             base_mib=base,
             loaded_mib=loaded,
             peak_mib=memory_mib("VmHWM"),

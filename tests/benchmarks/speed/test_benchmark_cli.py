@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from exported_models import export_case
+from live_files import make_live_file
 
 from hot_sdk._base.cli import INTERRUPTED
 from hot_sdk._base.progress import Progress
@@ -317,6 +318,17 @@ def test_single_frames_are_measured(tmp_path_factory, capsys):
     assert main([str(path), *QUICK, "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]
     assert (result["measures"][0]["frames"], result["stream"]["lookahead"]) == (1, 0)
+
+
+def test_a_live_network_costs_a_run_for_each_new_frame(tmp_path, capsys):
+    path = tmp_path / "live.onnx"
+    make_live_file(path, lookahead=1)
+    assert main([str(path), *QUICK, "--budget", "per_new_frame<100s", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert [one["name"] for one in result["measures"]] == ["stream", "push"]
+    stream = result["stream"]
+    assert (stream["live"], stream["hop"], stream["lookahead"]) == (True, 1, 1)
+    assert result["start"]["first_inference_ms"] > 0
 
 
 def test_robots_need_only_numpy_onnxruntime_and_rich(files):

@@ -40,8 +40,8 @@ def test_a_board_that_draws_six_watts_spends_them_on_the_frames(tmp_path_factory
         folder=tmp_path,
         engines=("onnxruntime",),
         threads=1,
-        hop=2,
-        lookahead=1,
+        hops=(2,),
+        lookaheads=(1,),
         runs=20,
     )
     progress = RecordedProgress()
