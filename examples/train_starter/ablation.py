@@ -83,9 +83,7 @@ VARIANTS = (
     Variant("no loss of directions", directions=0.0),
     Variant("and limbs of several people", limbs=True),
     Variant("and a loss of reprojection", reprojection=0.5),
-    Variant("none of the parts, motion before its correction",
-            uncorrected=True, without=("bodies", "legs", "marks"), directions=0.0),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -297,3 +297,18 @@ def test_the_spread_is_checked_on_people_whom_it_was_not_calibrated_on(data, tmp
     rows = [line for line in done.stdout.splitlines() if line.count(".") >= 5]
     assert len(rows) == 7
     assert all(float(row.split()[-5]) > 0.0 for row in rows)
+
+
+def test_the_ablation_trains_and_measures_a_variant(data, tmp_path):
+    first = train(data, tmp_path, *FEW)
+    output = tmp_path / "variants"
+    command = [sys.executable, str(FOLDER / "ablation.py"), str(data), str(output)]
+    command += ["--start", str(first.path), "--steps", "2", "--batch", "64", "--only", "limbs"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("and limbs"))
+    assert len(row.split()[5:]) == 9
+    (made,) = output.iterdir()
+    tensors = read_checkpoint(made).tensors
+    assert not torch.equal(tensors["stem.guess.weight"], first.tensors["stem.guess.weight"])
+    assert not tensors["head.1.weight"].any()
