@@ -119,8 +119,8 @@ def build_parser() -> CommandParser:
     about = "frames that a pose waits for (default: 0)"
     add("--lookahead", type=int, metavar="N", help=about)
     about = (
-        "earlier frames that it remembers: the newest, as in 48, or also every few before them, as"
-        " in 16+12x5 (12 frames, 5 apart)"
+        "earlier frames that it remembers: the newest, as in 48, or also some before them, as in"
+        " 16+12x5 (12 frames, 5 apart; the default)"
     )
     add("--memory", metavar="M[+AxS]", help=about)
 
