@@ -168,6 +168,9 @@ def resolve_request(request: ExportRequest, *, elastic: bool = False) -> ModelSp
     Raises:
         UsageError: An option is unknown, out of range or contradicts another.
     """
+    if request.variant == Variant.LIVE:
+        # Again, for a checkpoint that says by itself that it is live.
+        _check_live(request, family(request.model))
     options = request.model_options()
     options["elastic"] = elastic
     return resolve(request.model, **options)

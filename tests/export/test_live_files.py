@@ -242,6 +242,14 @@ def test_checkpoint_says_that_it_is_live(tmp_path):
     load_strict(build(spec), checkpoint)
 
 
+def test_checkpoint_that_is_live_by_itself_has_no_mirror_either(tmp_path):
+    found = infer_shape("mixste", shapes_of(checkpoint_of(live_spec(), tmp_path)))
+    with pytest.raises(UsageError, match="--flip was given"):
+        resolve_spec_for_checkpoint(ExportRequest("mixste", flip=True), found)
+    with pytest.raises(UsageError, match="ratio was given"):
+        resolve_spec_for_checkpoint(ExportRequest("mixste", ratio=0.5), found)
+
+
 def test_checkpoint_loads_exactly_or_not_at_all(tmp_path):
     spec = live_spec()
     name = "TTEblocks.1.attn.age_weights.bias"
