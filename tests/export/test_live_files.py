@@ -10,7 +10,8 @@ from equal_networks import trace_once
 from live_networks import SIZE, live_lifter, live_request, live_spec
 from onnx import helper
 
-from hot_sdk.engines import open_session
+from hot_sdk.engines import list_engines, open_session
+from hot_sdk.engines.registry import ONNX
 from hot_sdk.errors import CheckpointError, GraphCheckError, UsageError, VerificationError
 from hot_sdk.export import ExportRequest, export_model, pipeline
 from hot_sdk.export.checkpoints.loading import load_strict, resolve_spec_for_checkpoint
@@ -124,8 +125,9 @@ def test_executes_no_more_than_one_frame_needs(traced):
     assert grown == 2 * 200 * spec.size.depth * 17 * (2 * width + heads * 21)
 
 
+@pytest.mark.parametrize("engine", list_engines(opens=ONNX, on_cpu=True))
 @pytest.mark.parametrize("people", [1, 2, 5])
-def test_people_in_one_run_as_one_by_one(traced, people, one_thread):
+def test_people_in_one_run_as_one_by_one(traced, people, engine, one_thread):
     spec, lifter, model, graph = traced
     if graph["batch"] is not None and people > 1:
         pytest.skip("a file for one person")
@@ -134,7 +136,7 @@ def test_people_in_one_run_as_one_by_one(traced, people, one_thread):
         for n, each in zip(range(people), live_windows(spec) * 2, strict=False)
     ]
     expected = lift_by_steps(in_pytorch(lifter, spec), spec, windows)
-    with open_session(model.SerializeToString()) as session:
+    with open_session(model.SerializeToString(), engine=engine) as session:
         found = lift_by_steps(session.run, spec, windows)
         alone = lift_by_steps(session.run, spec, windows[-1:])
     np.testing.assert_allclose(found["poses_3d"], expected["poses_3d"], atol=2e-5, rtol=0)
