@@ -30,7 +30,7 @@ from hot_sdk.video import Tracker, create_detector, open_video, parse_source
 
 _NOT_LIVE = (
     *("archive", "save_video", "save_plot", "save_rerun", "formats", "policies"),
-    *("windows", "overlap", "flip", "constant_bones", "min_frames"),
+    *("windows", "overlap", "flip", "constant_bones"),
 )
 """Options of whole clips and of files."""
 
@@ -104,6 +104,7 @@ class _Source:
     frames: Iterator[_Frame]
     fps: float | None
     knows_camera: bool
+    max_people: int
 
 
 def add_arguments(add: Any) -> None:  # noqa: ANN401
@@ -129,14 +130,17 @@ def check_arguments(options: argparse.Namespace, live: LiveOptions) -> None:
         if live.ros_frame is not None:
             raise UsageError("--ros-frame applies only to ROS.", hint="Add --ros or --ros-bag.")
         return
-    for name in _NOT_LIVE:
-        if getattr(options, name, None):
-            flag = "--format" if name == "formats" else f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"{flag} writes or makes whole results, and --ros, --ros-bag and --viewer follow"
-                " an input while it plays.",
-                hint=f"Remove {flag}, or lift the input a second time.",
-            )
+    given = [name for name in _NOT_LIVE if getattr(options, name, None)]
+    given += ["output_dir"] if options.output_dir != Path() else []
+    if options.min_frames is not None and any(map(is_video, options.inputs)):
+        given.append("min_frames")  # Of a file, it is known beforehand.
+    if given:
+        flag = "--format" if given[0] == "formats" else f"--{given[0].replace('_', '-')}"
+        raise UsageError(
+            f"{flag} is about whole results, and --ros, --ros-bag and --viewer follow an input"
+            " while it plays.",
+            hint=f"Remove {flag}, or lift the input a second time.",
+        )
     if len(options.inputs) != 1:
         raise UsageError(
             f"{len(options.inputs)} inputs were given; one plays at a time.",
@@ -183,7 +187,7 @@ def lift_live(
         viewer = None
         if live.viewer is not None:
             viewer = stack.enter_context(LiveViewer(live.viewer))
-        stream = stack.enter_context(_stream(engine, inputs, live, arrive, source.fps))
+        stream = stack.enter_context(_stream(engine, inputs, live, arrive, source))
         outlet = _Outlet(publisher, viewer)
         with Progress(f"playing {name}") as bar, contextlib.suppress(KeyboardInterrupt):
             start = time.monotonic()
@@ -248,15 +252,15 @@ def _stream(
     inputs: InputOptions,
     live: LiveOptions,
     callback: Callable[[StreamPose], None],
-    fps: float | None,
+    source: _Source,
 ) -> Pose3DStream:
     known, camera = inputs.knowledge(), inputs.camera_pose()
     return engine.stream(
-        "live" if fps is None else "video",
-        fps=fps,
+        "live" if source.fps is None else "video",
+        fps=source.fps,
         lookahead=inputs.lookahead,
         hop=inputs.hop,
-        max_people=inputs.max_people,
+        max_people=source.max_people,
         callback=callback,
         intrinsics=known.camera,
         up=known.up if camera is None else None,
@@ -289,7 +293,7 @@ def _open(name: str, inputs: InputOptions) -> Iterator[_Source]:
                     yield _Frame(frame.timestamp_s, known, frame.image)
 
             fps = None if video.is_live else video.fps or USUAL_FPS
-            yield _Source(frames(), fps, knows_camera=inputs.intrinsics is not None)
+            yield _Source(frames(), fps, inputs.intrinsics is not None, inputs.max_people)
         return
     with read_input(name, inputs) as footage:
 
@@ -301,7 +305,8 @@ def _open(name: str, inputs: InputOptions) -> Iterator[_Source]:
                 yield _Frame(timestamp - begin, tuple(one for one in people if one is not None))
 
         known = all(person.knowledge.camera is not None for person in footage.people)
-        yield _Source(clips(), footage.people[0].effective_fps or USUAL_FPS, knows_camera=known)
+        fps = footage.people[0].effective_fps or USUAL_FPS
+        yield _Source(clips(), fps, known, len(footage.people))
 
 
 def _is_wanted(person: Keypoints, inputs: InputOptions) -> bool:

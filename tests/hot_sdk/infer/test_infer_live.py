@@ -78,6 +78,21 @@ def test_bag_holds_where_people_are_in_the_robots_frame(clip, capsys):
     assert (body.header.frame_id, body.child_frame_id) == ("base_link", "body_p5")
 
 
+def test_everyone_in_a_file_is_published(tmp_path):
+    whole = Keypoints.from_file(EXAMPLES / "jump_mediapipe33.npz")
+    joints = whole.skeleton_format.joints
+    lines = ["frame,track_id," + ",".join(f"{name}_{axis}" for name in joints for axis in "xy")]
+    for frame in range(3):
+        values = ",".join(f"{value:.2f}" for value in whole.points[20 + frame].ravel())
+        lines += [f"{frame},{who},{values}" for who in range(1, 5)]
+    (tmp_path / "four.csv").write_text("\n".join(lines))
+    size = "x".join(map(str, whole.image_size))
+    known = ["--image-size", size, "--fps", "30", "--min-frames", "1"]
+    assert main(["four.csv", *known, "--ros-bag", "bag"]) == 0
+    ids = [list(one.ids) for one in messages("bag", "/humans/bodies/tracked")]
+    assert ids == [["p1", "p2", "p3", "p4"]] * 3
+
+
 def test_without_a_lens_poses_are_relative_and_it_is_said(clip, capsys):
     assert main([clip, "--ros-bag", "bag"]) == 0
     assert "relative to each person's pelvis" in capsys.readouterr().out
@@ -141,7 +156,7 @@ def test_ctrl_c_ends_a_camera_and_keeps_what_was_recorded(monkeypatch, capsys):
     ]
 
     def camera(name, inputs):
-        source = live._Source(iter(Camera(people)), None, knows_camera=False)
+        source = live._Source(iter(Camera(people)), None, False, 2)
         return live.contextlib.nullcontext(source)
 
     monkeypatch.setattr(live, "_open", camera)
@@ -160,6 +175,7 @@ def test_ctrl_c_ends_a_camera_and_keeps_what_was_recorded(monkeypatch, capsys):
         (["--ros-bag", "bag", "--save-plot", "a.png"], "--save-plot"),
         (["--ros-bag", "bag", "--format", "csv"], "--format"),
         (["--ros-bag", "bag", "--constant-bones"], "--constant-bones"),
+        (["--ros-bag", "bag", "--output-dir", "out"], "--output-dir"),
         (["other.npz", "--ros-bag", "bag"], "2 inputs"),
         (["--ros-bag", "."], "exists"),
         (["--viewer", "window"], "The viewer is 'window'"),
