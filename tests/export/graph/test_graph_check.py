@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import astuple
 
@@ -15,6 +16,8 @@ from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph import view
 from hot_sdk.export.graph.check import Finding, check_graph, require_clean
 from hot_sdk.export.graph.rules import operator_table
+
+NAME = re.compile(r"(?<!\w)\[([a-z]\w*)\]\s*(\w+)(?=\s*[,=])")
 
 # One of each operator that the exported lifters have, on 4 frames of 3 joints, keeping 2 frames.
 LIFTER = """
@@ -63,14 +66,26 @@ g (float[BATCH,4,3,2] keypoints_2d) => (poses_3d)
 """
 
 
+def parse(text: str) -> onnx.ModelProto:
+    """Parse a graph whose nodes may begin with their names, which ONNX 1.17's parser refuses."""
+    names = {found[2]: found[1] for found in NAME.finditer(text)}
+    model = parser.parse_model(NAME.sub(r"\2", text))
+    graphs = [model.graph]
+    while graphs:
+        for node in graphs.pop().node:
+            node.name = names.get(node.output[0], "")
+            graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    return model
+
+
 def lifter(batch: str = "1", opset: int = 20) -> onnx.ModelProto:
     text = LIFTER.replace("OPSET", str(opset)).replace("BATCH", batch)
-    return typed(parser.parse_model(text), token_index=TensorProto.INT64)
+    return typed(parse(text), token_index=TensorProto.INT64)
 
 
 def graph(nodes: str = "", *, batch: str = "1", opset: int = 20) -> onnx.ModelProto:
     text = FRAME.replace("OPSET", str(opset)).replace("BATCH", batch).replace("NODES", nodes)
-    return typed(parser.parse_model(text))
+    return typed(parse(text))
 
 
 def typed(model: onnx.ModelProto, **types: int) -> onnx.ModelProto:
