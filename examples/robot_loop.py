@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from hot_sdk import CameraPose, Intrinsics, Keypoints, Pose3DEngine, StreamPose
+from hot_sdk import CameraPose, Intrinsics, Keypoints, Pose3DEngine, Pose3DStream, StreamPose
 from hot_sdk.skeletons import H36M17
 
 WRIST = H36M17.joints.index("right_wrist")
@@ -44,6 +44,12 @@ def camera(clip: Keypoints, frames: "queue.Queue[tuple[float, Keypoints] | None]
     frames.put(None)
 
 
+def opened(engine: Pose3DEngine, clip: Keypoints, mode: str) -> Pose3DStream:
+    """Open a stream that places people in the robot's frame, by the thorax if need be."""
+    lens = clip.camera or Intrinsics.from_field_of_view(FIELD_OF_VIEW_DEGREES, clip.image_size)
+    return engine.stream(mode, fps=clip.effective_fps, intrinsics=lens, camera=MOUNTED, root="auto")
+
+
 def may_act(pose: StreamPose | None, now: float) -> bool:
     """Return False if there is a reason not to move because of this pose."""
     # The watchdog: nothing has come, or not for some time.
@@ -61,16 +67,10 @@ def may_act(pose: StreamPose | None, now: float) -> bool:
 def main(model: str, keypoints: Path) -> None:
     """Run until the file ends."""
     clip = Keypoints.from_file(keypoints)
-    lens = clip.camera or Intrinsics.from_field_of_view(FIELD_OF_VIEW_DEGREES, clip.image_size)
     frames: queue.Queue[tuple[float, Keypoints] | None] = queue.Queue()
     acted = stopped = missed = 0
     newest = last = None
-    with (
-        Pose3DEngine(model) as engine,
-        engine.stream(
-            "live", fps=clip.effective_fps, intrinsics=lens, camera=MOUNTED, root="auto"
-        ) as stream,
-    ):
+    with Pose3DEngine(model) as engine, opened(engine, clip, "live") as stream:
         threading.Thread(target=camera, args=(clip, frames), daemon=True).start()
         deadline = time.monotonic() + PERIOD_S
         running = True
