@@ -22,6 +22,7 @@ from hot_sdk.preprocessing.cleaning import Cleaned
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.preprocessing.spans import rays
 from hot_sdk.preprocessing.virtual_view import (
+    HELD_UP_S,
     VirtualViews,
     conditions,
     size_factor,
@@ -76,8 +77,8 @@ class NewFrame(NamedTuple):
         image_size: Width and height, pixels.
         fps: Frames per second.
         camera: Turns keypoints into rays, if the network takes rays.
-        up: (3,), the up direction along the camera's axes, NaN if unknown; None if the network is
-            not told.
+        up: (3,), the up direction along the camera's axes, NaN if unknown, and then held for a
+            tenth of a second; None if the network is not told.
         height_m: The person's height, if the network takes it.
     """
 
@@ -135,11 +136,25 @@ class _Person:
         cleaner: Fills missing joints.
         waiting: Frames whose poses are to come, the oldest first.
         input: (17, channels), the newest frame as it was fed.
+        up: (3,), the newest up direction that was known.
+        up_time: When it was, seconds.
     """
 
     cleaner: CausalCleaner
     waiting: deque[FedFrame] = field(default_factory=deque)
     input: Floats | None = None
+    up: Doubles | None = None
+    up_time: float = -np.inf
+
+    def with_up(self, frame: NewFrame) -> NewFrame:
+        """Return a frame with an up direction that is held, if its own is unknown."""
+        if frame.up is None:
+            return frame
+        if not np.isnan(frame.up[0]):
+            self.up, self.up_time = frame.up, frame.time
+        elif self.up is not None and frame.time - self.up_time <= HELD_UP_S:
+            return frame._replace(up=self.up)
+        return frame
 
 
 class StepLifter:
@@ -255,7 +270,8 @@ class StepLifter:
                 self._states.add()
                 self._rows.append(frame.person)
                 self._people[frame.person] = person
-            yield _Shown(frame, found.cleaned, found.missing, found.outliers, known)
+            shown = person.with_up(frame)
+            yield _Shown(shown, found.cleaned, found.missing, found.outliers, known)
 
     def _step(
         self,

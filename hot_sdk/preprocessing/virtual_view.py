@@ -35,7 +35,10 @@ _LEAST_DEPTH = 0.05
 """Depth of a ray of length 1 in the virtual camera: 87 degrees from its axis, where it has no
 meaningful slope any more."""
 
-_LONGEST_GAP_S, _HELD_S = 0.5, 0.1
+_LONGEST_GAP_S = 0.5
+HELD_UP_S = 0.1
+"""Seconds for which a direction is held that is not known any more."""
+
 _LEAST_NORM = 0.5
 """Length of the mean of two directions 120 degrees apart: no camera turns as fast."""
 
@@ -273,7 +276,7 @@ def bridged_up(up: Doubles, times: Doubles) -> Doubles:
     weight = (times[gaps] - times[first]) / np.where(length == 0.0, np.inf, length)
     between = up[first] + weight[:, None] * (up[last] - up[first])
     norm = np.linalg.norm(between, axis=1)
-    short = (length <= _LONGEST_GAP_S) & (beyond <= _HELD_S) & (norm > _LEAST_NORM)
+    short = (length <= _LONGEST_GAP_S) & (beyond <= HELD_UP_S) & (norm > _LEAST_NORM)
     bridged = up.copy()
     bridged[gaps[short]] = between[short] / norm[short, None]
     return bridged

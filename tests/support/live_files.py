@@ -47,7 +47,7 @@ def make_live_file(path, *, lookahead=0, memory="12", batch=None):
 
 
 def lifted_at_once(network, keypoints, times, conditions, *, lookahead, memory):
-    """Lift a clip at once, (frames, 17, 3), relative to the root."""
+    """Lift a clip at once, (frames, 17, 3), the root at 0 as the runtime has it."""
     with torch.inference_mode():
         poses, _ = network.lift_clip(
             torch.from_numpy(keypoints)[None],
@@ -56,5 +56,6 @@ def lifted_at_once(network, keypoints, times, conditions, *, lookahead, memory):
             lookahead=lookahead,
             memory=memory,
         )
-    poses = poses[0].numpy()
-    return poses - poses[:, :1]
+    poses = poses[0].numpy().copy()
+    poses[:, 0] = 0.0
+    return poses
