@@ -216,20 +216,19 @@ class Pose3DEngine(Closing):
         manifest = self.manifest
         recorder = LatencyRecorder("clip", within=self._recorder)
         with recorder.timed("total"):
-            clips: Sequence[PreparedClip | SteppedClip]
+            clips: list[PreparedClip | SteppedClip]
             if isinstance(self._runner, StepRunner):
                 stepped = lift_clips_by_step(
                     people, self._runner, self.policies, recorder, progress
                 )
-                clips, lifted = (
-                    stepped,
-                    [LiftedClip(one.poses, one.spread, None) for one in stepped],
-                )
+                lifted = [LiftedClip(one.poses, one.spread, None) for one in stepped]
+                clips = [*stepped]
                 records = [_step_record(one, manifest) for one in stepped]
             else:
-                clips, lifted, records = self._lift_windows(
+                prepared, lifted, records = self._lift_windows(
                     people, self._runner, recorder, progress
                 )
+                clips = [*prepared]
         windows = sum(record.count for record in records)
         frames = sum(len(keypoints) for keypoints in people)
         with self._counting:
