@@ -46,6 +46,7 @@ TIME_TO_LIVE_S = 2.0
 """Seconds after which a person who is not seen is forgotten."""
 
 _TOLERANCE = 1.1
+_STAMPS = 16
 
 
 def longest_gap_s(fps: float) -> float:
@@ -138,6 +139,7 @@ class _Person:
         input: (17, channels), the newest frame as it was fed.
         up: (3,), the newest up direction that was known.
         up_time: When it was, seconds.
+        stamps: Those of the newest frames that were fed, the oldest first.
     """
 
     cleaner: CausalCleaner
@@ -145,6 +147,7 @@ class _Person:
     input: Floats | None = None
     up: Doubles | None = None
     up_time: float = -np.inf
+    stamps: deque[float] = field(default_factory=lambda: deque(maxlen=_STAMPS))
 
     def with_up(self, frame: NewFrame) -> NewFrame:
         """Return a frame with an up direction that is held, if its own is unknown."""
@@ -184,10 +187,12 @@ class StepLifter:
         for person in [one for one in self._people if one not in people]:
             self._forget(person)
 
+    def stamps(self, person: Hashable) -> list[float]:
+        """Return the stamps of the newest frames of a person that were fed, the oldest first."""
+        return list(self._people[person].stamps) if person in self._people else []
+
     def times(self, person: Hashable, frames: int) -> Doubles:
         """Return when the newest frames of a person were, at most ``frames``, oldest first."""
-        if person not in self._rows:
-            return np.empty(0)
         return self._states.times(self._rows.index(person), frames)
 
     def retime(self, person: Hashable, times: Doubles) -> None:
@@ -226,7 +231,9 @@ class StepLifter:
                     known[row] = told[place]
         lifted = self._step(times, keypoints, known, fed, recorder)
         for one, values in zip(fed, inputs, strict=True):
-            self._people[one.frame.person].input = values
+            person = self._people[one.frame.person]
+            person.input = values
+            person.stamps.append(one.frame.stamp)
         return lifted
 
     def finish(self, people: Collection[Hashable], recorder: LatencyRecorder) -> list[LiftedFrame]:

@@ -17,9 +17,6 @@ from hot_sdk.streams.pose import StreamPose
 from hot_sdk.streams.rate import SHORT, FrameRate, spread_bursts
 from hot_sdk.streams.tracks import PendingFrames
 
-_QUEUED = 16
-"""Frames that may have come at once."""
-
 
 class LiveLifter:
     """What a live network remembers of a stream's people. It has no lock.
@@ -105,10 +102,10 @@ class LiveLifter:
 
     def _taken_at(self, stay: object, seconds: float, usual_s: float) -> float:
         """Return when a frame was taken; correct those before it if they waited in a queue."""
-        before = self._people.times(stay, _QUEUED)
-        if not len(before) or seconds - before[-1] >= SHORT * usual_s:
+        before = self._people.stamps(stay)
+        if not before or seconds - before[-1] >= SHORT * usual_s:
             return seconds
-        times = spread_bursts(np.append(before, seconds), usual_s)
+        times = spread_bursts(np.array([*before, seconds]), usual_s)
         self._people.retime(stay, times[:-1])
         return float(times[-1])
 
