@@ -1,6 +1,6 @@
 """Draw live poses from a camera: detector, tracker and a live stream.
 
-    python examples/webcam.py starter|model.onnx [camera index] [seconds]
+    python examples/webcam.py [starter-live|model.onnx] [camera index] [seconds]
 
 If the camera cannot be opened, a video file stands for it, at its own pace. Writes webcam_3d.mp4.
 Needs the extra video: pip install ".[video]".
@@ -91,7 +91,7 @@ def main(model: str, index: int, seconds: float) -> None:
 if __name__ == "__main__":
     arguments = sys.argv[2:]
     main(
-        sys.argv[1],
+        sys.argv[1] if len(sys.argv) > 1 else "starter-live",
         int(arguments[0]) if arguments else 0,
         float(arguments[1]) if len(arguments) > 1 else 10.0,
     )

@@ -40,9 +40,10 @@ from hot_sdk.infer.outputs import check_drawings, save_plots, save_rerun, save_v
 from hot_sdk.infer.trial import try_model
 from hot_sdk.offline import LiftedPeople
 from hot_sdk.skeletons import list_skeletons
-from hot_sdk.starter import STARTER
+from hot_sdk.starter import STARTER, STARTER_LIVE
 from hot_sdk.video import list_detectors, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
+from hot_sdk.video.reader import is_live_source
 from hot_sdk.windows import MODES
 
 _EPILOG = """\
@@ -88,8 +89,9 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help=inputs)
     add = parser.add_argument_group("model and engine").add_argument
-    model = f"model file of hot-export (default: {STARTER}, the one that ships)"
-    add("--model", default=STARTER, metavar="FILE", help=model)
+    model = f"model file of hot-export (default: {STARTER}, which ships; for a camera"
+    model += f" {STARTER_LIVE}, unless an option of windows or streams needs the other)"
+    add("--model", metavar="FILE", help=model)
     add("--require-precision", metavar="P", help="refuse a model of another precision than P")
     engines = f"inference engine; {AUTO}: the fastest here (default: by the file's format)"
     add("--engine", choices=(*list_engines(), AUTO), help=engines)
@@ -219,6 +221,8 @@ def _formats(text: str) -> tuple[str, ...]:
 
 def _run(arguments: list[str]) -> int:
     options = build_parser().parse(_with_negative_directions(arguments))
+    if options.model is None:
+        options.model = _default_model(options)
     check_arguments(options)
     if options.archive is None and not options.inputs:
         raise UsageError("No input was given.", hint="Run: hot-infer --help")
@@ -258,6 +262,16 @@ def _run(arguments: list[str]) -> int:
     if options.json:
         sys.stdout.write(json.dumps({"results": done}) + "\n")
     return 0
+
+
+def _default_model(options: argparse.Namespace) -> str:
+    """Return the live network for a camera, unless the user asks for what it has not."""
+    windows = (options.windows, options.overlap, options.policies, options.archive)
+    streams = (options.lookahead or 0) > 0 or (options.hop or 1) > 1
+    if options.flip or streams or any(one is not None for one in windows):
+        return STARTER
+    cameras = options.inputs and all(is_live_source(parse_source(name)) for name in options.inputs)
+    return STARTER_LIVE if cameras else STARTER
 
 
 def _tell_live(name: str, summary: LiveSummary, options: argparse.Namespace) -> int:
