@@ -6,7 +6,7 @@ import pytest
 
 from hot_sdk import Pose3DResult
 from hot_sdk.engines import list_engines
-from hot_sdk.infer.cli import main
+from hot_sdk.infer.cli import _default_model, build_parser, main
 
 
 @pytest.fixture
@@ -164,3 +164,23 @@ def test_failed_input_is_named_and_finished_ones_are_kept(capsys, hot_file, clip
     assert status == 9
     assert err.count("'broken.json'") == 1
     assert (tmp_path / "clip_3d.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model"),
+    [
+        (["0"], "starter-live"),
+        (["rtsp://robot/front", "1"], "starter-live"),
+        (["0", "--lookahead", "0"], "starter-live"),
+        (["clip.npz"], "starter"),
+        (["0", "clip.npz"], "starter"),
+        (["0", "--lookahead", "5"], "starter"),
+        (["0", "--lookahead", "0", "--hop", "2"], "starter"),
+        (["0", "--overlap", "0"], "starter"),
+        (["0", "--flip"], "starter"),
+        (["0", "--policies", "published"], "starter"),
+    ],
+)
+def test_a_camera_has_the_live_network(arguments, model):
+    """Unless an option asks for what it has not."""
+    assert _default_model(build_parser().parse(arguments)) == model
