@@ -139,7 +139,8 @@ class _Clip:
         self._warnings += rate_warning(keypoints.effective_fps)
         self._times = keypoints.times(self._fps)
         self._known: CameraKnowledge = keypoints.knowledge.usable_with(manifest.conditions)
-        self._points, self._scores, self._block = np.empty((0, 17, 2), np.float32), None, 0
+        self._points, self._block = np.empty((0, 17, 2), np.float32), 0
+        self._scores: Floats | None = None
         if not any(self._shows_joint(first) for first in range(0, len(keypoints), _BLOCK)):
             raise no_joint(keypoints, policies)
         self._number, self._stays, self._last_seen = number, 0, -np.inf

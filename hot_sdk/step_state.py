@@ -142,7 +142,8 @@ class StepStates:
         """Return when the newest frames of a person were, at most ``frames``, oldest first."""
         end = int(self._ends[row])
         numbers = np.arange(max(end - min(frames, self._times.shape[1]), 0), end)
-        return self._times[row, numbers % self._times.shape[1]]
+        newest: Doubles = self._times[row, numbers % self._times.shape[1]]
+        return newest
 
     def retime(self, row: int, times: Doubles) -> None:
         """Correct when the newest frames of a person were, oldest first."""

@@ -99,4 +99,5 @@ class CausalCleaner:
         with np.errstate(invalid="ignore"):
             away = np.hypot(*(points - self._points).T) > limit
             stayed = np.hypot(*(points - self._doubted).T) <= limit
-        return present & away & ~stayed & (self._unseen < reach)
+        jumped: NDArray[np.bool_] = present & away & ~stayed & (self._unseen < reach)
+        return jumped
