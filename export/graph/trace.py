@@ -25,7 +25,7 @@ from hot_sdk.version import __version__
 BATCH = "batch"
 
 # The exporter writes opset 18 or newer. Of its operators these differ in 17, where the axes are an
-# attribute. ReduceSum has had them as an input since 13.
+# attribute. ReduceSum has had them as an input since 13. Split has no number of parts in 17.
 _AXES_AS_ATTRIBUTE_IN_17 = ("ReduceMax", "ReduceMean", "ReduceMin")
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -107,6 +107,8 @@ def _node_name(node: ir.Node) -> str:
 
 def _convert_to_17(model: ir.Model) -> None:
     for node in model.graph:
+        if node.op_type == "Split":
+            _divide_evenly(node)
         if node.op_type not in _AXES_AS_ATTRIBUTE_IN_17 or len(node.inputs) < 2:
             continue
         axes = node.inputs[1]
@@ -119,6 +121,20 @@ def _convert_to_17(model: ir.Model) -> None:
         node.attributes.pop("noop_with_empty_axes", None)
         node.attributes.add(ir.AttrInt64s("axes", axes.const_value.numpy().tolist()))
     model.opset_imports[""] = 17
+
+
+def _divide_evenly(node: ir.Node) -> None:
+    """Leave out the number of parts, which opset 17 takes from the outputs if all are equal."""
+    if node.attributes.pop("num_outputs", None) is None:
+        return
+    divided = node.inputs[0]
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+    length = None if divided is None or divided.shape is None else divided.shape[axis]
+    if not isinstance(length, int) or length % len(node.outputs):
+        raise GraphCheckError(
+            f"Split '{node.name}' makes parts that differ, which opset 17 needs the sizes of.",
+            hint="Export with --opset 18 or newer.",
+        )
 
 
 def _clear_traces_of_machine(model: ir.Model) -> None:
