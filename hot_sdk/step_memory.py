@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Index = NDArray[np.int64]
-
 EMPTY_AGE = 1e6
 """Seconds that stand for a slot that holds no frame."""
 
@@ -61,7 +59,9 @@ class StepMemory:
             return step % self.recent
         if step % self.stride == 0:
             return self.recent + step // self.stride % self.anchors
-        return self._plain_before(step) % self.recent
+        # How many frames before it are no anchors.
+        plain_before = step - -(-step // self.stride)
+        return plain_before % self.recent
 
     def remembered(self, steps: int) -> NDArray[np.bool_]:
         """Return which earlier frames the network has when it takes each frame.
@@ -77,7 +77,7 @@ class StepMemory:
             age = frames[:, None] - frames
             return (age >= 0) & (age <= self.recent)
         anchor = frames % self.stride == 0
-        number = np.where(anchor, frames // self.stride, self._plain_before(frames))
+        number = np.where(anchor, frames // self.stride, frames - -(-frames // self.stride))
         # How many of each kind came before a frame.
         anchors_before = -(-frames // self.stride)
         plain_before = frames - anchors_before
@@ -87,10 +87,6 @@ class StepMemory:
             plain_before[:, None] - number <= self.recent,
         )
         return (found & (frames[:, None] > frames)) | np.eye(steps, dtype=np.bool_)
-
-    def _plain_before(self, step: int | Index) -> int | Index:  # type: ignore[misc]
-        """Return how many frames before one are no anchors."""
-        return step - -(-step // self.stride)
 
 
 def layer_lookaheads(lookahead: int, depth: int) -> tuple[int, ...]:

@@ -50,7 +50,8 @@ def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) 
     example = {name: torch.zeros(windows, *shape) for name, shape in input_shapes(spec).items()}
     inputs, first = list(example), {0: torch.export.Dim(BATCH)}
     dynamic: dict[str, Any] = dict.fromkeys(inputs, first)
-    positional, known = (example.pop(KEYPOINTS),), example
+    positional: tuple[torch.Tensor, ...] = (example.pop(KEYPOINTS),)
+    known = example
     if isinstance(lifter, StepLifter):
         positional, known = (*positional, *example.values()), {}
         dynamic = {"tensors": (first,) * len(positional)}
@@ -154,12 +155,12 @@ def _clear_traces_of_machine(model: ir.Model) -> None:
 def _state_shapes(model: ir.Model, spec: ModelSpec, batch: int | None) -> None:
     """Declare the interface's shapes, with the batch by our own name for it."""
     shapes: dict[str | None, tuple[int | ir.SymbolicDim, ...]] = {
-        **input_shapes(spec),
         POSES: (spec.output_frames, spec.joints, 3),
         SPREAD: (spec.output_frames, spec.joints, 3),
     }
+    shapes.update(input_shapes(spec).items())
     if spec.step is not None:
-        shapes |= spec.step.updates(spec.joints)
+        shapes.update(spec.step.updates(spec.joints).items())
     for value in (*model.graph.inputs, *model.graph.outputs):
         assert value.shape is not None
         stated = shapes.get(value.name) or value.shape[1:]

@@ -36,6 +36,6 @@ class FrameAttention(Attention):
         width = tokens.shape[1]
         parts = linear(tokens, *self._joined)
         parts = parts.reshape(-1, grid.joints, 3 * self.heads, width // self.heads).transpose(1, 2)
-        query, key, value = parts.split(self.heads, dim=1)
+        query, key, value = torch.split_with_sizes(parts, [self.heads] * 3, dim=1)
         mixed = (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
         return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(-1, width)))

@@ -146,7 +146,7 @@ class MemoryAttention(Attention):
         of_fresh = (query * key).sum(dim=-1, keepdim=True)
         by_content = torch.cat([query @ memory.keys, of_fresh], dim=-1)
         share = (by_content + by_age.unsqueeze(2)).softmax(dim=-1)
-        of_slots, of_newest = share.split([slots, 1], dim=-1)
+        of_slots, of_newest = torch.split_with_sizes(share, [slots, 1], dim=-1)
         mixed = of_slots @ memory.values + of_newest * value
         return cast(Tensor, self.proj(mixed.reshape(asking.shape))), Remembered(
             key.reshape(-1, rows, head_width, 1), value
@@ -164,10 +164,13 @@ class MemoryAttention(Attention):
             weights = nn.functional.pad(of_waves, (0, 1), value=1.0)
             return query, weights.reshape(len(asking), -1), key, value
         if asking is newest:
-            return nn.functional.linear(newest, *self._joined.both).split(sizes, dim=1)
+            joined = nn.functional.linear(newest, *self._joined.both)
+            return tuple(torch.split_with_sizes(joined, sizes, dim=1))
+        of_asking = nn.functional.linear(asking, *self._joined.asking)
+        of_newest = nn.functional.linear(newest, *self._joined.newest)
         return (
-            *nn.functional.linear(asking, *self._joined.asking).split(sizes[:2], dim=1),
-            *nn.functional.linear(newest, *self._joined.newest).split(sizes[2:], dim=1),
+            *torch.split_with_sizes(of_asking, sizes[:2], dim=1),
+            *torch.split_with_sizes(of_newest, sizes[2:], dim=1),
         )
 
     def _wave_layer(self) -> _Layer:
