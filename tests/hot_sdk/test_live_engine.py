@@ -389,7 +389,7 @@ class Faulty:
         outputs = self._session.run(arrays)
         if self._left == 0:
             if self._fault == "raises":
-                raise EngineError("It failed.")
+                raise EngineError("It failed.", hint="Try again.")
             outputs[self._fault] = np.full_like(outputs[self._fault], np.nan)
         return outputs
 
