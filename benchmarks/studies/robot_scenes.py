@@ -207,7 +207,7 @@ def _smoothed(track: Track, *, causal: bool) -> Track:
 def _keypoints(one: Scene, case: Case, at: slice, name: int) -> Keypoints:
     height = _height(one) if case.height else None
     return Keypoints(
-        one.points[at],
+        one.points[at].astype(np.float32),
         skeleton="h36m17",
         image_size=_SIZE,
         fps=None if at.stop else FPS,
@@ -385,7 +385,7 @@ def _rms(parts: Sequence[Doubles]) -> float:
 
 def _coverage(tracks: Sequence[Track]) -> dict[str, list[float]]:
     """Return the percent of errors inside the stated 50, 68 and 95 %, by what they are of."""
-    held: dict[str, list[list[Doubles]]] = {}
+    held: dict[str, list[list[NDArray[np.bool_]]]] = {}
     for track in tracks:
         inside = _inside(track)
         true = np.gradient(track.truth, 1.0 / FPS, axis=0)
