@@ -86,8 +86,10 @@ def _judged(
         return found, change.trouble
     ratio = change.ratio
     low, high = ratio.low / (1.0 + DRIFT), ratio.high * (1.0 + DRIFT)
-    met = limit.is_met(low * change.old, change.old), limit.is_met(high * change.old, change.old)
-    return found, _decided(*met, f"{ratio.low:.3f} to {ratio.high:.3f} of the old value")
+    at_low = limit.is_met(low * change.old, change.old)
+    at_high = limit.is_met(high * change.old, change.old)
+    shown = f"{ratio.low:.3f} to {ratio.high:.3f} of the old value"
+    return found, _decided(at_low, at_high, shown)
 
 
 def _decided(low: bool, high: bool, interval: str) -> str | None:

@@ -122,7 +122,9 @@ def _result(kind: str, name: str) -> str:
 
 
 def _node(kind: str, name: str, inputs: list[str], **attributes: int) -> onnx.NodeProto:
-    return helper.make_node(kind, inputs, [_result(kind, name)], f"{name}_{kind}", **attributes)
+    node = helper.make_node(kind, inputs, [_result(kind, name)], f"{name}_{kind}")
+    node.attribute.extend(helper.make_attribute(*one) for one in attributes.items())
+    return node
 
 
 def _quantize_each_run(model: onnx.ModelProto, matmuls: Collection[str]) -> onnx.ModelProto:

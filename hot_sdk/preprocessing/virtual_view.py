@@ -277,7 +277,7 @@ def bridged_up(up: Doubles, times: Doubles) -> Doubles:
     between = up[first] + weight[:, None] * (up[last] - up[first])
     norm = np.linalg.norm(between, axis=1)
     short = (length <= _LONGEST_GAP_S) & (beyond <= HELD_UP_S) & (norm > _LEAST_NORM)
-    bridged = up.copy()
+    bridged: Doubles = up.copy()
     bridged[gaps[short]] = between[short] / norm[short, None]
     return bridged
 

@@ -332,7 +332,8 @@ def _products(nodes: list[NodeRun], quantized: frozenset[str]) -> tuple[Product,
         constant = node.operator == "Conv" or len(node.inputs[1].shape) == 2
         batch = 1 if constant else math.prod(node.outputs[0].shape[:-2])
         integers = node.operator == "MatMulInteger" or node.name in quantized
-        counts[(batch, *shape, constant, integers)] += 1
+        key = (batch, *shape, constant, integers)
+        counts[key] += 1
     found = [Product(*key, count=count) for key, count in counts.items()]
     return tuple(sorted(found, key=lambda one: -one.flops * one.count))
 
