@@ -186,7 +186,7 @@ CASES = {
         "takes input 1",
     ),
     "TopK": (
-        "o = Constant <value_ints = [1]> () [bad] v, i = TopK <axis = 1> (count, o)",
+        "o = Constant <value = int64[1] {1}> () [bad] v, i = TopK <axis = 1> (count, o)",
         "sorts INT64",
     ),
     "TopK with K computed": (
@@ -196,13 +196,13 @@ CASES = {
         "takes input 1, 'm', from a computation",
     ),
     "TopK with K too large": (
-        "s = Constant <value_ints = [1, 4000]> () k = Constant <value_ints = [3841]> () "
+        "s = Constant <value_ints = [1, 4000]> () k = Constant <value = int64[1] {3841}> () "
         "o = Constant <value_float = 1.> () wide = Expand(o, s) "
         "[bad] v, i = TopK <axis = 1> (wide, k)",
         "K = 3841; TensorRT sorts at most 3840",
     ),
     "TopK unsorted": (
-        "o = Constant <value_ints = [1]> () [bad] v, i = TopK <axis = 1, sorted = 0> (x, o)",
+        "o = Constant <value = int64[1] {1}> () [bad] v, i = TopK <axis = 1, sorted = 0> (x, o)",
         "unsorted",
     ),
     "FusedMatMul": ("[bad] y = com.microsoft.FusedMatMul(x, weight)", "domain 'com.microsoft'"),
@@ -324,7 +324,7 @@ def test_half_precision_inside_is_clean():
 
 
 def test_integer_arithmetic_on_indices_is_clean():
-    nodes = """k = Constant <value_ints = [2]> () n = Constant <value_int = 4> ()
+    nodes = """k = Constant <value = int64[1] {2}> () n = Constant <value_int = 4> ()
         v, i = TopK <axis = 1> (x, k) j = Sub(n, i) less = Less(j, n)
         y = GatherElements <axis = 1> (x, i)"""
     assert check_graph(graph(nodes)) == []
