@@ -74,8 +74,8 @@ def _run(arguments: list[str]) -> None:
     parser = CommandParser(prog="live_model", description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("--checkpoint", type=Path, help="weights of the live network (default: those that ship)")
-    files = "folder of exported files live_0.onnx, live_2.onnx, ... instead of exporting them"
-    add("--files", type=Path, metavar="DIR", help=files)
+    made = "folder of exported files live_0.onnx, live_2.onnx, ... instead of exporting them"
+    add("--files", type=Path, metavar="DIR", help=made)
     add("--memory", metavar="M[+AxS]", help="frames that the network remembers")
     add("--window", default=STARTER, metavar="MODEL", help=f"window model (default: {STARTER})")
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
