@@ -74,7 +74,7 @@ class MHFormer(HourglassNetwork):
         frames, width, coordinates = spec.frames, spec.size.width, spec.joints * spec.size.channels
         embedding = PointwiseLinear if frames > _FEW_FRAMES else ActivatedPointwise
         for each in _EACH:
-            self.add_module(f"norm_{each}", nn.LayerNorm(frames))
+            self.add_module(f"norm_{each}", PathNorm(frames))
             self.add_module(f"Transformer_encoder_{each}", Generator(frames, coordinates))
             self.add_module(f"embedding_{each}", embedding(coordinates, width))
         self.Transformer_hypothesis = HypothesisTransformer(frames, spec.size)
@@ -127,6 +127,18 @@ class MHFormer(HourglassNetwork):
 
 
 build = MHFormer
+
+
+class PathNorm(nn.LayerNorm):
+    """Layer norm over the path of a coordinate, which may be far from 0 and hardly move.
+
+    ONNX Runtime 1.19 computes variances as differences of squares: without the mean taken out
+    before, poses of a person who stands still were off by millimeters.
+    """
+
+    def forward(self, paths: Tensor) -> Tensor:
+        """Normalize paths, (batch · coordinates, frames), each by itself."""
+        return super().forward(paths - paths.mean(dim=-1, keepdim=True))
 
 
 class Generator(nn.Module):
