@@ -44,6 +44,9 @@ def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) 
         is told what is known, ``conditions``; and the outputs ``poses_3d``, ``token_index`` if
         frames are pruned, and ``spread`` if the network predicts it. That of a live network also
         has what it remembers; see :mod:`hot_sdk.step_graph`.
+
+    Raises:
+        GraphCheckError: This PyTorch cannot trace the network with an open batch.
     """
     # torch.export would specialize a batch of one even if it is declared symbolic.
     windows = 2 if batch is None else batch
@@ -56,18 +59,26 @@ def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) 
         positional, known = (*positional, *example.values()), {}
         dynamic = {"tensors": (first,) * len(positional)}
     with torch.inference_mode(), _quiet():
-        program = torch.onnx.export(
-            lifter,
-            positional,
-            kwargs=known or None,
-            dynamo=True,
-            opset_version=max(opset, 18),
-            input_names=inputs,
-            output_names=list(output_names(spec)),
-            dynamic_shapes=dynamic if batch is None else None,
-            optimize=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                lifter,
+                positional,
+                kwargs=known or None,
+                dynamo=True,
+                opset_version=max(opset, 18),
+                input_names=inputs,
+                output_names=list(output_names(spec)),
+                dynamic_shapes=dynamic if batch is None else None,
+                optimize=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            if batch is not None:
+                raise
+            raise GraphCheckError(
+                f"PyTorch {torch.__version__} cannot trace this network with an open batch.",
+                hint="Give --batch a number, or install a newer PyTorch: 2.13 can trace all.",
+            ) from error
     model: ir.Model = cast(Any, program).model
     for node in model.graph:
         node.name = _node_name(node)
