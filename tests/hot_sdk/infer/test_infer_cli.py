@@ -132,7 +132,11 @@ def test_as_a_stream(capsys, hot_file, people_file):
     [
         (["nowhere.json"], 2, "There is no file 'nowhere.json'"),
         (["{clip}", "--image-size", "640"], 2, "not of the form WxH"),
-        (["{clip}", "--format", "cvs"], 2, "unknown format 'cvs'; expected npz, json, csv or bvh. Run"),
+        (
+            ["{clip}", "--format", "cvs"],
+            2,
+            "unknown format 'cvs'; expected npz, json, csv or bvh. Run",
+        ),
         (["{clip}", "--hop", "2"], 2, "--hop applies only to streams. Add --lookahead N."),
         (["{clip}", "--windows", "x"], 2, "--windows is 'x'; expected one of overlap, hot_c"),
         (["{clip}", "--engine", "onnxruntme"], 2, "Did you mean 'onnxruntime'"),
