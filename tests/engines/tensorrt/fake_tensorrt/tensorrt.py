@@ -373,6 +373,8 @@ def _network(context):
     """A C function that computes a network in a context's memory."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    # As a GPU does, int8 is summed without overflow.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(context._engine.model, options)
     inputs = [value.name for value in session.get_inputs()]
     outputs = [value.name for value in session.get_outputs()]
