@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from hot_sdk.people import read_tracked_people
 from hot_sdk.preprocessing import InputSpec, prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.skeletons import in_network_order
+
+T = TypeVar("T")
 
 MOST_WINDOWS = 64
 """More windows hardly widen the extremes, but take time."""
@@ -78,17 +81,27 @@ def calibration_windows(
     """
     if not files:
         return _calibration(real_windows(spec, normalization), spec, SHIPPED)
+    found = cut_people(files, lambda person: _windows_of(person, spec, normalization))
+    return _calibration(found, spec, name_files(files))
+
+
+def cut_people(files: Sequence[Path], cut: Callable[[Keypoints], Iterable[T]]) -> list[T]:
+    """Return what everybody in some files is cut into.
+
+    Raises:
+        KeypointsError: A file is broken, or no file has a detection.
+    """
     found = [
-        window
+        part
         for path in files
         for person in read_tracked_people(path).people
-        for window in _windows_of(person, spec, normalization)
+        for part in cut(person)
     ]
     if not found:
         raise KeypointsError(
             "The calibration files hold no detections.", hint="Give files with keypoints of people."
         )
-    return _calibration(found, spec, name_files(files))
+    return found
 
 
 def name_files(files: Sequence[Path]) -> str:

@@ -13,15 +13,13 @@ import onnx
 
 from hot_sdk.engines import open_session
 from hot_sdk.engines.session import Arrays
-from hot_sdk.errors import KeypointsError
 from hot_sdk.export.models import ModelSpec, family
 from hot_sdk.export.models.families import Normalization
-from hot_sdk.export.precision.calibration import SHIPPED, name_files
+from hot_sdk.export.precision.calibration import SHIPPED, cut_people, name_files
 from hot_sdk.export.verification.clips import LIVE_FRAMES, Window, live_windows
 from hot_sdk.export.verification.conditions import told_window
 from hot_sdk.export.verification.step_runs import step_feeds
 from hot_sdk.keypoints import Keypoints
-from hot_sdk.people import read_tracked_people
 from hot_sdk.preprocessing import InputSpec, prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.skeletons import in_network_order
@@ -112,16 +110,7 @@ def step_calibration(
     """
     if not files:
         return StepCalibration(model, spec, tuple(live_windows(spec, normalization)), SHIPPED)
-    found = [
-        recording
-        for path in files
-        for person in read_tracked_people(path).people
-        for recording in _recordings(person, spec, normalization)
-    ]
-    if not found:
-        raise KeypointsError(
-            "The calibration files hold no detections.", hint="Give files with keypoints of people."
-        )
+    found = cut_people(files, lambda person: _recordings(person, spec, normalization))
     places = np.linspace(0, len(found) - 1, min(len(found), _MOST_RECORDINGS)).round().astype(int)
     chosen = [found[place] for place in places]
     if count := spec.size.conditions:

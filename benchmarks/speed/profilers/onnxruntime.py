@@ -23,6 +23,7 @@ from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.benchmarks.speed.profilers.quantized_products import quantized_products
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.onnx_file import check_onnx
+from hot_sdk.engines.onnxruntime import EXACT_INT8_SUMS
 from hot_sdk.errors import EngineError
 from hot_sdk.manifest import KEYPOINTS
 
@@ -230,7 +231,7 @@ def trace_runs(
     settings.intra_op_num_threads = threads or 0
     settings.enable_profiling = True
     # As the engine has it: other kernels are timed without it.
-    settings.add_session_config_entry("session.x64quantprecision", "1")
+    settings.add_session_config_entry(*EXACT_INT8_SUMS)
     if as_written:
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         settings.add_session_config_entry("session.disable_prepacking", "1")
