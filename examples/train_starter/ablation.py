@@ -26,7 +26,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
-from train import CREDIT, LICENSE, LIMITS, PRUNE_AT, SIZE, STAGES, Scenes, loss_of, network
+from train import (
+    CREDIT,
+    LICENSE,
+    LIMITS,
+    PRUNE_AT,
+    SIZE,
+    STAGES,
+    Scenes,
+    average_in,
+    descend,
+    loss_of,
+    network,
+    rate_at,
+)
 
 from hot_sdk._base.records import to_json
 from hot_sdk._base.tables import Table, print_report
@@ -154,20 +167,14 @@ def train(
     parameters, means = list(made.stem.parameters()), list(average.stem.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.02)
     for step in tqdm(range(steps), desc=variant.name):
-        cosine = 0.02 + 0.49 * (1.0 + math.cos(math.pi * step / steps))
-        optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 200) * cosine
+        optimizer.param_groups[0]["lr"] = rate_at(step, steps, rate, 200)
         keypoints, conditions, truth = scenes.draw(batch, 1)
         guess = made.stem(keypoints, conditions)[1]
         loss, _ = loss_of(guess, truth, 0.0, variant.directions)
         if variant.reprojection:
             loss = loss + variant.reprojection * reprojection_loss(guess, truth)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        decay = min(0.999, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(means, parameters, 1.0 - decay)
+        descend(loss, optimizer, parameters)
+        average_in(means, parameters, min(0.999, (1 + step) / (10 + step)))
     # The blocks do not correct the stem's guess.
     nn.init.zeros_(average.head[1].weight)
     nn.init.zeros_(average.head[1].bias)

@@ -293,6 +293,33 @@ def main() -> None:
     target.chmod(0o644)
 
 
+def rate_at(step: int, steps: int, highest: float, warm_up: int) -> float:
+    """Return a step's learning rate: a linear rise over ``warm_up`` steps, times half a cosine."""
+    cosine = 0.02 + 0.49 * (1.0 + math.cos(math.pi * step / steps))
+    return highest * min(1.0, (step + 1) / warm_up) * cosine
+
+
+def descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> None:
+    """Take one step down the loss, along a gradient of norm 1 at most."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+
+
+def average_in(means: list[nn.Parameter], parameters: list[nn.Parameter], decay: float) -> None:
+    """Take parameters into their running means."""
+    with torch.no_grad():
+        torch._foreach_lerp_(means, parameters, 1.0 - decay)
+
+
+def save_state(state: State, path: Path) -> None:
+    """Save what an interrupted run needs, or leave the file as it was."""
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
 def random_state() -> dict[str, Tensor]:
     """Return the state of the random generators of every device in use."""
     state = {"cpu": torch.get_rng_state()}
@@ -340,8 +367,7 @@ def run_stage(
     smooth: Tensor | None = None
     saved = logged = time.monotonic()
     for step in tqdm(range(first, steps), desc=f"stage {number}", initial=first, total=steps):
-        cosine = 0.02 + 0.49 * (1.0 + math.cos(math.pi * step / steps))
-        rate = stage.rate * min(1.0, (step + 1) / 200) * cosine
+        rate = rate_at(step, steps, stage.rate, 200)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         keypoints, conditions, truth = scenes.draw(stage.batch, stage.frames)
@@ -356,13 +382,8 @@ def run_stage(
         loss, error = loss_of(guess, truth, stage.velocity, options.directions)
         if spread is not None:
             loss = loss + _SPREAD_WEIGHT * spread_loss(spread, (guess - truth).detach())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        decay = min(0.999, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(means, parameters, 1.0 - decay)
+        descend(loss, optimizer, parameters)
+        average_in(means, parameters, min(0.999, (1 + step) / (10 + step)))
         smooth = error if smooth is None else smooth.lerp(error, 0.02)
         now, last = time.monotonic(), step + 1 == steps
         if now - logged > 20.0 or last:
@@ -379,9 +400,7 @@ def run_stage(
                 "optimizer": optimizer.state_dict(),
                 "random": random_state(),
             }
-            temporary = kept.with_suffix(".part")
-            torch.save(state, temporary)
-            temporary.replace(kept)
+            save_state(state, kept)
     assert state is not None
     return state
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import copy
 import logging
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +23,13 @@ from train import (
     SIZE,
     Scenes,
     State,
+    average_in,
+    descend,
     in_float32,
     loss_of,
     random_state,
+    rate_at,
+    save_state,
     set_random_state,
     spread_loss,
 )
@@ -147,8 +150,7 @@ def train(scenes: Scenes, options: argparse.Namespace) -> dict[str, Tensor]:
     smooth: Tensor | None = None
     saved = logged = time.monotonic()
     for step in tqdm(range(first, options.steps), initial=first, total=options.steps):
-        cosine = 0.02 + 0.49 * (1.0 + math.cos(math.pi * step / options.steps))
-        rate = options.rate * min(1.0, (step + 1) / 50) * cosine
+        rate = rate_at(step, options.steps, options.rate, 50)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         scenes.motion.fps = frame_rate()
@@ -160,13 +162,8 @@ def train(scenes: Scenes, options: argparse.Namespace) -> dict[str, Tensor]:
         loss, error = loss_of(poses, truth, velocity, 0.05)
         assert spread is not None
         loss = loss + SPREAD_WEIGHT * spread_loss(spread, (poses - truth).detach())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        decay = min(0.998, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(means, parameters, 1.0 - decay)
+        descend(loss, optimizer, parameters)
+        average_in(means, parameters, min(0.998, (1 + step) / (10 + step)))
         smooth = error if smooth is None else smooth.lerp(error, 0.02)
         now, last = time.monotonic(), step + 1 == options.steps
         if now - logged > 20.0 or last:
@@ -181,9 +178,7 @@ def train(scenes: Scenes, options: argparse.Namespace) -> dict[str, Tensor]:
                 "optimizer": optimizer.state_dict(),
                 "random": random_state(),
             }
-            temporary = kept.with_suffix(".part")
-            torch.save(state, temporary)
-            temporary.replace(kept)
+            save_state(state, kept)
     return average.state_dict()
 
 
