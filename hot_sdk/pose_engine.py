@@ -18,6 +18,9 @@ from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.inference import LiftedClip, WindowRunner, lift_prepared_clips
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder, LatencyReport
+from hot_sdk.live.clip import SteppedClip, lift_clips_by_step
+from hot_sdk.live.lifting import MAX_GAP_FRAMES, TIME_TO_LIVE_S
+from hot_sdk.live.runner import StepRunner
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 from hot_sdk.model_check import check_against_graph
 from hot_sdk.preprocessing import PreparedClip, prepare_clip
@@ -29,9 +32,6 @@ from hot_sdk.root.placement import CameraSource, Placement
 from hot_sdk.root.scale import Floor
 from hot_sdk.skeletons import H36M17
 from hot_sdk.starter import STARTER, resolve_model
-from hot_sdk.step_clip import SteppedClip, lift_clips_by_step
-from hot_sdk.step_lifting import MAX_GAP_FRAMES, TIME_TO_LIVE_S
-from hot_sdk.step_runner import StepRunner
 from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
 
 

@@ -39,10 +39,10 @@ from hot_sdk.benchmarks.machine import describe_machine
 from hot_sdk.export import ExportRequest, export_model
 from hot_sdk.inference import WindowRunner
 from hot_sdk.latency import LatencyRecorder
+from hot_sdk.live.runner import StepRunner
 from hot_sdk.offline import lift_stream
 from hot_sdk.preprocessing import prepare_clip
 from hot_sdk.starter import FAMILY, STARTER, resolve_model, starter_live_checkpoint
-from hot_sdk.step_runner import StepRunner
 
 PARTS = ("cost", "lookaheads", "still", "conditions", "delay")
 LOOKAHEADS = (0, 2, 5, 10, 16)

@@ -17,8 +17,8 @@ from hot_sdk.export.graph.wrapper import StepLifter, lift_arrays, output_names
 from hot_sdk.export.models import ModelSpec
 from hot_sdk.export.models.live_mixste import LiveMixSTE
 from hot_sdk.export.verification.clips import Window
+from hot_sdk.live.state import StepStates
 from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD
-from hot_sdk.step_state import StepStates
 
 Outputs = Mapping[str, NDArray[Any]]
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from hot_sdk.latency import LatencyRecorder
+from hot_sdk.live.lifting import LiftedFrame, NewFrame, StepLifter
+from hot_sdk.live.runner import StepRunner
 from hot_sdk.preprocessing.policies import InputPolicies
-from hot_sdk.step_lifting import LiftedFrame, NewFrame, StepLifter
-from hot_sdk.step_runner import StepRunner
 from hot_sdk.streams.pending import final_poses
 from hot_sdk.streams.placing import Lifted
 from hot_sdk.streams.pose import StreamPose

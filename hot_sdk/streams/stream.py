@@ -20,10 +20,10 @@ from hot_sdk.errors import StreamError
 from hot_sdk.inference import WindowRunner
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
+from hot_sdk.live.lifting import rate_warning
+from hot_sdk.live.runner import StepRunner
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.root.depth import checked_depth
-from hot_sdk.step_lifting import rate_warning
-from hot_sdk.step_runner import StepRunner
 from hot_sdk.streams.live_lifting import LiveLifter
 from hot_sdk.streams.observations import (
     Detection,

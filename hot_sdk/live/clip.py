@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hot_sdk.camera_knowledge import CameraKnowledge
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
+from hot_sdk.live.lifting import LiftedFrame, NewFrame, StepLifter, longest_gap_s, rate_warning
+from hot_sdk.live.runner import StepRunner
 from hot_sdk.preprocessing.cleaning import relative_validity
 from hot_sdk.preprocessing.clip import (
     height_policy,
@@ -23,8 +25,6 @@ from hot_sdk.preprocessing.clip import (
     warnings_about,
 )
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
-from hot_sdk.step_lifting import LiftedFrame, NewFrame, StepLifter, longest_gap_s, rate_warning
-from hot_sdk.step_runner import StepRunner
 
 TOGETHER = 16
 """Clips that are lifted together."""

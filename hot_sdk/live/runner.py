@@ -16,12 +16,12 @@ from hot_sdk.engines.session import Arrays, format_shape
 from hot_sdk.errors import EngineError, ManifestError, UsageError
 from hot_sdk.inference import check_process, check_skeleton
 from hot_sdk.latency import LatencyRecorder
+from hot_sdk.live.state import StepStates
 from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, Manifest
 from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
 from hot_sdk.skeletons import H36M17, in_h36m17_order, in_network_order
 from hot_sdk.step_graph import StepGraph
-from hot_sdk.step_state import StepStates
 
 MOST_PEOPLE = 64
 """People in one run of a file that leaves the batch open: the caches of more leave the processor's

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.latency import LatencyRecorder
+from hot_sdk.live.runner import StepRunner
+from hot_sdk.live.state import StepStates
 from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.causal import CausalCleaner
 from hot_sdk.preprocessing.cleaning import Cleaned
@@ -29,8 +31,6 @@ from hot_sdk.preprocessing.virtual_view import (
     virtual_views,
     without_ray,
 )
-from hot_sdk.step_runner import StepRunner
-from hot_sdk.step_state import StepStates
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

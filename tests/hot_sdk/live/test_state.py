@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from hot_sdk.live.state import StepStates
 from hot_sdk.step_graph import AGES, DELAYED_GUESS, DELAYED_TOKENS, KEYS, StepGraph
 from hot_sdk.step_memory import EMPTY_AGE
-from hot_sdk.step_state import StepStates
 
 FRAMES = 23
 

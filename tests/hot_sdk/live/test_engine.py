@@ -12,11 +12,11 @@ from hot_sdk import CameraPose, Intrinsics, Keypoints, Pose3DEngine
 from hot_sdk.errors import EngineError, KeypointsError, ManifestError, UsageError
 from hot_sdk.inference import LiftedClip
 from hot_sdk.latency import LatencyRecorder
+from hot_sdk.live.runner import StepRunner
 from hot_sdk.manifest import CONDITION_NAMES
 from hot_sdk.preprocessing import prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
 from hot_sdk.step_memory import StepMemory
-from hot_sdk.step_runner import StepRunner
 
 MEMORY = "5+3x4"
 FRAMES = 40
@@ -89,7 +89,7 @@ def streamed(engine, people, *, starts=None, mode="video", fps=FPS, **options):
     return found, report
 
 
-def assert_same(found, result, *, start=0, atol=2e-6):
+def assert_same(found, result, *, start=0, atol=1e-5):
     name = result.track_id
     numbers = [number for person, number in found if person == name]
     assert sorted(numbers) == list(range(start, start + len(result)))

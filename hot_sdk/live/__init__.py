@@ -1,0 +1,1 @@
+"""Run a live network: frame by frame, with what it remembers of each person."""
