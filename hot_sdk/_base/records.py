@@ -8,6 +8,7 @@ import sys
 import types
 import typing
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar
 
 from hot_sdk._base.budget import Budget
@@ -65,7 +66,7 @@ def build(kind: type[_Record], data: object, where: str = "") -> _Record:
     """
     if not isinstance(data, dict):
         raise TypedJSONError(f"{where or 'the text'} is not an object")
-    hints = typing.get_type_hints(kind)
+    hints = _types_of(kind)
     data = _with_current_names(kind, data)
     if missing := sorted(hints.keys() - data.keys()):
         raise TypedJSONError(f"{where}{missing[0]} is missing")
@@ -73,6 +74,11 @@ def build(kind: type[_Record], data: object, where: str = "") -> _Record:
         raise TypedJSONError(f"{where}{unknown[0]} is unknown")
     values = {key: _value(hint, data[key], f"{where}{key}") for key, hint in hints.items()}
     return kind(**values)
+
+
+@cache
+def _types_of(kind: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _with_current_names(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:

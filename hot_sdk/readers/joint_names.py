@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from hot_sdk.skeletons import list_skeletons, skeleton_format
 
@@ -60,7 +61,12 @@ def is_part(names: Sequence[str]) -> bool:
 
 def plain_name(name: str) -> str:
     """Return a joint's name in the spelling used here: ``LShoulder`` as ``left_shoulder``."""
-    spaced = re.sub(r"([a-z])([A-Z])|([LR])(?=[A-Z][a-z])", r"\1\3_\2", name[:80])
+    return _plain(name[:80])
+
+
+@lru_cache(maxsize=1024)  # Each is compared with the names of every skeleton.
+def _plain(name: str) -> str:
+    spaced = re.sub(r"([a-z])([A-Z])|([LR])(?=[A-Z][a-z])", r"\1\3_\2", name)
     words = [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
     sides = {"l": "left", "r": "right", "left": "left", "right": "right"}
     for place, word in enumerate(words):
