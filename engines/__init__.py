@@ -3,9 +3,9 @@
 Importing this package imports no engine's library; opening a session does.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
-from hot_sdk.engines.auto import open_fastest
 from hot_sdk.engines.registry import (
     AUTO,
     DEFAULT_ENGINE,
@@ -51,12 +51,8 @@ def open_session(
         EngineError: The file cannot be read or is unsafe, or the engine or the device refuses it.
     """
     model = Path(model) if isinstance(model, str) else model
-    if engine is None:
-        is_model = isinstance(model, (Path, bytes))
-        engine = default_engine(model) if is_model else DEFAULT_ENGINE
-    opener = open_fastest if engine == AUTO else get_engine(engine).opener
     options = options if options is not None else SessionOptions()
-    session = opener(model, options)
+    session = _opener(model, engine)(model, options)
     largest = options.largest_batch
     if largest is not None:
         try:
@@ -67,3 +63,23 @@ def open_session(
         # Of engines that reserve memory for it, it is the same already.
         session.largest_batch = min(largest, session.largest_batch or largest)
     return session
+
+
+def _opener(
+    model: Path | bytes, engine: str | None
+) -> Callable[[Path | bytes, SessionOptions], Session]:
+    if engine is None:
+        # What is wrong with a value that is no model, the engine says.
+        is_model = isinstance(model, (Path, bytes))
+        engine = default_engine(model) if is_model else DEFAULT_ENGINE
+        if engine == DEFAULT_ENGINE:
+            # Not by its entry point: to find that, the metadata of all installed packages are read.
+            from hot_sdk.engines.onnxruntime import ENGINE
+
+            return ENGINE.opener
+    if engine == AUTO:
+        # Here, because importing it takes as long as opening a session, and few ask for it.
+        from hot_sdk.engines.auto import open_fastest
+
+        return open_fastest
+    return get_engine(engine).opener

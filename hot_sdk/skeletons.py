@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +150,8 @@ _NAMES = (
     "posetrack17",
     "mpi_inf_3dhp17",
 )
+
+_FOLDER = Path(__file__).resolve().parent / "data" / "skeletons"
 
 Floats = NDArray[np.float32]
 
@@ -304,8 +307,5 @@ def skeleton_format(name: str) -> SkeletonFormat:
 
 @functools.cache
 def _read(name: str) -> SkeletonFormat:
-    # Here, because it costs a tenth of importing the engine.
-    from importlib import resources
-
-    file = resources.files("hot_sdk").joinpath(f"data/skeletons/{name}.json")
-    return records.build(SkeletonFormat, records.parse_object(file.read_text(encoding="utf-8")))
+    text = (_FOLDER / f"{name}.json").read_text(encoding="utf-8")
+    return records.build(SkeletonFormat, records.parse_object(text))

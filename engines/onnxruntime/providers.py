@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.metadata
 import io
 import logging
 import os
@@ -228,6 +227,9 @@ def _load_failure(ort: ModuleType, provider: str) -> str | None:
 
 
 def _both_installed() -> str:
+    # Here, because it costs a tenth of importing the engine, and is for messages alone.
+    import importlib.metadata
+
     installed = []
     for package in (_CPU_PACKAGE, _GPU_PACKAGE):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
