@@ -3,16 +3,16 @@
 A csv file has one row for each frame, after a line that begins with ``#`` and holds the rest as
 JSON; ``pandas.read_csv(path, comment="#")`` reads it. Numbers have as many digits as restore the
 same float32 (float64 for timestamps); NaN is null in json and an empty cell in csv.
+``docs/result-files.md`` describes all formats.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import lzma
 import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base import records
-from hot_sdk._base.budget import Clock, input_budget, require
+from hot_sdk._base.budget import input_budget
 from hot_sdk._base.files import (
     open_input,
     read_input,
@@ -37,6 +37,7 @@ from hot_sdk.keypoints import MAX_FRAMES
 from hot_sdk.latency import LatencyReport
 from hot_sdk.manifest import current_unit
 from hot_sdk.preprocessing.policies import AppliedPolicy
+from hot_sdk.results.tables import read_table, table_text
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
 
@@ -62,7 +63,6 @@ _BROKEN = (
     lzma.LZMAError,
     tokenize.TokenError,
 )
-_LONGEST_LINE = 1 << 16
 
 _ADDED: dict[str, Any] = {
     "first_frame": 0,
@@ -74,9 +74,6 @@ _ADDED: dict[str, Any] = {
 """What files of version 2 lack that were written before it was added."""
 # How the files of each format begin.
 _BEGINNINGS = {b"PK\x03\x04": "npz", b"{": "json", b"# {": "csv"}
-_COLUMNS = ("x", "y", "z", "valid")
-_SPREAD_COLUMNS = ("spread_x", "spread_y", "spread_z")
-_OPTIONAL = ("root_x", "root_y", "root_z", "root_error_px")
 _ARRAYS = {
     "poses": np.float32,
     "valid": None,
@@ -263,67 +260,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     return _restored(json.dumps(record["description"]), arrays)
 
 
-def _header(*, with_root: bool, with_spread: bool) -> list[str]:
-    columns = (*_COLUMNS, *(_SPREAD_COLUMNS if with_spread else ()))
-    joints = [f"{joint}_{column}" for joint in H36M17.joints for column in columns]
-    return ["frame", "timestamp_s", *(_OPTIONAL if with_root else ()), *joints]
-
-
 def _write_csv(path: Path, fields: Fields) -> None:
-    text = io.StringIO(newline="")
-    text.write(f"# {_describe(fields, seams=None, latency=None)}\n")
-    writer = csv.writer(text, lineterminator="\n")
-    root, error, spread = fields["root"], fields["root_error"], fields["spread"]
-    writer.writerow(_header(with_root=root is not None, with_spread=spread is not None))
-    for frame, (pose, valid) in enumerate(zip(fields["poses"], fields["valid"], strict=True)):
-        number = fields["first_frame"] + frame
-        row: list[object] = [number, repr(float(fields["timestamps"][frame]))]
-        if root is not None:
-            row += [_cell(value) for value in (*root[frame], error[frame])]
-        for place, (joint, is_valid) in enumerate(zip(pose, valid, strict=True)):
-            row += [*map(_cell, joint), int(is_valid)]
-            row += [] if spread is None else map(_cell, spread[frame, place])
-        writer.writerow(row)
-    path.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _cell(value: np.float32) -> str:
-    return "" if np.isnan(value) else str(value)
+    description = _describe(fields, seams=None, latency=None)
+    path.write_text(table_text(description, fields), encoding="utf-8")
 
 
 def _read_csv(path: Path) -> dict[str, Any]:
-    budget = input_budget()
-    content = read_input(path, budget.file_bytes)
-    frames = content.count(b"\n")
-    require(frames, MAX_FRAMES + 2, "lines")
-    stream = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
-    first = stream.readline(records.MAX_TEXT + 4)
-    if not first.startswith("# "):
-        raise ValueError("its first line is no description")
-    rows = csv.reader(iter(lambda: stream.readline(_LONGEST_LINE), ""))
-    header = next(rows, [])
-    with_root = "root_x" in header
-    with_spread = f"{H36M17.joints[0]}_{_SPREAD_COLUMNS[0]}" in header
-    if header != _header(with_root=with_root, with_spread=with_spread):
-        raise ValueError("its columns are not those of a result")
-    require(frames * len(header) * 8, budget.parsed_bytes, "bytes once it is parsed")
-    table = np.array(list(_rows(rows, len(header), Clock(budget))), dtype=np.float64)
-    table = table.reshape(-1, len(header))
-    columns = len(_COLUMNS) + len(_SPREAD_COLUMNS) * with_spread
-    body = table[:, 2 + len(_OPTIONAL) * with_root :].reshape(-1, _JOINTS, columns)
-    arrays = {"poses": body[..., :3], "valid": body[..., 3] != 0.0, "timestamps": table[:, 1]}
-    if with_root:
-        arrays |= {"root": table[:, 2:5], "root_error": table[:, 5]}
-    if with_spread:
-        arrays["spread"] = body[..., 4:]
-    return _restored(first[2:], arrays)
-
-
-def _rows(rows: Iterable[list[str]], width: int, clock: Clock) -> Iterable[NDArray[np.float64]]:
-    for number, row in enumerate(rows):
-        if number % 1000 == 0:
-            clock.check()
-        if len(row) != width:
-            raise ValueError(f"row {number} has {len(row)} columns, where {width} were expected")
-        # An array, as a list of as many numbers takes four times the memory.
-        yield np.array([float(cell) if cell else np.nan for cell in row])
+    return _restored(*read_table(path))

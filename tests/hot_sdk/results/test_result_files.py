@@ -13,6 +13,7 @@ from hot_sdk import Pose3DResult
 from hot_sdk._base.budget import Budget
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.preprocessing.policies import AppliedPolicy
+from hot_sdk.skeletons import H36M17
 
 FORMATS = ("npz", "json", "csv")
 
@@ -27,8 +28,14 @@ def same(found, expected, *, whole=True):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
         if getattr(expected, name) is not None:
             assert getattr(found, name).dtype == getattr(expected, name).dtype
-    for name in ("velocity", "covariance", "joints_covariance", "velocity_covariance", "contacts"):
-        values = getattr(expected, name) if whole else None
+    for name in ("spread", "velocity", "contacts"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for name in ("covariance", "joints_covariance", "velocity_covariance"):
+        values = getattr(expected, name)
+        if values is not None and not whole:
+            # A table has the upper triangle.
+            upper = np.triu(values)
+            values = upper + np.triu(values, 1).swapaxes(-1, -2)
         np.testing.assert_array_equal(getattr(found, name), values)
     for name in ("root_joint", "frame_id", "scale", "scale_spread"):
         assert getattr(found, name) == getattr(expected, name)
@@ -54,8 +61,37 @@ def test_round_trip_of_root_with_gaps(tmp_path, name):
     spread = np.full((40, 17, 3), 0.03, dtype=np.float32)
     result = result_of(joints, track_id="left", valid=valid, spread=spread)
     placed = result.with_root_from_reprojection(seen(joints), CAMERA)
+    placed = placed.with_standing_feet(up=(0.0, -1.0, 0.0))
     assert np.isnan(placed.root[4]).all()
+    assert np.isfinite(placed.velocity_covariance[5, 16]).all()
     same(Pose3DResult.load(placed.save(tmp_path / f"p.{name}")), placed, whole=name != "csv")
+
+
+def test_csv_says_where_a_person_is_and_how_sure_that_is(tmp_path):
+    joints = body("walk")
+    result = result_of(joints, spread=np.full((40, 17, 3), 0.03, dtype=np.float32))
+    placed = result.with_root_from_reprojection(seen(joints), CAMERA)
+    lines = placed.save(tmp_path / "poses.csv").read_text().splitlines()
+    row = dict(zip(lines[1].split(","), lines[10].split(","), strict=True))
+    wrist = [float(row[f"root_{axis}"]) + float(row[f"right_wrist_{axis}"]) for axis in "xyz"]
+    np.testing.assert_allclose(wrist, placed.joints[8, 16], rtol=1e-5)
+    for first, values in (
+        ("in_frame_cov", placed.joints_covariance),
+        ("velocity_cov", placed.velocity_covariance),
+    ):
+        found = [float(row[f"right_wrist_{first}_{pair}"]) for pair in ("xx", "xy", "zz")]
+        np.testing.assert_array_equal(
+            np.float32(found), [values[8, 16, 0, 0], values[8, 16, 0, 1], values[8, 16, 2, 2]]
+        )
+    assert float(row["left_ankle_velocity_z"]) == pytest.approx(placed.velocity[8, 6, 2])
+
+
+def test_csv_is_not_written_longer_than_it_is_read(tmp_path, monkeypatch):
+    for budget in (Budget(parsed_bytes=10_000), Budget(file_bytes=10_000)):
+        monkeypatch.setattr("hot_sdk.results.tables.input_budget", lambda budget=budget: budget)
+        with pytest.raises(ResultError, match="40 frames of 70 columns are more than are read"):
+            result_of(body("sit")).save(tmp_path / "poses.csv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_csv_is_a_table_with_named_columns(tmp_path):
@@ -155,6 +191,61 @@ def test_reads_result_of_version_1_with_its_names(tmp_path, name):
         text = text.replace(new, old)
     path.write_text(text)
     same(Pose3DResult.load(path), expected)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_reads_the_oldest_files_of_version_2(tmp_path, name):
+    # As the first release that wrote this version did: what was added since is not there.
+    described = {
+        "unit": "m",
+        "axes": "camera: x right, y down, z forward",
+        "track_id": 3,
+        "policies": [
+            {"name": "resampled", "detail": "x", "count": 1, "total": 2, "unit": "frames"}
+        ],
+        "seams": None,
+        "latency": None,
+        "model": "perfect",
+        "warnings": ["made up"],
+        "schema": 2,
+        "joints": list(H36M17.joints),
+    }
+    poses = np.random.default_rng(0).normal(size=(2, 17, 3)).astype(np.float32)
+    valid = np.arange(34).reshape(2, 17) % 5 != 1
+    times, root = np.array([0.0, 0.1]), np.array([[0.0, 0.5, 3.0], [np.nan] * 3], dtype=np.float32)
+    error = np.array([2.5, np.nan], dtype=np.float32)
+    path = tmp_path / f"poses.{name}"
+    if name == "npz":
+        arrays = {"poses": poses, "valid": valid, "timestamps": times}
+        text = np.array(json.dumps(described))
+        np.savez_compressed(path, description=text, root=root, root_error=error, **arrays)
+    elif name == "json":
+        arrays = {"poses": poses.tolist(), "valid": valid.tolist(), "timestamps": times.tolist()}
+        arrays |= {"root": [root[0].tolist(), [None] * 3], "root_error": [2.5, None]}
+        path.write_text(json.dumps({"description": described, **arrays}))
+    else:
+        names = [f"{joint}_{one}" for joint in H36M17.joints for one in ("x", "y", "z", "valid")]
+        header = ["frame", "timestamp_s", "root_x", "root_y", "root_z", "root_error_px", *names]
+        lines = [f"# {json.dumps(described)}", ",".join(header)]
+        for frame, placed in enumerate(("0.0,0.5,3.0,2.5", ",,,")):
+            pairs = zip(poses[frame], valid[frame], strict=True)
+            cells = [f"{x},{y},{z},{int(known)}" for (x, y, z), known in pairs]
+            lines.append(f"{frame},{times[frame]},{placed},{','.join(cells)}")
+        path.write_text("\n".join(lines) + "\n")
+    expected = result_of(
+        np.zeros((2, 17, 3)),
+        poses=poses,
+        valid=valid,
+        timestamps=times,
+        root=root,
+        root_error=error,
+        policies=(AppliedPolicy("resampled", "x", 1, 2, "frames"),),
+    )
+    found = Pose3DResult.load(path)
+    same(found, expected)
+    assert found.first_frame == 0
+    assert found.root_joint == "pelvis"
+    np.testing.assert_allclose(found.joints[0, 0], poses[0, 0] + root[0])
 
 
 def test_rejects_pickles(tmp_path):
