@@ -227,7 +227,7 @@ class _Clip:
         policies, joints, frames = self._policies, valid.size, len(valid)
         threshold = policies.outlier_threshold
         limit = "off" if threshold is None else f"{threshold:g} spreads"
-        score = f"no keypoint, or a score below {policies.min_score:g}: held where last seen"
+        score = f"no keypoint, or a score below {policies.min_score:g}: moved with its neighbors"
         yield AppliedPolicy("missing_joints", score, self._missing, joints, "joints")
         jumped = f"jumped, and treated as missing until they stayed (limit: {limit})"
         yield AppliedPolicy("outlier_joints", jumped, self._outliers, joints, "joints")

@@ -1,4 +1,4 @@
-"""Cleaning frames as they arrive: held from the past, jumps doubted, nothing known in advance."""
+"""Cleaning frames as they arrive: filled from the past, jumps doubted, nothing known in advance."""
 
 import numpy as np
 import pytest
@@ -31,12 +31,15 @@ def test_what_is_seen_passes_as_it_is(body):
         assert (one.missing, one.outliers) == (0, 0)
 
 
-def test_a_missing_joint_is_held_and_then_invalid(body):
-    gone = body + np.float32(10.0)
-    gone[WRIST] = np.nan
-    found = cleaned([body, *[gone] * 20])
+def test_a_missing_joint_moves_with_the_body_and_is_then_invalid(body):
+    frames = [body + np.float32(10.0 * step) for step in range(21)]
+    for gone in frames[1:]:
+        gone[WRIST] = np.nan
+    found = cleaned(frames)
     for step, one in enumerate(found):
-        np.testing.assert_array_equal(one.cleaned.points[0, WRIST], body[WRIST])
+        np.testing.assert_allclose(
+            one.cleaned.points[0, WRIST], body[WRIST] + 10.0 * step, rtol=1e-4
+        )
         assert one.cleaned.valid[0, WRIST] == (step <= InputPolicies().hold_frames)
         assert one.cleaned.valid.sum() >= 16
 
@@ -46,9 +49,38 @@ def test_low_scores_are_missing_and_get_the_least_that_counts(body):
     scores[1][WRIST] = 0.1
     moved = body + np.float32(5.0)
     _, one = cleaned([body, moved], scores)
-    np.testing.assert_array_equal(one.cleaned.points[0, WRIST], body[WRIST])
+    np.testing.assert_allclose(one.cleaned.points[0, WRIST], body[WRIST] + 5.0, rtol=1e-4)
     assert one.cleaned.scores[0, WRIST] == np.float32(0.3)
     assert one.missing == 1
+
+
+def test_a_missing_joint_follows_those_next_to_it(body):
+    turned = body.copy()
+    turned[[14, 15]] += np.float32(40.0)
+    turned[[0, WRIST]] = np.nan
+    _, one = cleaned([body, turned])
+    moved = one.cleaned.points[0] - body
+    # The elbow is one bone from the wrist, the thorax, the nearest that stays, three.
+    assert (moved[WRIST] > 38.0).all()
+    assert (moved[0] < 1.0).all()
+
+
+def test_a_joint_that_comes_back_moves_no_other(body):
+    hidden, back = body.copy(), body.copy()
+    hidden[[15, WRIST]] = np.nan
+    back[15] += np.float32(30.0)
+    back[WRIST] = np.nan
+    found = cleaned([body, hidden, back, back + np.float32(1.0)])
+    np.testing.assert_array_equal(found[2].cleaned.points[0, WRIST], body[WRIST])
+    np.testing.assert_allclose(found[3].cleaned.points[0, WRIST], body[WRIST] + 1.0, rtol=1e-4)
+
+
+def test_nobody_moves_while_no_joint_is_seen_twice(body):
+    first, second = body.copy(), body + np.float32(20.0)
+    first[::2], second[1::2] = np.nan, np.nan
+    _, one = cleaned([first, second])
+    np.testing.assert_array_equal(one.cleaned.points[0, 1::2], first[1::2])
+    np.testing.assert_array_equal(one.cleaned.points[0, ::2], second[::2])
 
 
 def test_a_joint_that_was_never_seen_is_at_its_ancestor_and_invalid(body):
