@@ -99,6 +99,10 @@ class ChosenSession(Session):
     def _run(self, handle: Session, feeds: Arrays) -> Arrays:
         return handle.run(feeds)
 
+    def _prepare(self, feeds: Arrays) -> Callable[[], Arrays]:
+        chosen: Session = self._open_handle()
+        return chosen.prepare(feeds)
+
 
 def open_fastest(model: Path | bytes, options: SessionOptions) -> Session:
     """Load a model in the engine that runs it fastest here.

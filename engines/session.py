@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -200,6 +200,32 @@ class Session(Closing):
         handle = self._open_handle()
         return self._run(handle, check_inputs(arrays, self.inputs))
 
+    def prepare(self, arrays: Arrays) -> Callable[[], Arrays]:
+        """Return a function that runs the model on arrays as they are at each call.
+
+        They are checked once, and handed over once by engines that can: what is left of a small
+        model's run is little else.
+
+        Args:
+            arrays: See ``run``; in C order, and neither moved nor resized later.
+
+        Returns:
+            The function. One call at a time is allowed; its arrays are those of the next call, too,
+            which may overwrite them.
+
+        Raises:
+            EngineError: See ``run``; the function raises it for a session that was closed, and if
+                the engine fails.
+        """
+        checked = check_inputs(arrays, self.inputs)
+        moved = [name for name, array in checked.items() if array is not arrays[name]]
+        if moved:
+            raise EngineError(
+                f"The arrays are not in C order: {', '.join(moved)}.",
+                hint="Prepare a run with numpy.ascontiguousarray of each.",
+            )
+        return self._prepare(checked)
+
     def close(self) -> None:
         """Release the model and its memory; closing twice is allowed."""
         self._handle = None
@@ -212,6 +238,10 @@ class Session(Closing):
     def _run(self, handle: Any, feeds: Arrays) -> Arrays:  # noqa: ANN401
         """Compute the outputs, owned by the caller, from checked inputs."""
         raise NotImplementedError
+
+    def _prepare(self, feeds: Arrays) -> Callable[[], Arrays]:
+        """Return what computes outputs from inputs that were checked; see ``prepare``."""
+        return lambda: self._run(self._open_handle(), feeds)
 
 
 def format_shape(shape: Iterable[int | str]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.engines.onnx_file import DTYPES
+from hot_sdk.engines.onnxruntime.providers import CPU_PROVIDER
 from hot_sdk.engines.session import ANY_SIZE, Arrays, Session, TensorSpec, as_sentence
 from hot_sdk.errors import EngineError
 
@@ -23,10 +24,18 @@ _DTYPES = _FLOATS | {
 }
 
 
+class _Handle(NamedTuple):
+    """What runs a model: the vendor's session, and a run of it on arrays."""
+
+    session: onnxruntime.InferenceSession
+    run: Callable[[Arrays], Arrays]
+
+
 class OnnxRuntimeSession(Session):
     """A session of ONNX Runtime; see ``hot_sdk.engines.Session``.
 
-    It runs on the arrays of each run, or on bound memory by ``bound``.
+    It runs on the arrays of each run, or on bound memory by ``bound``. On a CPU a prepared run is
+    bound to the arrays themselves.
 
     Attributes:
         provider: The execution provider that runs the model.
@@ -48,7 +57,7 @@ class OnnxRuntimeSession(Session):
             return dict(zip(names, session.run(names, feeds), strict=True))
 
         super().__init__(
-            run if bound is None else bound.run,
+            _Handle(session, run if bound is None else bound.run),
             engine="onnxruntime",
             version=version,
             device=device,
@@ -60,14 +69,55 @@ class OnnxRuntimeSession(Session):
         self.provider = session.get_providers()[0]
         self.captured = bound is not None and bound.captured
 
-    def _run(self, handle: Callable[[Arrays], Arrays], feeds: Arrays) -> Arrays:
+    def _run(self, handle: _Handle, feeds: Arrays) -> Arrays:
         try:
-            return handle(feeds)
+            return handle.run(feeds)
         except Exception as error:  # ONNX Runtime's exceptions share no base class.
-            raise EngineError(
-                f"ONNX Runtime {self.engine_version} failed on {self.device}: {vendor_text(error)}",
-                hint="Check that the model file matches its inputs, and that memory is left.",
-            ) from error
+            raise self._failure(error) from error
+
+    def _prepare(self, feeds: Arrays) -> Callable[[], Arrays]:
+        outputs = self._outputs_of(feeds) if self.provider == CPU_PROVIDER else None
+        if outputs is None:
+            return super()._prepare(feeds)
+        binding = self._open_handle().session.io_binding()
+        for arrays, bind in ((feeds, binding.bind_input), (outputs, binding.bind_output)):
+            for name, array in arrays.items():
+                # Their addresses: the function below keeps the arrays.
+                bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        bound = feeds, outputs
+
+        def run() -> Arrays:
+            # A session that was closed is not kept by what was bound to it.
+            session = self._open_handle().session
+            try:
+                session.run_with_iobinding(binding)
+            except Exception as error:  # ONNX Runtime's exceptions share no base class.
+                raise self._failure(error) from error
+            return bound[1]
+
+        return run
+
+    def _outputs_of(self, feeds: Arrays) -> Arrays | None:
+        """Return arrays for the outputs of these inputs; None if their shapes are not known."""
+        sizes = {
+            name: size
+            for spec in self.inputs
+            for name, size in zip(spec.shape, feeds[spec.name].shape, strict=True)
+            if name != ANY_SIZE
+        }
+        shapes = [tuple(sizes.get(size, size) for size in spec.shape) for spec in self.outputs]
+        if any(isinstance(size, str) for shape in shapes for size in shape):
+            return None
+        return {
+            spec.name: np.empty(shape, spec.dtype)
+            for spec, shape in zip(self.outputs, shapes, strict=True)
+        }
+
+    def _failure(self, error: Exception) -> EngineError:
+        return EngineError(
+            f"ONNX Runtime {self.engine_version} failed on {self.device}: {vendor_text(error)}",
+            hint="Check that the model file matches its inputs, and that memory is left.",
+        )
 
 
 class BoundRunner:

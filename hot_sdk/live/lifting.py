@@ -6,6 +6,7 @@ settled when it is fed; what becomes known later changes later frames only.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -220,15 +221,18 @@ class StepLifter:
             inputs, told, fed = _prepared(
                 shown, self._runner.input_spec, self._policies, self._runner.manifest.conditions
             )
-            people = len(self._rows)
-            times = np.full(people, np.inf)
-            keypoints = np.zeros((people, *inputs.shape[1:]), dtype=np.float32)
-            known = None if told is None else np.zeros((people, told.shape[1]), dtype=np.float32)
-            for place, one in enumerate(fed):
-                row = self._rows.index(one.frame.person)
-                times[row], keypoints[row] = one.frame.time, inputs[place]
-                if known is not None and told is not None:
-                    known[row] = told[place]
+            rows = [self._rows.index(one.frame.person) for one in fed]
+            seconds = [one.frame.time for one in fed]
+            times, keypoints, known = np.array(seconds), inputs, told
+            if rows != list(range(len(self._rows))):
+                people = len(self._rows)
+                times = np.full(people, np.inf)
+                times[rows] = seconds
+                keypoints = np.zeros((people, *inputs.shape[1:]), dtype=np.float32)
+                keypoints[rows] = inputs
+                if told is not None:
+                    known = np.zeros((people, told.shape[1]), dtype=np.float32)
+                    known[rows] = told
         lifted = self._step(times, keypoints, known, fed, recorder)
         for one, values in zip(fed, inputs, strict=True):
             person = self._people[one.frame.person]
@@ -294,7 +298,9 @@ class StepLifter:
             for one in fed:
                 self._people[one.frame.person].waiting.append(one)
             settled: list[tuple[int, FedFrame]] = []
-            for row in np.flatnonzero(~np.isinf(times)).tolist():
+            for row, time in enumerate(times.tolist()):
+                if time == math.inf:
+                    continue
                 waiting = self._people[self._rows[row]].waiting
                 # The state has taken the step already.
                 if waiting and self._states.steps(row) > self._runner.graph.lookahead:
@@ -326,8 +332,8 @@ def _prepared(
     """Return the inputs (people, 17, channels), the conditions if any, and what was fed."""
     first = shown[0].frame
     view = (first.camera, first.image_size, first.up is None)
-    alike = [(one.frame.camera, one.frame.image_size, one.frame.up is None) for one in shown]
-    if any(other != view for other in alike):
+    others = (one.frame for one in shown[1:])
+    if any((one.camera, one.image_size, one.up is None) != view for one in others):
         parts = [_prepared([one], spec, policies, names) for one in shown]
         told = [known for _, known, _ in parts if known is not None]
         return (
@@ -335,7 +341,10 @@ def _prepared(
             np.concatenate(told) if told else None,
             [fed for _, _, some in parts for fed in some],
         )
-    cleaned = Cleaned(*(np.concatenate(parts) for parts in zip(*map(_fields, shown), strict=True)))
+    cleaned = shown[0].cleaned
+    if len(shown) > 1:
+        parts = zip(*map(_fields, shown), strict=True)
+        cleaned = Cleaned(*map(np.concatenate, parts))
     views = None
     if first.camera is None:
         inputs = spec.normalize(
@@ -385,6 +394,7 @@ def _along_camera(
             pose = view.turned_back(pose[None])[0].astype(np.float32)
             if wide is not None:
                 wide = view.spread_turned_back(wide[None])[0].astype(np.float32)
-        factor = np.float32(size_factor(fed.frame.height_m))
-        lifted.append(LiftedFrame(fed, pose * factor, None if wide is None else wide * factor))
+        if (factor := np.float32(size_factor(fed.frame.height_m))) != 1.0:
+            pose, wide = pose * factor, None if wide is None else wide * factor
+        lifted.append(LiftedFrame(fed, pose, wide))
     return lifted

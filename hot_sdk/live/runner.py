@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from hot_sdk.engines.session import Arrays, format_shape
 from hot_sdk.errors import EngineError, ManifestError, UsageError
 from hot_sdk.inference import check_process, check_skeleton
 from hot_sdk.latency import LatencyRecorder
-from hot_sdk.live.state import StepStates
+from hot_sdk.live.state import StepRun, StepStates
 from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, Manifest
 from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
@@ -125,33 +126,47 @@ class StepRunner:
                 that loaded the model.
         """
         check_process(self._process)
-        manifest = self.manifest
-        poses = np.zeros((len(times), _JOINTS, 3), dtype=np.float32)
-        spread = np.zeros_like(poses) if manifest.spread else None
+        people, order = len(times), self.manifest.joints.skeleton
+        poses = np.zeros((people, _JOINTS, 3), dtype=np.float32)
+        spread = np.zeros_like(poses) if self.manifest.spread else None
         takes = ~np.isinf(times)
-        seconds = np.where(takes, times, np.nan)
+        every = bool(takes.all())
+        seconds = times if every else np.where(takes, times, np.nan)
         finished: list[tuple[slice, Arrays]] = []
-        for rows in self._parts(takes):
-            arrays = states.feeds(rows, _padded(seconds[rows], rows, np.nan))
-            group = in_network_order(_padded(keypoints[rows], rows), manifest.joints.skeleton)
-            arrays[KEYPOINTS] = np.ascontiguousarray(group[:, None])
-            if manifest.conditions:
-                told = np.zeros((len(group), 1, len(manifest.conditions)), dtype=np.float32)
-                if conditions is not None:
-                    told[: len(conditions[rows]), 0] = conditions[rows]
-                arrays[CONDITIONS] = told
-            outputs = self._run_session(arrays, recorder)
-            people = len(times[rows])
-            poses[rows] = self._ordered(outputs[POSES])[:people]
+        for rows in self._parts(takes, every=every):
+            own = slice(rows.start, min(rows.stop, people))
+            step = states.of(rows)
+            if step.run is None:
+                self._prepare(step, rows.stop - rows.start)
+            assert step.run is not None
+            states.feeds(rows, seconds[own])
+            shown = own.stop - own.start
+            step.fed[KEYPOINTS][:shown, 0] = in_network_order(keypoints[own], order)
+            if self.manifest.conditions:
+                step.fed[CONDITIONS][:shown, 0] = 0.0 if conditions is None else conditions[own]
+            outputs = self._run_session(step.run, recorder)
+            poses[own] = in_h36m17_order(outputs[POSES][:shown, 0], order)
             if spread is not None:
-                spread[rows] = self._ordered(outputs[SPREAD])[:people]
-            finished.append((rows, outputs))
+                spread[own] = in_h36m17_order(outputs[SPREAD][:shown, 0], order)
+            finished.append((own, outputs))
+        # As in the published evaluations: the network only nearly keeps the root at 0.
+        poses[:, 0] = 0.0
+        if spread is not None:
+            spread[:, 0] = 0.0
         # After the last run, so that an error leaves everyone in the same frame.
         for rows, outputs in finished:
             states.store(rows, seconds[rows], outputs, takes[rows])
         return StepPoses(poses, spread)
 
-    def _parts(self, takes: Mask) -> Iterator[slice]:
+    def _prepare(self, step: StepRun, people: int) -> None:
+        """Hand the arrays of a run to the session, with those of keypoints and conditions."""
+        manifest = self.manifest
+        step.fed[KEYPOINTS] = np.zeros((people, 1, _JOINTS, manifest.channels), np.float32)
+        if manifest.conditions:
+            step.fed[CONDITIONS] = np.zeros((people, 1, len(manifest.conditions)), np.float32)
+        step.run = self._session.prepare(step.fed)
+
+    def _parts(self, takes: Mask, *, every: bool) -> Iterator[slice]:
         """Return the rows of each run; of a fixed batch, they may reach beyond the people."""
         batch = self.manifest.batch
         if batch is not None:
@@ -160,14 +175,17 @@ class StepRunner:
                     yield slice(first, first + batch)
             return
         most = min(MOST_PEOPLE, self._session.largest_batch or MOST_PEOPLE)
+        if every and len(takes) <= most:
+            yield slice(0, len(takes))
+            return
         bounds = np.flatnonzero(np.diff(np.concatenate([[False], takes, [False]]).astype(np.int8)))
         for first, end in bounds.reshape(-1, 2).tolist():
             for start in range(first, end, most):
                 yield slice(start, min(start + most, end))
 
-    def _run_session(self, arrays: Arrays, recorder: LatencyRecorder) -> Arrays:
+    def _run_session(self, run: Callable[[], Arrays], recorder: LatencyRecorder) -> Arrays:
         start = time.perf_counter()
-        outputs = self._session.run(arrays)
+        outputs = run()
         taken = time.perf_counter() - start
         recorder.add("inference", taken)
         if self.first_inference_s is None:
@@ -178,33 +196,18 @@ class StepRunner:
 
     def _check_finite(self, outputs: Mapping[str, NDArray[Any]]) -> None:
         """Check all outputs: what is not finite would be remembered."""
-        # The sum of squares, in one pass without an array of its own, tells in most cases.
+        # Sums of squares, in one pass without arrays of their own, tell in most cases.
         with np.errstate(all="ignore"):
-            sums = {name: np.dot(one.reshape(-1), one.reshape(-1)) for name, one in outputs.items()}
-        for name, total in sums.items():
-            if not np.isfinite(total) and not np.isfinite(outputs[name]).all():
+            total = sum(float(np.vdot(one, one)) for one in outputs.values())
+        if math.isfinite(total):
+            return
+        for name, one in outputs.items():
+            if not np.isfinite(one).all():
                 raise EngineError(
                     f"The engine {self._session.engine} on {self._session.device} returned"
                     f" '{name}' that is not finite.",
                     hint="Export the model again in fp32, and check its weights.",
                 )
-
-    def _ordered(self, values: NDArray[Any]) -> Floats:
-        """Return an output (people, 17, 3) in Human3.6M's order, the root at 0."""
-        floats: Floats = values[:, 0].astype(np.float32)
-        floats = in_h36m17_order(floats, self.manifest.joints.skeleton)
-        # As in the published evaluations: the network only nearly keeps the root at 0.
-        floats[:, 0] = 0.0
-        return floats
-
-
-def _padded(values: NDArray[Any], rows: slice, filler: float = 0.0) -> NDArray[Any]:
-    """Return values of the people of a run, and of rows without a person after them."""
-    missing = rows.stop - rows.start - len(values)
-    if not missing:
-        return values
-    filled = np.full((missing, *values.shape[1:]), filler, dtype=values.dtype)
-    return np.concatenate([values, filled])
 
 
 def _check_tensors(session: Session, manifest: Manifest, graph: StepGraph) -> None:

@@ -2,12 +2,14 @@
 
 A network's caches are most of what it is fed: megabytes a person. They stay where they are: each
 tensor is one array with a row for each person, of which a run is given a part without a copy, and
-what the run returned of the newest frame is written into one slot.
+what the run returned of the newest frame is written into one slot. The rest is written to the same
+arrays for each run of the same people, so that an engine can be handed all of it once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,8 +30,25 @@ from hot_sdk.step_graph import (
 )
 from hot_sdk.step_memory import EMPTY_AGE
 
+_KEPT_RUNS = 4
+"""Runs of different people are kept for so many times as many rows as there are."""
+
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+
+@dataclass
+class StepRun:
+    """A run of some people, which may be repeated.
+
+    Attributes:
+        fed: What the network is fed with besides keypoints and conditions; the same arrays each
+            time. Whoever prepares the run adds those.
+        run: Runs the network on ``fed``; None until it was prepared.
+    """
+
+    fed: Arrays
+    run: Callable[[], Arrays] | None = None
 
 
 class StepStates:
@@ -60,7 +79,10 @@ class StepStates:
         self._memory, self._delayed = graph.memory, graph.delayed
         self._ahead = np.array(graph.lookaheads)
         self._reach = np.concatenate([[0], np.cumsum(self._ahead)[:-1]])
+        self._delaying = np.array(self._delayed, dtype=np.int64)
+        self._order_delayed = np.arange(len(self._delayed))
         self.capacity = capacity = -(-people // multiple) * multiple
+        self._order = np.arange(capacity)
         shapes = graph.states(joints)
         layers, slots = graph.layers, self._memory.slots
         # Zeros that were never written take no memory.
@@ -73,8 +95,12 @@ class StepStates:
         self._guesses = np.zeros((capacity, waiting, joints, 3), dtype=dtype)
         # Which frame each slot holds, and when the frames were that any slot may hold.
         self._held = np.full((capacity, slots), -1)
-        oldest = 2 * graph.recent + (graph.anchors + 1) * graph.stride
-        self._times = np.zeros((capacity, oldest + graph.lookahead + 2))
+        # From so many frames on, all slots hold one.
+        self._filled = 2 * graph.recent + (graph.anchors + 1) * graph.stride
+        self._times = np.zeros((capacity, self._filled + graph.lookahead + 2))
+        # Without a lookahead, all layers have the same ages: from these places among the times.
+        self._places = np.zeros((capacity, slots), dtype=np.int64)
+        self._runs: dict[tuple[int, int], StepRun] = {}
         self._steps = np.zeros(capacity, dtype=np.int64)
         self._ends = np.zeros(capacity, dtype=np.int64)
         self._touched = 0
@@ -150,30 +176,51 @@ class StepStates:
         end = int(self._ends[row])
         self._times[row, np.arange(end - len(times), end) % self._times.shape[1]] = times
 
+    def of(self, rows: slice) -> StepRun:
+        """Return the run of some people, from a row to before another."""
+        bounds = rows.start, rows.stop
+        found = self._runs.get(bounds)
+        if found is None:
+            rows_kept = sum(end - start for start, end in self._runs)
+            while self._runs and rows_kept + rows.stop - rows.start > _KEPT_RUNS * self.capacity:
+                start, end = next(iter(self._runs))
+                del self._runs[start, end]
+                rows_kept -= end - start
+            found = self._runs[bounds] = StepRun(self._new_feeds(rows))
+        return found
+
     def feeds(self, rows: slice, times: Doubles) -> Arrays:
         """Return what the network is fed with besides keypoints and conditions.
 
-        The caches are views, which ``store`` writes to.
+        The caches are views, which ``store`` writes to; the rest is overwritten by the next call.
 
         Args:
             rows: The people, from a row to before another.
             times: (people,), when the newest frame was, seconds; NaN for a step without a frame.
         """
-        taken = np.isfinite(times)
-        steps = self._steps[rows]
-        ring = self._times.shape[1]
-        own = np.arange(len(steps))
-        self._times[rows][own[taken], steps[taken] % ring] = times[taken]
-        fed = {AGES: self._ages(rows, self._ends[rows] + taken)}
-        for layer in range(self.graph.layers):
-            fed[KEYS.format(layer)] = self._keys[layer, rows]
-            fed[VALUES.format(layer)] = self._values[layer, rows]
+        fed = self.of(rows).fed
+        ages, steps, ring = fed[AGES], self._steps[rows].tolist(), self._times.shape[1]
+        ends = self._ends[rows].tolist()
+        for place, time in enumerate(times.tolist()):
+            row, step = rows.start + place, steps[place]
+            taken = time - time == 0.0
+            if taken:
+                self._times[row, step % ring] = time
+            if taken and not self._delayed and ends[place] == step:
+                seconds = self._times[row]
+                ages[place, :, :-1] = time - seconds[self._places[row]]
+                ages[place, :, -1] = 0.0
+                if step < self._filled:
+                    ages[place, :, :-1][:, self._held[row] < 0] = EMPTY_AGE
+            else:
+                ages[place] = self._ages(row, step, ends[place] + taken)
         if self._delayed:
-            ahead = self._ahead[list(self._delayed)]
-            places = (steps[:, None] - ahead) % self._tokens.shape[1]
-            fed[DELAYED_TOKENS] = self._tokens[rows][own[:, None], places, np.arange(len(ahead))]
+            own, ahead = self._order[: len(steps), None], self._ahead[self._delaying]
+            places = (self._steps[rows, None] - ahead) % self._tokens.shape[1]
+            fed[DELAYED_TOKENS][...] = self._tokens[rows][own, places, self._order_delayed]
         if waiting := self._guesses.shape[1]:
-            fed[DELAYED_GUESS] = self._guesses[rows][own, steps % waiting]
+            places = self._steps[rows] % waiting
+            fed[DELAYED_GUESS][...] = self._guesses[rows][self._order[: len(steps)], places]
         return fed
 
     def store(
@@ -187,34 +234,52 @@ class StepStates:
             outputs: What the network returned.
             stepped: (people,), False for those whose step does not count.
         """
-        for place in np.flatnonzero(stepped).tolist():
-            row, step = rows.start + place, int(self._steps[rows.start + place])
+        keys, values = outputs[NEW_KEYS], outputs[NEW_VALUES]
+        known = (times - times == 0.0).tolist()
+        for place, steps in enumerate(stepped.tolist()):
+            if not steps:
+                continue
+            row = rows.start + place
+            step = int(self._steps[row])
             slot = self._memory.slot(step)
-            self._keys[:, row, :, :, slot] = outputs[NEW_KEYS][place]
-            self._values[:, row, :, slot] = outputs[NEW_VALUES][place]
+            self._keys[:, row, :, :, slot] = keys[place]
+            self._values[:, row, :, slot] = values[place]
             self._held[row, slot] = step
+            self._places[row, slot] = step % self._times.shape[1]
             if self._delayed:
                 self._tokens[row, step % self._tokens.shape[1]] = outputs[NEW_TOKENS][place]
             if waiting := self._guesses.shape[1]:
                 self._guesses[row, step % waiting] = outputs[NEW_GUESS][place]
-            self._steps[row] += 1
-            self._ends[row] += int(np.isfinite(times[place]))
+            self._steps[row] = step + 1
+            self._ends[row] += known[place]
 
-    def _ages(self, rows: slice, ends: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-        """Return the ages (people, layers, slots + 1), if so many frames of each exist."""
-        steps = self._steps[rows]
-        held = np.concatenate([self._held[rows], steps[:, None]], axis=1)
-        reach, end = self._reach[:, None], ends[:, None, None]
-        keys = held[:, None] - reach
-        asking = (steps[:, None] - self._reach - self._ahead)[..., None]
-        known = (held[:, None] >= 0) & (keys >= 0) & (keys < end) & (asking >= 0) & (asking < end)
-        ring = self._times.shape[1]
-        own = np.arange(len(steps))[:, None, None]
-        seconds = self._times[rows]
-        ages = seconds[own, asking % ring] - seconds[own, keys % ring]
-        return np.where(known, ages, EMPTY_AGE).astype(self._dtype)
+    def _ages(self, row: int, step: int, end: int) -> Doubles:
+        """Return a person's ages (layers, slots + 1), if so many frames exist."""
+        held = np.append(self._held[row], step)
+        keys = held - self._reach[:, None]
+        asking = step - self._reach - self._ahead
+        known = (held >= 0) & (keys >= 0) & (keys < end)
+        known &= ((asking >= 0) & (asking < end))[:, None]
+        seconds, ring = self._times[row], self._times.shape[1]
+        ages: Doubles = seconds[asking % ring][:, None] - seconds[keys % ring]
+        ages[~known] = EMPTY_AGE
+        return ages
+
+    def _new_feeds(self, rows: slice) -> Arrays:
+        """Return the arrays of a run: views of the caches, and new ones for the rest."""
+        graph, people = self.graph, rows.stop - rows.start
+        fed = {AGES: np.zeros((people, graph.layers, self._memory.slots + 1), self._dtype)}
+        for layer in range(graph.layers):
+            fed[KEYS.format(layer)] = self._keys[layer, rows]
+            fed[VALUES.format(layer)] = self._values[layer, rows]
+        if self._delayed:
+            shape = people, len(self._delayed), *self._tokens.shape[3:]
+            fed[DELAYED_TOKENS] = np.zeros(shape, self._dtype)
+        if self._guesses.shape[1]:
+            fed[DELAYED_GUESS] = np.zeros((people, *self._guesses.shape[2:]), self._dtype)
+        return fed
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         """Return all arrays, the two with the layers before the rows first."""
-        small = (self._tokens, self._guesses, self._held, self._times, self._steps, self._ends)
-        return (self._keys, self._values, *small)
+        small = (self._tokens, self._guesses, self._held, self._places, self._times)
+        return (self._keys, self._values, *small, self._steps, self._ends)

@@ -147,7 +147,14 @@ class FrameRate:
     def _measured(self, seconds: float) -> float | None:
         if len(self._times) <= _INTERVALS or seconds < _LEAST_S:
             return None
-        intervals = np.diff(np.array(self._times))
+        times = np.array(self._times)
+        intervals = times[1:] - times[:-1]
+        listed = intervals.tolist()
+        shortest = min(listed)
+        if max(listed) - shortest < _LIKE * shortest:
+            # All are alike, and none is short: what follows would come to the same.
+            mean = float(np.add.reduce(intervals)) / len(listed)
+            return self._believed(1.0 / mean, seconds)
         # Half of the time passed in intervals of this length or longer, however many are short.
         ordered = np.sort(intervals)
         passed = np.cumsum(ordered)
@@ -165,7 +172,9 @@ class FrameRate:
         median = np.sort(intervals)[(len(intervals) - 1) // 2]
         # Of like intervals the mean, which stamps in coarse steps or with jitter do not shift.
         like = np.abs(intervals - median) < _LIKE * median
-        rate = float(1.0 / intervals[like].mean())
+        return self._believed(float(1.0 / intervals[like].mean()), seconds)
+
+    def _believed(self, rate: float, seconds: float) -> float | None:
         if rate > _MAX_FPS or (rate > FASTEST * self._training_fps and seconds < _LEAST_FAST_S):
             return None
         return rate

@@ -384,14 +384,19 @@ class Faulty:
     def __getattr__(self, name):
         return getattr(self._session, name)
 
-    def run(self, arrays):
-        self._left -= 1
-        outputs = self._session.run(arrays)
-        if self._left == 0:
-            if self._fault == "raises":
-                raise EngineError("It failed.", hint="Try again.")
-            outputs[self._fault] = np.full_like(outputs[self._fault], np.nan)
-        return outputs
+    def prepare(self, arrays):
+        prepared = self._session.prepare(arrays)
+
+        def run():
+            self._left -= 1
+            outputs = dict(prepared())
+            if self._left == 0:
+                if self._fault == "raises":
+                    raise EngineError("It failed.", hint="Try again.")
+                outputs[self._fault] = np.full_like(outputs[self._fault], np.nan)
+            return outputs
+
+        return run
 
 
 @pytest.mark.parametrize("fault", ["raises", "poses_3d", "new_keys"])
