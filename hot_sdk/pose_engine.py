@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
 from hot_sdk import windows as windowing
 from hot_sdk._base.closing import Closing
+from hot_sdk._base.disk_arrays import Scratch
 from hot_sdk.camera_knowledge import Up, checked_knowledge
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.engines import Session, SessionOptions, open_session
@@ -26,13 +27,17 @@ from hot_sdk.model_check import check_against_graph
 from hot_sdk.preprocessing import PreparedClip, prepare_clip
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
 from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
-from hot_sdk.results.placed import ClipCamera, no_place, told_clip
 from hot_sdk.results.result import CAMERA_AXES, METERS, Pose3DResult
-from hot_sdk.root.placement import CameraSource, Placement
-from hot_sdk.root.scale import Floor
+from hot_sdk.results.told import ClipCamera, no_place, told_clip
 from hot_sdk.skeletons import H36M17
 from hot_sdk.starter import STARTER, resolve_model
-from hot_sdk.streams import Pose3DStream, StreamOptions, StreamPose
+
+# Streams, and what places people, are imported where they are used: they take longer to import than
+# a first pose to lift.
+if TYPE_CHECKING:
+    from hot_sdk.root.placement import CameraSource
+    from hot_sdk.root.scale import Floor
+    from hot_sdk.streams import Pose3DStream, StreamPose
 
 
 class Pose3DEngine(Closing):
@@ -177,7 +182,7 @@ class Pose3DEngine(Closing):
         _require_keypoints(keypoints)
         fps = self.manifest.training_fps
         told = told_clip(keypoints, intrinsics, up, height_m, camera, fps)
-        lifted, clip = self._lift([told], None)
+        lifted, clip = self._lift([told], None, None)
         result = lifted[0]
         if told.camera is None or result.unit != METERS:
             if asked or intrinsics is not None:
@@ -190,27 +195,34 @@ class Pose3DEngine(Closing):
         people: Sequence[Keypoints],
         *,
         progress: Callable[[int, int], None] | None = None,
+        scratch: Path | None = None,
     ) -> tuple[Pose3DResult, ...]:
         """Lift the clips of several people, their windows together if the model's batch allows.
 
         Args:
             people: One clip each; they may differ in everything.
             progress: Called after each run of the engine with the windows lifted and their total.
+            scratch: A folder for the poses of long clips, which then take no memory: 204 bytes for
+                each frame, and as many with a spread, in files without names that end with the
+                results. None keeps them in memory.
 
         Returns:
             One result each, in the same order; their latency is that of the whole call.
 
         Raises:
-            UsageError: One of them is not ``Keypoints``.
+            UsageError: One of them is not ``Keypoints``, or the folder has no room.
             KeypointsError: One of them has no keypoint in any frame, or is too long.
             EngineError: The engine failed or is closed.
         """
         for one in people:
             _require_keypoints(one)
-        return self._lift(people, progress)[0]
+        return self._lift(people, progress, None if scratch is None else Scratch(scratch))[0]
 
     def _lift(
-        self, people: Sequence[Keypoints], progress: Callable[[int, int], None] | None
+        self,
+        people: Sequence[Keypoints],
+        progress: Callable[[int, int], None] | None,
+        scratch: Scratch | None,
     ) -> tuple[tuple[Pose3DResult, ...], Sequence[PreparedClip | SteppedClip]]:
         session = self._open_session()
         manifest = self.manifest
@@ -219,14 +231,14 @@ class Pose3DEngine(Closing):
             clips: list[PreparedClip | SteppedClip]
             if isinstance(self._runner, StepRunner):
                 stepped = lift_clips_by_step(
-                    people, self._runner, self.policies, recorder, progress
+                    people, self._runner, self.policies, recorder, progress, scratch
                 )
                 lifted = [LiftedClip(one.poses, one.spread, None) for one in stepped]
                 clips = [*stepped]
                 records = [_step_record(one, manifest) for one in stepped]
             else:
                 prepared, lifted, records = self._lift_windows(
-                    people, self._runner, recorder, progress
+                    people, self._runner, recorder, progress, scratch
                 )
                 clips = [*prepared]
         windows = sum(record.count for record in records)
@@ -267,6 +279,7 @@ class Pose3DEngine(Closing):
         runner: WindowRunner,
         recorder: LatencyRecorder,
         progress: Callable[[int, int], None] | None,
+        scratch: Scratch | None,
     ) -> tuple[list[PreparedClip], list[LiftedClip], list[AppliedPolicy]]:
         manifest = self.manifest
         clips = []
@@ -285,7 +298,7 @@ class Pose3DEngine(Closing):
             windowing.plan(len(clip.inputs), manifest.frames, self._mode, overlap=self._overlap)
             for clip in clips
         ]
-        lifted = lift_prepared_clips(clips, plans, runner, recorder, progress)
+        lifted = lift_prepared_clips(clips, plans, runner, recorder, progress, scratch)
         return clips, lifted, [_window_record(plan) for plan in plans]
 
     def latency(self) -> LatencyReport:
@@ -373,6 +386,9 @@ class Pose3DEngine(Closing):
                 needs the box about a whole clip.
             EngineError: The engine is closed.
         """
+        from hot_sdk.root.placement import Placement
+        from hot_sdk.streams import Pose3DStream, StreamOptions
+
         metric = self.manifest.unit == METERS
         if smoothing and not metric:
             raise UsageError(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,21 +21,16 @@ from hot_sdk.latency import LatencyReport
 from hot_sdk.manifest import NORMALIZED_BOX, NORMALIZED_PIXELS, NORMALIZED_SHORT_SIDE
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.results.checks import ARRAYS, check_array, intrinsics_of, require_same
+from hot_sdk.results.fields import scaled_fields, scaled_seams, turned_fields
 from hot_sdk.results.files import read_fields, write_fields
-from hot_sdk.results.placed import (
-    ClipCamera,
-    fields_of,
-    first_camera,
-    place_poses,
-    scaled_fields,
-    scaled_seams,
-    standing_feet,
-    turned_fields,
-)
-from hot_sdk.root.placement import ROBOT_FRAME, Placement
-from hot_sdk.root.scale import Floor
+from hot_sdk.results.told import ClipCamera, first_camera
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
+
+# What places people, root and feet, is imported where it is used: it takes longer to import than a
+# first pose to lift.
+if TYPE_CHECKING:
+    from hot_sdk.root.scale import Floor
 
 CAMERA_AXES = "camera: x right, y down, z forward"
 ROBOT_AXES = "robot: x forward, y left, z up"
@@ -229,8 +224,11 @@ class Pose3DResult:
         """
         self._require_camera_axes()
         rotation = camera.rotation.astype(np.float32)
-        root = self.root
+        root, frame_id = self.root, None
         if root is not None:
+            from hot_sdk.root.placement import ROBOT_FRAME
+
+            frame_id = ROBOT_FRAME
             offset = camera.translation * self._units_per_meter("A root in the robot's frame")
             root = (root @ rotation.T + offset).astype(np.float32)
         detail = f"rotation {np.round(camera.rotation, 4).tolist()}, translation"
@@ -238,7 +236,7 @@ class Pose3DResult:
         turned = turned_fields(vars(self), camera.rotation) | {
             "root": root,
             "axes": ROBOT_AXES,
-            "frame_id": None if root is None else ROBOT_FRAME,
+            "frame_id": frame_id,
         }
         return self._changed("to_robot_frame", detail, **turned)
 
@@ -312,6 +310,9 @@ class Pose3DResult:
             ResultError: The keypoints have other frames or another track id; or the poses are not
                 metric, not along the camera's axes, or not relative to the pelvis.
         """
+        from hot_sdk.results.placed import fields_of, place_poses
+        from hot_sdk.root.placement import Placement
+
         intrinsics = intrinsics_of(keypoints, intrinsics)
         self._require_camera_axes()
         require_same(keypoints, len(self), self.first_frame, self.track_id, self.root_joint)
@@ -377,6 +378,8 @@ class Pose3DResult:
             ResultError: It is not known where the person is.
             UsageError: Nothing says where up is.
         """
+        from hot_sdk.results.placed import standing_feet
+
         if up is None and self.axes == CAMERA_AXES:
             raise UsageError(
                 "Nothing says where up is.",
