@@ -2,6 +2,7 @@
 
     python benchmarks/studies/live_model.py
     python benchmarks/studies/live_model.py --only cost lookaheads --frames 150
+    python benchmarks/studies/live_model.py --only conditions memories --alone
 
 Exports the live checkpoint at each lookahead, or takes the files of ``--files``. A stream of hop 1
 of the window model lifts a window for each frame, which ends as many frames after it as the
@@ -44,7 +45,7 @@ from hot_sdk.offline import lift_stream
 from hot_sdk.preprocessing import prepare_clip
 from hot_sdk.starter import FAMILY, STARTER, resolve_model, starter_live_checkpoint
 
-PARTS = ("cost", "lookaheads", "still", "conditions", "delay")
+PARTS = ("cost", "lookaheads", "still", "conditions", "delay", "memories")
 LOOKAHEADS = (0, 2, 5, 10, 16)
 STILL_FRAMES = 90
 FPS = 30.0
@@ -53,10 +54,13 @@ CONDITIONS = (
     Corruption(),
     Corruption(fps=15.0),
     Corruption(fps=60.0),
+    Corruption(noise_px=2.0),
     Corruption(noise_px=5.0),
+    Corruption(noise_px=10.0),
     Corruption(missing=0.1),
     Corruption(missing=0.2),
 )
+MEMORIES = ("28", "63", "120", "16+12x5", "12+16x6", "12+16x8", "12+16x10", "8+20x6")
 _METRICS = (
     ("MPJPE", "mpjpe_mm"),
     ("P-MPJPE", "p_mpjpe_mm"),
@@ -78,6 +82,7 @@ def _run(arguments: list[str]) -> None:
     add("--files", type=Path, metavar="DIR", help=made)
     add("--memory", metavar="M[+AxS]", help="frames that the network remembers")
     add("--window", default=STARTER, metavar="MODEL", help=f"window model (default: {STARTER})")
+    add("--alone", action="store_true", help="leave the window model out of the conditions")
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     add("--lookaheads", nargs="+", type=int, default=LOOKAHEADS, metavar="N", help="frames")
     add("--frames", type=int, metavar="N", help="first frames of each clip (default: all)")
@@ -88,7 +93,8 @@ def _run(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = options.files or Path(folder)
         paths = {
-            lookahead: _live_file(files, lookahead, options) for lookahead in options.lookaheads
+            lookahead: _live_file(files, lookahead, options.memory, options.checkpoint)
+            for lookahead in options.lookaheads
         }
         clips = [_first(one, options.frames) for one in load_starter_val(views=1)[: options.clips]]
         with Pose3DEngine(resolve_model(options.window), threads=1) as window:
@@ -97,8 +103,11 @@ def _run(arguments: list[str]) -> None:
                 "cost": lambda: [_cost(window, lives, options.rounds)],
                 "lookaheads": lambda: [_lookaheads(window, lives, clips)],
                 "still": lambda: [_still(window, lives, clips)],
-                "conditions": lambda: [_conditions(window, lives, clips)],
+                "conditions": lambda: [
+                    _conditions(None if options.alone else window, lives, clips)
+                ],
                 "delay": lambda: [_delay(lives, clips[0])],
+                "memories": lambda: [_memories(Path(folder), options, clips)],
             }
             sys.stdout.write(f"{describe_machine()}\n")
             for part in options.only:
@@ -107,16 +116,18 @@ def _run(arguments: list[str]) -> None:
                 engine.close()
 
 
-def _live_file(folder: Path, lookahead: int, options: Any) -> Path:  # noqa: ANN401
-    path = folder / f"live_{lookahead}.onnx"
+def _live_file(
+    folder: Path, lookahead: int, memory: str | None, checkpoint: Path | None, name: str = "live"
+) -> Path:
+    path = folder / f"{name}_{lookahead}.onnx"
     if not path.exists():
         export_model(
             ExportRequest(
                 FAMILY,
-                checkpoint=options.checkpoint or starter_live_checkpoint(),
+                checkpoint=checkpoint or starter_live_checkpoint(),
                 variant="live",
                 lookahead=lookahead,
-                memory=options.memory,
+                memory=memory,
                 batch=None,
                 output=path,
             )
@@ -240,24 +251,46 @@ def _still(
 
 
 def _conditions(
-    window: Pose3DEngine, lives: dict[int, Pose3DEngine], clips: Sequence[EvaluationClip]
+    window: Pose3DEngine | None, lives: dict[int, Pose3DEngine], clips: Sequence[EvaluationClip]
 ) -> Table:
     rows = []
     for corruption in CONDITIONS:
         changed = [corruption.apply(clip) for clip in clips]
         for lookahead in [one for one in (0, 5) if one in lives]:
-            streamed = [
-                lift_stream(window, [clip.keypoints], lookahead=lookahead, hop=1).results[0].poses
-                for clip in changed
-            ]
-            pairs = (streamed, _live_poses(lives[lookahead], changed))
-            found = [_metrics(one, changed) for one in pairs]
-            figures = [f"{getattr(one, _METRICS[0][1]):.2f}" for one in found]
-            # In meters per second squared, as rates differ.
-            turns = [f"{1e-3 * (one.acceleration_error_mm_per_s2 or 0.0):.2f}" for one in found]
-            rows.append((_said(corruption), str(lookahead), *figures, *turns))
-    header = ("keypoints", "lookahead", "window", "live", "window, m/s²", "live, m/s²")
-    title = f"MPJPE of {sum(map(len, clips))} frames as streams, mm, and acceleration error"
+            poses = {"live": _live_poses(lives[lookahead], changed)}
+            if window is not None:
+                poses["window"] = [
+                    lift_stream(window, [clip.keypoints], lookahead=lookahead, hop=1)
+                    .results[0]
+                    .poses
+                    for clip in changed
+                ]
+            for name in sorted(poses, reverse=True):
+                found = _metrics(poses[name], changed)
+                # In meters per second squared, as rates differ.
+                turns = 1e-3 * (found.acceleration_error_mm_per_s2 or 0.0)
+                figures = (f"{found.mpjpe_mm:.2f}", f"{found.p_mpjpe_mm:.2f}", f"{turns:.2f}")
+                rows.append((_said(corruption), str(lookahead), name, *figures))
+    header = ("keypoints", "lookahead", "model", "MPJPE", "P-MPJPE", "acceleration, m/s²")
+    title = f"{sum(map(len, clips))} frames as streams: MPJPE, mm, and acceleration error"
+    return Table(title, header, tuple(rows), text_columns=3)
+
+
+def _memories(folder: Path, options: Any, clips: Sequence[EvaluationClip]) -> Table:  # noqa: ANN401
+    """Measure what each memory brings; the newest frames, or fewer of them and anchors."""
+    rows = []
+    for lookahead in [one for one in (0, 5) if one in options.lookaheads]:
+        for memory in MEMORIES:
+            path = _live_file(folder, lookahead, memory, options.checkpoint, f"memory_{memory}")
+            with Pose3DEngine(path, threads=1) as engine:
+                found = _metrics(_live_poses(engine, clips), clips)
+                runner = engine._runner
+                assert isinstance(runner, StepRunner)
+                size = runner.states(1).bytes_per_person / 1e6
+            figures = (f"{getattr(found, key):.2f}" for _, key in _METRICS)
+            rows.append((memory, str(lookahead), *figures, f"{size:.2f}"))
+    header = ("memory", "lookahead", *(name for name, _ in _METRICS), "MB a person")
+    title = f"What is remembered, {sum(map(len, clips))} frames of starter-val, mm"
     return Table(title, header, tuple(rows), text_columns=2)
 
 

@@ -16,6 +16,10 @@ LOOSE_JOINTS = [0, 1, 4, 7, 8, 9, 10]
 SWAPPED = ((1, 4), (2, 5), (3, 6), (14, 11), (15, 12), (16, 13))
 
 
+_LEAST_GAP, _LONGEST_GAP = 2.0, 20.0
+"""Frames for which joints are missing on average."""
+
+
 def detect(keypoints: Tensor) -> Tensor:
     """Add a detector's errors: noise that lasts, other conventions, swaps, joints that stick."""
     batch, frames = keypoints.shape[:2]
@@ -54,3 +58,22 @@ def detect(keypoints: Tensor) -> Tensor:
         seen[row, :, joint] = torch.where(lost[..., None], held[:, None], track)
     jumped = torch.rand(batch, frames, 17, 1) < 0.0015
     return seen + jumped * spread * torch.randn(batch, frames, 17, 2) * 0.6
+
+
+def lose(keypoints: Tensor) -> Tensor:
+    """Make 2 to 30 % of the joints of every second clip missing (NaN), each for some frames.
+
+    A joint goes and comes back as a Markov chain does, whose mean gap is drawn for each clip.
+    """
+    batch, frames, joints = keypoints.shape[:3]
+    share = uniform(0.02, 0.3, batch, 1) * (torch.rand(batch, 1) < 0.5)
+    gap = torch.exp(uniform(math.log(_LEAST_GAP), math.log(_LONGEST_GAP), batch, 1))
+    stays, goes = 1.0 - 1.0 / gap, share / (1.0 - share) / gap
+    drawn = torch.rand(frames, batch, joints)
+    gone = [drawn[0] < share]
+    for each in drawn[1:]:
+        gone.append(each < torch.where(gone[-1], stays, goes))
+    lost = torch.stack(gone, dim=1)
+    # Nobody is seen by nothing.
+    lost[:, 0, 0] = False
+    return keypoints.masked_fill(lost[..., None], math.nan)

@@ -217,7 +217,11 @@ class Scenes:
     def draw(self, batch: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw keypoints, conditions and the true poses of a step; see ``cameras.inform``."""
         view = mirror(see(*self.people(batch, frames)))
-        return inform(detect(view.keypoints), view)
+        return inform(self.detected(view.keypoints), view)
+
+    def detected(self, keypoints: Tensor) -> Tensor:
+        """Return keypoints as a detector finds them."""
+        return detect(keypoints)
 
     def people(self, batch: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw moving people, what a detector marks of them, and their statures; see ``see``."""

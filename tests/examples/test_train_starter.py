@@ -85,7 +85,7 @@ def trainer():
     """The trainer's modules, by name."""
     sys.path.insert(0, str(FOLDER))
     try:
-        names = ("ablation", "bodies", "cameras", "detector", "train")
+        names = ("ablation", "bodies", "cameras", "detector", "train", "train_live")
         return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(FOLDER))
@@ -216,6 +216,37 @@ def test_detector_errors_scale_with_the_body(trainer, view):
     spread = (keypoints - keypoints.mean(dim=2, keepdim=True)).norm(dim=-1).mean()
     median = (seen - keypoints).norm(dim=-1).median()
     assert 0.002 * spread < median < 0.1 * spread
+
+
+def test_joints_are_missing_in_every_second_clip(trainer):
+    torch.manual_seed(0)
+    gone = trainer.detector.lose(torch.zeros(400, 60, 17, 2)).isnan()
+    assert torch.equal(gone[..., 0], gone[..., 1])
+    share = gone.float().mean(dim=(1, 2, 3))
+    with_gaps = share > 0.0
+    assert 0.4 < with_gaps.float().mean() < 0.6
+    assert 0.12 < share[with_gaps].mean() < 0.2
+    begins = gone[:, 1:, :, 0] & ~gone[:, :-1, :, 0]
+    assert 3.0 < gone[:, 1:, :, 0].sum() / begins.sum() < 10.0
+
+
+def test_a_live_network_is_shown_what_the_runtime_feeds_it(trainer, data, monkeypatch):
+    live = trainer.train_live
+    scenes = live.LiveScenes(trainer.train.Motion(data), None, None)
+    monkeypatch.setattr(trainer.train, "detect", lambda keypoints: keypoints)
+    walk = scenes.clips(2, 30)[..., :2]
+    monkeypatch.setattr(live, "lose", lambda keypoints: keypoints)
+    torch.testing.assert_close(scenes.detected(walk), walk, rtol=0, atol=0)
+    gap = walk.clone()
+    gap[0, 10:15, 16] = torch.nan
+    monkeypatch.setattr(live, "lose", lambda keypoints: gap)
+    filled = scenes.detected(walk)
+    torch.testing.assert_close(filled.nan_to_num(9.0) == walk, ~gap.isnan())
+    # The wrist moves with the elbow.
+    moved, elbow = (
+        clip[0, 10:15, joint] - clip[0, 9, joint] for clip, joint in ((filled, 16), (walk, 15))
+    )
+    assert (moved - elbow).norm(dim=-1).max() < 0.6 * elbow.norm(dim=-1).max()
 
 
 def test_what_is_known_agrees_with_the_views(trainer, view):
