@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.benchmarks.speed.profilers.onnxruntime import Product
-from hot_sdk.benchmarks.speed.worker.onnx_bytes import (
+from hot_sdk.engines.onnx_bytes import (
     FLOAT,
     FLOAT16,
     INT8,

@@ -1,4 +1,4 @@
-"""Write small ONNX models without the package ``onnx``, which robots do not have.
+"""Write ONNX models and parts of them without the package ``onnx``, which robots do not have.
 
 The format is that of protocol buffers, and the field numbers are those of onnx.proto.
 """
@@ -36,43 +36,57 @@ def write_model(
         outputs: The same of the outputs.
     """
     graph = (
-        b"".join(_message(1, node) for node in nodes)
+        b"".join(message(1, node) for node in nodes)
         + _text(2, "products")
-        + b"".join(_message(5, _tensor(name, array)) for name, array in constants.items())
-        + b"".join(_message(11, _value(name, *about)) for name, about in inputs.items())
-        + b"".join(_message(12, _value(name, *about)) for name, about in outputs.items())
+        + b"".join(message(5, write_tensor(name, array)) for name, array in constants.items())
+        + b"".join(message(11, _value(name, *about)) for name, about in inputs.items())
+        + b"".join(message(12, _value(name, *about)) for name, about in outputs.items())
     )
-    opset = _text(1, "") + _number(2, _OPSET)
-    return _number(1, _IR_VERSION) + _message(7, graph) + _message(8, opset)
+    return _number(1, _IR_VERSION) + message(7, graph) + message(8, write_opset("", _OPSET))
 
 
-def write_node(operator: str, inputs: Sequence[str], output: str, **attributes: int) -> bytes:
-    """Return a node of one output, which also names it."""
+def write_node(
+    operator: str,
+    inputs: Sequence[str],
+    output: str,
+    *,
+    name: str | None = None,
+    domain: str = "",
+    **attributes: int,
+) -> bytes:
+    """Return a node of one output, which also names it if no name is given."""
     return (
-        b"".join(_text(1, name) for name in inputs)
+        b"".join(_text(1, each) for each in inputs)
         + _text(2, output)
-        + _text(3, f"{output}/{operator}")
+        + _text(3, f"{output}/{operator}" if name is None else name)
         + _text(4, operator)
         + b"".join(
-            _message(5, _text(1, name) + _number(3, value) + _number(20, _INT_ATTRIBUTE))
-            for name, value in attributes.items()
+            message(5, _text(1, key) + _number(3, value) + _number(20, _INT_ATTRIBUTE))
+            for key, value in attributes.items()
         )
+        + (_text(7, domain) if domain else b"")
     )
 
 
-def _tensor(name: str, array: NDArray[Any]) -> bytes:
+def write_opset(domain: str, version: int) -> bytes:
+    """Return the version of a domain's operators."""
+    return _text(1, domain) + _number(2, version)
+
+
+def write_tensor(name: str, array: NDArray[Any]) -> bytes:
+    """Return a constant."""
     return (
         b"".join(_number(1, size) for size in array.shape)
         + _number(2, _TYPES[array.dtype.name])
         + _text(8, name)
-        + _message(9, np.ascontiguousarray(array).tobytes())
+        + message(9, np.ascontiguousarray(array).tobytes())
     )
 
 
 def _value(name: str, kind: int, shape: tuple[int, ...]) -> bytes:
-    dims = b"".join(_message(1, _number(1, size)) for size in shape)
-    tensor_type = _number(1, kind) + _message(2, dims)
-    return _text(1, name) + _message(2, _message(1, tensor_type))
+    dims = b"".join(message(1, _number(1, size)) for size in shape)
+    tensor_type = _number(1, kind) + message(2, dims)
+    return _text(1, name) + message(2, message(1, tensor_type))
 
 
 def _number(field: int, value: int) -> bytes:
@@ -80,10 +94,11 @@ def _number(field: int, value: int) -> bytes:
 
 
 def _text(field: int, value: str) -> bytes:
-    return _message(field, value.encode())
+    return message(field, value.encode())
 
 
-def _message(field: int, content: bytes) -> bytes:
+def message(field: int, content: bytes) -> bytes:
+    """Return a field that holds a message, text or bytes."""
     return _varint(field << 3 | _BYTES) + _varint(len(content)) + content
 
 
