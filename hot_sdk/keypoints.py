@@ -15,7 +15,7 @@ from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoint_checks import check_points, checked_scores, checked_skeleton, numbers
 from hot_sdk.plausibility import check_pixels
-from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames, saving
+from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames
 from hot_sdk.readers.detections import (
     MAX_FRAMES,
     ArrayDetections,
@@ -248,6 +248,9 @@ class Keypoints:
         """
         names = ("skeleton", "image_size", "fps", "timestamps", "track_id", "first_frame")
         about = {name: getattr(self, name) for name in names}
+        # Here, because few programs write keypoints.
+        from hot_sdk.readers import saving
+
         saving.save(Path(path), self.points, self.scores, about, self.knowledge)
         return Path(path)
 

@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from pathlib import Path
 from typing import TypedDict
 
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import KeypointsError
-from hot_sdk.readers import (
-    alphapose,
-    coco,
-    coco_annotations,
-    folders,
-    foreign,
-    mediapipe,
-    mmpose,
-    named,
-    openpifpaf,
-    openpose,
-    ultralytics,
-)
-from hot_sdk.readers.arrays import npy, npz
-from hot_sdk.readers.detections import (
-    MAX_DETECTIONS,
-    ArrayDetections,
-    Detection,
-    KeypointFrames,
-    checked_image_size,
-    format_error,
-    with_notes_on_scores,
-    without_doubtful_ids,
-)
-from hot_sdk.readers.frame_lists import require_few_entries
-from hot_sdk.readers.json_values import parse, read_bytes
-from hot_sdk.readers.tables import csv_table, marker_tables
+from hot_sdk.readers.detections import Detection, KeypointFrames, checked_image_size
 
 __all__ = ["FORMATS", "Detection", "KeypointFrames", "ReadOptions", "read_frames", "sniff"]
 
@@ -57,27 +30,6 @@ FORMATS = (
 )
 
 _LOG = logging.getLogger(__name__)
-
-# Name of the format, whether parsed JSON is of it, and how it is read; the first match counts.
-_JSON_READERS = (
-    ("openpose", openpose.matches, openpose.read),
-    ("openpose", openpose.matches_kinetics, openpose.read_kinetics),
-    ("ultralytics", ultralytics.matches, ultralytics.read),
-    ("openpifpaf", openpifpaf.matches, openpifpaf.read),
-    ("vitpose", openpifpaf.matches_vitpose, openpifpaf.read_vitpose),
-    ("mmpose", mmpose.matches, mmpose.read),
-    ("alphapose", alphapose.matches, alphapose.read),
-    ("alphapose", alphapose.matches_by_image, alphapose.read_by_image),
-    ("alphapose", alphapose.matches_by_person, alphapose.read_by_person),
-    ("coco", coco_annotations.matches, coco_annotations.read),
-    ("coco", coco.matches_results, coco.read_results),
-    ("vitpose", named.matches_vitpose, named.read),
-    ("named", named.matches, named.read),
-    ("mediapipe", mediapipe.matches, mediapipe.read),
-)
-
-# A small file must not claim the memory of a large one.
-_MAX_FRAMES_PER_DETECTION, _ALWAYS_ACCEPTED = 1000, 10_000
 
 
 class ReadOptions(TypedDict, total=False):
@@ -122,7 +74,10 @@ def read_frames(
         raise KeypointsError(f"Unknown format {format!r}.", hint=closest(str(format), FORMATS))
     if image_size is not None:
         image_size = checked_image_size(image_size)
-    found, source = _read(Path(path))
+    # Here and below, because a clip that comes from a camera needs no reader of files.
+    from hot_sdk.readers.recognition import read_any
+
+    found, source = read_any(Path(path))
     landmarks = format == "mediapipe" and source.skeleton == "mediapipe33"
     if format not in (None, found) and not landmarks:
         raise KeypointsError(
@@ -142,51 +97,6 @@ def sniff(path: str | Path) -> str:
     Raises:
         KeypointsError: The file is not recognized, broken or too large.
     """
-    return _read(Path(path))[1].kind
+    from hot_sdk.readers.recognition import read_any
 
-
-def _read(path: Path) -> tuple[str, KeypointFrames]:
-    """Return the format's name, one of ``FORMATS``, and the content."""
-    paths = folders.frame_files(path) if _is_folder(path) else [path]
-    if len(paths) > 1:
-        found, source = folders.read_folder(path, paths)
-    else:
-        found, source = _read_content(paths[0], read_bytes(paths[0]))
-    count = len(source.detections)
-    if count > MAX_DETECTIONS:
-        raise format_error(source.kind, f"it shows over {MAX_DETECTIONS} people in all frames")
-    if source.frames > max(_ALWAYS_ACCEPTED, _MAX_FRAMES_PER_DETECTION * count):
-        raise format_error(source.kind, f"of {source.frames} frames only {count} show people")
-    if not isinstance(source.detections, ArrayDetections):
-        ordered = tuple(sorted(source.detections, key=lambda detection: detection.frame))
-        source = dataclasses.replace(source, detections=ordered)
-    return found, with_notes_on_scores(without_doubtful_ids(source))
-
-
-def _read_content(path: Path, content: bytes) -> tuple[str, KeypointFrames]:
-    if npy.matches(content):
-        return "npy", npy.read(content)
-    if npz.matches(content):
-        return "npz", npz.read(content)
-    if marker_tables.matches_trc(content):
-        return "trc", marker_tables.read_trc(content)
-    if marker_tables.matches_deeplabcut(content):
-        return "deeplabcut", marker_tables.read_deeplabcut(content)
-    if csv_table.matches(content):
-        return "csv", csv_table.read(content)
-    data = None
-    if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
-        data = parse(content, path)
-        require_few_entries(data)
-        for name, matches, read in _JSON_READERS:
-            if matches(data):
-                return name, read(data)
-    raise foreign.error_for(path, content, data)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        # For example, the name is too long; opening it as a file reports it.
-        return False
+    return read_any(Path(path))[1].kind

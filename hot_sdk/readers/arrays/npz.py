@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from hot_sdk._base.safe_npz import NpzError, open_npz
 from hot_sdk.errors import KeypointsError
 from hot_sdk.readers import camera_fields
-from hot_sdk.readers.arrays import videopose3d
 from hot_sdk.readers.arrays.npy import frames_of, scores_column
 from hot_sdk.readers.detections import (
     MAX_DETECTIONS,
@@ -56,11 +55,13 @@ def read(content: bytes) -> KeypointFrames:
     try:
         with open_npz(io.BytesIO(content)) as arrays:
             names = set(arrays)
-            if "positions_2d" in names:
-                return videopose3d.read_custom(content)
-            if {"keypoints", "boxes", "metadata"} <= names:
-                return videopose3d.read_detectron(content)
-            return _read(arrays)
+            custom = "positions_2d" in names
+            if not custom and not {"keypoints", "boxes", "metadata"} <= names:
+                return _read(arrays)
+        # Here, because these two alone hold pickles, whose reader others need not import.
+        from hot_sdk.readers.arrays import videopose3d
+
+        return videopose3d.read_custom(content) if custom else videopose3d.read_detectron(content)
     except NpzError as error:
         raise format_error(KIND, f"it cannot be read: {error}") from error
 
