@@ -49,9 +49,9 @@ class RootOptions:
             track starts again.
     """
 
-    acceleration: float = 0.5
+    acceleration: float = 0.42
     speed_m_s: float = 1.0
-    pose_error_s: float = 0.5
+    pose_error_s: float = 1.0
     reading_error_s: float = 1.0
     max_gap_s: float = 0.5
     sudden_m: float = 0.05

@@ -22,6 +22,7 @@ def track(truth, joints, deviation=0.1):
     return study.Track(
         truth=truth,
         joints=joints,
+        origins=np.zeros(FRAMES, dtype=np.int64),
         root=joints[:, 0],
         true_root=truth[:, 0],
         velocity=velocity,
@@ -64,6 +65,7 @@ def test_coverage_of_errors_of_the_stated_size():
     held = study._coverage(tracks)
     np.testing.assert_allclose(held["pose, each axis"], [50, 68.3, 95], atol=1.5)
     np.testing.assert_allclose(held["wrists in the frame"], [50, 68, 95], atol=3.0)
+    np.testing.assert_allclose(held["root in the frame"], [50, 68, 95], atol=3.0)
 
 
 def test_tables_have_a_row_for_each_method():
