@@ -28,7 +28,7 @@ ANKLE_HEIGHT_M = 0.075
 """Of the ankle joint above the floor, standing: the median of motion capture of many people."""
 
 ANKLE_SPREAD_M = 0.025
-_STILL_M_S = 0.12
+STILL_M_S = 0.12
 """Standard deviation of a standing ankle's velocity along each axis: it rolls, and skin moves."""
 
 _MOVING_M_S = 1.2
@@ -313,7 +313,7 @@ def _velocities(
 def _speed_evidence(velocity: Floats, blur: Floats) -> Floats:
     """Return the logarithm of how much likelier velocities are of a standing foot."""
     square = (velocity**2).sum(axis=-1)
-    still, moving = _STILL_M_S**2 + blur, _MOVING_M_S**2 + blur
+    still, moving = STILL_M_S**2 + blur, _MOVING_M_S**2 + blur
     evidence: Floats = 1.5 * np.log(moving / still)
     evidence -= 0.5 * square * (1.0 / still - 1.0 / moving)
     return evidence

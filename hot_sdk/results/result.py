@@ -367,7 +367,8 @@ class Pose3DResult:
         """Return the same person with standing feet that neither slide, nor sink or float.
 
         See ``hot_sdk.contacts``: ankles are moved, and knees follow; ``contacts`` says how likely
-        each foot stands. Velocities and covariances stay those of the joints as they were.
+        each foot stands. The velocity of an ankle that is kept in place becomes that of one that
+        stands; those of knees, and the covariances of places, stay as they were.
 
         Args:
             up: (3,), the direction away from the floor along the camera's axes; None along a
@@ -379,6 +380,7 @@ class Pose3DResult:
             UsageError: Nothing says where up is.
         """
         from hot_sdk.results.placed import standing_feet
+        from hot_sdk.root.standing import standing_velocity
 
         if up is None and self.axes == CAMERA_AXES:
             raise UsageError(
@@ -390,11 +392,14 @@ class Pose3DResult:
         upward = (0.0, 0.0, 1.0) if up is None else up
         moved, likely = standing_feet(joints, self.timestamps, upward, floor_m)
         far = float(np.linalg.norm(moved, axis=-1).max()) if len(moved) else 0.0
+        changes: dict[str, Any] = {"poses": self.poses + moved * unit, "contacts": likely}
+        if self.velocity is not None and self.velocity_covariance is not None:
+            found = standing_velocity(self.velocity, self.velocity_covariance, likely, float(unit))
+            changes["velocity"], changes["velocity_covariance"] = map(np.float32, found)
         return self._changed(
             "standing_feet",
             f"ankles moved by {far:.3g} m at most",
-            poses=self.poses + moved * unit,
-            contacts=likely,
+            **changes,
         )
 
     def with_root_from_reprojection(

@@ -37,7 +37,7 @@ from hot_sdk.root.scale import (
     LengthReading,
     ScalePrior,
 )
-from hot_sdk.root.standing import StandingFeet
+from hot_sdk.root.standing import StandingFeet, standing_velocity
 from hot_sdk.root.tracking import AT_CAMERA, RootTracker
 from hot_sdk.skeletons import H36M17
 
@@ -385,7 +385,10 @@ def _standing(placed: PlacedFrames, times: Doubles, feet: StandingFeet) -> Place
         moved, contacts[at] = feet.push(float(times[at]), joints)
         known = np.isfinite(moved).all(axis=-1)
         poses[at, known] = moved[known] - placed.root[at]
-    return dataclasses.replace(placed, poses=poses, contacts=contacts)
+    velocity, unsure = standing_velocity(placed.velocity, placed.velocity_covariance, contacts)
+    return dataclasses.replace(
+        placed, poses=poses, contacts=contacts, velocity=velocity, velocity_covariance=unsure
+    )
 
 
 def unseen_seconds(

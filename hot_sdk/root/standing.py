@@ -18,12 +18,14 @@ from hot_sdk.contacts import (
     FEET,
     LEGS,
     SLIP_M_S,
+    STILL_M_S,
     bent_legs,
     foot_contacts,
 )
 from hot_sdk.root.scale import Floor
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _WINDOW_S = 0.8
 _SPREAD_M, _DRIFT_M = 0.03, 0.1
@@ -112,3 +114,28 @@ class StandingFeet:
         self._away[foot] = ahead * across / (across + here)
         self._rise[foot] = (rise * upward - floor * low) / (upward + here + floor)
         self._sure[:, foot] = across + here, upward + here + floor
+
+
+def standing_velocity(
+    velocity: Floats, covariance: Floats, probability: Floats, units_per_meter: float = 1.0
+) -> tuple[Doubles, Doubles]:
+    """Return velocities of joints and their covariances, where feet are kept in place.
+
+    With the probability that a foot stands, its ankle does no more than roll; otherwise it moves as
+    the filter says. The mean and the covariance are those of both together. A foot that is not kept
+    in place, and all other joints, stay as they are.
+
+    Args:
+        velocity: (frames, 17, 3).
+        covariance: (frames, 17, 3, 3).
+        probability: (frames, 2), that the right and the left foot stands.
+        units_per_meter: Of the velocities.
+    """
+    stands = np.where(np.nan_to_num(probability) >= CERTAIN, probability, 0.0)[..., None]
+    moving, unsure = velocity[:, FEET], covariance[:, FEET]
+    rolls = np.eye(3) * (STILL_M_S * units_per_meter) ** 2
+    apart = (stands * (1.0 - stands))[..., None] * moving[..., None] * moving[..., None, :]
+    found = velocity.astype(np.float64), covariance.astype(np.float64)
+    found[0][:, FEET] = (1.0 - stands) * moving
+    found[1][:, FEET] = stands[..., None] * rolls + (1.0 - stands[..., None]) * unsure + apart
+    return found

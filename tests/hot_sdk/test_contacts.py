@@ -5,6 +5,7 @@ import pytest
 
 from hot_sdk.contacts import ANKLE_HEIGHT_M, FEET, foot_contacts, hold_standing_feet
 from hot_sdk.errors import UsageError
+from hot_sdk.root.standing import standing_velocity
 
 FPS = 30.0
 UP = np.array([0.0, 0.0, 1.0])
@@ -226,3 +227,31 @@ def test_other_contacts_are_refused():
         hold_standing_feet(joints[:20], times[:20], found, up=UP)
     with pytest.raises(UsageError, match="more than 0"):
         hold_standing_feet(joints, times, found, up=UP, drift_m=0.0)
+
+
+def test_a_foot_that_is_kept_in_place_does_not_move():
+    joints, times, standing = walker()
+    seen, _ = shaken(joints)
+    found = foot_contacts(seen, times, up=UP).probability
+    found[50] = np.nan
+    velocity = np.gradient(seen, 1.0 / FPS, axis=0)
+    unsure = np.broadcast_to(np.eye(3) * 0.5**2, (len(times), 17, 3, 3))
+    held, after = standing_velocity(velocity, unsure, found)
+    certain = found > 0.999
+    assert certain.sum() > 50
+    assert np.abs(held[:, FEET][certain]).max() < 0.01
+    assert np.abs(after[:, FEET][certain] - np.eye(3) * 0.12**2).max() < 1e-3
+    # A foot that may move is said to do so by that much.
+    between = (found > 0.5) & (found < 0.9)
+    assert (np.trace(after[:, FEET][between], axis1=1, axis2=2) > 3 * 0.12**2).all()
+    true = np.gradient(joints, 1.0 / FPS, axis=0)[:, FEET]
+    inner = standing & certain
+    apart = [np.linalg.norm(one[:, FEET] - true, axis=-1)[inner].mean() for one in (velocity, held)]
+    assert apart[1] < 0.2 * apart[0]
+    for before, one in ((velocity, held), (unsure, after)):
+        np.testing.assert_array_equal(np.delete(one, FEET, 1), np.delete(before, FEET, 1))
+        np.testing.assert_array_equal(one[50], before[50])
+        np.testing.assert_array_equal(one[:, FEET][found < 0.5], before[:, FEET][found < 0.5])
+    millimeters = standing_velocity(velocity * 1e3, unsure * 1e6, found, 1e3)
+    np.testing.assert_allclose(millimeters[0], held * 1e3)
+    np.testing.assert_allclose(millimeters[1], after * 1e6, rtol=1e-9)

@@ -7,6 +7,7 @@ import pytest
 from mocap import CAMERA, body, result_of, seen
 
 from hot_sdk import CameraPose, Pose3DResult, save_bvh
+from hot_sdk.contacts import FEET
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.results.result import ROBOT_AXES
 from hot_sdk.skeletons import H36M17
@@ -135,6 +136,10 @@ def test_files_hold_it(tmp_path):
             np.testing.assert_array_equal(getattr(found, name), getattr(result, name))
         np.testing.assert_array_equal(found.contacts, result.contacts)
         assert (found.frame_id, found.scale) == (result.frame_id, result.scale)
+    certain = result.contacts > 0.99
+    assert certain.any()
+    assert np.abs(result.velocity[:, FEET][certain]).max() < 0.05
+    assert np.abs(placed(camera=MOUNTED).velocity[:, FEET][certain]).max() > 0.1
 
 
 def test_what_a_clip_needs_to_be_placed(hot_engine, clips):

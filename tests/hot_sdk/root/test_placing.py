@@ -7,8 +7,9 @@ import pytest
 from mocap import CAMERA, SIZE, body
 
 from hot_sdk.cameras import CameraPose
+from hot_sdk.contacts import ANKLE_HEIGHT_M, FEET
 from hot_sdk.errors import UsageError
-from hot_sdk.root import ADULT_SPREAD
+from hot_sdk.root import ADULT_SPREAD, Floor
 from hot_sdk.root.clips import place_clip
 from hot_sdk.root.depth import checked_depth, depth_at
 from hot_sdk.root.origin import PELVIS, THORAX
@@ -199,6 +200,29 @@ def test_smoothing_takes_jitter_out():
 
     assert jitter(smooth) < 0.5 * jitter(rough)
     assert np.isnan(smooth.root).all()
+
+
+def test_a_foot_that_is_kept_in_place_has_the_velocity_of_one():
+    joints = body("sit")
+    frames = lifted(joints, spread=np.full((40, 17, 3), 0.02))
+    low = float(np.median(in_robot(joints)[:, FEET, 2])) - ANKLE_HEIGHT_M
+    floor = Floor(np.array([0.0, 0.0, 1.0]), low)
+    free, held = (
+        one_by_one(frames, PlaceOptions(floor=floor, contacts=contacts))
+        for contacts in (False, True)
+    )
+    kept = 0
+    for before, after in zip(free, held, strict=True):
+        likely = np.where(after.contacts[0] >= 0.5, after.contacts[0], 0.0)
+        kept += int((likely > 0.0).sum())
+        np.testing.assert_allclose(
+            after.velocity[0, FEET], (1.0 - likely)[:, None] * before.velocity[0, FEET], atol=1e-9
+        )
+        sure = np.trace(after.velocity_covariance[0, FEET], axis1=1, axis2=2)
+        unsure = np.trace(before.velocity_covariance[0, FEET], axis1=1, axis2=2)
+        certain = (likely > 0.99) & np.isfinite(unsure)
+        assert (sure[certain] < unsure[certain]).all()
+    assert kept > 20
 
 
 def test_frames_without_a_pose():
