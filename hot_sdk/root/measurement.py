@@ -7,6 +7,7 @@ which no keypoint shows. That is left to ``hot_sdk.root.scale``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,25 +138,37 @@ def measure_root(
             f" {PIXEL_NOISE:g} or what the residuals show.",
         )
     focal = np.array([intrinsics.fx, intrinsics.fy])
-    flat = (intrinsics.undistort(points) - [intrinsics.cx, intrinsics.cy]) / focal
-    weight = np.ones((frames, 17)) if scores is None else np.asarray(scores, dtype=np.float64)
-    used = valid & np.isfinite(flat).all(axis=-1) & np.isfinite(poses).all(axis=-1)
-    if spread is not None:
-        used &= np.isfinite(spread).all(axis=-1)
-    weight = np.where(used & (weight > 0.0), weight, 0.0)
+    flat = (intrinsics.undistort(points) - np.array([intrinsics.cx, intrinsics.cy])) / focal
+    finite = np.isfinite(flat)
+    used = valid & finite[..., 0] & finite[..., 1]
+    for values in (poses, spread):
+        # The sum of squares tells in most cases.
+        if values is not None and not math.isfinite(np.vdot(values, values)):
+            used &= np.isfinite(values).all(axis=-1)
+    weight = used.astype(np.float64)
+    if scores is not None:
+        weight = np.where(used & (scores > 0.0), scores, 0.0 * weight)
     solvable = ((weight > 0.0).sum(axis=1) >= _FEWEST_JOINTS) & valid[:, origin]
     if not solvable.any():
         return _unknown(frames)
-    kept = used[solvable, :, None]
+    # Joints along the last axis: sums over them are of what is contiguous.
+    every, kept = bool(solvable.all()), None if used.all() else used[:, None]
+    shown = [
+        None if values is None else _planes(values, kept, slice(None) if every else solvable)
+        for values in (poses, flat, spread)
+    ]
+    planes, seen, deviation = shown
+    assert planes is not None
+    assert seen is not None
     part = _measure(
-        np.where(kept, poses[solvable], 0.0).astype(np.float64),
-        np.where(kept, flat[solvable], 0.0) * focal,
-        weight[solvable] / pixel_noise**2,
-        None if spread is None else np.where(kept, spread[solvable], 0.0).astype(np.float64) ** 2,
-        focal,
+        planes,
+        seen * focal[:, None],
+        (weight if every else weight[solvable]) / pixel_noise**2,
+        None if deviation is None else deviation**2,
+        focal[:, None],
         None if start is None else np.asarray(start, dtype=np.float64)[solvable],
     )
-    if solvable.all():
+    if every:
         return part
     result = _unknown(frames)
     for name in ("root", "pixel_covariance", "pose_covariance", "misfit", "residual_px"):
@@ -189,6 +202,14 @@ def solve_root(
     return found.root.astype(np.float32), found.residual_px.astype(np.float32)
 
 
+def _planes(values: Floats, kept: Mask | None, frames: slice | Mask) -> Doubles:
+    """Return (frames, joints, n) as (frames, n, joints), with 0 for joints that are not kept."""
+    planes = np.asarray(values, dtype=np.float64).swapaxes(1, 2)
+    if kept is not None:
+        planes = np.where(kept, planes, 0.0)
+    return np.ascontiguousarray(planes[frames])
+
+
 def _unknown(frames: int) -> RootMeasurements:
     nan = np.nan
     return RootMeasurements(
@@ -211,57 +232,63 @@ def _measure(
     """Measure frames that have enough joints.
 
     Args:
-        poses: (frames, 17, 3).
-        seen: (frames, 17, 2), slopes times focal lengths.
+        poses: (frames, 3, 17).
+        seen: (frames, 2, 17), slopes times focal lengths.
         precision: (frames, 17), one over the variance of the keypoints' noise; 0 if not used.
-        variance: (frames, 17, 3), of the poses.
-        focal: (2,).
+        variance: (frames, 3, 17), of the poses.
+        focal: (2, 1).
         start: (frames, 3), or None.
     """
-    counted = precision > 0.0
-    noise = np.where(counted, 1.0 / np.where(counted, precision, 1.0), 1.0)
+    frames, counted = len(poses), precision > 0.0
+    noise = np.full_like(precision, np.inf)
+    np.divide(1.0, precision, out=noise, where=counted)
     root = _first(poses, seen / focal, precision) if start is None else start
+    number = counted.sum(axis=1)
     lateral = np.zeros_like(seen)
     for step in range(_STEPS + 1):
-        placed, slopes, residual = _projected(poses, root, seen, focal)
+        placed, rows = _projected(poses, root, seen, focal)
         if variance is not None:
-            lateral = (slopes**2 @ variance[..., None])[..., 0]
-        weight, less = _weights(residual, counted, noise, lateral)
+            along = rows[:, :3] ** 2
+            lateral = along[:, 2] * variance[:, 2:]
+            lateral[:, 0] += along[:, 0, 0] * variance[:, 0]
+            lateral[:, 1] += along[:, 1, 1] * variance[:, 1]
+        weight, less = _weights(rows[:, 3], counted, number // 2, noise[:, None] + lateral)
         if step == _STEPS:
             break
-        change = _solve(slopes, residual, weight)
+        change = _change(_equations(rows, weight)[1])
         root = root + change
-        if (np.abs(change) < _CONVERGED * np.abs(root[:, 2:])).all():
-            placed, slopes, residual = _projected(poses, root, seen, focal)
+        if _is_small(change, root):
+            placed, rows = _projected(poses, root, seen, focal)
             break
-    rows = slopes.reshape(len(root), -1, 3)
-    pull = (slopes * weight[..., None]).reshape(rows.shape).transpose(0, 2, 1)
-    normal = pull @ rows
+    pull, equations = _equations(rows, weight)
+    normal = equations[..., :3]
     inverse = np.linalg.inv(_invertible(normal))
     deviation = np.where(counted, np.sqrt(noise), 0.0)
-    shaken = pull * np.repeat(deviation, 2, axis=1)[:, None]
+    shaken = (pull * deviation[:, None, None]).reshape(frames, 3, -1)
     spread_out = shaken @ shaken.transpose(0, 2, 1)
     pose_part = np.zeros_like(inverse)
     if variance is not None:
-        # How each coordinate of a joint's pose moves the root: (frames, joints, 3, 3).
-        gain = (slopes * weight[..., None]).swapaxes(-1, -2) @ slopes
-        pose_part = ((gain * variance[..., None, :]) @ gain.swapaxes(-1, -2)).sum(axis=1)
+        # How each coordinate of a joint's pose moves the root: (frames, 3, 3, joints).
+        gain = (pull[:, :, None] * rows[:, None, :3]).sum(axis=3)
+        moved = (gain * variance[:, None]).reshape(frames, 3, -1)
+        pose_part = moved @ gain.reshape(frames, 3, -1).transpose(0, 2, 1)
         pose_part = _SHARED * (inverse @ pose_part @ inverse)
     # What the stated noise and the poses' spread leave unexplained is more noise of the keypoints.
-    excess = (residual**2 * less[..., None] - lateral) * precision[..., None]
-    free = np.maximum(2.0 * counted.sum(axis=1) - 3.0, 1.0)
+    squares = rows[:, 3] ** 2
+    excess = (squares * less[:, None] - lateral) * precision[:, None]
+    free = np.maximum(2.0 * number - 3.0, 1.0)
     misfit = np.maximum(excess.sum(axis=(1, 2)) / free, 1.0)
-    squares = (np.where(counted[..., None], residual, 0.0) ** 2).sum(axis=(1, 2))
+    squares = np.where(counted[:, None], squares, 0.0).sum(axis=(1, 2))
     pixel = inverse @ spread_out @ inverse
-    total = pixel * misfit[:, None, None] + pose_part
-    known = (placed[..., 2] > _LEAST_DEPTH).all(axis=1, where=counted) & (root[:, 2] > 0.0)
-    known &= np.sqrt(np.maximum(total[:, 2, 2], 0.0)) < _WORST_DEPTH * root[:, 2]
+    total = pixel[:, 2, 2] * misfit + pose_part[:, 2, 2]
+    known = (placed[:, 2] > _LEAST_DEPTH).all(axis=1, where=counted) & (root[:, 2] > 0.0)
+    known &= np.sqrt(np.maximum(total, 0.0)) < _WORST_DEPTH * root[:, 2]
     condition = np.abs(normal).sum(axis=(1, 2)) * np.abs(inverse).sum(axis=(1, 2))
     known &= condition < _WORST_CONDITION
-    nowhere = ~known
-    for values in (root, pixel, pose_part, misfit):
-        values[nowhere] = np.nan
-    error = np.where(known, np.sqrt(squares / np.maximum(counted.sum(axis=1), 1)), np.nan)
+    error = np.sqrt(squares / np.maximum(number, 1))
+    if not known.all():
+        for values in (root, pixel, pose_part, misfit, error):
+            values[~known] = np.nan
     return RootMeasurements(root, pixel, pose_part, misfit, error)
 
 
@@ -284,48 +311,88 @@ def linear_equations(poses: Doubles, rays: Doubles) -> tuple[Doubles, Doubles]:
 
 def _first(poses: Doubles, rays: Doubles, weight: Doubles) -> Doubles:
     """Solve the linear equations of the root."""
-    rows, target = linear_equations(poses, rays)
-    return _solve(rows, target, np.repeat(weight[..., None], 2, axis=-1))
+    rows, target = linear_equations(poses.swapaxes(1, 2), rays.swapaxes(1, 2))
+    joined = np.concatenate([rows, target[..., None]], axis=-1).transpose(0, 3, 2, 1)
+    return _change(_equations(np.ascontiguousarray(joined), weight[:, None])[1])
 
 
 def _projected(
     poses: Doubles, root: Doubles, seen: Doubles, focal: Doubles
-) -> tuple[Doubles, Doubles, Doubles]:
-    """Return the joints, the derivatives of pixels by the root (frames, 17, 2, 3), and residuals.
+) -> tuple[Doubles, Doubles]:
+    """Return the joints, and the derivatives of pixels by the root with residuals after them.
 
     A solution behind the camera is refused later.
+
+    Returns:
+        (frames, 3, 17), and (frames, 4, 2, 17).
     """
-    placed = poses + root[:, None]
-    depth = np.maximum(placed[..., 2:], _LEAST_DEPTH)
-    flat = placed[..., :2] / depth * focal
-    slopes = np.zeros((*flat.shape, 3))
-    slopes[..., 0, 0], slopes[..., 1, 1] = focal[0] / depth[..., 0], focal[1] / depth[..., 0]
-    slopes[..., 2] = -flat / depth
-    return placed, slopes, seen - flat
+    placed = poses + root[:, :, None]
+    depth = np.maximum(placed[:, 2:], _LEAST_DEPTH)
+    slope = focal / depth
+    flat = placed[:, :2] * slope
+    rows = np.zeros((len(root), 4, *flat.shape[1:]))
+    rows[:, 0, 0], rows[:, 1, 1] = slope[:, 0], slope[:, 1]
+    np.divide(flat, -depth, out=rows[:, 2])
+    np.subtract(seen, flat, out=rows[:, 3])
+    return placed, rows
 
 
 def _weights(
-    residual: Doubles, counted: Mask, noise: Doubles, lateral: Doubles
+    residual: Doubles, counted: Mask, middle: NDArray[np.int64], variance: Doubles
 ) -> tuple[Doubles, Doubles]:
-    """Return the weight of each coordinate, and the share by which those far off weigh less."""
-    weight = np.where(counted[..., None], 1.0 / (noise[..., None] + lateral), 0.0)
-    far = np.sqrt((residual**2 * weight).sum(axis=-1) / 2.0)
+    """Return the weight of each coordinate, and the share by which those far off weigh less.
+
+    Args:
+        residual: (frames, 2, 17).
+        counted: (frames, 17).
+        middle: (frames,), half of how many are.
+        variance: (frames, 2, 17), of the residuals; infinite if not counted.
+    """
+    weight = 1.0 / variance
+    squares = residual**2 * weight
+    far = np.sqrt((squares[:, 0] + squares[:, 1]) / 2.0)
     # Far off means far for this frame: its median, where the stated noise is too small.
-    middle = counted.sum(axis=1) // 2
     ordered = np.sort(np.where(counted, far, np.inf), axis=1)
     usual = ordered[np.arange(len(middle)), middle, None] / _MEDIAN
     limit = _FAR_OFF * np.maximum(usual, 1.0)
     less: Doubles = np.minimum(1.0, limit / np.maximum(far, _SAFE)) ** 2
-    return weight * less[..., None], less
+    return weight * less[:, None], less
 
 
-def _solve(slopes: Doubles, residual: Doubles, weight: Doubles) -> Doubles:
-    """Solve the weighted least squares of three unknowns in each frame."""
-    rows = slopes.reshape(len(slopes), -1, 3)
-    pull = (slopes * weight[..., None]).reshape(rows.shape).transpose(0, 2, 1)
-    right = pull @ residual.reshape(len(rows), -1, 1)
-    solution: Doubles = np.linalg.solve(_invertible(pull @ rows), right)[..., 0]
-    return solution
+def _equations(rows: Doubles, weight: Doubles) -> tuple[Doubles, Doubles]:
+    """Return weighted derivatives (frames, 3, 2, 17), and the normal equations (frames, 3, 4)."""
+    pull = rows[:, :3] * weight[:, None]
+    frames = len(rows)
+    across = rows.reshape(frames, 4, -1).transpose(0, 2, 1)
+    return pull, pull.reshape(frames, 3, -1) @ across
+
+
+def _is_small(change: Doubles, root: Doubles) -> bool:
+    """Return whether a step moved all roots by less than is known of them."""
+    if len(root) == 1:
+        return max(map(abs, change[0].tolist())) < _CONVERGED * abs(float(root[0, 2]))
+    return bool((np.abs(change) < _CONVERGED * np.abs(root[:, 2:])).all())
+
+
+def _change(equations: Doubles) -> Doubles:
+    """Solve the normal equations of three unknowns in each frame, (frames, 3, 4)."""
+    if len(equations) > 1:
+        normal = _invertible(equations[..., :3])
+        solution: Doubles = np.linalg.solve(normal, equations[..., 3:])[..., 0]
+        return solution
+    # By its triangular factors: of one frame, what a call of LAPACK takes is mostly the call.
+    (a, b, c, x), (_, d, e, y), (_, _, f, z) = equations[0].tolist()
+    more = _RIDGE * max(a + d + f, _SAFE)
+    a, d, f = a + more, d + more, f + more
+    below, last = b / a, c / a
+    second = d - below * b
+    between = (e - last * b) / second
+    third = f - last * c - between * between * second
+    y -= below * x
+    z = (z - last * x - between * y) / third
+    y = y / second - between * z
+    x = x / a - below * y - last * z
+    return np.array([[x, y, z]])
 
 
 def _invertible(normal: Doubles) -> Doubles:
@@ -333,6 +400,6 @@ def _invertible(normal: Doubles) -> Doubles:
 
     Joints in one line leave a direction open, in which no step is taken.
     """
-    trace = np.maximum(np.trace(normal, axis1=1, axis2=2), _SAFE)
-    ridge: Doubles = normal + _RIDGE * trace[:, None, None] * _EYE_3
+    trace = np.maximum(normal[:, 0, 0] + normal[:, 1, 1] + normal[:, 2, 2], _SAFE)
+    ridge: Doubles = normal + (_RIDGE * trace)[:, None, None] * _EYE_3
     return ridge
