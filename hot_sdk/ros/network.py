@@ -13,6 +13,7 @@ from typing import Any
 from hot_sdk._base.optional import require
 from hot_sdk.errors import UsageError
 from hot_sdk.ros.names import dds_topic
+from hot_sdk.ros.type_hashes import type_hash
 
 PURPOSE = "Publishing to ROS"
 
@@ -128,7 +129,7 @@ class Network:
         """
         qos = self._policies(quality)
         described = self._topic(topic, kind, qos)
-        return self._pub.DataWriter(self.participant, described, qos=qos)
+        return self._pub.DataWriter(self.participant, described, qos=self._typed(kind, qos))
 
     def reader(self, topic: str, kind: type, quality: Quality) -> Any:  # noqa: ANN401
         """Return CycloneDDS's reader of a topic of ROS.
@@ -138,7 +139,7 @@ class Network:
         """
         qos = self._policies(quality)
         described = self._topic(topic, kind, qos)
-        return self._sub.DataReader(self.participant, described, qos=qos)
+        return self._sub.DataReader(self.participant, described, qos=self._typed(kind, qos))
 
     def close(self) -> None:
         """Leave the network, with all readers and writers; closing twice is allowed."""
@@ -149,6 +150,11 @@ class Network:
 
     def _topic(self, topic: str, kind: type, qos: Any) -> Any:  # noqa: ANN401
         return self._topics.Topic(self.participant, dds_topic(topic), kind, qos=qos)
+
+    def _typed(self, kind: type, qos: Any) -> Any:  # noqa: ANN401
+        """Return policies that say which definition of a type this is."""
+        hashed = f"typehash={type_hash(kind)};".encode()
+        return self._qos.Qos(self._qos.Policy.Userdata(hashed), base=qos)
 
     def _policies(self, quality: Quality) -> Any:  # noqa: ANN401
         policy, duration = self._qos.Policy, 100_000_000

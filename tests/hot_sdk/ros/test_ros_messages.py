@@ -1,14 +1,24 @@
 """Messages against ROS's definitions, twice: the texts of its packages, and rosbags' own."""
 
+import contextlib
 import dataclasses
+import itertools
+import time
 
 import numpy as np
 import pytest
+from cyclonedds.builtin import (
+    BuiltinDataReader,
+    BuiltinTopicDcpsPublication,
+    BuiltinTopicDcpsSubscription,
+)
 from cyclonedds.idl import IdlStruct
+from cyclonedds.qos import Policy
 from ros2_definitions import DEFINITIONS, idl_type
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from hot_sdk.ros.network import messages
+from hot_sdk.ros.network import Network, Quality, messages
+from hot_sdk.ros.type_hashes import type_hash
 
 ENDIANNESS_AND_ENCODING = b"\x00\x01\x00\x00"  # Plain CDR, little-endian.
 
@@ -110,3 +120,44 @@ def test_default_message_is_that_of_ros(store):
         messages().Pose().serialize(use_version_2=False), "geometry_msgs/msg/Pose"
     )
     assert (read.orientation.x, read.orientation.w) == (0.0, 1.0)
+
+
+def test_types_have_the_hashes_of_ros(store):
+    for kind in all_types():
+        package, _, name = ros_name(kind).partition("/")
+        assert type_hash(kind) == store.hash_rihs01(f"{package}/msg/{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "digits"),
+    [
+        ("Time", "b106235e25a4c5ed35098aa0a61a3ee9c9b18d197f398b0e4206cea9acf9c197"),
+        ("Point", "6963084842a9b04494d6b2941d11444708d892da2f4b09843b9c43f42a7f6881"),
+        ("PoseArray", "af0cc36d190e104d546d168d6b39df04fa4b4ccecf59cb4c9ed328d3d5004aa0"),
+        ("PointCloud2", "9198cabf7da3796ae6fe19c4cb3bdd3525492988c70522628af5daa124bae2b5"),
+        ("JointState", "a13ee3a330e346c9d87b5aa18d24e11690752bd33a0350f11c5882bc9179260e"),
+        ("CameraInfo", "b3dfd68ff46c9d56c80fd3bd4ed22c7a4ddce8c8348f2f59c299e73118e7e275"),
+        ("TFMessage", "e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"),
+        ("MarkerArray", "86cb8800b6fb05b5eff1abd7a56f62a5641d3ae9a1c29e78e67e704f1d067dcf"),
+    ],
+)
+def test_hashes_are_those_that_nodes_of_ros_print(name, digits):
+    assert type_hash(getattr(messages(), name)) == f"RIHS01_{digits}"
+
+
+def test_readers_and_writers_say_which_definition_they_have(domain):
+    kind = messages().PoseArray
+    told = {}
+    with contextlib.closing(Network(domain)) as network, contextlib.closing(Network(domain)) as own:
+        kept = [network.writer("/a", kind, Quality()), network.reader("/b", kind, Quality())]
+        watching = [
+            BuiltinDataReader(own.participant, builtin)
+            for builtin in (BuiltinTopicDcpsPublication, BuiltinTopicDcpsSubscription)
+        ]
+        until = time.monotonic() + 15.0
+        while time.monotonic() < until and len(told) < len(kept):
+            time.sleep(0.01)
+            for one in itertools.chain(*(reader.take(100) for reader in watching)):
+                if one.topic_name in ("rt/a", "rt/b"):
+                    told[one.topic_name] = one.qos[Policy.Userdata].data
+    assert told == dict.fromkeys(("rt/a", "rt/b"), f"typehash={type_hash(kind)};".encode())
