@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.disk_arrays import Scratch
 from hot_sdk._base.optional import NEWER
 from hot_sdk.engines import Session
 from hot_sdk.engines.session import format_shape
@@ -291,6 +292,7 @@ def lift_prepared_clips(
     runner: WindowRunner,
     recorder: LatencyRecorder,
     progress: Callable[[int, int], None] | None = None,
+    scratch: Scratch | None = None,
 ) -> list[LiftedClip]:
     """Lift clips, those of several people together.
 
@@ -300,9 +302,10 @@ def lift_prepared_clips(
         runner: The model.
         recorder: Receives the time of each stage.
         progress: Called after each run of the engine with the windows lifted and their total.
+        scratch: Where the poses of long clips are kept; None for the memory.
 
     Raises:
-        UsageError: A plan has a window that is shorter than the model's.
+        UsageError: A plan has a window that is shorter than the model's, or the disk is full.
         EngineError: The engine failed.
     """
     frames = runner.manifest.frames
@@ -313,8 +316,8 @@ def lift_prepared_clips(
                 " model's file has a fixed length.",
                 hint="Use other windows; 'overlap' is the default.",
             )
-    stitchers = [Stitcher(plan) for plan in plans]
-    spreads = [Stitcher(plan) for plan in plans]
+    stitchers = [Stitcher(plan, scratch) for plan in plans]
+    spreads = [Stitcher(plan, scratch) for plan in plans]
     total = sum(len(plan.windows) for plan in plans)
     queue = ((number, window) for number, plan in enumerate(plans) for window in plan.windows)
     for first in range(0, total, runner.batch):

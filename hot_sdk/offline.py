@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ def lift_at_once(
     *,
     progress: ProgressCallback | None = None,
     ground: float | None = None,
+    scratch: Path | None = None,
 ) -> LiftedPeople:
     """Lift each person's whole clip, and find where those are whose keypoints say the intrinsics.
 
@@ -69,12 +71,14 @@ def lift_at_once(
         people: One clip each.
         progress: Called after each run of the engine with the windows lifted and their total.
         ground: Height of the camera above the floor, meters; needs to know where up is.
+        scratch: See ``Pose3DEngine.lift``.
 
     Raises:
+        UsageError: The folder ``scratch`` has no room.
         KeypointsError: A person is seen in no frame.
         EngineError: The engine failed.
     """
-    results = engine.lift(people, progress=progress)
+    results = engine.lift(people, progress=progress, scratch=scratch)
     if results[0].unit == METERS:
         results = tuple(
             result if person.camera is None else result.placed(person, ground=ground)

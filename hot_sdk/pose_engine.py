@@ -108,7 +108,7 @@ class Pose3DEngine(Closing):
         self.model_name = "model" if isinstance(model, bytes) else model.name
         self._session: Session | None = open_session(model, options, engine=engine)
         self.manifest = Manifest.from_metadata(self._session.metadata)
-        check_against_graph(model, self.manifest)
+        check_against_graph(self._session.file or model, self.manifest)
         self._runner = _runner(self._session, self.manifest, flip, windows, overlap)
         self._mode = self._window_mode(windows)
         self._overlap = overlap

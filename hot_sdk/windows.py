@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.disk_arrays import PART, Scratch, parts, release, zeros
 from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
 
@@ -35,9 +36,6 @@ MODES = (
 _SHARE = 6
 """A sixth of each window is shared with the next: 40 of 243 frames, for a fifth more work. A
 network sees only one side of a frame at a window's end, and is least certain there."""
-
-_PART = 1 << 13
-"""Frames whose steps are computed at once."""
 
 _WHOLE = (int, np.integer)
 
@@ -259,11 +257,14 @@ class Stitcher:
 
     If several windows output a frame, their poses are averaged with weights that rise from a
     window's ends over the overlap, so that no window begins or ends with a step; not at the clip's
-    own ends. Memory is that of the clip, for any number of windows.
+    own ends. Memory is that of the clip, for any number of windows; with a ``Scratch``, a long clip
+    is on disk instead.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, scratch: Scratch | None = None) -> None:
         self.plan = plan
+        self._scratch = scratch
+        self._released = 0
         self._sum: Floats | None = None
         self._weight = np.zeros((plan.frames, 1, 1), dtype=np.float32)
         self._next = 0
@@ -292,7 +293,7 @@ class Stitcher:
                 hint="Give the poses of every position of the window.",
             )
         if self._sum is None:
-            self._sum = np.zeros((self.plan.frames, *poses.shape[1:]), dtype=np.float32)
+            self._sum = zeros(self._scratch, self.plan.frames, *poses.shape[1:])
         first, end = window.output_frames
         # A copy, for an engine may write its next run into the same buffer.
         output = poses[window.output_positions()]
@@ -302,6 +303,9 @@ class Stitcher:
         self._next += 1
         following = windows[self._next].output_frames[0] if self._next < len(windows) else end
         self._before = output[following - first :] if following < end else None
+        if end - self._released > PART:
+            release(self._sum)
+            self._released = end
         if self.plan.overlap == 0:
             self._sum[first:end] = output
             return
@@ -322,7 +326,8 @@ class Stitcher:
             )
         if self.plan.overlap:
             # In place, as a long clip has no room for another array. Dividing twice does nothing.
-            self._sum /= self._weight
+            for part in parts(self._sum):
+                self._sum[part] /= self._weight[part]
             self._weight[:] = 1.0
         return self._sum
 
@@ -332,9 +337,10 @@ class Stitcher:
         if len(windows) < 2:
             return None
         steps = np.empty(len(poses) - 1, dtype=np.float32)
-        for first in range(0, len(steps), _PART):
-            part = np.diff(poses[first : first + _PART + 1], axis=0)
-            steps[first : first + _PART] = np.linalg.norm(part, axis=-1).mean(axis=-1)
+        for first in range(0, len(steps), PART):
+            part = np.diff(poses[first : first + PART + 1], axis=0)
+            steps[first : first + PART] = np.linalg.norm(part, axis=-1).mean(axis=-1)
+            release(poses)
         weights = [(window.output_frames[0], _weights(self.plan, window)) for window in windows]
         at_seam = steps_at_seams(self.plan.frames, weights)
         across, inside = steps[at_seam], steps[~at_seam]

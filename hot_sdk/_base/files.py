@@ -37,7 +37,7 @@ def replaced_on_success(target: Path) -> Iterator[Path]:
     try:
         _create(temporary)
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
     try:
         yield temporary
         # A rename may reach the disk before the content does, and leave an empty file.
@@ -47,13 +47,14 @@ def replaced_on_success(target: Path) -> Iterator[Path]:
     except OSError as error:
         # The body may also read other files, whose errors are not about this one.
         if error.errno in _FULL or error.filename2 == str(target):
-            raise _unwritable(target, error) from error
+            raise unwritable(target, error) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _unwritable(target: Path, error: OSError) -> UsageError:
+def unwritable(target: Path, error: OSError) -> UsageError:
+    """Return the error for a file or folder that the system did not let us write."""
     return UsageError(
         f"'{target}' cannot be written: {error.strerror or error}.",
         hint="Make room on the disk, or choose another folder."

@@ -208,7 +208,7 @@ def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcom
     mark.write_text(job.attempt, encoding="utf-8")
     try:
         with read_input(str(source), job.inputs) as footage:
-            lifted = lift_input(get_engine(), footage.people, job.inputs)
+            lifted = lift_input(get_engine(), footage.people, job.inputs, folder)
             # It describes results that are about to be replaced.
             record_file.unlink(missing_ok=True)
             # With the suffix, because a clip.json may lie next to a clip.mp4.

@@ -249,7 +249,7 @@ def _run(arguments: list[str]) -> int:
         for name in options.inputs:
             try:
                 with read_input(name, inputs) as footage:
-                    lifted = lift_input(engine, footage.people, inputs)
+                    lifted = lift_input(engine, footage.people, inputs, options.output_dir)
                     files = _save(name, footage, lifted, inputs, options)
             except HotSDKError as error:
                 if f"'{name}'" in error.message:

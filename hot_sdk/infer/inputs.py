@@ -275,18 +275,26 @@ def read_input(name: str, options: InputOptions) -> contextlib.AbstractContextMa
 
 
 def lift_input(
-    engine: Pose3DEngine, people: Sequence[Keypoints], options: InputOptions
+    engine: Pose3DEngine, people: Sequence[Keypoints], options: InputOptions, scratch: Path
 ) -> LiftedPeople:
     """Lift all people of an input.
 
+    Args:
+        engine: The model.
+        people: One clip each.
+        options: How they are lifted.
+        scratch: A folder with as much room as the results take, where long clips are kept.
+
     Raises:
         KeypointsError: A person is seen in no frame, or a stream has no frame rate.
-        UsageError: The window does not reach so far.
+        UsageError: The window does not reach so far, or the folder has no room.
         EngineError: The engine failed.
     """
     with Progress("lifting") as bar:
         if options.lookahead is None:
-            lifted = lift_at_once(engine, people, progress=bar.update, ground=options.ground)
+            lifted = lift_at_once(
+                engine, people, progress=bar.update, ground=options.ground, scratch=scratch
+            )
         else:
             lifted = lift_stream(
                 engine,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.disk_arrays import PART, Scratch, release, zeros
 from hot_sdk.camera_knowledge import CameraKnowledge
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
@@ -67,6 +68,7 @@ def lift_clips_by_step(
     policies: InputPolicies,
     recorder: LatencyRecorder,
     progress: Callable[[int, int], None] | None = None,
+    scratch: Scratch | None = None,
 ) -> list[SteppedClip]:
     """Lift clips frame by frame, those of several people together.
 
@@ -76,12 +78,14 @@ def lift_clips_by_step(
         policies: How missing joints and outliers are handled.
         recorder: Receives the time of each stage.
         progress: Called after each frame with the frames taken of all clips and their total.
+        scratch: Where the poses of long clips are kept; None for the memory.
 
     Raises:
         KeypointsError: No frame of a clip shows a joint.
+        UsageError: The disk is full.
         EngineError: The engine failed.
     """
-    clips = [_Clip(number, one, runner, policies) for number, one in enumerate(people)]
+    clips = [_Clip(number, one, runner, policies, scratch) for number, one in enumerate(people)]
     total, done = sum(map(len, people)), 0
     for first in range(0, len(clips), TOGETHER):
         group = clips[first : first + TOGETHER]
@@ -131,7 +135,12 @@ class _Clip:
     """
 
     def __init__(
-        self, number: int, keypoints: Keypoints, runner: StepRunner, policies: InputPolicies
+        self,
+        number: int,
+        keypoints: Keypoints,
+        runner: StepRunner,
+        policies: InputPolicies,
+        scratch: Scratch | None,
     ) -> None:
         manifest = runner.manifest
         self._keypoints, self._runner, self._policies = keypoints, runner, policies
@@ -145,8 +154,9 @@ class _Clip:
             raise no_joint(keypoints, policies)
         self._number, self._stays, self._last_seen = number, 0, -np.inf
         frames = len(keypoints)
-        self._poses = np.full((frames, 17, 3), np.nan, dtype=np.float32)
-        self._spread = self._poses.copy() if manifest.spread else None
+        self._poses = zeros(scratch, frames, 17, 3)
+        self._spread = zeros(scratch, frames, 17, 3) if manifest.spread else None
+        self._lifted = np.zeros(frames, dtype=np.bool_)
         self._valid = np.zeros((frames, 17), dtype=np.bool_)
         self._empty = np.ones(frames, dtype=np.bool_)
         self._missing, self._outliers, self._upright, self._steps = 17 * frames, 0, 0, 0
@@ -194,6 +204,9 @@ class _Clip:
         self._poses[number], self._valid[number] = lifted.pose, fed.valid
         if self._spread is not None and lifted.spread is not None:
             self._spread[number] = lifted.spread
+        self._lifted[number] = True
+        if number % PART == 0:
+            self._release()
         self._missing -= 17 - fed.missing
         self._outliers += fed.outliers
         self._upright += fed.upright
@@ -201,9 +214,16 @@ class _Clip:
 
     def finished(self) -> SteppedClip:
         """Return the clip with all that was noted."""
-        lifted = ~np.isnan(self._poses[:, 0, 0])
+        lifted = self._lifted
         nearest = np.maximum.accumulate(np.where(lifted, np.arange(len(lifted)), -1))
         nearest = np.where(nearest < 0, np.argmax(lifted), nearest)
+        gaps = np.flatnonzero(~lifted)
+        for first in range(0, len(gaps), PART):
+            part = gaps[first : first + PART]
+            self._poses[part] = self._poses[nearest[part]]
+            if self._spread is not None:
+                self._spread[part] = self._spread[nearest[part]]
+            self._release()
         valid = relative_validity(self._valid)
         applied = (
             *self._joint_policies(valid),
@@ -213,8 +233,8 @@ class _Clip:
         )
         about = warnings_about(self._keypoints, self._known, self._valid, timed=True)
         return SteppedClip(
-            self._poses[nearest],
-            None if self._spread is None else self._spread[nearest],
+            self._poses,
+            self._spread,
             self._valid,
             valid,
             self._times,
@@ -222,6 +242,11 @@ class _Clip:
             self._warnings + about,
             self._steps,
         )
+
+    def _release(self) -> None:
+        release(self._poses)
+        if self._spread is not None:
+            release(self._spread)
 
     def _joint_policies(self, valid: Mask) -> Iterator[AppliedPolicy]:
         policies, joints, frames = self._policies, valid.size, len(valid)

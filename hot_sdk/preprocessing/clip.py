@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.disk_arrays import parts
 from hot_sdk.camera_knowledge import CameraKnowledge, doubtful_up, unused_warning
 from hot_sdk.errors import KeypointsError
 from hot_sdk.keypoints import MAX_FRAMES, Keypoints
@@ -74,9 +75,10 @@ class PreparedClip:
         if self.views is not None:
             self.views.turn_back(poses, spread)
         if (factor := size_factor(self.height_m)) != 1.0:
-            poses *= factor
-            if spread is not None:
-                spread *= factor
+            for part in parts(poses, spread):
+                poses[part] *= factor
+                if spread is not None:
+                    spread[part] *= factor
 
     def resample_to_frames(self, poses: NDArray[np.float32]) -> NDArray[np.float32]:
         """Resample poses of the samples (samples, 17, 3) to those of the frames (frames, 17, 3)."""

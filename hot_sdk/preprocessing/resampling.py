@@ -7,13 +7,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.disk_arrays import PART, empty_like, parts, release
+
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 _UNEVEN = 0.5
 """Fraction of an interval by which a frame may be late before the frames count as uneven."""
-
-_PART = 1 << 13
-"""Samples computed at once, so that a long clip takes little more memory than its result."""
 
 
 def differs(rate: float, trained: float, tolerance: float) -> bool:
@@ -48,11 +47,13 @@ def sample(
     Returns:
         (samples, ...), of the type of ``values``.
     """
-    if len(at) <= _PART:
+    if len(at) <= PART:
         return _sampled(values, times, at)
-    whole = np.empty((len(at), *values.shape[1:]), values.dtype)
-    for first in range(0, len(at), _PART):
-        whole[first : first + _PART] = _sampled(values, times, at[first : first + _PART])
+    # In parts, so that a long clip takes little more memory than its result.
+    whole = empty_like(values, len(at))
+    for part in parts(whole):
+        whole[part] = _sampled(values, times, at[part])
+        release(values)
     return whole
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.disk_arrays import PART, parts
 from hot_sdk.camera_knowledge import MOST_VERTICAL
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.manifest import CONDITION_NAMES
@@ -24,6 +25,7 @@ from hot_sdk.preprocessing import resampling
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 USUAL_HEIGHT_M, HEIGHT_STEP = 1.7, 0.05
 """A network is told the logarithm of a height over the former, in units of the latter."""
@@ -43,7 +45,6 @@ _LEAST_NORM = 0.5
 """Length of the mean of two directions 120 degrees apart: no camera turns as fast."""
 
 _ON_FRAME = 1e-9
-_PART = 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,12 +194,16 @@ def conditions(
         views: The virtual cameras that the keypoints are seen in; None if there are none.
         height_m: The person's height; None if it is unknown.
     """
-    table = np.zeros((frames, len(CONDITION_NAMES)), dtype=np.float32)
-    if views is not None:
-        table[:, 0], table[:, 1], table[:, 2] = 1.0, views.upright, views.pitch
-    if height_m is not None:
-        table[:, 3], table[:, 4] = 1.0, height_condition(height_m)
-    return table[:, [CONDITION_NAMES.index(name) for name in names]]
+    told: list[float | Mask | Doubles] = []
+    if views is not None or height_m is not None:
+        seen = [0.0] * 3 if views is None else [1.0, views.upright, views.pitch]
+        height = [0.0] * 2 if height_m is None else [1.0, height_condition(height_m)]
+        told = [*seen, *height]
+    table = np.zeros((frames, len(names)), dtype=np.float32)
+    for name, value in zip(CONDITION_NAMES, told, strict=False):
+        if name in names:
+            table[:, names.index(name)] = value
+    return table
 
 
 def height_condition(height_m: float) -> float:
@@ -322,14 +327,13 @@ class ViewTrack:
     def upright(self) -> int:
         """Return the number of samples whose virtual camera is rolled upright."""
         return sum(
-            int(np.count_nonzero(self.at(slice(first, first + _PART)).upright))
-            for first in range(0, len(self), _PART)
+            int(np.count_nonzero(self.at(slice(first, first + PART)).upright))
+            for first in range(0, len(self), PART)
         )
 
     def turn_back(self, poses: Floats, spread: Floats | None) -> None:
         """Turn poses of all samples, and their spread, to the camera's axes, in place."""
-        for first in range(0, len(self), _PART):
-            part = slice(first, first + _PART)
+        for part in parts(poses, spread):
             views = self.at(part)
             poses[part] = views.turned_back(poses[part])
             if spread is not None:

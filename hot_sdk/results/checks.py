@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.disk_arrays import parts
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
@@ -96,9 +97,7 @@ def check_array(
             f"{name} holds {values.dtype} values; expected {np.dtype(dtype)}.",
             hint=f"Convert it: {name}.astype('{np.dtype(dtype)}').",
         )
-    # Of NaN and a number, the number is taken; nothing as large as the array is allocated.
-    ends = [extreme.reduce(values, axis=None) for extreme in (np.fmax, np.fmin) if values.size]
-    if np.isinf(ends).any():
+    if any(np.isinf(values[part]).any() for part in parts(values)):
         raise ResultError(
             f"{name} holds infinity.",
             hint="Check the model's weights and precision; NaN marks unknown values.",

@@ -12,7 +12,8 @@ import csv
 import json
 import lzma
 import tokenize
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from hot_sdk._base import records
 from hot_sdk._base.budget import input_budget
+from hot_sdk._base.disk_arrays import parts
 from hot_sdk._base.files import (
     open_input,
     read_input,
@@ -37,7 +39,7 @@ from hot_sdk.keypoints import MAX_FRAMES
 from hot_sdk.latency import LatencyReport
 from hot_sdk.manifest import current_unit
 from hot_sdk.preprocessing.policies import AppliedPolicy
-from hot_sdk.results.tables import read_table, table_text
+from hot_sdk.results.tables import read_table, write_table
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
 
@@ -189,11 +191,18 @@ def _restored(text: str, arrays: Mapping[str, NDArray[Any] | None]) -> dict[str,
 
 
 def _write_npz(path: Path, fields: Fields) -> None:
-    arrays = {name: fields[name] for name in _ARRAYS if fields[name] is not None}
-    with path.open("wb") as stream:
-        np.savez_compressed(
-            stream, allow_pickle=False, description=np.array(_describe(fields)), **arrays
-        )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("description.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array(member, np.array(_describe(fields)), allow_pickle=False)
+        for name in _ARRAYS:
+            array = fields[name]
+            if array is None:
+                continue
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                header = np.lib.format.header_data_from_array_1_0(array)
+                np.lib.format.write_array_header_1_0(member, {**header, "fortran_order": False})
+                for part in parts(array):
+                    member.write(array[part].tobytes())
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
@@ -211,10 +220,8 @@ def _numeric(array: NDArray[Any] | bytes) -> NDArray[Any]:
     return array
 
 
-def _plain(values: NDArray[np.floating] | None) -> list[Any] | None:
+def _plain(values: NDArray[np.floating]) -> list[Any]:
     """Return nested lists of the shortest decimals that restore a float32, None for NaN."""
-    if values is None:
-        return None
     shortest = np.array([float(str(value)) for value in values.reshape(-1)], dtype=object)
     shortest[np.isnan(values.reshape(-1))] = None
     nested: list[Any] = shortest.reshape(values.shape).tolist()
@@ -222,25 +229,34 @@ def _plain(values: NDArray[np.floating] | None) -> list[Any] | None:
 
 
 def _write_json(path: Path, fields: Fields) -> None:
-    record = {
-        "description": json.loads(_describe(fields)),
-        "timestamps": fields["timestamps"].tolist(),
-        "poses": _plain(fields["poses"]),
-        "valid": fields["valid"].tolist(),
-        "root": _plain(fields["root"]),
-        "root_error": _plain(fields["root_error"]),
-    }
-    for name in _OPTIONAL_ARRAYS[2:]:
-        if fields[name] is not None:
-            record[name] = _plain(fields[name])
-    text = json.dumps(record, allow_nan=False).encode()
-    if parsed_bytes(text) > input_budget().parsed_bytes:
-        raise ResultError(
-            f"{len(fields['poses'])} frames take {len(text)} characters of json, more than are"
-            " read again.",
-            hint="Save it as npz.",
-        )
-    path.write_bytes(text)
+    limit, parsed = input_budget().parsed_bytes, 0
+    with path.open("wb") as stream:
+        for text in _json_texts(fields):
+            parsed += parsed_bytes(text)
+            if parsed > limit:
+                raise ResultError(
+                    f"{len(fields['poses'])} frames take more json than is read again.",
+                    hint="Save it as npz.",
+                )
+            stream.write(text)
+
+
+def _json_texts(fields: Fields) -> Iterator[bytes]:
+    """Yield the text of a file, a part of an array at a time."""
+    yield b'{"description": ' + json.dumps(json.loads(_describe(fields))).encode()
+    for name in ("timestamps", *(name for name in _ARRAYS if name != "timestamps")):
+        values = fields[name]
+        if values is None:
+            if name in ("root", "root_error"):
+                yield f', "{name}": null'.encode()
+            continue
+        yield f', "{name}": ['.encode()
+        for part in parts(values):
+            shown = _plain(values[part]) if values.dtype == np.float32 else values[part].tolist()
+            text = json.dumps(shown, allow_nan=False)[1:-1]
+            yield (f", {text}" if part.start else text).encode()
+        yield b"]"
+    yield b"}"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -261,8 +277,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, fields: Fields) -> None:
-    description = _describe(fields, seams=None, latency=None)
-    path.write_text(table_text(description, fields), encoding="utf-8")
+    write_table(path, _describe(fields, seams=None, latency=None), fields)
 
 
 def _read_csv(path: Path) -> dict[str, Any]:

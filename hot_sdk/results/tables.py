@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hot_sdk._base import records
 from hot_sdk._base.budget import Clock, input_budget, require
+from hot_sdk._base.disk_arrays import parts
 from hot_sdk._base.files import read_input
 from hot_sdk.errors import ResultError
 from hot_sdk.keypoints import MAX_FRAMES
@@ -46,10 +47,11 @@ _FRAME_COLUMNS = {
 """Likewise of each frame."""
 
 
-def table_text(description: str, fields: Mapping[str, Any]) -> str:
-    """Return the content of a csv file.
+def write_table(path: Path, description: str, fields: Mapping[str, Any]) -> None:
+    """Write a csv file.
 
     Args:
+        path: The file.
         description: What is no array, as JSON.
         fields: Those of a ``Pose3DResult`` by name.
 
@@ -65,26 +67,29 @@ def table_text(description: str, fields: Mapping[str, Any]) -> str:
     )
     if frames * len(header) * _CELL_BYTES > budget.parsed_bytes:
         raise too_long
-    text = io.StringIO(newline="")
-    text.write(f"# {description}\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    of_frames = [fields[name] for name in _FRAME_COLUMNS if name in given]
-    of_joints = [fields[name] for name in _JOINT_COLUMNS if name in given]
-    for frame, (pose, valid) in enumerate(zip(fields["poses"], fields["valid"], strict=True)):
-        number = fields["first_frame"] + frame
-        row: list[object] = [number, repr(float(fields["timestamps"][frame]))]
-        for values in of_frames:
-            row += map(_cell, values[frame].reshape(-1))
-        for place, (joint, is_valid) in enumerate(zip(pose, valid, strict=True)):
-            row += [*map(_cell, joint), int(is_valid)]
-            for values in of_joints:
-                one = values[frame, place]
-                row += map(_cell, one if one.ndim == 1 else one[_UPPER])
-        writer.writerow(row)
-        if text.tell() > budget.file_bytes:
-            raise too_long
-    return text.getvalue()
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        written = stream.write(f"# {description}\n")
+        writer = csv.writer(stream, lineterminator="\n")
+        written += writer.writerow(header)
+        for part in parts(*(fields[name] for name in ("poses", *given))):
+            for frame in range(*part.indices(frames)):
+                written += writer.writerow(_row(frame, fields, given))
+            if written > budget.file_bytes:
+                raise too_long
+
+
+def _row(frame: int, fields: Mapping[str, Any], given: Collection[str]) -> list[object]:
+    number, time = fields["first_frame"] + frame, float(fields["timestamps"][frame])
+    row: list[object] = [number, repr(time)]
+    for name in (name for name in _FRAME_COLUMNS if name in given):
+        row += map(_cell, fields[name][frame].reshape(-1))
+    of_joints = [fields[name][frame] for name in _JOINT_COLUMNS if name in given]
+    each = zip(fields["poses"][frame], fields["valid"][frame], *of_joints, strict=True)
+    for joint, is_valid, *others in each:
+        row += [*map(_cell, joint), int(is_valid)]
+        for one in others:
+            row += map(_cell, one if one.ndim == 1 else one[_UPPER])
+    return row
 
 
 def read_table(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
