@@ -66,7 +66,7 @@ def build(kind: type[_Record], data: object, where: str = "") -> _Record:
     """
     if not isinstance(data, dict):
         raise TypedJSONError(f"{where or 'the text'} is not an object")
-    hints = _types_of(kind)
+    hints = _types_of(typing.cast(Any, kind))
     data = _with_current_names(kind, data)
     if missing := sorted(hints.keys() - data.keys()):
         raise TypedJSONError(f"{where}{missing[0]} is missing")
