@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk._base.progress import Progress
 from hot_sdk.benchmarks.machine import busy_cpu_seconds, process_cpu_seconds
 from hot_sdk.benchmarks.speed.messages import STARTS, Batch, WorkerReady
@@ -131,8 +130,8 @@ class Measurement:
         self._add(name, self.worker.measure(name, seconds), 1)
 
     def _start(self, name: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="hot-benchmark-") as folder:
-            clip = write_short_clip(self.configuration.manifest, Path(folder) / "clip.npz")
+        with temporary_folder("hot-benchmark") as folder:
+            clip = write_short_clip(self.configuration.manifest, folder / "clip.npz")
             time_it = time_start if name == "start" else time_command
             found = time_it(self.configuration.task, clip)
         self._add(name, found.batch, 1)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk.benchmarks.speed.messages import Batch, WorkerTask
 from hot_sdk.errors import EngineError
 from hot_sdk.keypoints import Keypoints
@@ -86,8 +86,8 @@ def time_command(task: WorkerTask, clip: Path) -> StartTimes:
     Raises:
         EngineError: It failed.
     """
-    with tempfile.TemporaryDirectory(prefix="hot-benchmark-") as folder:
-        words = [str(clip), "--model", str(task.file), "--output-dir", folder]
+    with temporary_folder("hot-benchmark") as folder:
+        words = [str(clip), "--model", str(task.file), "--output-dir", str(folder)]
         words += ["--engine", task.engine, "--device", task.device]
         if task.threads is not None:
             words += ["--threads", str(task.threads)]

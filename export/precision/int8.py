@@ -8,10 +8,8 @@ ONNX Runtime's quantizer makes the graph.
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk.engines.session import Arrays
 from hot_sdk.errors import GraphCheckError
 from hot_sdk.export.graph.trace import without_unused
@@ -135,8 +134,8 @@ def _quantize_each_run(model: onnx.ModelProto, matmuls: Collection[str]) -> onnx
     copy.CopyFrom(model)
     # Declares the graph as simplified already; without it a warning asks the user to do so.
     helper.set_model_props(copy, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        source, target = Path(folder) / "model.onnx", Path(folder) / "quantized.onnx"
+    with temporary_folder("hot-export") as folder, _quiet():
+        source, target = folder / "model.onnx", folder / "quantized.onnx"
         # As a file: ONNX Runtime 1.19 saves a model in memory twice, the second time without its
         # weights.
         onnx.save(copy, source)

@@ -51,6 +51,12 @@ def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
         yield folder
 
 
+def keep_folder(folder: Path) -> None:
+    """Say that a temporary folder is still in use, before it is a day old; errors are ignored."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / _MARK)
+
+
 def clear_old_files(folder: Path) -> None:
     """Remove old temporary files of ours from a folder, once in a process; errors are ignored."""
     key = os.path.abspath(folder)

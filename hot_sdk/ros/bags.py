@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from hot_sdk._base.closing import Closing
+from hot_sdk._base.leftovers import keep_folder, temporary_folder
 from hot_sdk._base.optional import require
 from hot_sdk.errors import UsageError
 from hot_sdk.ros.names import ros_type
 from hot_sdk.ros.network import Quality
 
 _PURPOSE = "A bag of ROS 2"
+_FOLDER = ".hot-sdk-bag"
+_KEEP_EVERY_S = 3600.0
+"""A recording may last for days, and is no leftover."""
 
 # rosbags has the definitions of ROS's own packages, but not of hri_msgs.
 _HRI_MSGS = {"hri_msgs/msg/IdsList": "std_msgs/Header header\nstring[] ids\n"}
@@ -47,14 +51,15 @@ class BagWriter(Closing):
         self._connections: dict[str, Any] = {}
         self._held = contextlib.ExitStack()
         try:
-            folder = self._held.enter_context(
-                tempfile.TemporaryDirectory(prefix=".", dir=self.path.absolute().parent)
+            self._folder = self._held.enter_context(
+                temporary_folder(_FOLDER, self.path.absolute().parent)
             )
         except OSError as error:
             raise UsageError(
                 f"'{path}' cannot be written: {error.strerror}.", hint="Choose another folder."
             ) from error
-        self._unfinished = Path(folder) / self.path.name
+        self._kept_s = time.monotonic()
+        self._unfinished = self._folder / self.path.name
         storage = rosbag2.StoragePlugin.MCAP
         self._writer: Any = rosbag2.Writer(self._unfinished, version=8, storage_plugin=storage)
         self._writer.open()
@@ -68,6 +73,9 @@ class BagWriter(Closing):
             time_ns: When it was sent, nanoseconds since 1970.
             quality: Of the topic.
         """
+        if time.monotonic() - self._kept_s > _KEEP_EVERY_S:
+            self._kept_s = time.monotonic()
+            keep_folder(self._folder)
         connection = self._connections.get(topic)
         if connection is None:
             name = ros_type(type(message).__idl__.idl_transformed_typename)

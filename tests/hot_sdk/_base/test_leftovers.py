@@ -12,7 +12,7 @@ import pytest
 
 from hot_sdk._base import leftovers
 from hot_sdk._base.files import replaced_on_success
-from hot_sdk._base.leftovers import temporary_folder, temporary_name
+from hot_sdk._base.leftovers import keep_folder, temporary_folder, temporary_name
 from hot_sdk.engines.cache import new_entry
 
 DAYS_AGO = time.time() - 3 * 24 * 3600
@@ -139,6 +139,15 @@ def test_link_within_a_folder_is_not_followed(tmp_path, monkeypatch):
     with temporary_folder("hot-benchmark"):
         assert not left.exists()
     assert (outside / "kept").exists()
+
+
+def test_folder_that_is_kept_is_no_leftover(tmp_path):
+    with temporary_folder("hot-benchmark", tmp_path) as used:
+        for path in (used / ".hot-sdk-temporary", used):
+            age(path)
+        keep_folder(used)
+        with temporary_folder("hot-benchmark", tmp_path):
+            assert used.exists()
 
 
 def test_folder_that_cannot_be_listed_is_no_error():
