@@ -358,13 +358,13 @@ def _prepared(
         views = virtual_views(slopes[..., :2].mean(axis=1), ups)
         inputs = views.turned(slopes)
     fed, told = [], []
+    upright = [False] * len(shown) if views is None else views.upright.tolist()
     for place, one in enumerate(shown):
-        own = None if views is None else views.of(slice(place, place + 1))
-        rotation = None if own is None else own.rotations[0]
-        upright = own is not None and bool(own.upright[0])
+        rotation = None if views is None else views.rotations[place]
         valid = one.cleaned.valid[0]
-        fed.append(FedFrame(one.frame, valid, one.missing, one.outliers, rotation, upright))
+        fed.append(FedFrame(one.frame, valid, one.missing, one.outliers, rotation, upright[place]))
         if names:
+            own = None if views is None else views.of(slice(place, place + 1))
             told.append(conditions(names, 1, own, one.frame.height_m))
     return inputs, np.concatenate(told) if told else None, fed
 

@@ -135,8 +135,12 @@ def _least_turns(ahead: Doubles) -> Doubles:
     """Return the smallest rotations that take unit vectors (frames, 3), z > 0, to the z axis."""
     x, y, z = ahead.T
     share = 1.0 / (1.0 + z)
-    rows = [[1.0 - x * x * share, -x * y * share, -x], [-x * y * share, 1.0 - y * y * share, -y]]
-    return np.stack([np.stack(row, axis=-1) for row in (*rows, [x, y, z])], axis=1)
+    turns = np.empty((len(ahead), 3, 3))
+    turns[:, 0, 0], turns[:, 1, 1] = 1.0 - x * x * share, 1.0 - y * y * share
+    turns[:, 0, 1] = turns[:, 1, 0] = -x * y * share
+    turns[:, 0, 2], turns[:, 1, 2] = -x, -y
+    turns[:, 2] = ahead
+    return turns
 
 
 def ray_slopes(

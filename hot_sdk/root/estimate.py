@@ -13,8 +13,6 @@ from hot_sdk.root import model
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 
-_EYE_6 = np.eye(6)
-
 
 @dataclass(frozen=True, eq=False)
 class RootEstimate:
@@ -105,9 +103,10 @@ def estimate(
         restarts: See ``RootEstimate``.
     """
     size = float(mean[model.SIZE])
-    moving = np.concatenate([mean[model.PLACE], mean[model.SPEED]]) / size
+    # Place and speed.
+    moving = mean[:6] / size
     slopes = np.zeros((7, model.STATES))
-    slopes[:6, :6] = _EYE_6 / size
+    slopes.reshape(-1)[: 6 * model.STATES : model.STATES + 1] = 1.0 / size
     slopes[:6, model.SIZE] = -moving / size
     slopes[6, model.SIZE] = -1.0 / size
     spread = slopes @ covariance @ slopes.T

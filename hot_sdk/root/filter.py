@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from hot_sdk.errors import UsageError
 from hot_sdk.root import model
 from hot_sdk.root.model import Observation, RootOptions
 from hot_sdk.root.scale import DepthReading, Floor, FloorContact, LengthReading, ScalePrior
+from hot_sdk.root.three import solve_three
 
 Doubles = NDArray[np.float64]
 
@@ -26,6 +28,10 @@ _MISFIT_S = 1.0
 _AGILITY_S = 0.15
 _LARGEST_SURPRISE, _MOST_AGILE = 30.0, 16.0
 _GATE_OF_READINGS = 9.0
+_ANYONE, _UNUSUAL = 0.35, 2.5
+"""Standard deviation of the logarithm of the scale of people of any age; and how many of those of
+usual people one has to be smaller to be a child."""
+
 _SHIFTED_M, _SHIFTED_M_S = 0.05, 0.2
 """Standard deviation along each axis of where another joint of the body is, and how it moves."""
 
@@ -87,6 +93,10 @@ class RootState:
         restarts: How often the track started, the first time counted.
         agility: By how much the squares of surprises of late are larger than expected; at least 1.
             The variance of the acceleration is that much larger in the next frame.
+        doubted: Seconds, of the first reading of a smaller size that was left out since one was
+            believed; inf if none.
+        is_child: Readings said that the person is far smaller than usual.
+        prior: What was known of the size before the first frame.
     """
 
     mean: Doubles
@@ -98,6 +108,9 @@ class RootState:
     misfit: float = math.nan
     restarts: int = 0
     agility: float = 1.0
+    doubted: float = math.inf
+    is_child: bool = False
+    prior: ScalePrior = field(default_factory=ScalePrior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +141,7 @@ class RootStep:
 def first_state(prior: ScalePrior) -> RootState:
     """Return the state before the first frame."""
     mean, covariance = model.first_state(prior)
-    return RootState(mean, covariance, np.full(3, np.nan))
+    return RootState(mean, covariance, np.full(3, np.nan), prior=prior)
 
 
 def step(
@@ -152,20 +165,15 @@ def step(
         )
     if frame.shift is not None and state.restarts:
         state = _shifted(state, frame.shift)
-    before, state = state, _with_misfit(state, frame)
+    misfit = _misfit(state, frame)
     expired = frame.timestamp - state.seen > options.max_gap_s
     refused = frame.timestamp - state.refused > options.max_rejected_s
     if frame.measured and (expired or refused):
-        return _update(_placed(state, frame), frame, options, floor, restart=True)
+        return _update(_placed(state, frame), frame, options, floor, misfit, restart=True)
     if not state.restarts:
-        waiting = dataclasses.replace(state, timestamp=frame.timestamp)
+        waiting = dataclasses.replace(state, timestamp=frame.timestamp, misfit=misfit)
         return _unmeasured(waiting, _EYE, known=False)
-    taken = _update(state, frame, options, floor, restart=False)
-    if taken.measured or not frame.measured:
-        return taken
-    # What is not believed tells nothing of the detector and of how this person moves.
-    after = dataclasses.replace(taken.state, misfit=before.misfit, agility=before.agility)
-    return dataclasses.replace(taken, state=after)
+    return _update(state, frame, options, floor, misfit, restart=False)
 
 
 def _shifted(state: RootState, shift: Doubles) -> RootState:
@@ -177,15 +185,15 @@ def _shifted(state: RootState, shift: Doubles) -> RootState:
     return dataclasses.replace(state, mean=mean, covariance=covariance)
 
 
-def _with_misfit(state: RootState, frame: RootFrame) -> RootState:
+def _misfit(state: RootState, frame: RootFrame) -> float:
     """Average the misfit over the last second; it is one of a detector, not of a frame."""
     if not frame.measured:
-        return state
+        return state.misfit
     share = 1.0
     if math.isfinite(state.misfit):
         share = -math.expm1(-(frame.timestamp - state.timestamp) / _MISFIT_S)
     before = 0.0 if share == 1.0 else state.misfit
-    return dataclasses.replace(state, misfit=before + share * (frame.misfit - before))
+    return before + share * (frame.misfit - before)
 
 
 def _placed(state: RootState, frame: RootFrame) -> RootState:
@@ -199,7 +207,13 @@ def _placed(state: RootState, frame: RootFrame) -> RootState:
 
 
 def _update(
-    state: RootState, frame: RootFrame, options: RootOptions, floor: Floor | None, *, restart: bool
+    state: RootState,
+    frame: RootFrame,
+    options: RootOptions,
+    floor: Floor | None,
+    misfit: float,
+    *,
+    restart: bool,
 ) -> RootStep:
     turned = np.zeros((3, 3))
     if frame.measured:
@@ -217,66 +231,90 @@ def _update(
     told = frame.depth is not None or frame.contact is not None or bool(frame.lengths)
     if told and frame.measured and not restart:
         covariance = covariance + _new_errors(state, frame, floor)
-    observation = _observe(state, frame, options, floor, seconds)
-    kept, believed = _believed(observation, mean, covariance, options, restart=restart)
+        if _is_smaller(state, frame, options):
+            covariance[model.SIZE, model.SIZE] += (_ANYONE * mean[model.SIZE]) ** 2
+            state = dataclasses.replace(state, doubted=math.inf, is_child=True)
+    expected = [
+        _expected(one, mean, covariance)
+        for one in _observe(state, frame, options, floor, seconds, misfit)
+    ]
+    sudden = options.sudden_m * float(mean[model.SIZE])
+    kept, believed = _believed(expected, sudden, options, restart=restart)
     refused = state.refused
     if frame.measured:
         refused = math.inf if believed else min(refused, frame.timestamp)
+    doubted = state.doubted
+    if len(expected) > 1 and kept is not None and not restart:
+        if len(kept.blocks) > 1:
+            doubted = math.inf
+        elif any(_says_smaller(each, covariance) for each in expected[1:]):
+            doubted = min(doubted, frame.timestamp)
     seen = frame.timestamp if believed else state.seen
     known = frame.timestamp - seen <= options.max_gap_s
-    after = dataclasses.replace(
-        state,
-        mean=mean,
-        covariance=covariance,
-        timestamp=frame.timestamp,
-        seen=seen,
-        refused=refused,
-        agility=_agility(state, observation, mean, covariance, seconds, restart=restart),
+    agility = state.agility
+    if believed or not frame.measured:
+        agility = _agility(state, expected, seconds, restart=restart)
+    else:
+        # What is not believed tells nothing of the detector and of how this person moves.
+        misfit = state.misfit
+    if kept is not None:
+        across = covariance @ kept.rows.T
+        precision = np.linalg.inv(kept.rows @ across + kept.noise)
+        gain = across @ precision
+        surprise = kept.values - kept.rows @ mean
+        left = _EYE - gain @ kept.rows
+        # Joseph's form stays positive.
+        covariance = left @ covariance @ left.T + gain @ kept.noise @ gain.T
+        covariance = (covariance + covariance.T) / 2.0
+        mean = mean + gain @ surprise
+    restarts, origin, timestamp = state.restarts, state.origin, frame.timestamp
+    after = RootState(
+        *(mean, covariance, origin, timestamp, seen, refused, misfit, restarts, agility),
+        doubted=doubted,
+        is_child=state.is_child,
+        prior=state.prior,
     )
     if kept is None:
         return _unmeasured(after, motion.transition, known=known)
-    across = covariance @ kept.rows.T
-    precision = np.linalg.inv(kept.rows @ across + kept.noise)
-    gain = across @ precision
-    surprise = kept.values - kept.rows @ mean
-    left = _EYE - gain @ kept.rows
-    # Joseph's form stays positive.
-    covariance = left @ covariance @ left.T + gain @ kept.noise @ gain.T
-    after = dataclasses.replace(
-        after,
-        mean=mean + gain @ surprise,
-        covariance=(covariance + covariance.T) / 2.0,
-    )
     return RootStep(after, motion.transition, kept.rows, gain, surprise, precision, believed, known)
 
 
+class _Expected(NamedTuple):
+    """An observation, how far it is from what is expected, and the covariance of that."""
+
+    one: Observation
+    surprise: Doubles
+    covariance: Doubles
+
+
+def _expected(one: Observation, mean: Doubles, covariance: Doubles) -> _Expected:
+    surprise = one.values - one.rows @ mean
+    return _Expected(one, surprise, one.rows @ covariance @ one.rows.T + one.noise)
+
+
 def _agility(
-    state: RootState,
-    observations: list[Observation],
-    mean: Doubles,
-    covariance: Doubles,
-    seconds: float,
-    *,
-    restart: bool,
+    state: RootState, expected: list[_Expected], seconds: float, *, restart: bool
 ) -> float:
     """Return the share by which people who jump accelerate more than those who walk."""
     if restart:
         return 1.0
-    if not observations:
+    if not expected:
         return state.agility
-    surprise = _distance(observations[0], mean, covariance) / 3.0
+    surprise = _distance(expected[0]) / 3.0
     share = -math.expm1(-seconds / _AGILITY_S)
     after = state.agility + share * (min(surprise, _LARGEST_SURPRISE) - state.agility)
     return min(max(after, 1.0), _MOST_AGILE)
 
 
-def _distance(one: Observation, mean: Doubles, covariance: Doubles, sudden: float = 0.0) -> float:
+def _distance(expected: _Expected, sudden: float = 0.0) -> float:
     """Return the square of the distance from what is expected, in standard deviations."""
-    surprise = one.values - one.rows @ mean
-    expected = one.rows @ covariance @ one.rows.T + one.noise
-    if sudden:
-        expected = expected + np.eye(len(surprise)) * sudden**2
-    return float(surprise @ np.linalg.solve(expected, surprise))
+    surprise, rows = expected.surprise.tolist(), expected.covariance.tolist()
+    for place, row in enumerate(rows):
+        row[place] += sudden**2
+    if len(surprise) == 1:
+        return float(surprise[0] ** 2 / rows[0][0])
+    x, y, z = solve_three(rows, surprise)
+    return float(surprise[0] * x + surprise[1] * y + surprise[2] * z)
 
 
 def _new_errors(state: RootState, frame: RootFrame, floor: Floor | None) -> Doubles:
@@ -294,17 +332,35 @@ def _new_errors(state: RootState, frame: RootFrame, floor: Floor | None) -> Doub
     return noise
 
 
+def _says_smaller(reading: _Expected, covariance: Doubles) -> bool:
+    """Return whether a reading is one of someone who is smaller than thought."""
+    pull = reading.one.rows[0] @ covariance[:, model.SIZE]
+    return bool(pull * reading.surprise[0] > 0.0)
+
+
+def _is_smaller(state: RootState, frame: RootFrame, options: RootOptions) -> bool:
+    """Return whether readings say that the person is a child, after all."""
+    times = float(state.mean[model.SIZE]) * state.prior.scale
+    return not state.is_child and (
+        frame.timestamp - state.doubted > options.max_doubted_s
+        or times > math.exp(_UNUSUAL * state.prior.spread)
+    )
+
+
 def _observe(
-    state: RootState, frame: RootFrame, options: RootOptions, floor: Floor | None, seconds: float
+    state: RootState,
+    frame: RootFrame,
+    options: RootOptions,
+    floor: Floor | None,
+    seconds: float,
+    misfit: float,
 ) -> list[Observation]:
     """Return the root first, then the readings of the size."""
     if not frame.measured:
         return []
     moved = frame.position - state.origin
     size = float(state.mean[model.SIZE])
-    found = [
-        model.observe_root(frame.root, frame.pixel_covariance * state.misfit, frame.rotation, moved)
-    ]
+    found = [model.observe_root(frame.root, frame.pixel_covariance * misfit, frame.rotation, moved)]
     if frame.depth is not None and math.isfinite(frame.depth.depth_m):
         held = _held(state, options, seconds, model.SURFACE)
         found.append(model.observe_depth(frame.depth, size, frame.rotation, moved, held))
@@ -325,23 +381,17 @@ def _held(state: RootState, options: RootOptions, seconds: float, constant: int)
 
 
 def _believed(
-    observations: list[Observation],
-    mean: Doubles,
-    covariance: Doubles,
-    options: RootOptions,
-    *,
-    restart: bool,
+    expected: list[_Expected], sudden: float, options: RootOptions, *, restart: bool
 ) -> tuple[Observation | None, bool]:
     """Return what is not too far from what is expected, and whether that holds for the root."""
     if restart:
         # Someone who may be anywhere contradicts no reading, however wrong.
-        return observations[0], True
+        return expected[0].one, True
     kept = []
-    for number, one in enumerate(observations):
+    for number, each in enumerate(expected):
         limit = _GATE_OF_READINGS if number else options.gate
-        sudden = 0.0 if number else options.sudden_m * float(mean[model.SIZE])
-        if _distance(one, mean, covariance, sudden) <= limit:
-            kept.append(one)
+        if _distance(each, 0.0 if number else sudden) <= limit:
+            kept.append(each.one)
         elif number == 0:
             # Readings are about the same person.
             return None, False
@@ -361,18 +411,22 @@ def smooth(steps: Sequence[RootStep]) -> list[tuple[Doubles, Doubles]]:
     Args:
         steps: Of successive frames.
     """
+    steps = list(steps)
+    if not steps:
+        return []
+    newest = steps[-1].state
+    smoothed = [(newest.mean, (newest.covariance + newest.covariance.T) / 2.0)]
     slope = np.zeros(model.STATES)
     curvature = np.zeros((model.STATES, model.STATES))
-    smoothed: list[tuple[Doubles, Doubles]] = []
-    for one in reversed(steps):
+    for later, one in zip(reversed(steps[1:]), reversed(steps[:-1]), strict=True):
+        if len(later.rows):
+            left = _EYE - later.gain @ later.rows
+            pull = later.rows.T @ later.precision
+            slope = left.T @ slope - pull @ later.surprise
+            curvature = left.T @ curvature @ left + pull @ later.rows
+        slope = later.transition.T @ slope
+        curvature = later.transition.T @ curvature @ later.transition
         mean, covariance = one.state.mean, one.state.covariance
         less = covariance - covariance @ curvature @ covariance
         smoothed.append((mean - covariance @ slope, (less + less.T) / 2.0))
-        if len(one.rows):
-            left = _EYE - one.gain @ one.rows
-            pull = one.rows.T @ one.precision
-            slope = left.T @ slope - pull @ one.surprise
-            curvature = left.T @ curvature @ left + pull @ one.rows
-        slope = one.transition.T @ slope
-        curvature = one.transition.T @ curvature @ one.transition
     return smoothed[::-1]

@@ -113,7 +113,7 @@ def step_joints(
     total = np.where(lost, np.inf, place_place + noise)
     first, second = place_place / total, place_speed / total
     surprise = np.where(lost[:, None], 0.0, pose - ahead.place)
-    spread = np.stack(
+    spread = np.array(
         [
             place_place - first * place_place,
             place_speed - first * place_speed,
@@ -164,7 +164,7 @@ def smooth_joints(steps: list[JointStep]) -> list[JointState]:
         place = here.place + g00[:, None] * away + g01[:, None] * faster
         speed = here.speed + g10[:, None] * away + g11[:, None] * faster
         d0, d1, d2 = later.spread - ahead.spread
-        spread = np.stack(
+        spread = np.array(
             [
                 aa + g00 * g00 * d0 + 2.0 * g00 * g01 * d1 + g01 * g01 * d2,
                 ab + g00 * g10 * d0 + (g00 * g11 + g01 * g10) * d1 + g01 * g11 * d2,
@@ -179,7 +179,7 @@ def smooth_joints(steps: list[JointStep]) -> list[JointState]:
 
 def _first_spread() -> Doubles:
     wide = np.full_like(_NOISE, _SPEED_M_S**2)
-    return np.stack([_NOISE, np.zeros_like(_NOISE), wide])
+    return np.array([_NOISE, np.zeros_like(_NOISE), wide])
 
 
 def _first(timestamp: float, pose: Doubles) -> JointState:
@@ -190,7 +190,7 @@ def _first(timestamp: float, pose: Doubles) -> JointState:
 def _ahead(state: JointState, timestamp: float) -> JointState:
     seconds = timestamp - state.timestamp
     place_place, place_speed, speed_speed = state.spread
-    spread = np.stack(
+    spread = np.array(
         [
             place_place
             + seconds * (2.0 * place_speed + seconds * speed_speed)

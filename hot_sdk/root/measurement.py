@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import UsageError
+from hot_sdk.root.three import solve_three
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -380,19 +381,11 @@ def _change(equations: Doubles) -> Doubles:
         normal = _invertible(equations[..., :3])
         solution: Doubles = np.linalg.solve(normal, equations[..., 3:])[..., 0]
         return solution
-    # By its triangular factors: of one frame, what a call of LAPACK takes is mostly the call.
-    (a, b, c, x), (_, d, e, y), (_, _, f, z) = equations[0].tolist()
-    more = _RIDGE * max(a + d + f, _SAFE)
-    a, d, f = a + more, d + more, f + more
-    below, last = b / a, c / a
-    second = d - below * b
-    between = (e - last * b) / second
-    third = f - last * c - between * between * second
-    y -= below * x
-    z = (z - last * x - between * y) / third
-    y = y / second - between * z
-    x = x / a - below * y - last * z
-    return np.array([[x, y, z]])
+    rows = equations[0].tolist()
+    more = _RIDGE * max(rows[0][0] + rows[1][1] + rows[2][2], _SAFE)
+    for place, row in enumerate(rows):
+        row[place] += more
+    return np.array([solve_three(rows, [row[3] for row in rows])])
 
 
 def _invertible(normal: Doubles) -> Doubles:

@@ -47,6 +47,8 @@ class RootOptions:
             deviations, before it is left out.
         max_rejected_s: Time after which measurements that were left out are believed, and the
             track starts again.
+        max_doubted_s: Time after which readings of a smaller size that were all left out are looked
+            at again: the person may be a child.
     """
 
     acceleration: float = 0.42
@@ -57,6 +59,7 @@ class RootOptions:
     sudden_m: float = 0.05
     gate: float = 25.0
     max_rejected_s: float = 0.3
+    max_doubted_s: float = 0.5
 
     def __post_init__(self) -> None:
         check_settings(
@@ -128,16 +131,25 @@ def advance(
         agility: Factor on the variance of the acceleration.
     """
     transition = _EYE.copy()
-    transition[PLACE, SPEED] = _EYE_3 * seconds
+    diagonals = transition.reshape(-1)
+    diagonals[_diagonal(PLACE, SPEED)] = seconds
     kept = math.exp(-seconds / options.pose_error_s)
-    transition[POSE_ERROR, POSE_ERROR] = _EYE_3 * kept
+    diagonals[_diagonal(POSE_ERROR, POSE_ERROR)] = kept
     density = options.acceleration**2 * agility
     noise = np.zeros((STATES, STATES))
-    noise[PLACE, PLACE] = _EYE_3 * (density * seconds**3 / 3.0)
-    noise[PLACE, SPEED] = noise[SPEED, PLACE] = _EYE_3 * (density * seconds**2 / 2.0)
-    noise[SPEED, SPEED] = _EYE_3 * (density * seconds)
+    diagonals = noise.reshape(-1)
+    diagonals[_diagonal(PLACE, PLACE)] = density * seconds**3 / 3.0
+    both = density * seconds**2 / 2.0
+    diagonals[_diagonal(PLACE, SPEED)] = diagonals[_diagonal(SPEED, PLACE)] = both
+    diagonals[_diagonal(SPEED, SPEED)] = density * seconds
     noise[POSE_ERROR, POSE_ERROR] = pose_covariance * (1.0 - kept**2)
     return Motion(transition, noise)
+
+
+def _diagonal(rows: slice, columns: slice) -> slice:
+    """Return where a block's diagonal of three is in a matrix of states, row after row."""
+    first = rows.start * STATES + columns.start
+    return slice(first, first + 2 * STATES + 3, STATES + 1)
 
 
 def observe_root(

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,10 @@ from hot_sdk.skeletons import H36M17
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+_Kind = TypeVar("_Kind", np.float64, np.bool_)
 
 _JOINTS = len(H36M17.joints)
+_EYE_3 = np.eye(3)
 _TOLD_SPREAD = 0.04
 """Standard deviation of the logarithm of the scale if the network was told the person's height."""
 
@@ -184,6 +187,11 @@ class PersonPlacer:
         if options.contacts and options.floor is not None:
             self._feet = StandingFeet(options.floor)
 
+    @property
+    def is_child(self) -> bool:
+        """Whether readings said that the person is far smaller than usual."""
+        return self._tracker.state.is_child
+
     def place(
         self,
         frames: LiftedFrames,
@@ -200,10 +208,13 @@ class PersonPlacer:
             intrinsics: The camera's; None if they are not known, and then no root is.
             height_m: The person's standing height; None if it is not known.
         """
-        known = frames.valid & np.isfinite(frames.poses).all(axis=-1)
+        known = frames.valid
+        # The sum of squares tells in most cases.
+        if not math.isfinite(np.vdot(frames.poses, frames.poses)):
+            known = known & np.isfinite(frames.poses).all(axis=-1)
         origins = chosen_origins(known, self._options.root)
         valid = validity(known, origins)
-        turns = np.stack([frames.camera(at).rotation for at in range(len(frames.times))])
+        turns = _stacked([frames.camera(at).rotation for at in range(len(frames.times))])
         poses = np.asarray(frames.poses, dtype=np.float64)
         poses = poses - poses[np.arange(len(poses)), origins][:, None]
         turned = poses @ turns.transpose(0, 2, 1)
@@ -243,7 +254,9 @@ class PersonPlacer:
                 start=self._start(frames, part, origin),
             )
             for at in range(part.start, part.stop):
-                one = measured.frame(at - part.start)
+                one = measured
+                if part.stop - part.start > 1:
+                    one = measured.frame(at - part.start)
                 self._push(one, frames, at, turned[at], valid[at], origin, height_m)
 
     def _start(self, frames: LiftedFrames, part: slice, origin: int) -> Doubles | None:
@@ -341,27 +354,30 @@ class PersonPlacer:
                 root[at], moved[at], unsure[at] = found.position, found.velocity, found.covariance
         relative = turned
         if self._options.smoothing:
-            relative = np.stack([state.place for state in moving])
+            relative = _stacked([state.place for state in moving])
         away = relative * scale[:, None, None]
-        speed = np.stack([state.speed for state in moving]) * scale[:, None, None]
-        wide = _OWN_SPEED * np.stack([state.spread[2] for state in moving]) * scale[:, None] ** 2
-        wide += _SHARE_OF_SPEED**2 * (speed**2).sum(axis=-1)
+        speed = _stacked([state.speed for state in moving]) * scale[:, None, None]
         velocity = moved[:, None] + speed
-        velocity[~valid | ~np.stack([state.moving for state in moving])] = np.nan
+        lost = ~valid
+        velocity[lost | ~_stacked([state.moving for state in moving])] = np.nan
         here = np.arange(final)
         velocity[here, origins] = moved
         own = _own_covariance(frames, turns, origins, scale, final)
-        joints = np.full((final, _JOINTS, 3, 3), np.nan)
-        faster = np.full((final, _JOINTS, 3, 3), np.nan)
-        if own is not None:
+        if own is None:
+            joints = np.full((final, _JOINTS, 3, 3), np.nan)
+            faster = joints.copy()
+        else:
             common = away[..., None] * unsure[:, None, None, :3, 6]
             joints = unsure[:, None, :3, :3] + common + common.swapaxes(-1, -2) + own
             joints += away[..., None] * away[..., None, :] * unsure[:, None, None, None, 6, 6]
-            axes = np.eye(3) * wide[..., None, None]
+            wide = _OWN_SPEED * _stacked([one.spread[2] for one in moving]) * scale[:, None] ** 2
+            wide += _SHARE_OF_SPEED**2 * (speed**2).sum(axis=-1)
+            axes = _EYE_3 * wide[..., None, None]
             faster = unsure[:, None, 3:6, 3:6] + axes
         joints[here, origins], faster[here, origins] = unsure[:, :3, :3], unsure[:, 3:6, 3:6]
-        joints[~valid] = np.nan
-        faster[np.isnan(velocity).any(axis=-1)] = np.nan
+        joints[lost] = np.nan
+        # All three coordinates are known, or none is.
+        faster[np.isnan(velocity[..., 0])] = np.nan
         return PlacedFrames(
             origins=origins,
             poses=away.astype(np.float32),
@@ -417,8 +433,15 @@ def unseen_seconds(
     return nearest
 
 
+def _stacked(arrays: Sequence[NDArray[_Kind]]) -> NDArray[_Kind]:
+    """Return arrays along a new first axis; one of them alone as a view."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
+
 def _runs(origins: NDArray[np.int64], first: int) -> list[tuple[slice, int]]:
     """Return the stretches of frames from one on that have the same origin."""
+    if len(origins) - first < 2:
+        return [(slice(first, len(origins)), int(origin)) for origin in origins[first:]]
     changes = np.flatnonzero(np.diff(origins[first:])) + first + 1
     pairs = itertools.pairwise([first, *changes.tolist(), len(origins)])
     return [(slice(*pair), int(origins[pair[0]])) for pair in pairs if pair[0] < pair[1]]
@@ -444,12 +467,11 @@ def _own_covariance(
     """Return the covariances of the first poses along the frame's axes, at the person's size."""
     if frames.spread is None:
         return None
-    spread = np.concatenate(
-        [
-            _relative(frames.spread[at : at + 1], int(origin))
-            for at, origin in enumerate(origins[:final])
-        ]
-    )
+    each = [
+        _relative(frames.spread[at : at + 1], int(origin))
+        for at, origin in enumerate(origins[:final])
+    ]
+    spread = each[0] if final == 1 else np.concatenate(each)
     squares = (spread * scale[:, None, None]) ** 2
     if frames.unseen_s is not None:
         squares = squares + ((UNSEEN_M_S * frames.unseen_s[:final]) ** 2)[..., None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
@@ -139,6 +140,9 @@ class Observations:
     depths: NDArray[np.float64]
 
 
+_NAMES = tuple(one.name for one in fields(Observations))
+
+
 class ObservationBuffer:
     """A ring that returns its newest entries as contiguous arrays.
 
@@ -172,6 +176,7 @@ class ObservationBuffer:
         kept = min(self.count, self._capacity, most)
         end = (self.count - 1) % self._capacity + 1 + self._capacity
         start = end - kept
-        start += int(np.searchsorted(self._entries["times"][start:end], since))
+        if since > -math.inf:
+            start += int(np.searchsorted(self._entries["times"][start:end], since))
         part = self._entries[min(start, end - 1) : end]
-        return Observations(*(part[field.name].copy() for field in fields(Observations)))
+        return Observations(*[part[name].copy() for name in _NAMES])

@@ -21,8 +21,14 @@ def unknown(*shape: int) -> NDArray[Any]:
     return values
 
 
+@functools.cache
+def _unknown(*shape: int) -> NDArray[Any]:
+    """Return NaN of a shape, which all poses share: read-only."""
+    return unknown(*shape)
+
+
 _NOWHERE, _NO_JOINTS, _NO_COVARIANCES = (
-    functools.partial(unknown, *shape) for shape in ((3,), (17, 3), (17, 3, 3))
+    functools.partial(_unknown, *shape) for shape in ((3,), (17, 3), (17, 3, 3))
 )
 
 
