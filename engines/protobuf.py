@@ -71,12 +71,15 @@ def read_fields(buffer: Buffer, start: int, stop: int) -> Iterator[Field]:
         if not tag >> 3:
             raise ValueError(f"byte {position} does not begin a field")
         begin, value = position, 0
-        if wire == _BYTES:
-            value, begin = _varint(buffer, position, stop, _SHORT, _LARGEST_LENGTH)
-            position = begin + value
-        elif wire == _VARINT:
-            value, begin = _varint(buffer, position, stop, _LONG, _LARGEST_VALUE)
-            position = begin
+        if wire in (_BYTES, _VARINT):
+            # As most lengths and values are: one byte.
+            if position < stop and (value := buffer[position]) < 0x80:
+                begin = position + 1
+            elif wire == _BYTES:
+                value, begin = _varint(buffer, position, stop, _SHORT, _LARGEST_LENGTH)
+            else:
+                value, begin = _varint(buffer, position, stop, _LONG, _LARGEST_VALUE)
+            position = begin + value if wire == _BYTES else begin
         elif wire in _FIXED_BYTES:
             begin = position = position + _FIXED_BYTES[wire]
         else:

@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.closing import Closing
 from hot_sdk.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    from hot_sdk.engines.onnx_file import OnnxFile
 
 ANY_SIZE = "?"
 """The name of a dimension that has neither a size nor a name in the model file."""
@@ -155,7 +158,11 @@ class Session(Closing):
         largest_batch: Most items in one run of an open batch, as requested or as the engine has
             memory for; None if any number runs, or if the batch is fixed.
         load_seconds: Seconds from the model file to a ready session, without importing the library.
+        file: The model as ``check_onnx`` returned it, so that nobody has to check it again; None if
+            the engine did not.
     """
+
+    file: OnnxFile | None = None
 
     def __init__(
         self,

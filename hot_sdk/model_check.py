@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hot_sdk.engines.onnx_file import Signature, check_onnx, read_signature
+from hot_sdk.engines.onnx_file import OnnxFile, Signature, check_onnx, read_signature
 from hot_sdk.engines.onnx_graph import GraphFacts, read_graph_facts
 from hot_sdk.engines.registry import ONNX, model_format
 from hot_sdk.engines.session import format_shape
@@ -21,13 +21,13 @@ _STATIC_INT8 = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _DYNAMIC_INT8 = frozenset({"DynamicQuantizeLinear", "MatMulInteger"})
 
 
-def check_against_graph(model: Path | bytes, manifest: Manifest) -> None:
+def check_against_graph(model: Path | bytes | OnnxFile, manifest: Manifest) -> None:
     """Check what a manifest says against its skeleton, and against the graph of its file.
 
     Graphs of other formats than ONNX are left to their engine, which builds the network from them.
 
     Args:
-        model: The file, or its bytes.
+        model: The file, or its bytes; or what ``check_onnx`` made of them.
         manifest: Its manifest.
 
     Raises:
@@ -35,10 +35,11 @@ def check_against_graph(model: Path | bytes, manifest: Manifest) -> None:
         EngineError: The file cannot be read.
     """
     _check_joints(manifest)
-    if model_format(model) != ONNX:
-        return
-    file = check_onnx(model)
-    signature, graph = read_signature(file), read_graph_facts(file)
+    if not isinstance(model, OnnxFile):
+        if model_format(model) != ONNX:
+            return
+        model = check_onnx(model)
+    signature, graph = read_signature(model), read_graph_facts(model)
     for what, said, found in (
         *_shapes(manifest, signature),
         ("opset", manifest.opset, graph.opset),

@@ -79,13 +79,15 @@ def open_onnxruntime(model: Path | bytes, options: SessionOptions) -> Session:
         session, bound = _open_bound(ort, file, options, provider)
     else:
         session = _open(ort, file, options, provider)
-    return OnnxRuntimeSession(
+    opened = OnnxRuntimeSession(
         session,
         version=ort.__version__,
         device=_device_in_use(session, provider),
         load_seconds=time.perf_counter() - start,
         bound=bound,
     )
+    opened.file = file
+    return opened
 
 
 ENGINE = Engine(open_onnxruntime, packages=("onnxruntime", "onnxruntime-gpu"))
