@@ -40,15 +40,28 @@ def place_clip(
     if options.root == "auto":
         hidden = bool((frames.valid[:, THORAX] & ~frames.valid[:, PELVIS]).any())
         options = dataclasses.replace(options, root=H36M17.joints[THORAX if hidden else PELVIS])
-    placer = PersonPlacer(
-        options, height_told=height_told and height_m is not None, height_known=height_m is not None
-    )
+    known = height_m is not None
+    placer = PersonPlacer(options, height_told=height_told and known, height_known=known)
+    parts = _placed_parts(placer, frames, intrinsics, height_m)
+    if placer.is_child and not known:
+        # What came later says that nothing was known of the size before.
+        placer = PersonPlacer(options, height_known=True)
+        parts = _placed_parts(placer, frames, intrinsics, height_m)
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _placed_parts(
+    placer: PersonPlacer,
+    frames: LiftedFrames,
+    intrinsics: Intrinsics | None,
+    height_m: float | None,
+) -> list[PlacedFrames]:
     parts = []
     for first in range(0, len(frames.times), _BLOCK):
         part = _part(frames, slice(first, first + _BLOCK + _LATER))
         final = min(_BLOCK, len(frames.times) - first)
         parts.append(placer.place(part, final, intrinsics, height_m))
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    return parts
 
 
 def _part(frames: LiftedFrames, span: slice) -> LiftedFrames:

@@ -151,6 +151,9 @@ def test_depth_tells_the_size():
     depths[:, PELVIS] = joints[:, 0, 2] - 0.10
     placed = place_clip(lifted(joints, size=0.85, depths=depths), CAMERA, PlaceOptions())
     assert placed.scale[-1] == pytest.approx(0.85, abs=0.03)
+    # A child in all frames, though the first are not believed to be of one.
+    placed = place_clip(lifted(joints, size=0.6, depths=depths), CAMERA, PlaceOptions())
+    np.testing.assert_allclose(placed.scale, 0.6, atol=0.03)
 
 
 def test_spread_is_turned_and_grows_while_a_joint_is_not_seen():

@@ -115,6 +115,29 @@ def test_each_kind_of_knowledge_shrinks_the_error(kind):
     assert error @ np.linalg.solve(found.position_covariance, error) < 7.8
 
 
+@pytest.mark.parametrize("size", [0.55, 0.7])
+@pytest.mark.parametrize("kind", ["depth", "floor"])
+def test_a_child_is_believed_to_be_one_if_readings_say_so(kind, size):
+    """Far outside of the spread of adults, within which readings are looked at first."""
+    knowledge = with_poses()
+    if kind == "depth":
+        depth = float(((true_root(size) - CAMERA.translation) @ CAMERA.rotation)[2])
+        knowledge = {"depths": [DepthReading(depth - 0.1)] * FRAMES}
+    found = tracked(size, **knowledge)
+    assert found.scale == pytest.approx(size, abs=3.0 * found.scale_spread * size)
+    assert found.scale == pytest.approx(size, rel=0.06)
+    error = found.position - true_root(size)
+    assert error @ np.linalg.solve(found.position_covariance, error) < 11.3
+
+
+def test_readings_of_something_else_now_and_then_change_no_size():
+    cameras = [CAMERA] * FRAMES
+    depths = depth_readings()
+    depths[::2] = [DepthReading(1.2)] * len(depths[::2])
+    path = track_clip(measured(cameras), TIMES, cameras=cameras, lag=0, depths=depths)
+    assert np.abs(path.scale[10:] / SIZE - 1.0).max() < 0.06
+
+
 def test_a_hundred_readings_do_not_remove_errors_that_they_share():
     readings = KNOWLEDGE["bone"]["lengths"]
     few, many = (
@@ -187,7 +210,7 @@ def test_no_depth_reading_is_none():
 def test_a_reading_far_from_what_is_possible_is_left_out():
     for knowledge in (
         {"depths": [DepthReading(1.0)] * FRAMES},
-        {"lengths": [[LengthReading(0.36, 0.9)]] * FRAMES},
+        {"lengths": [[LengthReading(0.25, 0.9)]] * FRAMES},
         with_poses(floor=Floor(np.array([0.0, 0.0, 1.0]), height_m=-1.5)),
     ):
         found = tracked(**knowledge)
