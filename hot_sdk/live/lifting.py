@@ -343,8 +343,8 @@ def _prepared(
         )
     cleaned = shown[0].cleaned
     if len(shown) > 1:
-        parts = zip(*map(_fields, shown), strict=True)
-        cleaned = Cleaned(*map(np.concatenate, parts))
+        columns = zip(*map(_fields, shown), strict=True)
+        cleaned = Cleaned(*(np.concatenate(column) for column in columns))
     views = None
     if first.camera is None:
         inputs = spec.normalize(

@@ -371,7 +371,8 @@ def _equations(rows: Doubles, weight: Doubles) -> tuple[Doubles, Doubles]:
 def _is_small(change: Doubles, root: Doubles) -> bool:
     """Return whether a step moved all roots by less than is known of them."""
     if len(root) == 1:
-        return max(map(abs, change[0].tolist())) < _CONVERGED * abs(float(root[0, 2]))
+        moved = max(abs(value) for value in change[0].tolist())
+        return bool(moved < _CONVERGED * abs(float(root[0, 2])))
     return bool((np.abs(change) < _CONVERGED * np.abs(root[:, 2:])).all())
 
 
@@ -379,8 +380,8 @@ def _change(equations: Doubles) -> Doubles:
     """Solve the normal equations of three unknowns in each frame, (frames, 3, 4)."""
     if len(equations) > 1:
         normal = _invertible(equations[..., :3])
-        solution: Doubles = np.linalg.solve(normal, equations[..., 3:])[..., 0]
-        return solution
+        solved: Doubles = np.linalg.solve(normal, equations[..., 3:])
+        return solved[..., 0]
     rows = equations[0].tolist()
     more = _RIDGE * max(rows[0][0] + rows[1][1] + rows[2][2], _SAFE)
     for place, row in enumerate(rows):
