@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.engines.cache import MODEL, CachedFile, cache_entry, cpu_identity, unwritable
 from hot_sdk.engines.onnx_file import OnnxFile, check_onnx, read_signature
+from hot_sdk.engines.onnxruntime.integer_products import (
+    PRODUCTS_REVISION,
+    exact_sums,
+    with_integer_products,
+)
 from hot_sdk.engines.onnxruntime.providers import (
     CUDA_PROVIDER,
     Provider,
@@ -38,10 +43,8 @@ _LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
-EXACT_INT8_SUMS = ("session.x64quantprecision", "1")
-"""The session's setting without which sums of int8 products overflow in 16 bits on x86 CPUs without
-VNNI, without a word: joints are off by millimeters to a quarter of a meter. On others it changes
-nothing."""
+# Levels at which ONNX Runtime itself writes operators of its own.
+_FUSING = ("extended", "all")
 
 _ARM64 = ("aarch64", "arm64")
 
@@ -155,8 +158,8 @@ def _open(
         "provider": provider.name,
         # Level 'all' may lay tensors out for this CPU's vector width.
         "cpu": cpu_identity(),
-        # Graphs that were cached without this setting overflow in it, too.
-        "int8": "exact sums",
+        # Of graphs that were cached earlier, some overflow in 16 bits, and others are slow.
+        "int8": f"exact sums, products {PRODUCTS_REVISION}",
     }
     entry = cache_entry(options.cache_dir, file.name, ".onnx", depends_on)
     cached = CachedFile(entry, file.name, depends_on)
@@ -214,7 +217,10 @@ def _create(
     if not provider.on_cpu:
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     else:
-        settings.add_session_config_entry(*EXACT_INT8_SUMS)
+        for name, value in exact_sums(ort, file).items():
+            settings.add_session_config_entry(name, value)
+        if not optimized and options.graph_optimization in _FUSING:
+            file = with_integer_products(file)
     if provider.on_cpu and options.fast_math and platform.machine() in _ARM64:
         settings.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     content = file.content if isinstance(file.content, bytes) else str(file.content)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.leftovers import temporary_folder
 from hot_sdk._base.quiet_imports import import_quietly
 from hot_sdk.benchmarks.speed.profilers.quantized_products import quantized_products
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.onnx_file import check_onnx
-from hot_sdk.engines.onnxruntime import EXACT_INT8_SUMS
+from hot_sdk.engines.onnxruntime.integer_products import exact_sums, with_integer_products
 from hot_sdk.errors import EngineError
 from hot_sdk.manifest import KEYPOINTS
 
@@ -230,16 +230,20 @@ def trace_runs(
     settings.log_severity_level = 4
     settings.intra_op_num_threads = threads or 0
     settings.enable_profiling = True
-    # As the engine has it: other kernels are timed without it.
-    settings.add_session_config_entry(*EXACT_INT8_SUMS)
+    # As the engine has them: other kernels are timed without.
+    for name, value in exact_sums(ort, file).items():
+        settings.add_session_config_entry(name, value)
     if as_written:
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         settings.add_session_config_entry("session.disable_prepacking", "1")
-    with tempfile.TemporaryDirectory() as folder:
-        settings.profile_file_prefix = str(Path(folder) / "profile")
+    else:
+        file = with_integer_products(file)
+    content = file.content if isinstance(file.content, bytes) else str(file.content)
+    with temporary_folder("hot-benchmark") as folder:
+        settings.profile_file_prefix = str(folder / "profile")
         try:
             session = ort.InferenceSession(
-                str(file.content), settings, providers=[_PROVIDER], enable_fallback=0
+                content, settings, providers=[_PROVIDER], enable_fallback=0
             )
             for _ in range(warm_up + runs):
                 session.run(None, dict(arrays))

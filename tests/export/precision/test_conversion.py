@@ -8,7 +8,9 @@ import pytest
 from exported_models import FRAMES, small_request
 from onnx import TensorProto, numpy_helper
 
-from hot_sdk.engines import open_session
+from hot_sdk.engines import SessionOptions, open_session
+from hot_sdk.engines.onnx_file import check_onnx
+from hot_sdk.engines.onnxruntime.integer_products import PRODUCT, with_integer_products
 from hot_sdk.errors import GraphCheckError, UsageError
 from hot_sdk.export.enums import Precision, Variant
 from hot_sdk.export.graph.check import check_graph
@@ -85,6 +87,27 @@ def test_poses_stay_near(name, precision):
     limit = 0.02 if precision is Precision.FP16 else 0.25
     error = np.linalg.norm(found - exact, axis=-1).mean()
     assert 0.0 < error < limit * size
+
+
+@EVERY_FAMILY
+@pytest.mark.parametrize("precision", [Precision.INT8, Precision.INT8_FP16])
+def test_onnxruntime_multiplies_integers_in_every_place(name, precision):
+    made = converted(name, precision)
+    content = made.model.SerializeToString()
+    file = with_integer_products(check_onnx(content))
+    graph = onnx.load_from_string(file.content).graph
+    multiplied = {node.name for node in graph.node if node.op_type == PRODUCT}
+    assert multiplied == set(made.matmuls)
+    assert "DequantizeLinear" not in {node.op_type for node in graph.node}
+    found = []
+    for level in ("none", "all"):
+        options = SessionOptions(graph_optimization=level)
+        with open_session(content, options, engine="onnxruntime") as session:
+            keypoints = calibration_windows(traced(name)[1]).windows[-1:]
+            found.append(session.run({KEYPOINTS: keypoints})[POSES])
+    # A value between two steps may be rounded to either, and a frame as good as another be kept.
+    error = np.linalg.norm(found[0] - found[1], axis=-1).mean()
+    assert error < 0.05 * np.linalg.norm(found[0], axis=-1).mean()
 
 
 @EVERY_FAMILY
