@@ -111,6 +111,63 @@ def test_selector_that_is_not_known_is_refused(changed):
         read_manifest(changed(stages=stages))
 
 
+def changes():
+    """Changed fields of the starter's manifest, and whether each is believed."""
+    data = json.loads(records.to_json(STARTER))
+    joints, stage = data["joints"], data["stages"][0]
+    refused = {
+        "batch": (2**40, None, 2),
+        "channels": (3,),
+        "flip": (True,),
+        "token_index": (True,),
+        "conditions": (["height"], []),
+        "spread": (False,),
+        "precision": ("int8", "fp16", "fp8"),
+        "opset": (13, None),
+        "frames": (27, 2**40),
+        "output_frames": (1,),
+        "tokens": (40,),
+        "ratio": (0.25,),
+        "variant": ("plain", "tpc"),
+        "recovery": ("guess",),
+        "axes": ("x up, y left, z back",),
+        "unit": ("feet", "mm"),
+        "family": ("mix\u202este",),
+        "license": ("MIT\nverified",),
+        "joints": ({**joints, "parents": [-1, *range(16)]}, {**joints, "flip_pairs": []}),
+        "stages": ([], [{**stage, "selector": "dice"}]),
+        "schema": (99,),
+        "step": ({"lookahead": 0},),
+        "training_fps": (1e308,),
+    }
+    # What no graph shows, or nothing uses.
+    believed = {
+        "normalization": "image_short_side",
+        "training_fps": 25.0,
+        "root_relative": False,
+        "recovery": "interpolate",
+        "parameters": 5,
+    }
+    yield from ((name, value, False) for name, values in refused.items() for value in values)
+    yield from ((name, value, True) for name, value in believed.items())
+
+
+def test_of_39_changes_34_are_refused():
+    model, found = onnx.load(starter_model()), {}
+    entry = next(one for one in model.metadata_props if one.key == KEY)
+    manifest = json.loads(entry.value)
+    for name, value, is_believed in changes():
+        entry.value = json.dumps({**manifest, name: value})
+        content = model.SerializeToString()
+        try:
+            check_against_graph(content, read_manifest(content))
+            found[name, str(value)] = True
+        except ManifestError:
+            found[name, str(value)] = False
+        assert found[name, str(value)] == is_believed, (name, value)
+    assert (len(found), sum(found.values())) == (39, 5)
+
+
 def test_every_kind_of_export_agrees_with_its_graph(model_file):
     check_against_graph(model_file, read_manifest(model_file))
 
