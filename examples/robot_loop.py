@@ -58,10 +58,8 @@ def may_act(pose: StreamPose | None, now: float) -> bool:
     # A joint that was only guessed, or that nobody knows where it is, is not valid or NaN.
     if not (pose.valid[WRIST] and pose.root_error < FARTHEST_OFF_PX):
         return False
-    unsure = pose.joints_covariance[WRIST]
-    # A model that does not judge its joints leaves NaN; the root is judged in any case.
-    spread = unsure if unsure[0, 0] >= 0.0 else pose.root_covariance
-    return math.sqrt(spread.trace()) < LEAST_SURE_M
+    # NaN, of a model that does not judge its joints, is not sure enough.
+    return math.sqrt(pose.joints_covariance[WRIST].trace()) < LEAST_SURE_M
 
 
 def main(model: str, keypoints: Path) -> None:

@@ -82,8 +82,7 @@ class Pose3DResult:
         velocity: (frames, 17, 3), of the joints in that frame, ``unit`` per second; of the root
             alone while the others' is not known. None before a conversion has found it, as are the
             next four.
-        joints_covariance: (frames, 17, 3, 3), of the joints in the frame; of the root alone without
-            a spread.
+        joints_covariance: (frames, 17, 3, 3), of the joints in the frame; NaN without a spread.
         velocity_covariance: (frames, 17, 3, 3), likewise.
         scale: Size of the person over that of the network's poses, which ``poses`` were multiplied
             by.

@@ -131,8 +131,8 @@ class PlacedFrames:
         root: (frames, 3), meters.
         velocity: (frames, 17, 3), of the joints in the frame, m/s.
         covariance: (frames, 17, 3, 3), of ``poses``; None without a spread.
-        joints_covariance: (frames, 17, 3, 3), of the joints in the frame.
-        velocity_covariance: (frames, 17, 3, 3).
+        joints_covariance: (frames, 17, 3, 3), of the joints in the frame; NaN without a spread.
+        velocity_covariance: (frames, 17, 3, 3), likewise.
         scale: (frames,), size of the person over that of the network's poses.
         scale_spread: (frames,), standard deviation of its logarithm.
         root_error: (frames,), pixels.
@@ -364,6 +364,7 @@ class PersonPlacer:
         velocity[here, origins] = moved
         own = _own_covariance(frames, turns, origins, scale, final)
         if own is None:
+            # Most of the root's error is one of the pose, of which nothing is known.
             joints = np.full((final, _JOINTS, 3, 3), np.nan)
             faster = joints.copy()
         else:
@@ -374,7 +375,7 @@ class PersonPlacer:
             wide += _SHARE_OF_SPEED**2 * (speed**2).sum(axis=-1)
             axes = _EYE_3 * wide[..., None, None]
             faster = unsure[:, None, 3:6, 3:6] + axes
-        joints[here, origins], faster[here, origins] = unsure[:, :3, :3], unsure[:, 3:6, 3:6]
+            joints[here, origins], faster[here, origins] = unsure[:, :3, :3], unsure[:, 3:6, 3:6]
         joints[lost] = np.nan
         # All three coordinates are known, or none is.
         faster[np.isnan(velocity[..., 0])] = np.nan

@@ -56,7 +56,7 @@ class StreamPose:
         joints: (17, 3), where the joints are, meters: ``root`` plus ``pose``; NaN if not valid.
         velocity: (17, 3), of ``joints``, m/s; of the root alone while the others' is not known.
         covariance: (17, 3, 3), of ``pose`` in meters; None if the network judges no spread.
-        joints_covariance: (17, 3, 3), of ``joints``, m²; of the root alone without a spread.
+        joints_covariance: (17, 3, 3), of ``joints``, m²; NaN without a spread.
         velocity_covariance: (17, 3, 3), of ``velocity``, m²/s²; likewise.
         scale: Size of the person over that of the network's poses; 1 while nothing tells it.
         scale_spread: Standard deviation of its logarithm: that of adults' statures while nothing

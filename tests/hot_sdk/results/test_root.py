@@ -145,7 +145,8 @@ def test_frames_with_too_few_joints_are_bridged():
     points = seen(joints).points.copy()
     points[5, 3:] = np.nan
     keypoints = dataclasses.replace(seen(joints), points=points)
-    found = result_of(joints).with_root_from_reprojection(keypoints, CAMERA)
+    spread = np.full((40, 17, 3), 0.003, dtype=np.float32)
+    found = result_of(joints, spread=spread).with_root_from_reprojection(keypoints, CAMERA)
     np.testing.assert_allclose(found.root[5], joints[5, 0], atol=SMOOTHED_M)
     assert np.isfinite(found.root_error).sum() == 39
     assert np.isnan(found.root_error[5])
