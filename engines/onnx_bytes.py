@@ -99,7 +99,12 @@ def _text(field: int, value: str) -> bytes:
 
 def message(field: int, content: bytes) -> bytes:
     """Return a field that holds a message, text or bytes."""
-    return _varint(field << 3 | _BYTES) + _varint(len(content)) + content
+    return begin_message(field, len(content)) + content
+
+
+def begin_message(field: int, length: int) -> bytes:
+    """Return what precedes the content of a field that holds so many bytes."""
+    return _varint(field << 3 | _BYTES) + _varint(length)
 
 
 def _varint(value: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.engines.onnx_bytes import message, write_opset, write_tensor
+from hot_sdk.engines.onnx_bytes import begin_message, message, write_opset, write_tensor
 from hot_sdk.engines.onnx_file import Message
 from hot_sdk.engines.protobuf import Buffer, Field, read_fields
 
@@ -72,18 +73,30 @@ class Nodes:
         place = self.makers.get(name)
         return place if place is not None and self.nodes[place].operator == operator else None
 
+    def constant_type(self, name: str) -> tuple[type[np.generic], tuple[int, ...]] | None:
+        """Return the type and shape of a constant that :meth:`constant` returns."""
+        found = self._stored(name)
+        return None if found is None else found[:2]
+
     def constant(self, name: str) -> NDArray[Any] | None:
         """Return a constant of float32, int8 or int64; None for anything else."""
+        found = self._stored(name)
+        if found is None:
+            return None
+        dtype, shape, raw = found
+        return np.frombuffer(self.buffer[raw.begin : raw.end], dtype).reshape(shape)
+
+    def _stored(self, name: str) -> tuple[type[np.generic], tuple[int, ...], Field] | None:
+        """Return the type and shape of a constant, and where its values are."""
         if name not in self.tensors or name in self.interface:
             return None
         fields = _children(self.buffer, self.tensors[name])
         dtype = _DTYPES.get(fields[_TENSOR_TYPE][-1].value) if _TENSOR_TYPE in fields else None
         if dtype is None or _TENSOR_RAW not in fields:
             return None
-        shape = _shape(self.buffer, fields)
-        raw = fields[_TENSOR_RAW][-1]
-        values = np.frombuffer(self.buffer[raw.begin : raw.end], dtype)
-        return values.reshape(shape) if values.size == np.prod(shape, dtype=int) else None
+        shape, raw = tuple(_shape(self.buffer, fields)), fields[_TENSOR_RAW][-1]
+        is_whole = raw.end - raw.begin == math.prod(shape) * np.dtype(dtype).itemsize
+        return (dtype, shape, raw) if is_whole else None
 
 
 def written_nodes(buffer: Buffer) -> Iterator[bytes]:
@@ -162,10 +175,12 @@ def with_nodes(
     )
     whole: list[bytes] = []
     for field, start in _with_starts(buffer, 0, len(buffer)):
-        is_graph = field.number == _MODEL_GRAPH
-        whole.append(
-            message(_MODEL_GRAPH, b"".join(parts)) if is_graph else buffer[start : field.end]
-        )
+        if field.number == _MODEL_GRAPH:
+            # Its parts are joined once, with the rest: nearly all of a file is in it.
+            whole.append(begin_message(_MODEL_GRAPH, sum(map(len, parts))))
+            whole.extend(parts)
+        else:
+            whole.append(buffer[start : field.end])
     present = {
         _text(buffer, _children(buffer, field), _OPSET_DOMAIN)
         for field in read_fields(buffer, 0, len(buffer))

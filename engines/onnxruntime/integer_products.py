@@ -158,12 +158,11 @@ def _match(graph: Nodes, place: int) -> _Product | None:
         return None
     if graph.nodes[quantize].inputs[1:] != activations[1:]:
         return None
-    weight = graph.constant(weights[0])
-    columns = weight.shape[-1] if weight is not None and weight.ndim == 2 else 0
+    dtype, shape = graph.constant_type(weights[0]) or (None, ())
+    columns = shape[-1] if len(shape) == 2 else 0
     known = (
         columns
-        and weight is not None
-        and weight.dtype == np.int8
+        and dtype is np.int8
         and _is_symmetric(graph, activations, 1)
         and _is_symmetric(graph, weights, columns)
         and graph.nodes[quantize].attributes.keys() | graph.nodes[left].attributes.keys() <= _AXIS
