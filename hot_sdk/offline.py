@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,10 @@ from hot_sdk.latency import LatencyReport
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.results.result import CAMERA_AXES, METERS, Pose3DResult
-from hot_sdk.root.placement import CAMERA_FRAME
 from hot_sdk.skeletons import H36M17
-from hot_sdk.streams import StreamPose, StreamReport
+
+if TYPE_CHECKING:
+    from hot_sdk.streams import StreamPose, StreamReport
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -207,6 +208,8 @@ def _result(
         valid[at] = np.stack([pose.valid for pose in mine])
     placed: dict[str, Any] = {"root": None, "root_error": None}
     if person.camera is not None and engine.manifest.unit == METERS:
+        from hot_sdk.root.placement import CAMERA_FRAME
+
         placed = {
             "root": gathered("root", 3),
             "root_error": gathered("root_error"),

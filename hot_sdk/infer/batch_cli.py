@@ -9,19 +9,21 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hot_sdk._base.files import require_writable_target, sha256_of
 from hot_sdk._base.progress import Progress
-from hot_sdk._base.tables import Table, print_report
 from hot_sdk.engines import default_engine
 from hot_sdk.errors import UsageError
-from hot_sdk.infer.batch import REPORT, BatchReport, find_inputs, run_batch
-from hot_sdk.infer.batch_job import Job
 from hot_sdk.infer.inputs import EngineOptions, InputOptions, check_rate, options_from
-from hot_sdk.infer.ray_workers import require_ray
 from hot_sdk.manifest import Manifest, read_manifest
 from hot_sdk.starter import resolve_model
+
+# What runs batches is imported with the first one: its processes and tables take as long to import
+# as the SDK.
+if TYPE_CHECKING:
+    from hot_sdk.infer.batch import BatchReport
+    from hot_sdk.infer.batch_job import Job
 
 SOME_FAILED = 15
 """Exit status if some inputs of a batch failed; the others were lifted."""
@@ -93,6 +95,9 @@ def lift_batch(options: argparse.Namespace, inputs: InputOptions) -> int:
     Raises:
         HotSDKError: The batch could not be started; errors of single inputs are reported instead.
     """
+    from hot_sdk.infer.batch import REPORT, find_inputs, run_batch
+    from hot_sdk.infer.ray_workers import require_ray
+
     root, names = find_inputs(options.archive, options.output_dir)
     check_rate((str(root / name) for name in names), inputs.fps)
     require_ray("ray")
@@ -116,6 +121,8 @@ def lift_batch(options: argparse.Namespace, inputs: InputOptions) -> int:
 
 
 def _job(options: argparse.Namespace, inputs: InputOptions, root: Path) -> Job:
+    from hot_sdk.infer.batch_job import Job
+
     model = resolve_model(options.model).resolve()
     require_precision(read_manifest(model), options.require_precision)
     engine = options_from(EngineOptions, options)
@@ -141,6 +148,9 @@ def _job(options: argparse.Namespace, inputs: InputOptions, root: Path) -> Job:
 
 
 def _print(report: BatchReport) -> None:
+    from hot_sdk._base.tables import Table, print_report
+    from hot_sdk.infer.batch import REPORT
+
     failures, hidden = report.failures[:_SHOWN], len(report.failures) - _SHOWN
     table = Table(
         "Failed",

@@ -7,8 +7,9 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,11 +34,9 @@ from hot_sdk.infer.inputs import (
     read_input,
     save_results,
 )
-from hot_sdk.infer.live import LiveOptions, LiveSummary, lift_live
-from hot_sdk.infer.live import add_arguments as add_live_arguments
-from hot_sdk.infer.live import check_arguments as check_live_arguments
-from hot_sdk.infer.outputs import check_drawings, save_plots, save_rerun, save_video
-from hot_sdk.infer.trial import try_model
+from hot_sdk.infer.live_options import LiveOptions
+from hot_sdk.infer.live_options import add_arguments as add_live_arguments
+from hot_sdk.infer.live_options import check_arguments as check_live_arguments
 from hot_sdk.offline import LiftedPeople
 from hot_sdk.skeletons import list_skeletons
 from hot_sdk.starter import STARTER, STARTER_LIVE
@@ -45,6 +44,10 @@ from hot_sdk.video import list_detectors, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
 from hot_sdk.video.reader import is_live_source
 from hot_sdk.windows import MODES
+
+# Drawings, trials and what follows a camera are imported where an option asks for them.
+if TYPE_CHECKING:
+    from hot_sdk.infer.live import LiveSummary
 
 _EPILOG = """\
 examples:
@@ -94,7 +97,7 @@ def build_parser() -> CommandParser:
     add("--model", metavar="FILE", help=model)
     add("--require-precision", metavar="P", help="refuse a model of another precision than P")
     engines = f"inference engine; {AUTO}: the fastest here (default: by the file's format)"
-    add("--engine", choices=(*list_engines(), AUTO), help=engines)
+    add("--engine", help=engines).choices = _Names(lambda: (*list_engines(), AUTO))
     devices = "cpu, cuda[:N], or Intel's gpu[:N] and npu (default: cpu)"
     add("--device", default="cpu", metavar="D", help=devices)
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
@@ -132,7 +135,7 @@ def build_parser() -> CommandParser:
     add = parser.add_argument_group("videos and cameras").add_argument
     detectors = f"2D detector (default: {DEFAULT_DETECTOR})"
     people = f"maximum people per frame (default: {DEFAULT_MAX_PEOPLE})"
-    add("--detector", choices=list_detectors(), help=detectors)
+    add("--detector", help=detectors).choices = _Names(list_detectors)
     add("--max-people", type=int, metavar="N", help=people)
     add("--duration", type=float, metavar="S", help="seconds after which to stop reading")
     add = parser.add_argument_group("windows and streams").add_argument
@@ -158,6 +161,19 @@ def build_parser() -> CommandParser:
     add("--save-rerun", type=Path, metavar="FILE", help="record for the Rerun viewer: .rrd")
     parser.add_shared_arguments()
     return parser
+
+
+class _Names:
+    """Names that are looked up in the installed packages, and not before someone asks for them."""
+
+    def __init__(self, found: Callable[[], Sequence[str]]) -> None:
+        self._found = found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._found()
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -233,6 +249,8 @@ def _run(arguments: list[str]) -> int:
         inputs = dataclasses.replace(inputs, keep_camera=True)
     _check(options, inputs)
     if options.limit_seconds is not None:
+        from hot_sdk.infer.trial import try_model
+
         with Progress("trying the model"):
             engine_options = options_from(EngineOptions, options)
             try_model(options.model, engine_options, options.limit_seconds)
@@ -244,6 +262,8 @@ def _run(arguments: list[str]) -> int:
     with engine:
         require_precision(engine.manifest, options.require_precision)
         if live.are_given:
+            from hot_sdk.infer.live import lift_live
+
             (name,) = options.inputs
             return _tell_live(name, lift_live(engine, name, inputs, live), options)
         for name in options.inputs:
@@ -328,7 +348,10 @@ def _check(options: argparse.Namespace, inputs: InputOptions) -> None:
             " given.",
             hint="Lift them one by one.",
         )
-    check_drawings(*drawings)
+    if any(one is not None for one in drawings):
+        from hot_sdk.infer.outputs import check_drawings
+
+        check_drawings(*drawings)
 
 
 def _stem(name: str) -> str:
@@ -349,10 +372,16 @@ def _save(
 ) -> list[Path]:
     files = list(save_results(lifted, options.output_dir, _stem(name), inputs))
     if options.save_plot is not None:
+        from hot_sdk.infer.outputs import save_plots
+
         files += save_plots(options.save_plot, footage, lifted)
     if options.save_video is not None:
+        from hot_sdk.infer.outputs import save_video
+
         files.append(save_video(options.save_video, footage, lifted, turn_period_s=options.orbit))
     if options.save_rerun is not None:
+        from hot_sdk.infer.outputs import save_rerun
+
         files.append(save_rerun(options.save_rerun, footage, lifted))
     return files
 

@@ -28,9 +28,7 @@ from hot_sdk.offline import LiftedPeople, lift_at_once, lift_stream
 from hot_sdk.people import USUAL_FPS, read_tracked_people
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.preprocessing.policies import PUBLISHED
-from hot_sdk.results.bvh import save_bvh
 from hot_sdk.results.files import FORMATS
-from hot_sdk.root.placement import Placement
 from hot_sdk.starter import STARTER, resolve_model
 from hot_sdk.video import Frame, VideoWriter, create_detector, keypoints_from_video, parse_source
 from hot_sdk.video.detector import DEFAULT_DETECTOR, DEFAULT_MAX_PEOPLE
@@ -147,7 +145,11 @@ class InputOptions:
         up: Up | None = self.up
         if up is None and camera is not None:
             up = self.camera_pose()
-        Placement(ground=self.ground)  # For its checks alone.
+        if self.ground is not None:
+            # Here, because what places people takes longer to import than a short clip to lift.
+            from hot_sdk.root.placement import Placement
+
+            Placement(ground=self.ground)  # For its checks alone.
         return checked_knowledge(camera, up, self.height_m, frames=None)
 
     def camera_pose(self) -> CameraPose | None:
@@ -331,6 +333,8 @@ def save_results(
         for kind in options.formats:
             path = folder / f"{stem}{person}_3d.{kind}"
             if kind == BVH:
+                from hot_sdk.results.bvh import save_bvh
+
                 save_bvh(result, path, up=up)
             else:
                 result.save(path)
