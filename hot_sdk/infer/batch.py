@@ -15,7 +15,15 @@ from pathlib import Path
 from hot_sdk._base import records
 from hot_sdk._base.files import replaced_on_success
 from hot_sdk.errors import BatchError, EngineError, UsageError
-from hot_sdk.infer.batch_job import DONE, FAILED, SKIPPED, Job, Outcome, finished_before
+from hot_sdk.infer.batch_job import (
+    DONE,
+    FAILED,
+    SKIPPED,
+    Job,
+    Outcome,
+    finished_before,
+    has_record,
+)
 from hot_sdk.infer.ray_process import ray_process
 from hot_sdk.readers.folders import holds_frames
 from hot_sdk.video.signatures import is_video_file
@@ -101,6 +109,7 @@ def run_batch(
     start = time.perf_counter()
     entries: dict[str, Entry] = {}
     pending = list(names)
+    recorded = {name for name in names if has_record(job, name)}
     ended: EngineError | None = None
     with ray_process(job, workers, address, verbose=verbose) as ray:
         for attempt in range(1, retries + 2):
@@ -110,6 +119,9 @@ def run_batch(
             named = dataclasses.replace(job, attempt=f"{secrets.token_hex(8)} {attempt}")
             try:
                 for outcome in ray.lift(named, pending):
+                    if outcome.state == SKIPPED and outcome.input not in recorded:
+                        # Lifted by a worker of this run that died before it could say so.
+                        outcome = dataclasses.replace(outcome, state=DONE)
                     entries[outcome.input] = Entry(outcome, attempt)
                     _LOG.info("'%s': %s %s", outcome.input, outcome.state, outcome.message or "")
                     finished += outcome.state != FAILED

@@ -177,6 +177,11 @@ def finished_before(job: Job, name: str) -> Outcome | None:
     return Outcome(name, SKIPPED, files=_in_output(job, target.parent, before.files))
 
 
+def has_record(job: Job, name: str) -> bool:
+    """Return whether there is a record of an input, of whatever content and options."""
+    return _record_file(Path(job.output, name)).exists()
+
+
 def _record_file(target: Path) -> Path:
     return target.with_name(f"{target.name}.done.json")
 

@@ -154,10 +154,12 @@ def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
     context.max_errored_blocks = -1
     pool = data.ActorPoolStrategy(
         size=min(workers, len(names)),
-        # No input should wait behind a long video while other workers are idle.
+        # No part should wait behind a long video while other workers are idle.
         max_tasks_in_flight_per_actor=1,
     )
-    rows = data.from_items([{"name": name} for name in names], override_num_blocks=len(names))
+    rows = data.from_items(
+        [{"name": name} for name in names], override_num_blocks=parts_of(len(names), workers)
+    )
     outcomes = rows.map_batches(
         BatchWorker,
         fn_constructor_kwargs={"job": job},
@@ -176,6 +178,15 @@ def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
             f"Ray ended the run: {type(error).__name__}: …{reason[-300:]}",
             hint="All machines of a cluster need this version of hot-sdk.",
         ) from error
+
+
+def parts_of(names: int, workers: int) -> int:
+    """Return in how many parts Ray assigns inputs to workers.
+
+    Each costs Ray as much time as a short clip, and memory. With this many, a worker that has the
+    last one is alone for a hundredth of the run.
+    """
+    return min(names, max(100 * workers, names // 100))
 
 
 def can_host_a_worker(job: Job) -> bool:

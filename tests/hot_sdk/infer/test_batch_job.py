@@ -1,5 +1,6 @@
 """What a worker does with one input, and what it does not touch."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 
 from hot_sdk import Pose3DResult
 from hot_sdk.errors import EngineError
+from hot_sdk.infer.batch import run_batch
 from hot_sdk.infer.batch_job import lift_one
+from hot_sdk.infer.ray_workers import parts_of
 
 RESULTS = Path("results")
 
@@ -149,3 +152,30 @@ def test_another_model_under_the_same_name_is_refused(job, tmp_path):
     model.unlink()
     with pytest.raises(EngineError, match="all workers see"):
         same.open_engine()
+
+
+def test_what_a_worker_lifted_before_it_died_counts_as_done(job, openings, save, monkeypatch):
+    for name in ("before", "now"):
+        save(f"archive/{name}.npz")
+    assert states(job, openings, "before.npz") == ["done"]
+
+    @contextlib.contextmanager
+    def again(*_arguments, **_options):
+        class Again:
+            def lift(self, named, names):
+                # The part that the dead worker had is lifted by another one, from its start.
+                for name in names:
+                    lift_one(named, name, openings)
+                return [lift_one(named, name, openings) for name in names]
+
+        yield Again()
+
+    monkeypatch.setattr("hot_sdk.infer.batch.ray_process", again)
+    report = run_batch(job, ["before.npz", "now.npz"], workers=1)
+    assert (report.done, report.skipped, report.failed) == (1, 1, 0)
+
+
+def test_short_archives_have_parts_of_one_input_and_long_ones_a_bounded_number():
+    assert parts_of(200, 2) == 200
+    assert parts_of(10_000, 2) == 200
+    assert parts_of(1_000_000, 2) == 10_000
