@@ -135,6 +135,23 @@ def test_closed_session_refuses_to_run(engine, affine_file, x):
         session.run({"x": x})
 
 
+def test_a_prepared_run_reads_its_arrays_anew(engine, affine_file, x):
+    fed = {"x": x.copy()}
+    with open_session(affine_file, engine=engine) as session:
+        run = session.prepare(fed)
+        other = session.prepare({"x": np.ones((5, 3), np.float32)})
+        for step in range(3):
+            fed["x"][:] = x + np.float32(step)
+            np.testing.assert_allclose(run()["y"], session.run(fed)["y"], rtol=1e-6)
+            np.testing.assert_allclose(other()["y"], expected(np.ones((5, 3)))["y"], rtol=1e-5)
+        with pytest.raises(EngineError, match=r"float64; expected float32"):
+            session.prepare({"x": x.astype(np.float64)})
+        with pytest.raises(EngineError, match="not in C order: x"):
+            session.prepare({"x": np.asfortranarray(np.ones((5, 3), np.float32))})
+    with pytest.raises(EngineError, match="closed"):
+        run()
+
+
 def test_threads_share_a_session(engine, affine_file):
     start = threading.Barrier(4)
 

@@ -31,6 +31,26 @@ def test_what_is_seen_passes_as_it_is(body):
         assert (one.missing, one.outliers) == (0, 0)
 
 
+@pytest.mark.parametrize("fps", [15.0, FPS])
+def test_frames_without_a_jump_take_a_shorter_way_to_the_same(body, fps, monkeypatch):
+    """Of someone who moves, some joints of whom jump or are missing, in some frames."""
+    chance = np.random.default_rng(3)
+    frames = body + np.cumsum(chance.normal(0.0, 4.0, (300, 17, 2)), axis=0).astype(np.float32)
+    frames[chance.random((300, 17)) < 0.004] += np.float32(150.0)
+    frames[chance.random((300, 17)) < 0.004] = np.nan
+    scores = np.where(chance.random((300, 17)) < 0.004, 0.1, 0.9).astype(np.float32)
+    shorter = cleaned(frames, scores, fps=fps)
+    taken = [one.cleaned.valid.flags.writeable for one in shorter]
+    assert 100 < taken.count(False) < 280
+    monkeypatch.setattr(CausalCleaner, "_is_near", lambda *_: False)
+    longer = cleaned(frames, scores, fps=fps)
+    for one, other in zip(shorter, longer, strict=True):
+        assert one[1:] == other[1:]
+        for name in ("points", "scores", "valid"):
+            got, expected = (getattr(each.cleaned, name) for each in (one, other))
+            np.testing.assert_array_equal(got, expected)
+
+
 def test_a_missing_joint_moves_with_the_body_and_is_then_invalid(body):
     frames = [body + np.float32(10.0 * step) for step in range(21)]
     for gone in frames[1:]:

@@ -72,6 +72,23 @@ def test_errors_of_poses_are_as_large_as_stated():
     assert np.median(found.misfit) < 1.5
 
 
+def test_frames_alone_are_measured_as_together():
+    joints = body("walk")
+    poses, points = relative(joints), seen(joints, 4.0).points
+    spread, valid = np.full((40, 17, 3), 0.02), VALID.copy()
+    valid[5:9, 12] = False
+    together = measure_root(poses, valid, points, None, CAMERA, spread=spread)
+    for at in range(0, 40, 3):
+        part = slice(at, at + 1)
+        alone = measure_root(
+            poses[part], valid[part], points[part], None, CAMERA, spread=spread[part]
+        )
+        for name in ("pixel_covariance", "pose_covariance", "misfit", "residual_px"):
+            expected = getattr(together, name)[part]
+            np.testing.assert_allclose(getattr(alone, name), expected, rtol=2e-3)
+        np.testing.assert_allclose(alone.root, together.root[part], atol=1e-3)
+
+
 def test_a_joint_far_off_hardly_counts():
     joints = body("walk")
     points = seen(joints, 2.0).points.copy()
