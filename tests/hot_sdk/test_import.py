@@ -42,6 +42,14 @@ def test_runtime_imports_only_numpy_until_a_model_is_loaded():
     assert imported_by("from hot_sdk import *; Pose3DEngine, Keypoints", watched) == []
 
 
+def test_a_start_imports_no_part_that_few_programs_need():
+    rare = ("streams", "root", "readers.text_files", "engines.auto", "drawing", "ros")
+    watched = tuple(f"hot_sdk.{name}" for name in rare)
+    program = "from hot_sdk import Keypoints, Pose3DEngine; import hot_sdk.infer.cli"
+    assert imported_by(program, watched) == []
+    assert imported_by("import hot_sdk.streams, hot_sdk.drawing, hot_sdk.ros", watched) != []
+
+
 @pytest.mark.parametrize("name", hot_sdk.__all__)
 def test_every_public_name_exists(name):
     assert getattr(hot_sdk, name) is not None
