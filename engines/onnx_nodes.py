@@ -24,6 +24,11 @@ _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
 _VALUE_NAME, _OPSET_DOMAIN = 1, 1
 _ATTRIBUTE_GRAPHS = frozenset({6, 11})
 _STANDARD = ("", "ai.onnx")
+_KEEPING_AXES = frozenset(
+    {"Cast", "DequantizeLinear", "Erf", "Gelu", "Identity", "LayerNormalization", "QuantizeLinear"}
+    | {"Relu", "Sigmoid", "Softmax", "Sqrt", "Tanh", "Transpose"}
+)
+_BROADCASTING = frozenset({"Add", "Div", "Mul", "Sub"})
 _DTYPES: Mapping[int | None, type[np.generic]] = {1: np.float32, 3: np.int8, 7: np.int64}
 
 
@@ -72,6 +77,29 @@ class Nodes:
         """Return the position of the node that returns a value; None if it is of another kind."""
         place = self.makers.get(name)
         return place if place is not None and self.nodes[place].operator == operator else None
+
+    def axes(self) -> dict[str, int]:
+        """Return the number of axes of each value of which the nodes tell it."""
+        found: dict[str, int] = {}
+        for node in self.nodes:
+            read = [self._axes_of(name, found) for name in node.inputs]
+            number: int | None = None
+            if node.operator == "Reshape" and len(read) == 2:
+                shape = self.constant(node.inputs[1])
+                number = None if shape is None else shape.size
+            elif node.operator == "Gemm":
+                number = 2
+            elif node.operator in _KEEPING_AXES and read:
+                number = read[0]
+            elif node.operator in _BROADCASTING and None not in read:
+                number = max(each for each in read if each is not None)
+            if number is not None:
+                found[node.outputs[0]] = number
+        return found
+
+    def _axes_of(self, name: str, found: Mapping[str, int]) -> int | None:
+        constant = self.constant_type(name)
+        return found.get(name) if constant is None else len(constant[1])
 
     def constant_type(self, name: str) -> tuple[type[np.generic], tuple[int, ...]] | None:
         """Return the type and shape of a constant that :meth:`constant` returns."""

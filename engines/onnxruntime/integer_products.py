@@ -15,7 +15,7 @@ import contextlib
 import functools
 import logging
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -29,7 +29,7 @@ from hot_sdk.engines.onnx_nodes import Nodes, read_nodes, with_nodes, written_no
 from hot_sdk.engines.protobuf import Buffer
 from hot_sdk.errors import EngineError
 
-PRODUCTS_REVISION = "1"
+PRODUCTS_REVISION = "2"
 """Changes with what is written, for caches of what is made of it."""
 
 DOMAIN = "com.microsoft"
@@ -53,8 +53,8 @@ class _Product:
     """A multiplication that can be written as integers.
 
     Attributes:
-        places: Positions of the nodes that are replaced: the multiplication, and the node that adds
-            the bias if there is one.
+        places: Positions of the nodes that are replaced: the multiplication, the node that adds
+            the bias if there is one, and one that takes away the axes that the bias brought.
         quantize: Position of the node that quantizes the activations.
         weight: Names of the integer weights and of their scales.
         bias: Its name and values; None without one.
@@ -121,10 +121,11 @@ def with_integer_products(file: OnnxFile) -> OnnxFile:
         if not any(_DEQUANTIZE.encode() in node for node in written_nodes(buffer)):
             return file
         graph = read_nodes(buffer)
+        axes = graph.axes()
         products = [
             product
             for place, node in enumerate(graph.nodes)
-            if node.operator == "MatMul" and (product := _match(graph, place)) is not None
+            if node.operator == "MatMul" and (product := _match(graph, place, axes)) is not None
         ]
         if graph.has_subgraphs or not products:
             return file
@@ -144,7 +145,7 @@ def _readable(file: OnnxFile) -> Iterator[Buffer]:
         ) from error
 
 
-def _match(graph: Nodes, place: int) -> _Product | None:
+def _match(graph: Nodes, place: int, axes: Mapping[str, int]) -> _Product | None:
     """Return the product that a multiplication can be written as; None if it is another kind."""
     node = graph.nodes[place]
     left, right = (graph.maker(name, _DEQUANTIZE) for name in node.inputs)
@@ -174,8 +175,12 @@ def _match(graph: Nodes, place: int) -> _Product | None:
     bias = _bias(graph, output, columns)
     if bias is None:
         return _Product((place,), quantize, weights[:2], None, output)
-    adds = graph.readers[output][0]
-    return _Product((place, adds), quantize, weights[:2], bias, graph.nodes[adds].outputs[0])
+    places = [place, graph.readers[output][0]]
+    added = graph.nodes[places[-1]].outputs[0]
+    if axes.get(node.inputs[0]) == 2 and _is_matrix_again(graph, added, columns):
+        places.append(graph.readers[added][0])
+    output = graph.nodes[places[-1]].outputs[0]
+    return _Product(tuple(places), quantize, weights[:2], bias, output)
 
 
 def _is_symmetric(graph: Nodes, inputs: Sequence[str], scales: int) -> bool:
@@ -221,6 +226,15 @@ def _is_reshaped(graph: Nodes, name: str) -> bool:
         if shape is None or not shape.all():
             return False
     return True
+
+
+def _is_matrix_again(graph: Nodes, name: str, columns: int) -> bool:
+    """Return whether the only reader of a value makes a matrix of so many columns of it."""
+    readers = graph.readers.get(name, ())
+    if len(readers) != 1 or name in graph.interface or not _is_reshaped(graph, name):
+        return False
+    shape = graph.constant(graph.nodes[readers[0]].inputs[1])
+    return shape is not None and shape.tolist() == [-1, columns]
 
 
 def _rewrite(graph: Nodes, products: Sequence[_Product]) -> bytes:

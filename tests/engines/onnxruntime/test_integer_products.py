@@ -202,6 +202,28 @@ def test_a_bias_of_one_axis_needs_no_reshape(tmp_path):
     assert quantized.difference(tmp_path) < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("shape", "rows", "operators"),
+    [
+        ([-1, INNER], [-1, COLUMNS], ["Reshape", "Relu", "QuantizeLinear", PRODUCT, PRODUCT]),
+        # The sum has other rows, or further axes, than the product.
+        ([-1, INNER], [-1, 2 * COLUMNS], None),
+        ([2, -1, INNER], [-1, COLUMNS], None),
+    ],
+)
+def test_axes_that_only_the_bias_brought_are_not_made(tmp_path, shape, rows, operators):
+    quantized = Quantized()
+    quantized.values |= {"shape": np.array(shape), "rows": np.array(rows)}
+    nodes = {"matrix": ("Reshape", ["x", "shape"], {}), "positive": ("Relu", ["matrix"], {})}
+    quantized.nodes = {**nodes, **quantized.nodes}
+    quantized.nodes["q"] = ("QuantizeLinear", ["positive", "scale", "zero"], {})
+    quantized.outputs = {"y": None, "z": None}
+    found, _ = quantized.rewritten()
+    assert found.count("Reshape") == (1 if operators else 2)
+    assert operators is None or found == operators
+    assert quantized.difference(tmp_path) < 1e-4
+
+
 def test_float32_files_and_external_weights_stay_as_they_are(tmp_path):
     file = check_onnx(make_affine().SerializeToString())
     assert with_integer_products(file) is file
