@@ -9,6 +9,7 @@ entries may state the rate, the image's size, and what ``camera_fields`` describ
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -202,9 +203,8 @@ def frame_list(data: object, one_frame: Sequence[str] = ()) -> FrameList | None:
         return FrameList(list(data.values()), keys, about) if len(set(keys)) == len(keys) else None
     if not isinstance(data, list) or not data:
         return None
-    numbered = [_number(entry) for entry in data]
-    keys_known = all(number is not None for number in numbered)
-    return FrameList(data, numbered if keys_known else None, about)
+    numbered = list(itertools.takewhile(lambda number: number is not None, map(_number, data)))
+    return FrameList(data, numbered if len(numbered) == len(data) else None, about)
 
 
 def _number(entry: object) -> object:

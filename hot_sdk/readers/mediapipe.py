@@ -107,7 +107,7 @@ def _inner(value: object) -> tuple[object, object]:
     """Return what lies under the known keys, however often, and the id next to it."""
     name = None
     for _ in range(3):
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not value:
             break
         name = next((value[key] for key in _IDS if key in value), name)
         key = next((key for key in _LISTS if key in value), None)
@@ -118,7 +118,9 @@ def _inner(value: object) -> tuple[object, object]:
 
 
 def _is_world(entry: object) -> bool:
-    return isinstance(entry, dict) and any(entry.get(name) for name in _WORLD)
+    if not isinstance(entry, dict) or entry.keys().isdisjoint(_WORLD):
+        return False
+    return any(entry.get(name) for name in _WORLD)
 
 
 def _is_person(value: object) -> bool:
