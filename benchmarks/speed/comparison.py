@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hot_sdk.benchmarks.machine import MachineStamp
-from hot_sdk.benchmarks.speed.evidence import is_paired, ratio_of, trouble_with
+from hot_sdk.benchmarks.speed.evidence import busy_with, is_paired, ratio_of, trouble_with
 from hot_sdk.benchmarks.speed.metrics import METRICS, Metric
 from hot_sdk.benchmarks.speed.record import Record, Result
 from hot_sdk.benchmarks.speed.series import Interval
@@ -18,6 +18,10 @@ from hot_sdk.errors import ResultError
 DRIFT = 0.02
 """Two processes that run the same thing differ by this share even if each is steady: from what
 cannot be seen within one, such as the place of its memory."""
+
+BUSY_DRIFT = 0.15
+"""The same on a machine that others keep busy: each process runs beside others, all through. A file
+against itself was once 15% slower there, with an interval from 6% to 21%."""
 
 _SAME = 0.05
 """A change whose interval lies within this share is said to be none."""
@@ -40,6 +44,7 @@ class Change:
         ratio: New over old, with its confidence interval if the metric was read many times.
         verdict: ``better``, ``worse``, ``same``, or ``no verdict``.
         trouble: Why the values are no evidence; empty if they are.
+        busy: What kept the machine busy while they were measured in turn; empty if nothing did.
     """
 
     name: str
@@ -49,12 +54,23 @@ class Change:
     ratio: Interval
     verdict: str
     trouble: str
+    busy: str = ""
+
+    @property
+    def drift(self) -> float:
+        """The share by which two processes that run the same thing may differ."""
+        return BUSY_DRIFT if self.busy else DRIFT
 
     @property
     def reason(self) -> str:
         """Why there is no verdict; empty if there is one."""
         if self.verdict != UNDECIDED:
             return ""
+        if self.busy and not self.trouble:
+            return (
+                f"{self.busy}, where two processes that run the same may differ by"
+                f" {BUSY_DRIFT:.0%}; measure again when it is idle"
+            )
         return self.trouble or "the interval is too wide; measure longer (--duration)"
 
     @property
@@ -204,11 +220,17 @@ def change_in_turn(record: Record, new: Result, old: Result, metric: Metric) -> 
     paired = is_paired(metric)
     trouble = trouble_with(record, new, metric, paired=paired)
     trouble = trouble or trouble_with(record, old, metric, paired=paired)
-    return _change(new, old, metric, ratio_of(new, old, metric, paired=True), trouble)
+    ratio = ratio_of(new, old, metric, paired=True)
+    return _change(new, old, metric, ratio, trouble, busy_with(record))
 
 
 def _change(
-    new: Result, old: Result, metric: Metric, ratio: Interval | None, trouble: str
+    new: Result,
+    old: Result,
+    metric: Metric,
+    ratio: Interval | None,
+    trouble: str,
+    busy: str = "",
 ) -> Change | None:
     value, before = metric.of(new), metric.of(old)
     if value is None or before is None or before <= 0.0:
@@ -225,12 +247,13 @@ def _change(
         plain = ratio or Interval(share, share, share, 1)
         trouble = trouble or "too few rounds to tell"
         return Change(new.subject.name, metric, before, value, plain, UNDECIDED, trouble)
-    if ratio.low > 1.0 + DRIFT or ratio.high < 1.0 - DRIFT:
+    drift = BUSY_DRIFT if busy else DRIFT
+    if ratio.low > 1.0 + drift or ratio.high < 1.0 - drift:
         verdict = _direction(ratio.value, metric)
     else:
         same = max(abs(ratio.low - 1.0), abs(ratio.high - 1.0)) <= _SAME
         verdict = SAME if same else UNDECIDED
-    return Change(new.subject.name, metric, before, value, ratio, verdict, "")
+    return Change(new.subject.name, metric, before, value, ratio, verdict, "", busy)
 
 
 def _stream_of(result: Result) -> tuple[int, int, int] | None:

@@ -54,7 +54,7 @@ def trouble_with(record: Record, result: Result, metric: Metric, *, paired: bool
     if not metric.noisy:
         return ""
     if not paired:
-        busy = _busy(record)
+        busy = busy_with(record)
         if busy:
             return busy
         if throttled_between(record.before, record.after):
@@ -75,7 +75,8 @@ def trouble_with(record: Record, result: Result, metric: Metric, *, paired: bool
     return ""
 
 
-def _busy(record: Record) -> str:
+def busy_with(record: Record) -> str:
+    """Return what kept the machine busy while a record was made; empty if nothing did."""
     loads = (
         ("before the start", record.before.load),
         ("meanwhile", record.busy_meanwhile),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hot_sdk.benchmarks.speed.comparison import (
-    DRIFT,
     Change,
     change_in_turn,
     change_since,
@@ -85,11 +84,12 @@ def _judged(
     if change.trouble:
         return found, change.trouble
     ratio = change.ratio
-    low, high = ratio.low / (1.0 + DRIFT), ratio.high * (1.0 + DRIFT)
+    low, high = ratio.low / (1.0 + change.drift), ratio.high * (1.0 + change.drift)
     at_low = limit.is_met(low * change.old, change.old)
     at_high = limit.is_met(high * change.old, change.old)
-    shown = f"{ratio.low:.3f} to {ratio.high:.3f} of the old value"
-    return found, _decided(at_low, at_high, shown)
+    shown = f"{low:.3f} to {high:.3f} of the old value"
+    decided = _decided(at_low, at_high, shown)
+    return found, f"{change.busy}: {decided}" if decided and change.busy else decided
 
 
 def _decided(low: bool, high: bool, interval: str) -> str | None:

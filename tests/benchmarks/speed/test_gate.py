@@ -60,7 +60,12 @@ def test_absolute_limit_of_too_few_runs_has_no_verdict():
 
 
 def test_limit_on_what_ran_in_turn():
-    slower, even = in_turn(0.9, 0.88, 0.92, before=BUSY), in_turn(1.0, 0.99, 1.01, before=BUSY)
+    slower, even = in_turn(0.9, 0.88, 0.92), in_turn(1.0, 0.99, 1.01)
     assert len(judged(slower, None, "frames_per_s<0.95*old").failed) == 1
+    (noise,) = judged(
+        in_turn(0.9, 0.88, 0.92, before=BUSY), None, "frames_per_s<0.95*old"
+    ).undecided
+    assert "busy with other things" in noise
+    assert "(0.765 to 1.058 of the old value)" in noise
     assert judged(even, None, "frames_per_s<0.95*old") == judged(even, None)
     assert judged(in_turn(0.95, 0.9, 1.0), None, "frames_per_s<0.95*old").undecided
