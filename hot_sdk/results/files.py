@@ -1,4 +1,4 @@
-"""Write and read the fields of a result: npz and json hold everything, csv what a table can.
+"""Write and read the fields of a result: npz and json hold everything, csv nearly.
 
 A csv file has one row for each frame, after a line that begins with ``#`` and holds the rest as
 JSON; ``pandas.read_csv(path, comment="#")`` reads it. Numbers have as many digits as restore the

@@ -441,7 +441,7 @@ class Pose3DResult:
         return placed
 
     def save(self, path: str | Path, *, format: str | None = None) -> Path:  # noqa: A002
-        """Write a file: npz and json hold everything, csv what a table can.
+        """Write a file: npz and json hold everything, csv all but ``seams`` and ``latency``.
 
         Args:
             path: The file; an existing one is replaced when the new one is complete.
@@ -452,7 +452,7 @@ class Pose3DResult:
 
         Raises:
             UsageError: The format is unknown, or the file cannot be written.
-            ResultError: The clip is too long for json.
+            ResultError: The clip is too long for json or csv.
         """
         write_fields(Path(path), vars(self), format)
         return Path(path)
