@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from hot_sdk._base.tables import number
 from hot_sdk.benchmarks.speed.advice import advice
-from hot_sdk.benchmarks.speed.evidence import trouble_with
+from hot_sdk.benchmarks.speed.comparison import BUSY_DRIFT, DRIFT
+from hot_sdk.benchmarks.speed.evidence import busy_with, trouble_with
 from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, first_ratio, user_latency
 from hot_sdk.benchmarks.speed.record import Record, Result
 from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval
@@ -59,16 +60,28 @@ def _speed(record: Record) -> Iterator[str]:
     if not known:
         yield "Too few rounds to say which is faster."
         return
+    drift = BUSY_DRIFT if busy_with(record) else DRIFT
     ratio, fastest = max(known, key=lambda each: each[0].speed_up.value)
-    yield (
-        f"Fastest: {fastest.subject.name}, {_interval(ratio.speed_up)} times {ratio.reference};"
-        f" {_time(fastest)}."
-    )
-    slower = [result.subject.name for one, result in known if one.speed_up.high < 1.0]
+    best = ratio.speed_up
+    about = f"{fastest.subject.name}, {_interval(best)} times {ratio.reference}; {_time(fastest)}"
+    if best.low > 1.0 + drift:
+        yield f"Fastest: {about}."
+        as_fast = [
+            result.subject.name
+            for one, result in known
+            if result is not fastest and one.speed_up.high * (1.0 + drift) >= best.low
+        ]
+        if as_fast:
+            yield f"Not told apart from it: {', '.join(as_fast)}."
+    else:
+        yield f"None is faster than {ratio.reference} beyond noise. Nearest: {about}."
+    slower = [result.subject.name for one, result in known if one.speed_up.high < 1.0 - drift]
     if slower:
         yield f"Slower than {ratio.reference}: {', '.join(slower)}."
     unclear = [
-        result.subject.name for one, result in known if one.speed_up.low <= 1.0 <= one.speed_up.high
+        result.subject.name
+        for one, result in known
+        if one.speed_up.low <= 1.0 + drift and one.speed_up.high >= 1.0 - drift
     ]
     if unclear:
         yield f"Not told apart from {ratio.reference}: {', '.join(unclear)}."

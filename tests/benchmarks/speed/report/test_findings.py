@@ -13,8 +13,14 @@ def test_the_fastest_is_named_with_its_interval():
     text = "\n".join(findings(in_turn(1.5, 1.4, 1.6)))
     assert "Fastest: new, 1.50 (1.40 to 1.60) times old; one window end to end takes 6.6" in text
     assert "Slower" not in text
-    assert "Slower than old: new." in findings(in_turn(0.8, 0.7, 0.9))
-    assert "Not told apart from old: new." in findings(in_turn(1.0, 0.9, 1.1))
+    slower = findings(in_turn(0.8, 0.7, 0.9))
+    assert slower[0].startswith("None is faster than old beyond noise. Nearest: new, 0.80 (")
+    assert "Slower than old: new." in slower
+    noise = findings(in_turn(1.0, 0.9, 1.1))
+    assert "Not told apart from old: new." in noise
+    assert not [line for line in noise if line.startswith("Fastest")]
+    busy = dataclasses.replace(CONDITIONS, load=2.0)
+    assert "Not told apart from old: new." in findings(in_turn(1.1, 1.05, 1.15, before=busy))
     assert "Too few rounds to say which is faster." in findings(in_turn(1.5, 1.4, 1.6, rounds=3))
 
 
