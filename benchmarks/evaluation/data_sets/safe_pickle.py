@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hot_sdk._base.budget import input_budget
+from hot_sdk._base.files import open_input
 from hot_sdk._base.safe_pickle import (
     BROKEN,
     UnsafePickleError,
@@ -86,7 +87,7 @@ def read_pickled_file(path: Path) -> object:
 
 def _read(path: Path, read: Callable[[BinaryIO], object]) -> object:
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             return read(file)
     except UnsafePickleError as error:
         raise DatasetError(

@@ -194,6 +194,13 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         read_object(saved(tmp_path / "b.npz", np.array([{}, {}, {}])), "held")
 
 
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (saved_sets.read_pickled_file, lambda path: read_object(path, "a")):
+        with pytest.raises(DatasetError, match="no regular file"):
+            read(tmp_path / "pipe")
+
+
 def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(saved_sets, "LARGEST_UNPACKED", 1 << 20)
     with pytest.raises(DatasetError, match="bytes once it is unpacked"):
