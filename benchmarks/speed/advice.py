@@ -66,7 +66,11 @@ def advice(record: Record, limits: Sequence[Limit]) -> list[str]:
         return [f"No advice for {wanted}: no configuration has all of these."]
     fitting = [one for one in known if all(_keeps(one, limit) for limit in limits)]
     if not fitting:
-        return [_nearest(known, limits, wanted), *_what_next(known, limits)]
+        return [
+            _nearest(known, limits, wanted),
+            *_doubts_of_misses(record, known, limits),
+            *_what_next(known, limits),
+        ]
     best, why = _best(fitting, limits)
     sentence = f"For {wanted} use {best.subject.name}: {_described(best, limits)}, {why}."
     return [sentence, *_doubts(record, best, limits)]
@@ -149,6 +153,25 @@ def _doubts(record: Record, best: Result, limits: Sequence[Limit]) -> Iterator[s
                 f"That {metric.name} keeps its limit is not sure: it is {interval.low:.4g} to"
                 f" {interval.high:.4g} (95%)."
             )
+
+
+def _doubts_of_misses(
+    record: Record, known: Sequence[Result], limits: Sequence[Limit]
+) -> Iterator[str]:
+    """Yield what makes it less than sure that nothing keeps the limits."""
+    for limit in limits:
+        missing = [result for result in known if not _keeps(result, limit)]
+        troubles = {trouble_with(record, result, limit.metric) for result in missing} - {""}
+        if troubles:
+            why = "; ".join(sorted(troubles))
+            yield f"That {limit.metric.name} misses its limit is not sure: {why}."
+        for result in missing:
+            interval = interval_of(result, limit.metric)
+            if interval is not None and (limit.is_met(interval.low) or limit.is_met(interval.high)):
+                yield (
+                    f"That {limit.metric.name} of {result.subject.name} misses its limit is not"
+                    f" sure: it is {interval.low:.4g} to {interval.high:.4g} (95%)."
+                )
 
 
 def _nearest(known: Sequence[Result], limits: Sequence[Limit], wanted: str) -> str:

@@ -34,7 +34,7 @@ from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import DATA_SETS as TRAINING_SETS
 from hot_sdk.export.enums import Precision
 from hot_sdk.host.machine import this_machine
-from hot_sdk.starter import STARTER, starter_model
+from hot_sdk.starter import STARTER, STARTER_LIVE, resolve_model
 
 LIMIT_BROKEN = 16
 """Exit status when ``--fail-if`` found a configuration to fail; no error of
@@ -90,8 +90,8 @@ def build_parser() -> CommandParser:
     )
     add = parser.add_argument
     add("models", type=_model, nargs="+", metavar="MODEL",
-        help="file made by hot-export, 'starter', or family to export first; the first is the"
-        " reference of the others")  # fmt: skip
+        help="file made by hot-export, 'starter', 'starter-live', or family to export first; the"
+        " first is the reference of the others")  # fmt: skip
     add = parser.add_argument_group("measurement").add_argument
     add("--engines", type=_several(str), default=(), metavar=_list_of(list_engines()),
         help="inference engines (default: the one of each file's format)")  # fmt: skip
@@ -235,4 +235,4 @@ def options_of(parsed: argparse.Namespace, folder: Path) -> BenchmarkOptions:
 
 
 def _model(text: str) -> str:
-    return str(starter_model()) if text == STARTER else text
+    return str(resolve_model(text)) if text in (STARTER, STARTER_LIVE) else text

@@ -50,6 +50,10 @@ def test_without_accuracy_the_fastest_is_advised():
 def test_nearest_is_named_if_nothing_keeps_the_budget():
     assert "fast comes nearest" in advised([GOOD, FAST], "latency<1ms")
     assert "fast comes nearest" in advised([GOOD, FAST], "frames_per_s>1000000")
+    assert "not sure" not in advised([GOOD, FAST], "latency<1ms")
+    busy = dataclasses.replace(CONDITIONS, load=1.5)
+    text = advised([GOOD, FAST], "latency<1ms", before=busy)
+    assert "That latency misses its limit is not sure: the machine was busy" in text
 
 
 def test_what_to_measure_next_is_said_if_nothing_keeps_the_budget():
