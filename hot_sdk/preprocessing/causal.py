@@ -124,7 +124,7 @@ class CausalCleaner:
     def _moved(self, points: Floats, usable: NDArray[np.bool_]) -> Floats:
         """Return where all joints are now, (17, 2); those that cannot be used follow the others."""
         if usable.all():
-            return points.copy()
+            return np.array(points)
         # A joint that has just come back steps from where it was supposed to be.
         moving = usable & (self._unseen == 0)
         share = _CLOSENESS * moving

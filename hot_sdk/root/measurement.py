@@ -380,8 +380,8 @@ def _change(equations: Doubles) -> Doubles:
     """Solve the normal equations of three unknowns in each frame, (frames, 3, 4)."""
     if len(equations) > 1:
         normal = _invertible(equations[..., :3])
-        solved: Doubles = np.linalg.solve(normal, equations[..., 3:])
-        return solved[..., 0]
+        solved = np.linalg.solve(normal, equations[..., 3:])
+        return np.asarray(solved[..., 0], dtype=np.float64)
     rows = equations[0].tolist()
     more = _RIDGE * max(rows[0][0] + rows[1][1] + rows[2][2], _SAFE)
     for place, row in enumerate(rows):
