@@ -5,8 +5,8 @@
 
 Keypoints of bodies that move, of people who come, leave for longer than their time to live, and
 return under new track ids. Prints resident memory and the cost of pushes, in time of the processor,
-at ten places on the way. The engine of a window model runs as rarely as a window allows, because this is about
-everything else; that of a live network runs for each push.
+at ten places on the way. The engine of a window model runs as rarely as a window allows, because
+this is about everything else; that of a live network runs for each push.
 """
 
 from __future__ import annotations
