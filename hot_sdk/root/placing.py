@@ -29,7 +29,7 @@ from hot_sdk.root.joint_motion import (
 )
 from hot_sdk.root.measurement import RootMeasurements, measure_root
 from hot_sdk.root.model import PLACE, SIZE, SPEED
-from hot_sdk.root.origin import PELVIS, chosen_origins, validity
+from hot_sdk.root.origin import PELVIS, THORAX, chosen_origins, validity
 from hot_sdk.root.scale import (
     ADULT_SPREAD,
     HEIGHT_SPREAD,
@@ -62,6 +62,10 @@ _OWN_SPEED, _SHARE_OF_SPEED = 0.6, 0.2
 """Of the variance of a joint's velocity relative to the root, the share of what the filter says,
 and the standard deviation as a share of that velocity: the filter's is too large for joints at
 rest, and too small for fast ones, whose lifted motion is off by a part of itself."""
+
+_ABOVE = 1.5
+"""By how much the variance of a velocity is larger than the filter says if poses are relative to
+the thorax: errors of half a body change faster than those of a whole one."""
 
 _STANDING_SPREAD = 0.03
 """That of the height that the bones of one pose add up to."""
@@ -374,8 +378,9 @@ class PersonPlacer:
             wide = _OWN_SPEED * _stacked([one.spread[2] for one in moving]) * scale[:, None] ** 2
             wide += _SHARE_OF_SPEED**2 * (speed**2).sum(axis=-1)
             axes = _EYE_3 * wide[..., None, None]
-            faster = unsure[:, None, 3:6, 3:6] + axes
-            joints[here, origins], faster[here, origins] = unsure[:, :3, :3], unsure[:, 3:6, 3:6]
+            common = unsure[:, 3:6, 3:6] * np.where(origins == THORAX, _ABOVE, 1.0)[:, None, None]
+            faster = common[:, None] + axes
+            joints[here, origins], faster[here, origins] = unsure[:, :3, :3], common
         joints[lost] = np.nan
         # All three coordinates are known, or none is.
         faster[np.isnan(velocity[..., 0])] = np.nan
