@@ -91,9 +91,9 @@ class Nodes:
                 number = 2
             elif node.operator in _KEEPING_AXES and read:
                 number = read[0]
-            elif node.operator in _BROADCASTING and None not in read:
+            elif node.operator in _BROADCASTING and read and None not in read:
                 number = max(each for each in read if each is not None)
-            if number is not None:
+            if number is not None and node.outputs:
                 found[node.outputs[0]] = number
         return found
 

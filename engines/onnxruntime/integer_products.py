@@ -148,6 +148,8 @@ def _readable(file: OnnxFile) -> Iterator[Buffer]:
 def _match(graph: Nodes, place: int, axes: Mapping[str, int]) -> _Product | None:
     """Return the product that a multiplication can be written as; None if it is another kind."""
     node = graph.nodes[place]
+    if len(node.inputs) != 2 or len(node.outputs) != 1:
+        return None
     left, right = (graph.maker(name, _DEQUANTIZE) for name in node.inputs)
     if left is None or right is None:
         return None
@@ -202,7 +204,9 @@ def _bias(graph: Nodes, product: str, columns: int) -> tuple[str, NDArray[Any]] 
     if len(readers) != 1 or product in graph.interface:
         return None
     node = graph.nodes[readers[0]]
-    if node.operator != "Add" or node.inputs.count(product) != 1:
+    if node.operator != "Add" or len(node.inputs) != 2 or len(node.outputs) != 1:
+        return None
+    if node.inputs.count(product) != 1:
         return None
     name = next(each for each in node.inputs if each != product)
     values = graph.constant(name)
@@ -219,7 +223,7 @@ def _is_reshaped(graph: Nodes, name: str) -> bool:
         return False
     for place in graph.readers.get(name, ()):
         node = graph.nodes[place]
-        if node.operator != "Reshape" or len(node.inputs) != 2:
+        if node.operator != "Reshape" or len(node.inputs) != 2 or len(node.outputs) != 1:
             return False
         shape = graph.constant(node.inputs[1])
         # A size of 0 would be taken from the input.
