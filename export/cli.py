@@ -120,7 +120,7 @@ def build_parser() -> CommandParser:
     add("--lookahead", type=int, metavar="N", help=about)
     about = (
         "earlier frames that it remembers: the newest, as in 48, or also some before them, as in"
-        " 16+12x5 (12 frames, 5 apart; the default)"
+        " 12+16x8 (16 frames, 8 apart; the default)"
     )
     add("--memory", metavar="M[+AxS]", help=about)
 

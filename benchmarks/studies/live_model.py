@@ -60,7 +60,7 @@ CONDITIONS = (
     Corruption(missing=0.1),
     Corruption(missing=0.2),
 )
-MEMORIES = ("28", "63", "120", "16+12x5", "12+16x6", "12+16x8", "12+16x10", "8+20x6")
+MEMORIES = ("28", "63", "120", "16+12x5", "12+16x8")
 _METRICS = (
     ("MPJPE", "mpjpe_mm"),
     ("P-MPJPE", "p_mpjpe_mm"),

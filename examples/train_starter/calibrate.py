@@ -48,7 +48,7 @@ def main() -> None:
         for _ in range(options.steps):
             keypoints, conditions, truth = scenes.draw(_BATCH, FRAMES)
             if isinstance(made, LiveMixSTE):
-                poses, spread, _ = lift_at_random(made, keypoints, conditions, FPS)
+                poses, spread = lift_at_random(made, keypoints, conditions, FPS)
             else:
                 prune_at_random(made, FRAMES)
                 poses, _, spread = made.lift(keypoints, None, conditions)
