@@ -156,19 +156,20 @@ def require_same_machine(new: MachineStamp, old: MachineStamp) -> None:
 
 def compare(new: Record, old: Record) -> Comparison:
     """Compare every configuration that both records have."""
-    before, now = _by_key(old), _by_key(new)
+    pairs = [(one, earlier_result(old, one)) for one in new.results]
     changes = [
         change
-        for key, result in now.items()
-        if key in before
+        for result, before in pairs
+        if before is not None
         for metric in METRICS.values()
-        if (change := change_since(new, result, old, before[key], metric)) is not None
+        if (change := change_since(new, result, old, before, metric)) is not None
     ]
+    compared = {id(before) for _, before in pairs}
     return Comparison(
         title="compared with the earlier record",
         changes=tuple(changes),
-        only_old=tuple(one.subject.name for key, one in before.items() if key not in now),
-        only_new=tuple(one.subject.name for key, one in now.items() if key not in before),
+        only_old=tuple(one.subject.name for one in old.results if id(one) not in compared),
+        only_new=tuple(one.subject.name for one, before in pairs if before is None),
         notes=_notes(new, old),
     )
 
@@ -201,8 +202,14 @@ def reference_of(record: Record, result: Result) -> Result | None:
 
 
 def earlier_result(old: Record, result: Result) -> Result | None:
-    """Return the result of an earlier record that is of the same configuration."""
-    return _by_key(old).get(_key(result))
+    """Return the result of an earlier record that is of the same configuration.
+
+    Of several, such as files that were measured in turn, it is the one of the same name, or none.
+    """
+    alike = [one for one in old.results if _key(one) == _key(result)]
+    if len(alike) > 1:
+        alike = [one for one in alike if one.subject.name == result.subject.name]
+    return alike[0] if len(alike) == 1 else None
 
 
 def change_since(
@@ -263,10 +270,6 @@ def _stream_of(result: Result) -> tuple[int, int, int] | None:
 
 def _direction(share: float, metric: Metric) -> str:
     return WORSE if (share > 1.0) == metric.smaller_is_better else BETTER
-
-
-def _by_key(record: Record) -> dict[tuple[object, ...], Result]:
-    return {_key(result): result for result in record.results}
 
 
 def _key(result: Result) -> tuple[object, ...]:

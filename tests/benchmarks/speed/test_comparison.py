@@ -166,3 +166,11 @@ def test_what_ran_in_turn_a_few_times_gives_no_verdict():
 
 def test_a_record_without_a_file_to_compare_with_has_no_comparison():
     assert compare_in_turn(record(result("a", 10.0))) is None
+
+
+def test_files_of_one_configuration_are_told_apart_by_their_names():
+    before = record(result("old", 10.0), result("new", 5.0))
+    found = compare(record(result("new", 5.0)), before)
+    assert of(found, "latency_median").old == pytest.approx(5.0, rel=0.01)
+    assert found.only_old == ("old",)
+    assert compare(record(result("third", 5.0)), before).only_new == ("third",)
