@@ -208,7 +208,7 @@ class _Graph:
         return result
 
     def _node(self, operator: str, inputs: Sequence[str], output: str, **attributes: int) -> None:
-        self.nodes.append(write_node(operator, inputs, output, **attributes))
+        self.nodes.append(write_node(operator, inputs, output, name=None, domain="", **attributes))
 
 
 def _values(random: np.random.Generator, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
