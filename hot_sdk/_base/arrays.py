@@ -20,11 +20,14 @@ def as_array(values: object, name: str) -> NDArray[Any]:
     try:
         # Whoever has such an array has imported its module, which costs more than a clip's other
         # checks together.
-        if "numpy.ma" in sys.modules and isinstance(values, np.ma.MaskedArray):
-            if values.dtype.kind in "fiu":
-                numbers = np.array(values.data, dtype=np.float64)
-                numbers[np.ma.getmaskarray(values)] = np.nan
-                return numbers
+        if (
+            "numpy.ma" in sys.modules
+            and isinstance(values, np.ma.MaskedArray)
+            and values.dtype.kind in "fiu"
+        ):
+            numbers = np.array(values.data, dtype=np.float64)
+            numbers[np.ma.getmaskarray(values)] = np.nan
+            return numbers
         return np.asarray(values)
     except (ValueError, TypeError) as error:
         raise KeypointsError(f"{name} is not an array: {error}.", hint="Give an array.") from error
