@@ -203,4 +203,5 @@ def test_what_is_done_outlives_a_lost_node_and_killed_workers(save, hot_file):
     ]
     assert sorted(lengths) == [40, 41, 42, 43, 4001]
     left = [path.name for path in Path("poses").rglob("*") if path.name.startswith(".")]
-    assert left == []
+    # What is killed while it writes leaves a temporary file, which a run removes a day later.
+    assert all(name.startswith(".hot-sdk-") for name in left)
