@@ -2,6 +2,7 @@
 #   make demo   installs into .venv, exports the starter model, proves that the file computes the same
 #               poses, lifts a real clip's keypoints with it, and draws them
 #   make test   installs what the tests need, checks style, types and imports, runs the tests
+#   make test-slow    runs the tests that make test leaves out for their time
 #   make test-lowest  runs tests with the lowest version of every dependency, on the oldest Python here
 #   make test-engines  compiles every published network in every way for TensorRT, without a GPU, for many
 #               hours; goes on where it was left, and ENGINES="--minutes 60" ends it earlier
@@ -14,6 +15,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 OUT := out
 LINT_IMPORTS = cd $(VENV) && bin/lint-imports --no-logo --no-cache --config $(CURDIR)/pyproject.toml
 
@@ -35,7 +37,7 @@ UV = UV_SYSTEM_CERTS=true $(1)/bin/uv pip install --quiet --python $(1)/bin/pyth
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-lowest test-engines fuzz lint imports licenses bench docs clean
+.PHONY: demo test test-slow test-lowest test-engines fuzz lint imports licenses bench docs clean
 
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
@@ -48,8 +50,11 @@ demo: $(VENV)/.export
 test: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .
 	$(MAKE) lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
-		--cov --cov-report=term
+	$(PYTEST) -m "not slow" --cov --cov-report=term
+
+test-slow: $(VENV)/.test
+	$(PIP) install --no-deps --force-reinstall .
+	$(PYTEST) -m slow
 
 test-lowest: $(LOWEST)/.test $(LOWEST_NUMPY)/.test
 	$(LOWEST)/bin/python -m pip install --quiet --no-deps --force-reinstall .

@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import fnmatch
 import signal
 import sys
 
@@ -17,6 +18,37 @@ settings.load_profile("no-deadline")
 # A shell's process in the background ignores Ctrl-C, and so would all that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Each takes ten seconds to a minute; most are further cases of a check that others always go through.
+SLOW = (
+    "*::test_symbolic_batch_stays_symbolic[[]mhformer*",
+    "*::test_symbolic_batch_stays_symbolic[[]motion*",
+    "*::test_symbolic_batch_stays_symbolic[[]nanohtnet*",
+    "*::test_fp16_keeps_choices_sums_and_poses_in_float32[[]int8+fp16-m[ho]*",
+    "*::test_flops_are_those_of_the_manifest[[]mhformer-stages*",
+    "*::test_flops_are_those_of_the_manifest[[]mhformer-tpc*",
+    "*::test_flops_are_those_of_the_manifest[[]motion*-stages*",
+    "*::test_flops_are_those_of_the_manifest[[]motionbert-tpc*",
+    "*::test_every_module_of_every_family_is_known[[]m*-plain*",
+    "*::test_one_checkpoint_exports_at_any_ratio[[]options[3-9]*",
+    "*::test_every_exported_file_compiles[[]mixste-stages-uniform*",
+    "*::test_every_exported_file_compiles[[]mixste-hot-flip*",
+    "*::test_every_exported_file_compiles[[]mixste-uniform-interpolate*",
+    "*::test_lists_every_network_within_80_columns",
+    "*/test_train_starter.py::test_the_ablation_trains_and_measures_a_variant",
+    "*/test_train_starter.py::test_the_spread_is_checked_on_people_whom_it_was_not_calibrated_on",
+    "*/test_starter_model.py::test_compares_sizes",
+    "*::test_ratios_are_exported_once_and_compared_with_pytorch",
+    "*/test_gpu_check.py::test_measures_and_compares_on_the_cpu",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what ``make test`` leaves out for its time, and ``make test-slow`` runs."""
+    for item in items:
+        if any(fnmatch.fnmatchcase(item.nodeid, pattern) for pattern in SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
