@@ -20,7 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Each takes ten seconds to a minute; most are further cases of a check that others always go through.
+# Ten seconds to a minute each; most are further cases of what another case always goes through.
 SLOW = (
     "*::test_symbolic_batch_stays_symbolic[[]mhformer*",
     "*::test_symbolic_batch_stays_symbolic[[]motion*",
