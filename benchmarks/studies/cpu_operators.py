@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from cpu_ratios import ratios_of
+from cpu_ratios import one_thread, open_plain, ratios_of
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from hot_sdk._base.cli import CommandParser, run_command
-from hot_sdk._base.tables import Table, print_report
+from hot_sdk._base.tables import Table, print_table
 from hot_sdk.starter import starter_model
 
 FRAMES, JOINTS, HEADS, WIDTH = 81, 17, 4, 24
@@ -177,10 +177,10 @@ def open_copies(write: Write) -> onnxruntime.InferenceSession:
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(_FUSED, 1)]
     graph = helper.make_graph(nodes, "copies", inputs, [output], kept)
     model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    settings = _settings()
+    settings = one_thread()
     # The copies would be found to be equal.
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return _open(model.SerializeToString(), settings)
+    return open_plain(model.SerializeToString(), settings)
 
 
 def operators(rounds: int) -> Table:
@@ -203,16 +203,16 @@ def operators(rounds: int) -> Table:
 def settings(rounds: int) -> Table:
     """Compare settings of a session of the starter with the defaults."""
     path = str(starter_model())
-    sessions = {"defaults": _open(path, _settings())}
+    sessions = {"defaults": open_plain(path, one_thread())}
     for name, entry in _SETTINGS.items():
-        changed = _settings()
+        changed = one_thread()
         changed.add_session_config_entry(*entry)
-        sessions[name] = _open(path, changed)
+        sessions[name] = open_plain(path, changed)
     for name, switches in _SWITCHES.items():
-        changed = _settings()
+        changed = one_thread()
         for switch, value in switches.items():
             setattr(changed, switch, value)
-        sessions[name] = _open(path, changed)
+        sessions[name] = open_plain(path, changed)
     random = np.random.default_rng(0)
     arrays = {
         value.name: random.uniform(-0.5, 0.5, value.shape).astype(np.float32)
@@ -221,16 +221,6 @@ def settings(rounds: int) -> Table:
     runs = {name: functools.partial(each.run, None, arrays) for name, each in sessions.items()}
     rows = tuple((name, ratio) for name, _, ratio in ratios_of(runs, rounds).rows)
     return Table(f"settings, {rounds} rounds", ("a session with", "speed (95 %)"), rows)
-
-
-def _settings() -> onnxruntime.SessionOptions:
-    made = onnxruntime.SessionOptions()
-    made.intra_op_num_threads = 1
-    return made
-
-
-def _open(model: str | bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -246,10 +236,7 @@ def _run(arguments: list[str]) -> None:
     parser.add_shared_arguments()
     options: argparse.Namespace = parser.parse(arguments)
     for made in (operators(options.rounds), settings(options.rounds)):
-        if options.markdown:
-            sys.stdout.write(f"{made.to_markdown()}\n\n")
-        else:
-            print_report([made])
+        print_table(made, markdown=options.markdown)
 
 
 if __name__ == "__main__":

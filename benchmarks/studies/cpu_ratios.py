@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from hot_sdk._base.cli import CommandParser, run_command
-from hot_sdk._base.tables import Table, print_report
+from hot_sdk._base.tables import Table, print_table
 from hot_sdk.engines import SessionOptions, list_engines, open_session
 from hot_sdk.export import ExportRequest
 from hot_sdk.export.enums import Precision
@@ -125,11 +125,24 @@ def _eager(arrays: Mapping[str, NDArray[Any]]) -> Run:
 
 def _plain(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Run:
     """Return a run of ONNX Runtime alone, with sums that are exact on every CPU."""
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
+    settings = one_thread()
     settings.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    session = open_plain(str(path), settings)
     return functools.partial(session.run, None, dict(arrays))
+
+
+def one_thread() -> onnxruntime.SessionOptions:
+    """Return the settings of a session of ONNX Runtime on one thread."""
+    made = onnxruntime.SessionOptions()
+    made.intra_op_num_threads = 1
+    return made
+
+
+def open_plain(
+    model: str | bytes, settings: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession:
+    """Open a model in ONNX Runtime alone, on a CPU."""
+    return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,10 +161,7 @@ def _run(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         for part in PARTS if options.only is None else (options.only,):
             made = measure(part, Path(name), options.rounds)
-            if options.markdown:
-                sys.stdout.write(f"{made.to_markdown()}\n\n")
-            else:
-                print_report([made])
+            print_table(made, markdown=options.markdown)
 
 
 if __name__ == "__main__":

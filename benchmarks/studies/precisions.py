@@ -28,7 +28,7 @@ from starter_model import evaluate
 from torch import nn
 
 from hot_sdk._base.cli import CommandParser, run_command
-from hot_sdk._base.tables import Table, print_report
+from hot_sdk._base.tables import Table, print_table
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.export import ExportRequest
 from hot_sdk.export.enums import Precision, Variant
@@ -277,11 +277,7 @@ def _run(arguments: list[str]) -> None:
             "int8": int8,
         }
         for part in PARTS if options.only is None else (options.only,):
-            made = made_by[part]()
-            if options.markdown:
-                sys.stdout.write(f"{made.to_markdown()}\n\n")
-            else:
-                print_report([made])
+            print_table(made_by[part](), markdown=options.markdown)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,14 @@ def print_report(parts: Sequence[str | Table]) -> None:
             console.print(Text(part))
 
 
+def print_table(table: Table, *, markdown: bool) -> None:
+    """Write a table to standard output: as Markdown for a page, or as a report."""
+    if markdown:
+        sys.stdout.write(f"{table.to_markdown()}\n\n")
+    else:
+        print_report([table])
+
+
 def number(value: float | None) -> str:
     """Return a value with four digits, or an empty string for None."""
     if value is None:
