@@ -8,6 +8,7 @@ arrays for each run of the same people, so that an engine can be handed all of i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -203,7 +204,7 @@ class StepStates:
         ends = self._ends[rows].tolist()
         for place, time in enumerate(times.tolist()):
             row, step = rows.start + place, steps[place]
-            taken = time - time == 0.0
+            taken = math.isfinite(time)
             if taken:
                 self._times[row, step % ring] = time
             if taken and not self._delayed and ends[place] == step:
@@ -235,7 +236,7 @@ class StepStates:
             stepped: (people,), False for those whose step does not count.
         """
         keys, values = outputs[NEW_KEYS], outputs[NEW_VALUES]
-        known = (times - times == 0.0).tolist()
+        known = np.isfinite(times).tolist()
         for place, steps in enumerate(stepped.tolist()):
             if not steps:
                 continue
