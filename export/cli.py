@@ -25,6 +25,7 @@ from hot_sdk.export.enums import (
     SelectorKind,
     Variant,
 )
+from hot_sdk.export.listing import list_networks, network_parts
 from hot_sdk.export.models.families import Normalization
 from hot_sdk.export.models.registry import list_models
 from hot_sdk.export.options import (
@@ -206,17 +207,18 @@ def _run(arguments: list[str]) -> None:
     options = parser.parse(arguments)
     if options.model is None and not options.list:
         parser.error("the following arguments are required: --model")
-    request = None if options.list else _request(options)
-    if request is not None:
-        check_request(request)
+    if options.list:
+        require("rich", extra="export", purpose="The command line")
+        networks = list_networks()
+        _print({"networks": networks}, network_parts(networks), options.json)
+        return
+    request = _request(options)
+    check_request(request)
     require_export_packages()
     require("rich", extra="export", purpose="The command line")
     from hot_sdk.export import report
 
-    if request is None:
-        networks = report.list_networks()
-        _print({"networks": networks}, report.network_parts(networks), options.json)
-    elif options.dry_run:
+    if options.dry_run:
         from hot_sdk.export.pipeline import prepare
 
         prepared = prepare(request)

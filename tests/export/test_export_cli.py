@@ -200,6 +200,16 @@ def test_lists_every_network_within_80_columns(capsys):
     assert all(f"{name}: " in sources for name in list_models())
 
 
+def test_lists_networks_without_what_an_export_needs():
+    program = (
+        "import sys\nfrom hot_sdk.export.cli import main\nmain(['--list'])\n"
+        "print(sorted({'torch', 'onnx', 'onnxscript'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", program]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+
+
 def test_dry_run_as_json(capsys):
     assert main([*PRUNED, "--random-weights", "--dry-run", "--json", "--batch", "dynamic"]) == 0
     plan = json.loads(capsys.readouterr().out)

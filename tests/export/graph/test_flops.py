@@ -12,12 +12,22 @@ from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.graph.flops import count_network, count_parameters
 from hot_sdk.export.models import build, family, list_models, resolve
+from hot_sdk.export.models.published_costs import PUBLISHED_COSTS, NetworkCost, cost_of
 
 PAGE = (Path(__file__).parents[3] / "docs" / "published-networks.md").read_text(encoding="utf-8")
 NETWORKS = [
     (name, variant) for name in list_models() for variant in (Variant.PLAIN, *family(name).pruning)
 ]
 RECOVERING = [name for name, variant in NETWORKS if variant is Variant.HOT]
+DEFAULT_SIZE = {name: next(iter(family(name).sizes)) for name in list_models()}
+PUBLISHED = [(name, DEFAULT_SIZE[name], variant) for name, variant in NETWORKS]
+OTHERS = [
+    (name, size, Variant.PLAIN)
+    for name in list_models()
+    for size in family(name).sizes
+    if size != DEFAULT_SIZE[name]
+]
+OTHERS += [(name, DEFAULT_SIZE[name], Variant.LIVE) for name in list_models() if family(name).live]
 _MHFORMER_RECOVERY = (3 * 2 * (351 + 117) * 512**2 + (351 - 117) * 1536 * 51) * 2e-9
 # Each layer attends twice over joints, twice over frames: two layers of 243 frames, three of 121.
 _MOTIONBERT_ATTENTION = sum(
@@ -95,6 +105,26 @@ def test_published_networks(name, variant):
     ]
     assert published / 1e9 == pytest.approx(products, abs=6e-3 if products > 1.0 else 1e-6)
     assert count_parameters(spec) / 1e6 == pytest.approx(parameters, abs=6e-4)
+    cost = NetworkCost(count_parameters(spec), counted.papers, counted.matmuls)
+    assert PUBLISHED_COSTS[name, DEFAULT_SIZE[name], variant] == cost
+
+
+def test_every_listed_network_has_its_cost():
+    assert PUBLISHED_COSTS.keys() == {*PUBLISHED, *OTHERS}
+
+
+@pytest.mark.parametrize(("name", "size", "variant"), OTHERS)
+def test_costs_of_other_sizes(name, size, variant):
+    spec = resolve(name, size=size, variant=variant)
+    counted = count_network(spec)
+    cost = NetworkCost(count_parameters(spec), counted.papers, counted.matmuls)
+    assert PUBLISHED_COSTS[name, size, variant] == cost
+
+
+def test_network_that_is_not_in_the_list_is_counted():
+    spec = small("mixste")
+    cost = cost_of(spec, "small")
+    assert cost == (count_parameters(spec), count_network(spec).papers, count_network(spec).matmuls)
 
 
 @pytest.mark.usefixtures("one_thread")
