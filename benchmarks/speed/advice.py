@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hot_sdk.benchmarks.speed.evidence import interval_of, trouble_with
 from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, Metric
-from hot_sdk.benchmarks.speed.record import Record, Result
+from hot_sdk.benchmarks.speed.record import Record
+from hot_sdk.benchmarks.speed.result import Result
 
 _OF_STREAMS = ("per_new_frame", "push_p99", "quiet_push", "delay", "hop", "lookahead", "people")
 _OTHER_PRECISIONS = ("int8-dynamic", "int8")
@@ -200,7 +201,7 @@ def _what_next(known: Sequence[Result], limits: Sequence[Limit]) -> Iterator[str
     each = next(
         (one for one in limits if one.metric.name == "per_new_frame" and one.sign[0] == "<"), None
     )
-    if each is not None:
+    if each is not None and each.number > 0.0:
         yield from _larger_hop(known, limits, each)
     streams = _is_about_streams(limits)
     if streams and not any(one.stream is not None and one.stream.live for one in known):

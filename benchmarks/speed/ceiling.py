@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.benchmarks.speed.measure import BESIDE, Measurement
-from hot_sdk.benchmarks.speed.record import Ceiling, FormRate
+from hot_sdk.benchmarks.speed.result import Ceiling, FormRate
 from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval, Series, paired_ratio
 from hot_sdk.benchmarks.speed.worker.ceilings import COPY, PRODUCT, SHAPES
 

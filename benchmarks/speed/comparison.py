@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from hot_sdk.benchmarks.machine import MachineStamp
 from hot_sdk.benchmarks.speed.evidence import busy_with, is_paired, ratio_of, trouble_with
 from hot_sdk.benchmarks.speed.metrics import METRICS, Metric
-from hot_sdk.benchmarks.speed.record import Record, Result
+from hot_sdk.benchmarks.speed.record import Record
+from hot_sdk.benchmarks.speed.result import Result
 from hot_sdk.benchmarks.speed.series import Interval
 from hot_sdk.errors import ResultError
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from hot_sdk.benchmarks.machine import BUSY, throttled_between
 from hot_sdk.benchmarks.speed.metrics import METRICS, Metric, timed_measure
-from hot_sdk.benchmarks.speed.record import Measure, Record, Result
+from hot_sdk.benchmarks.speed.record import Record
+from hot_sdk.benchmarks.speed.result import Measure, Result
 from hot_sdk.benchmarks.speed.series import (
     LEAST_ROUNDS,
     Interval,
@@ -108,8 +109,8 @@ def interval_of(result: Result, metric: Metric) -> Interval | None:
 def _quantile_ms(measure: Measure, quantile: float) -> Interval | None:
     """Return a quantile of a measure; None if too little is behind it for an interval.
 
-    The interval of a median is by the bootstrap over rounds, that of other quantiles between the
-    order statistics that hold it in 95% of series of independent samples.
+    The interval of a median is over rounds, that of other quantiles over all runs: between the
+    order statistics that hold it in 95% of series of independent values.
     """
     if quantile == 0.5:
         if len(measure.rounds_ms) < LEAST_ROUNDS:

@@ -18,7 +18,7 @@ from hot_sdk.benchmarks.speed.measure import Measurement
 from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.profilers import Profile
 from hot_sdk.benchmarks.speed.profilers.onnxruntime import GraphCost
-from hot_sdk.benchmarks.speed.record import Accuracy, Projection, ShapeTime, Stage
+from hot_sdk.benchmarks.speed.result import Accuracy, Projection, ShapeTime, Stage
 from hot_sdk.benchmarks.speed.starts import STAGES
 from hot_sdk.errors import HotSDKError
 from hot_sdk.latency import LatencyReport, Statistics

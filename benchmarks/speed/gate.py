@@ -14,7 +14,8 @@ from hot_sdk.benchmarks.speed.comparison import (
 )
 from hot_sdk.benchmarks.speed.evidence import interval_of, trouble_with
 from hot_sdk.benchmarks.speed.metrics import Limit
-from hot_sdk.benchmarks.speed.record import Record, Result
+from hot_sdk.benchmarks.speed.record import Record
+from hot_sdk.benchmarks.speed.result import Result
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def judge(record: Record, old: Record | None, limits: Sequence[Limit]) -> Verdic
     failed, undecided = [], []
     for limit in limits:
         for result in record.results:
-            if limit.is_relative and old is None and reference_of(record, result) is None:
-                continue  # What the others are compared with.
+            if limit.is_relative and old is None and _is_reference(record, result):
+                continue
             found, reason = _judged(record, result, old, limit)
             about = f"{result.subject.name}, {limit.metric.name} {found}: {limit.text}."
             if reason is None:
@@ -56,6 +57,12 @@ def judge(record: Record, old: Record | None, limits: Sequence[Limit]) -> Verdic
             elif reason:
                 undecided.append(f"no verdict: {about[:-1]}; {reason}.")
     return Verdicts(tuple(failed), tuple(undecided))
+
+
+def _is_reference(record: Record, result: Result) -> bool:
+    """Return whether a result is what others were measured in turn with, and no more."""
+    references = {ratio.reference for one in record.results for ratio in one.ratios}
+    return result.subject.name in {*references, record.settings.against}
 
 
 def _judged(
@@ -106,7 +113,8 @@ def _decided(low: bool, high: bool, interval: str) -> str | None:
 def _change(record: Record, result: Result, old: Record | None, limit: Limit) -> Change | None:
     if old is None:
         reference = reference_of(record, result)
-        assert reference is not None
+        if reference is None:
+            return None
         return change_in_turn(record, result, reference, limit.metric)
     earlier = earlier_result(old, result)
     if earlier is None:

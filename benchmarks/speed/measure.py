@@ -16,7 +16,7 @@ from hot_sdk.benchmarks.speed.options import BenchmarkOptions
 from hot_sdk.benchmarks.speed.plan import Configuration
 from hot_sdk.benchmarks.speed.profilers import Profile
 from hot_sdk.benchmarks.speed.profilers.onnxruntime import GraphCost
-from hot_sdk.benchmarks.speed.record import Accuracy, Projection, ShapeTime, Stage
+from hot_sdk.benchmarks.speed.result import Accuracy, Projection, ShapeTime, Stage
 from hot_sdk.benchmarks.speed.series import Series
 from hot_sdk.benchmarks.speed.starts import time_command, time_start, write_short_clip
 from hot_sdk.benchmarks.speed.worker.client import WorkerProcess

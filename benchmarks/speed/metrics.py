@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hot_sdk._base.validation import closest
-from hot_sdk.benchmarks.speed.record import Measure, Ratio, Result
+from hot_sdk.benchmarks.speed.result import Measure, Ratio, Result
 from hot_sdk.errors import UsageError
 
 Reader = Callable[[Result], float | None]

@@ -6,18 +6,15 @@ import numpy as np
 
 from hot_sdk.benchmarks.machine import Conditions, MachineStamp, Package, Temperature
 from hot_sdk.benchmarks.speed.profilers import Profile, Share
-from hot_sdk.benchmarks.speed.record import (
-    SCHEMA,
+from hot_sdk.benchmarks.speed.record import SCHEMA, PowerTrace, Record, Settings
+from hot_sdk.benchmarks.speed.result import (
     Accuracy,
     Cost,
     Energy,
     Measure,
     Memory,
-    PowerTrace,
     Ratio,
-    Record,
     Result,
-    Settings,
     Start,
     Stream,
     Subject,

@@ -29,17 +29,9 @@ from hot_sdk.manifest import KEYPOINTS
 
 _SUFFIX = "_kernel_time"
 _PROVIDER = "CPUExecutionProvider"
-_BYTES = {
-    "float": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "double": 8,
-    "int64": 8,
-    "int32": 4,
-    "int8": 1,
-    "uint8": 1,
-    "bool": 1,
-}
+# Narrow numbers count as float32, which a CPU makes of most of them; a bound scales all alike.
+_BYTES = {"double": 8, "int64": 8, "bool": 1}
+_FLOAT32_BYTES = 4
 
 PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger")
 """Operators that are matrix multiplications."""
@@ -47,34 +39,14 @@ PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger")
 _FREE = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Constant", "Shape", "Dropout")
 """Operators that move nothing and start no kernel."""
 
-_ELEMENT_WISE = (
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Pow",
-    "Sqrt",
-    "Exp",
-    "Erf",
-    "Gelu",
-    "Clip",
-    "Max",
-    "Min",
-    "Neg",
-    "Where",
-    "Cast",
-    "Sigmoid",
-    "Tanh",
-    "Relu",
-    "Greater",
-    "Less",
-    "Equal",
-    "And",
-    "Or",
-    "Not",
-    "Reciprocal",
-    "Transpose",
+_ELEMENT_WISE = frozenset(
+    {"Add", "And", "Cast", "Clip", "Div", "Equal", "Erf", "Exp", "Gelu", "Greater"}
+    | {"Less", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pow", "QuantizeLinear"}
+    | {"Reciprocal", "Relu", "Sigmoid", "Sqrt", "Sub", "Tanh", "Transpose", "Where"}
 )
+
+_DEQUANTIZED = "DequantizeLinear"
+"""Operator that engines make a part of what reads its result."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +55,7 @@ class Operand:
 
     Attributes:
         shape: Its shape.
-        bytes: Its size.
+        bytes: Its size; that of narrow numbers in float32.
     """
 
     shape: tuple[int, ...]
@@ -128,7 +100,7 @@ class Kernel:
 
     Attributes:
         flops: Operations of its matrix multiplications.
-        bytes: What it reads and writes.
+        bytes: What it reads and writes, in float32.
     """
 
     flops: int
@@ -184,7 +156,7 @@ class GraphCost:
     Attributes:
         windows: Windows in the run.
         flops: Operations of all matrix multiplications.
-        weight_bytes: Size of the constants that are read.
+        weight_bytes: Size of the constants that its multiplications read, in float32.
         io_bytes: Size of input and output.
         largest_product: Rows, length of the sums and columns of the matrix multiplication with the
             most operations; None without one.
@@ -291,7 +263,7 @@ def _operands(listed: list[dict[str, list[int]]]) -> tuple[Operand, ...]:
     found = []
     for entry in listed:
         for kind, shape in entry.items():
-            size = int(np.prod(shape, dtype=np.int64)) * _BYTES.get(kind, 4)
+            size = int(np.prod(shape, dtype=np.int64)) * _BYTES.get(kind, _FLOAT32_BYTES)
             found.append(Operand(tuple(shape), size))
     return tuple(found)
 
@@ -313,7 +285,7 @@ def cost_of_file(model: Path) -> GraphCost:
         for spec in inputs
     }
     trace = trace_runs(model, arrays, runs=1, as_written=True)
-    nodes = [node for node in trace.nodes if node.operator not in _FREE]
+    nodes = [node for node in trace.nodes if node.operator not in (*_FREE, _DEQUANTIZED)]
     shapes = [shape for node in nodes if (shape := _product_shape(node)) is not None]
     output = trace.nodes[-1].outputs
     return GraphCost(

@@ -9,7 +9,8 @@ from hot_sdk.benchmarks.speed.advice import advice
 from hot_sdk.benchmarks.speed.comparison import BUSY_DRIFT, DRIFT
 from hot_sdk.benchmarks.speed.evidence import busy_with, trouble_with
 from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, first_ratio, user_latency
-from hot_sdk.benchmarks.speed.record import Record, Result
+from hot_sdk.benchmarks.speed.record import Record
+from hot_sdk.benchmarks.speed.result import Result
 from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval
 
 

@@ -8,7 +8,8 @@ from hot_sdk._base.tables import NONE, Table, number
 from hot_sdk.benchmarks.speed.advice import pareto_front
 from hot_sdk.benchmarks.speed.metrics import METRICS, Reader, frames_per_s, read_part
 from hot_sdk.benchmarks.speed.profilers import BLOCKS, Profile
-from hot_sdk.benchmarks.speed.record import Measure, Record, Result, Stage
+from hot_sdk.benchmarks.speed.record import Record
+from hot_sdk.benchmarks.speed.result import Measure, Result, Stage
 from hot_sdk.benchmarks.speed.series import LEAST_ROUNDS, Interval
 from hot_sdk.latency import Statistics
 
@@ -218,7 +219,7 @@ def _ratios(results: Sequence[Result]) -> Table:
         f"speed-up against {against}, per frame",
         ("", "measure", "speed-up (95%)", "rounds", "fewer FLOPs", "efficiency"),
         _named_once(rows),
-        "Both ran in every round; the interval is by the bootstrap over rounds. Efficiency is the"
+        "Both ran in every round; the interval is that of the median over rounds. Efficiency is the"
         " speed-up over the ratio of executed FLOPs: 1 if all that is saved is gained.",
         text_columns=2,
     )

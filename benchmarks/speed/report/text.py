@@ -12,8 +12,9 @@ from hot_sdk.benchmarks.machine import Conditions
 from hot_sdk.benchmarks.speed.advice import advice, pareto_front
 from hot_sdk.benchmarks.speed.comparison import Comparison
 from hot_sdk.benchmarks.speed.metrics import METRICS, Limit, first_ratio
-from hot_sdk.benchmarks.speed.record import Record, Subject
+from hot_sdk.benchmarks.speed.record import Record
 from hot_sdk.benchmarks.speed.report.tables import tables
+from hot_sdk.benchmarks.speed.result import Subject
 
 _SUBJECT = [field.name for field in fields(Subject) if field.name != "random_weights"]
 _COST = ("parameters", "papers_flops", "products_flops", "executed_flops")

@@ -63,7 +63,7 @@ def open_served_model(task: WorkerTask) -> MeasuredModel:
     start = time.perf_counter()
     clip, people = _motion_for(manifest, task.batch)
     measuring_seconds = time.perf_counter() - start
-    live = is_live(manifest)
+    live = manifest.step is not None
     runs = {} if live else {"window": _lifting(lifter, people, task.batch)}
     hop = lookahead = None
     stream: Pose3DStream | None = None
@@ -105,11 +105,6 @@ def open_served_model(task: WorkerTask) -> MeasuredModel:
     return MeasuredModel(info, runs, measuring_seconds, stages)
 
 
-def is_live(manifest: Manifest) -> bool:
-    """Return whether a network remembers what it saw, so that each new frame costs one run."""
-    return getattr(manifest, "step", None) is not None
-
-
 def _open(task: WorkerTask) -> Pose3DEngine:
     return Pose3DEngine(
         task.file,
@@ -129,9 +124,8 @@ def _content(folder: Path | None) -> frozenset[str]:
 
 def _stream_options(manifest: Manifest, task: WorkerTask) -> tuple[int, int]:
     """Return hop and lookahead: those requested, or the only ones that the network allows."""
-    step = getattr(manifest, "step", None)
-    if step is not None:
-        return 1, int(step.lookahead)
+    if manifest.step is not None:
+        return 1, manifest.step.lookahead
     if manifest.output_frames < manifest.frames:
         return 1, manifest.frames // 2
     return (1, 0) if manifest.frames == 1 else (task.hop, task.lookahead)

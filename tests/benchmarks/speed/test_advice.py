@@ -6,7 +6,7 @@ from benchmark_records import CONDITIONS, measure, record, result
 
 from hot_sdk.benchmarks.speed.advice import advice, pareto_front
 from hot_sdk.benchmarks.speed.metrics import parse_limit
-from hot_sdk.benchmarks.speed.record import Accuracy, Stream
+from hot_sdk.benchmarks.speed.result import Accuracy, Stream
 
 GOOD = result("good", 30.0, mpjpe=36.0)
 FAST = result("fast", 10.0, mpjpe=40.0)
@@ -61,6 +61,11 @@ def test_what_to_measure_next_is_said_if_nothing_keeps_the_budget():
     assert "Not measured: --precisions int8-dynamic,int8" in text
     assert "Not measured: --engines openvino" in text
     assert "--ratios 0.33,0.2" in text
+
+
+def test_no_hop_keeps_a_limit_of_nothing():
+    found = streaming("live", 10.0)
+    assert "Nothing keeps per_new_frame<0ms" in advised([found], "per_new_frame<0ms")
 
 
 def test_unmeasured_metric_is_reported():

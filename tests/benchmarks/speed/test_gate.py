@@ -36,6 +36,16 @@ def test_a_check_that_checks_nothing_fails():
     assert "has no earlier value" in judged(new, record(), "frames_per_s<0.9*old").failed[0]
 
 
+def test_what_could_not_be_measured_in_turn_fails():
+    made = in_turn(1.0, 0.99, 1.01)
+    old, new = made.results
+    # Its rounds had nothing in common with those of the old file.
+    alone = dataclasses.replace(made, results=(old, dataclasses.replace(new, ratios=())))
+    found = judged(alone, None, "frames_per_s<0.95*old")
+    assert [line.partition(",")[0] for line in found.failed] == ["failed: new"]
+    assert "has no earlier value" in found.failed[0]
+
+
 @pytest.mark.parametrize(
     ("limit", "failed", "undecided"),
     [("latency>33ms", 0, 0), ("latency>5ms", 1, 0), ("latency_median>10ms", 0, 1)],

@@ -6,6 +6,7 @@ import pytest
 from hot_sdk.benchmarks.speed.series import (
     Series,
     examine,
+    median_interval,
     paired_ratio,
     quantiles_ms,
     unpaired_ratio,
@@ -122,14 +123,34 @@ def test_shared_drift_cancels_in_pairs():
     assert found.rounds == 60
 
 
-def test_intervals_cover_the_truth_as_often_as_they_claim():
+@pytest.mark.parametrize("rounds", [6, 8, 10, 13, 40])
+def test_intervals_cover_the_truth_as_often_as_they_claim(rounds):
     random = np.random.default_rng(1)
-    covered = 0
-    for _ in range(200):
-        ratios = 1.5 * np.exp(0.1 * random.standard_normal(40))
-        found = paired_ratio(ratios, np.ones(40))
-        covered += found.low <= 1.5 <= found.high
-    assert 0.88 <= covered / 200 <= 0.99
+    draws, paired, unpaired = 2000, 0, 0
+    for _ in range(draws):
+        # Times are skewed: a median is nearer to the fast ones.
+        times, others = np.exp(0.3 * random.standard_exponential((2, rounds)))
+        truth = 2.0**0.3
+        one = paired_ratio(times, np.ones(rounds))
+        two = unpaired_ratio(times, others)
+        paired += one.low <= truth <= one.high
+        unpaired += two.low <= 1.0 <= two.high
+    # Three standard deviations of a share of 95 % in so many draws.
+    assert paired / draws > 0.935
+    assert unpaired / draws > 0.935
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"), [(5, 1.0, 5.0), (6, 1.0, 6.0), (8, 1.0, 8.0), (9, 2.0, 8.0)]
+)
+def test_interval_lies_between_two_of_the_values(values, low, high):
+    found = median_interval(np.arange(values, 0, -1))
+    assert (found.low, found.high, found.rounds) == (low, high, values)
+
+
+def test_interval_of_many_values_is_that_of_the_normal_distribution():
+    found = median_interval(np.arange(10_000))
+    assert found.high - found.low == pytest.approx(1.96 * 100.0, rel=0.02)
 
 
 def test_unpaired_series_may_differ_in_length():
@@ -142,6 +163,7 @@ def test_unpaired_series_may_differ_in_length():
 def test_no_ratio_without_values():
     assert paired_ratio([], []) is None
     assert unpaired_ratio([], [1.0]) is None
+    assert unpaired_ratio([1.0], [0.0]) is None
 
 
 def test_the_same_series_gives_the_same_interval():

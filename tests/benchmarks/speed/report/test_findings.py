@@ -4,8 +4,8 @@ import dataclasses
 
 from benchmark_records import CONDITIONS, in_turn, record, result
 
-from hot_sdk.benchmarks.speed.record import Ceiling
 from hot_sdk.benchmarks.speed.report.findings import decision_lines, findings, findings_section
+from hot_sdk.benchmarks.speed.result import Ceiling
 from hot_sdk.benchmarks.speed.series import Interval
 
 
