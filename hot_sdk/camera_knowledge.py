@@ -24,8 +24,13 @@ _LENGTH_UNITS = {"centimeters": 0.01, "millimeters": 0.001, "inches": 0.0254, "f
 
 _NO_LENGTH = 1e-6
 _FARTHEST = 1e6
-_CONTRARY = -0.5
-"""Cosine between a trunk and the up direction in the image from which they are opposite."""
+_CONTRARY, _ACROSS = -0.5, 0.5
+"""Cosines between a trunk and the up direction in the image from which down they are opposite, and
+one is at least across the other."""
+
+_UPRIGHT = 0.85
+"""Cosine in the image between a trunk and the upward axis, and between up and the x axis."""
+
 MOST_VERTICAL = 0.97
 """Part of the up direction along the viewing direction from which gravity tells nothing."""
 
@@ -199,7 +204,7 @@ def unused_warning(known: CameraKnowledge, told: CameraKnowledge) -> tuple[str, 
 
 
 def doubtful_up(up: Doubles | None, points: NDArray[np.floating]) -> tuple[str, ...]:
-    """Return a warning if, in most frames, people hang head down or the camera looks up or down.
+    """Return a warning if, in most frames, up is the viewing direction or contradicts the people.
 
     Args:
         up: Directions of length 1, (3,) or (frames, 3) with NaN where it is unknown; None if it
@@ -216,14 +221,40 @@ def doubtful_up(up: Doubles | None, points: NDArray[np.floating]) -> tuple[str, 
             " then gravity says nothing, and the network is not told it. If it looks ahead, up is"
             " along other axes: the camera's are x right, y down, z forward.",
         )
+    return contrary_up(up, points)
+
+
+def contrary_up(up: Doubles, points: NDArray[np.floating]) -> tuple[str, ...]:
+    """Return a warning if, in most frames, people hang head down, or lie where they look upright.
+
+    The second is so if the camera lies on its side, too. Both are seen if a camera's pose is
+    inverted, unless the camera looks to the robot's right.
+
+    Args:
+        up: See ``doubtful_up``.
+        points: See ``doubtful_up``; or poses along the camera's axes, x and y.
+    """
+    up = np.broadcast_to(up, (len(points), 3))
+    flat = np.where(np.abs(up[:, 2:]) > MOST_VERTICAL, np.nan, up[:, :2])
     trunk = points[:, _THORAX].astype(np.float64) - points[:, _PELVIS]
-    lengths = np.linalg.norm(trunk, axis=1) * np.linalg.norm(up[:, :2], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        along = np.sum(trunk * up[:, :2], axis=1) / lengths
-    if np.count_nonzero(along < _CONTRARY) * 2 <= np.count_nonzero(np.isfinite(along)):
-        return ()
-    return (
-        "up points from heads to feet, as if people hung upside down. If they do not, the"
-        " direction of gravity was given, which is -up (an accelerometer at rest measures up), or"
-        " a direction along other axes than the camera's: x right, y down, z forward.",
-    )
+        flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+        trunk /= np.linalg.norm(trunk, axis=1, keepdims=True)
+    along = np.sum(trunk * flat, axis=1)
+    known = np.count_nonzero(np.isfinite(along))
+    if np.count_nonzero(along < _CONTRARY) * 2 > known:
+        return (
+            "up points from heads to feet, as if people hung upside down. If they do not, the"
+            " camera's pose is inverted (CameraPose maps the camera's axes to the robot's), or the"
+            " direction of gravity was given, which is -up (an accelerometer at rest measures up),"
+            " or a direction along other axes than the camera's: x right, y down, z forward.",
+        )
+    across = (along < _ACROSS) & (trunk[:, 1] < -_UPRIGHT) & (np.abs(flat[:, 0]) > _UPRIGHT)
+    if np.count_nonzero(across) * 2 > known:
+        return (
+            "up lies across people who are upright in the image, as if the camera and they lay on"
+            " their side. If not, up is along other axes than the image's (x right, y down, z"
+            " forward), or the camera's pose is inverted: CameraPose maps the camera's axes to the"
+            " robot's, as tf's lookup_transform(robot_frame, camera_optical_frame) does.",
+        )
+    return ()

@@ -214,7 +214,11 @@ class CameraPose:
 
     ``rotation @ p + translation`` maps a point of the camera's optical frame (x right, y down,
     z forward) to the robot's frame (x forward, y left, z up; ROS REP-103), as ROS's tf returns it
-    for ``lookup_transform(robot_frame, camera_optical_frame)``.
+    for ``lookup_transform(robot_frame, camera_optical_frame)``. OpenCV's ``solvePnP`` and COLMAP
+    return the inverse, from the world to the camera: give ``rotation.T`` and ``-rotation.T @
+    translation`` of theirs. Results and streams warn if people look upright in the image and would
+    hang or lie in the frame; an inverted pose of a camera that looks to the robot's right, or down,
+    is not noticed.
 
     Arrays are copied and read-only.
 

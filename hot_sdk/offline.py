@@ -81,8 +81,11 @@ def lift_at_once(
     """
     results = engine.lift(people, progress=progress, scratch=scratch)
     if results[0].unit == METERS:
+        score = engine.policies.min_score
         results = tuple(
-            result if person.camera is None else result.placed(person, ground=ground)
+            result
+            if person.camera is None
+            else result.placed(person, ground=ground, min_score=score)
             for person, result in zip(people, results, strict=True)
         )
     first, frames = _extent(people)

@@ -19,22 +19,26 @@ from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.inference import LiftedClip, WindowRunner, lift_prepared_clips
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder, LatencyReport
-from hot_sdk.live.clip import SteppedClip, lift_clips_by_step
-from hot_sdk.live.lifting import MAX_GAP_FRAMES, TIME_TO_LIVE_S
-from hot_sdk.live.runner import StepRunner
 from hot_sdk.manifest import RANDOM_WEIGHTS_WARNING, Manifest
 from hot_sdk.model_check import check_against_graph
 from hot_sdk.preprocessing import PreparedClip, prepare_clip
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
-from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
+from hot_sdk.preprocessing.policies import (
+    MAX_GAP_FRAMES,
+    TIME_TO_LIVE_S,
+    AppliedPolicy,
+    InputPolicies,
+)
 from hot_sdk.results.result import CAMERA_AXES, METERS, Pose3DResult
 from hot_sdk.results.told import ClipCamera, no_place, told_clip
 from hot_sdk.skeletons import H36M17
 from hot_sdk.starter import STARTER, resolve_model
 
-# Streams, and what places people, are imported where they are used: they take longer to import than
-# a first pose to lift.
+# Streams, live networks, and what places people, are imported where they are used: they take longer
+# to import than a first pose to lift.
 if TYPE_CHECKING:
+    from hot_sdk.live.clip import SteppedClip
+    from hot_sdk.live.runner import StepRunner
     from hot_sdk.root.placement import CameraSource
     from hot_sdk.root.scale import Floor
     from hot_sdk.streams import Pose3DStream, StreamPose
@@ -188,7 +192,8 @@ class Pose3DEngine(Closing):
             if asked or intrinsics is not None:
                 raise no_place(asked, told, result.unit)
             return result
-        return result.placed(told, seen=clip[0].seen, **asked)
+        score = self.policies.min_score
+        return result.placed(told, seen=clip[0].seen, min_score=score, **asked)
 
     def lift(
         self,
@@ -229,18 +234,20 @@ class Pose3DEngine(Closing):
         recorder = LatencyRecorder("clip", within=self._recorder)
         with recorder.timed("total"):
             clips: list[PreparedClip | SteppedClip]
-            if isinstance(self._runner, StepRunner):
+            if isinstance(self._runner, WindowRunner):
+                prepared, lifted, records = self._lift_windows(
+                    people, self._runner, recorder, progress, scratch
+                )
+                clips = [*prepared]
+            else:
+                from hot_sdk.live.clip import lift_clips_by_step
+
                 stepped = lift_clips_by_step(
                     people, self._runner, self.policies, recorder, progress, scratch
                 )
                 lifted = [LiftedClip(one.poses, one.spread, None) for one in stepped]
                 clips = [*stepped]
                 records = [_step_record(one, manifest) for one in stepped]
-            else:
-                prepared, lifted, records = self._lift_windows(
-                    people, self._runner, recorder, progress, scratch
-                )
-                clips = [*prepared]
         windows = sum(record.count for record in records)
         frames = sum(len(keypoints) for keypoints in people)
         with self._counting:
@@ -492,6 +499,8 @@ def _runner(
             "The model takes one frame after the other, and no windows.",
             hint="Leave out windows and overlap.",
         )
+    from hot_sdk.live.runner import StepRunner
+
     return StepRunner(session, manifest, flip=flip)
 
 

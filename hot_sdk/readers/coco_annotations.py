@@ -84,7 +84,9 @@ def _numbered(images: list[Any]) -> FrameNames:
             hint="Keep the images and annotations of one video_id in each file.",
         )
     for key in ("frame_id", "file_name"):
-        name_of = {str(image["id"]): image.get(key) for image in images}
+        name_of = {
+            str(integer(image["id"], KIND, "an image's id")): image.get(key) for image in images
+        }
         names = [str(name) for name in name_of.values() if name is not None]
         if len(set(names)) < len(ids):
             continue

@@ -26,7 +26,7 @@ def turned_fields(fields: Mapping[str, Any], rotation: NDArray[np.float64]) -> d
             turned[name] = turn @ fields[name] @ turn.T
     if fields["covariance"] is not None:
         # Here, because a first pose has none, and importing this takes longer than lifting it.
-        from hot_sdk.root.placing import deviations
+        from hot_sdk.root.frames import deviations
 
         turned["spread"] = deviations(turned["covariance"])
     elif fields["spread"] is not None:

@@ -14,9 +14,9 @@ from hot_sdk.keypoints import Keypoints
 from hot_sdk.results.told import ClipCamera, cameras_of
 from hot_sdk.root.clips import place_clip
 from hot_sdk.root.depth import checked_depth, depth_at
+from hot_sdk.root.frames import LiftedFrames, PlacedFrames, unseen_seconds
 from hot_sdk.root.origin import PELVIS, THORAX
 from hot_sdk.root.placement import Placement
-from hot_sdk.root.placing import LiftedFrames, PlacedFrames, unseen_seconds
 from hot_sdk.root.tracking import AT_CAMERA
 from hot_sdk.skeletons import H36M17
 
@@ -37,6 +37,7 @@ def place_poses(
     height_m: float | None,
     height_told: bool,
     depth: ArrayLike | None,
+    min_score: float,
 ) -> PlacedFrames:
     """Place the poses of a clip.
 
@@ -53,6 +54,7 @@ def place_poses(
         height_told: The network was told it.
         depth: (frames,), meters at the pelvis, NaN where there is no reading; or images of depth,
             (frames, height, width).
+        min_score: A joint with a lower score counts as missing.
 
     Raises:
         UsageError: Something has another number of frames, or cannot be what it should be.
@@ -71,7 +73,7 @@ def place_poses(
         points=points,
         scores=scores,
         spread=spread,
-        unseen_s=unseen_seconds(points, scores, times),
+        unseen_s=unseen_seconds(points, scores, times, min_score),
         cameras=cameras,
         depths=None if depth is None else _depths(depth, points, keypoints.image_size),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk._base.validation import closest
 from hot_sdk.bones import constant_bones, upright_height
-from hot_sdk.camera_knowledge import checked_height
+from hot_sdk.camera_knowledge import checked_height, contrary_up
 from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import ResultError, UsageError
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyReport
 from hot_sdk.manifest import NORMALIZED_BOX, NORMALIZED_PIXELS, NORMALIZED_SHORT_SIDE
-from hot_sdk.preprocessing.policies import AppliedPolicy
+from hot_sdk.preprocessing.policies import AppliedPolicy, InputPolicies
 from hot_sdk.results.checks import ARRAYS, check_array, intrinsics_of, require_same
 from hot_sdk.results.fields import scaled_fields, scaled_seams, turned_fields
 from hot_sdk.results.files import read_fields, write_fields
-from hot_sdk.results.told import ClipCamera, first_camera
+from hot_sdk.results.told import ClipCamera, cameras_of, first_camera
 from hot_sdk.skeletons import H36M17
 from hot_sdk.windows import SeamReport
 
@@ -49,16 +49,17 @@ class Pose3DResult:
 
     Attributes:
         poses: (frames, 17, 3), the joints of ``H36M17`` in ``unit`` along ``axes``, relative to
-            the pelvis.
+            ``root_joint``.
         valid: (frames, 17), False if the joint is only the network's guess because its keypoint
-            was missing too long; all are False if that is so for the pelvis.
+            was missing too long; all are False if that is so for ``root_joint``.
         unit: ``m``, ``mm``, or one without a metric scale: half the image's width
             (``normalized_px``), half its shorter side (``normalized_short_side``), or half the
             longer side of the box about the clip's joints (``normalized_box``). The policy
             ``normalized`` states how many pixels that is.
         axes: ``CAMERA_AXES`` or ``ROBOT_AXES``.
-        root: (frames, 3), the pelvis's position in ``unit`` along ``axes``, NaN where it could not
-            be found; None before a conversion has found it. ``poses`` stays relative to it.
+        root: (frames, 3), the position of ``root_joint`` in ``unit`` along ``axes``, NaN where it
+            could not be found; None before a conversion has found it. ``poses`` stays relative to
+            it.
         root_error: (frames,), root mean square distance in pixels between the keypoints and the
             projected joints as they were when ``root`` was found; None if ``root`` is.
         timestamps: (frames,), seconds.
@@ -73,9 +74,8 @@ class Pose3DResult:
             who comes later begins later.
         spread: (frames, 17, 3), in ``unit`` along ``axes``: half the width of the interval about
             each coordinate of ``poses`` that holds 68 % of the errors, as the network judges it;
-            0 at the pelvis. None if the network does not, or after a conversion for which it would
-            be wrong.
-
+            0 at ``root_joint``. None if the network does not, or after a conversion for which it
+            would be wrong.
         root_joint: ``pelvis`` or ``thorax``: the joint that ``poses`` are relative to and ``root``
             is the place of.
         frame_id: Name of the frame that ``root`` is in; None while it has none.
@@ -167,7 +167,7 @@ class Pose3DResult:
         share = self.valid.mean() if len(self) else 1.0
         lines = [
             f"{len(self)} poses{who}{since} over {seconds:.2f} s, in {self.unit} ({self.axes},"
-            f" relative to the pelvis), {share:.1%} of the joints valid"
+            f" relative to the {self.root_joint}), {share:.1%} of the joints valid"
         ]
         if self.seams is not None:
             lines.append(str(self.seams))
@@ -236,6 +236,7 @@ class Pose3DResult:
             "root": root,
             "axes": ROBOT_AXES,
             "frame_id": frame_id,
+            "warnings": tuple(dict.fromkeys((*self.warnings, *self._doubts_of(camera)))),
         }
         return self._changed("to_robot_frame", detail, **turned)
 
@@ -275,6 +276,7 @@ class Pose3DResult:
         smoothing: bool = False,
         contacts: bool = False,
         seen: NDArray[np.bool_] | None = None,
+        min_score: float = InputPolicies.min_score,
     ) -> Pose3DResult:
         """Return the poses at the person's size, and where they are: of all frames together.
 
@@ -302,6 +304,8 @@ class Pose3DResult:
             contacts: Judge which feet stand, and keep these in place; see ``with_standing_feet``.
             seen: (frames, 17), joints that were seen, whether the pelvis was or not; None for
                 ``valid``, which says nothing of frames without hips.
+            min_score: A joint with a lower score counted as missing when the poses were lifted; see
+                ``InputPolicies``.
 
         Raises:
             UsageError: There are no intrinsics, they do not fit the size of the keypoints' image,
@@ -318,7 +322,11 @@ class Pose3DResult:
         unit = self._units_per_meter("The root's position")
         height_m = checked_height(keypoints.height_m if height_m is None else height_m)
         told = keypoints.height_m is not None and self.policy("height") is not None
-        warnings = (*self.warnings, *intrinsics.check_image(keypoints.image_size))
+        # The network was told the keypoints' height, and not one that is given here.
+        told = told and height_m == keypoints.height_m
+        warnings = [*self.warnings, *intrinsics.check_image(keypoints.image_size)]
+        if camera is not None:
+            warnings += self._doubts_of(cameras_of(camera, self.timestamps))
         placement = Placement(
             ground=ground, root=root, bones=bones or {}, frame_id=frame_id, smoothing=smoothing
         )
@@ -334,6 +342,7 @@ class Pose3DResult:
             height_m=height_m,
             height_told=told,
             depth=depth,
+            min_score=min_score,
         )
         fields = fields_of(found, unit)
         known = int(np.isfinite(found.root[:, 0]).sum())
@@ -348,7 +357,7 @@ class Pose3DResult:
             seams=scaled_seams(self.seams, scale, self.unit),
             axes=CAMERA_AXES if camera is None else ROBOT_AXES,
             frame_id=placement.frame_name(in_robot_frame=camera is not None),
-            warnings=warnings,
+            warnings=tuple(dict.fromkeys(warnings)),
         )
         if not contacts:
             return result
@@ -356,9 +365,9 @@ class Pose3DResult:
         up = None if up is None or up.ndim == 2 else up
         first = None if camera is None else first_camera(camera, self.timestamps)
         floor = placement.floor(first, up)
-        return result.with_standing_feet(
-            up=up if camera is None else None, floor_m=None if floor is None else floor.height_m
-        )
+        if floor is not None:
+            return result.with_standing_feet(up=floor.up, floor_m=floor.height_m)
+        return result.with_standing_feet(up=up if camera is None else None)
 
     def with_standing_feet(
         self, *, up: ArrayLike | None = None, floor_m: float | None = None
@@ -497,6 +506,14 @@ class Pose3DResult:
                 hint="Use a model that returns meters, such as the mixste family.",
             )
         return _UNITS_PER_METER[self.unit]
+
+    def _doubts_of(self, cameras: CameraPose | Sequence[CameraPose]) -> tuple[str, ...]:
+        """Return a warning if the people of poses along the camera's axes hang, or lie, there."""
+        if isinstance(cameras, CameraPose):
+            up = cameras.rotation[2]
+        else:
+            up = np.array([one.rotation[2] for one in cameras]).reshape(-1, 3)
+        return contrary_up(up, self.poses[..., :2])
 
     def _require_camera_axes(self) -> None:
         if self.axes != CAMERA_AXES:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from hot_sdk.cameras import CameraPose, Intrinsics
+from hot_sdk.root.frames import LiftedFrames, PlacedFrames, PlaceOptions
 from hot_sdk.root.origin import PELVIS, THORAX
-from hot_sdk.root.placing import LiftedFrames, PersonPlacer, PlacedFrames, PlaceOptions
+from hot_sdk.root.placing import PersonPlacer
 from hot_sdk.skeletons import H36M17
 
 _BLOCK, _LATER = 4096, 128

@@ -19,6 +19,9 @@ _FEWEST = 0.3
 
 _NEAREST_M, _FARTHEST_M = 0.05, 100.0
 
+_SKIPPED = 8
+"""Rows and columns from one pixel that is looked at to the next, to tell an image's unit."""
+
 
 def checked_depth(depth: object) -> float | NDArray[np.floating]:
     """Return a reading in meters, or an image of them.
@@ -39,6 +42,15 @@ def checked_depth(depth: object) -> float | NDArray[np.floating]:
             )
         return reading
     if array.ndim == 2 and array.dtype.kind == "f" and array.size:
+        some = array[::_SKIPPED, ::_SKIPPED]
+        # A camera that has no reading says 0, NaN or infinity.
+        known = some[(some > 0.0) & np.isfinite(some)]
+        if np.count_nonzero(known > _FARTHEST_M) * 2 > known.size:
+            raise UsageError(
+                f"depth has readings up to {known.max():g}, most of them over {_FARTHEST_M:g};"
+                " expected meters.",
+                hint="Divide millimeters by 1000.",
+            )
         return array
     hint = "Give float meters at the pelvis, or an image (height, width) of them."
     if array.ndim == 2 and array.dtype.kind in "iu":
@@ -69,8 +81,8 @@ def depth_at(
     for joint, point in enumerate(points):
         if not np.isfinite(point).all():
             continue
-        column = int(point[0] * width / image_size[0])
-        row = int(point[1] * height / image_size[1])
+        column = math.floor(point[0] * width / image_size[0])
+        row = math.floor(point[1] * height / image_size[1])
         if not (0 <= column < width and 0 <= row < height):
             continue
         patch = depth[

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hot_sdk._base.validation import closest
 from hot_sdk.cameras import CameraPose
 from hot_sdk.errors import UsageError
+from hot_sdk.root.frames import PlaceOptions
 from hot_sdk.root.origin import ROOTS
-from hot_sdk.root.placing import PlaceOptions
 from hot_sdk.root.scale import Floor
 from hot_sdk.skeletons import H36M17
 

@@ -13,7 +13,7 @@ from hot_sdk.cameras import CameraPose
 from hot_sdk.contacts import FEET
 from hot_sdk.errors import UsageError
 from hot_sdk.root.estimate import RootEstimate, estimate
-from hot_sdk.root.filter import RootFrame, RootState, RootStep, first_state, smooth, step
+from hot_sdk.root.filter import first_state, smooth, step
 from hot_sdk.root.measurement import RootMeasurements
 from hot_sdk.root.model import POSE_ERROR, SPEED, RootOptions, advance
 from hot_sdk.root.scale import (
@@ -24,6 +24,7 @@ from hot_sdk.root.scale import (
     ScalePrior,
     standing_foot,
 )
+from hot_sdk.root.states import RootFrame, RootState, RootStep
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]

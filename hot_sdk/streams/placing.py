@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.results.result import CAMERA_AXES, METERS, ROBOT_AXES
-from hot_sdk.root.placing import LiftedFrames, PersonPlacer, unseen_seconds
+from hot_sdk.root.frames import LiftedFrames, unseen_seconds
+from hot_sdk.root.placing import PersonPlacer
 from hot_sdk.skeletons import H36M17
 from hot_sdk.streams.observations import DEPTH_JOINTS, Observations, TrackId
 from hot_sdk.streams.pose import StreamPose

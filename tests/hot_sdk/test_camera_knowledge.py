@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -110,6 +111,26 @@ def test_an_up_along_the_axes_of_a_robot_is_noticed():
     assert "x right, y down" in doubtful_up(np.array([0.0, 0.0, 1.0]), _standing(3))[0]
     tilted = np.array([0.0, -0.6, 0.8])
     assert not doubtful_up(tilted, _standing(3))
+
+
+@pytest.mark.parametrize("yaw", range(-180, 180, 15))
+@pytest.mark.parametrize("pitch", [-10.0, 0.0, 20.0])
+def test_an_inverted_pose_of_a_camera_is_noticed(yaw, pitch):
+    pose = CameraPose.mounted(yaw=math.radians(yaw), pitch=math.radians(pitch))
+    inverse = CameraPose(pose.rotation.T, pose.translation)
+    assert not doubtful_up(pose.rotation[2], _standing(3))
+    warnings = doubtful_up(inverse.rotation[2], _standing(3))
+    # One that looks to the right stays upright if it is inverted.
+    if not -150 <= yaw <= -30:
+        assert "the camera's pose is inverted" in warnings[0]
+
+
+def test_people_who_lie_and_cameras_that_do_are_no_inverted_pose():
+    lying = _standing(3)[..., ::-1]
+    level, aside = np.array([0.0, -1.0, 0.0]), np.array([1.0, 0.0, 0.0])
+    assert not doubtful_up(level, lying)
+    assert not doubtful_up(-aside, lying)
+    assert doubtful_up(aside, _standing(3))
 
 
 @pytest.mark.parametrize(

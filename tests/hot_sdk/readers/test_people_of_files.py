@@ -314,12 +314,14 @@ def test_scores_of_missing_joints_are_no_scores_above_1():
     assert read_frames(root / "examples/data/jump_mediapipe33.npz").notes == ()
 
 
-@pytest.mark.parametrize("by", ["ids", "names", "frame_id"])
+@pytest.mark.parametrize("by", ["ids", "names", "frame_id", "ids of floats"])
 def test_images_that_an_annotation_file_lacks_are_frames_without_people(tmp_path, by):
     data = annotations(COCO, COCO_NAMES)
     order = np.random.default_rng(0).permutation(FRAMES)
     for frame, (image, one) in enumerate(zip(data["images"], data["annotations"], strict=True)):
-        if by != "ids":
+        if by == "ids of floats":
+            image["id"] = one["image_id"] = float(image["id"])
+        elif by != "ids":
             image["id"] = one["image_id"] = 10_000 * int(order[frame]) + 7
         if by == "names":
             image["file_name"] = f"films/a_{frame:05d}.jpg"

@@ -9,11 +9,14 @@ from mocap import CAMERA, body, result_of, seen
 from hot_sdk import CameraPose, Pose3DResult, save_bvh
 from hot_sdk.contacts import FEET
 from hot_sdk.errors import ResultError, UsageError
+from hot_sdk.preprocessing.policies import AppliedPolicy
 from hot_sdk.results.result import ROBOT_AXES
+from hot_sdk.root import Floor
 from hot_sdk.skeletons import H36M17
 
 MOUNTED = CameraPose.mounted((0.1, 0.0, 1.1), yaw=0.2, pitch=0.05)
 LEGS = [1, 2, 3, 4, 5, 6]
+WRIST = H36M17.joints.index("right_wrist")
 
 
 def in_robot(joints):
@@ -91,6 +94,7 @@ def test_half_a_body_is_placed_by_its_thorax():
     keypoints = dataclasses.replace(seen(joints), points=points)
     result = result_of(joints, valid=valid).placed(keypoints, CAMERA, root="auto", seen=seen_joints)
     assert result.root_joint == "thorax"
+    assert "relative to the thorax" in str(result)
     assert not result.valid[:, hidden].any()
     thorax = H36M17.joints.index("thorax")
     assert np.abs(result.root - joints[:, thorax]).mean() < 0.05
@@ -126,6 +130,51 @@ def test_standing_feet_stay():
         result.with_standing_feet()
     with pytest.raises(ResultError, match="was not looked for"):
         result_of(joints).with_standing_feet(up=(0.0, -1.0, 0.0))
+
+
+def test_the_floor_says_where_up_is():
+    joints = body("walk")
+    floor = Floor(np.array([0.0, -1.0, 0.0]), -1.1)
+    found = result_of(joints).placed(seen(joints), CAMERA, ground=floor, contacts=True)
+    plain = result_of(joints).placed(seen(joints), CAMERA, ground=floor)
+    expected = plain.with_standing_feet(up=floor.up, floor_m=floor.height_m)
+    np.testing.assert_array_equal(found.contacts, expected.contacts)
+
+
+def test_a_height_wins_over_the_one_that_the_network_was_told():
+    joints = body("walk")
+    told = dataclasses.replace(seen(joints), camera=CAMERA, height_m=1.8)
+    lifted = AppliedPolicy("height", "the network was told 1.8 m", 40, 40, "frames")
+    result = result_of(joints, policies=(lifted,))
+    same, other = result.placed(told), result.placed(told, height_m=1.3)
+    assert other.scale == pytest.approx(1.3 / 1.8 * same.scale, rel=0.02)
+
+
+def test_scores_below_the_least_are_not_seen():
+    joints = body("walk")
+    scores = np.ones((40, 17), dtype=np.float32)
+    scores[10:30, WRIST] = 0.4
+    keypoints = dataclasses.replace(seen(joints, 1.0), scores=scores)
+    wide = np.full((40, 17, 3), 0.02, dtype=np.float32)
+    result = result_of(joints, spread=wide)
+    sure, unsure = (result.placed(keypoints, CAMERA, min_score=least) for least in (0.3, 0.5))
+    assert sure.spread[20, WRIST].max() < 0.03
+    assert unsure.spread[20, WRIST].min() > 0.3
+
+
+def test_an_inverted_pose_is_noticed():
+    joints = body("walk")
+    inverse = CameraPose(MOUNTED.rotation.T, -MOUNTED.rotation.T @ MOUNTED.translation)
+    result, keypoints = result_of(joints), seen(joints)
+    for found in (
+        result.placed(keypoints, CAMERA, camera=inverse),
+        result.placed(keypoints, CAMERA, camera=[inverse] * 40),
+        result.to_robot_frame(inverse),
+    ):
+        assert len(found.warnings) == 2
+        assert "the camera's pose is inverted" in found.warnings[1]
+    assert result.placed(keypoints, CAMERA, camera=MOUNTED).warnings == ("made up",)
+    assert result.to_robot_frame(MOUNTED).warnings == ("made up",)
 
 
 def test_files_hold_it(tmp_path):

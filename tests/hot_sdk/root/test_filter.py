@@ -6,7 +6,8 @@ import pytest
 from hot_sdk.cameras import CameraPose
 from hot_sdk.errors import UsageError
 from hot_sdk.root import RootMeasurements, RootOptions, RootTracker, ScalePrior, model, track_clip
-from hot_sdk.root.filter import RootFrame, first_state, smooth, step
+from hot_sdk.root.filter import first_state, smooth, step
+from hot_sdk.root.states import RootFrame
 
 NOISE = np.diag([0.003, 0.003, 0.02]) ** 2
 POSE = np.diag([0.002, 0.002, 0.03]) ** 2

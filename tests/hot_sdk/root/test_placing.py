@@ -12,9 +12,10 @@ from hot_sdk.errors import UsageError
 from hot_sdk.root import ADULT_SPREAD, Floor
 from hot_sdk.root.clips import place_clip
 from hot_sdk.root.depth import checked_depth, depth_at
+from hot_sdk.root.frames import LiftedFrames, PlaceOptions
 from hot_sdk.root.origin import PELVIS, THORAX
 from hot_sdk.root.placement import Placement
-from hot_sdk.root.placing import LiftedFrames, PersonPlacer, PlaceOptions
+from hot_sdk.root.placing import PersonPlacer
 from hot_sdk.skeletons import H36M17
 
 MOUNTED = CameraPose.mounted((0.2, 0.1, 1.1), yaw=0.3, pitch=0.1)
@@ -254,6 +255,20 @@ def test_depth_images():
         with pytest.raises(UsageError) as caught:
             checked_depth(wrong)
         assert message in caught.value.hint
+
+
+def test_an_image_of_depth_in_millimeters_is_refused():
+    image = np.zeros((72, 128), dtype=np.float32)
+    image[20:] = 2500.0
+    with pytest.raises(UsageError, match="depth has readings up to 2500"):
+        checked_depth(image)
+    # No reading at all, and some of the sky.
+    for value in (0.0, np.nan, np.inf):
+        assert checked_depth(np.full((72, 128), value, dtype=np.float32)) is not None
+    image[20:] = 3.0
+    image[:40] = 500.0
+    image[:40, ::2] = np.inf
+    assert checked_depth(image) is image
 
 
 @pytest.mark.parametrize(
