@@ -5,7 +5,7 @@
 Without a checkpoint the weights are random and the position means nothing.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from hot_sdk.engines import open_session
@@ -42,4 +42,6 @@ def main(checkpoint: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("checkpoint", nargs="?", type=Path, help="weights (default: random)")
+    main(parser.parse_args().checkpoint)

@@ -5,7 +5,7 @@
 Without a file, the man of the example data walks twice, the second time half a second later.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -44,4 +44,8 @@ def main(model: str, keypoints: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", help="starter, or a model file")
+    parser.add_argument("keypoints", nargs="?", type=Path, help="a file with track ids")
+    options = parser.parse_args()
+    main(options.model, options.keypoints)

@@ -6,6 +6,7 @@ Needs the extra video: pip install ".[video]". `hot-infer video.mp4 --save-video
 does the same; this shows the parts, for other combinations.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -42,5 +43,9 @@ def main(model: str, video: Path) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", help="starter, or a model file")
     data = Path(__file__).parent / "data" / "exercise.mp4"
-    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else data)
+    parser.add_argument("video", nargs="?", type=Path, default=data, help="a video file")
+    options = parser.parse_args()
+    main(options.model, options.video)

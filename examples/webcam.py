@@ -6,8 +6,8 @@ If the camera cannot be opened, a video file stands for it, at its own pace. Wri
 Needs the extra video: pip install ".[video]".
 """
 
+import argparse
 import dataclasses
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,9 +89,11 @@ def main(model: str, index: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[2:]
-    main(
-        sys.argv[1] if len(sys.argv) > 1 else "starter-live",
-        int(arguments[0]) if arguments else 0,
-        float(arguments[1]) if len(arguments) > 1 else 10.0,
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", nargs="?", default="starter-live", help="or a model file")
+    parser.add_argument("camera", nargs="?", type=int, default=0, help="its index (default: 0)")
+    parser.add_argument(
+        "seconds", nargs="?", type=float, default=10.0, help="how long (default: 10)"
     )
+    options = parser.parse_args()
+    main(options.model, options.camera, options.seconds)

@@ -40,6 +40,19 @@ def test_export_and_run(checkpoint):
     assert "m (camera: x right, y down, z forward" in run.stdout
 
 
+SCRIPTS = [path for path in sorted(EXAMPLES.glob("*.py")) if "__main__" in path.read_text()]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_has_help(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [script.name, "--help"])
+    monkeypatch.syspath_prepend(EXAMPLES)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(script, run_name="__main__")
+    assert ended.value.code == 0
+    assert f"usage: {script.name}" in capsys.readouterr().out
+
+
 def run(name, *arguments):
     command = [sys.executable, EXAMPLES / name, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
