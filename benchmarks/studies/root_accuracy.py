@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from root_scenes import CAMERA_HEIGHT_M, FPS, WALKS, Scene, scene
+from scene_errors import SHARES, THREE_AXES, best_delay, squared_distances
 from scene_study import Measured, run_scene_study
 
 from hot_sdk._base.tables import Table
@@ -36,9 +37,6 @@ Doubles = NDArray[np.float64]
 
 _WARM_UP = 15
 _LAG = 5
-_SHARES = (50, 68, 95)
-_CHI_SQUARE_3 = (2.3660, 3.5059, 7.8147)
-"""Squares of the distance, in standard deviations, that hold these shares of three errors."""
 
 _KNOWN = ScalePrior(1.0, 1e-3)
 _METHODS: dict[str, int | None] = {"at once": 0, f"{_LAG} frames later": _LAG, "whole clip": None}
@@ -171,13 +169,13 @@ def _row(kind: str, method: str, scenes: list[Scene], paths: list[RootPath]) -> 
         moving.append((speed[kept] ** 2).sum(axis=1))
         lags.append(_lag_s(path.velocity, one.velocity, kept))
         squares = [
-            _distance(values[kept], path.covariance[kept, part, part])
+            squared_distances(values[kept], path.covariance[kept, part, part])
             for values, part in ((place, slice(0, 3)), (speed, slice(3, 6)))
         ]
-        held.append([square < limit for square in squares for limit in _CHI_SQUARE_3])
+        held.append([square < limit for square in squares for limit in THREE_AXES])
     shares = (
         100.0 * float(np.concatenate([each[number] for each in held]).mean())
-        for number in range(2 * len(_SHARES))
+        for number in range(2 * len(SHARES))
     )
     along_mm, across_mm = (1000.0 * _rms(values) for values in (along, across))
     lag_ms = 1000.0 * float(np.mean(lags))
@@ -193,16 +191,7 @@ def _lag_s(found: Doubles, true: Doubles, kept: NDArray[np.bool_]) -> float:
     apart = np.array(
         [((found[inside] - np.roll(true, delay, axis=0)[inside]) ** 2).sum() for delay in delays]
     )
-    at = int(np.clip(np.argmin(apart), 1, len(delays) - 2))
-    before, middle, after = apart[at - 1 : at + 2]
-    bend = before - 2.0 * middle + after
-    return float(delays[at] + 0.5 * (before - after) / bend) / FPS
-
-
-def _distance(errors: Doubles, covariance: Doubles) -> Doubles:
-    solved = np.linalg.solve(covariance, errors[..., None])[..., 0]
-    squares: Doubles = (errors * solved).sum(axis=-1)
-    return squares
+    return best_delay(delays, apart) / FPS
 
 
 def _rms(squares: list[Doubles]) -> float:
@@ -297,7 +286,7 @@ def motion_table(rows: list[Row]) -> Table:
         "Root and its velocity at 2 px of noise, size known (rms over frames)",
         (
             *("scene", "method", "along mm", "across mm", "velocity m/s", "lag ms"),
-            *(f"{what} {share} %" for what in ("place", "speed") for share in _SHARES),
+            *(f"{what} {share} %" for what in ("place", "speed") for share in SHARES),
         ),
         tuple(
             (
@@ -308,7 +297,7 @@ def motion_table(rows: list[Row]) -> Table:
                 f"{row.velocity_m_s:.3f}",
                 f"{row.lag_ms:.0f}",
                 *(f"{share:.0f}" for share in row.held or ()),
-                *("",) * (2 * len(_SHARES) - len(row.held)),
+                *("",) * (2 * len(SHARES) - len(row.held)),
             )
             for row in rows
         ),
