@@ -184,11 +184,13 @@ def _open(
                 session = _create(ort, file, options, provider)
                 _logger.warning("Could not cache the optimized graph: %s", error.message)
                 temporary.unlink(missing_ok=True)
+                return session
     except EngineError as error:
         if session is None:
             raise
         # A full disk costs the cache and not the session.
         _logger.warning("Could not cache the optimized graph: %s", error.message)
+        return session
     _logger.debug("Cached the optimized graph as '%s'", entry)
     return session
 
