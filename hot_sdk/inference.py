@@ -119,13 +119,9 @@ class WindowRunner:
         check_process(self._process)
         poses, spread = self._run_batches(windows, conditions, recorder)
         if self._flip:
-            mirrored = windows[:, :, _MIRROR].copy()
-            mirrored[..., 0] *= -1.0
-            # What is known of the camera is the same in a mirror, and so is a width.
-            back, wide = self._run_batches(mirrored, conditions, recorder)
-            poses = (poses + back[:, :, _MIRROR] * _SIGNS) * np.float32(0.5)
-            if spread is not None and wide is not None:
-                spread = (spread + wide[:, :, _MIRROR]) * np.float32(0.5)
+            # What is known of the camera is the same in a mirror.
+            back = self._run_batches(mirrored_keypoints(windows), conditions, recorder)
+            poses, spread = averaged_with_mirror(poses, spread, *back)
         # As in the published evaluations: the network only nearly keeps the root at 0.
         poses[:, :, 0] = 0.0
         if spread is not None:
@@ -251,6 +247,25 @@ def _check_model(session: Session, manifest: Manifest) -> None:
             "The model keeps some frames of each window, and its file does not say which.",
             hint="Export it again with hot-export, which makes them an output.",
         )
+
+
+def mirrored_keypoints(keypoints: Floats) -> Floats:
+    """Return the mirror image of normalized keypoints, (..., 17, channels)."""
+    mirrored = keypoints[..., _MIRROR, :].copy()
+    mirrored[..., 0] *= -1.0
+    return mirrored
+
+
+def averaged_with_mirror(
+    poses: Floats, spread: Floats | None, back: Floats, wide: Floats | None
+) -> tuple[Floats, Floats | None]:
+    """Average poses and their spread with those of the mirror image, all (..., 17, 3)."""
+    half = np.float32(0.5)
+    poses = (poses + back[..., _MIRROR, :] * _SIGNS) * half
+    if spread is not None and wide is not None:
+        # A width is the same in a mirror.
+        spread = (spread + wide[..., _MIRROR, :]) * half
+    return poses, spread
 
 
 def _check_flip(manifest: Manifest) -> None:

@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 
 from hot_sdk.engines import Session
 from hot_sdk.engines.session import Arrays, format_shape
-from hot_sdk.errors import EngineError, ManifestError, UsageError
-from hot_sdk.inference import check_process, check_skeleton
+from hot_sdk.errors import EngineError, ManifestError
+from hot_sdk.inference import (
+    averaged_with_mirror,
+    check_process,
+    check_skeleton,
+    mirrored_keypoints,
+)
 from hot_sdk.latency import LatencyRecorder
-from hot_sdk.live.state import StepRun, StepStates
+from hot_sdk.live.state import MirroredStates, StepRun, StepStates
 from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, Manifest
 from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.normalization import BOUNDING_BOX
@@ -50,6 +55,13 @@ class StepPoses(NamedTuple):
     spread: Floats | None
 
 
+class _Taken(NamedTuple):
+    states: StepStates
+    poses: Floats
+    spread: Floats | None
+    finished: list[tuple[slice, Arrays]]
+
+
 class StepRunner:
     """Runs a live network through a session; may be shared by threads that have their own states.
 
@@ -59,7 +71,7 @@ class StepRunner:
     Args:
         session: The model.
         manifest: Its manifest, which has a ``step``.
-        flip: Refused: the mirror image would need a memory of its own.
+        flip: Average with the mirror image, of which as much is remembered.
 
     Attributes:
         manifest: The model's manifest.
@@ -70,7 +82,6 @@ class StepRunner:
 
     Raises:
         ManifestError: The file is not as its manifest says, or needs the box about a whole clip.
-        UsageError: ``flip`` is True.
     """
 
     center_only = False
@@ -79,12 +90,6 @@ class StepRunner:
         assert manifest.step is not None
         check_skeleton(manifest)
         _check_tensors(session, manifest, manifest.step)
-        if flip:
-            raise UsageError(
-                "The model remembers earlier frames, and would have to remember their mirror images"
-                " as well.",
-                hint="Leave out flip.",
-            )
         self.manifest = manifest
         self.graph: StepGraph = manifest.step
         self.input_spec = InputSpec.from_manifest(manifest)
@@ -98,10 +103,11 @@ class StepRunner:
         self._first_lock = threading.Lock()
         self._session = session
         self._process = os.getpid()
+        self._states = MirroredStates if flip else StepStates
 
     def states(self, people: int) -> StepStates:
         """Return memory for a number of people."""
-        return StepStates(self.graph, _JOINTS, people, multiple=self.manifest.batch or 1)
+        return self._states(self.graph, _JOINTS, people, multiple=self.manifest.batch or 1)
 
     def run(
         self,
@@ -126,14 +132,41 @@ class StepRunner:
                 that loaded the model.
         """
         check_process(self._process)
-        people, order = len(times), self.manifest.joints.skeleton
+        takes = ~np.isinf(times)
+        seconds = times if takes.all() else np.where(takes, times, np.nan)
+        taken = [self._take(states, seconds, takes, keypoints, conditions, recorder)]
+        poses, spread = taken[0].poses, taken[0].spread
+        if isinstance(states, MirroredStates):
+            # What is known of the camera is the same in a mirror.
+            image = mirrored_keypoints(keypoints)
+            back = self._take(states.mirror, seconds, takes, image, conditions, recorder)
+            poses, spread = averaged_with_mirror(poses, spread, back.poses, back.spread)
+            taken.append(back)
+        # As in the published evaluations: the network only nearly keeps the root at 0.
+        poses[:, 0] = 0.0
+        if spread is not None:
+            spread[:, 0] = 0.0
+        # After the last run, so that an error leaves everyone in the same frame.
+        for step in taken:
+            for rows, outputs in step.finished:
+                step.states.store(rows, seconds[rows], outputs, takes[rows])
+        return StepPoses(poses, spread)
+
+    def _take(
+        self,
+        states: StepStates,
+        seconds: Doubles,
+        takes: Mask,
+        keypoints: Floats,
+        conditions: Floats | None,
+        recorder: LatencyRecorder,
+    ) -> _Taken:
+        """Run the network for one step of people, which is not kept yet."""
+        people, order = len(seconds), self.manifest.joints.skeleton
         poses = np.zeros((people, _JOINTS, 3), dtype=np.float32)
         spread = np.zeros_like(poses) if self.manifest.spread else None
-        takes = ~np.isinf(times)
-        every = bool(takes.all())
-        seconds = times if every else np.where(takes, times, np.nan)
         finished: list[tuple[slice, Arrays]] = []
-        for rows in self._parts(takes, every=every):
+        for rows in self._parts(takes):
             own = slice(rows.start, min(rows.stop, people))
             step = states.of(rows)
             if step.run is None:
@@ -149,14 +182,7 @@ class StepRunner:
             if spread is not None:
                 spread[own] = in_h36m17_order(outputs[SPREAD][:shown, 0], order)
             finished.append((own, outputs))
-        # As in the published evaluations: the network only nearly keeps the root at 0.
-        poses[:, 0] = 0.0
-        if spread is not None:
-            spread[:, 0] = 0.0
-        # After the last run, so that an error leaves everyone in the same frame.
-        for rows, outputs in finished:
-            states.store(rows, seconds[rows], outputs, takes[rows])
-        return StepPoses(poses, spread)
+        return _Taken(states, poses, spread, finished)
 
     def _prepare(self, step: StepRun, people: int) -> None:
         """Hand the arrays of a run to the session, with those of keypoints and conditions."""
@@ -166,7 +192,7 @@ class StepRunner:
             step.fed[CONDITIONS] = np.zeros((people, 1, len(manifest.conditions)), np.float32)
         step.run = self._session.prepare(step.fed)
 
-    def _parts(self, takes: Mask, *, every: bool) -> Iterator[slice]:
+    def _parts(self, takes: Mask) -> Iterator[slice]:
         """Return the rows of each run; of a fixed batch, they may reach beyond the people."""
         batch = self.manifest.batch
         if batch is not None:
@@ -175,7 +201,7 @@ class StepRunner:
                     yield slice(first, first + batch)
             return
         most = min(MOST_PEOPLE, self._session.largest_batch or MOST_PEOPLE)
-        if every and len(takes) <= most:
+        if len(takes) <= most and takes.all():
             yield slice(0, len(takes))
             return
         bounds = np.flatnonzero(np.diff(np.concatenate([[False], takes, [False]]).astype(np.int8)))

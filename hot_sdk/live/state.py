@@ -284,3 +284,50 @@ class StepStates:
         """Return all arrays, the two with the layers before the rows first."""
         small = (self._tokens, self._guesses, self._held, self._places, self._times)
         return (self._keys, self._values, *small, self._steps, self._ends)
+
+
+class MirroredStates(StepStates):
+    """The states of people, and those of their mirror images in the same rows.
+
+    Args:
+        graph: What the network remembers.
+        joints: Joints of a frame.
+        people: Most people.
+        multiple: The rows are a multiple of this number, for a file with a fixed batch.
+
+    Attributes:
+        mirror: The states of the mirror images.
+    """
+
+    def __init__(self, graph: StepGraph, joints: int, people: int, *, multiple: int = 1) -> None:
+        super().__init__(graph, joints, people, multiple=multiple)
+        self.mirror = StepStates(graph, joints, people, multiple=multiple)
+
+    @property
+    def bytes_per_person(self) -> int:
+        """Bytes of a person's row in all arrays, those of the mirror image included."""
+        return super().bytes_per_person + self.mirror.bytes_per_person
+
+    def add(self) -> int:
+        """Give a row to a person without a past, and return it."""
+        self.mirror.add()
+        return super().add()
+
+    def restart(self, row: int) -> None:
+        """Forget the past of a person."""
+        self.mirror.restart(row)
+        super().restart(row)
+
+    def remove(self, row: int) -> int:
+        """Forget a person; the one in the last row moves to this row.
+
+        Returns:
+            The row that the one who moved was in.
+        """
+        self.mirror.remove(row)
+        return super().remove(row)
+
+    def retime(self, row: int, times: Doubles) -> None:
+        """Correct when the newest frames of a person were, oldest first."""
+        self.mirror.retime(row, times)
+        super().retime(row, times)

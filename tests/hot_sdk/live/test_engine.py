@@ -16,6 +16,7 @@ from hot_sdk.live.runner import StepRunner
 from hot_sdk.manifest import CONDITION_NAMES
 from hot_sdk.preprocessing import prepare_clip
 from hot_sdk.preprocessing.policies import InputPolicies
+from hot_sdk.skeletons import H36M17
 from hot_sdk.step_memory import StepMemory
 
 MEMORY = "5+3x4"
@@ -169,6 +170,36 @@ def test_streams_give_the_poses_of_clips(live):
     counters = {one.name: one.count for one in results[0].policies}
     assert counters["outlier_joints"] == 1
     assert counters["empty_frames"] == 2
+
+
+def in_a_mirror(person):
+    points = person.points[:, H36M17.mirror].copy()
+    points[..., 0] = SIZE[0] - points[..., 0]
+    return dataclasses.replace(person, points=points)
+
+
+def test_flip_averages_with_the_mirror_image(files):
+    """Of people who come and leave while others stay, whose mirror images are remembered, too."""
+    people, starts = [walk(0), walk(1, frames=12), walk(2, frames=20)], [0, 3, 9]
+    path = files["4"][0]
+    with Pose3DEngine(path, threads=1) as engine:
+        plain = engine.lift(people)
+        back = engine.lift([in_a_mirror(one) for one in people])
+        once = streamed(engine, people, starts=starts)[1].bytes_per_person
+    with Pose3DEngine(path, threads=1, flip=True) as engine:
+        results = engine.lift(people)
+        found, report = streamed(engine, people, starts=starts)
+    for result, one, other in zip(results, plain, back, strict=True):
+        expected = (one.poses + other.poses[:, H36M17.mirror] * [-1.0, 1.0, 1.0]) / 2
+        np.testing.assert_allclose(result.poses, expected, atol=2e-6, rtol=0)
+        assert np.abs(result.poses - one.poses).max() > 1e-3
+        wide = (one.spread + other.spread[:, H36M17.mirror]) / 2
+        np.testing.assert_allclose(result.spread, wide, atol=2e-6, rtol=0)
+    for start, result, one in zip(starts, results, people, strict=True):
+        for frame in range(len(one) - 4):
+            pose = found[one.track_id, start + frame].pose
+            np.testing.assert_allclose(pose, result.poses[frame], atol=2e-6, rtol=0)
+    assert report.bytes_per_person == 2 * once
 
 
 def test_whoever_returns_after_a_long_gap_has_no_past(live):
@@ -357,7 +388,6 @@ def test_another_lookahead_names_that_of_the_file(ahead, options):
     [
         ({"windows": "overlap"}, "no windows"),
         ({"overlap": 2}, "no windows"),
-        ({"flip": True}, "mirror images"),
     ],
 )
 def test_options_of_windows_are_refused(files, options, problem):
