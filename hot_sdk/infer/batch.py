@@ -6,7 +6,6 @@ import dataclasses
 import glob
 import logging
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,22 +113,20 @@ def run_batch(
     with ray_process(job, workers, address, verbose=verbose) as ray:
         for attempt in range(1, retries + 2):
             finished = len(names) - len(pending)
-            # Unless its outcome arrives, an input was lost.
-            entries |= {name: Entry(_lost(name), attempt) for name in pending}
-            named = dataclasses.replace(job, attempt=f"{secrets.token_hex(8)} {attempt}")
+            unknown = set(pending)
             try:
-                for outcome in ray.lift(named, pending):
+                for outcome in ray.lift(pending):
                     if outcome.state == SKIPPED and outcome.input not in recorded:
                         # Lifted by a worker of this run that died before it could say so.
                         outcome = dataclasses.replace(outcome, state=DONE)
                     entries[outcome.input] = Entry(outcome, attempt)
+                    unknown.remove(outcome.input)
                     _LOG.info("'%s': %s %s", outcome.input, outcome.state, outcome.message or "")
                     finished += outcome.state != FAILED
                     if progress is not None:
                         progress(finished, len(names))
             except EngineError as error:
                 ended = error
-                unknown = {name for name in pending if entries[name].outcome == _lost(name)}
                 entries |= {name: Entry(_unreported(job, name), attempt) for name in unknown}
             pending = [name for name in pending if entries[name].outcome.state == FAILED]
             if ended is not None or not pending:
@@ -167,15 +164,6 @@ def _unreported(job: Job, name: str) -> Outcome:
         # Not by an earlier run, whose inputs are reported at once.
         return dataclasses.replace(found, state=DONE)
     return Outcome(name, FAILED, code="batch", message="Ray ended before the input was lifted.")
-
-
-def _lost(name: str) -> Outcome:
-    return Outcome(
-        name,
-        FAILED,
-        code="worker",
-        message="Ray could assign it to no worker. Run again with -v to see Ray's messages.",
-    )
 
 
 def find_inputs(archive: str, output: Path) -> tuple[Path, tuple[str, ...]]:

@@ -96,11 +96,11 @@ def lift_batch(options: argparse.Namespace, inputs: InputOptions) -> int:
         HotSDKError: The batch could not be started; errors of single inputs are reported instead.
     """
     from hot_sdk.infer.batch import REPORT, find_inputs, run_batch
-    from hot_sdk.infer.ray_workers import require_ray
+    from hot_sdk.infer.ray_workers import check_ray
 
     root, names = find_inputs(options.archive, options.output_dir)
     check_rate((str(root / name) for name in names), inputs.fps)
-    require_ray("ray")
+    check_ray()
     require_writable_target(options.output_dir / REPORT)
     job = _job(options, inputs, root)
     with Progress("lifting the batch") as bar:

@@ -26,11 +26,6 @@ from hot_sdk.version import __version__
 SCHEMA = 1
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
-_DIED = (
-    "The worker process died, out of memory or in a decoder. Lift the input alone, with"
-    " 'hot-infer INPUT', to see why."
-)
-
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,7 +40,6 @@ class Job:
         model_sha256: Its digest.
         engine: How each worker opens the model; its cache is a folder of the worker's machine.
         inputs: How each input is read and lifted.
-        attempt: Unique name of this attempt at the inputs.
     """
 
     root: str
@@ -54,7 +48,6 @@ class Job:
     model_sha256: str
     engine: EngineOptions
     inputs: InputOptions
-    attempt: str = ""
 
     def open_engine(self) -> Pose3DEngine:
         """Load the model.
@@ -146,10 +139,6 @@ class Record:
 def lift_one(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcome:
     """Lift one input unless it is done, and write its results and its record.
 
-    Ray passes the input of a dead worker to another worker, again and again. So a mark lies in the
-    output folder while an input is lifted; if this attempt's own mark is found, the attempt has
-    failed.
-
     Args:
         job: What is done with each input.
         name: The input's path in the batch's folder.
@@ -206,20 +195,12 @@ def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcom
     if before is not None and before.covers(requested, folder):
         return Outcome(name, SKIPPED, files=_in_output(job, folder, before.files))
     folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / f".{target.name}.begun"
-    if mark.is_file() and mark.read_text(encoding="utf-8", errors="replace") == job.attempt:
-        mark.unlink()
-        return Outcome(name, FAILED, code="worker", message=_DIED)
-    mark.write_text(job.attempt, encoding="utf-8")
-    try:
-        with read_input(str(source), job.inputs) as footage:
-            lifted = lift_input(get_engine(), footage.people, job.inputs, folder)
-            # It describes results that are about to be replaced.
-            record_file.unlink(missing_ok=True)
-            # With the suffix, because a clip.json may lie next to a clip.mp4.
-            saved = save_results(lifted, folder, target.name, job.inputs)
-    finally:
-        mark.unlink(missing_ok=True)
+    with read_input(str(source), job.inputs) as footage:
+        lifted = lift_input(get_engine(), footage.people, job.inputs, folder)
+        # It describes results that are about to be replaced.
+        record_file.unlink(missing_ok=True)
+        # With the suffix, because a clip.json may lie next to a clip.mp4.
+        saved = save_results(lifted, folder, target.name, job.inputs)
     files = tuple(path.name for path in saved)
     for stale in set(() if before is None else before.files) - set(files):
         if stale.startswith(target.name):

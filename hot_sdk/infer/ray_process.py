@@ -18,12 +18,14 @@ from multiprocessing.process import BaseProcess
 
 from hot_sdk.errors import EngineError, HotSDKError
 from hot_sdk.infer.batch_job import Job, Outcome
-from hot_sdk.infer.ray_workers import can_host_a_worker, lift_all, ray_cluster, require_ray
+from hot_sdk.infer.ray_workers import WorkerPool, can_host_a_worker, ray_cluster, require_ray
 
 _READY = "ready"
 _END_OF_ATTEMPT = "end of the attempt"
 _CLOSING_S = 30.0
 _CHECK_S, _PATIENCE_S = 5.0, 60.0
+# A node that was started for the batch does not come back.
+_LOCAL_PATIENCE_S = 10.0
 
 
 class RayProcess:
@@ -33,19 +35,16 @@ class RayProcess:
         self._process = process
         self._connection = connection
 
-    def lift(self, job: Job, names: Sequence[str]) -> Iterator[Outcome]:
+    def lift(self, names: Sequence[str]) -> Iterator[Outcome]:
         """Lift inputs once each, and yield their outcomes as they arrive.
 
-        An input that Ray could assign to no worker has none.
-
         Args:
-            job: What is done with each input.
             names: Paths of the inputs in the batch's folder.
 
         Raises:
             EngineError: Ray ended the run, or its process is lost.
         """
-        self._send((job, list(names)))
+        self._send(list(names))
         while not isinstance(message := self.receive(), str):
             yield message
 
@@ -76,7 +75,7 @@ class RayProcess:
                 end()
                 self._process.join(_CLOSING_S)
 
-    def _send(self, message: tuple[Job, list[str]] | None) -> None:
+    def _send(self, message: list[str] | None) -> None:
         try:
             self._connection.send(message)
         except OSError as error:
@@ -98,8 +97,8 @@ def ray_process(
     """Start the process, and Ray in it or its connection to a cluster; end it after the block.
 
     Args:
-        job: What is done with each input, which determines what a worker needs.
-        workers: Number of worker processes.
+        job: What is done with each input.
+        workers: Largest number of worker processes.
         address: Address of a running cluster; None starts Ray on this machine.
         verbose: Show the messages of Ray and of the workers.
 
@@ -125,14 +124,14 @@ def ray_process(
 
 
 def wait_for_loss(
-    is_able: Callable[[], bool], *, check_s: float = _CHECK_S, patience_s: float = _PATIENCE_S
+    is_able: Callable[[], bool], *, patience_s: float, check_s: float = _CHECK_S
 ) -> None:
     """Return once no worker has found room for a while; Ray itself would wait for ever.
 
     Args:
         is_able: Returns whether a worker has room; an error counts as False.
-        check_s: Seconds between two checks.
         patience_s: Seconds without room, within which a cluster may bring a node back.
+        check_s: Seconds between two checks.
     """
     last = time.monotonic()
     while time.monotonic() - last < patience_s:
@@ -142,7 +141,7 @@ def wait_for_loss(
                 last = time.monotonic()
 
 
-def _watch(connection: Connection, job: Job) -> None:
+def _watch(connection: Connection, job: Job, address: str | None) -> None:
     parent = multiprocessing.parent_process()
 
     def is_able() -> bool:
@@ -151,11 +150,14 @@ def _watch(connection: Connection, job: Job) -> None:
             os._exit(1)
         return can_host_a_worker(job)
 
-    wait_for_loss(is_able)
+    patience_s = _LOCAL_PATIENCE_S if address is None else _PATIENCE_S
+    wait_for_loss(is_able, patience_s=patience_s)
     connection.send(
         EngineError(
-            f"No node of the cluster has had room for a worker for {_PATIENCE_S:g} s.",
-            hint="Start its nodes again.",
+            f"Ray has had no node with room for a worker for {patience_s:g} s.",
+            hint="Run it with -v to see Ray's messages."
+            if address is None
+            else "Start the cluster's nodes again.",
         )
     )
     # The thread that waits for Ray cannot be interrupted.
@@ -176,10 +178,11 @@ def _run(
             require_ray()
             with ray_cluster(job, workers, address, verbose=verbose):
                 connection.send(_READY)
-                threading.Thread(target=_watch, args=(connection, job), daemon=True).start()
-                while (attempt := connection.recv()) is not None:
-                    named, names = attempt
-                    for outcome in lift_all(named, names, workers):
+                watched = connection, job, address
+                threading.Thread(target=_watch, args=watched, daemon=True).start()
+                pool = WorkerPool(job, workers)
+                while (names := connection.recv()) is not None:
+                    for outcome in pool.lift(names):
                         connection.send(outcome)
                     connection.send(_END_OF_ATTEMPT)
         except HotSDKError as error:

@@ -1,29 +1,35 @@
-"""Lift the inputs of a batch on Ray Data: a pool of worker processes with one engine each."""
+"""Lift the inputs of a batch on Ray: a pool of worker processes with one engine each."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import re
 import socket
 import sys
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hot_sdk._base import quiet_imports, records
+from hot_sdk._base import quiet_imports
 from hot_sdk._base.optional import require
 from hot_sdk.errors import EngineError, UsageError
-from hot_sdk.infer.batch_job import Job, Outcome, lift_one
+from hot_sdk.infer.batch_job import FAILED, Job, Outcome, lift_one
 from hot_sdk.pose_engine import Pose3DEngine
 from hot_sdk.video.quiet import native_stderr_to_log
 
+_DIED = (
+    "The worker process died, out of memory or in a decoder. Lift the input alone, with"
+    " 'hot-infer INPUT', to see why."
+)
+# For each worker, one after the other, before the batch is given up.
+_FAILED_STARTS = 3
 _CONNECT_TIMEOUT_S = 5.0
-# The object store of a local Ray holds only names and outcomes; Ray refuses less than 75 MiB.
+# The object store of a local Ray holds next to nothing; Ray refuses less than 75 MiB.
 _STORE_BYTES = 100 * 1024**2
 _ENVIRONMENT = {
     # Ray hides the GPUs from workers that requested none, and warns that it will stop doing so.
@@ -34,16 +40,18 @@ _CHATTER = re.compile(r".*Set ray log level from environment variable")
 
 
 class BatchWorker:
-    """Ray actor: one per pool process; loads the model on first use."""
+    """Ray actor: one worker process; loads the model on first use."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._engine: Pose3DEngine | None = None
 
-    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Lift the inputs of a batch, by name, and return their outcomes as JSON."""
-        outcomes = [lift_one(self._job, str(name), self._get_engine) for name in batch["name"]]
-        return {"outcome": np.array([records.to_json(outcome) for outcome in outcomes])}
+    def start(self) -> None:
+        """Do nothing; that it returns says that the worker can be given inputs."""
+
+    def lift(self, name: str) -> Outcome:
+        """Lift one input, and return its outcome."""
+        return lift_one(self._job, name, self._get_engine)
 
     def _get_engine(self) -> Pose3DEngine:
         if self._engine is None:
@@ -51,13 +59,23 @@ class BatchWorker:
         return self._engine
 
 
-def require_ray(module: str = "ray.data") -> ModuleType:
-    """Import Ray Data, or another module of Ray.
+def require_ray() -> ModuleType:
+    """Import Ray.
 
     Raises:
         MissingDependencyError: It is not installed.
     """
-    return require(module, extra="cluster", purpose="Lifting a batch")
+    return require("ray", extra="cluster", purpose="Lifting a batch")
+
+
+def check_ray() -> None:
+    """Check that Ray is installed, without importing it, which takes longer than a short clip.
+
+    Raises:
+        MissingDependencyError: It is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        require_ray()
 
 
 @contextlib.contextmanager
@@ -87,11 +105,11 @@ def ray_cluster(job: Job, workers: int, address: str | None, *, verbose: bool) -
     }
     with contextlib.ExitStack() as stack:
         stack.callback(_restore_environment, before)
-        ray = require_ray("ray")
+        ray = require_ray()
         # Ray prints the deaths of workers to standard output, which is for results.
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         if not verbose:
-            stack.enter_context(_silent_loggers("ray", "ray.data"))
+            stack.enter_context(_silent_logger("ray"))
         try:
             _check_listening(address)
             with native_stderr_to_log(_CHATTER), _no_api_server(ray):
@@ -135,63 +153,101 @@ def _no_api_server(ray: ModuleType) -> Iterator[None]:
         services.start_api_server = start
 
 
-def lift_all(job: Job, names: Sequence[str], workers: int) -> Iterator[Outcome]:
-    """Lift inputs once each, in a pool of workers, and yield their outcomes as they arrive.
+class WorkerPool:
+    """Workers on the Ray that this process is connected to.
 
-    An input that Ray could assign to no worker has none.
+    Each has one input at a time. If it dies, that input has failed, and another worker takes its
+    place: Ray would give a worker that it restarts the next input before the worker can take it.
 
     Args:
         job: What is done with each input.
-        names: Paths of the inputs in the batch's folder.
-        workers: Number of worker processes.
-
-    Raises:
-        EngineError: Ray ended the run, for example because workers cannot import the SDK.
+        size: Largest number of workers.
     """
-    data, exceptions = require_ray(), require_ray("ray.exceptions")
-    context = data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1
-    pool = data.ActorPoolStrategy(
-        size=min(workers, len(names)),
-        # No part should wait behind a long video while other workers are idle.
-        max_tasks_in_flight_per_actor=1,
-    )
-    rows = data.from_items(
-        [{"name": name} for name in names], override_num_blocks=parts_of(len(names), workers)
-    )
-    outcomes = rows.map_batches(
-        BatchWorker,
-        fn_constructor_kwargs={"job": job},
-        batch_size=1,
-        batch_format="numpy",
-        compute=pool,
-        num_cpus=_threads(job),
-        num_gpus=_gpus(job),
-    )
-    try:
-        for row in outcomes.iter_rows():
-            yield records.build(Outcome, records.parse_object(row["outcome"]))
-    except (exceptions.RayError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise EngineError(
-            f"Ray ended the run: {type(error).__name__}: …{reason[-300:]}",
-            hint="All machines of a cluster need this version of hot-sdk.",
-        ) from error
 
+    def __init__(self, job: Job, size: int) -> None:
+        self._ray = require_ray()
+        self._class = self._ray.remote(BatchWorker).options(
+            num_cpus=_threads(job), num_gpus=_gpus(job), max_restarts=0, max_task_retries=0
+        )
+        self._job = job
+        self._size = size
+        self._idle: list[Any] = []
+        # By the reference to what each of them does.
+        self._starting: dict[Any, Any] = {}
+        self._lifting: dict[Any, tuple[Any, str, float]] = {}
+        self._failed_starts = 0
 
-def parts_of(names: int, workers: int) -> int:
-    """Return in how many parts Ray assigns inputs to workers.
+    def lift(self, names: Sequence[str]) -> Iterator[Outcome]:
+        """Lift inputs once each, and yield their outcomes as they arrive.
 
-    Each costs Ray as much time as a short clip, and memory. With this many, a worker that has the
-    last one is alone for a hundredth of the run.
-    """
-    return min(names, max(100 * workers, names // 100))
+        Args:
+            names: Paths of the inputs in the batch's folder.
+
+        Raises:
+            EngineError: Ray ended the run, or no worker starts, for example because workers cannot
+                import the SDK.
+        """
+        pending = deque(names)
+        try:
+            # One that died while it had nothing to do should not be given an input.
+            while self._idle:
+                self._await_start(self._idle.pop())
+            while pending or self._lifting:
+                self._assign(pending)
+                (done,), _ = self._ray.wait([*self._lifting, *self._starting])
+                if done in self._starting:
+                    self._finish_start(done)
+                else:
+                    yield self._outcome_of(done)
+        except (self._ray.exceptions.RayError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise EngineError(
+                f"Ray ended the run: {type(error).__name__}: …{reason[-300:]}",
+                hint="All machines of a cluster need this version of hot-sdk.",
+            ) from error
+
+    def _assign(self, pending: deque[str]) -> None:
+        """Give inputs to idle workers, and start as many workers as the others need."""
+        while pending and self._idle:
+            worker, name = self._idle.pop(), pending.popleft()
+            self._lifting[worker.lift.remote(name)] = worker, name, time.perf_counter()
+        alive = len(self._lifting) + len(self._starting) + len(self._idle)
+        for _ in range(min(self._size - alive, len(pending) - len(self._starting))):
+            self._await_start(self._class.remote(self._job))
+
+    def _await_start(self, worker: Any) -> None:  # noqa: ANN401
+        self._starting[worker.start.remote()] = worker
+
+    def _finish_start(self, done: Any) -> None:  # noqa: ANN401
+        worker = self._starting.pop(done)
+        try:
+            self._ray.get(done)
+        except self._ray.exceptions.RayActorError as error:
+            self._failed_starts += 1
+            if error.actor_init_failed or self._failed_starts > _FAILED_STARTS * self._size:
+                raise
+            self._ray.kill(worker)
+        else:
+            self._failed_starts = 0
+            self._idle.append(worker)
+
+    def _outcome_of(self, done: Any) -> Outcome:  # noqa: ANN401
+        worker, name, start = self._lifting.pop(done)
+        exceptions = self._ray.exceptions
+        try:
+            outcome: Outcome = self._ray.get(done)
+        except (exceptions.RayActorError, exceptions.OutOfMemoryError):
+            # It may live on if only the connection to it is lost.
+            self._ray.kill(worker)
+            seconds = time.perf_counter() - start
+            return Outcome(name, FAILED, seconds=seconds, code="worker", message=_DIED)
+        self._idle.append(worker)
+        return outcome
 
 
 def can_host_a_worker(job: Job) -> bool:
     """Return whether the cluster, as it is now, has the CPUs and GPUs that one worker takes."""
-    ray = require_ray("ray")
+    ray = require_ray()
     available = ray.cluster_resources()
     needed = (("CPU", _threads(job)), ("GPU", _gpus(job)))
     return all(each <= available.get(kind, 0) for kind, each in needed)
@@ -225,17 +281,15 @@ def _check_resources(ray: ModuleType, job: Job, workers: int) -> None:
 
 
 @contextlib.contextmanager
-def _silent_loggers(*names: str) -> Iterator[None]:
+def _silent_logger(name: str) -> Iterator[None]:
     """Hold back Ray's log on this process's streams; its files are in /tmp/ray."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logger.setLevel(level)
 
 
 def _restore_environment(before: dict[str, str | None]) -> None:

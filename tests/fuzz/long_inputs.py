@@ -65,7 +65,7 @@ def lift_archive(folder: Path, model: str, clips: int) -> None:
         write_clip(source / name, 30 + 7 * number % 90, number)
     options = EngineOptions(threads=1)
     file = Path(model)
-    job = Job(str(source), str(target), model, sha256_of(file), options, InputOptions(), "once")
+    job = Job(str(source), str(target), model, sha256_of(file), options, InputOptions())
     with Pose3DEngine(file, threads=1) as engine:
         began, done = time.process_time(), 0
         for number, name in enumerate(names, start=1):

@@ -45,7 +45,6 @@ def job(hot_file, tmp_path):
         model_sha256=sha256_of(hot_file),
         engine=EngineOptions(threads=1),
         inputs=InputOptions(),
-        attempt="first 1",
     )
 
 

@@ -10,8 +10,7 @@ import pytest
 from hot_sdk import Pose3DResult
 from hot_sdk.errors import EngineError
 from hot_sdk.infer.batch import run_batch
-from hot_sdk.infer.batch_job import lift_one
-from hot_sdk.infer.ray_workers import parts_of
+from hot_sdk.infer.batch_job import Outcome, lift_one
 
 RESULTS = Path("results")
 
@@ -116,31 +115,6 @@ def test_what_is_wrong_with_an_input_is_told(job, openings, save, monkeypatch):
     assert list(RESULTS.iterdir()) == []
 
 
-def test_an_attempt_that_killed_its_worker_is_not_made_again(job, openings, save):
-    save("archive/a.npz")
-    mark = RESULTS / ".a.npz.begun"
-
-    class Killed(BaseException):
-        pass
-
-    def dies():
-        # What a killed process leaves behind.
-        left.append(mark.read_text())
-        raise Killed
-
-    left = []
-    with pytest.raises(Killed):
-        lift_one(job, "a.npz", dies)
-    mark.write_text(left[0])
-    outcome = lift_one(job, "a.npz", openings)
-    assert (outcome.state, outcome.code) == ("failed", "worker")
-    assert openings.engines == []
-    # The next attempt has another name, and so has one after a run that was killed as a whole.
-    mark.write_text(left[0])
-    assert states(dataclasses.replace(job, attempt="first 2"), openings, "a.npz") == ["done"]
-    assert not mark.exists()
-
-
 def test_another_model_under_the_same_name_is_refused(job, tmp_path):
     model = tmp_path / "model.onnx"
     model.write_bytes(Path(job.model).read_bytes())
@@ -160,22 +134,22 @@ def test_what_a_worker_lifted_before_it_died_counts_as_done(job, openings, save,
     assert states(job, openings, "before.npz") == ["done"]
 
     @contextlib.contextmanager
-    def again(*_arguments, **_options):
-        class Again:
-            def lift(self, named, names):
-                # The part that the dead worker had is lifted by another one, from its start.
+    def dying(*_arguments, **_options):
+        class Dying:
+            died = False
+
+            def lift(self, names):
                 for name in names:
-                    lift_one(named, name, openings)
-                return [lift_one(named, name, openings) for name in names]
+                    outcome = lift_one(job, name, openings)
+                    if name == "now.npz" and not self.died:
+                        # Killed between the record and its answer.
+                        self.died = True
+                        outcome = Outcome(name, "failed", code="worker")
+                    yield outcome
 
-        yield Again()
+        yield Dying()
 
-    monkeypatch.setattr("hot_sdk.infer.batch.ray_process", again)
+    monkeypatch.setattr("hot_sdk.infer.batch.ray_process", dying)
     report = run_batch(job, ["before.npz", "now.npz"], workers=1)
     assert (report.done, report.skipped, report.failed) == (1, 1, 0)
-
-
-def test_short_archives_have_parts_of_one_input_and_long_ones_a_bounded_number():
-    assert parts_of(200, 2) == 200
-    assert parts_of(10_000, 2) == 200
-    assert parts_of(1_000_000, 2) == 10_000
+    assert [entry.attempts for entry in report.inputs] == [1, 2]
