@@ -3,12 +3,12 @@
     python benchmarks/studies/live_model.py
     python benchmarks/studies/live_model.py --only cost lookaheads --frames 150
     python benchmarks/studies/live_model.py --only conditions memories --alone
+    python benchmarks/studies/live_model.py --only lookaheads cost --flip
 
 Exports the live checkpoint at each lookahead, or takes the files of ``--files``. A stream of hop 1
 of the window model lifts a window for each frame, which ends as many frames after it as the
 lookahead: here one pass over all windows serves every lookahead. What is missing is filled by a
-stream's own rules, in streams. Costs are timed in turn, in time of the processor, which is that of
-the clock on one thread while nothing else runs.
+stream's own rules, in streams. Costs are timed in ``live_cost``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from live_cost import FPS, time_delays, time_frames
 from numpy.typing import NDArray
 
 from hot_sdk import Keypoints, Pose3DEngine
@@ -48,7 +48,6 @@ from hot_sdk.starter import FAMILY, STARTER, resolve_model, starter_live_checkpo
 PARTS = ("cost", "lookaheads", "still", "conditions", "delay", "memories")
 LOOKAHEADS = (0, 2, 5, 10, 16)
 STILL_FRAMES = 90
-FPS = 30.0
 
 CONDITIONS = (
     Corruption(),
@@ -81,6 +80,7 @@ def _run(arguments: list[str]) -> None:
     made = "folder of exported files live_0.onnx, live_2.onnx, ... instead of exporting them"
     add("--files", type=Path, metavar="DIR", help=made)
     add("--memory", metavar="M[+AxS]", help="frames that the network remembers")
+    add("--flip", action="store_true", help="average live poses with those of the mirror image")
     add("--window", default=STARTER, metavar="MODEL", help=f"window model (default: {STARTER})")
     add("--alone", action="store_true", help="leave the window model out of the conditions")
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
@@ -98,15 +98,18 @@ def _run(arguments: list[str]) -> None:
         }
         clips = [_first(one, options.frames) for one in load_starter_val(views=1)[: options.clips]]
         with Pose3DEngine(resolve_model(options.window), threads=1) as window:
-            lives = {key: Pose3DEngine(path, threads=1) for key, path in paths.items()}
+            lives = {
+                key: Pose3DEngine(path, threads=1, flip=options.flip)
+                for key, path in paths.items()
+            }
             study: dict[str, Callable[[], list[Table]]] = {
-                "cost": lambda: [_cost(window, lives, options.rounds)],
+                "cost": lambda: [time_frames(window, lives, options.rounds)],
                 "lookaheads": lambda: [_lookaheads(window, lives, clips)],
                 "still": lambda: [_still(window, lives, clips)],
                 "conditions": lambda: [
                     _conditions(None if options.alone else window, lives, clips)
                 ],
-                "delay": lambda: [_delay(lives, clips[0])],
+                "delay": lambda: [time_delays(lives, clips[0])],
                 "memories": lambda: [_memories(Path(folder), options, clips)],
             }
             sys.stdout.write(f"{describe_machine()}\n")
@@ -300,117 +303,6 @@ def _said(corruption: Corruption) -> str:
     if corruption.noise_px:
         return f"noise of {corruption.noise_px:g} px"
     return f"{corruption.missing:.0%} of joints missing" if corruption.missing else "as it is"
-
-
-def _step(engine: Pose3DEngine, people: int) -> Callable[[], object]:
-    """Return a function that takes a frame of some people, all of it but the keypoints' way in."""
-    runner = engine._runner
-    assert isinstance(runner, StepRunner)
-    states, recorder = runner.states(people), LatencyRecorder("clip")
-    for _ in range(people):
-        states.add()
-    chance = np.random.default_rng(0)
-    keypoints = chance.normal(0.0, 0.3, (people, 17, runner.input_spec.channels))
-    told = np.zeros((people, len(runner.manifest.conditions)), np.float32)
-    inputs, count = keypoints.astype(np.float32), iter(range(1 << 30))
-
-    def run() -> object:
-        times = np.full(people, next(count) / FPS)
-        return runner.run(states, times, inputs, told if told.size else None, recorder)
-
-    for _ in range(200):
-        run()
-    return run
-
-
-def _window_run(engine: Pose3DEngine, people: int) -> Callable[[], object]:
-    runner, frames = engine._runner, engine.manifest.frames
-    assert isinstance(runner, WindowRunner)
-    chance, recorder = np.random.default_rng(0), LatencyRecorder("clip")
-    shape = (people, frames, 17, runner.input_spec.channels)
-    inputs = chance.normal(0.0, 0.3, shape).astype(np.float32)
-    return lambda: runner.run(inputs, recorder)
-
-
-def _cost(window: Pose3DEngine, lives: dict[int, Pose3DEngine], rounds: int) -> Table:
-    """Time a new frame of one person and of four, in turn."""
-    chosen = {"window": window, **{f"live, lookahead {key}": one for key, one in lives.items()}}
-    names = [(name, people) for name in chosen for people in (1, 4)]
-    runs = [
-        (_window_run if name == "window" else _step)(chosen[name], people) for name, people in names
-    ]
-    times: list[list[float]] = [[] for _ in runs]
-    for _ in range(rounds):
-        for run, each in zip(runs, times, strict=True):
-            # The first brings its memory back into the caches of the processor.
-            run()
-            start = time.thread_time()
-            run()
-            each.append(1e3 * (time.thread_time() - start))
-    medians = {key: float(np.median(one)) for key, one in zip(names, times, strict=True)}
-    rows = []
-    for (name, people), taken in zip(names, times, strict=True):
-        low, high = _interval(taken)
-        quickest = min(taken)
-        ratio = medians["window", people] / medians[name, people]
-        runner = chosen[name]._runner
-        size = runner.states(1).bytes_per_person if isinstance(runner, StepRunner) else None
-        rows.append(
-            (
-                name,
-                str(people),
-                f"{medians[name, people]:.2f}",
-                f"{low:.2f} to {high:.2f}",
-                f"{quickest:.2f}",
-                f"{ratio:.1f}",
-                "" if size is None else f"{size / 1e6:.2f}",
-            )
-        )
-    header = ("model", "people", "ms", "95 % of median", "least", "cheaper", "MB a person")
-    title = f"A new frame, one thread, ms of the processor, {rounds} rounds"
-    return Table(title, header, tuple(rows), text_columns=1)
-
-
-def _interval(taken: Sequence[float]) -> tuple[float, float]:
-    """Return the interval that holds the median in 95 % of cases, by the order of the times."""
-    ordered, count = np.sort(taken), len(taken)
-    reach = 0.98 * np.sqrt(count)
-    places = np.clip([count / 2 - reach, count / 2 + reach], 0, count - 1).astype(int)
-    return float(ordered[places[0]]), float(ordered[places[1]])
-
-
-def _delay(lives: dict[int, Pose3DEngine], clip: EvaluationClip) -> Table:
-    """Time pushes of a live stream until their pose, and of a video stream, beside the engine."""
-    rows = []
-    for lookahead, engine in lives.items():
-        for mode in ("video", "live"):
-            keypoints = dataclasses.replace(clip.keypoints, timestamps=None, fps=None)
-            size, count = keypoints.image_size, min(len(keypoints), 300)
-            with engine.stream(mode, fps=FPS, skeleton="h36m17", image_size=size) as stream:
-                for number in range(count):
-                    stream.push(keypoints.points[number], number / FPS, 0)
-                    if stream._worker is not None:
-                        stream._worker.settle()
-                report = stream.report()
-            latency = report.latency
-            assert latency.delay is not None
-            assert latency.inference is not None
-            assert report.lookahead_ms is not None
-            wait = report.lookahead_ms
-            rows.append(
-                (
-                    f"{lookahead}",
-                    mode,
-                    f"{latency.delay.median - wait:.2f}",
-                    f"{latency.delay.min - wait:.2f}",
-                    f"{latency.inference.median:.2f}",
-                    f"{latency.inference.min:.2f}",
-                )
-            )
-    header = ("lookahead", "mode", "push to pose", "least", "engine", "least")
-    return Table(
-        "From push to pose, ms, without the lookahead", header, tuple(rows), text_columns=2
-    )
 
 
 if __name__ == "__main__":

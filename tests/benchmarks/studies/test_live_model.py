@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from live_model import _interval, window_stream
+from live_cost import interval
+from live_model import window_stream
 from mocap import body
 from told_model import make_told_model
 
@@ -24,6 +25,6 @@ def test_one_pass_gives_the_poses_of_a_stream(tmp_path, lookahead):
 
 
 def test_interval_of_a_median():
-    low, high = _interval(list(range(1000)))
+    low, high = interval(list(range(1000)))
     assert 460 < low < 480
     assert 520 < high < 540

@@ -181,7 +181,7 @@ def test_failed_input_is_named_and_finished_ones_are_kept(capsys, hot_file, clip
         (["0", "--lookahead", "5"], "starter"),
         (["0", "--lookahead", "0", "--hop", "2"], "starter"),
         (["0", "--overlap", "0"], "starter"),
-        (["0", "--flip"], "starter"),
+        (["0", "--flip"], "starter-live"),
         (["0", "--policies", "published"], "starter"),
     ],
 )
