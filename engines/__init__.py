@@ -72,11 +72,11 @@ def _opener(
         # What is wrong with a value that is no model, the engine says.
         is_model = isinstance(model, (Path, bytes))
         engine = default_engine(model) if is_model else DEFAULT_ENGINE
-        if engine == DEFAULT_ENGINE:
-            # Not by its entry point: to find that, the metadata of all installed packages are read.
-            from hot_sdk.engines.onnxruntime import ENGINE
+    if engine == DEFAULT_ENGINE:
+        # Not by its entry point: to find that, the metadata of all installed packages are read.
+        from hot_sdk.engines.onnxruntime import ENGINE
 
-            return ENGINE.opener
+        return ENGINE.opener
     if engine == AUTO:
         # Here, because importing it takes as long as opening a session, and few ask for it.
         from hot_sdk.engines.auto import open_fastest

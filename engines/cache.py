@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -49,7 +48,7 @@ def cache_entry(folder: Path, stem: str, suffix: str, depends_on: Mapping[str, s
         depends_on: Everything that the entry's content depends on, by name.
     """
     text = json.dumps(dict(depends_on), sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS]
+    key = _digest(text.encode())[:_HEX_DIGITS]
     return folder / f"{stem[:_LONGEST_STEM]}.{key}{suffix}"
 
 
@@ -63,7 +62,7 @@ def cpu_identity() -> str:
             name, _, value = line.partition(":")
             if name.strip() in _CPU_FIELDS:
                 facts.add(f"{name.strip()}:{value.strip()}")
-    return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()
+    return _digest("\n".join(sorted(facts)).encode())
 
 
 @contextlib.contextmanager
@@ -137,7 +136,7 @@ class CachedFile:
         except OSError as error:
             _logger.warning("'%s' cannot be read (%s), and is made again.", self.path, error)
             return None
-        if hashlib.sha256(content).hexdigest() != record.sha256:
+        if _digest(content) != record.sha256:
             _logger.warning("'%s' is not what was written, and is made again.", self.path)
             return None
         return content
@@ -246,3 +245,10 @@ def _write_bytes(temporary: Path, content: bytes) -> None:
         temporary.write_bytes(content)
     except OSError as error:
         raise unwritable(temporary.parent.parent, error) from error
+
+
+def _digest(content: bytes) -> str:
+    # Here, because it loads OpenSSL, and sessions without a cache need none.
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()

@@ -11,7 +11,6 @@ keeps them: OpenVINO drops the metadata and the names of sizes.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -113,6 +112,9 @@ class OnnxFile:
         Raises:
             EngineError: A file cannot be read.
         """
+        # Here, because it loads OpenSSL, and only caches need a digest.
+        import hashlib
+
         total = hashlib.sha256()
         if isinstance(self.content, bytes):
             total.update(hashlib.sha256(self.content).digest())

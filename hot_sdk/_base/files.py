@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import io
 import os
 import shlex
@@ -162,6 +161,9 @@ def _create(path: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 digest of a file's content, in hexadecimal."""
+    # Here, because it loads OpenSSL, and few need it.
+    import hashlib
+
     digest = hashlib.sha256()
     with open_input(path) as stream:
         while chunk := stream.read(1 << 20):

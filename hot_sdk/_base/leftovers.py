@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -29,7 +28,7 @@ _cleared: set[str] = set()
 
 def temporary_name() -> str:
     """Return a name for a temporary file that a later run recognizes."""
-    return f".hot-sdk-{secrets.token_hex(8)}.tmp"
+    return f".hot-sdk-{os.urandom(8).hex()}.tmp"
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 from hot_sdk.errors import UsageError
@@ -28,6 +27,9 @@ def check_settings(settings: object, expected: Mapping[str, tuple[bool, str]]) -
 
 def nearest(given: str, known: Sequence[str]) -> str | None:
     """Return the known name that is most similar to a given one, or None if none is similar."""
+    # Here, because it is for messages alone.
+    import difflib
+
     near = difflib.get_close_matches(given.lower(), known, n=1, cutoff=0.5)
     return near[0] if near else None
 

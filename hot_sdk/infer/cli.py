@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import dataclasses
+import gc
 import json
 import re
 import sys
@@ -16,7 +18,7 @@ import numpy as np
 from hot_sdk._base.cli import CommandParser, printable, run_command
 from hot_sdk._base.files import require_writable_folder
 from hot_sdk._base.progress import Progress
-from hot_sdk.engines import AUTO, list_engines
+from hot_sdk.engines import AUTO, DEFAULT_ENGINE, list_engines
 from hot_sdk.errors import HotSDKError, UsageError
 from hot_sdk.infer.batch_cli import add_arguments, check_arguments, lift_batch, require_precision
 from hot_sdk.infer.inputs import (
@@ -75,6 +77,10 @@ all machines of a cluster must see the same folders.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
+    if arguments is None:
+        # The process ends after this, and frees its memory at once. Python would first look for
+        # cycles among all objects of the libraries, which takes as long as to lift a short clip.
+        atexit.register(gc.freeze)
     return run_command(
         "hot-infer", arguments, _run, interrupted="interrupted; finished results were kept"
     )
@@ -97,7 +103,8 @@ def build_parser() -> CommandParser:
     add("--model", metavar="FILE", help=model)
     add("--require-precision", metavar="P", help="refuse a model of another precision than P")
     engines = f"inference engine; {AUTO}: the fastest here (default: by the file's format)"
-    add("--engine", help=engines).choices = _Names(lambda: (*list_engines(), AUTO))
+    names = _Names(lambda: (*list_engines(), AUTO), (DEFAULT_ENGINE, AUTO))
+    add("--engine", help=engines).choices = names
     devices = "cpu, cuda[:N], or Intel's gpu[:N] and npu (default: cpu)"
     add("--device", default="cpu", metavar="D", help=devices)
     add("--threads", type=int, metavar="N", help="CPU threads of the engine")
@@ -135,7 +142,7 @@ def build_parser() -> CommandParser:
     add = parser.add_argument_group("videos and cameras").add_argument
     detectors = f"2D detector (default: {DEFAULT_DETECTOR})"
     people = f"maximum people per frame (default: {DEFAULT_MAX_PEOPLE})"
-    add("--detector", help=detectors).choices = _Names(list_detectors)
+    add("--detector", help=detectors).choices = _Names(list_detectors, (DEFAULT_DETECTOR,))
     add("--max-people", type=int, metavar="N", help=people)
     add("--duration", type=float, metavar="S", help="seconds after which to stop reading")
     add = parser.add_argument_group("windows and streams").add_argument
@@ -164,16 +171,21 @@ def build_parser() -> CommandParser:
 
 
 class _Names:
-    """Names that are looked up in the installed packages, and not before someone asks for them."""
+    """Names that are looked up in the installed packages, and not before someone asks for them.
 
-    def __init__(self, found: Callable[[], Sequence[str]]) -> None:
-        self._found = found
+    Args:
+        found: Looks them up, which takes longer than to lift a short clip.
+        ours: Those that are there in any case.
+    """
+
+    def __init__(self, found: Callable[[], Sequence[str]], ours: Sequence[str]) -> None:
+        self._found, self._ours = found, ours
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._found()
+        return name in self._ours or name in self._found()
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -288,7 +300,7 @@ def _default_model(options: argparse.Namespace) -> str:
     """Return the live network for a camera, unless the user asks for what it has not."""
     windows = (options.windows, options.overlap, options.policies, options.archive)
     streams = (options.lookahead or 0) > 0 or (options.hop or 1) > 1
-    if options.flip or streams or any(one is not None for one in windows):
+    if streams or any(one is not None for one in windows):
         return STARTER
     cameras = options.inputs and all(is_live_source(parse_source(name)) for name in options.inputs)
     return STARTER_LIVE if cameras else STARTER

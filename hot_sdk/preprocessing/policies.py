@@ -9,6 +9,12 @@ from hot_sdk._base.validation import check_settings
 
 ASPECTS = ("pad_to_square", "published")
 
+MAX_GAP_FRAMES = 25
+"""Frames after which a person who is seen again starts from scratch."""
+
+TIME_TO_LIVE_S = 2.0
+"""Seconds after which a person who is not seen is forgotten."""
+
 
 @dataclass(frozen=True)
 class InputPolicies:

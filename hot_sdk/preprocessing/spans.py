@@ -78,8 +78,9 @@ class SpannedClip:
         begin = first - first % SPAN
         # What comes later is too far to be interpolated to.
         stop = min(end + self.policies.interpolate_frames + 1, len(self))
-        anchors = self.anchors[first // SPAN]
-        frames = np.union1d(anchors[anchors >= 0], np.arange(begin, stop))
+        anchors = {int(one) for one in self.anchors[first // SPAN] if one >= 0}
+        # Not numpy.union1d, which imports numpy.ma: that takes as long as to lift a short clip.
+        frames = np.array(sorted(anchors.union(range(begin, stop))))
         points, scores = self.keypoints.h36m17_arrays(frames)
         present, times = self.present[frames], self.times[frames]
         whole = fill(points, scores, present, times, self.policies, frames)

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from importlib import metadata
 from types import ModuleType
 
 from hot_sdk._base.optional import OPENCV_WHEELS, is_whole_opencv, opencv_repair, require
@@ -92,6 +91,9 @@ def require_opencv(purpose: str) -> ModuleType:
 
 
 def _is_installed(distribution: str) -> bool:
+    # Here, because it imports the parser of e-mails, and is for messages alone.
+    from importlib import metadata
+
     try:
         metadata.version(distribution)
     except metadata.PackageNotFoundError:
