@@ -19,7 +19,15 @@ from types import MappingProxyType
 
 from hot_sdk._base.files import sha256_of
 from hot_sdk.engines.onnx_schema import MESSAGES
-from hot_sdk.engines.protobuf import Buffer, Field, check_field, read_fields
+from hot_sdk.engines.protobuf import (
+    Buffer,
+    Field,
+    Message,
+    check_field,
+    read_fields,
+    read_message,
+    read_text,
+)
 from hot_sdk.engines.registry import TORCH, model_format
 from hot_sdk.engines.session import ANY_SIZE, TensorSpec
 from hot_sdk.errors import EngineError, UsageError
@@ -61,10 +69,6 @@ DTYPES = {
 _HINT = (
     "It may be a partial download, a Git LFS pointer or another format; export it or copy it again."
 )
-
-
-Message = dict[int, list[Field]]
-"""The fields of a message, by number."""
 
 
 @dataclass(frozen=True)
@@ -296,30 +300,30 @@ def _resolved(location: bytes, model: Path | None, name: str) -> Iterable[Path]:
 
 
 def _signature(buffer: Buffer) -> Signature:
-    model = _children(buffer, Field(0, 0, len(buffer), None))
+    model = read_message(buffer, Field(0, 0, len(buffer), None))
     metadata = {}
     for entry in model.get(_MODEL_METADATA, ()):
-        parts = _children(buffer, entry)
-        metadata[_text(buffer, parts, _ENTRY_KEY)] = _text(buffer, parts, _ENTRY_VALUE)
-    graph = _children(buffer, model[_MODEL_GRAPH][-1]) if _MODEL_GRAPH in model else {}
+        parts = read_message(buffer, entry)
+        metadata[read_text(buffer, parts, _ENTRY_KEY)] = read_text(buffer, parts, _ENTRY_VALUE)
+    graph = read_message(buffer, model[_MODEL_GRAPH][-1]) if _MODEL_GRAPH in model else {}
     valued = {
-        _text(buffer, _children(buffer, tensor), _TENSOR_NAME)
+        read_text(buffer, read_message(buffer, tensor), _TENSOR_NAME)
         for tensor in graph.get(_GRAPH_INITIALIZER, ())
     }
-    inputs = [_children(buffer, value) for value in graph.get(_GRAPH_INPUT, ())]
+    inputs = [read_message(buffer, value) for value in graph.get(_GRAPH_INPUT, ())]
     return Signature(
         tuple(
             _spec(buffer, value)
             for value in inputs
-            if _text(buffer, value, _VALUE_NAME) not in valued
+            if read_text(buffer, value, _VALUE_NAME) not in valued
         ),
-        tuple(_spec(buffer, _children(buffer, value)) for value in graph.get(_GRAPH_OUTPUT, ())),
+        tuple(_spec(buffer, read_message(buffer, value)) for value in graph.get(_GRAPH_OUTPUT, ())),
         MappingProxyType(metadata),
     )
 
 
 def _spec(buffer: Buffer, value: Message) -> TensorSpec:
-    name = _text(buffer, value, _VALUE_NAME)
+    name = read_text(buffer, value, _VALUE_NAME)
     tensor = _child(buffer, _child(buffer, value, _VALUE_TYPE), _TYPE_TENSOR)
     kind = tensor[_TENSOR_TYPE][-1].value if _TENSOR_TYPE in tensor else None
     if kind not in DTYPES:
@@ -327,7 +331,7 @@ def _spec(buffer: Buffer, value: Message) -> TensorSpec:
     if _TENSOR_SHAPE not in tensor:
         raise ValueError(f"'{name}' has no shape")
     dimensions = _child(buffer, tensor, _TENSOR_SHAPE).get(_SHAPE_DIMENSION, ())
-    sizes = tuple(_size(buffer, _children(buffer, dimension)) for dimension in dimensions)
+    sizes = tuple(_size(buffer, read_message(buffer, dimension)) for dimension in dimensions)
     return TensorSpec(name, sizes, DTYPES[kind])
 
 
@@ -335,27 +339,12 @@ def _size(buffer: Buffer, dimension: Message) -> int | str:
     if _DIMENSION_SIZE in dimension:
         size = dimension[_DIMENSION_SIZE][-1].value
         return size if size is not None and size <= _LARGEST_SIZE else ANY_SIZE
-    return _text(buffer, dimension, _DIMENSION_NAME) or ANY_SIZE
-
-
-def _children(buffer: Buffer, message: Field) -> Message:
-    found: Message = {}
-    for field in read_fields(buffer, message.begin, message.end):
-        found.setdefault(field.number, []).append(field)
-    return found
+    return read_text(buffer, dimension, _DIMENSION_NAME) or ANY_SIZE
 
 
 def _child(buffer: Buffer, message: Message, number: int) -> Message:
     """Return the message in a field; empty if the field is absent."""
-    return _children(buffer, message[number][-1]) if number in message else {}
-
-
-def _text(buffer: Buffer, message: Message, number: int) -> str:
-    """Return the text in a field; empty if the field is absent."""
-    if number not in message:
-        return ""
-    field = message[number][-1]
-    return buffer[field.begin : field.end].decode()
+    return read_message(buffer, message[number][-1]) if number in message else {}
 
 
 def _file_digest(path: Path) -> bytes:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from hot_sdk.engines.onnx_file import OnnxFile
 from hot_sdk.engines.onnx_schema import MESSAGES
-from hot_sdk.engines.protobuf import Buffer, Field, read_fields
+from hot_sdk.engines.protobuf import (
+    Buffer,
+    Field,
+    Message,
+    read_fields,
+    read_integers,
+    read_texts,
+)
 from hot_sdk.errors import EngineError
 
 _FLOAT16, _INT64 = 10, 7
@@ -53,7 +60,7 @@ def read_graph_facts(file: OnnxFile) -> GraphFacts:
         with file.opened() as buffer:
             for kind, fields in _messages(buffer):
                 if kind == "Node":
-                    operators.update(_text(buffer, one) for one in fields.get(_NODE_OPERATOR, ()))
+                    operators.update(read_texts(buffer, fields, _NODE_OPERATOR))
                 elif kind == "OperatorSet":
                     domain = [_bytes(buffer, one) for one in fields.get(_OPSET_DOMAIN, ())] or [b""]
                     if domain[-1] in _DEFAULT_DOMAINS and _OPSET_VERSION in fields:
@@ -75,13 +82,13 @@ def read_graph_facts(file: OnnxFile) -> GraphFacts:
     return GraphFacts(opset, frozenset(operators), has_float16, frozenset(indices))
 
 
-def _messages(buffer: Buffer) -> Iterator[tuple[str, dict[int, list[Field]]]]:
+def _messages(buffer: Buffer) -> Iterator[tuple[str, Message]]:
     """Yield every message of a file by its name, with its fields."""
     waiting = [("Model", 0, len(buffer))]
     while waiting:
         kind, start, stop = waiting.pop()
         parts = MESSAGES[kind]
-        fields: dict[int, list[Field]] = {}
+        fields: Message = {}
         for field in read_fields(buffer, start, stop):
             fields.setdefault(field.number, []).append(field)
             part = parts.get(field.number)
@@ -90,9 +97,9 @@ def _messages(buffer: Buffer) -> Iterator[tuple[str, dict[int, list[Field]]]]:
         yield kind, fields
 
 
-def _index(buffer: Buffer, tensor: dict[int, list[Field]]) -> Iterator[tuple[int, ...]]:
+def _index(buffer: Buffer, tensor: Message) -> Iterator[tuple[int, ...]]:
     """Yield the values of a short list of integers."""
-    dims = list(_integers(buffer, tensor.get(_TENSOR_DIMS, ())))
+    dims = list(read_integers(buffer, tensor.get(_TENSOR_DIMS, ()), _LONGEST_INDEX))
     if len(dims) != 1 or not 0 < dims[0] <= _LONGEST_INDEX:
         return
     if _TENSOR_RAW in tensor:
@@ -100,27 +107,8 @@ def _index(buffer: Buffer, tensor: dict[int, list[Field]]) -> Iterator[tuple[int
         if len(raw) == 8 * dims[0]:
             yield struct.unpack(f"<{dims[0]}q", raw)
     elif _TENSOR_INT64 in tensor:
-        yield tuple(_integers(buffer, tensor[_TENSOR_INT64]))
-
-
-def _integers(buffer: Buffer, fields: list[Field] | tuple[Field, ...]) -> Iterator[int]:
-    """Yield whole numbers, of a field each or of one field for all."""
-    for field in fields:
-        if field.value is not None:
-            yield field.value
-            continue
-        value = shift = 0
-        for byte in _bytes(buffer, field)[: 10 * _LONGEST_INDEX]:
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                yield value
-                value = shift = 0
+        yield tuple(read_integers(buffer, tensor[_TENSOR_INT64], _LONGEST_INDEX))
 
 
 def _bytes(buffer: Buffer, field: Field) -> bytes:
     return bytes(buffer[field.begin : field.end])
-
-
-def _text(buffer: Buffer, field: Field) -> str:
-    return _bytes(buffer, field).decode()

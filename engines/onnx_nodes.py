@@ -11,8 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.engines.onnx_bytes import begin_message, message, write_opset, write_tensor
-from hot_sdk.engines.onnx_file import Message
-from hot_sdk.engines.protobuf import Buffer, Field, read_fields
+from hot_sdk.engines.protobuf import (
+    Buffer,
+    Field,
+    Message,
+    read_fields,
+    read_integers,
+    read_message,
+    read_text,
+    read_texts,
+)
 
 # Numbers of fields in onnx.proto, by message.
 _MODEL_GRAPH, _MODEL_OPSET = 7, 8
@@ -24,6 +32,7 @@ _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
 _VALUE_NAME, _OPSET_DOMAIN = 1, 1
 _ATTRIBUTE_GRAPHS = frozenset({6, 11})
 _STANDARD = ("", "ai.onnx")
+_MOST_AXES = 64
 _KEEPING_AXES = frozenset(
     {"Cast", "DequantizeLinear", "Erf", "Gelu", "Identity", "LayerNormalization", "QuantizeLinear"}
     | {"Relu", "Sigmoid", "Softmax", "Sqrt", "Tanh", "Transpose"}
@@ -118,11 +127,12 @@ class Nodes:
         """Return the type and shape of a constant, and where its values are."""
         if name not in self.tensors or name in self.interface:
             return None
-        fields = _children(self.buffer, self.tensors[name])
+        fields = read_message(self.buffer, self.tensors[name])
         dtype = _DTYPES.get(fields[_TENSOR_TYPE][-1].value) if _TENSOR_TYPE in fields else None
         if dtype is None or _TENSOR_RAW not in fields:
             return None
-        shape, raw = tuple(_shape(self.buffer, fields)), fields[_TENSOR_RAW][-1]
+        sizes = read_integers(self.buffer, fields.get(_TENSOR_DIMS, ()), _MOST_AXES)
+        shape, raw = tuple(sizes), fields[_TENSOR_RAW][-1]
         is_whole = raw.end - raw.begin == math.prod(shape) * np.dtype(dtype).itemsize
         return (dtype, shape, raw) if is_whole else None
 
@@ -154,7 +164,7 @@ def read_nodes(buffer: Buffer) -> Nodes:
     has_subgraphs = False
     for field in read_fields(buffer, graph.begin, graph.end):
         if field.number == _GRAPH_NODE:
-            fields = _children(buffer, field)
+            fields = read_message(buffer, field)
             node = _node(buffer, fields)
             for name in node.inputs:
                 readers.setdefault(name, []).append(len(nodes))
@@ -162,9 +172,9 @@ def read_nodes(buffer: Buffer) -> Nodes:
             has_subgraphs = has_subgraphs or _holds_graph(buffer, fields)
             nodes.append(node)
         elif field.number == _GRAPH_TENSOR:
-            tensors[_text(buffer, _children(buffer, field), _TENSOR_NAME)] = field
+            tensors[read_text(buffer, read_message(buffer, field), _TENSOR_NAME)] = field
         elif field.number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
-            interface.add(_text(buffer, _children(buffer, field), _VALUE_NAME))
+            interface.add(read_text(buffer, read_message(buffer, field), _VALUE_NAME))
     return Nodes(buffer, nodes, readers, makers, frozenset(interface), has_subgraphs, tensors)
 
 
@@ -210,7 +220,7 @@ def with_nodes(
         else:
             whole.append(buffer[start : field.end])
     present = {
-        _text(buffer, _children(buffer, field), _OPSET_DOMAIN)
+        read_text(buffer, read_message(buffer, field), _OPSET_DOMAIN)
         for field in read_fields(buffer, 0, len(buffer))
         if field.number == _MODEL_OPSET
     }
@@ -239,55 +249,22 @@ def _with_starts(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[Field,
 def _node(buffer: Buffer, fields: Message) -> Node:
     attributes: dict[str, int | None] = {}
     for field in fields.get(_NODE_ATTRIBUTE, ()):
-        attribute = _children(buffer, field)
+        attribute = read_message(buffer, field)
         value = attribute[_ATTRIBUTE_INT][-1].value if _ATTRIBUTE_INT in attribute else None
-        attributes[_text(buffer, attribute, _ATTRIBUTE_NAME)] = value
-    domain = _text(buffer, fields, _NODE_DOMAIN)
-    operator = _text(buffer, fields, _NODE_OPERATOR)
+        attributes[read_text(buffer, attribute, _ATTRIBUTE_NAME)] = value
+    domain = read_text(buffer, fields, _NODE_DOMAIN)
+    operator = read_text(buffer, fields, _NODE_OPERATOR)
     return Node(
         operator if domain in _STANDARD else f"{domain}:{operator}",
-        _text(buffer, fields, _NODE_NAME),
-        tuple(_texts(buffer, fields, _NODE_INPUT)),
-        tuple(_texts(buffer, fields, _NODE_OUTPUT)),
+        read_text(buffer, fields, _NODE_NAME),
+        tuple(read_texts(buffer, fields, _NODE_INPUT)),
+        tuple(read_texts(buffer, fields, _NODE_OUTPUT)),
         attributes,
     )
 
 
 def _holds_graph(buffer: Buffer, node: Message) -> bool:
     return any(
-        not _ATTRIBUTE_GRAPHS.isdisjoint(_children(buffer, field))
+        not _ATTRIBUTE_GRAPHS.isdisjoint(read_message(buffer, field))
         for field in node.get(_NODE_ATTRIBUTE, ())
     )
-
-
-def _children(buffer: Buffer, field: Field) -> Message:
-    found: Message = {}
-    for child in read_fields(buffer, field.begin, field.end):
-        found.setdefault(child.number, []).append(child)
-    return found
-
-
-def _texts(buffer: Buffer, fields: Message, number: int) -> Iterator[str]:
-    for field in fields.get(number, ()):
-        yield buffer[field.begin : field.end].decode()
-
-
-def _text(buffer: Buffer, fields: Message, number: int) -> str:
-    return next(_texts(buffer, fields, number), "")
-
-
-def _shape(buffer: Buffer, fields: Message) -> list[int]:
-    """Return a constant's sizes, which are written as a field each or as one for all."""
-    sizes: list[int] = []
-    for field in fields.get(_TENSOR_DIMS, ()):
-        if field.value is not None:
-            sizes.append(field.value)
-            continue
-        size = shift = 0
-        for byte in buffer[field.begin : field.end]:
-            size |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                sizes.append(size)
-                size = shift = 0
-    return sizes

@@ -8,7 +8,7 @@ so that an engine never sees another file than the one that was checked.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +53,10 @@ class Field(NamedTuple):
     wire: int = _BYTES
 
 
+Message = dict[int, list[Field]]
+"""The fields of a message, by number."""
+
+
 def read_fields(buffer: Buffer, start: int, stop: int) -> Iterator[Field]:
     """Yield the fields of the message between two positions, in their order.
 
@@ -87,6 +91,51 @@ def read_fields(buffer: Buffer, start: int, stop: int) -> Iterator[Field]:
         if position > stop:
             raise ValueError(f"it ends {position - stop} bytes early")
         yield Field(tag >> 3, begin, position, None if wire == _BYTES else value, wire)
+
+
+def read_message(buffer: Buffer, field: Field) -> Message:
+    """Read the message in a field.
+
+    Raises:
+        ValueError: See ``read_fields``.
+    """
+    found: Message = {}
+    for part in read_fields(buffer, field.begin, field.end):
+        found.setdefault(part.number, []).append(part)
+    return found
+
+
+def read_texts(buffer: Buffer, message: Message, number: int) -> Iterator[str]:
+    """Yield the texts of all fields of a number."""
+    for field in message.get(number, ()):
+        yield buffer[field.begin : field.end].decode()
+
+
+def read_text(buffer: Buffer, message: Message, number: int) -> str:
+    """Return the text of the last field of a number; empty if there is none."""
+    last = message.get(number, ())[-1:]
+    return "".join(buffer[field.begin : field.end].decode() for field in last)
+
+
+def read_integers(buffer: Buffer, fields: Iterable[Field], most: int) -> Iterator[int]:
+    """Yield whole numbers, of a field each or of one field for all.
+
+    Args:
+        buffer: The file.
+        fields: The fields.
+        most: Numbers of one field that are read.
+    """
+    for field in fields:
+        if field.value is not None:
+            yield field.value
+            continue
+        value = shift = 0
+        for byte in buffer[field.begin : min(field.end, field.begin + _LONG * most)]:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                yield value
+                value = shift = 0
 
 
 def check_field(buffer: Buffer, field: Field, kind: str, *, repeated: bool) -> None:
