@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from mocap import body, seen
 
 from hot_sdk import CameraPose, Intrinsics, Pose3DEngine
 from hot_sdk.errors import StreamError, UsageError
@@ -58,6 +59,20 @@ def test_without_a_camera_nothing_is_known(engine, frames):
         assert np.isnan(values).all()
     assert pose.covariance is None
     np.testing.assert_allclose(pose.keypoints[:, :2], frames[-1].h36m17_arrays()[0][0])
+
+
+def test_an_inverted_pose_of_the_camera_is_noticed_once(engine):
+    clip = seen(body("walk"))
+    inverse = CameraPose(CAMERA.rotation.T, -CAMERA.rotation.T @ CAMERA.translation)
+    for pose, notices in ((CAMERA, 0), (inverse, 1)):
+        with engine.stream(
+            "video", fps=10.0, skeleton="h36m17", image_size=clip.image_size
+        ) as stream:
+            for at, points in enumerate(clip.points):
+                stream.push(points, at / 10.0, camera=pose)
+                stream.report()
+            found = [one for one in stream.report().warnings if "pose is inverted" in one]
+        assert len(found) == notices
 
 
 def test_poses_and_joints_are_in_the_robots_frame(starter, frames):
