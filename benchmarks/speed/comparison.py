@@ -116,9 +116,9 @@ class Comparison:
 
     @property
     def is_undecided(self) -> bool:
-        """Whether there is no verdict on any time, though times were to be compared."""
+        """Whether there is no verdict on any time; also if nothing that both have is timed."""
         timed = [change for change in self.changes if change.metric.timed is not None]
-        return bool(timed) and all(change.verdict == UNDECIDED for change in timed)
+        return all(change.verdict == UNDECIDED for change in timed)
 
     def as_text(self) -> str:
         """Return a line for each change, and what was not compared or not decided, and why."""
@@ -126,7 +126,9 @@ class Comparison:
         undecided = [change for change in self.changes if change.verdict == UNDECIDED]
         unchanged = len(self.changes) - len(reported) - len(undecided)
         lines = [self.title, *map(str, reported)]
-        if not reported and not undecided:
+        if not self.changes:
+            lines.append("nothing was compared: no metric of a configuration is in both")
+        elif not reported and not undecided:
             lines.append(f"nothing changed beyond noise in {unchanged} metrics")
         else:
             lines.append(f"{unchanged} metrics did not change beyond noise")
@@ -191,7 +193,16 @@ def compare_in_turn(record: Record) -> Comparison | None:
         for metric in METRICS.values()
         if (change := change_in_turn(record, result, reference, metric)) is not None
     ]
-    return Comparison(f"compared with {old}, which ran in turn with it", tuple(changes))
+    alone = [
+        one.subject.name
+        for one in record.results
+        if reference_of(record, one) is None and not is_reference(record, one)
+    ]
+    return Comparison(
+        f"compared with {old}, which ran in turn with it",
+        tuple(changes),
+        notes=tuple(f"{name} has no measure in common with it." for name in alone),
+    )
 
 
 def reference_of(record: Record, result: Result) -> Result | None:
@@ -200,6 +211,12 @@ def reference_of(record: Record, result: Result) -> Result | None:
         return None
     name = result.ratios[0].reference
     return next((one for one in record.results if one.subject.name == name), None)
+
+
+def is_reference(record: Record, result: Result) -> bool:
+    """Return whether a result is what others were measured in turn with, and no more."""
+    references = {ratio.reference for one in record.results for ratio in one.ratios}
+    return result.subject.name in {*references, record.settings.against}
 
 
 def earlier_result(old: Record, result: Result) -> Result | None:

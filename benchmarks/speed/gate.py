@@ -10,6 +10,7 @@ from hot_sdk.benchmarks.speed.comparison import (
     change_in_turn,
     change_since,
     earlier_result,
+    is_reference,
     reference_of,
 )
 from hot_sdk.benchmarks.speed.evidence import interval_of, trouble_with
@@ -48,7 +49,7 @@ def judge(record: Record, old: Record | None, limits: Sequence[Limit]) -> Verdic
     failed, undecided = [], []
     for limit in limits:
         for result in record.results:
-            if limit.is_relative and old is None and _is_reference(record, result):
+            if limit.is_relative and old is None and is_reference(record, result):
                 continue
             found, reason = _judged(record, result, old, limit)
             about = f"{result.subject.name}, {limit.metric.name} {found}: {limit.text}."
@@ -57,12 +58,6 @@ def judge(record: Record, old: Record | None, limits: Sequence[Limit]) -> Verdic
             elif reason:
                 undecided.append(f"no verdict: {about[:-1]}; {reason}.")
     return Verdicts(tuple(failed), tuple(undecided))
-
-
-def _is_reference(record: Record, result: Result) -> bool:
-    """Return whether a result is what others were measured in turn with, and no more."""
-    references = {ratio.reference for one in record.results for ratio in one.ratios}
-    return result.subject.name in {*references, record.settings.against}
 
 
 def _judged(

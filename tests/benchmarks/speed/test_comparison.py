@@ -52,6 +52,20 @@ def test_a_less_accurate_model_is_worse_by_any_amount():
 def test_configurations_of_one_record_are_listed():
     found = compare(record(result("a", 10.0)), record(result("b", 10.0, ratio=0.5)))
     assert (found.only_old, found.only_new) == (("b",), ("a",))
+    # No verdict, and not that nothing changed.
+    assert found.is_undecided
+    assert "nothing was compared" in found.as_text()
+    assert "nothing changed" not in found.as_text()
+
+
+def test_a_file_that_shares_no_measure_with_the_other_is_noted():
+    made = in_turn(1.0, 0.99, 1.01)
+    old, new = made.results
+    alone = dataclasses.replace(made, results=(old, dataclasses.replace(new, ratios=())))
+    found = compare_in_turn(alone)
+    assert found.is_undecided
+    assert found.notes == ("new has no measure in common with it.",)
+    assert compare_in_turn(made).notes == ()
 
 
 def test_different_versions_are_noted():
