@@ -127,10 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> None:
     options = _parser().parse(arguments)
-    parts = options.parts.split(",")
-    for part in parts:
-        if part not in PARTS:
-            raise UsageError(f"There is no part {part!r}.", hint=closest(part, PARTS))
+    parts, modes = options.parts.split(","), options.modes.split(",")
+    for kind, given, known in (("part", parts, PARTS), ("mode", modes, MODES)):
+        for one in given:
+            if one not in known:
+                raise UsageError(f"There is no {kind} {one!r}.", hint=closest(one, known))
     device, machine = options.device, describe_machine("torch", "onnxruntime", "numpy")
     name = describe_device(device)
     left_out: dict[str, str] = {}
@@ -159,8 +160,8 @@ def _run(arguments: list[str]) -> None:
             dict(options.set),
             device,
             rounds=options.rounds,
-            batches=[int(batch) for batch in options.batches.split(",")],
-            modes=options.modes.split(","),
+            batches=options.batches,
+            modes=modes,
         )
     ran = any(row.refused is None for row in parity) or bool(speeds)
     if device != "cpu" and not ran and (tested is None or tested.gpu is None):
@@ -204,7 +205,8 @@ def _parser() -> CommandParser:
     size = "size, as in hot-export"
     add("--set", type=_pair, action="append", default=[], metavar="NAME=N", help=size)
     add("--rounds", type=int, default=20, help="timed runs (default: 20)")
-    add("--batches", default="1,32", help="windows per run, comma-separated (default: 1,32)")
+    batches = "windows per run, comma-separated (default: 1,32)"
+    add("--batches", type=_batches, default=[1, 32], metavar="N[,N...]", help=batches)
     add("--modes", default=",".join(MODES), help="modes of PyTorch, comma-separated")
     add("--checkout", type=Path, default=Path.cwd(), help="folder with tests/ (default: this one)")
     add("--output", "-o", type=Path, metavar="FILE", help="write all figures as JSON")
@@ -215,6 +217,13 @@ def _parser() -> CommandParser:
 def _pair(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
     return name, int(value)
+
+
+def _batches(text: str) -> list[int]:
+    batches = [int(batch) for batch in text.split(",")]
+    if min(batches) < 1:
+        raise ValueError(text)
+    return batches
 
 
 def describe_device(device: str) -> str:

@@ -93,6 +93,15 @@ def test_missing_gpu_is_an_error():
     assert "Nothing ran on a GPU" in done.stderr
 
 
-def test_unknown_parts_are_refused(capsys):
-    assert gpu_check.main(["--parts", "engine"]) == 2
-    assert "engines" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--parts", "engine", "no part 'engine'"),
+        ("--modes", "eager,compiled", "no mode 'compiled'"),
+        ("--batches", "1,two", "--batches"),
+        ("--batches", "0", "--batches"),
+    ],
+)
+def test_unknown_values_are_refused(option, value, says, capsys):
+    assert gpu_check.main([option, value]) == 2
+    assert says in capsys.readouterr().err
