@@ -22,11 +22,16 @@ _LEAST_READ = 1 << 20
 
 
 @contextlib.contextmanager
-def replaced_on_success(target: Path) -> Iterator[Path]:
+def replaced_on_success(target: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path next to ``target``, and rename it to ``target`` if the body succeeds.
 
     Until then, ``target`` keeps its content; if the body fails, the temporary file is removed. Old
     ones that killed runs have left in the folder are removed, too.
+
+    Args:
+        target: The file.
+        sync: Wait until the content is on the disk. Without it, a power failure may leave the file
+            empty, which whoever reads it must notice.
 
     Raises:
         UsageError: The file cannot be written, or the disk is full.
@@ -39,9 +44,10 @@ def replaced_on_success(target: Path) -> Iterator[Path]:
         raise unwritable(target, error) from error
     try:
         yield temporary
-        # A rename may reach the disk before the content does, and leave an empty file.
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        if sync:
+            # A rename may reach the disk before the content does.
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
         os.replace(temporary, target)
     except OSError as error:
         # The body may also read other files, whose errors are not about this one.

@@ -7,6 +7,7 @@ says so, and an input is done if the record names the same content, model and op
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -69,8 +70,9 @@ class Job:
             )
         return self.engine.open(self.model)
 
+    @functools.cached_property
     def settings(self) -> str:
-        """Return all that results depend on apart from input and model, as JSON."""
+        """All that results depend on apart from input and model, as JSON."""
         engine = dataclasses.asdict(self.engine)
         # The results are the same with other threads, another cache and smaller runs.
         del engine["threads"], engine["cache_dir"], engine["largest_batch"]
@@ -181,7 +183,7 @@ def _requested(job: Job, name: str) -> Record:
         input=name,
         input_sha256=_content_sha256(Path(job.root, name)),
         model_sha256=job.model_sha256,
-        options=job.settings(),
+        options=job.settings,
         files=(),
         sdk=__version__,
     )
@@ -205,7 +207,9 @@ def _lift(job: Job, name: str, get_engine: Callable[[], Pose3DEngine]) -> Outcom
     for stale in set(() if before is None else before.files) - set(files):
         if stale.startswith(target.name):
             (folder / stale).unlink(missing_ok=True)
-    with replaced_on_success(record_file) as temporary:
+    # Waiting for the disk takes as long as lifting a short clip. A record that a power failure has
+    # cut off is unreadable, and its input is lifted again; the results are on the disk by now.
+    with replaced_on_success(record_file, sync=False) as temporary:
         record = dataclasses.replace(requested, files=files)
         temporary.write_text(records.to_json(record), encoding="utf-8")
     saved_files, people = _in_output(job, folder, files), len(lifted.results)

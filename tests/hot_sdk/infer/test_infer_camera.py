@@ -95,7 +95,7 @@ def test_a_height_is_one_persons(tmp_path, capsys):
 
 def test_a_batch_remembers_it_only_where_it_is_known():
     settings = [
-        Job("", "", "", "", EngineOptions(), InputOptions(**known)).settings()
+        Job("", "", "", "", EngineOptions(), InputOptions(**known)).settings
         for known in ({}, {"up": (0.0, -1.0, 0.0), "intrinsics": (900.0, 900.0, 640.0, 360.0)})
     ]
     assert "intrinsics" not in settings[0]
