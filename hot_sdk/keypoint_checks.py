@@ -9,12 +9,53 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.arrays import as_array
 from hot_sdk.errors import KeypointsError
+from hot_sdk.plausibility import check_pixels
 from hot_sdk.readers.detections import MAX_FRAMES
 from hot_sdk.skeletons import list_skeletons, skeleton_format
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 _FARTHEST = 1e7
+
+
+def checked_points(values: object, skeleton: str) -> NDArray[np.float32]:
+    """Return a copy of points, (frames, joints, 2), of a skeleton.
+
+    Raises:
+        KeypointsError: They are not, or no such skeleton exists.
+    """
+    points = numbers(values, "points", np.float32)
+    check_points(points, checked_skeleton(skeleton, points), skeleton)
+    return points
+
+
+def mark_missing(
+    points: NDArray[np.float32], scores: object, image_size: tuple[int, int]
+) -> NDArray[np.float32] | None:
+    """Set points to NaN of which either coordinate is, and return scores that are 0 there.
+
+    Args:
+        points: What ``checked_points`` returned.
+        scores: (frames, joints), or None.
+        image_size: Width and height, pixels.
+
+    Returns:
+        A copy of the scores, 0 to 1; None if there are none.
+
+    Raises:
+        KeypointsError: The points cannot be pixels of the image, or the scores do not fit them.
+    """
+    absent = np.isnan(points)
+    missing = absent.any(axis=-1) if absent.any() else None
+    if missing is not None:
+        points[missing] = np.nan
+    check_pixels(points, image_size)
+    if scores is None:
+        return None
+    checked = checked_scores(scores, points.shape[:2])
+    if missing is not None:
+        checked[missing] = 0.0
+    return checked
 
 
 def checked_skeleton(name: str, points: NDArray[np.float32]) -> int:
@@ -46,6 +87,8 @@ def numbers(values: object, name: str, dtype: type[_Float]) -> NDArray[_Float]:
             f"{name} holds {array.dtype} values; expected numbers.",
             hint="Convert it to a floating-point array, with NaN for missing values.",
         )
+    if array.dtype == dtype:
+        return np.array(array, order="C")
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array(array, dtype=dtype, order="C")
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from hot_sdk.camera_knowledge import CameraKnowledge, Up, checked_knowledge
 from hot_sdk.cameras import Intrinsics
 from hot_sdk.errors import KeypointsError
-from hot_sdk.keypoint_checks import check_points, checked_scores, checked_skeleton, numbers
-from hot_sdk.plausibility import check_pixels
+from hot_sdk.keypoint_checks import checked_points, mark_missing, numbers
 from hot_sdk.readers import Detection, KeypointFrames, ReadOptions, live, read_frames
 from hot_sdk.readers.detections import (
     MAX_FRAMES,
@@ -25,7 +24,7 @@ from hot_sdk.readers.detections import (
     checked_track_id,
     format_error,
 )
-from hot_sdk.skeletons import SkeletonFormat, skeleton_format
+from hot_sdk.skeletons import SkeletonFormat, in_h36m17, skeleton_format
 from hot_sdk.timestamps import check_timestamps, checked_fps, measured_fps
 
 if TYPE_CHECKING:
@@ -104,17 +103,10 @@ class Keypoints:
     height_m: float | None = None
 
     def __post_init__(self) -> None:
-        points = numbers(self.points, "points", np.float32)
-        joints = checked_skeleton(self.skeleton, points)
-        check_points(points, joints, self.skeleton)
+        points = checked_points(self.points, self.skeleton)
         size = checked_image_size(self.image_size)
-        missing = np.isnan(points).any(axis=-1)
-        points[missing] = np.nan
-        check_pixels(points, size)
-        scores = self.scores
+        scores = mark_missing(points, self.scores, size)
         if scores is not None:
-            scores = checked_scores(scores, points.shape[:2])
-            scores[missing] = 0.0
             scores.setflags(write=False)
         points.setflags(write=False)
         timestamps = self.timestamps
@@ -228,9 +220,7 @@ class Keypoints:
         """
         points = self.points[frames]
         scores = None if self.scores is None else self.scores[frames]
-        if self.skeleton == "h36m17":
-            return points, scores
-        return self.skeleton_format.to_h36m17(points, scores)
+        return in_h36m17(points, scores, self.skeleton)
 
     def save(self, path: str | Path) -> Path:
         """Write a file that ``from_file`` reads back to the same keypoints.

@@ -98,8 +98,10 @@ class _Samples:
         difference = value - self.mean
         self.mean += difference / self.count
         self.squares += difference * (value - self.mean)
-        self.smallest = min(self.smallest, value)
-        self.largest = max(self.largest, value)
+        if value < self.smallest:
+            self.smallest = value
+        if value > self.largest:
+            self.largest = value
 
     def statistics(self) -> Statistics | None:
         """Return the statistics; None without samples."""

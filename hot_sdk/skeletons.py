@@ -250,6 +250,13 @@ class SkeletonFormat:
         return mixed, lowest
 
 
+def in_h36m17(points: Floats, scores: Floats | None, skeleton: str) -> tuple[Floats, Floats | None]:
+    """Return what ``to_h36m17`` does of a skeleton by its name; Human3.6M's own as it is."""
+    if skeleton == H36M17.name:
+        return points, scores
+    return skeleton_format(skeleton).to_h36m17(points, scores)
+
+
 @dataclass(frozen=True, eq=False)
 class _Level:
     """The nth recipe of each joint that has one, as arrays padded to one width."""

@@ -22,7 +22,7 @@ from hot_sdk.live.state import StepStates
 from hot_sdk.preprocessing import InputSpec
 from hot_sdk.preprocessing.causal import CausalCleaner
 from hot_sdk.preprocessing.cleaning import Cleaned
-from hot_sdk.preprocessing.policies import InputPolicies
+from hot_sdk.preprocessing.policies import MAX_GAP_FRAMES, TIME_TO_LIVE_S, InputPolicies
 from hot_sdk.preprocessing.spans import rays
 from hot_sdk.preprocessing.virtual_view import (
     HELD_UP_S,
@@ -39,12 +39,6 @@ Doubles = NDArray[np.float64]
 TESTED_FPS = (15.0, 60.0)
 """Frame rates that live networks are trained and measured at; ages are in seconds, so that nothing
 is resampled."""
-
-MAX_GAP_FRAMES = 25
-"""Frames after which a person who is seen again starts from scratch."""
-
-TIME_TO_LIVE_S = 2.0
-"""Seconds after which a person who is not seen is forgotten."""
 
 _TOLERANCE = 1.1
 _STAMPS = 16
@@ -188,9 +182,9 @@ class StepLifter:
         for person in [one for one in self._people if one not in people]:
             self._forget(person)
 
-    def stamps(self, person: Hashable) -> list[float]:
+    def stamps(self, person: Hashable) -> Sequence[float]:
         """Return the stamps of the newest frames of a person that were fed, the oldest first."""
-        return list(self._people[person].stamps) if person in self._people else []
+        return self._people[person].stamps if person in self._people else ()
 
     def times(self, person: Hashable, frames: int) -> Doubles:
         """Return when the newest frames of a person were, at most ``frames``, oldest first."""
@@ -218,9 +212,10 @@ class StepLifter:
             shown = list(self._cleaned(frames))
             if not shown:
                 return []
-            inputs, told, fed = _prepared(
-                shown, self._runner.input_spec, self._policies, self._runner.manifest.conditions
-            )
+            # If nothing is known of anyone, there is nothing to tell.
+            known_of = (one.frame.camera or one.frame.height_m for one in shown)
+            names = self._runner.manifest.conditions if any(known_of) else ()
+            inputs, told, fed = _prepared(shown, self._runner.input_spec, self._policies, names)
             rows = [self._rows.index(one.frame.person) for one in fed]
             seconds = [one.frame.time for one in fed]
             times, keypoints, known = np.array(seconds), inputs, told

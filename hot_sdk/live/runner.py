@@ -164,7 +164,7 @@ class StepRunner:
         """Run the network for one step of people, which is not kept yet."""
         people, order = len(seconds), self.manifest.joints.skeleton
         poses = np.zeros((people, _JOINTS, 3), dtype=np.float32)
-        spread = np.zeros_like(poses) if self.manifest.spread else None
+        spread = np.zeros(poses.shape, dtype=np.float32) if self.manifest.spread else None
         finished: list[tuple[slice, Arrays]] = []
         for rows in self._parts(takes):
             own = slice(rows.start, min(rows.stop, people))
@@ -222,10 +222,9 @@ class StepRunner:
 
     def _check_finite(self, outputs: Mapping[str, NDArray[Any]]) -> None:
         """Check all outputs: what is not finite would be remembered."""
-        # Sums of squares, in one pass without arrays of their own, tell in most cases.
-        with np.errstate(all="ignore"):
-            total = sum(float(np.vdot(one, one)) for one in outputs.values())
-        if math.isfinite(total):
+        # Sums of squares, in one pass without arrays of their own, tell in most cases; of what
+        # overflows, vdot says nothing.
+        if math.isfinite(sum(float(np.vdot(one, one)) for one in outputs.values())):
             return
         for name, one in outputs.items():
             if not np.isfinite(one).all():

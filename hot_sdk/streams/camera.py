@@ -139,6 +139,8 @@ class StreamCamera:
             height_m: The person's own height; None for that of the stream.
         """
         height = self._default.height_m if height_m is None else height_m
+        if self._known.camera is None and height is None:
+            return None, None
         known = CameraKnowledge(self._known.camera, None, height)
         told = known.usable_with(self._conditions)
         return told.camera, told.height_m

@@ -87,14 +87,15 @@ class LiveLifter:
     ) -> NewFrame:
         seen, at = pending.seen, pending.final.start + number
         told = "gravity_known" in self._runner.manifest.conditions and pending.camera is not None
+        stamp, usual_s = float(seen.times[at]), rate.usual_interval_s
         return NewFrame(
             person=pending.stay,
-            stamp=float(seen.times[at]),
-            time=self._taken_at(pending.stay, float(seen.times[at]), rate.usual_interval_s),
+            stamp=stamp,
+            time=self._taken_at(pending.stay, stamp, usual_s),
             points=seen.points[at],
             scores=seen.scores[at],
             image_size=image_size,
-            fps=1.0 / rate.usual_interval_s,
+            fps=1.0 / usual_s,
             camera=pending.camera,
             up=seen.ups[at] if told else None,
             height_m=pending.height_m,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk.cameras import CameraPose, Intrinsics
 from hot_sdk.errors import StreamError, UsageError
+from hot_sdk.keypoint_checks import checked_points, mark_missing
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.readers.detections import checked_track_id
 from hot_sdk.root.depth import checked_depth, depth_at
 from hot_sdk.root.origin import PELVIS, THORAX
 from hot_sdk.root.tracking import AT_CAMERA
-from hot_sdk.skeletons import H36M17
+from hot_sdk.skeletons import H36M17, in_h36m17
 
 TrackId = int | str | None
 
@@ -83,6 +83,37 @@ def detection_of(keypoints: Keypoints, track_id: TrackId) -> Detection:
     )
 
 
+def detection_of_array(
+    values: NDArray[Any], skeleton: str, image_size: tuple[int, int], track_id: TrackId
+) -> Detection:
+    """Check one frame of joints, and convert it to the network's, as ``Keypoints`` do.
+
+    Args:
+        values: (joints, 2 or 3), or that of one frame or person: x and y in pixels, and the score.
+        skeleton: Name of the joints' order.
+        image_size: Width and height, pixels.
+        track_id: The person's id.
+
+    Raises:
+        StreamError: There are several people or frames.
+        KeypointsError: The values are no such joints.
+    """
+    if values.ndim == 3 and len(values) > 1:
+        raise StreamError(
+            f"An array of shape {values.shape} was pushed: {len(values)} people or frames.",
+            hint="Push people one by one with the same timestamp and a track_id each.",
+        )
+    if values.ndim == 3:
+        values = values[0]
+    given = None
+    if values.ndim == 2 and values.shape[1] == 3:
+        values, given = values[:, :2], values[None, :, 2]
+    checked = checked_points(values[None], skeleton)
+    points, scores = in_h36m17(checked, mark_missing(checked, given, image_size), skeleton)
+    one = None if scores is None else scores[0]
+    return Detection(checked_track_id(track_id), points[0], one, image_size)
+
+
 def with_depth(detection: Detection, depth: float | NDArray[np.floating]) -> Detection:
     """Return a person with the depth at ``DEPTH_JOINTS``.
 
@@ -117,8 +148,7 @@ def with_depths(detections: Sequence[Detection], depth: ArrayLike) -> list[Detec
     return [with_depth(one, image) for one in detections]
 
 
-@dataclass(frozen=True)
-class Observations:
+class Observations(NamedTuple):
     """A person's keypoints, oldest first.
 
     Attributes:
@@ -138,9 +168,6 @@ class Observations:
     ups: NDArray[np.float64]
     cameras: NDArray[np.object_]
     depths: NDArray[np.float64]
-
-
-_NAMES = tuple(one.name for one in fields(Observations))
 
 
 class ObservationBuffer:
@@ -167,8 +194,8 @@ class ObservationBuffer:
         """Add points, (17, 2), and scores, (17,), or None if the detector has none; up is (3,)."""
         slot = self.count % self._capacity
         certain = 1.0 if scores is None else scores
-        for place in (slot, slot + self._capacity):
-            self._entries[place] = (time, arrival, points, certain, up, camera, depths)
+        self._entries[slot] = (time, arrival, points, certain, up, camera, depths)
+        self._entries[slot + self._capacity] = self._entries[slot]
         self.count += 1
 
     def newest(self, most: int, since: float) -> Observations:
@@ -179,4 +206,4 @@ class ObservationBuffer:
         if since > -math.inf:
             start += int(np.searchsorted(self._entries["times"][start:end], since))
         part = self._entries[min(start, end - 1) : end]
-        return Observations(*[part[name].copy() for name in _NAMES])
+        return Observations(*[part[name].copy() for name in Observations._fields])

@@ -50,6 +50,7 @@ class FrameRate:
         self._tolerance = tolerance
         self._observed_fps: float | None = None
         self._times: deque[float] = deque(maxlen=_REMEMBERED + 1)
+        self._intervals: deque[float] = deque(maxlen=_REMEMBERED)
         self._arrivals: deque[float] = deque(maxlen=_REMEMBERED + 1)
         self._start = self._last = np.inf
         self._long = 0
@@ -89,6 +90,8 @@ class FrameRate:
         """
         if self._times and timestamp <= self._times[-1]:
             return False
+        if self._times:
+            self._intervals.append(timestamp - self._times[-1])
         self._start = min(self._start, timestamp)
         self._times.append(timestamp)
         self._arrivals.append(arrival)
@@ -106,6 +109,7 @@ class FrameRate:
     def restart(self) -> None:
         """Forget the times, as after a jump of the clock, but not the rate."""
         self._times.clear()
+        self._intervals.clear()
         self._arrivals.clear()
         self._start = np.inf
 
@@ -147,13 +151,10 @@ class FrameRate:
     def _measured(self, seconds: float) -> float | None:
         if len(self._times) <= _INTERVALS or seconds < _LEAST_S:
             return None
-        times = np.array(self._times)
-        intervals = times[1:] - times[:-1]
-        listed = intervals.tolist()
-        shortest = min(listed)
-        if max(listed) - shortest < _LIKE * shortest:
+        intervals, shortest = np.array(self._intervals), min(self._intervals)
+        if max(self._intervals) - shortest < _LIKE * shortest:
             # All are alike, and none is short: what follows would come to the same.
-            mean = float(np.add.reduce(intervals)) / len(listed)
+            mean = float(np.add.reduce(intervals)) / len(intervals)
             return self._believed(1.0 / mean, seconds)
         # Half of the time passed in intervals of this length or longer, however many are short.
         ordered = np.sort(intervals)

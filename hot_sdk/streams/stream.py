@@ -8,9 +8,10 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hot_sdk._base.arrays import as_array
 from hot_sdk._base.closing import Closing
@@ -29,6 +30,7 @@ from hot_sdk.streams.observations import (
     Detection,
     TrackId,
     detection_of,
+    detection_of_array,
     with_depth,
     with_depths,
 )
@@ -108,10 +110,13 @@ class Pose3DStream(Closing):
             KeypointsError: The keypoints are broken.
             EngineError: The engine failed.
         """
-        if keypoints is None or _is_empty(keypoints):
-            return self.push_people((), timestamp, camera=camera)
         start = time.perf_counter()
-        detection = detection_of(self._as_keypoints(keypoints), track_id)
+        if isinstance(keypoints, Keypoints):
+            detection = detection_of(keypoints, track_id)
+        elif keypoints is None or not (array := as_array(keypoints, "points")).size:
+            return self.push_people((), timestamp, camera=camera)
+        else:
+            detection = self._detection_of(array, track_id)
         if depth is not None:
             detection = with_depth(detection, checked_depth(depth))
         return self._push([detection], timestamp, start, complete=False, camera=camera)
@@ -268,27 +273,14 @@ class Pose3DStream(Closing):
             finally:
                 self._lifting = None
 
-    def _as_keypoints(self, values: Keypoints | ArrayLike) -> Keypoints:
-        if isinstance(values, Keypoints):
-            return values
+    def _detection_of(self, array: NDArray[Any], track_id: TrackId) -> Detection:
         skeleton, size = self._options.skeleton, self._options.image_size
         if skeleton is None or size is None:
             raise StreamError(
                 "An array says neither which joints it holds nor how large the image was.",
                 hint="Open the stream with skeleton= and image_size=, or push Keypoints.",
             )
-        array = as_array(values, "points")
-        scores = None
-        if array.ndim == 3 and len(array) > 1:
-            raise StreamError(
-                f"An array of shape {array.shape} was pushed: {len(array)} people or frames.",
-                hint="Push people one by one with the same timestamp and a track_id each.",
-            )
-        if array.ndim == 3:
-            array = array[0]
-        if array.ndim == 2 and array.shape[1] == 3:
-            array, scores = array[:, :2], array[None, :, 2]
-        return Keypoints(array[None], scores, skeleton=skeleton, image_size=size)
+        return detection_of_array(array, skeleton, size, track_id)
 
     def _add_frame(
         self,
@@ -337,10 +329,6 @@ class Pose3DStream(Closing):
         for pose in poses:
             self._callback(pose)
         return ()
-
-
-def _is_empty(keypoints: Keypoints | ArrayLike) -> bool:
-    return not isinstance(keypoints, Keypoints) and as_array(keypoints, "points").size == 0
 
 
 def checked_seconds(timestamp: object) -> float:

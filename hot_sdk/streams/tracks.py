@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,8 +80,7 @@ class Track:
         self.stay = object()
 
 
-@dataclass(frozen=True)
-class PendingFrames:
+class PendingFrames(NamedTuple):
     """Frames of one person that are to be lifted now.
 
     Attributes:
@@ -240,12 +240,7 @@ class TrackTable:
     def take_due(self) -> list[PendingFrames]:
         """Return the frames that are to be lifted now, and count them as settled."""
         due, self._leftover = self._leftover, []
-        reach = self._options.lookahead + self._options.hop - 1
-        if not self._runner.center_only:
-            interval_s, fps = self.rate.frame_interval_s, self.rate.assumed_fps
-            reach = min(reach, frames_within_reach(self._runner.manifest.frames, interval_s, fps))
-        hop = min(self._options.hop, reach + 1)
-        lookahead = reach + 1 - hop
+        hop, lookahead = self._hop_and_lookahead()
         for track in self._tracks.values():
             frames = track.waiting - lookahead
             ended = track.ended - track.settled
@@ -259,6 +254,19 @@ class TrackTable:
             track.settled += frames
             due.append(self._pending(track, kept, known))
         return due
+
+    def _hop_and_lookahead(self) -> tuple[int, int]:
+        """Return those of the options as far as the window reaches at the rate so far."""
+        hop, lookahead = self._options.hop, self._options.lookahead
+        if self._step is not None:
+            return hop, 0
+        if self._runner.center_only:
+            return hop, lookahead
+        interval_s, fps = self.rate.frame_interval_s, self.rate.assumed_fps
+        within = frames_within_reach(self._runner.manifest.frames, interval_s, fps)
+        reach = min(lookahead + hop - 1, within)
+        hop = min(hop, reach + 1)
+        return hop, reach + 1 - hop
 
     def drain(self) -> list[PendingFrames]:
         """Return all frames that still wait; the next frame of each person is a new start."""
@@ -431,15 +439,15 @@ class TrackTable:
     def _pending(
         self, track: Track, frames: int, lookahead: int, *, last: bool = False
     ) -> PendingFrames:
-        span = (self._remembered + 1) * self.rate.frame_interval_s
-        newest = track.last_time
-        if self._runner.center_only:
-            newest -= (frames + lookahead) / self.rate.assumed_fps
-        most, since = self._capacity, newest - span
         if self._step is not None:
             # Of someone who was away, those before that.
-            most, since = self._remembered + frames, -np.inf
-        seen = track.buffer.newest(most, since)
+            seen = track.buffer.newest(self._remembered + frames, -np.inf)
+        else:
+            span = (self._remembered + 1) * self.rate.frame_interval_s
+            newest = track.last_time
+            if self._runner.center_only:
+                newest -= (frames + lookahead) / self.rate.assumed_fps
+            seen = track.buffer.newest(self._capacity, newest - span)
         camera, height_m = self._camera.told(track.height_m)
         placing = self._camera.placing(track.placer, track.height_m)
         track.placer = None if placing is None else placing.placer
