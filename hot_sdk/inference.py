@@ -251,7 +251,7 @@ def _check_model(session: Session, manifest: Manifest) -> None:
 
 def mirrored_keypoints(keypoints: Floats) -> Floats:
     """Return the mirror image of normalized keypoints, (..., 17, channels)."""
-    mirrored = keypoints[..., _MIRROR, :].copy()
+    mirrored: Floats = keypoints[..., _MIRROR, :].copy()
     mirrored[..., 0] *= -1.0
     return mirrored
 

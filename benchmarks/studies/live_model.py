@@ -99,8 +99,7 @@ def _run(arguments: list[str]) -> None:
         clips = [_first(one, options.frames) for one in load_starter_val(views=1)[: options.clips]]
         with Pose3DEngine(resolve_model(options.window), threads=1) as window:
             lives = {
-                key: Pose3DEngine(path, threads=1, flip=options.flip)
-                for key, path in paths.items()
+                key: Pose3DEngine(path, threads=1, flip=options.flip) for key, path in paths.items()
             }
             study: dict[str, Callable[[], list[Table]]] = {
                 "cost": lambda: [time_frames(window, lives, options.rounds)],
