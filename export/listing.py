@@ -7,8 +7,8 @@ from typing import Any
 
 from hot_sdk._base.tables import Table
 from hot_sdk.export.enums import Variant
-from hot_sdk.export.models import family, list_models, resolve
-from hot_sdk.export.models.published_costs import cost_of
+from hot_sdk.export.models import ModelSpec, family, list_models, resolve
+from hot_sdk.export.models.published_costs import PUBLISHED_COSTS, NetworkCost
 
 
 def list_networks() -> list[dict[str, Any]]:
@@ -69,3 +69,33 @@ def network_parts(networks: Sequence[dict[str, Any]]) -> list[str | Table]:
         for each in networks
     }
     return [table, *(f"{name}: {source}" for name, source in sources.items())]
+
+
+def cost_of(spec: ModelSpec, size: str) -> NetworkCost:
+    """Return what a network of a published size costs; that of a new family is counted.
+
+    Args:
+        spec: The network.
+        size: Name of its size.
+
+    Raises:
+        MissingDependencyError: It has to be counted, and a package for that is not installed.
+    """
+    known = PUBLISHED_COSTS.get((spec.family, size, spec.variant))
+    return count_cost(spec) if known is None else known
+
+
+def count_cost(spec: ModelSpec) -> NetworkCost:
+    """Count what a network costs.
+
+    Raises:
+        MissingDependencyError: A package for that is not installed.
+    """
+    # Here, because counting imports torch and onnx.
+    from hot_sdk.export.api import require_export_packages
+
+    require_export_packages()
+    from hot_sdk.export.graph.flops import count_network, count_parameters
+
+    flops = count_network(spec)
+    return NetworkCost(count_parameters(spec), flops.papers, flops.matmuls)

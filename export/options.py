@@ -268,7 +268,11 @@ def _check_live(request: ExportRequest, known: Family) -> None:
             hint=f"Give --model {' or '.join(having)}.",
         )
     for flag, given, why in (
-        ("--flip", request.flip, "flip=True of Pose3DEngine remembers the mirror image outside of it"),
+        (
+            "--flip",
+            request.flip,
+            "flip=True of Pose3DEngine remembers the mirror image outside of it",
+        ),
         ("--token-index", request.token_index, "it prunes no frames"),
         ("--resample-tokens", request.resample_tokens, "it prunes no frames"),
         ("--engine torch", request.engine == TORCH, "PyTorch's files keep no memory"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hot_sdk.export.enums import Variant
-from hot_sdk.export.models.spec import ModelSpec
 
 
 class NetworkCost(NamedTuple):
@@ -98,33 +97,3 @@ PUBLISHED_COSTS = {
     ),
 }
 """By family, published size and variant."""
-
-
-def cost_of(spec: ModelSpec, size: str) -> NetworkCost:
-    """Return what a network of a published size costs; that of a new family is counted.
-
-    Args:
-        spec: The network.
-        size: Name of its size.
-
-    Raises:
-        MissingDependencyError: It has to be counted, and a package for that is not installed.
-    """
-    known = PUBLISHED_COSTS.get((spec.family, size, spec.variant))
-    return count_cost(spec) if known is None else known
-
-
-def count_cost(spec: ModelSpec) -> NetworkCost:
-    """Count what a network costs.
-
-    Raises:
-        MissingDependencyError: A package for that is not installed.
-    """
-    # Here, because counting imports torch and onnx.
-    from hot_sdk.export.api import require_export_packages
-
-    require_export_packages()
-    from hot_sdk.export.graph.flops import count_network, count_parameters
-
-    flops = count_network(spec)
-    return NetworkCost(count_parameters(spec), flops.papers, flops.matmuls)

@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from hot_sdk.export.checkpoints.loading import random_state_dict
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.graph.flops import count_network, count_parameters
+from hot_sdk.export.listing import cost_of
 from hot_sdk.export.models import build, family, list_models, resolve
-from hot_sdk.export.models.published_costs import PUBLISHED_COSTS, NetworkCost, cost_of
+from hot_sdk.export.models.published_costs import PUBLISHED_COSTS, NetworkCost
 
 PAGE = (Path(__file__).parents[3] / "docs" / "published-networks.md").read_text(encoding="utf-8")
 NETWORKS = [
