@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hot_sdk._base import records
+from hot_sdk._base.arrays import percentiles
 from hot_sdk.engines import Session
 from hot_sdk.errors import ResultError
 
@@ -61,7 +62,7 @@ class Statistics:
     def from_seconds(cls, seconds: ArrayLike) -> Statistics:
         """Return the statistics of one or more samples, which are in seconds."""
         ms = 1e3 * np.asarray(seconds, dtype=np.float64)
-        median, p90, p95, p99 = np.percentile(ms, [50, 90, 95, 99]).tolist()
+        median, p90, p95, p99 = percentiles(ms, [50, 90, 95, 99]).tolist()
         return cls(
             count=len(ms),
             min=float(ms.min()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk._base.arrays import percentiles
 from hot_sdk.errors import KeypointsError
 from hot_sdk.skeletons import H36M17
 
@@ -156,7 +157,7 @@ def _about_scores(scores: Floats, points: Floats) -> list[str]:
     given = scores[(scores > 0.0) & ~np.isnan(points[..., 0])]
     if not len(given):
         return []
-    highest = float(np.percentile(given, 99.0))
+    highest = float(percentiles(given, [99.0])[0])
     low = float((given < _SCORE).mean())
     # Detectors that return probabilities of pixels are never as certain as 0.5.
     if highest >= _CERTAIN_SCORE or low < _MANY_LOW:
@@ -229,7 +230,7 @@ def _about_image(
     ankles = float(known[:, _ANKLES].any(axis=1).mean())
     if ankles < 0.5:
         return []
-    low, high = np.percentile(seen, [1.0, 99.0], axis=0)
+    low, high = percentiles(seen, [1.0, 99.0])
     right, bottom = high / image_size
     if (high <= 100.5).all() and min(image_size) >= 300 and low.min() >= 0.0:
         return [

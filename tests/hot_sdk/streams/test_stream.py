@@ -215,6 +215,23 @@ def test_pushed_arrays_equal_keypoints(engine, clip):
     np.testing.assert_array_equal([p.pose for p in given], [p.pose for p in expected])
 
 
+def test_pushed_arrays_of_another_skeleton_equal_keypoints(engine):
+    chance = np.random.default_rng(0)
+    points = (chance.normal(0.0, 1.0, (9, 17, 2)).cumsum(axis=0) + 50.0) * 8.0
+    points[chance.random(points.shape) < 0.05] = np.nan
+    scores = chance.uniform(-0.2, 1.2, (9, 17))
+    known = {"skeleton": "coco17", "image_size": (900, 1600)}
+    arrays, objects = (engine.stream("video", fps=FPS, **some) for some in (known, {}))
+    for at in range(9):
+        array = np.concatenate([points[at], scores[at, :, None]], axis=1)
+        (given,) = arrays.push(array[None] if at % 2 else array, at / FPS, track_id=4.0)
+        keypoints = Keypoints(points[at : at + 1], scores[at : at + 1], **known, track_id=4)
+        (expected,) = objects.push(keypoints, at / FPS)
+        assert given.track_id == expected.track_id == 4
+        for name in ("pose", "valid", "keypoints"):
+            np.testing.assert_array_equal(getattr(given, name), getattr(expected, name))
+
+
 def test_callback_receives_the_poses(engine, clip):
     given = []
     stream = engine.stream("video", fps=FPS, callback=given.append)
