@@ -64,8 +64,10 @@ def time_frames(window: Pose3DEngine, lives: dict[int, Pose3DEngine], rounds: in
                 "" if size is None else f"{size / 1e6:.2f}",
             )
         )
-    header = ("model", "people", "in a row, ms", "95 % of median", "cheaper")
-    header += ("after others, ms", "cheaper", "MB a person")
+    header = (
+        *("model", "people", "in a row, ms", "95 % of median", "cheaper"),
+        *("after others, ms", "cheaper", "MB a person"),
+    )
     title = f"A new frame, one thread, ms of the processor, {rounds} rounds of {_ROW} frames"
     return Table(title, header, tuple(rows), text_columns=1)
 
