@@ -121,7 +121,7 @@ def build_parser() -> CommandParser:
     add("--lookahead", type=int, metavar="N", help=about)
     about = (
         "earlier frames that it remembers: the newest, as in 48, or also some before them, as in"
-        " 12+16x8 (16 frames, 8 apart; the default)"
+        " 12+24x12 (24 frames, 12 apart; the default)"
     )
     add("--memory", metavar="M[+AxS]", help=about)
 

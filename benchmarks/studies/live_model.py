@@ -59,7 +59,7 @@ CONDITIONS = (
     Corruption(missing=0.1),
     Corruption(missing=0.2),
 )
-MEMORIES = ("28", "63", "120", "16+12x5", "12+16x8")
+MEMORIES = ("28", "63", "120", "16+12x5", "12+16x8", "12+24x12")
 _METRICS = (
     ("MPJPE", "mpjpe_mm"),
     ("P-MPJPE", "p_mpjpe_mm"),

@@ -130,7 +130,7 @@ _FAMILIES = (
         # The stem lifts each frame by itself: rounded, its frames jitter, and others are kept.
         float32=("head.*", "stem", "stem.*", "spread_head.*"),
         unquantized=("guess_trust",),
-        live=LiveSettings(lookahead=0, memory=StepMemory(12, anchors=16, stride=8)),
+        live=LiveSettings(lookahead=0, memory=StepMemory(12, anchors=24, stride=12)),
         conventions_source="github.com/NationalGAILab/HoT, common/camera.py and common/utils.py; "
         "github.com/Vegetebird/MHFormer/issues/40",
     ),
