@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from hot_sdk._base.cli import CommandParser, run_command
 from hot_sdk._base.tables import Table, print_table
+from hot_sdk.benchmarks.speed.series import paired_ratio
 from hot_sdk.engines import SessionOptions, list_engines, open_session
 from hot_sdk.export import ExportRequest
 from hot_sdk.export.enums import Precision
@@ -48,7 +49,6 @@ _CALIBRATED = (Precision.INT8, Precision.INT8_DYNAMIC)
 # Of random weights, whose scales change no time.
 _FEW_WINDOWS = 2
 _WARM_UP = 2
-_DRAWS = 2000
 
 Run = Callable[[], object]
 
@@ -63,21 +63,18 @@ def ratios_of(runs: Mapping[str, Run], rounds: int) -> Table:
             runs[name]()
             if number >= _WARM_UP:
                 times[name].append(1e3 * (time.process_time() - start))
-    first = np.array(next(iter(times.values())))
+    first = next(iter(times.values()))
     rows = []
     for name, taken in times.items():
-        median, low, high = _interval(first / np.array(taken))
-        cells = (f"{statistics.median(taken):.4g}", f"{median:.2f} ({low:.2f} to {high:.2f})")
+        speed = paired_ratio(first, taken)
+        assert speed is not None
+        cells = (
+            f"{statistics.median(taken):.4g}",
+            f"{speed.value:.2f} ({speed.low:.2f} to {speed.high:.2f})",
+        )
         rows.append((name, *cells))
     header = ("one window", "CPU ms", "speed (95 %)")
     return Table(f"processor time, one thread, {rounds} rounds", header, tuple(rows))
-
-
-def _interval(ratios: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the median of ratios and its 95 % bootstrap interval."""
-    drawn = np.random.default_rng(0).choice(ratios, (_DRAWS, len(ratios)))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-    return float(np.median(ratios)), float(low), float(high)
 
 
 def measure(part: str, folder: Path, rounds: int) -> Table:
