@@ -37,7 +37,7 @@ UV = UV_SYSTEM_CERTS=true $(1)/bin/uv pip install --quiet --python $(1)/bin/pyth
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-slow test-lowest test-engines fuzz lint imports licenses bench docs clean
+.PHONY: demo test test-slow test-lowest test-engines fuzz lint imports licenses licences bench docs clean
 
 demo: $(VENV)/.export
 	$(PIP) install --no-deps --force-reinstall .
@@ -85,7 +85,7 @@ imports: $(VENV)/.test
 	$(PIP) install --no-deps --force-reinstall .
 	$(LINT_IMPORTS)
 
-licenses: $(VENV)/.test
+licenses licences: $(VENV)/.test
 	$(BIN)/python benchmarks/studies/licenses.py
 
 bench: $(VENV)/.export
