@@ -60,7 +60,7 @@ PUBLISHED_COSTS = {
         parameters=33_783_811, papers=251_284_009_984, matmuls=266_907_854_848
     ),
     ("mixste", "base", Variant.LIVE): NetworkCost(
-        parameters=34_316_035, papers=1_163_219_968, matmuls=1_177_078_912
+        parameters=34_316_035, papers=1_163_219_968, matmuls=1_179_672_704
     ),
     ("motionagformer", "b", Variant.PLAIN): NetworkCost(
         parameters=11_723_811, papers=95_921_687_808, matmuls=113_231_437_056
