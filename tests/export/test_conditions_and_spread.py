@@ -7,7 +7,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from exported_models import skip_if_not_traced
 from onnx import TensorProto, numpy_helper
 
 from hot_sdk.engines import TensorSpec, list_engines, open_session
@@ -93,7 +92,6 @@ def exports(tmp_path_factory, equal_networks_traced_once):
 
 @pytest.fixture(params=CASES)
 def file(request, exports):
-    skip_if_not_traced(CASES[request.param].get("batch", 1))
     return exports(request.param)
 
 

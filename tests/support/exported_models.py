@@ -6,8 +6,6 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-import torch
 from small_networks import small_frames, small_size
 
 from hot_sdk.export import ExportRequest, export_model
@@ -103,18 +101,11 @@ def cases():
                 yield model, name
 
 
-def skip_if_not_traced(batch):
-    """Skip a test of a file with an open batch if PyTorch cannot trace one."""
-    if batch is None and torch.__version__ < (2, 10):
-        pytest.skip("PyTorch 2.9 cannot trace most networks with an open batch")
-
-
 _made = {}
 
 
 def export_case(model, name, tmp_path_factory):
     """Export a case, once in a session, in whichever of its processes asks first."""
-    skip_if_not_traced(EXPORTS[name].get("batch", 1))
     if (model, name) not in _made:
         folder = tmp_path_factory.getbasetemp()
         if "PYTEST_XDIST_WORKER" in os.environ:

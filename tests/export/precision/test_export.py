@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from exported_models import small_request
+from old_torch import skip_open_batch_if_old
 
 from hot_sdk._base.tables import Table
 from hot_sdk.engines import open_session
@@ -41,6 +42,8 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     ],
 )
 def test_file_has_the_requested_precision(capsys, precision, further):
+    if "dynamic" in further:
+        skip_open_batch_if_old()
     assert main([*SMALL, "--precision", precision, "--json", *further]) == 0
     record = json.loads(capsys.readouterr().out)
     path = Path(record["file"])
