@@ -24,6 +24,9 @@ from hot_sdk.version import __version__
 
 BATCH = "batch"
 
+_TRACES_OPEN_BATCH = (2, 10)
+"""Older releases of PyTorch fail for most networks, or leave shapes that are read at run time."""
+
 # The exporter writes opset 18 or newer. Of its operators these differ in 17, where the axes are an
 # attribute. ReduceSum has had them as an input since 13. Split has no number of parts in 17.
 _AXES_AS_ATTRIBUTE_IN_17 = ("ReduceMax", "ReduceMean", "ReduceMin")
@@ -48,6 +51,8 @@ def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) 
     Raises:
         GraphCheckError: This PyTorch cannot trace the network with an open batch.
     """
+    if batch is None and _torch_version() < _TRACES_OPEN_BATCH:
+        raise _untraced()
     # torch.export would specialize a batch of one even if it is declared symbolic.
     windows = 2 if batch is None else batch
     example = {name: torch.zeros(windows, *shape) for name, shape in input_shapes(spec).items()}
@@ -75,10 +80,7 @@ def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) 
         except torch.onnx.OnnxExporterError as error:
             if batch is not None:
                 raise
-            raise GraphCheckError(
-                f"PyTorch {torch.__version__} cannot trace this network with an open batch.",
-                hint="Give --batch a number, or install a newer PyTorch: 2.13 can trace all.",
-            ) from error
+            raise _untraced() from error
     model: ir.Model = cast(Any, program).model
     for node in model.graph:
         node.name = _node_name(node)
@@ -93,6 +95,17 @@ def trace(lifter: nn.Module, spec: ModelSpec, *, batch: int | None, opset: int) 
     exported = _to_proto(model)
     onnx.checker.check_model(exported, full_check=False)
     return exported
+
+
+def _torch_version() -> tuple[int, ...]:
+    return tuple(int(part) for part in torch.__version__.split(".")[:2])
+
+
+def _untraced() -> GraphCheckError:
+    return GraphCheckError(
+        f"PyTorch {torch.__version__} cannot trace this network with an open batch.",
+        hint="Give --batch a number, or install a newer PyTorch: 2.13 can trace all.",
+    )
 
 
 @contextlib.contextmanager
