@@ -153,7 +153,8 @@ def test_what_is_done_outlives_a_lost_node_and_killed_workers(save, hot_file):
     fast = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "2"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes, env={**os.environ, **fast}) as run:
-        wait_for(Path("poses/0/clip0.npz.done.json"), run)
+        # Two workers have two of three inputs at most, so that the outcome of one has arrived.
+        wait_for(Path("poses/1/clip0.npz.done.json"), run)
         (node,) = processes_of(run, "/raylet")
         workers = processes_of(run, "BatchWorker")
         # Without a node, they would finish what they have.
@@ -175,12 +176,13 @@ def test_what_is_done_outlives_a_lost_node_and_killed_workers(save, hot_file):
     assert report["done"] >= 1
     assert report["done"] + report["failed"] == 5
     assert f"{report['done']} are done" in last
-    written = {}
-    for entry in entries.values():
-        for file in entry["outcome"]["files"]:
-            written[Path("poses", file)] = Path("poses", file).stat().st_mtime_ns
-    assert len(written) == report["done"]
-    written.pop(Path("poses/long.npz_3d.npz"), None)
+    reported = {name for name, entry in entries.items() if entry["outcome"]["state"] == "done"}
+    # A worker may be stopped between its last input's record and the outcome that it returns.
+    finished = {name for name in entries if Path("poses", f"{name}.done.json").exists()}
+    assert reported <= finished
+    finished.discard("long.npz")
+    results = [Path("poses", f"{name}_3d.npz") for name in finished]
+    written = {path: path.stat().st_mtime_ns for path in results}
 
     save("films/long.npz", 20_000)
     Path("films/broken.json").write_text("[1")
