@@ -52,13 +52,15 @@ def test_a_start_imports_no_part_that_few_programs_need():
 
 def test_a_first_clip_imports_no_library_that_takes_as_long_as_lifting_it():
     rare = ("numpy.ma", "hashlib", "secrets", "importlib.metadata", "difflib", "hot_sdk.live")
+    # NumPy 1 imports some of them itself.
+    always = imported_by("import numpy", rare)
     clip = Path(__file__).parents[2] / "examples" / "data" / "jump_mediapipe33.npz"
     program = (
         "import contextlib, io, tempfile\nfrom hot_sdk.infer.cli import main\n"
         "with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):\n"
         f"    assert main([{str(clip)!r}, '-o', folder, '--engine', 'onnxruntime']) == 0"
     )
-    assert imported_by(program, rare) == []
+    assert imported_by(program, rare) == always
     assert imported_by("import numpy.ma, hot_sdk.live, secrets, difflib", rare) != []
 
 

@@ -280,8 +280,8 @@ def test_one_person_without_id_is_not_tracked():
     ],
 )
 def test_errors_are_one_line(capsys, hot_file, arguments, status, message):
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("rerun")
+    for needed in ("av", "matplotlib", "rerun"):
+        pytest.importorskip(needed)
     Path("broken.mp4").write_bytes(b"no video at all")
     given = [
         argument.format(video=EXERCISE, jump=JUMP, folder=JUMP.parent) for argument in arguments

@@ -46,6 +46,7 @@ def test_frames_come_in_order_with_their_times(two_people):
 
 
 def test_each_frame_is_the_written_one(make_video):
+    pytest.importorskip("av", reason="PyAV is not installed (extra video)")
     path = make_video("gray.mp4", "mp4v")
     with open_video(str(path)) as video:
         levels = [frame.image.mean() for frame in video]
@@ -53,6 +54,7 @@ def test_each_frame_is_the_written_one(make_video):
 
 
 def test_frames_that_cannot_be_decoded_keep_their_places(make_video, caplog):
+    pytest.importorskip("av", reason="PyAV is not installed (extra video)")
     path = make_video("gray.mkv", "MJPG")
     content = bytearray(path.read_bytes())
     starts = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"]
@@ -72,6 +74,7 @@ def test_frames_that_cannot_be_decoded_keep_their_places(make_video, caplog):
 
 
 def test_truncated_video_yields_what_is_left_and_counts_what_is_missing(make_video, caplog):
+    pytest.importorskip("av", reason="PyAV is not installed (extra video)")
     path = make_video("gray.mkv", "MJPG")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with caplog.at_level(logging.WARNING, "hot_sdk"), open_video(path) as video:
@@ -90,6 +93,7 @@ def test_mp4_truncated_before_its_index_is_an_error_without_noise(two_people, tm
 
 @pytest.mark.parametrize(("cosine", "sine"), [(0, 1), (0, -1), (-1, 0)])
 def test_rotated_video_is_upright_as_opencv_shows_it(make_video, cosine, sine):
+    pytest.importorskip("av", reason="PyAV is not installed (extra video)")
     cv2 = pytest.importorskip("cv2")
     path = make_video("gray.mp4", "mp4v", size=(64, 48))
     content = bytearray(path.read_bytes())
