@@ -113,8 +113,10 @@ def read_texts(buffer: Buffer, message: Message, number: int) -> Iterator[str]:
 
 def read_text(buffer: Buffer, message: Message, number: int) -> str:
     """Return the text of the last field of a number; empty if there is none."""
-    last = message.get(number, ())[-1:]
-    return "".join(buffer[field.begin : field.end].decode() for field in last)
+    if number not in message:
+        return ""
+    field = message[number][-1]
+    return buffer[field.begin : field.end].decode()
 
 
 def read_integers(buffer: Buffer, fields: Iterable[Field], most: int) -> Iterator[int]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from hot_sdk import Pose3DEngine
 from hot_sdk._base.tables import Table
 from hot_sdk.benchmarks.evaluation import EvaluationClip
+from hot_sdk.benchmarks.speed.series import median_interval
 from hot_sdk.inference import WindowRunner
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.live.runner import StepRunner
@@ -49,16 +50,17 @@ def time_frames(window: Pose3DEngine, lives: dict[int, Pose3DEngine], rounds: in
             others[key].append(float(np.median(rest)))
     rows = []
     for (name, people), taken in others.items():
-        low, high = interval(taken)
+        ms = median_interval(taken)
+        assert ms is not None
         runner = chosen[name]._runner
         size = runner.states(1).bytes_per_person if isinstance(runner, StepRunner) else None
         rows.append(
             (
                 name,
                 str(people),
-                f"{np.median(taken):.2f}",
-                f"{low:.2f} to {high:.2f}",
-                f"{np.median(others['window', people]) / np.median(taken):.1f}",
+                f"{ms.value:.2f}",
+                f"{ms.low:.2f} to {ms.high:.2f}",
+                f"{np.median(others['window', people]) / ms.value:.1f}",
                 f"{np.median(firsts[name, people]):.2f}",
                 f"{np.median(firsts['window', people]) / np.median(firsts[name, people]):.1f}",
                 "" if size is None else f"{size / 1e6:.2f}",
@@ -70,14 +72,6 @@ def time_frames(window: Pose3DEngine, lives: dict[int, Pose3DEngine], rounds: in
     )
     title = f"A new frame, one thread, ms of the processor, {rounds} rounds of {_ROW} frames"
     return Table(title, header, tuple(rows), text_columns=1)
-
-
-def interval(taken: Sequence[float]) -> tuple[float, float]:
-    """Return the interval that holds the median in 95 % of cases, by the order of the times."""
-    ordered, count = np.sort(taken), len(taken)
-    reach = 0.98 * np.sqrt(count)
-    places = np.clip([count / 2 - reach, count / 2 + reach], 0, count - 1).astype(int)
-    return float(ordered[places[0]]), float(ordered[places[1]])
 
 
 def time_delays(lives: dict[int, Pose3DEngine], clip: EvaluationClip) -> Table:

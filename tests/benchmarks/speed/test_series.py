@@ -169,3 +169,9 @@ def test_no_ratio_without_values():
 def test_the_same_series_gives_the_same_interval():
     values = np.random.default_rng(3).random(20) + 1.0
     assert paired_ratio(values, values[::-1]) == paired_ratio(values, values[::-1])
+
+
+def test_interval_of_a_median():
+    found = median_interval(list(range(1000)))
+    assert 460 < found.low < 480
+    assert 520 < found.high < 540

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from live_cost import interval
 from live_model import window_stream
 from mocap import body
 from told_model import make_told_model
@@ -22,9 +21,3 @@ def test_one_pass_gives_the_poses_of_a_stream(tmp_path, lookahead):
         found = window_stream(engine, clip, [lookahead])[lookahead]
         expected = lift_stream(engine, [clip], lookahead=lookahead, hop=1).results[0].poses
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
-
-
-def test_interval_of_a_median():
-    low, high = interval(list(range(1000)))
-    assert 460 < low < 480
-    assert 520 < high < 540
