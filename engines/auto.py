@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from hot_sdk._base import records
 from hot_sdk._base.files import sha256_of
 from hot_sdk._base.timing import interleaved_medians
 from hot_sdk.engines.cache import cache_entry, cpu_identity, new_entry
+from hot_sdk.engines.caches import Caches, CacheSpec, PreparedRun
 from hot_sdk.engines.onnx_file import check_onnx, missing_file
 from hot_sdk.engines.registry import ONNX, TORCH, get_engine, list_engines, model_format
 from hot_sdk.engines.session import Arrays, Session, SessionOptions, TensorSpec
@@ -99,9 +100,17 @@ class ChosenSession(Session):
     def _run(self, handle: Session, feeds: Arrays) -> Arrays:
         return handle.run(feeds)
 
-    def _prepare(self, feeds: Arrays) -> Callable[[], Arrays]:
+    def caches(self, specs: Sequence[CacheSpec], rows: int, batch: int | None) -> Caches:
+        """Return caches of the engine that was chosen."""
         chosen: Session = self._open_handle()
-        return chosen.prepare(feeds)
+        return chosen.caches(specs, rows, batch)
+
+    def prepare(
+        self, arrays: Arrays, caches: Caches | None = None, rows: slice | None = None
+    ) -> PreparedRun:
+        """Return what runs the model in the engine that was chosen."""
+        chosen: Session = self._open_handle()
+        return chosen.prepare(arrays, caches, rows)
 
 
 def open_fastest(model: Path | bytes, options: SessionOptions) -> Session:

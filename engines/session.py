@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk._base.closing import Closing
+from hot_sdk.engines.caches import Caches, CacheSpec, HostCaches, PreparedRun
 from hot_sdk.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -207,31 +208,57 @@ class Session(Closing):
         handle = self._open_handle()
         return self._run(handle, check_inputs(arrays, self.inputs))
 
-    def prepare(self, arrays: Arrays) -> Callable[[], Arrays]:
-        """Return a function that runs the model on arrays as they are at each call.
+    def caches(self, specs: Sequence[CacheSpec], rows: int, batch: int | None) -> Caches:
+        """Return caches, filled with zeros, in the memory that suits the engine.
+
+        They may be used until the session is closed, by one thread at a time.
+
+        Args:
+            specs: The inputs that stay from run to run.
+            rows: Number of rows.
+            batch: Items of each run; None if that differs.
+
+        Raises:
+            EngineError: There is not enough memory, or the session is closed.
+        """
+        return HostCaches(specs, rows)
+
+    def prepare(
+        self, arrays: Arrays, caches: Caches | None = None, rows: slice | None = None
+    ) -> PreparedRun:
+        """Return what runs the model on arrays as they are at each call.
 
         They are checked once, and handed over once by engines that can: what is left of a small
         model's run is little else.
 
         Args:
-            arrays: See ``run``; in C order, and neither moved nor resized later.
+            arrays: See ``run``, without what the caches hold; in C order, and neither moved nor
+                resized later.
+            caches: Made by this session.
+            rows: The rows of the caches that are the items; with a fixed batch from a multiple of
+                it on.
 
         Returns:
-            The function. One call at a time is allowed; its arrays are those of the next call, too,
-            which may overwrite them.
+            A function. One call at a time is allowed.
 
         Raises:
-            EngineError: See ``run``; the function raises it for a session that was closed, and if
-                the engine fails.
+            EngineError: See ``run``.
         """
-        checked = check_inputs(arrays, self.inputs)
+        if caches is None or rows is None:
+            return PreparedRun(self._prepare(self._checked(arrays, self.inputs)))
+        given = self._checked({**arrays, **caches.inputs(rows)}, self.inputs)
+        return PreparedRun(self._prepare(given), caches, rows.start)
+
+    def _checked(self, arrays: Arrays, inputs: Sequence[TensorSpec]) -> Arrays:
+        """Return the arrays of a prepared run, which stay the same ones."""
+        checked = check_inputs(arrays, inputs)
         moved = [name for name, array in checked.items() if array is not arrays[name]]
         if moved:
             raise EngineError(
                 f"The arrays are not in C order: {', '.join(moved)}.",
                 hint="Prepare a run with numpy.ascontiguousarray of each.",
             )
-        return self._prepare(checked)
+        return checked
 
     def close(self) -> None:
         """Release the model and its memory; closing twice is allowed."""

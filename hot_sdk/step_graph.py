@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from hot_sdk.engines.caches import CacheSpec
 from hot_sdk.step_memory import StepMemory, layer_lookaheads
 
 AGES = "ages"
@@ -89,18 +90,28 @@ class StepGraph:
         """Numbers of the layers that look ahead."""
         return tuple(number for number, ahead in enumerate(self.lookaheads) if ahead)
 
+    def caches(self, joints: int) -> tuple[CacheSpec, CacheSpec]:
+        """Return the keys and values of earlier frames, which stay with the engine.
+
+        Args:
+            joints: Joints of a frame.
+        """
+        rows, head_width, slots = joints * self.heads, self.width // self.heads, self.memory.slots
+        layers = range(self.layers)
+        keys = tuple(map(KEYS.format, layers)), NEW_KEYS, (rows, head_width, slots), 2
+        values = tuple(map(VALUES.format, layers)), NEW_VALUES, (rows, slots, head_width), 1
+        return CacheSpec(*keys), CacheSpec(*values)
+
     def states(self, joints: int) -> Shapes:
         """Return the inputs other than keypoints and conditions.
 
         Args:
             joints: Joints of a frame.
         """
-        rows, head_width = joints * self.heads, self.width // self.heads
-        slots = self.recent + self.anchors
-        shapes: Shapes = {AGES: (self.layers, slots + 1)}
-        for layer in range(self.layers):
-            shapes[KEYS.format(layer)] = (rows, head_width, slots)
-            shapes[VALUES.format(layer)] = (rows, slots, head_width)
+        shapes: Shapes = {AGES: (self.layers, self.memory.slots + 1)}
+        keys, values = self.caches(joints)
+        for names in zip(keys.inputs, values.inputs, strict=True):
+            shapes |= dict(zip(names, (keys.shape, values.shape), strict=True))
         return shapes | self._of_delayed(DELAYED_TOKENS, DELAYED_GUESS, joints)
 
     def updates(self, joints: int) -> Shapes:

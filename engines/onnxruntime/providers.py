@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from hot_sdk.engines.cuda.device import on_jetson
+from hot_sdk._base.optional import onnxruntime_gpu
+from hot_sdk.engines.cuda.device import driver_release, on_jetson
 from hot_sdk.engines.session import SessionOptions
 from hot_sdk.errors import EngineError, UsageError
 
@@ -155,8 +156,8 @@ def cuda_error(
         hint = _package_hint()
     else:
         hint = (
-            f'Run: pip install "{_GPU_PACKAGE}[cuda,cudnn]", or install the CUDA and cuDNN that'
-            " this build needs."
+            f"Run: pip install {onnxruntime_gpu(driver_release())}, or install the CUDA and cuDNN"
+            " that this build needs."
         )
     return EngineError(
         f"{refused} its {provider} fails to load ({missing}).{_both_installed()}", hint=hint
@@ -249,6 +250,6 @@ def _package_hint() -> str:
         # The two packages share a folder, so removing one removes files of the other.
         return (
             f"Run: pip uninstall {_CPU_PACKAGE} {_GPU_PACKAGE}; pip install"
-            f' "{_GPU_PACKAGE}[cuda,cudnn]"'
+            f" {onnxruntime_gpu(driver_release())}"
         )
     return f"Install an {_GPU_PACKAGE} wheel that was built for this machine's GPU."

@@ -13,19 +13,22 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from numpy.typing import NDArray
 
+from hot_sdk.engines.caches import Caches, CacheSpec, PreparedRun
+from hot_sdk.engines.cuda.caches import ALIGNMENT, aligned
 from hot_sdk.engines.cuda.device import CudaDevice, open_device
 from hot_sdk.engines.cuda.interrupts import ended_with_the_process, interrupts_deferred
 from hot_sdk.engines.onnx_file import Signature, check_onnx, read_signature
 from hot_sdk.engines.registry import Engine
 from hot_sdk.engines.session import Arrays, Session, SessionOptions, check_inputs
 from hot_sdk.engines.tensorrt.bindings import create_log, import_tensorrt
+from hot_sdk.engines.tensorrt.caches import TensorRTCaches, TensorRTRun
 from hot_sdk.engines.tensorrt.execution import TensorRTExecution
 from hot_sdk.engines.tensorrt.plan import PlanSpec, get_plan, plan_spec
 from hot_sdk.engines.tensorrt.precision import report_precision
@@ -79,16 +82,62 @@ class TensorRTSession(Session):
         super().close()
         self._free()
 
+    def caches(self, specs: Sequence[CacheSpec], rows: int, batch: int | None) -> Caches:
+        """Return caches on the device, if the address of each row suits TensorRT."""
+        if not aligned(specs, batch):
+            _logger.warning(
+                "What the model remembers is uploaded in each run: the rows of %d slots are no"
+                " multiples of %d bytes. An even number of frames (hot-export --memory) avoids it.",
+                specs[0].slots,
+                ALIGNMENT,
+            )
+            return super().caches(specs, rows, batch)
+        with self._working("allocating memory") as execution, _frames_cleared_on_error():
+            made = TensorRTCaches(self._working, execution.allocate(specs, rows))
+            weakref.finalize(made, execution.unused.append, made.memory)
+        return made
+
+    def prepare(
+        self, arrays: Arrays, caches: Caches | None = None, rows: slice | None = None
+    ) -> PreparedRun:
+        """Return what runs the model on arrays as they are at each call, and on caches."""
+        if not isinstance(caches, TensorRTCaches) or rows is None:
+            return super().prepare(arrays, caches, rows)
+        held = caches.memory.addresses(rows.start)
+        fed = self._checked(arrays, [spec for spec in self.inputs if spec.name not in held])
+        items = rows.stop - rows.start
+        if wrong := [name for name, array in fed.items() if len(array) != items]:
+            raise EngineError(
+                f"The arrays of {', '.join(wrong)} do not have {items} items, one for each row.",
+                hint="Prepare a run with an item for each row of the caches.",
+            )
+        batch = None if self.largest_batch is None else items
+        with self._working("preparing a run") as execution, _frames_cleared_on_error():
+            bound = execution.bind(batch, held)
+            made = TensorRTRun(self._working, bound, fed, caches, rows.start)
+            weakref.finalize(made, execution.unused.append, bound)
+        return made
+
     def run_without_graph(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run once, each kernel started by itself, to compare a CUDA graph with; see ``run``."""
         handle = self._open_handle()
         return self._run(handle, check_inputs(arrays, self.inputs), use_graph=False)
 
     def _run(self, handle: TensorRTExecution, feeds: Arrays, *, use_graph: bool = True) -> Arrays:
+        with self._working("running the model", handle):
+            return handle.run(feeds, use_graph=use_graph)
+
+    @contextlib.contextmanager
+    def _working(
+        self, doing: str, handle: TensorRTExecution | None = None
+    ) -> Iterator[TensorRTExecution]:
+        """Give the plan to this thread, with the device's context pushed."""
+        execution: TensorRTExecution = handle or self._open_handle()
         with interrupts_deferred(), self._lock:
-            handle.require_open()
-            with handle.device.pushed("running the model"):
-                return handle.run(feeds, use_graph=use_graph)
+            execution.require_open()
+            with execution.device.pushed(doing):
+                execution.free_unused()
+                yield execution
 
 
 def open_tensorrt(model: Path | bytes, options: SessionOptions) -> Session:

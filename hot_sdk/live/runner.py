@@ -6,13 +6,14 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hot_sdk.engines import Session
+from hot_sdk.engines.caches import Caches, PreparedRun
 from hot_sdk.engines.session import Arrays, format_shape
 from hot_sdk.errors import EngineError, ManifestError
 from hot_sdk.inference import (
@@ -59,7 +60,7 @@ class _Taken(NamedTuple):
     states: StepStates
     poses: Floats
     spread: Floats | None
-    finished: list[tuple[slice, Arrays]]
+    finished: list[tuple[slice, PreparedRun, Arrays]]
 
 
 class StepRunner:
@@ -106,8 +107,18 @@ class StepRunner:
         self._states = MirroredStates if flip else StepStates
 
     def states(self, people: int) -> StepStates:
-        """Return memory for a number of people."""
-        return self._states(self.graph, _JOINTS, people, multiple=self.manifest.batch or 1)
+        """Return memory for a number of people.
+
+        Raises:
+            EngineError: The engine has not enough.
+        """
+        return self._states(
+            self.graph,
+            _JOINTS,
+            people,
+            batch=self.manifest.batch,
+            make_caches=self._session.caches,
+        )
 
     def run(
         self,
@@ -148,8 +159,8 @@ class StepRunner:
             spread[:, 0] = 0.0
         # After the last run, so that an error leaves everyone in the same frame.
         for step in taken:
-            for rows, outputs in step.finished:
-                step.states.store(rows, seconds[rows], outputs, takes[rows])
+            for rows, run, outputs in step.finished:
+                step.states.store(rows, seconds[rows], outputs, takes[rows], run)
         return StepPoses(poses, spread)
 
     def _take(
@@ -165,32 +176,31 @@ class StepRunner:
         people, order = len(seconds), self.manifest.joints.skeleton
         poses = np.zeros((people, _JOINTS, 3), dtype=np.float32)
         spread = np.zeros(poses.shape, dtype=np.float32) if self.manifest.spread else None
-        finished: list[tuple[slice, Arrays]] = []
+        finished: list[tuple[slice, PreparedRun, Arrays]] = []
         for rows in self._parts(takes):
             own = slice(rows.start, min(rows.stop, people))
             step = states.of(rows)
-            if step.run is None:
-                self._prepare(step, rows.stop - rows.start)
-            assert step.run is not None
+            run = step.run or self._prepare(step, states.caches, rows)
             states.feeds(rows, seconds[own])
             shown = own.stop - own.start
             step.fed[KEYPOINTS][:shown, 0] = in_network_order(keypoints[own], order)
             if self.manifest.conditions:
                 step.fed[CONDITIONS][:shown, 0] = 0.0 if conditions is None else conditions[own]
-            outputs = self._run_session(step.run, recorder)
+            outputs = self._run_session(run, recorder)
             poses[own] = in_h36m17_order(outputs[POSES][:shown, 0], order)
             if spread is not None:
                 spread[own] = in_h36m17_order(outputs[SPREAD][:shown, 0], order)
-            finished.append((own, outputs))
+            finished.append((own, run, outputs))
         return _Taken(states, poses, spread, finished)
 
-    def _prepare(self, step: StepRun, people: int) -> None:
+    def _prepare(self, step: StepRun, caches: Caches, rows: slice) -> PreparedRun:
         """Hand the arrays of a run to the session, with those of keypoints and conditions."""
-        manifest = self.manifest
+        manifest, people = self.manifest, rows.stop - rows.start
         step.fed[KEYPOINTS] = np.zeros((people, 1, _JOINTS, manifest.channels), np.float32)
         if manifest.conditions:
             step.fed[CONDITIONS] = np.zeros((people, 1, len(manifest.conditions)), np.float32)
-        step.run = self._session.prepare(step.fed)
+        step.run = self._session.prepare(step.fed, caches, rows)
+        return step.run
 
     def _parts(self, takes: Mask) -> Iterator[slice]:
         """Return the rows of each run; of a fixed batch, they may reach beyond the people."""
@@ -209,7 +219,7 @@ class StepRunner:
             for start in range(first, end, most):
                 yield slice(start, min(start + most, end))
 
-    def _run_session(self, run: Callable[[], Arrays], recorder: LatencyRecorder) -> Arrays:
+    def _run_session(self, run: PreparedRun, recorder: LatencyRecorder) -> Arrays:
         start = time.perf_counter()
         outputs = run()
         taken = time.perf_counter() - start

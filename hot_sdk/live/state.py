@@ -1,32 +1,29 @@
 """Keep what a live network remembers of several people, as arrays that it is fed with.
 
-A network's caches are most of what it is fed: megabytes a person. They stay where they are: each
-tensor is one array with a row for each person, of which a run is given a part without a copy, and
-what the run returned of the newest frame is written into one slot. The rest is written to the same
-arrays for each run of the same people, so that an engine can be handed all of it once.
+A network's caches are most of what it is fed: megabytes a person. They stay with the engine, with a
+row for each person, and what a run returned of the newest frame is written into one slot. The rest
+is written to the same arrays for each run of the same people, so that an engine can be handed all
+of it once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot_sdk.engines.caches import CacheMaker, Caches, CacheSpec, HostCaches, PreparedRun
 from hot_sdk.engines.session import Arrays
 from hot_sdk.step_graph import (
     AGES,
     DELAYED_GUESS,
     DELAYED_TOKENS,
-    KEYS,
     NEW_GUESS,
-    NEW_KEYS,
     NEW_TOKENS,
-    NEW_VALUES,
-    VALUES,
     StepGraph,
 )
 from hot_sdk.step_memory import EMPTY_AGE
@@ -43,13 +40,18 @@ class StepRun:
     """A run of some people, which may be repeated.
 
     Attributes:
-        fed: What the network is fed with besides keypoints and conditions; the same arrays each
-            time. Whoever prepares the run adds those.
-        run: Runs the network on ``fed``; None until it was prepared.
+        fed: What the network is fed with besides caches, keypoints and conditions; the same arrays
+            each time. Whoever prepares the run adds the latter two.
+        run: Runs the network on ``fed`` and the caches; None until it was prepared.
     """
 
     fed: Arrays
-    run: Callable[[], Arrays] | None = None
+    run: PreparedRun | None = None
+
+
+def host_caches(specs: Sequence[CacheSpec], rows: int, batch: int | None) -> Caches:
+    """Return caches in the host's memory."""
+    return HostCaches(specs, rows)
 
 
 class StepStates:
@@ -63,8 +65,14 @@ class StepStates:
         graph: What the network remembers.
         joints: Joints of a frame.
         people: Most people.
-        multiple: The rows are a multiple of this number, for a file with a fixed batch.
-        dtype: Of what the network is fed with.
+        batch: The file's fixed batch, of which the rows are a multiple; None if it is open.
+        make_caches: Makes the caches.
+        dtype: Of what else the network is fed with.
+
+    Attributes:
+        graph: What the network remembers.
+        capacity: Number of rows.
+        caches: Keys and values.
     """
 
     def __init__(
@@ -73,7 +81,8 @@ class StepStates:
         joints: int,
         people: int,
         *,
-        multiple: int = 1,
+        batch: int | None = None,
+        make_caches: CacheMaker = host_caches,
         dtype: type[np.floating[Any]] = np.float32,
     ) -> None:
         self.graph, self._dtype = graph, dtype
@@ -82,13 +91,12 @@ class StepStates:
         self._reach = np.concatenate([[0], np.cumsum(self._ahead)[:-1]])
         self._delaying = np.array(self._delayed, dtype=np.int64)
         self._order_delayed = np.arange(len(self._delayed))
+        multiple = batch or 1
         self.capacity = capacity = -(-people // multiple) * multiple
         self._order = np.arange(capacity)
         shapes = graph.states(joints)
-        layers, slots = graph.layers, self._memory.slots
-        # Zeros that were never written take no memory.
-        self._keys = np.zeros((layers, capacity, *shapes[KEYS.format(0)]), dtype=dtype)
-        self._values = np.zeros((layers, capacity, *shapes[VALUES.format(0)]), dtype=dtype)
+        slots = self._memory.slots
+        self.caches = make_caches(graph.caches(joints), capacity, batch)
         longest = max(int(self._ahead.max()), 1)
         tokens = shapes.get(DELAYED_TOKENS, (0, joints, graph.width))
         self._tokens = np.zeros((capacity, longest, *tokens), dtype=dtype)
@@ -114,7 +122,8 @@ class StepStates:
     @property
     def bytes_per_person(self) -> int:
         """Bytes of a person's row in all arrays."""
-        return sum(array.nbytes for array in self._arrays()) // self.capacity
+        arrays = sum(array.nbytes for array in self._arrays())
+        return (self.caches.nbytes + arrays) // self.capacity
 
     def add(self) -> int:
         """Give a row to a person without a past, and return it.
@@ -132,8 +141,7 @@ class StepStates:
     def restart(self, row: int) -> None:
         """Forget the past of a person."""
         if row < self._touched:
-            for array in (self._keys, self._values):
-                array[:, row] = 0.0
+            self.caches.clear(row)
             for array in (self._tokens, self._guesses):
                 array[row] = 0.0
         self._held[row] = -1
@@ -147,10 +155,9 @@ class StepStates:
         """
         last = self._people = self._people - 1
         if row != last:
-            for array in (self._keys, self._values):
-                array[:, row] = array[:, last]
-            for small in self._arrays()[2:]:
-                small[row] = small[last]
+            self.caches.move(last, row)
+            for array in self._arrays():
+                array[row] = array[last]
         return last
 
     def frame(self, row: int) -> int | None:
@@ -191,9 +198,9 @@ class StepStates:
         return found
 
     def feeds(self, rows: slice, times: Doubles) -> Arrays:
-        """Return what the network is fed with besides keypoints and conditions.
+        """Return what the network is fed with besides caches, keypoints and conditions.
 
-        The caches are views, which ``store`` writes to; the rest is overwritten by the next call.
+        It is overwritten by the next call.
 
         Args:
             rows: The people, from a row to before another.
@@ -225,7 +232,12 @@ class StepStates:
         return fed
 
     def store(
-        self, rows: slice, times: Doubles, outputs: Mapping[str, NDArray[Any]], stepped: Mask
+        self,
+        rows: slice,
+        times: Doubles,
+        outputs: Mapping[str, NDArray[Any]],
+        stepped: Mask,
+        run: PreparedRun | None = None,
     ) -> None:
         """Keep what a run returned of the newest frames.
 
@@ -234,8 +246,11 @@ class StepStates:
             times: As they were fed.
             outputs: What the network returned.
             stepped: (people,), False for those whose step does not count.
+            run: The run that returned them, if it was prepared.
+
+        Raises:
+            EngineError: The engine failed.
         """
-        keys, values = outputs[NEW_KEYS], outputs[NEW_VALUES]
         known = np.isfinite(times).tolist()
         for place, steps in enumerate(stepped.tolist()):
             if not steps:
@@ -243,8 +258,10 @@ class StepStates:
             row = rows.start + place
             step = int(self._steps[row])
             slot = self._memory.slot(step)
-            self._keys[:, row, :, :, slot] = keys[place]
-            self._values[:, row, :, slot] = values[place]
+            if run is None:
+                self.caches.write(row, slot, outputs, place)
+            else:
+                run.keep(place, slot)
             self._held[row, slot] = step
             self._places[row, slot] = step % self._times.shape[1]
             if self._delayed:
@@ -267,12 +284,9 @@ class StepStates:
         return ages
 
     def _new_feeds(self, rows: slice) -> Arrays:
-        """Return the arrays of a run: views of the caches, and new ones for the rest."""
+        """Return the arrays of a run."""
         graph, people = self.graph, rows.stop - rows.start
         fed = {AGES: np.zeros((people, graph.layers, self._memory.slots + 1), self._dtype)}
-        for layer in range(graph.layers):
-            fed[KEYS.format(layer)] = self._keys[layer, rows]
-            fed[VALUES.format(layer)] = self._values[layer, rows]
         if self._delayed:
             shape = people, len(self._delayed), *self._tokens.shape[3:]
             fed[DELAYED_TOKENS] = np.zeros(shape, self._dtype)
@@ -281,9 +295,9 @@ class StepStates:
         return fed
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
-        """Return all arrays, the two with the layers before the rows first."""
-        small = (self._tokens, self._guesses, self._held, self._places, self._times)
-        return (self._keys, self._values, *small, self._steps, self._ends)
+        """Return everything but the caches, a row for each person."""
+        frames = self._held, self._places, self._times
+        return (self._tokens, self._guesses, *frames, self._steps, self._ends)
 
 
 class MirroredStates(StepStates):
@@ -293,15 +307,24 @@ class MirroredStates(StepStates):
         graph: What the network remembers.
         joints: Joints of a frame.
         people: Most people.
-        multiple: The rows are a multiple of this number, for a file with a fixed batch.
+        batch: The file's fixed batch; None if it is open.
+        make_caches: Makes the caches.
 
     Attributes:
         mirror: The states of the mirror images.
     """
 
-    def __init__(self, graph: StepGraph, joints: int, people: int, *, multiple: int = 1) -> None:
-        super().__init__(graph, joints, people, multiple=multiple)
-        self.mirror = StepStates(graph, joints, people, multiple=multiple)
+    def __init__(
+        self,
+        graph: StepGraph,
+        joints: int,
+        people: int,
+        *,
+        batch: int | None = None,
+        make_caches: CacheMaker = host_caches,
+    ) -> None:
+        super().__init__(graph, joints, people, batch=batch, make_caches=make_caches)
+        self.mirror = StepStates(graph, joints, people, batch=batch, make_caches=make_caches)
 
     @property
     def bytes_per_person(self) -> int:

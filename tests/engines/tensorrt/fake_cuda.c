@@ -26,10 +26,13 @@ enum { LIVE_DEVICE_MEMORY, LIVE_HOST_MEMORY, LIVE_STREAMS, LIVE_GRAPHS, LIVE_KIN
 
 typedef struct Context { int device, users, alive; } Context;
 typedef struct Block { char *start; size_t size; int kind; struct Block *next; } Block;
-typedef struct Op { int kind; char *to; const char *from; size_t size; struct Op *next; } Op;
+/* Pieces of a size, ``rows`` in each of ``layers``, with the steps between them on either side. */
+typedef struct Pieces { size_t size, rows, layers, to_row, to_layer, from_row, from_layer; } Pieces;
+typedef struct Op { int kind; char *to; const char *from; size_t size; Pieces pieces; struct Op *next; } Op;
 typedef struct Stream { Op *queue; Op *captured; int capturing, broken, destroyed; } Stream;
 typedef struct Graph { Op *ops; } Graph;
-enum { COPY, DOUBLE, CALL };
+enum { COPY, DOUBLE, CALL, ZERO, STRIDED };
+enum { TO_DEVICE, TO_HOST, ON_DEVICE, COPIED_KINDS };
 typedef void (*Function)(void);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -38,6 +41,7 @@ static Context contexts[DEVICES];
 static Block *blocks;
 static size_t used;
 static int live[LIVE_KINDS];
+static size_t copied[COPIED_KINDS], copies[COPIED_KINDS];
 static _Thread_local Context *stack[DEPTH];
 static _Thread_local int depth;
 
@@ -56,6 +60,9 @@ void fake_interrupt_after(int calls) { interrupt_after = calls; }
 /* Memory that a library takes for itself. */
 void fake_reserve(size_t bytes) { used += bytes; }
 int fake_live(int kind) { return live[kind]; }
+/* Bytes that were copied so far in a direction, and in how many calls. */
+size_t fake_copied(int kind) { return copied[kind]; }
+size_t fake_copies(int kind) { return copies[kind]; }
 int fake_users(int device) { return contexts[device].users; }
 int fake_depth(void) { return depth; }
 
@@ -118,11 +125,34 @@ static int inside(const char *start, size_t size, int device_side) {
   return found;
 }
 
-static int enqueue(Stream *stream, int kind, char *to, const char *from, size_t size) {
-  Op **end = stream->capturing ? &stream->captured : &stream->queue;
+static void add(Op **end, const Op *op) {
   while (*end) end = &(*end)->next;
   *end = malloc(sizeof **end);
-  **end = (Op){kind, to, from, size, NULL};
+  **end = *op;
+  (*end)->next = NULL;
+}
+
+static int enqueue_op(Stream *stream, const Op *op) {
+  add(stream->capturing ? &stream->captured : &stream->queue, op);
+  return SUCCESS;
+}
+
+static int enqueue(Stream *stream, int kind, char *to, const char *from, size_t size) {
+  Op op = {.kind = kind, .to = to, .from = from, .size = size};
+  return enqueue_op(stream, &op);
+}
+
+static void strided(const Op *op) {
+  const Pieces *p = &op->pieces;
+  for (size_t layer = 0; layer < p->layers; layer++)
+    for (size_t row = 0; row < p->rows; row++)
+      memcpy(op->to + layer * p->to_layer + row * p->to_row,
+             op->from + layer * p->from_layer + row * p->from_row, p->size);
+}
+
+static int count(int kind, size_t size) {
+  copied[kind] += size;
+  copies[kind]++;
   return SUCCESS;
 }
 
@@ -130,6 +160,8 @@ static void run(Op *ops) {
   for (; ops; ops = ops->next) {
     if (ops->kind == COPY) memmove(ops->to, ops->from, ops->size);
     else if (ops->kind == CALL) ((Function)ops->to)();
+    else if (ops->kind == ZERO) memset(ops->to, 0, ops->size);
+    else if (ops->kind == STRIDED) strided(ops);
     else for (size_t i = 0; i < ops->size / sizeof(float); i++)
       ((float *)ops->to)[i] = 2 * ((const float *)ops->from)[i];
   }
@@ -268,13 +300,57 @@ int cuMemcpyHtoDAsync_v2(char *to, const char *from, size_t size, Stream *stream
   NEED_CONTEXT;
   if (!inside(to, size, 1)) return INVALID_VALUE;
   if (stream->capturing && !inside(from, size, 0)) { stream->broken = 1; return CAPTURE_UNSUPPORTED; }
+  if (!stream->capturing) count(TO_DEVICE, size);
   return enqueue(stream, COPY, to, from, size);
 }
 int cuMemcpyDtoHAsync_v2(char *to, const char *from, size_t size, Stream *stream) {
   NEED_CONTEXT;
   if (!inside(from, size, 1)) return INVALID_VALUE;
   if (stream->capturing && !inside(to, size, 0)) { stream->broken = 1; return CAPTURE_UNSUPPORTED; }
+  if (!stream->capturing) count(TO_HOST, size);
   return enqueue(stream, COPY, to, from, size);
+}
+int cuMemcpyDtoDAsync_v2(char *to, const char *from, size_t size, Stream *stream) {
+  NEED_CONTEXT;
+  if (!inside(to, size, 1) || !inside(from, size, 1)) return INVALID_VALUE;
+  count(ON_DEVICE, size);
+  return enqueue(stream, COPY, to, from, size);
+}
+int cuMemsetD8Async(char *to, unsigned char value, size_t size, Stream *stream) {
+  NEED_CONTEXT;
+  if (value || !inside(to, size, 1)) return INVALID_VALUE;
+  return enqueue(stream, ZERO, to, NULL, size);
+}
+enum { SIDE_IS_DEVICE = 2 };
+/* CUDA_MEMCPY3D, as cuda.h lays it out. */
+typedef struct Side {
+  size_t x, y, z, level;
+  int type;
+  const void *host;
+  char *device;
+  void *array, *reserved;
+  size_t pitch, height;
+} Side;
+typedef struct Copy3D { Side from, to; size_t width, height, depth; } Copy3D;
+/* Between memory of the device only, from the first byte of either side on. */
+int cuMemcpy3DAsync_v2(const Copy3D *copy, Stream *stream) {
+  NEED_CONTEXT;
+  const Side *sides[] = {&copy->from, &copy->to};
+  if (!copy->width || !copy->height || !copy->depth) return SUCCESS;
+  for (int i = 0; i < 2; i++) {
+    const Side *side = sides[i];
+    if (side->type != SIDE_IS_DEVICE || side->x || side->y || side->z || side->level)
+      return INVALID_VALUE;
+    if (side->pitch < copy->width || side->height < copy->height) return INVALID_VALUE;
+    size_t before_last = (copy->depth - 1) * side->pitch * side->height + (copy->height - 1) * side->pitch;
+    if (!inside(side->device, before_last + copy->width, 1)) return INVALID_VALUE;
+  }
+  Op op = {.kind = STRIDED, .to = copy->to.device, .from = copy->from.device};
+  op.pieces = (Pieces){copy->width, copy->height, copy->depth,
+                       copy->to.pitch, copy->to.pitch * copy->to.height,
+                       copy->from.pitch, copy->from.pitch * copy->from.height};
+  count(ON_DEVICE, copy->width * copy->height * copy->depth);
+  return enqueue_op(stream, &op);
 }
 /* Stands for a kernel: writes the float32 numbers of one tensor, doubled, to another. */
 int fake_double(char *to, const char *from, size_t size, Stream *stream) {
@@ -318,17 +394,18 @@ int cuGraphDestroy(Graph *graph) {
 }
 int cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long flags) {
   NEED_CONTEXT;
-  Stream copy = {0};
-  for (Op *op = graph->ops; op; op = op->next) enqueue(&copy, op->kind, op->to, op->from, op->size);
-  *executable = malloc(sizeof **executable);
-  (*executable)->ops = copy.queue;
+  *executable = calloc(1, sizeof **executable);
+  for (Op *op = graph->ops; op; op = op->next) add(&(*executable)->ops, op);
   live[LIVE_GRAPHS]++;
   return SUCCESS;
 }
 int cuGraphExecDestroy(Graph *graph) { return cuGraphDestroy(graph); }
 int cuGraphLaunch(Graph *graph, Stream *stream) {
   NEED_CONTEXT;
-  for (Op *op = graph->ops; op; op = op->next) enqueue(stream, op->kind, op->to, op->from, op->size);
+  for (Op *op = graph->ops; op; op = op->next) {
+    if (op->kind == COPY) count(inside(op->from, op->size, 0) ? TO_DEVICE : TO_HOST, op->size);
+    enqueue_op(stream, op);
+  }
   return SUCCESS;
 }
 
@@ -348,14 +425,14 @@ ABSENT(cuLaunchGridAsync) ABSENT(cuLaunchKernel) ABSENT(cuLinkAddData_v2) ABSENT
 ABSENT(cuLinkComplete) ABSENT(cuLinkCreate_v2) ABSENT(cuLinkDestroy) ABSENT(cuMemAllocManaged)
 ABSENT(cuMemAllocPitch_v2) ABSENT(cuMemGetAddressRange_v2) ABSENT(cuMemHostGetFlags)
 ABSENT(cuMemHostRegister_v2) ABSENT(cuMemHostUnregister) ABSENT(cuMemcpy2DAsync_v2)
-ABSENT(cuMemcpy2DUnaligned_v2) ABSENT(cuMemcpy2D_v2) ABSENT(cuMemcpy3DAsync_v2)
+ABSENT(cuMemcpy2DUnaligned_v2) ABSENT(cuMemcpy2D_v2)
 ABSENT(cuMemcpy3DPeer) ABSENT(cuMemcpy3DPeerAsync) ABSENT(cuMemcpy3D_v2) ABSENT(cuMemcpyAtoA_v2)
 ABSENT(cuMemcpyAtoD_v2) ABSENT(cuMemcpyAtoH_v2) ABSENT(cuMemcpyDtoA_v2)
-ABSENT(cuMemcpyDtoDAsync_v2) ABSENT(cuMemcpyDtoD_v2) ABSENT(cuMemcpyDtoH_v2)
+ABSENT(cuMemcpyDtoD_v2) ABSENT(cuMemcpyDtoH_v2)
 ABSENT(cuMemcpyHtoA_v2) ABSENT(cuMemcpyHtoD_v2) ABSENT(cuMemcpyPeer) ABSENT(cuMemcpyPeerAsync)
 ABSENT(cuMemsetD16Async) ABSENT(cuMemsetD16_v2) ABSENT(cuMemsetD2D16Async) ABSENT(cuMemsetD2D16_v2)
 ABSENT(cuMemsetD2D32Async) ABSENT(cuMemsetD2D32_v2) ABSENT(cuMemsetD2D8Async)
-ABSENT(cuMemsetD2D8_v2) ABSENT(cuMemsetD32Async) ABSENT(cuMemsetD32_v2) ABSENT(cuMemsetD8Async)
+ABSENT(cuMemsetD2D8_v2) ABSENT(cuMemsetD32Async) ABSENT(cuMemsetD32_v2) 
 ABSENT(cuMemsetD8_v2) ABSENT(cuModuleGetFunction) ABSENT(cuModuleGetGlobal_v2)
 ABSENT(cuModuleGetSurfRef) ABSENT(cuModuleGetTexRef) ABSENT(cuModuleLoad) ABSENT(cuModuleLoadData)
 ABSENT(cuModuleLoadDataEx) ABSENT(cuModuleUnload) ABSENT(cuParamSetSize) ABSENT(cuParamSetTexRef)

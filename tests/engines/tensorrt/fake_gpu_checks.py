@@ -94,7 +94,7 @@ def assert_right(session, rows=2, seed=0):
 
 def assert_all_released():
     gc.collect()
-    assert live() == NOTHING
+    assert live() == NOTHING, live()
     assert driver.fake_users(0) == 0
     assert driver.fake_depth() == 0
     assert tensorrt.without_context == []
@@ -137,7 +137,7 @@ def a_run_is_one_cuda_graph():
         assert session.cuda_graph
         assert "Captured a CUDA graph of one run." in messages
         enqueued = []
-        session._handle._enqueue = lambda: enqueued.append(1)
+        session._handle._main._enqueue = lambda: enqueued.append(1)
         assert_right(session)
         assert enqueued == []
 

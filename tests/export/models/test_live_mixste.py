@@ -63,13 +63,13 @@ def test_same_poses_frame_by_frame_as_at_once(lookahead):
 def test_another_function_is_found_out(monkeypatch):
     spec = live_spec(lookahead=1, memory="8")
     lifter = live_lifter(spec)
-    feeds = step_runs.StepStates.feeds
+    inputs = step_runs.HostCaches.inputs
 
-    def forgetful(states, rows, times):
-        made = feeds(states, rows, times)
+    def forgetful(caches, rows):
+        made = inputs(caches, rows)
         return {**made, "keys_1": made["keys_1"] * 0.999}
 
-    monkeypatch.setattr(step_runs.StepStates, "feeds", forgetful)
+    monkeypatch.setattr(step_runs.HostCaches, "inputs", forgetful)
     with pytest.raises(VerificationError, match="otherwise frame by frame than at once"):
         require_same_both_ways(lifter, spec, live_windows(spec)[:1])
 

@@ -9,6 +9,7 @@ import pytest
 from live_files import FPS, lifted_at_once, make_live_file
 
 from hot_sdk import CameraPose, Intrinsics, Keypoints, Pose3DEngine
+from hot_sdk.engines.caches import PreparedRun
 from hot_sdk.errors import EngineError, KeypointsError, ManifestError, UsageError
 from hot_sdk.inference import LiftedClip
 from hot_sdk.latency import LatencyRecorder
@@ -414,8 +415,8 @@ class Faulty:
     def __getattr__(self, name):
         return getattr(self._session, name)
 
-    def prepare(self, arrays):
-        prepared = self._session.prepare(arrays)
+    def prepare(self, arrays, caches, rows):
+        prepared = self._session.prepare(arrays, caches, rows)
 
         def run():
             self._left -= 1
@@ -426,7 +427,7 @@ class Faulty:
                 outputs[self._fault] = np.full_like(outputs[self._fault], np.nan)
             return outputs
 
-        return run
+        return PreparedRun(run, caches, rows.start)
 
 
 @pytest.mark.parametrize("fault", ["raises", "poses_3d", "new_keys"])
@@ -437,11 +438,16 @@ def test_a_run_that_fails_is_not_remembered(ahead, fault):
     inputs = np.zeros((1, 17, 2), np.float32)
     for step in range(5):
         runner.run(states, np.array([step / FPS]), inputs, None, recorder)
-    before = {k: v.copy() for k, v in states.feeds(slice(0, 1), np.array([0.2])).items()}
+
+    def fed():
+        feeds = states.feeds(slice(0, 1), np.array([0.2]))
+        return {**feeds, **states.caches.inputs(slice(0, 1))}
+
+    before = {name: array.copy() for name, array in fed().items()}
     with pytest.raises(EngineError, match=r"failed|not finite"):
         runner.run(states, np.array([0.2]), inputs, None, recorder)
     assert states.steps(0) == 5
-    for name, array in states.feeds(slice(0, 1), np.array([0.2])).items():
+    for name, array in fed().items():
         np.testing.assert_array_equal(array, before[name])
     runner.run(states, np.array([0.2]), inputs, None, recorder)
     assert states.steps(0) == 6

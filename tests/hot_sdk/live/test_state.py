@@ -20,6 +20,11 @@ def outputs_of(states, people, value):
     return {name: np.full((people, *shape), value, np.float32) for name, shape in shapes.items()}
 
 
+def fed_with(states, rows, times):
+    """All that the network is fed with besides keypoints and conditions."""
+    return {**states.feeds(rows, times), **states.caches.inputs(rows)}
+
+
 @pytest.mark.parametrize("lookahead", [0, 1, 3, 5])
 @pytest.mark.parametrize("memory", [(7, 0, 1), (4, 3, 4), (3, 2, 2)])
 def test_every_age_is_that_of_the_frame_in_the_slot(lookahead, memory):
@@ -31,7 +36,7 @@ def test_every_age_is_that_of_the_frame_in_the_slot(lookahead, memory):
     row = states.add()
     for step in range(FRAMES + lookahead):
         time = times[step] if step < FRAMES else np.nan
-        fed = states.feeds(slice(0, 1), np.array([time]))
+        fed = fed_with(states, slice(0, 1), np.array([time]))
         # The frame of layer 0 that was written there.
         written = [int(value) - 1 for value in fed[KEYS.format(0)][0, 0, 0]]
         for layer in range(3):
@@ -58,7 +63,7 @@ def test_remembered_frames_are_those_of_the_memory():
     remembered = states.graph.memory.remembered(FRAMES)
     for step in range(FRAMES):
         time = np.array([float(step)])
-        fed = states.feeds(slice(0, 1), time)
+        fed = fed_with(states, slice(0, 1), time)
         ages = fed[AGES][0, 0]
         found = sorted(step - age for age in ages[ages < EMPTY_AGE])
         assert found == np.flatnonzero(remembered[step]).tolist()
@@ -70,13 +75,13 @@ def test_caches_are_fed_in_place_and_one_column_is_written():
     for _ in range(4):
         states.add()
     rows = slice(1, 3)
-    fed = states.feeds(rows, np.zeros(2))
-    again = states.feeds(rows, np.zeros(2))
+    fed = fed_with(states, rows, np.zeros(2))
+    again = fed_with(states, rows, np.zeros(2))
     for name in (KEYS.format(0), "values_2"):
         assert fed[name].flags.c_contiguous
         assert np.shares_memory(fed[name], again[name])
     states.store(rows, np.zeros(2), outputs_of(states, 2, 1.0), np.array([True, False]))
-    everyone = states.feeds(slice(0, 4), np.full(4, np.nan))
+    everyone = fed_with(states, slice(0, 4), np.full(4, np.nan))
     changed = everyone[KEYS.format(1)] == 1.0
     assert changed[1, ..., 0].all()
     assert changed.sum() == changed[1, ..., 0].size
@@ -92,11 +97,12 @@ def test_the_last_fills_the_row_of_one_who_leaves():
             states.feeds(one, time)
             states.store(one, time, outputs_of(states, 1, 1 + row + 10 * step), np.array([True]))
     before = {
-        name: array.copy() for name, array in states.feeds(slice(2, 3), np.array([24.0])).items()
+        name: array.copy()
+        for name, array in fed_with(states, slice(2, 3), np.array([24.0])).items()
     }
     assert states.remove(0) == 2
     assert len(states) == 2
-    after = states.feeds(slice(0, 1), np.array([24.0]))
+    after = fed_with(states, slice(0, 1), np.array([24.0]))
     for name, array in after.items():
         np.testing.assert_array_equal(array, before[name])
     np.testing.assert_array_equal(states.times(0, 3), [21.0, 22.0, 23.0])
@@ -116,11 +122,11 @@ def test_whoever_is_new_in_a_row_has_no_past():
 
 def _fed(states):
     states.add()
-    return states.feeds(slice(0, 1), np.array([0.5]))
+    return fed_with(states, slice(0, 1), np.array([0.5]))
 
 
 def test_rows_are_a_multiple_of_a_fixed_batch():
-    states = StepStates(graph(), 17, 5, multiple=4)
+    states = StepStates(graph(), 17, 5, batch=4)
     for _ in range(8):
         states.add()
     with pytest.raises(IndexError, match="all 8 rows"):
