@@ -90,11 +90,17 @@ class StepMemory:
 
 
 def layer_lookaheads(lookahead: int, depth: int) -> tuple[int, ...]:
-    """Divide a network's lookahead among its layers, as evenly as it goes, the last ones first.
+    """Divide a network's lookahead among all layers but the first, evenly, the last ones first.
+
+    What a layer finds in later frames is worth more, the more the layers before it have made of
+    them: for the starter's weights, a pose is less accurate if the first layer looks ahead, too
+    (MODEL_CARD.md, starter-live).
 
     Args:
         lookahead: Frames that a pose waits for.
         depth: Number of layers that see other frames.
     """
-    share, rest = divmod(lookahead, depth)
-    return tuple(share + (number >= depth - rest) for number in range(depth))
+    looking = max(depth - 1, 1)
+    share, rest = divmod(lookahead, looking)
+    ahead = tuple(share + (number >= looking - rest) for number in range(looking))
+    return (0,) * (depth - looking) + ahead
