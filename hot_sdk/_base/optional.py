@@ -36,11 +36,23 @@ def install_tensorrt(driver: str | None) -> str:
     Args:
         driver: Release of NVIDIA's driver, such as ``550.163.01``; None if unknown.
     """
+    return f"pip install tensorrt{'-cu12' if _is_before_cuda_13(driver) else ''}"
+
+
+def onnxruntime_gpu(driver: str | None) -> str:
+    """Return the ONNX Runtime for NVIDIA's GPUs of PCs, with its libraries, quoted for a shell.
+
+    Args:
+        driver: Release of NVIDIA's driver, such as ``550.163.01``; None if unknown.
+    """
+    # 1.26 is the last for CUDA 12.
+    return f'"onnxruntime-gpu[cuda,cudnn]{"<1.27" if _is_before_cuda_13(driver) else ""}"'
+
+
+def _is_before_cuda_13(driver: str | None) -> bool:
+    """Return whether a driver does not run what is built for CUDA 13, as most packages now are."""
     major = (driver or "").partition(".")[0]
-    # The package 'tensorrt' is that of CUDA 13, which older drivers do not run.
-    if major.isdecimal() and int(major) < _DRIVER_OF_CUDA_13:
-        return "pip install tensorrt-cu12"
-    return "pip install tensorrt"
+    return major.isdecimal() and int(major) < _DRIVER_OF_CUDA_13
 
 
 def install_command(extra: str) -> str:

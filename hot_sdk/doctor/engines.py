@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from hot_sdk.doctor.nvidia import has_nvidia_gpu
-from hot_sdk.doctor.packages import ONNXRUNTIME_GPU, installed_builds, reinstall_onnxruntime
+from hot_sdk._base.optional import onnxruntime_gpu
+from hot_sdk.doctor.nvidia import driver_fix, driver_version, has_nvidia_gpu
+from hot_sdk.doctor.packages import installed_builds, reinstall_onnxruntime
 from hot_sdk.doctor.probe import Answer, ask_child
 from hot_sdk.host import Finding, one_line
-from hot_sdk.host.jetson import is_jetson
+from hot_sdk.host.jetson import INSTALL_JETPACK, installed_jetpack, is_jetson
 from hot_sdk.host.machine import Machine
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -20,6 +21,7 @@ _REMOTE_PROVIDERS = ("AzureExecutionProvider",)
 _MISSING_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 # As of the onnxruntime-gpu for JetPack 6.
 _BUILT_FOR_NUMPY_1 = ("NumPy 1.x", "_ARRAY_API", "numpy.core.multiarray")
+_MISSING_MODULE = re.compile(r"No module named '(?!onnxruntime\b)")
 _NO_KERNEL = "no kernel image is available"
 
 
@@ -85,9 +87,11 @@ def _provider(machine: Machine, name: str) -> Finding:
         fix = "Install TensorRT of the major version that this library belongs to, if you want it."
         return Finding(title, "missing", detail, fix)
     elif missing.startswith("libcuda.so"):
-        fix = "Install NVIDIA's driver; in a container, start it with access to the GPU."
-    elif missing.startswith(("libcudnn", "libcu", "libnvrtc", "libnv")) and not is_jetson(machine):
-        fix = f"pip install {ONNXRUNTIME_GPU}"
+        fix = driver_fix(machine)
+    elif missing.startswith(("libcu", "libnv")) and is_jetson(machine):
+        fix = f"{INSTALL_JETPACK}; if it is still not found, the wheel is of another JetPack: {fix}"
+    elif missing.startswith(("libcu", "libnv")):
+        fix = f"pip install {onnxruntime_gpu(driver_version(machine))}"
     return Finding(title, "wrong", detail, fix)
 
 
@@ -105,15 +109,25 @@ def _why(answer: Answer) -> tuple[str, str]:
 def _reinstall(machine: Machine, answer: Answer | None = None) -> str:
     """Return how to repair an ONNX Runtime that does not import or open a session."""
     said = f"{answer.problem}\n{answer.stderr}" if answer is not None else ""
+    jetson, build = is_jetson(machine), installed_builds(machine)[0]
     if any(text in said for text in _BUILT_FOR_NUMPY_1):
-        return 'pip install "numpy<2"'
-    if is_jetson(machine) and "onnxruntime-gpu" in installed_builds(machine):
-        return reinstall_onnxruntime(machine, ONNXRUNTIME_GPU)
-    return f"pip install --force-reinstall --no-deps {installed_builds(machine)[0]}"
+        numpy = machine.distributions.get("numpy", "2")
+        # Without --force-reinstall pip leaves a NumPy 1 alone that is too old, or broken.
+        again = "--force-reinstall " if numpy.startswith(("0.", "1.")) else ""
+        return f'pip install {again}"numpy<2"'
+    if _MISSING_MODULE.search(said):
+        jetpack = installed_jetpack(machine)
+        # Installed as it is; pip adds what it needs.
+        return f"pip install {build}" + (' "numpy<2"' if jetpack and jetpack.numpy_1 else "")
+    if jetson and "onnxruntime-gpu" in installed_builds(machine):
+        return _gpu_build(machine)
+    if build == "onnxruntime-gpu":
+        build = onnxruntime_gpu(driver_version(machine))
+    return f"pip install --force-reinstall --no-deps {build}"
 
 
 def _gpu_build(machine: Machine) -> str:
     """Return the command, or the instruction, that brings a build for this machine's GPU."""
     if is_jetson(machine) or machine.interpreter.architecture in ("x86_64", "AMD64"):
-        return reinstall_onnxruntime(machine, ONNXRUNTIME_GPU)
+        return reinstall_onnxruntime(machine, onnxruntime_gpu(driver_version(machine)))
     return "Install an onnxruntime-gpu wheel that was built for this machine's GPU."

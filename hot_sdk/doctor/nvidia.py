@@ -16,6 +16,10 @@ _NVIDIA_VENDOR = "0x10de"
 _DISPLAY_CLASS = "0x03"
 # Of the integrated GPU, as JetPack 5, 6 and 7 name them.
 _JETSON_NODES = ("/dev/nvhost-gpu", "/dev/nvgpu", "/dev/nvidia0")
+# Its own dependencies stay as they are: a newer NumPy breaks the onnxruntime-gpu of JetPack 6.
+_REBUILD_PYCUDA = INSTALL_PYCUDA.replace(
+    "pip install", "pip install --force-reinstall --no-cache-dir --no-deps"
+)
 _START_CONTAINER = "start it with access to the GPU (docker run --gpus all, or --runtime nvidia)"
 
 
@@ -69,18 +73,42 @@ def check_pycuda(machine: Machine) -> Finding:
             return Finding("pycuda", "ok", f"{version}, sees {devices}")
         return Finding("pycuda", "wrong", f"{version}, sees no GPU", gpu_fix(machine))
     if answer.not_installed:
-        return Finding(
-            "pycuda",
-            "missing",
-            "not installed",
-            INSTALL_PYCUDA,
-        )
+        return Finding("pycuda", "missing", "not installed", INSTALL_PYCUDA)
     if "libcuda.so" in answer.problem and not has_nvidia_gpu(machine):
         return Finding("pycuda", "missing", f"installed, but there is no GPU: {answer.problem}")
-    fix = "pip install --force-reinstall --no-cache-dir --no-deps pycuda"
-    if "libcuda.so" in answer.problem:
-        fix = f"Install NVIDIA's driver; in a container, {_START_CONTAINER}."
-    return Finding("pycuda", "wrong", f"installed, but fails: {answer.problem}", fix)
+    return Finding(
+        "pycuda",
+        "wrong",
+        f"installed, but fails: {answer.problem}",
+        _pycuda_fix(machine, answer.problem),
+    )
+
+
+def _pycuda_fix(machine: Machine, problem: str) -> str:
+    """Return how to repair a PyCUDA that is installed, by what it says."""
+    if "libcuda.so" in problem:
+        return driver_fix(machine)
+    if "cuInit failed" in problem:
+        return gpu_fix(machine)
+    if re.search(r"No module named '(?!pycuda\b)", problem):
+        # Installed as it is; pip adds what it needs.
+        return INSTALL_PYCUDA
+    if re.search(r"undefined symbol: cu[A-Z]", problem):
+        return (
+            "It was built with a CUDA toolkit that is newer than the driver. Update the driver, or"
+            f" let /usr/local/cuda be a toolkit that the driver runs, then: {_REBUILD_PYCUDA}"
+        )
+    return _REBUILD_PYCUDA
+
+
+def driver_fix(machine: Machine) -> str:
+    """Return what to do if the driver's library is not found."""
+    if is_jetson(machine):
+        return (
+            "In a container, start it with --runtime nvidia; on the board itself:"
+            " sudo apt install --reinstall nvidia-l4t-cuda"
+        )
+    return f"Install NVIDIA's driver; in a container, {_START_CONTAINER}."
 
 
 def gpu_fix(machine: Machine) -> str:

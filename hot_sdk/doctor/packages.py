@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hot_sdk._base.optional import AGAIN, INSTALL_PYCUDA, install_command
-from hot_sdk.doctor.nvidia import has_nvidia_gpu
+from hot_sdk._base.optional import AGAIN, INSTALL_PYCUDA, install_command, onnxruntime_gpu
+from hot_sdk.doctor.nvidia import driver_version, has_nvidia_gpu
 from hot_sdk.host import Finding
 from hot_sdk.host.jetson import installed_jetpack, is_jetson
 from hot_sdk.host.machine import Machine, normalized_name
@@ -26,8 +26,6 @@ ONNXRUNTIME_BUILDS = (
     "ort-nightly",
     "ort-nightly-gpu",
 )
-ONNXRUNTIME_GPU = '"onnxruntime-gpu[cuda,cudnn]"'
-"""The build for NVIDIA's GPUs of PCs with the libraries that it needs, quoted for a shell."""
 
 _OLDEST_PYTHON = (3, 10)
 # Distributions that bring the same module as the one that an extra names.
@@ -114,7 +112,7 @@ def check_onnxruntime_builds(machine: Machine) -> Finding | None:
     shown = " and ".join(f"{name} {machine.distributions[name]}" for name in builds)
     special = [name for name in builds if name not in ("onnxruntime", "onnxruntime-gpu")]
     if "onnxruntime-gpu" in builds and has_nvidia_gpu(machine):
-        keep = ONNXRUNTIME_GPU
+        keep = onnxruntime_gpu(driver_version(machine))
     else:
         # A specialized one was chosen for a reason.
         keep = special[0] if special else "onnxruntime"

@@ -11,7 +11,7 @@ from hot_sdk.doctor.nvidia import driver_version, gpu_fix, has_nvidia_gpu
 from hot_sdk.doctor.probe import Answer, ask_child
 from hot_sdk.errors import EngineError
 from hot_sdk.host import Finding, one_line
-from hot_sdk.host.jetson import installed_jetpack, is_jetson
+from hot_sdk.host.jetson import INSTALL_JETPACK, installed_jetpack, is_jetson
 from hot_sdk.host.machine import Machine
 
 _SYSTEM_COPIES = (
@@ -34,8 +34,7 @@ def check_tensorrt(machine: Machine) -> Finding:
         folders = [f"/{copy.relative_to(machine.root)}" for copy in copies]
         return Finding("tensorrt", "wrong", *_hidden_tensorrt(machine, folders))
     if is_jetson(machine):
-        fix = "sudo apt install nvidia-jetpack python3-libnvinfer"
-        return Finding("tensorrt", "missing", "not installed", fix)
+        return Finding("tensorrt", "missing", "not installed", INSTALL_JETPACK)
     if not has_nvidia_gpu(machine):
         return Finding("tensorrt", "missing", "not installed, and there is no NVIDIA GPU")
     return Finding(
@@ -53,20 +52,29 @@ def _imported_tensorrt(machine: Machine, answer: Answer) -> Finding:
     brought = jetpack.tensorrt if jetpack else None
     other = brought is not None and not f"{version}.".startswith(f"{brought}.")
     # Packages of the system have metadata, too, and may be upgraded.
-    if other and _OF_THE_SYSTEM.match(answer.values["file"]):
+    from_apt = _OF_THE_SYSTEM.match(answer.values["file"]) is not None
+    if other and from_apt:
         detail += f"; apt installed it, and this JetPack brought {brought}"
     elif other:
         detail += f"; it comes from pip and hides {brought}, which this JetPack brings"
-        pip = " ".join(_pip_packages(machine) or _PIP_PACKAGES[:1])
-        return Finding("tensorrt", "wrong", detail, f"pip uninstall -y {pip}")
+        return Finding("tensorrt", "wrong", detail, _uninstall(machine))
     try:
         require_supported(version)
     except EngineError as error:
         return Finding("tensorrt", "wrong", f"{detail}; {error.message}", error.hint)
-    if problem:
-        detail = one_line(f"{detail}; {problem}")
-        return Finding("tensorrt", "wrong", detail, _older_package(machine) or gpu_fix(machine))
-    return Finding("tensorrt", "ok", detail)
+    if not problem:
+        return Finding("tensorrt", "ok", detail)
+    detail = one_line(f"{detail}; {problem}")
+    if from_apt:
+        return Finding("tensorrt", "wrong", detail, gpu_fix(machine))
+    if is_jetson(machine):
+        fix = f"It comes from pip, whose builds may not fit Jetsons: {_uninstall(machine)}"
+        return Finding("tensorrt", "wrong", detail, f"{fix}; then: {INSTALL_JETPACK}")
+    return Finding("tensorrt", "wrong", detail, _older_package(machine) or gpu_fix(machine))
+
+
+def _uninstall(machine: Machine) -> str:
+    return f"pip uninstall -y {' '.join(_pip_packages(machine) or _PIP_PACKAGES[:1])}"
 
 
 def _broken_tensorrt(machine: Machine, answer: Answer) -> Finding:

@@ -13,6 +13,10 @@ from hot_sdk.host.facts import overcurrent_counts
 from hot_sdk.host.machine import Machine
 
 RELEASE_FILE = "/etc/nv_tegra_release"
+INSTALL_JETPACK = "sudo apt install nvidia-jetpack python3-libnvinfer"
+"""Command that installs CUDA, cuDNN and TensorRT with its Python binding; the flashed system alone
+has none of them."""
+
 _SECONDS = 10.0
 _OLDEST_SERIES = 6
 _RELEASE = re.compile(r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*(\d+)(?:\.(\d+))?")

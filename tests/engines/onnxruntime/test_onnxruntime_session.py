@@ -252,6 +252,21 @@ def test_hint_names_the_right_package(monkeypatch, tmp_path, machine, jetson, sa
     assert "://" not in raised.value.hint
 
 
+@pytest.mark.parametrize(("driver", "newest"), [("550.163.01", "<1.27"), ("580.82.07", "")])
+def test_hint_names_a_build_that_the_driver_runs(
+    monkeypatch, tmp_path, broken_cuda_build, driver, newest
+):
+    version = tmp_path / "version"
+    version.write_text(f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {driver}  Tue\n")
+    monkeypatch.setattr(device, "_L4T_FILE", tmp_path / "nv_tegra_release")
+    monkeypatch.setattr(device, "_DRIVER_FILE", version)
+    monkeypatch.setattr(cuda.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(cuda, "_load_failure", lambda ort, provider: "libcublasLt.so.12: no file")
+    package = f'pip install "onnxruntime-gpu[cuda,cudnn]{newest}"'
+    assert package in cuda._package_hint()
+    assert package in cuda.cuda_error(broken_cuda_build, "cuda", "").hint
+
+
 def test_both_packages_are_mentioned(monkeypatch, tmp_path, broken_cuda_build):
     for name in ("onnxruntime", "onnxruntime_gpu"):
         folder = tmp_path / f"{name}-1.99.dist-info"

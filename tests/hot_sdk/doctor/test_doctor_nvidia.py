@@ -135,6 +135,27 @@ class TestPycuda:
         assert gpu.status == "wrong"
         assert "Install NVIDIA's driver" in gpu.fix
 
+    @pytest.mark.parametrize(
+        ("problem", "fix"),
+        [
+            ("ImportError: x.so: undefined symbol: cuCtxCreate_v4", "newer than the driver"),
+            ("ModuleNotFoundError: No module named 'pytools'", "&& pip install pycuda"),
+            ("ModuleNotFoundError: No module named 'pycuda._driver'", "--no-deps pycuda"),
+            ("ImportError: libcurand.so.10: cannot open shared object file", "--no-deps pycuda"),
+            ("LogicError: cuInit failed: system not yet initialized", "Restart the machine;"),
+            ("ImportError: libcuda.so.1: cannot open shared object file", "nvidia-l4t-cuda"),
+        ],
+    )
+    def test_what_breaks_it_decides_what_repairs_it(self, problem, fix):
+        have = {"pycuda": "2026.1"}
+        run = programs(pycuda=answers({"error": problem}))
+        finding = only(jetson("36.4.3", distributions=have, run=run), check_pycuda)
+        assert finding.status == "wrong"
+        assert problem in finding.detail
+        assert fix in finding.fix
+        # A build finds neither nvcc nor cuda.h without them, as a Jetson is flashed.
+        assert ("pip install" in finding.fix) == ("CUDA_ROOT=/usr/local/cuda" in finding.fix)
+
     def test_without_a_gpu_nothing_is_tried(self):
         def run(command, seconds):
             raise AssertionError(command)
@@ -247,6 +268,34 @@ class TestTensorRT:
         assert finding.fix == (
             "pip uninstall -y tensorrt tensorrt-cu13 && pip install tensorrt-cu12"
         )
+
+    @pytest.mark.parametrize(
+        ("release", "file", "fix"),
+        [
+            ("38.2.0", "/v/tensorrt/__init__.py", "pip uninstall -y tensorrt; then: sudo apt"),
+            ("99.1.0", "/v/tensorrt/__init__.py", "pip uninstall -y tensorrt; then: sudo apt"),
+            ("38.2.0", "/usr/lib/python3.12/dist-packages/tensorrt/__init__.py", "Restart"),
+        ],
+    )
+    def test_origin_follows_from_the_file_where_the_jetpacks_version_is_unknown(
+        self, release, file, fix
+    ):
+        values = {"version": "11.4.0", "file": file, "problem": "it creates no builder: null"}
+        run = programs(tensorrt=answers(values))
+        machine = jetson(release, distributions={"tensorrt": "11.4.0"}, run=run)
+        finding = only(machine, check_tensorrt)
+        assert finding.status == "wrong"
+        assert fix in finding.fix
+
+    def test_package_of_apt_is_not_uninstalled_by_pip(self):
+        file = "/usr/lib/python3.12/dist-packages/tensorrt/__init__.py"
+        values = {"version": "10.14.1", "file": file, "problem": "it creates no builder: 35"}
+        run = programs(tensorrt=answers(values))
+        finding = only(
+            faked(DRIVER, distributions={"tensorrt": "10.14.1"}, run=run), check_tensorrt
+        )
+        assert finding.status == "wrong"
+        assert "pip uninstall" not in finding.fix
 
     @pytest.mark.parametrize(
         ("pycuda", "usable", "reason"),

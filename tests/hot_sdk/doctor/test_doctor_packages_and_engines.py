@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from faked_machines import answers, faked, found, only, programs
+from faked_machines import answers, faked, found, jetson, only, programs
 
 from hot_sdk.doctor.engines import check_onnxruntime, check_openvino
 from hot_sdk.doctor.packages import check_extras, check_onnxruntime_builds, check_python, check_sdk
@@ -163,6 +163,26 @@ def test_silent_fallback_is_wrong_and_explained(library, fix):
     assert cuda.fix.startswith(fix)
 
 
+OLD_DRIVER = {**GPU, "proc/driver/nvidia/version": "NVRM version: x  550.163.01  y"}
+FOR_CUDA_12 = '"onnxruntime-gpu[cuda,cudnn]<1.27"'
+
+
+def test_older_drivers_need_a_build_for_cuda_12():
+    """1.27 and newer are built for CUDA 13, which needs driver 580."""
+    run = runtime(fallen("libcublasLt.so.13"))
+    have = {"onnxruntime-gpu": "1.31.1"}
+    cuda = found(faked(OLD_DRIVER, distributions=have, run=run), check_onnxruntime)[CUDA]
+    assert cuda.fix == f"pip install {FOR_CUDA_12}"
+    old = answers({"error": "RuntimeError: CUDA failure 35: CUDA driver version is insufficient"})
+    cuda = found(faked(OLD_DRIVER, distributions=have, run=runtime(old)), check_onnxruntime)[CUDA]
+    assert cuda.fix == f"pip uninstall -y onnxruntime-gpu && pip install {FOR_CUDA_12}"
+    cuda = found(faked(OLD_DRIVER, run=runtime(None, listed=())), check_onnxruntime)[CUDA]
+    assert cuda.fix == f"pip uninstall -y onnxruntime && pip install {FOR_CUDA_12}"
+    both = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.26.0"}
+    finding = only(faked(OLD_DRIVER, distributions=both), check_onnxruntime_builds)
+    assert finding.fix.endswith(f"&& pip install {FOR_CUDA_12}")
+
+
 def test_fallback_without_a_gpu_is_not_wrong():
     cuda = found(faked(run=runtime(fallen("libcuda.so.1"))), check_onnxruntime)[CUDA]
     assert cuda.status == "missing"
@@ -196,6 +216,43 @@ def test_a_gpu_and_a_build_without_cuda():
 def test_onnxruntime_that_is_absent():
     finding = only(faked(), check_onnxruntime)
     assert (finding.status, finding.detail) == ("wrong", "not installed")
+
+
+def test_onnxruntime_without_what_it_needs():
+    error = "ModuleNotFoundError: No module named 'flatbuffers'"
+    run = programs(onnxruntime=answers({"error": error}))
+    assert only(faked(run=run), check_onnxruntime).fix == "pip install onnxruntime"
+    have = {"onnxruntime-gpu": "1.23.0"}
+    finding = only(jetson("36.4.3", distributions=have, run=run), check_onnxruntime)
+    assert finding.fix == 'pip install onnxruntime-gpu "numpy<2"'
+
+
+@pytest.mark.parametrize(
+    ("numpy", "fix"),
+    [
+        ("2.2.6", 'pip install "numpy<2"'),
+        # Ubuntu's: there pip would find nothing to do.
+        ("1.21.5", 'pip install --force-reinstall "numpy<2"'),
+    ],
+)
+def test_onnxruntime_built_for_another_numpy(numpy, fix):
+    run = programs(
+        onnxruntime=answers({"error": "ImportError: numpy.core.multiarray failed to import"})
+    )
+    have = {"onnxruntime-gpu": "1.23.0", "numpy": numpy}
+    assert only(jetson("36.4.3", distributions=have, run=run), check_onnxruntime).fix == fix
+
+
+def test_libraries_that_a_jetson_lacks_come_with_apt():
+    have = {"onnxruntime-gpu": "1.23.0"}
+    run = runtime(fallen("libcudnn.so.9"))
+    cuda = found(jetson("36.4.3", distributions=have, run=run), check_onnxruntime)[CUDA]
+    assert cuda.status == "wrong"
+    assert cuda.fix.startswith("sudo apt install nvidia-jetpack python3-libnvinfer; if it is still")
+    assert "'jp6/cu126'" in cuda.fix
+    run = runtime(fallen("libcuda.so.1"))
+    cuda = found(jetson("36.4.3", distributions=have, run=run), check_onnxruntime)[CUDA]
+    assert "--runtime nvidia" in cuda.fix
 
 
 def test_onnxruntime_that_was_half_uninstalled(monkeypatch):
