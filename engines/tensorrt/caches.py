@@ -75,6 +75,11 @@ class TensorRTRun(PreparedRun):
         self._working, self._bound, self._feeds = working, bound, feeds
         self._memory = caches.memory
 
+    @property
+    def cuda_graph(self) -> bool:
+        """Whether a run is one CUDA graph."""
+        return self._bound.graph is not None
+
     def keep(self, item: int, slot: int) -> None:
         """Write what the last call returned of an item to a slot of its row, on the device."""
         with self._working("remembering a frame"):

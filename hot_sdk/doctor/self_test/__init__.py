@@ -31,10 +31,10 @@ from hot_sdk.doctor.self_test.trtexec import TRTEXEC, parse_trtexec
 from hot_sdk.host import one_line
 from hot_sdk.host.jetson import check_power_mode, installed_jetpack, is_jetson, jetson_model
 from hot_sdk.host.machine import Machine
-from hot_sdk.starter import starter_model
+from hot_sdk.starter import STARTER, STARTER_LIVE, resolve_model
 from hot_sdk.version import __version__
 
-MODELS = ("fp32", "fp16", "int8+fp16", "starter")
+MODELS = ("fp32", "fp16", "int8+fp16", STARTER)
 """The files: three small ones by their precision, made by ``self_test_models.py``, and the starter
 model."""
 
@@ -46,6 +46,7 @@ _PROGRAM = (
 # A build takes minutes on a Jetson.
 _BUILD_S = 1800.0
 _LIFE_S = 300.0
+_BUILDS = ("tensorrt", "live", "interrupted_build")
 _PACKAGES = ("tensorrt", "pycuda", "onnxruntime", "onnxruntime-gpu", "numpy")
 _LIFE = ("threads", "left_open", "daemon_at_exit", "memory_returned")
 
@@ -105,9 +106,9 @@ def run_self_test(
 
 
 def model_file(name: str) -> Path:
-    """Return the file of one of ``MODELS``."""
-    if name == "starter":
-        return starter_model()
+    """Return the file of one of ``MODELS``, or of the live starter."""
+    if name in (STARTER, STARTER_LIVE):
+        return resolve_model(name)
     file = f"self_test_{name.replace('+', '_')}.onnx"
     return Path(__file__).resolve().parents[1] / "data" / file
 
@@ -121,6 +122,7 @@ def _steps(machine: Machine, folder: Path, models: Sequence[str]) -> Iterator[_S
             yield _child(machine, f"onnxruntime cuda {model}", "onnxruntime", model, "cuda:0")
     for model in models:
         yield _child(machine, f"tensorrt {model}", "tensorrt", model, str(folder))
+    yield _child(machine, f"tensorrt {STARTER_LIVE}", "live", STARTER_LIVE, str(folder))
     for check in _LIFE:
         yield _child(machine, f"tensorrt {check.replace('_', ' ')}", check, models[0], str(folder))
     yield _child(machine, "tensorrt interrupted build", "interrupted_build", models[-1])
@@ -141,7 +143,7 @@ def _check_gpu(machine: Machine) -> tuple[Check, Gpu | None]:
 
 def _ask(machine: Machine, name: str, check: str, *arguments: str) -> tuple[Check, dict[str, Any]]:
     """Run a check of ``child.py`` in its own process."""
-    seconds = _BUILD_S if check in ("tensorrt", "interrupted_build") else _LIFE_S
+    seconds = _BUILD_S if check in _BUILDS else _LIFE_S
     command = [machine.interpreter.executable, "-c", _PROGRAM, check, *arguments]
     start = time.monotonic()
     result = machine.run(command, seconds)

@@ -19,6 +19,7 @@ from hot_sdk.doctor.self_test.life import (
     memory_returned,
     threads,
 )
+from hot_sdk.doctor.self_test.live import live
 from hot_sdk.doctor.self_test.models import gpu, onnxruntime, tensorrt
 from hot_sdk.errors import EngineError, HotSDKError, MissingDependencyError
 
@@ -28,6 +29,7 @@ CHECKS: dict[str, Callable[..., dict[str, Any]]] = {
         gpu,
         onnxruntime,
         tensorrt,
+        live,
         threads,
         left_open,
         daemon_at_exit,

@@ -38,8 +38,9 @@ _LARGEST_OTHER = {"fp32": 1e-2}
 _LARGEST_OTHER_REDUCED = 0.1
 _LARGEST_DIFFERENCE = 1e-5
 _PURPOSE = "The self-test"
-# What every engine is compared with, on the CPU.
-_EXACT = SessionOptions(graph_optimization="none")
+
+EXACT = SessionOptions(graph_optimization="none")
+"""What every engine is compared with, on the CPU."""
 
 
 def gpu() -> dict[str, Any]:
@@ -71,7 +72,7 @@ def onnxruntime(model: Path, device: Path) -> dict[str, Any]:
     with open_session(model, options) as session:
         figures = _figures(session, arrays, model)
     figures = _with_frames(figures, model, arrays, lambda file: open_session(file, options))
-    return _answer(figures, [])
+    return answer(figures, [])
 
 
 def tensorrt(model: Path, folder: Path) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def tensorrt(model: Path, folder: Path) -> dict[str, Any]:
     if zero_copy:
         copied = _run_copying(model, plan, arrays)
         figures = dataclasses.replace(figures, copy_difference=_difference(plain, copied))
-    return _answer(figures, problems)
+    return answer(figures, problems)
 
 
 def sample(model: Path) -> Arrays:
@@ -144,14 +145,14 @@ def _figures(session: Session, arrays: Arrays, model: Path) -> ModelFigures:
         found = session.run(arrays)
         times.append(1e3 * (time.perf_counter() - start))
         equal += all(found[name].tobytes() == first[name].tobytes() for name in first)
-    with open_session(model, _EXACT) as reference:
+    with open_session(model, EXACT) as reference:
         exact = reference.run(arrays)
     if not all(np.isfinite(array).all() for array in first.values()):
         raise EngineError("The outputs are not finite numbers.", hint="Report it.")
     distance = np.linalg.norm(first[POSES] - exact[POSES], axis=-1)
     shared = _share(first[TOKEN_INDEX], exact[TOKEN_INDEX]) if TOKEN_INDEX in exact else None
     others = [
-        float(np.abs(first[name] - array).mean() / max(np.abs(array).mean(), np.finfo("f").tiny))
+        share_of_size(first[name], array)
         for name, array in exact.items()
         if name != POSES and array.dtype.kind == "f"
     ]
@@ -177,13 +178,13 @@ def _with_frames(
     """Compare the kept frames of a file that does not return them, in a copy that does."""
     if figures.frames_shared is not None:
         return figures
-    with open_session(model, _EXACT) as reference:
+    with open_session(model, EXACT) as reference:
         manifest = Manifest.from_metadata(reference.metadata)
     made = with_kept_frames(model.read_bytes(), manifest.tokens) if manifest.tokens else None
     if made is None:
         return figures
     content, name = made
-    with reopen(content) as session, open_session(content, _EXACT) as reference:
+    with reopen(content) as session, open_session(content, EXACT) as reference:
         share = _share(session.run(arrays)[name], reference.run(arrays)[name])
     return dataclasses.replace(figures, frames_shared=share)
 
@@ -192,7 +193,13 @@ def _share(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return np.intersect1d(found, expected).size / expected.size
 
 
-def _answer(figures: ModelFigures, problems: list[str]) -> dict[str, Any]:
+def share_of_size(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the mean difference of two arrays, as a share of their mean size."""
+    return float(np.abs(found - expected).mean() / max(np.abs(expected).mean(), np.finfo("f").tiny))
+
+
+def answer(figures: ModelFigures, problems: list[str]) -> dict[str, Any]:
+    """Return the figures of a file, with what is wrong with them."""
     limit = _LARGEST_ERROR.get(figures.precision, _LARGEST_ERROR_REDUCED)
     if figures.mean_error > limit:
         problems.append(f"joints are {1e3 * figures.mean_error:.3g} mm off on average")

@@ -93,7 +93,7 @@ def test_every_check_passes_on_the_fake_gpu(on_the_fake_gpu):
     assert [statuses.pop(name) for name in witnesses] == [NOT_RUN] * 2
     details = {name: check.detail for name, check in by_name(on_the_fake_gpu).items()}
     assert set(statuses.values()) == {PASSED}, details
-    assert len(statuses) == 10
+    assert len(statuses) == 11
     gpu = on_the_fake_gpu.gpu
     assert (gpu.name, gpu.capability, gpu.multiprocessors) == ("Fake GPU", "8.7", 8)
 
@@ -107,6 +107,23 @@ def test_figures_on_the_fake_gpu(on_the_fake_gpu):
     assert 0 <= figures.mean_error < 1e-2
     assert 0 < figures.median_ms <= figures.p99_ms
     assert parse_layers(figures.inspector).types == {"fp16": 1, "fp32": 1, "int8": 1}
+
+
+def test_a_live_network_remembers_on_the_fake_gpu(on_the_fake_gpu):
+    figures = by_name(on_the_fake_gpu)["tensorrt starter-live"].figures
+    assert (figures.cuda_graph, figures.zero_copy) == (True, True)
+    assert (figures.runs, figures.runs_equal) == (300, 300)
+    assert 0 <= figures.mean_error <= figures.largest_error < 1e-4
+    assert figures.others_error < 1e-4
+
+
+def test_faults_of_a_live_network_are_found(environment):
+    noisy = {"FAKE_TENSORRT_NOISE": "0.2"}
+    report = run_self_test(with_environment(environment, only=("gpu", "live"), live=noisy))
+    detail = by_name(report)["tensorrt starter-live"].detail
+    assert "joints are" in detail
+    assert "another output is" in detail
+    assert report.failed == ("tensorrt starter-live",)
 
 
 def test_faults_are_found(environment):
