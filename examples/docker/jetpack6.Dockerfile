@@ -1,9 +1,10 @@
 # The SDK with TensorRT for a Jetson with JetPack 6.1 or 6.2. Not run by its authors, who have no Jetson.
 #
 #   docker build --file examples/docker/jetpack6.Dockerfile --build-arg BASE=IMAGE --tag hot-sdk .
-#   docker run --rm --runtime nvidia --volume "$PWD:/work" hot-sdk
+#   docker run --rm --runtime nvidia --volume "$PWD:/work" \
+#       --volume /etc/nv_tegra_release:/etc/nv_tegra_release:ro hot-sdk
 #
-# On the board, in a clone. IMAGE is NVIDIA's l4t-jetpack with the tag r36.4.0, by its full name in the NGC
+# On the board, in a clone. The release file says which JetPack the container runs on. IMAGE is NVIDIA's l4t-jetpack with the tag r36.4.0, by its full name in the NGC
 # catalog: CUDA 12.6 and TensorRT 10.3 for Python 3.10.
 ARG BASE=l4t-jetpack:r36.4.0
 FROM ${BASE}

@@ -17,6 +17,8 @@ INSTALL_JETPACK = "sudo apt install nvidia-jetpack python3-libnvinfer"
 """Command that installs CUDA, cuDNN and TensorRT with its Python binding; the flashed system alone
 has none of them."""
 
+# The driver of the memory that CPU and GPU share; containers with the GPU have it.
+_MEMORY_NODE = "/dev/nvmap"
 _SECONDS = 10.0
 _OLDEST_SERIES = 6
 _RELEASE = re.compile(r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*(\d+)(?:\.(\d+))?")
@@ -68,8 +70,13 @@ class JetPack:
 
 
 def is_jetson(machine: Machine) -> bool:
-    """Return whether the machine is a Jetson, or a container on one that has its release file."""
-    return machine.at(RELEASE_FILE).is_file() or "Jetson" in (jetson_model(machine) or "")
+    """Return whether the machine is a Jetson, or a container on one with access to its GPU."""
+    return (
+        machine.at(RELEASE_FILE).is_file()
+        or "Jetson" in (jetson_model(machine) or "")
+        # A container has neither unless it is given the file; Docker hides the device tree.
+        or machine.at(_MEMORY_NODE).exists()
+    )
 
 
 def jetson_model(machine: Machine) -> str | None:
@@ -122,7 +129,8 @@ def check_jetpack(machine: Machine) -> Finding | None:
             "jetpack",
             "wrong",
             f"{RELEASE_FILE} is absent or not in the form '# R36 (release), REVISION: 4.3, …'",
-            "In a container, mount this file of the board; else flash JetPack 6.2 or newer.",
+            f"In a container, start it with --volume {RELEASE_FILE}:{RELEASE_FILE}:ro; else flash"
+            " JetPack 6.2 or newer.",
         )
     if jetpack.version is None:
         return Finding(

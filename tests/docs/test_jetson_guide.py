@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hot_sdk._base.optional import INSTALL_PYCUDA
-from hot_sdk.host.jetson import _table
+from hot_sdk.host.jetson import RELEASE_FILE, _table
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "jetson.md").read_text(encoding="utf-8")
@@ -90,6 +90,19 @@ def test_dockerfiles_are_clean(file):
     status, said = hadolint("-", input=f"{file.read_text()}RUN cd /tmp && pip install rich\n")
     assert status == 1
     assert {"DL3003", "DL3013"} <= set(re.findall(r"DL\d+", said))
+
+
+def test_images_hold_nothing_that_an_installation_left_in_the_clone():
+    """An older build folder would become part of what pip installs."""
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {".venv", "build", "*.egg-info"} <= set(ignored)
+    assert not {"hot_sdk", "engines", "README.md", "setup.py", "*.onnx"} & set(ignored)
+
+
+def test_a_container_on_a_board_is_told_its_release():
+    text = (ROOT / "examples" / "docker" / "jetpack6.Dockerfile").read_text(encoding="utf-8")
+    assert f"--volume {RELEASE_FILE}:{RELEASE_FILE}:ro" in text
+    assert f"--volume {RELEASE_FILE}:{RELEASE_FILE}:ro" in GUIDE
 
 
 def test_there_are_two_dockerfiles():

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from faked_machines import ABSENT, answers, faked, found, jetson, only, programs
+from faked_machines import ABSENT, ORIN_DEVICES, answers, faked, found, jetson, only, programs
 
 from hot_sdk.doctor.diagnosis import diagnose
 from hot_sdk.doctor.engines import check_onnxruntime
@@ -103,9 +103,18 @@ def test_a_broken_release_file(text):
 def test_a_container_on_a_jetson_without_its_files():
     machine = faked({"proc/device-tree/model": "NVIDIA Jetson AGX Orin Developer Kit\0"})
     by_name = found(machine, check_jetpack, check_gpus)
-    assert "mount" in by_name["jetpack"].fix
+    assert "--volume /etc/nv_tegra_release:" in by_name["jetpack"].fix
     assert by_name["gpu 0"].status == "wrong"
     assert "--runtime nvidia" in by_name["gpu 0"].fix
+
+
+def test_a_container_with_the_gpu_of_a_jetson():
+    """Docker hides the device tree, and NVIDIA's runtime does not bring the release file."""
+    by_name = found(faked(dict.fromkeys(ORIN_DEVICES, "")), check_jetpack, check_gpus)
+    assert by_name["jetpack"].status == "wrong"
+    assert "--volume /etc/nv_tegra_release:" in by_name["jetpack"].fix
+    assert by_name["gpu 0"].status == "ok"
+    assert "an unnamed Jetson" in by_name["gpu 0"].detail
 
 
 def test_the_board_is_named():
