@@ -34,6 +34,7 @@ class LiveLifter:
         self._runner = runner
         self._policies = policies
         self._recorder = recorder
+        self._most = people
         self._people = StepLifter(runner, policies, people)
 
     @property
@@ -63,23 +64,27 @@ class LiveLifter:
             EngineError: The engine failed.
         """
         # Someone who left may have come back in the meantime, with another stay.
-        ended = {one.stay: one for one in pending if one.last}
-        self._people.keep({*stays, *ended})
-        going = {one.stay: one for one in pending if not one.last}
+        ended = [one for one in pending if one.last]
+        self._people.keep({*stays, *(one.stay for one in ended)})
+        # If the clock jumped back several times while the engine ran, more stays ended than there
+        # is memory for at a time; the first of them have theirs already.
+        groups = [ended[first : first + self._most] for first in range(0, len(ended), self._most)]
+        groups.append([one for one in pending if not one.last])
         poses: list[StreamPose] = []
         taken = 0
-        for group in (ended, going):
-            rounds = max((one.frames for one in group.values()), default=0)
+        for people in groups:
+            group = {one.stay: one for one in people}
+            rounds = max((one.frames for one in people), default=0)
             for number in range(rounds):
                 frames = [
                     self._new_frame(one, number, image_size, rate)
-                    for one in group.values()
+                    for one in people
                     if number < one.frames
                 ]
                 poses += self._poses(group, self._people.push(frames, self._recorder))
                 taken += len(frames)
-            if group is ended and ended:
-                poses += self._poses(group, self._people.finish(list(ended), self._recorder))
+            if people is not groups[-1]:
+                poses += self._poses(group, self._people.finish(list(group), self._recorder))
         return tuple(poses), taken
 
     def _new_frame(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -18,7 +19,7 @@ from hot_sdk._base.closing import Closing
 from hot_sdk.cameras import CameraPose
 from hot_sdk.engines import Session
 from hot_sdk.errors import StreamError
-from hot_sdk.inference import WindowRunner
+from hot_sdk.inference import WindowRunner, check_process
 from hot_sdk.keypoints import Keypoints
 from hot_sdk.latency import LatencyRecorder
 from hot_sdk.live.lifting import rate_warning
@@ -68,6 +69,7 @@ class Pose3DStream(Closing):
         if isinstance(runner, StepRunner):
             self._live = LiveLifter(runner, policies, options.max_people, self._recorder)
         self._closed = False
+        self._process = os.getpid()
         self._state = threading.RLock()
         # A live network takes frames in the order in which they became due.
         self._turn = threading.RLock()
@@ -108,7 +110,7 @@ class Pose3DStream(Closing):
                 that of another person; the stream is closed; the image has another size; a
                 callback pushed to its own stream, for which only a live one has time.
             KeypointsError: The keypoints are broken.
-            EngineError: The engine failed.
+            EngineError: The engine failed, or this process was forked after the stream was opened.
         """
         start = time.perf_counter()
         if isinstance(keypoints, Keypoints):
@@ -177,6 +179,8 @@ class Pose3DStream(Closing):
         complete: bool,
         camera: CameraPose | None,
     ) -> tuple[StreamPose, ...]:
+        # The thread of a live stream is not forked, and a lock may be held for ever.
+        check_process(self._process)
         seconds = checked_seconds(timestamp)
         pose = self._options.placement.pose_at(seconds, camera)
         add = functools.partial(
@@ -205,8 +209,9 @@ class Pose3DStream(Closing):
 
         Raises:
             StreamError: A callback flushes its own stream.
-            EngineError: The engine failed.
+            EngineError: The engine failed, or this process was forked after the stream was opened.
         """
+        check_process(self._process)
         poses: tuple[StreamPose, ...] = ()
         if self._worker is not None:
             poses = self._worker.settle()
@@ -254,6 +259,8 @@ class Pose3DStream(Closing):
             EngineError: The engine failed in the meantime, and no push has reported it yet.
         """
         self._closed = True
+        if os.getpid() != self._process:
+            return
         if self._worker is not None:
             self._worker.close()
         with self._state:

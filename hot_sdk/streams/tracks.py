@@ -298,6 +298,7 @@ class TrackTable:
             track.height_m = detection.height_m
         up = self._camera.up_of(detection)
         pose = AT_CAMERA if self._camera.pose is None else self._camera.pose
+        self._drop_waiting(track)
         track.buffer.append(
             *(timestamp, arrival, detection.points, detection.scores, up),
             camera=pose,
@@ -324,7 +325,18 @@ class TrackTable:
         if self._runner.center_only:
             track.ended = 0
         pose = AT_CAMERA if self._camera.pose is None else self._camera.pose
+        self._drop_waiting(track)
         track.buffer.append(timestamp, arrival, _UNSEEN, None, self._camera.up, pose)
+
+    def _drop_waiting(self, track: Track) -> None:
+        """Drop the frame that a live network has not taken yet, because another comes.
+
+        What is kept of a person are then the frames that it took, among them those whose poses are
+        still to come, however far the engine falls behind.
+        """
+        if self._step is not None and track.waiting:
+            track.buffer.count -= 1
+            self.counters.dropped += 1
 
     @property
     def _longest_gap_s(self) -> float:

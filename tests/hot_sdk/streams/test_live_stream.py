@@ -1,4 +1,6 @@
 import dataclasses
+import multiprocessing
+import os
 import threading
 import time
 
@@ -164,3 +166,33 @@ def test_closing_ends_the_thread(engine, clip):
     assert threading.active_count() == before
     with pytest.raises(StreamError, match="closed"):
         stream.push(frame(clip, 0), 0.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("mode", ["live", "video"])
+def test_a_stream_that_was_forked_says_so(engine, clip, mode):
+    """The engine's thread is not forked: no pose would ever come."""
+
+    def push(pipe):
+        said = []
+        for call in (lambda: stream.push(frame(clip, 1), 0.1), stream.flush):
+            try:
+                call()
+                said.append("nothing")
+            except EngineError as error:
+                said.append(error.message)
+        stream.close()
+        pipe.send(said)
+
+    context = multiprocessing.get_context("fork")
+    mine, theirs = context.Pipe()
+    with engine.stream(mode, fps=FPS) as stream:
+        stream.push(frame(clip, 0), 0.0)
+        child = context.Process(target=push, args=(theirs,))
+        child.start()
+        assert mine.poll(60)
+        said = mine.recv()
+        child.join()
+    assert len(said) == 2
+    assert all("this is its fork" in one for one in said)
