@@ -249,8 +249,11 @@ def take_frames(values: Tensor, index: Tensor) -> Tensor:
     frames, tokens = values.shape[1], index.shape[1]
     # A running count over the batch gives each item the offset of its first row. Whole numbers from
     # here on: a product that an engine rounds would read another item's rows, or none that exist.
-    # The half keeps a rounded count in its item.
-    item = (torch.cumsum((index[:, :1] >= 0).to(torch.float32), dim=0) - 0.5).to(torch.int64)
+    # The half keeps a rounded count in its item, the limits in the batch, if that is fixed.
+    count = torch.cumsum((index[:, :1] >= 0).to(torch.float32), dim=0) - 0.5
+    batch = index.shape[0]
+    last = float(batch - 1) if isinstance(batch, int) else None
+    item = count.clamp(min=0.0, max=last).to(torch.int64)
     rows = (index + item * frames).reshape(-1)
     taken = values.reshape(-1, *values.shape[2:]).index_select(0, rows)
     return taken.reshape(-1, tokens, *values.shape[2:])
