@@ -17,17 +17,19 @@ from hot_sdk.export.graph.older_parsers import (
 from hot_sdk.export.graph.rules import operator_table
 from hot_sdk.export.graph.trace import trace
 from hot_sdk.export.graph.wrapper import build_lifter, fold_constants
+from hot_sdk.export.models import family, list_models
 from hot_sdk.export.pipeline import prepare
 
 
-def pruned_network(opset):
-    """MixSTE of the published length, as thin as the tests' networks are."""
+def pruned_network(name, opset):
+    """A network of the published length, as thin as the tests' networks are."""
     request = ExportRequest(
-        model="mixste",
+        model=name,
         frames=243,
+        variant=next(iter(family(name).pruning)).value,
         ratio=0.33,
         prune_at=1,
-        config=small_size("mixste"),
+        config=small_size(name, depth=2),
         random_weights=True,
     )
     prepared = prepare(request)
@@ -35,8 +37,9 @@ def pruned_network(opset):
     return trace(lifter, prepared.spec, batch=1, opset=opset)
 
 
-def test_pruned_files_of_243_frames_are_read_by_all():
-    model = pruned_network(17)
+@pytest.mark.parametrize("name", [name for name in list_models() if family(name).pruning])
+def test_pruned_files_of_243_frames_are_read_by_all(name):
+    model = pruned_network(name, 17)
     assert older_parser_problems(model, TENSORRT_8_6) == []
     assert older_parser_problems(model, TENSORRT_10_1) == []
     assert check_graph(model) == []
