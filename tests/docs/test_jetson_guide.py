@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hot_sdk._base.optional import INSTALL_PYCUDA
-from hot_sdk.host.jetson import RELEASE_FILE, _table
+from hot_sdk.host.jetson import INSTALL_JETPACK, RELEASE_FILE, _table
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "jetson.md").read_text(encoding="utf-8")
@@ -50,6 +50,10 @@ def test_commands_install_what_the_board_needs():
     lines = list(commands())
     for command in INSTALL_PYCUDA.split(" && "):
         assert command in lines
+    # A board that was just flashed knows no packages.
+    apt = [line for line in lines if "apt install" in line]
+    assert apt[0] == INSTALL_JETPACK
+    assert lines.index("sudo apt update") < lines.index(INSTALL_JETPACK)
     # It would bring onnxruntime back over an onnxruntime-gpu.
     assert not [line for line in lines if "[tensorrt]" in line]
     assert [line for line in lines if "onnxruntime_gpu" in line and '"numpy<2"' in line]
