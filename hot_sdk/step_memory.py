@@ -63,6 +63,22 @@ class StepMemory:
         plain_before = step - -(-step // self.stride)
         return plain_before % self.recent
 
+    def outlasts(self, ahead: int) -> bool:
+        """Return whether a frame is left of any clip, however short, after so many steps without.
+
+        Args:
+            ahead: Frames that a layer looks ahead: as many steps after the last frame, it is asked
+                about that one.
+        """
+        # The step that is taken has none either, but is in no slot yet.
+        empty = ahead - 1
+        if not self.anchors:
+            return empty < self.recent
+        if empty // self.stride >= self.anchors:
+            return False  # Of the first frame, which is an anchor.
+        most = -(-empty // self.stride)
+        return most < self.anchors or empty - most < self.recent
+
     def remembered(self, steps: int) -> NDArray[np.bool_]:
         """Return which earlier frames the network has when it takes each frame.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hot_sdk.errors import UsageError
 from hot_sdk.step_graph import MOST_LOOKAHEAD, MOST_SLOTS
-from hot_sdk.step_memory import StepMemory
+from hot_sdk.step_memory import StepMemory, layer_lookaheads
 
 _OF_WINDOWS = ("ratio", "tokens", "prune_at", "selector", "recovery")
 _OF_LIVE = ("lookahead", "memory")
@@ -113,3 +113,22 @@ def live_settings(
             " 16+12x5.",
         )
     return LiveSettings(lookahead, chosen)
+
+
+def check_reach(live: LiveSettings, depth: int) -> None:
+    """Check that a person's last frames, which no others follow, find something in the memory.
+
+    Args:
+        live: Settings of a network.
+        depth: Number of its layers that see other frames.
+
+    Raises:
+        UsageError: The memory is too short for the lookahead.
+    """
+    farthest = max(layer_lookaheads(live.lookahead, depth))
+    if not live.memory.outlasts(farthest):
+        raise UsageError(
+            f"A lookahead of {live.lookahead} is {farthest} frames in one of {depth} layers, and a"
+            f" memory of {live} would have nothing left for a person's last frames.",
+            hint=f"Reduce the lookahead, or remember {farthest} of the newest frames or more.",
+        )

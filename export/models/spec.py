@@ -17,7 +17,12 @@ from hot_sdk._base.validation import closest
 from hot_sdk.errors import UsageError
 from hot_sdk.export.enums import RecoveryKind, SelectorKind, Variant
 from hot_sdk.export.models.families import Family, NetworkSize, PublishedSize
-from hot_sdk.export.models.live_settings import LiveSettings, check_live, live_settings
+from hot_sdk.export.models.live_settings import (
+    LiveSettings,
+    check_live,
+    check_reach,
+    live_settings,
+)
 from hot_sdk.export.models.registry import family
 from hot_sdk.manifest import CONDITION_NAMES, PruningStage
 from hot_sdk.skeletons import H36M17, NETWORK_SKELETONS, Skeleton
@@ -385,13 +390,10 @@ def _live(entry: Family, published: PublishedSize, options: ModelOptions) -> Mod
         f"frames is {options.get('frames')}, but a live network takes one frame at a time.",
         "Drop the frames; what it remembers of earlier ones is said by memory, as in 48.",
     )
-    return ModelSpec(
-        entry.name,
-        Variant.LIVE,
-        1,
-        _size(entry, published.size, options),
-        live=live_settings(entry.live, options.get("lookahead"), options.get("memory")),
-    )
+    size = _size(entry, published.size, options)
+    live = live_settings(entry.live, options.get("lookahead"), options.get("memory"))
+    check_reach(live, size.depth)
+    return ModelSpec(entry.name, Variant.LIVE, 1, size, live=live)
 
 
 def _size(entry: Family, published: NetworkSize, options: Mapping[str, Any]) -> NetworkSize:

@@ -297,6 +297,7 @@ def test_checkpoint_of_the_other_kind(variant, trained, problem):
         ({"memory": "0"}, "a memory of 0 recent frames"),
         ({"memory": "16+12x1"}, "12 anchors at a stride of 1"),
         ({"memory": "5000"}, "a memory of 5000, which is beyond 4096"),
+        ({"lookahead": 7, "memory": "3"}, "a memory of 3 would have nothing left for a person's"),
     ],
 )
 def test_what_a_live_network_cannot_be(options, problem):
