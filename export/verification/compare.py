@@ -114,6 +114,8 @@ class WindowResult:
         size: The latter distance, in the output's unit.
         spread_difference: Largest difference of a coordinate's spread, with the same frames; None
             if the network does not predict it.
+        largest_spread: Largest spread of a coordinate in PyTorch, with the same frames; None as
+            above.
     """
 
     window: str
@@ -128,6 +130,7 @@ class WindowResult:
     own_frames_shared: float | None = None
     tied: bool = False
     spread_difference: float | None = None
+    largest_spread: float | None = None
 
     def checks(self, tolerances: Tolerances) -> list[Check]:
         """Return its statistics against their limits."""
@@ -212,8 +215,9 @@ def compare(
             exported = outputs[POSES][item].astype(np.float64)
             difference = np.abs(exported - forced[POSES][item])
             distance = np.linalg.norm(exported - own[POSES][item], axis=-1)
-            spread = None
+            spread = largest_spread = None
             if SPREAD in forced:
+                largest_spread = float(forced[SPREAD][item].max())
                 spread = float(np.abs(outputs[SPREAD][item] - forced[SPREAD][item]).max())
             root, size = _root_and_size(exported, spec)
             result = WindowResult(
@@ -227,6 +231,7 @@ def compare(
                 root_share=root / max(size, 1e-12),
                 size=size,
                 spread_difference=spread,
+                largest_spread=largest_spread,
             )
             if excuse_ties and shared is not None and not _passed(result):
                 of_window = {name: _part(value, item, group) for name, value in outputs.items()}

@@ -200,6 +200,10 @@ def test_precisions(precision, tmp_path, few_frames, monkeypatch, one_thread):
     size = result.windows[0].size
     limit = {"fp16": 2e-3}.get(precision, 0.1)
     assert 1e-6 < result.manifest.parity.mean_joint_error < limit * size
+    # Spreads are compared with the largest of all frames, not with those of any one.
+    largest = max(window.largest_spread for window in result.windows)
+    share = {"fp16": 0.1}.get(precision, 0.5)
+    assert result.reduced.tolerances.spread_difference == pytest.approx(share * largest)
     quantized = result.manifest.quantization
     assert (quantized is None) == (precision == "fp16")
     if precision in ("int8", "int8+fp16"):
