@@ -30,6 +30,7 @@ OPTIMIZATION_LEVELS = ("none", "basic", "extended", "all")
 
 _DEVICE = re.compile(r"cpu|npu|(cuda|gpu)(:(0|[1-9][0-9]{0,2}))?")
 _MAX_THREADS = 1024
+_MOST_ITEMS = 1_000_000
 _FLOATS = {"float16": "fp16", "float32": "fp32", "float64": "fp64"}
 
 Arrays = dict[str, NDArray[Any]]
@@ -129,11 +130,11 @@ class SessionOptions:
                 hint="Leave them out for the device's default provider and full precision.",
             )
         if self.largest_batch is not None and not (
-            type(self.largest_batch) is int and self.largest_batch >= 1
+            type(self.largest_batch) is int and 1 <= self.largest_batch <= _MOST_ITEMS
         ):
             raise UsageError(
-                f"largest_batch is {self.largest_batch!r}; expected a whole number from 1 on, or"
-                " None.",
+                f"largest_batch is {self.largest_batch!r}; expected a whole number from 1 to"
+                f" {_MOST_ITEMS}, or None.",
                 hint="Leave largest_batch out to let the engine choose.",
             )
 

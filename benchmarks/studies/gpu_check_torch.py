@@ -19,6 +19,7 @@ from hot_sdk.export.enums import Precision
 from hot_sdk.export.graph.flops import count_network
 from hot_sdk.export.graph.wrapper import build_lifter
 from hot_sdk.export.models import ModelSpec, build, resolve
+from hot_sdk.export.torch_backend.cuda_graph import captured
 from hot_sdk.export.verification.clips import verification_windows
 from hot_sdk.model_inputs import input_arrays
 
@@ -124,7 +125,7 @@ def _network(
             poses: Tensor = lift(keypoints)[0]
         return poses
 
-    run = _captured(once) if mode == "cuda graph" else once
+    run = captured(once) if mode == "cuda graph" else once
 
     def synchronized() -> None:
         run()
@@ -134,22 +135,3 @@ def _network(
     for _ in range(_WARM_UP):
         synchronized()
     return synchronized
-
-
-def _captured(run: Callable[[], Tensor]) -> Callable[[], object]:
-    """Return the run as a CUDA graph, on its own memory, which every replay overwrites."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(_WARM_UP):
-            run()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        poses = run()
-
-    def replay() -> Tensor:
-        graph.replay()
-        return poses
-
-    return replay

@@ -8,7 +8,7 @@ afterwards. ``pycuda.autoinit``, which does neither, is not used.
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import logging
 import os
 import re
@@ -22,6 +22,9 @@ from hot_sdk.engines.cuda.driver import LIBRARY, CudaCallError, CudaDriver
 from hot_sdk.errors import EngineError, MissingDependencyError
 
 _L4T_FILE = Path("/etc/nv_tegra_release")
+# The memory device of Jetsons, which their containers have without that file.
+_NVMAP = Path("/dev/nvmap")
+_BOARD_FILE = Path("/proc/device-tree/model")
 _L4T = re.compile(r"R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _MEMORY_FILE = Path("/proc/meminfo")
@@ -85,6 +88,7 @@ class CudaDevice:
         model: Name of the GPU's model.
         capability: Its compute capability, such as ``8.7``.
         driver: Release of the driver, or of Jetson Linux.
+        board: The Jetson's model; empty elsewhere.
         multiprocessors: Number of its streaming multiprocessors. CUDA names all modules of a Jetson
             family alike; they differ in this and in their memory.
         total_memory: Its memory, in bytes.
@@ -99,6 +103,7 @@ class CudaDevice:
         self.model: str = device.name()
         self.capability = "{}.{}".format(*device.compute_capability())
         self.driver = driver_release() or f"CUDA {cuda.get_driver_version()}"
+        self.board = _board()
         attributes = cuda.device_attribute
         self.multiprocessors = int(device.get_attribute(attributes.MULTIPROCESSOR_COUNT))
         self.total_memory = int(device.total_memory())
@@ -175,7 +180,10 @@ class CudaDevice:
         reason = " ".join(str(error).split())
         if isinstance(error, self.cuda.MemoryError) or "out of memory" in reason:
             what = "memory, which CPU and GPU share," if self.shares_memory else "GPU memory"
-            hint = f"Free {what} by ending other programs, or use a smaller batch or network."
+            hint = (
+                f"Free {what} by ending other programs, or use a smaller network or batch (of an"
+                " open one, largest_batch or --largest-batch)."
+            )
             if self.driver in _CAPPED:
                 hint += f" {_CAPPED_HINT}"
         elif isinstance(error, self.cuda.LaunchError) or any(word in reason for word in _LOST):
@@ -186,8 +194,8 @@ class CudaDevice:
 
 
 def on_jetson() -> bool:
-    """Return whether this machine is a Jetson."""
-    return _L4T_FILE.is_file()
+    """Return whether this machine is a Jetson, or a container on one."""
+    return _L4T_FILE.is_file() or _NVMAP.exists()
 
 
 def driver_release() -> str | None:
@@ -200,6 +208,15 @@ def driver_release() -> str | None:
         if match:
             return prefix + ".".join(match.groups())
     return None
+
+
+def _board() -> str:
+    if not on_jetson():
+        return ""
+    try:
+        return _BOARD_FILE.read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
 
 
 def _available_memory() -> int | None:
@@ -221,7 +238,10 @@ def _import_pycuda(purpose: str) -> ModuleType:
                 f"{purpose} needs an NVIDIA GPU, and its driver is not installed ({reason}).",
                 hint="Install NVIDIA's driver; in a container, start it with access to the GPU.",
             ) from error
+        hint = f"Run: {INSTALL_PYCUDA}"
+        if importlib.util.find_spec("pycuda") is not None:
+            hint = "It is installed, but broken: run hot-doctor, which says what repairs it."
         raise MissingDependencyError(
             f"{purpose} needs the package 'pycuda', which cannot be imported ({reason}).",
-            hint=f"Run: {INSTALL_PYCUDA}",
+            hint=hint,
         ) from error

@@ -111,7 +111,7 @@ class Runtime(Protocol):
 class EngineInspector(Protocol):
     """Reports how a graph was compiled."""
 
-    def get_engine_information(self, format: Any) -> str: ...
+    def get_engine_information(self, format: Any) -> str | None: ...
 
 
 class ICudaEngine(Protocol):

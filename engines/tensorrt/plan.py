@@ -172,8 +172,14 @@ def build_plan(
         config.set_flag(trt.BuilderFlag.TF32)
     else:
         config.clear_flag(trt.BuilderFlag.TF32)
-    if spec.largest_batch is not None:
-        _open_batch(builder, config, spec.signature.inputs, spec.largest_batch)
+    if spec.largest_batch is not None and not _open_batch(
+        builder, config, spec.signature.inputs, spec.largest_batch
+    ):
+        raise EngineError(
+            f"TensorRT {trt.__version__} takes no batch of 1 to {spec.largest_batch} for"
+            f" '{spec.file.name}': {log.last_errors()}.",
+            hint="Open it with a smaller largest_batch (--largest-batch).",
+        )
     _use_timings(config, timings)
     config.progress_monitor = create_monitor(trt, stop)
     plan = builder.build_serialized_network(network, config)
@@ -246,15 +252,19 @@ def _largest_batch(inputs: tuple[TensorSpec, ...]) -> int | None:
 
 def _open_batch(
     builder: Builder, config: IBuilderConfig, inputs: tuple[TensorSpec, ...], largest: int
-) -> None:
+) -> bool:
+    """Let the batch have any size up to the largest; return whether TensorRT takes that."""
     profile = builder.create_optimization_profile()
     for spec in inputs:
         if not spec.shape or isinstance(spec.shape[0], int):
             continue
         item = tuple(int(size) for size in spec.shape[1:])
         # Tuned for a single item: a robot lifts one window at a time.
-        profile.set_shape(spec.name, (1, *item), (1, *item), (largest, *item))
-    config.add_optimization_profile(profile)
+        try:
+            profile.set_shape(spec.name, (1, *item), (1, *item), (largest, *item))
+        except RuntimeError:  # How the binding reports sizes that do not fit each other.
+            return False
+    return config.add_optimization_profile(profile) >= 0
 
 
 def _use_timings(config: IBuilderConfig, timings: bytes) -> None:
@@ -274,6 +284,8 @@ def _cached_files(
         "TensorRT": str(trt.__version__),
         "compute capability": device.capability,
         "GPU": device.model,
+        # Modules of a Jetson family may be alike in all else that CUDA tells.
+        "board": device.board,
         "multiprocessors": str(device.multiprocessors),
         # Rounded, as the system keeps some of it for itself, and not always the same.
         "memory": f"{round(device.total_memory / (1 << 30))} GiB",

@@ -69,7 +69,9 @@ def read_layers(trt: ModuleType, engine: ICudaEngine) -> LayerReport:
     inspector = engine.create_engine_inspector()
     if inspector is None:
         return LayerReport()
-    return parse_layers(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    # None if the inspector fails.
+    found = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    return parse_layers(found or "")
 
 
 def parse_layers(information: str) -> LayerReport:

@@ -1,7 +1,8 @@
 """Run exported weights in PyTorch: the reference that the other engines are compared with.
 
-It is not for deployment, as it needs torch on the robot. The inference engines ``torch`` and
-``torch-compile`` are the entry points ``ENGINE`` and ``COMPILED_ENGINE``.
+It is not for deployment, as it needs torch on the robot. The inference engines ``torch``,
+``torch-compile`` and ``torch-cuda-graph`` are the entry points ``ENGINE``, ``COMPILED_ENGINE`` and
+``GRAPH_ENGINE``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.manifest import CONDITIONS, KEYPOINTS, POSES, SPREAD, TOKEN_INDEX
 
 Lifter = Callable[..., tuple[Any, ...]]
+
+COMPILED, GRAPH = "torch-compile", "torch-cuda-graph"
 
 # Threads and the precision of matrix multiplications are settings of the whole process.
 _SETTINGS = threading.Lock()
@@ -60,24 +63,47 @@ class TorchSession(Session):
         # What the lifter returns, in its order; of these the outputs are given.
         self._returned = returned
 
+    def capture(self) -> None:
+        """Run as one CUDA graph from now on.
+
+        Raises:
+            EngineError: PyTorch cannot record it, or it computes something else.
+        """
+        import torch
+
+        from hot_sdk.export.torch_backend.cuda_graph import CapturedLifter
+
+        chance = torch.Generator().manual_seed(0)
+        with self._working(), torch.cuda.device(self.device):
+            given = {
+                each.name: torch.rand(_sizes(each), generator=chance).to(self.device) - 0.5
+                for each in self.inputs
+            }
+            self._handle = CapturedLifter(self._handle, given)
+
     def _run(self, handle: Lifter, feeds: Arrays) -> Arrays:
+        import torch
+
+        with self._working():
+            given = {name: torch.tensor(array, device=self.device) for name, array in feeds.items()}
+            values = handle(given[KEYPOINTS], None, given.get(CONDITIONS))
+            named = dict(zip(self._returned, values, strict=True))
+            return {spec.name: named[spec.name].cpu().numpy() for spec in self.outputs}
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """Give PyTorch to this thread, with the options applied."""
         import torch
 
         try:
             with _settings(self._options), torch.inference_mode():
-                given = {
-                    name: torch.tensor(array, device=self.device) for name, array in feeds.items()
-                }
-                values = handle(given[KEYPOINTS], None, given.get(CONDITIONS))
-                named = dict(zip(self._returned, values, strict=True))
-                found = {spec.name: named[spec.name].cpu().numpy() for spec in self.outputs}
+                yield
         except RuntimeError as error:  # Includes the compiler's errors.
             raise EngineError(
                 f"PyTorch {self.engine_version} failed on {self.device}: {_text(error)}",
                 hint="Check that memory is free, and for torch-compile that a C++ compiler is"
                 " installed; engine='torch' needs none.",
             ) from error
-        return found
 
 
 def open_torch(
@@ -88,8 +114,8 @@ def open_torch(
     Args:
         model: The file.
         options: How to open it. Threads and precision are set for each run and restored after it.
-        engine: ``torch``, or ``torch-compile`` to run through ``torch.compile``, which takes up to
-            minutes to open.
+        engine: ``torch``; ``torch-compile`` to run through ``torch.compile``, which takes up to
+            minutes to open; or ``torch-cuda-graph`` to run as one CUDA graph.
 
     Raises:
         MissingDependencyError: torch or safetensors is not installed.
@@ -108,8 +134,10 @@ def open_torch(
     device = torch_device(options)
     held = load_torch_model(path)
     spec, manifest = held.spec, held.manifest
+    if engine == GRAPH:
+        _require_graph(device, manifest.batch)
     lifter: Lifter = held.lifter.to(device)
-    if engine == "torch-compile":
+    if engine == COMPILED:
         lifter = torch.compile(lifter, fullgraph=True, dynamic=manifest.batch is None)
     batch = "batch" if manifest.batch is None else manifest.batch
     joints = len(manifest.joints.names)
@@ -134,17 +162,40 @@ def open_torch(
         outputs=tuple(outputs),
         metadata=held.metadata,
     )
-    if engine == "torch-compile":
+    if engine == COMPILED:
         # It compiles in the first run.
         session.run({each.name: np.zeros(_sizes(each), np.float32) for each in inputs})
+    elif engine == GRAPH:
+        session.capture()
     session.load_seconds = time.perf_counter() - start
     return session
 
 
 ENGINE = Engine(open_torch, packages=("torch",), opens=TORCH)
 COMPILED_ENGINE = Engine(
-    functools.partial(open_torch, engine="torch-compile"), packages=("torch",), opens=TORCH
+    functools.partial(open_torch, engine=COMPILED), packages=("torch",), opens=TORCH
 )
+GRAPH_ENGINE = Engine(
+    functools.partial(open_torch, engine=GRAPH), packages=("torch",), opens=TORCH, on_cpu=False
+)
+
+
+def _require_graph(device: str, batch: int | None) -> None:
+    """Refuse what no CUDA graph can be of.
+
+    Raises:
+        EngineError: The device is no GPU, or the batch is open.
+    """
+    if device == "cpu":
+        raise EngineError(
+            f"The engine '{GRAPH}' runs on NVIDIA's GPUs only; 'cpu' was requested.",
+            hint="Use device='cuda:0', or engine='torch'.",
+        )
+    if batch is None:
+        raise EngineError(
+            "A CUDA graph has fixed shapes, and the file's batch is open.",
+            hint="Export it with --batch N, or use engine='torch'.",
+        )
 
 
 def _sizes(spec: TensorSpec) -> list[int]:

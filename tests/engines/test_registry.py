@@ -16,7 +16,7 @@ from hot_sdk.errors import EngineError, UsageError
 from hot_sdk.infer.cli import main
 from hot_sdk.starter import starter_model
 
-OURS = ("onnxruntime", "openvino", "tensorrt", "torch", "torch-compile")
+OURS = ("onnxruntime", "openvino", "tensorrt", "torch", "torch-compile", "torch-cuda-graph")
 
 TINY = """
 from hot_sdk.engines import Engine, Session, open_session
@@ -71,7 +71,8 @@ def test_ours_are_listed_by_what_they_open_and_where_they_run():
     assert list_engines() == OURS
     assert list_engines(opens=ONNX) == ("onnxruntime", "openvino", "tensorrt")
     assert list_engines(opens=ONNX, on_cpu=True) == ("onnxruntime", "openvino")
-    assert list_engines(opens=TORCH) == ("torch", "torch-compile")
+    assert list_engines(opens=TORCH) == ("torch", "torch-compile", "torch-cuda-graph")
+    assert list_engines(opens=TORCH, on_cpu=True) == ("torch", "torch-compile")
 
 
 def test_default_engine_follows_the_file(tmp_path):

@@ -24,7 +24,10 @@ SCHEMA = 1
 """Version of the JSON record."""
 
 _MOST_BYTES = 64 << 20
+_OWN_WORDS = frozenset({"name", "status", "sdk"})
 _STYLES = {"passed": "green", "failed": "bold red", "not run": "yellow"}
+# Folders that are named after people and what is theirs, wherever a path begins.
+_HOMES = re.compile(r"/(?:home|Users|media|run/media)/(?:[^/'\":,;()\n]+(?=/)|[^\s/'\":,;()]+)")
 # An absolute path of at least two parts; its last part is kept.
 _PATH = re.compile(r"(?<![\w.…])/(?:[^\s/'\":,;()]+/)+([^\s/'\":,;()]*)")
 
@@ -163,7 +166,7 @@ class SelfTestReport:
 
 def without_paths(text: str, *private: str) -> str:
     """Shorten absolute paths in a text to their last part, and leave out private words."""
-    shortened = _PATH.sub(r"…/\1", text)
+    shortened = _PATH.sub(r"…/\1", _HOMES.sub("/…", text))
     for word in private:
         if len(word) > 1:
             shortened = shortened.replace(word, "…")
@@ -171,11 +174,13 @@ def without_paths(text: str, *private: str) -> str:
 
 
 def private_words() -> tuple[str, ...]:
-    """Return what must not be in a report: the home folder, the user's name, the machine's name."""
+    """Return what must not be in a report: home folder, names of the user and of the machine."""
     home = os.path.expanduser("~")
     name = os.environ.get("USER", "") or Path(home).name
+    # Who called sudo, whose own home and name are root's.
+    names = (name, os.environ.get("SUDO_USER", ""), os.uname().nodename)
     # Short or usual names would be found in other words, and identify no one.
-    unusual = [word for word in (name, os.uname().nodename) if len(word) > 3 and word != "root"]
+    unusual = [word for word in names if len(word) > 3 and word != "root"]
     return (home, *unusual) if home != "/" else tuple(unusual)
 
 
@@ -185,6 +190,8 @@ def to_json(report: SelfTestReport) -> str:
 
     def cleaned(value: object, key: str = "") -> object:
         if isinstance(value, str):
+            if key in _OWN_WORDS:
+                return value
             # Layers of an inspector are named like paths; the files that they come from ship.
             text = value if key == "inspector" else without_paths(value)
             for word in private:

@@ -425,8 +425,8 @@ def a_plan_is_built_once_and_then_loaded():
     record = json.loads(plan.with_name(f"{plan.name}.json").read_text())
     assert record["fields"]["GPU"] == "Fake GPU"
     assert set(record["fields"]) == {
-        "model", "TensorRT", "compute capability", "GPU", "multiprocessors", "memory", "driver",
-        "precision", "shapes", "optimization level", "TF32", "largest batch",
+        "model", "TensorRT", "compute capability", "GPU", "board", "multiprocessors", "memory",
+        "driver", "precision", "shapes", "optimization level", "TF32", "largest batch",
     }  # fmt: skip
     # Raw, as other tools read it.
     assert json.loads(plan.read_bytes())

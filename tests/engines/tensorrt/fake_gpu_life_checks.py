@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import tensorrt
@@ -27,7 +28,7 @@ from fake_gpu_checks import (
 
 from hot_sdk.engines import SessionOptions, open_session
 from hot_sdk.engines.cuda import device as device_module
-from hot_sdk.errors import EngineError, UsageError
+from hot_sdk.errors import EngineError, MissingDependencyError, UsageError
 
 GIB = 1 << 30
 
@@ -224,6 +225,47 @@ def modules_of_one_name_have_plans_of_their_own():
     assert len(tensorrt.builds) == len(list(folder.glob("*.plan"))) == 3
     assert any("multiprocessors was '8' and is '16'" in text for text in messages)
     assert any("memory was '1 GiB' and is '2 GiB'" in text for text in messages)
+
+
+def modules_that_differ_in_nothing_else_have_plans_of_their_own():
+    # Both have 8 multiprocessors, as much memory, and are 'Orin' to CUDA.
+    folder = Path("cache")
+    for board in ("Orin Nano 8 GB", "Orin NX 8 GB"):
+        Path("model").write_text(f"NVIDIA Jetson {board}\0")
+        with (
+            mock.patch.object(device_module, "_BOARD_FILE", Path("model")),
+            mock.patch.object(device_module, "_NVMAP", Path("model")),
+        ):
+            opened(cache_dir=folder).close()
+    assert len(tensorrt.builds) == len(list(folder.glob("*.plan"))) == 2
+    said = "board was 'NVIDIA Jetson Orin Nano 8 GB' and is 'NVIDIA Jetson Orin NX 8 GB'"
+    assert any(said in text for text in messages)
+
+
+def a_batch_that_tensorrt_does_not_take_is_refused():
+    os.environ["FAKE_TENSORRT_LARGEST"] = "5000"
+    error = refused(lambda: opened(double("batch"), largest_batch=9000))
+    assert "takes no batch of 1 to 9000" in error.message
+    with pytest.raises(UsageError, match="from 1 to 1000000"):
+        opened(double("batch"), largest_batch=1 << 63)
+    assert_all_released()
+
+
+def an_inspector_that_fails_is_no_fault_of_a_plan():
+    os.environ["FAKE_TENSORRT_INSPECTOR"] = "None"
+    with opened() as session:
+        assert_right(session)
+        assert session.layers.types == {}
+
+
+def a_pycuda_that_is_broken_is_repaired_and_not_installed():
+    broken = mock.patch.object(
+        device_module.importlib, "import_module", side_effect=ImportError("undefined symbol: x")
+    )
+    with broken, pytest.raises(MissingDependencyError) as raised:
+        device_module.open_device(0, purpose="This test")
+    assert "run hot-doctor" in raised.value.hint
+    assert "pip install" not in raised.value.hint
 
 
 if __name__ == "__main__":

@@ -371,6 +371,17 @@ def test_reports_hold_no_private_paths(on_the_fake_gpu, monkeypatch):
     assert json.loads(whole)["schema"] == 1
 
 
+def test_names_of_checks_are_no_names_of_people(on_the_fake_gpu, monkeypatch):
+    monkeypatch.setenv("USER", "root")
+    monkeypatch.setenv("SUDO_USER", "starter")
+    checks = tuple(
+        dataclasses.replace(check, detail="starter was here") for check in on_the_fake_gpu.checks
+    )
+    text = to_json(dataclasses.replace(on_the_fake_gpu, checks=checks))
+    assert "starter was" not in text
+    assert "tensorrt starter-live" in text
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -378,6 +389,9 @@ def test_reports_hold_no_private_paths(on_the_fake_gpu, monkeypatch):
         ("in '/root/a b'", "in '…/a b'"),
         ("1/2 of all, 3 and/or 4", "1/2 of all, 3 and/or 4"),
         ("/tmp/x/", "…/"),
+        ("gcc -I/home/jane/x.h", "gcc -I/…/x.h"),
+        ("'/media/jane doe/disk/x' is full", "'…/x' is full"),
+        ("there is no /home/jane", "there is no /…"),
     ],
 )
 def test_paths_are_shortened(text, shown):

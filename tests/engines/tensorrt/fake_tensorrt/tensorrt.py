@@ -7,7 +7,8 @@ callback raises, and raises TypeError if a library gives no object. Its plans ar
 for no other behaviour of TensorRT; what its binding is called like is tested with the real
 bindings, and what its parser and compiler accept with TensorRT-RTX.
 
-Environment: FAKE_TENSORRT_VERSION; FAKE_TENSORRT_FAILS (a build); FAKE_TENSORRT_NULL (the class of
+Environment: FAKE_TENSORRT_VERSION; FAKE_TENSORRT_FAILS (a build); FAKE_TENSORRT_LARGEST
+(batch that a profile takes); FAKE_TENSORRT_NULL (the class of
 which no object comes); FAKE_TENSORRT_TYPE (the type that its inspector reports), and
 FAKE_TENSORRT_OPAQUE (of one region for the whole network), or FAKE_TENSORRT_INSPECTOR (a file with
 all of its text); FAKE_TENSORRT_TAKES (bytes that a
@@ -47,7 +48,8 @@ MemoryPoolType = enum.Enum("MemoryPoolType", ["WORKSPACE"])
 BuilderFlag = enum.Enum("BuilderFlag", ["TF32"])
 LayerInformationFormat = enum.Enum("LayerInformationFormat", ["JSON"])
 TensorIOMode = enum.Enum("TensorIOMode", ["INPUT", "OUTPUT"])
-DataType = enum.Enum("DataType", ["FLOAT", "INT64", "INT32", "BOOL"])
+_NUMPY = {"FLOAT": "f4", "HALF": "f2", "INT64": "i8", "INT32": "i4", "BOOL": "?"}
+DataType = enum.Enum("DataType", list(_NUMPY))
 
 
 def _need_context(what):
@@ -168,6 +170,8 @@ class _Profile(_Object):
 
     def set_shape(self, input, min, opt, max):  # noqa: A002
         assert min[0] == 1 <= opt[0] <= max[0]
+        if max[0] > int(os.environ.get("FAKE_TENSORRT_LARGEST", "1000000")):
+            raise RuntimeError("Shape provided for max is inconsistent with other dimensions.")
         self.sizes[input] = max
 
 
@@ -271,6 +275,8 @@ class _Inspector(_Object):
 
     def get_engine_information(self, format):  # noqa: A002
         recorded = os.environ.get("FAKE_TENSORRT_INSPECTOR")
+        if recorded == "None":
+            return None
         if recorded:
             return pathlib.Path(recorded).read_text(encoding="utf-8")
         return json.dumps({"Layers": list(map(self._layer, self._types))})
@@ -302,7 +308,8 @@ class _Engine(_Object):
         return TensorIOMode[self._tensor(name)[1]]
 
     def get_tensor_dtype(self, name):
-        return DataType[self._tensor(name)[3]]
+        kind = self._tensor(name)[3]
+        return DataType[{"FLOAT16": "HALF"}.get(kind, kind)]
 
     def get_tensor_shape(self, name):
         return self._tensor(name)[2]
@@ -369,10 +376,11 @@ class _Context(_Object):
 
     def array(self, name):
         """The memory of a tensor."""
-        kind = {"FLOAT": ctypes.c_float, "INT64": ctypes.c_int64}[self._engine._tensor(name)[3]]
+        kind = numpy.dtype(_NUMPY[self._engine.get_tensor_dtype(name).name])
         shape = self.get_tensor_shape(name)
-        memory = (kind * math.prod(shape)).from_address(self._addresses[name])
-        return numpy.ctypeslib.as_array(memory).reshape(shape)
+        size = kind.itemsize * math.prod(shape)
+        memory = (ctypes.c_char * size).from_address(self._addresses[name])
+        return numpy.frombuffer(memory, kind).reshape(shape)
 
 
 def _network(context):
