@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hot_sdk._base.validation import nearest
 from hot_sdk.errors import UsageError
 
 FAMILY = "mixste"
@@ -27,11 +28,19 @@ def resolve_model(model: str | Path) -> Path:
     ``starter`` therefore has to pass its argument on as text.
 
     Raises:
-        UsageError: The starter model is missing from the installed package.
+        UsageError: The starter model is missing from the installed package, or a text is nearly
+            one of the names and no file.
     """
     if model == STARTER_LIVE:
         return starter_live_model()
-    return starter_model() if model == STARTER else Path(model)
+    if model == STARTER:
+        return starter_model()
+    path = Path(model)
+    if isinstance(model, str) and model.lower().startswith("star") and not path.suffix:
+        near = nearest(model, (STARTER, STARTER_LIVE))
+        if near is not None and not path.exists():
+            raise UsageError(f"There is no model {model!r}.", hint=f"Did you mean '{near}'?")
+    return path
 
 
 def starter_model() -> Path:

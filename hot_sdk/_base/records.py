@@ -65,7 +65,7 @@ def build(kind: type[_Record], data: object, where: str = "") -> _Record:
         TypedJSONError: A field is missing, unknown, or of another type; names its path.
     """
     if not isinstance(data, dict):
-        raise TypedJSONError(f"{where or 'the text'} is not an object")
+        raise TypedJSONError(f"{where.rstrip('.') or 'the text'} is not an object")
     hints = _types_of(typing.cast(Any, kind))
     data = _with_current_names(kind, data)
     if missing := sorted(hints.keys() - data.keys()):

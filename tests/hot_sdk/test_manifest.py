@@ -382,7 +382,7 @@ def test_rejects_non_finite_numbers(refusal, path, number):
         (("training_fps",), 10**400, "training_fps is an integer of 1329 bits, where float was"),
         (("flip",), 1, "flip is 1, where bool was expected."),
         (("batch",), "any", "batch is 'any', where int was expected."),
-        (("joints",), [], "joints. is not an object."),
+        (("joints",), [], "joints is not an object."),
         (("joints", "names"), "pelvis", "joints.names is not an array."),
         (("joints", "parents"), [-1, "0"], "joints.parents[1] is '0', where int was expected."),
         (("joints", "flip_pairs"), [[1]], "joints.flip_pairs[0] has 1 items, where 2 were"),

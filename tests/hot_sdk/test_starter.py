@@ -22,6 +22,18 @@ def starter():
         yield engine
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("starter_live", "starter-live"), ("Starter", "starter")]
+)
+def test_a_name_that_is_nearly_the_starters_is_explained(name, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"Did you mean '{meant}'") as raised:
+        resolve_model(name)
+    assert f"no model '{name}'" in raised.value.message
+    Path(name).touch()
+    assert resolve_model(name) == Path(name)
+
+
 def test_starter_is_small_and_described_by_its_manifest():
     manifest = read_manifest(starter_model())
     assert starter_model().stat().st_size <= _MOST_BYTES

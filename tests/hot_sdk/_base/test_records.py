@@ -170,7 +170,7 @@ def test_any_text_is_an_object_or_rejected(text):
         ({"serial": "x"}, "serial is 'x', where int was expected"),
         ({"legs": "left"}, "legs is not an array"),
         ({"legs": {}}, "legs is not an array"),
-        ({"legs": [{"side": "left", "length": 1}, 4]}, "legs[1]. is not an object"),
+        ({"legs": [{"side": "left", "length": 1}, 4]}, "legs[1] is not an object"),
         ({"legs": [{"side": "left"}]}, "legs[0].length is missing"),
         ({"span": [1]}, "span has 1 items, where 2 were expected"),
         ({"span": [1, 2, 3]}, "span has 3 items, where 2 were expected"),
