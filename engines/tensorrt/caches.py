@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
@@ -71,8 +72,9 @@ class TensorRTRun(PreparedRun):
     def __init__(
         self, working: Working, bound: BoundRun, feeds: Arrays, caches: TensorRTCaches, first: int
     ) -> None:
-        super().__init__(self._run_bound, caches, first)
-        self._working, self._bound, self._feeds = working, bound, feeds
+        # Nothing that refers to this object: as soon as nobody else does, its memory can be freed.
+        super().__init__(functools.partial(_run, working, bound, feeds), caches, first)
+        self._working, self._bound = working, bound
         self._memory = caches.memory
 
     @property
@@ -85,6 +87,7 @@ class TensorRTRun(PreparedRun):
         with self._working("remembering a frame"):
             self._memory.write(self._first + item, slot, self._bound.addresses, item)
 
-    def _run_bound(self) -> Arrays:
-        with self._working("running the model"):
-            return self._bound.run(self._feeds)
+
+def _run(working: Working, bound: BoundRun, feeds: Arrays) -> Arrays:
+    with working("running the model"):
+        return bound.run(feeds)

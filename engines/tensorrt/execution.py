@@ -137,7 +137,11 @@ class TensorRTExecution:
         if batch is not None:
             self._require_batch(batch)
         made = self._bound(batch, held)
-        made.capture()
+        try:
+            made.capture()
+        except BaseException:
+            self.unused.append(made)
+            raise
         return made
 
     def free_unused(self) -> None:

@@ -260,10 +260,17 @@ def items_are_as_many_as_rows():
         }
         run = session.prepare(fed, caches, slice(1, 3))
         assert run()[POSES].shape == (2, 1, 17, 3)
-        error = refused(lambda: session.prepare(fed, caches, slice(1, 4)))
+        error = refused(functools.partial(session.prepare, fed, caches, slice(1, 4)))
         assert "do not have 3 items" in error.message
         with pytest.raises(NotImplementedError):
             caches.write(0, 0, {}, 0)
+        # As soon as nobody refers to them, without a search for cycles.
+        gc.disable()
+        held = live()
+        del run, caches, error
+        session.caches(graph.caches(17), 4, None)
+        assert live()[GRAPHS] == held[GRAPHS] - 1
+        assert live()[DEVICE_MEMORY] < held[DEVICE_MEMORY]
 
 
 if __name__ == "__main__":
