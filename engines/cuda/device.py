@@ -17,14 +17,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hot_sdk._base.jetson_files import BOARD_FILE, MEMORY_NODE, RELEASE_FILE
 from hot_sdk._base.optional import INSTALL_PYCUDA
 from hot_sdk.engines.cuda.driver import LIBRARY, CudaCallError, CudaDriver
 from hot_sdk.errors import EngineError, MissingDependencyError
 
-_L4T_FILE = Path("/etc/nv_tegra_release")
-# The memory device of Jetsons, which their containers have without that file.
-_NVMAP = Path("/dev/nvmap")
-_BOARD_FILE = Path("/proc/device-tree/model")
+_L4T_FILE = Path(RELEASE_FILE)
+_NVMAP = Path(MEMORY_NODE)
+_BOARD_FILE = Path(BOARD_FILE)
 _L4T = re.compile(r"R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _MEMORY_FILE = Path("/proc/meminfo")

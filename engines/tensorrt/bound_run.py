@@ -13,12 +13,10 @@ import numpy as np
 from hot_sdk.engines.cuda.buffers import CudaBuffer
 from hot_sdk.engines.cuda.device import CudaDevice
 from hot_sdk.engines.cuda.driver import CudaCallError
+from hot_sdk.engines.cuda.graph_check import same_outputs
 from hot_sdk.engines.session import Arrays, TensorSpec, format_shape
 from hot_sdk.engines.tensorrt.bindings import ICudaEngine, IExecutionContext
 from hot_sdk.errors import EngineError
-
-# Share of the largest number by which two runs may differ; kernels may add up in any order.
-_SAME = 1e-2
 
 _logger = logging.getLogger("hot_sdk.engines.tensorrt")
 
@@ -45,6 +43,7 @@ class BoundRun:
 
     Attributes:
         graph: Handle of the CUDA graph; None without one.
+        addresses: Addresses of all inputs and outputs on the device.
     """
 
     def __init__(
@@ -75,22 +74,14 @@ class BoundRun:
             for spec in (*self._fed, *outputs):
                 size = prod(self._shapes[spec.name])
                 self._buffers[spec.name] = CudaBuffer(device, size, spec.dtype, mapped=zero_copy)
-            addresses = {name: buffer.address for name, buffer in self._buffers.items()}
-            for name, address in {**addresses, **held}.items():
+            fed = {name: buffer.address for name, buffer in self._buffers.items()}
+            self.addresses: dict[str, int] = {**fed, **held}
+            for name, address in self.addresses.items():
                 if not self._context.set_tensor_address(name, address):
                     raise self._refused(f"use the memory of '{name}'")
         except BaseException:
             self.free()
             raise
-
-    @property
-    def addresses(self) -> dict[str, int]:
-        """Addresses of the outputs on the device."""
-        return {spec.name: self._buffers[spec.name].address for spec in self._outputs}
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a tensor."""
-        return self._shapes[name]
 
     def run(self, feeds: Arrays, *, use_graph: bool = True) -> Arrays:
         """Run once, on checked arrays, as a CUDA graph if there is one.
@@ -155,7 +146,7 @@ class BoundRun:
             return
         for array in self._found().values():
             array.view(np.uint8)[...] = 0xFF
-        if _same(self.run(feeds), expected):
+        if same_outputs(self.run(feeds), expected):
             _logger.info("Captured a CUDA graph of one run.")
             return
         graph, self.graph = self.graph, None
@@ -214,17 +205,3 @@ def refused(what: str, device: CudaDevice, log: Any) -> EngineError:  # noqa: AN
         hint="Free GPU memory by ending other programs, or delete the cached plan to have it"
         " built again.",
     )
-
-
-def _same(found: Arrays, expected: Arrays) -> bool:
-    """Return whether two runs on the same arrays agree, up to sums in another order."""
-    floats = [name for name, array in expected.items() if array.dtype.kind == "f"]
-    if not floats:
-        return all(np.array_equal(found[name], expected[name]) for name in expected)
-    for name in floats:
-        size = float(np.abs(expected[name][np.isfinite(expected[name])]).max(initial=0.0))
-        if not np.allclose(
-            found[name], expected[name], rtol=0.0, atol=_SAME * size, equal_nan=True
-        ):
-            return False
-    return True

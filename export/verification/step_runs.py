@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hot_sdk.engines.caches import HostCaches
 from hot_sdk.engines.session import Arrays
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.graph.wrapper import StepLifter, lift_arrays, output_names
@@ -49,13 +48,7 @@ def step_feeds(
     """
     assert spec.step is not None
     people, frames = len(windows), len(windows[0].keypoints)
-    states = StepStates(
-        spec.step,
-        spec.joints,
-        people,
-        make_caches=lambda specs, most, _batch: HostCaches(specs, most, dtype=dtype),
-        dtype=dtype,
-    )
+    states = StepStates(spec.step, spec.joints, people, dtype=dtype)
     for _ in windows:
         states.add()
     rows, everyone = slice(0, people), np.ones(people, dtype=np.bool_)

@@ -8,17 +8,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from hot_sdk._base.jetson_files import BOARD_FILE, MEMORY_NODE, RELEASE_FILE
 from hot_sdk.host import Finding, one_line
 from hot_sdk.host.facts import overcurrent_counts
 from hot_sdk.host.machine import Machine
 
-RELEASE_FILE = "/etc/nv_tegra_release"
 INSTALL_JETPACK = "sudo apt install nvidia-jetpack python3-libnvinfer"
 """Command that installs CUDA, cuDNN and TensorRT with its Python binding; the flashed system alone
 has none of them."""
 
-# The driver of the memory that CPU and GPU share; containers with the GPU have it.
-_MEMORY_NODE = "/dev/nvmap"
 _SECONDS = 10.0
 _OLDEST_SERIES = 6
 _RELEASE = re.compile(r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*(\d+)(?:\.(\d+))?")
@@ -74,14 +72,13 @@ def is_jetson(machine: Machine) -> bool:
     return (
         machine.at(RELEASE_FILE).is_file()
         or "Jetson" in (jetson_model(machine) or "")
-        # A container has neither unless it is given the file; Docker hides the device tree.
-        or machine.at(_MEMORY_NODE).exists()
+        or machine.at(MEMORY_NODE).exists()
     )
 
 
 def jetson_model(machine: Machine) -> str | None:
     """Return the name of the board, from its device tree; None on machines without one."""
-    return machine.text("/proc/device-tree/model")
+    return machine.text(BOARD_FILE)
 
 
 def installed_jetpack(machine: Machine) -> JetPack | None:

@@ -9,14 +9,14 @@ of it once.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hot_sdk.engines.caches import CacheMaker, Caches, CacheSpec, HostCaches, PreparedRun
+from hot_sdk.engines.caches import CacheMaker, Caches, HostCaches, PreparedRun
 from hot_sdk.engines.session import Arrays
 from hot_sdk.step_graph import (
     AGES,
@@ -49,11 +49,6 @@ class StepRun:
     run: PreparedRun | None = None
 
 
-def host_caches(specs: Sequence[CacheSpec], rows: int, batch: int | None) -> Caches:
-    """Return caches in the host's memory."""
-    return HostCaches(specs, rows)
-
-
 class StepStates:
     """The states of people, one in each row from 0 on without a gap.
 
@@ -66,8 +61,8 @@ class StepStates:
         joints: Joints of a frame.
         people: Most people.
         batch: The file's fixed batch, of which the rows are a multiple; None if it is open.
-        make_caches: Makes the caches.
-        dtype: Of what else the network is fed with.
+        make_caches: Makes the caches; None keeps them in the host's memory.
+        dtype: Of what the host keeps.
 
     Attributes:
         graph: What the network remembers.
@@ -82,7 +77,7 @@ class StepStates:
         people: int,
         *,
         batch: int | None = None,
-        make_caches: CacheMaker = host_caches,
+        make_caches: CacheMaker | None = None,
         dtype: type[np.floating[Any]] = np.float32,
     ) -> None:
         self.graph, self._dtype = graph, dtype
@@ -96,7 +91,12 @@ class StepStates:
         self._order = np.arange(capacity)
         shapes = graph.states(joints)
         slots = self._memory.slots
-        self.caches = make_caches(graph.caches(joints), capacity, batch)
+        specs = graph.caches(joints)
+        self.caches: Caches = (
+            HostCaches(specs, capacity, dtype=dtype)
+            if make_caches is None
+            else make_caches(specs, capacity, batch)
+        )
         longest = max(int(self._ahead.max()), 1)
         tokens = shapes.get(DELAYED_TOKENS, (0, joints, graph.width))
         self._tokens = np.zeros((capacity, longest, *tokens), dtype=dtype)
@@ -308,7 +308,7 @@ class MirroredStates(StepStates):
         joints: Joints of a frame.
         people: Most people.
         batch: The file's fixed batch; None if it is open.
-        make_caches: Makes the caches.
+        make_caches: Makes the caches; None keeps them in the host's memory.
 
     Attributes:
         mirror: The states of the mirror images.
@@ -321,7 +321,7 @@ class MirroredStates(StepStates):
         people: int,
         *,
         batch: int | None = None,
-        make_caches: CacheMaker = host_caches,
+        make_caches: CacheMaker | None = None,
     ) -> None:
         super().__init__(graph, joints, people, batch=batch, make_caches=make_caches)
         self.mirror = StepStates(graph, joints, people, batch=batch, make_caches=make_caches)

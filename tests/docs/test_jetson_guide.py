@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hot_sdk._base.jetson_files import RELEASE_FILE
 from hot_sdk._base.optional import INSTALL_PYCUDA
-from hot_sdk.host.jetson import INSTALL_JETPACK, RELEASE_FILE, _table
+from hot_sdk.host.jetson import INSTALL_JETPACK, _table
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "jetson.md").read_text(encoding="utf-8")

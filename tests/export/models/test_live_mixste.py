@@ -5,6 +5,7 @@ import pytest
 import torch
 from live_networks import live_lifter, live_spec
 
+from hot_sdk.engines.caches import HostCaches
 from hot_sdk.errors import VerificationError
 from hot_sdk.export.graph.wrapper import StepLifter, fold_constants
 from hot_sdk.export.models import create_model
@@ -63,13 +64,13 @@ def test_same_poses_frame_by_frame_as_at_once(lookahead):
 def test_another_function_is_found_out(monkeypatch):
     spec = live_spec(lookahead=1, memory="8")
     lifter = live_lifter(spec)
-    inputs = step_runs.HostCaches.inputs
+    inputs = HostCaches.inputs
 
     def forgetful(caches, rows):
         made = inputs(caches, rows)
         return {**made, "keys_1": made["keys_1"] * 0.999}
 
-    monkeypatch.setattr(step_runs.HostCaches, "inputs", forgetful)
+    monkeypatch.setattr(HostCaches, "inputs", forgetful)
     with pytest.raises(VerificationError, match="otherwise frame by frame than at once"):
         require_same_both_ways(lifter, spec, live_windows(spec)[:1])
 

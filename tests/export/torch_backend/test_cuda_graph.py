@@ -58,6 +58,17 @@ def test_a_graph_that_computes_something_else_is_refused(monkeypatch):
         cuda_graph.CapturedLifter(lift, inputs(0))
 
 
+def test_a_graph_that_leaves_no_numbers_is_refused(monkeypatch):
+    def nothing(run):
+        return lambda: [
+            torch.full_like(value, torch.nan) for value in map(torch.Tensor.float, run())
+        ]
+
+    monkeypatch.setattr(cuda_graph, "captured", nothing)
+    with pytest.raises(EngineError, match="computes something else"):
+        cuda_graph.CapturedLifter(lift, inputs(0))
+
+
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("torch") / "hot.safetensors"
